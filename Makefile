@@ -1,0 +1,97 @@
+# Works from a bare checkout: no virtual environment needs to be active, and an active one is ignored.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export SAM_CLI_TELEMETRY := 0
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# The functions run on Lambda's python3.13, so `sam build` and the emulator want one.
+# A pyenv shim may be on PATH and yet refuse to run, hence each candidate has to prove itself.
+PYTHON313 = $(eval PYTHON313 := $(shell \
+	for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
+		"$$python" -c 'import sys; print(sys.executable)' 2>/dev/null && break; \
+	done))$(PYTHON313)
+WITH_PYTHON313 = PATH="$(if $(PYTHON313),$(dir $(PYTHON313)):)$$PATH"
+
+# $(call venv,PYTHON,FOLDER,REQUIREMENTS): a fresh virtual environment with exactly what the file pins.
+define venv
+@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "This needs Python 3.11 or later, as in: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+@$(1) -c 'import ensurepip, venv' 2>/dev/null \
+	|| { echo "$(1) has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+@echo "$(2): installing $(3)"
+@$(1) -m venv --clear $(2)
+@$(2)/bin/python -m pip install -qq --require-hashes --no-deps --requirement $(3)
+@touch $@
+endef
+
+.PHONY: help install emulator sam test demo lint format validate build bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/.editable ## Make .venv: the package (editable), its extras and the test tools
+
+emulator: .venv-emulator/.requirements ## Make .venv-emulator: ministack, a local AWS
+
+sam: .venv-sam/.requirements ## Make .venv-sam: sam and cfn-lint
+
+test: install emulator sam ## Run every test; one that cannot run here says why and skips
+	@$(WITH_PYTHON313) $(BIN)/pytest --cov $(ARGS)
+
+demo: install ## Show the whole story on one screen
+	@$(BIN)/pytp-broker demo
+
+lint: install ## Check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: install ## Format the code and apply the safe fixes
+	@$(BIN)/ruff check --fix-only
+	@$(BIN)/ruff format
+
+validate: sam ## Check template.yaml
+	@.venv-sam/bin/sam validate --lint
+
+build: sam ## Build the Lambda artifact into .aws-sam
+	@$(if $(PYTHON313),,echo "sam build needs python3.13, on PATH or under pyenv" >&2; exit 1)
+	@$(WITH_PYTHON313) .venv-sam/bin/sam build
+
+bench: install emulator ## Run tests/benchmarks/bench_*.py
+	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)
+
+# Universal: one file holds for Python 3.11 and later, on x86_64 and aarch64. ARGS=--upgrade takes newer versions.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
+
+lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade for newer versions)
+	@$(LOCK) pyproject.toml --output-file functions/requirements.txt
+	@$(LOCK) pyproject.toml --all-extras --group build --constraint functions/requirements.txt \
+		--output-file requirements/dev.txt
+	@$(LOCK) --group emulator --output-file requirements/emulator.txt
+	@$(LOCK) --group sam --output-file requirements/sam.txt
+
+clean: ## Remove everything that make and the tools have made
+	@rm -rf .venv .venv-emulator .venv-sam .aws-sam build dist htmlcov .coverage* \
+		.hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find functions tests -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.requirements: requirements/dev.txt
+	$(call venv,$(PYTHON),.venv,$<)
+
+.venv/.editable: pyproject.toml .venv/.requirements
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-emulator/.requirements: requirements/emulator.txt
+	$(call venv,$(or $(PYTHON313),$(PYTHON)),.venv-emulator,$<)
+
+.venv-sam/.requirements: requirements/sam.txt
+	$(call venv,$(PYTHON),.venv-sam,$<)
