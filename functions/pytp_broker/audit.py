@@ -1,0 +1,57 @@
+"""Audit records: one for every exchange, burn and upload, accepted or refused.
+
+A record holds the claims that matter, the publisher, the projects and the reason, and the first
+digits of a token's hash: never a token. Where it goes is the transport's matter.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pytp_broker.errors import Problem
+from pytp_broker.tokens import UploadToken
+
+HASH_PREFIX_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """What happened: ``event`` and ``outcome`` come from small fixed sets, ``facts`` do not.
+
+    Only the first two, and ``reason``, may label a metric.
+    """
+
+    event: str
+    outcome: str
+    reason: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+Audit = Callable[[AuditRecord], None]
+
+
+class Trail:
+    """Gathers the facts of one request while they become known."""
+
+    __slots__ = ("_event", "_facts")
+
+    def __init__(self, event: str) -> None:
+        self._event = event
+        self._facts: dict[str, object] = {}
+
+    def add(self, **facts: object) -> None:
+        """Add facts; later ones replace earlier ones of the same name."""
+        self._facts.update(facts)
+
+    def add_token(self, token: UploadToken) -> None:
+        """Add what may be known of an upload token: the beginning of its hash."""
+        self.add(token_hash=token.hash[:HASH_PREFIX_DIGITS])
+
+    def accepted(self) -> AuditRecord:
+        """Return the record of a success."""
+        return AuditRecord(self._event, "accepted", facts=self._facts)
+
+    def refused(self, problem: Problem) -> AuditRecord:
+        """Return the record of a refusal."""
+        facts = {**self._facts, "detail": problem.detail}
+        return AuditRecord(self._event, "refused", problem.code, facts)

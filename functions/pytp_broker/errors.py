@@ -1,0 +1,193 @@
+"""Every way in which a request can be refused, as one tree.
+
+    Problem
+    ├── MalformedRequest 400  invalid-request      the HTTP request itself makes no sense
+    ├── InvalidPayload   422  invalid-payload      the body, or the shape of the identity token
+    │   └── UnknownIssuer                          … whose issuer this registry does not know
+    ├── InvalidToken     422  invalid-token        signature, time, audience of the identity token
+    ├── ReusedToken      422  invalid-reuse-token  the identity token was exchanged before
+    ├── InvalidPublisher 422  invalid-publisher    no trusted publisher matches
+    ├── NotEnabled       422  not-enabled          switched off by the operator
+    │   └── AudienceNotEnabled  403             … as clients know it from the audience endpoint
+    ├── Unauthorized     401  unauthorized         no good upload token
+    ├── Forbidden        403  forbidden            a good upload token without this right
+    ├── InvalidUpload    400  invalid-upload       the file or its form
+    │   └── FileExists   400  file-exists          the name is taken by other content
+    ├── NotFound         404  not-found
+    ├── MethodNotAllowed 405  method-not-allowed
+    ├── NotAcceptable    406  not-acceptable
+    ├── PayloadTooLarge  413  payload-too-large
+    ├── Unexpected       500  internal-error       a mistake of ours, said by the edge alone
+    └── Unavailable      503  unavailable          ours to mend; try again
+        ├── IssuerUnavailable  issuer-unavailable  … the issuer's keys cannot be had
+        └── StoreUnavailable   store-unavailable   … the store cannot be had
+
+A class says what kind of refusal it is; the place that raises it adds ``detail``: what was seen
+and what to do next, and nothing secret. The codes that PyPI has keep PyPI's meaning.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+DOCUMENTATION_URL = "https://github.com/pytp-broker/pytp-broker/blob/main/docs/errors.md"
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
+    """A refusal that the caller is told about (RFC 9457)."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    def document(self, instance: str) -> dict[str, Any]:
+        """Return the one error object: RFC 9457's members and PyPI's in the same place.
+
+        twine and the PyPA publish action read ``errors`` and crash without it, uv prints
+        ``title`` and ``detail``, PEP 807 asks for RFC 9457.
+        """
+        return {
+            "type": f"{DOCUMENTATION_URL}#{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+            "message": self.title,
+            "errors": [{"code": self.code, "description": self.detail}],
+        }
+
+
+class MalformedRequest(Problem):
+    """The HTTP request itself makes no sense."""
+
+    status, code, title = 400, "invalid-request", "The request is malformed"
+
+
+class InvalidPayload(Problem):
+    """The body of the exchange, or the shape of its identity token, is not what it must be."""
+
+    status, code, title = 422, "invalid-payload", "Token request failed"
+
+
+class UnknownIssuer(InvalidPayload):
+    """The identity token names an issuer that this registry does not accept."""
+
+
+class InvalidToken(Problem):
+    """The identity token's signature, times, audience or type are not acceptable."""
+
+    status, code, title = 422, "invalid-token", "Token request failed"
+
+
+class ReusedToken(Problem):
+    """The identity token has been exchanged already."""
+
+    status, code, title = 422, "invalid-reuse-token", "Token request failed"
+
+
+class InvalidPublisher(Problem):
+    """The identity token is good, but no trusted publisher matches it."""
+
+    status, code, title = 422, "invalid-publisher", "Token request failed"
+
+
+class NotEnabled(Problem):
+    """Trusted publishing is switched off here by the operator."""
+
+    status, code, title = 422, "not-enabled", "Trusted publishing is not enabled"
+
+
+class AudienceNotEnabled(NotEnabled):
+    """The same, said at the audience endpoint, where clients know it as 403."""
+
+    status = 403
+
+
+class Unauthorized(Problem):
+    """The request carries no upload token that is good now (RFC 9110 §15.5.2)."""
+
+    status, code, title = 401, "unauthorized", "Invalid or missing upload token"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Basic realm="pytp-broker"'})
+
+
+class Forbidden(Problem):
+    """The upload token is good but may not do this."""
+
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
+class InvalidUpload(Problem):
+    """The uploaded file or its form is refused."""
+
+    status, code, title = 400, "invalid-upload", "Invalid distribution file"
+
+
+class FileExists(InvalidUpload):
+    """The file name is taken by other content; files never change."""
+
+    code, title = "file-exists", "File already exists"
+
+
+class NotFound(Problem):
+    """There is nothing at this address."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class MethodNotAllowed(Problem):
+    """The address exists, but not for this method."""
+
+    status, code, title = 405, "method-not-allowed", "Method not allowed"
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        allow = ", ".join(allowed)
+        super().__init__(f"use {allow} instead of {method}", headers={"Allow": allow})
+
+
+class NotAcceptable(Problem):
+    """The caller accepts no content type that we have."""
+
+    status, code, title = 406, "not-acceptable", "Not acceptable"
+
+
+class PayloadTooLarge(Problem):
+    """The body is larger than this endpoint reads."""
+
+    status, code, title = 413, "payload-too-large", "Payload too large"
+
+
+class Unexpected(Problem):
+    """Something that we did not foresee: never raised, but made of whatever reaches the edge."""
+
+    status, code, title = 500, "internal-error", "Internal error"
+
+    def __init__(self) -> None:
+        # Nothing of the error itself: its message may quote the request, and tokens in it.
+        super().__init__("something went wrong here; the operator finds the cause in the log")
+
+
+class Unavailable(Problem):
+    """We cannot answer now, through no fault of the caller."""
+
+    status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int = 5) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_seconds)})
+
+
+class IssuerUnavailable(Unavailable):
+    """The issuer's keys cannot be fetched, so its tokens cannot be verified."""
+
+    code, title = "issuer-unavailable", "The identity token cannot be verified now"
+
+
+class StoreUnavailable(Unavailable):
+    """The store did not answer."""
+
+    code, title = "store-unavailable", "The store does not answer"

@@ -1,0 +1,212 @@
+"""The story: an identity token comes in, an upload token goes out.
+
+Read ``exchange`` from top to bottom. Every step hands a stronger thing to the next one or raises
+a Problem, and nothing is written before all checks have passed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pytp_broker.audit import Trail
+from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
+from pytp_broker.identity import (
+    LEEWAY_SECONDS,
+    SignedClaims,
+    UnverifiedToken,
+    printable,
+    read_unverified,
+    verify,
+)
+from pytp_broker.messages import parse_json_object
+from pytp_broker.providers import PROVIDERS, Provider
+from pytp_broker.publishers import TrustedPublisher, find_matching, identity_key, unpinned
+from pytp_broker.registries import Configuration, Destination, Issuer
+from pytp_broker.services import Broker
+from pytp_broker.store import AlreadyExchangedError
+from pytp_broker.tokens import DEFAULT_FEATURES, FEATURES, Grant, TokenRecord, UploadToken
+
+# How long a used identity token is remembered beyond the last moment at which it could be used.
+REPLAY_MARGIN: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """An upload token and what is stored of it."""
+
+    token: UploadToken
+    record: TokenRecord
+
+
+def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail) -> Minted:
+    """Exchange the identity token in a request body for an upload token (PEP 807).
+
+    Raises a Problem that says what to mend; then nothing has been stored.
+    """
+    now = broker.now()
+    configuration = broker.configurations.current()
+
+    unverified, features = read_payload(body)
+    issuer = find_issuer(unverified, destination, configuration)
+    trail.add(issuer=issuer.url, provider=issuer.provider)
+
+    key = broker.key_sets.find_key(issuer, unverified.unverified_key_id, now)
+    provider = PROVIDERS[issuer.provider]
+    claims = verify(
+        unverified,
+        key,
+        issuer,
+        destination.audience,
+        now,
+        may_list_audience=provider.may_list_audience,
+    )
+    trail.add(**recorded_claims(claims, provider))
+
+    candidates = find_candidates(claims, provider, destination, configuration, broker)
+    matching = find_matching(candidates, claims, provider)
+    publishers = pin(matching, claims, provider, broker)
+    trail.add(publishers=[p.publisher_id for p in publishers])
+
+    minted = mint(publishers, claims, features, configuration, now)
+    trail.add_token(minted.token)
+    store(minted.record, broker)
+    trail.add(projects=[f"{g.registry}/{g.project}" for g in minted.record.scope])
+    return minted
+
+
+def read_payload(body: bytes) -> tuple[UnverifiedToken, tuple[str, ...]]:
+    """Return the identity token and the features asked for; raise InvalidPayload."""
+    payload = parse_json_object(body)
+    token = payload.get("token")
+    if not isinstance(token, str) or not token:
+        raise InvalidPayload("the member `token` must be the identity token, a non-empty string")
+    return read_unverified(token), _read_features(payload.get("features"))
+
+
+def _read_features(features: object) -> tuple[str, ...]:
+    if features is None or features == []:
+        return DEFAULT_FEATURES
+    asked = features if isinstance(features, list) else [features]
+    known = tuple(feature for feature in FEATURES if feature in asked)
+    if len(known) != 1 or len(asked) != 1:
+        raise InvalidPayload(f"the member `features` must list one of: {', '.join(FEATURES)}")
+    return known
+
+
+def find_issuer(
+    unverified: UnverifiedToken, destination: Destination, configuration: Configuration
+) -> Issuer:
+    """Return the issuer if it is allowed here, by exact string and before anything is fetched.
+
+    Raises UnknownIssuer or NotEnabled.
+    """
+    url = unverified.unverified_issuer
+    if (
+        not any(registry.enabled for registry in destination.registries)
+        or not configuration.enabled
+    ):
+        raise NotEnabled("trusted publishing is switched off here")
+    issuer = configuration.issuers.get(url) if url in destination.issuer_urls else None
+    if issuer is None:
+        raise UnknownIssuer(f"unknown trusted publishing issuer `{printable(url)}`")
+    if not issuer.enabled:
+        raise NotEnabled(f"tokens of the issuer `{issuer.url}` are switched off here")
+    return issuer
+
+
+def recorded_claims(claims: SignedClaims, provider: Provider) -> dict[str, str]:
+    """Return the claims that say later who published: short, printable, by our names for them."""
+    seen = {name: claims.text(claim) for name, claim in provider.recorded.items()}
+    return {name: printable(text) for name, text in seen.items() if text is not None}
+
+
+def find_candidates(
+    claims: SignedClaims,
+    provider: Provider,
+    destination: Destination,
+    configuration: Configuration,
+    broker: Broker,
+) -> list[TrustedPublisher]:
+    """Return the publishers that these claims may be for, with one query."""
+    key = identity_key(claims, provider)
+    found = broker.store.list_publishers(key) if key is not None else ()
+    here = {registry.name for registry in destination.registries}
+    return [
+        publisher
+        for publisher in found
+        if publisher.registry in here
+        and publisher.issuer == claims.issuer
+        and configuration.is_enabled(publisher.registry, claims.issuer)
+    ]
+
+
+def pin(
+    publishers: tuple[TrustedPublisher, ...],
+    claims: SignedClaims,
+    provider: Provider,
+    broker: Broker,
+) -> tuple[TrustedPublisher, ...]:
+    """Pin immutable ids on a publisher's first use; raise InvalidPublisher for who came second.
+
+    Writes nothing for a publisher whose ids are given or pinned.
+    """
+    pinned = [_pin(p, pins, broker) if (pins := unpinned(p, claims)) else p for p in publishers]
+    return find_matching([p for p in pinned if p is not None], claims, provider)
+
+
+def _pin(
+    publisher: TrustedPublisher, pins: dict[str, str], broker: Broker
+) -> TrustedPublisher | None:
+    in_force = broker.store.pin_publisher(publisher, pins)
+    return None if in_force is None else publisher.with_pins(in_force)
+
+
+def mint(
+    publishers: tuple[TrustedPublisher, ...],
+    claims: SignedClaims,
+    features: tuple[str, ...],
+    configuration: Configuration,
+    now: datetime,
+) -> Minted:
+    """Return a new upload token for every project that one of the publishers may upload to."""
+    token = UploadToken.mint(claims.token_id)
+    provider = PROVIDERS[publishers[0].provider]
+    expires_at = now + timedelta(seconds=_lifetime_seconds(publishers, configuration))
+    last_use = claims.expires_at + timedelta(seconds=LEEWAY_SECONDS)
+    record = TokenRecord(
+        lookup_id=token.lookup_id,
+        token_hash=token.hash,
+        issuer=claims.issuer,
+        identity=recorded_claims(claims, provider),
+        scope=_scope(publishers),
+        features=features,
+        issued_at=now,
+        expires_at=expires_at,
+        kept_until=max(expires_at, last_use) + REPLAY_MARGIN,
+    )
+    return Minted(token, record)
+
+
+def _lifetime_seconds(
+    publishers: tuple[TrustedPublisher, ...], configuration: Configuration
+) -> int:
+    # A token for several registries lives as long as the strictest of them allows.
+    return min(configuration.registries[p.registry].token_lifetime_seconds for p in publishers)
+
+
+def _scope(publishers: tuple[TrustedPublisher, ...]) -> tuple[Grant, ...]:
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for publisher in publishers:
+        for project in publisher.projects:
+            pairs.setdefault((publisher.registry, project), []).append(publisher.publisher_id)
+    return tuple(Grant(registry, project, tuple(ids)) for (registry, project), ids in pairs.items())
+
+
+def store(record: TokenRecord, broker: Broker) -> None:
+    """Store the token and mark the identity token used, in one write; raise ReusedToken."""
+    try:
+        broker.store.add_token(record)
+    except AlreadyExchangedError:
+        raise ReusedToken(
+            "the identity token was exchanged before: ask the CI for a new one"
+        ) from None

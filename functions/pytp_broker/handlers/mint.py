@@ -1,0 +1,33 @@
+"""``POST /_/oidc/mint-token``: exchange an identity token for an upload token (PEP 807)."""
+
+from typing import Final
+
+from pytp_broker.audit import Trail
+from pytp_broker.errors import PayloadTooLarge, Problem
+from pytp_broker.exchange import exchange
+from pytp_broker.messages import Request, Response, json_response
+from pytp_broker.registries import Destination
+from pytp_broker.services import Broker
+
+MAX_BODY_BYTES: Final = 64 * 1024
+
+
+def mint(request: Request, destination: Destination, broker: Broker) -> Response:
+    """Return a new upload token; audit the exchange, accepted or refused."""
+    trail = Trail("exchange")
+    trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
+    try:
+        if len(request.body) > MAX_BODY_BYTES:
+            raise PayloadTooLarge("an exchange takes at most 64 KiB")
+        minted = exchange(request.body, destination, broker, trail)
+    except Problem as problem:
+        broker.audit(trail.refused(problem))
+        raise
+    broker.audit(trail.accepted())
+    return json_response(
+        {
+            "success": True,
+            "token": minted.token.reveal(),
+            "expires": int(minted.record.expires_at.timestamp()),
+        }
+    )

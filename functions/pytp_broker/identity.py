@@ -1,0 +1,234 @@
+"""From an unverified identity token to signed claims: the only way, and every check on it.
+
+PyJWT verifies the signature, the issuer and the audience. What it is lenient about is checked
+here: repeated members, padding, times that are strings or fractions, unbounded lifetimes, the
+type of token, unknown extensions, an empty token id.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import jwt
+
+from pytp_broker.errors import InvalidPayload, InvalidToken
+from pytp_broker.keysets import VerificationKey
+from pytp_broker.messages import decode_base64url, parse_json_object
+from pytp_broker.registries import Issuer
+
+MAX_IDENTITY_TOKEN_BYTES: Final = 16 * 1024
+MAX_KEY_ID_CHARACTERS: Final = 256
+MAX_TOKEN_ID_CHARACTERS: Final = 1024
+
+# How far our clock and the issuer's may be apart. The record that stops a replay is kept beyond
+# expiry by this constant and a margin: were it kept for less, a token could be replayed inside
+# its own leeway (TOB-PYPI26-1).
+LEEWAY_SECONDS: Final = 30
+
+# CI systems sign for minutes up to a job's time limit; a day is beyond every one of them.
+MAX_LIFETIME_SECONDS: Final = 24 * 3600
+
+# RFC 8725 §3.11: an access token (at+jwt) or a logout token is not an identity token.
+_TYPES: Final = ("JWT", "jwt", None)
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """An identity token whose signature nobody has checked yet."""
+
+    text: str
+    unverified_issuer: str
+    unverified_key_id: str
+
+    def __repr__(self) -> str:
+        return "<UnverifiedToken>"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedClaims:
+    """Claims that the issuer has signed for this audience and this time.
+
+    ``token_id`` names the identity token for ever and for all issuers: 32 hex digits.
+    """
+
+    issuer: str
+    token_id: str
+    expires_at: datetime
+    claims: Mapping[str, Any]
+
+    def text(self, claim: str) -> str | None:
+        """Return a claim that is a non-empty string, else None: absent and null are the same.
+
+        A slash-free dotted path such as ``kubernetes.io>namespace`` reads inside objects.
+        """
+        value = self.value(claim)
+        return value if isinstance(value, str) and value else None
+
+    def value(self, claim: str) -> object:
+        """Return the claim's value of whatever type; ``>`` leads into an object."""
+        value: object = self.claims
+        for name in claim.split(">"):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+
+def read_unverified(text: str) -> UnverifiedToken:
+    """Read issuer and key id from an identity token, checking its shape only.
+
+    Raises InvalidPayload.
+    """
+    if len(text) > MAX_IDENTITY_TOKEN_BYTES:
+        raise InvalidPayload("the identity token is longer than 16 KiB")
+    header_segment, payload_segment = _segments(text)
+    header = _parse_segment(header_segment, "header")
+    payload = _parse_segment(payload_segment, "payload")
+    if "crit" in header:
+        raise InvalidPayload("the identity token asks for an extension (`crit`); none is supported")
+    return UnverifiedToken(
+        text,
+        unverified_issuer=_required_text(payload, "iss"),
+        unverified_key_id=_required_text(header, "kid", MAX_KEY_ID_CHARACTERS),
+    )
+
+
+def _segments(text: str) -> tuple[str, str]:
+    segments = text.split(".", 3)
+    if len(segments) != 3 or not all(segments[:2]):  # noqa: PLR2004 - header, payload, signature
+        raise InvalidPayload("malformed JWT: not three segments")
+    if text != text.strip():
+        raise InvalidPayload("malformed JWT: white space around the token")
+    return segments[0], segments[1]
+
+
+def _parse_segment(segment: str, name: str) -> dict[str, Any]:
+    try:
+        return parse_json_object(decode_base64url(segment))
+    except (ValueError, InvalidPayload):
+        raise InvalidPayload(
+            f"malformed JWT: its {name} is not base64url of a JSON object with unique members"
+        ) from None
+
+
+def _required_text(members: Mapping[str, Any], name: str, limit: int = 2048) -> str:
+    value = members.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= limit:
+        raise InvalidPayload(f"malformed JWT: `{name}` must be a non-empty string")
+    return value
+
+
+def verify(  # noqa: PLR0913 - the four things a token must agree with, and how
+    unverified: UnverifiedToken,
+    key: VerificationKey,
+    issuer: Issuer,
+    audience: str,
+    now: datetime,
+    *,
+    may_list_audience: bool = False,
+) -> SignedClaims:
+    """Return the claims if the issuer signed them for this audience and this time.
+
+    ``may_list_audience`` takes a list of this one audience as well (RFC 7519 §4.1.3), for
+    providers that know no other form. Raises InvalidToken.
+    """
+    claims = _verify_signature(
+        unverified.text, key, issuer, audience, may_list_audience=may_list_audience
+    )
+    expires_at = _verify_times(claims, now)
+    return SignedClaims(issuer.url, _token_id(unverified.text, claims), expires_at, claims)
+
+
+def _verify_signature(
+    text: str,
+    key: VerificationKey,
+    issuer: Issuer,
+    audience: str,
+    *,
+    may_list_audience: bool,
+) -> dict[str, Any]:
+    # Every option is spelled out on purpose, also where it is the library's default. Times are
+    # checked below with our own clock and stricter types.
+    try:
+        decoded = jwt.decode_complete(
+            text,
+            key.public_key,
+            algorithms=list(key.algorithms),
+            issuer=issuer.url,
+            audience=audience,
+            options={
+                "require": ["iss", "aud", "iat", "exp"],
+                "verify_signature": True,
+                "verify_iss": True,
+                "verify_aud": True,
+                "strict_aud": not may_list_audience,
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+                "verify_sub": True,
+                "verify_jti": True,
+            },
+        )
+    except jwt.InvalidAudienceError:
+        raise InvalidToken(_wrong_audience(text, audience)) from None
+    except jwt.PyJWTError as error:
+        raise InvalidToken(f"the identity token does not verify ({type(error).__name__})") from None
+    if decoded["header"].get("typ") not in _TYPES:
+        raise InvalidToken("the identity token's `typ` is not JWT")
+    claims: dict[str, Any] = decoded["payload"]
+    seen = claims["aud"]
+    is_ours = seen == audience or (may_list_audience and seen == [audience])
+    if claims["iss"] != issuer.url or not is_ours:
+        raise InvalidToken("the identity token is for another issuer or audience")
+    return claims
+
+
+def _wrong_audience(text: str, audience: str) -> str:
+    seen = _parse_segment(_segments(text)[1], "payload").get("aud")
+    shown = f"`{printable(seen)}`" if isinstance(seen, str) else "not a single string"
+    return (
+        f"the identity token's audience is {shown}, this endpoint's is `{printable(audience)}`: "
+        "ask the audience endpoint beside the mint endpoint that you use"
+    )
+
+
+def _verify_times(claims: Mapping[str, Any], now: datetime) -> datetime:
+    seconds = int(now.timestamp())
+    issued_at, expires_at = _integer_date(claims, "iat"), _integer_date(claims, "exp")
+    if not issued_at < expires_at <= issued_at + MAX_LIFETIME_SECONDS:
+        raise InvalidToken("the identity token's lifetime (`exp` - `iat`) is not within a day")
+    if seconds >= expires_at + LEEWAY_SECONDS:
+        raise InvalidToken("the identity token has expired: ask the CI for a new one")
+    begins_at = max(issued_at, _integer_date(claims, "nbf") if "nbf" in claims else 0)
+    if seconds < begins_at - LEEWAY_SECONDS:
+        raise InvalidToken("the identity token is not valid yet (`iat` or `nbf`)")
+    return datetime.fromtimestamp(expires_at, UTC)
+
+
+def _integer_date(claims: Mapping[str, Any], name: str) -> int:
+    # RFC 7519 allows fractions; no issuer sends them, and a string or a float fails elsewhere.
+    value = claims[name]
+    if type(value) is not int or not 0 <= value < 1 << 40:
+        raise InvalidToken(f"the identity token's `{name}` must be an integer number of seconds")
+    return value
+
+
+def _token_id(text: str, claims: Mapping[str, Any]) -> str:
+    # The name must not change with the token's bytes where the issuer gives one: padding and the
+    # like make other bytes of the same token. Where it gives none, the signature covers the bytes.
+    token_id = claims.get("jti")
+    if token_id is None:
+        name = "jws:" + text.rpartition(".")[0]
+    elif 0 < len(token_id) <= MAX_TOKEN_ID_CHARACTERS:
+        name = "jti:" + token_id
+    else:
+        raise InvalidToken("the identity token's `jti` must have 1 to 1024 characters")
+    return hashlib.sha256(f"{claims['iss']}\n{name}".encode()).hexdigest()[:32]
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """Return text from outside as it may be shown: printable, without quotes' marks, and short."""
+    shown = "".join(
+        c if c.isprintable() and c != "`" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    return shown if len(shown) <= limit else shown[:limit] + "…"

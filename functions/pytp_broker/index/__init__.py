@@ -1,0 +1,1 @@
+"""The index: uploads, the simple repository API, and where the bytes are kept."""

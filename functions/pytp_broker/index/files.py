@@ -1,0 +1,26 @@
+"""Where the bytes of distributions are kept: under their hash, written once."""
+
+from typing import Protocol
+
+
+class FileStore(Protocol):
+    """Content-addressed bytes. Every method raises StoreUnavailable when it cannot be had."""
+
+    def save(self, key: str, content: bytes) -> None:
+        """Store the bytes under the key; the same key always has the same bytes."""
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes; raise KeyError when there are none."""
+
+    def download_url(self, key: str, filename: str) -> str | None:
+        """Return a short-lived URL to fetch the bytes from, or None: read them here."""
+
+
+def content_key(registry: str, sha256: str, filename: str) -> str:
+    """Return the key of a distribution."""
+    return f"files/{registry}/{sha256}/{filename}"
+
+
+def metadata_key(registry: str, sha256: str, filename: str) -> str:
+    """Return the key of a distribution's METADATA or PKG-INFO (PEP 658)."""
+    return content_key(registry, sha256, filename) + ".metadata"

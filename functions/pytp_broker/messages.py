@@ -1,0 +1,95 @@
+"""HTTP messages between a transport and the handlers: what came in, what goes out."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytp_broker.errors import InvalidPayload, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, as the gateway hands it over.
+
+    ``path`` is decoded once, ``headers`` have lower-case names, and ``body`` is the raw bytes.
+    """
+
+    method: str
+    host: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    source_ip: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP response."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_response(
+    document: Mapping[str, object], *, status: int = 200, content_type: str = "application/json"
+) -> Response:
+    """Return a JSON response that no cache keeps.
+
+    The content type carries no charset parameter: uv compares it for equality.
+    """
+    body = json.dumps(document, separators=(",", ":")).encode()
+    return Response(status, body, {"Content-Type": content_type, "Cache-Control": "no-store"})
+
+
+def problem_response(problem: Problem, instance: str) -> Response:
+    """Return the error object of a refusal (RFC 9457)."""
+    response = json_response(
+        problem.document(instance), status=problem.status, content_type="application/problem+json"
+    )
+    return Response(response.status, response.body, {**response.headers, **problem.headers})
+
+
+def parse_json_object(text: bytes) -> dict[str, Any]:
+    """Parse a strict JSON object: UTF-8 without a mark, no repeated member, no NaN.
+
+    Raises InvalidPayload. Lenient parsers disagree about repeated members, and whoever checks
+    one copy while another is used has checked nothing.
+    """
+    try:
+        document = json.loads(
+            text.decode(), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
+        )
+        json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate cannot be stored
+    except (ValueError, RecursionError):
+        raise InvalidPayload("the body is not a JSON object with unique members") from None
+    if not isinstance(document, dict):
+        raise InvalidPayload("the body is JSON, but not an object")
+    return document
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("repeated member")
+    return members
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def decode_base64url(segment: str) -> bytes:
+    """Decode unpadded base64url (RFC 7515 §2); raise ValueError for anything else."""
+    padded = segment + "=" * (-len(segment) % 4)
+    if "=" in segment or "+" in segment or "/" in segment:
+        raise ValueError("not unpadded base64url")
+    try:
+        return base64.b64decode(padded, altchars=b"-_", validate=True)
+    except binascii.Error as error:
+        raise ValueError(str(error)) from None

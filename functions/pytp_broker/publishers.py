@@ -1,0 +1,239 @@
+"""Trusted publishers: what may upload where, and whether signed claims are theirs.
+
+Matching compares discrete claims and immutable ids, never ``sub`` taken apart: its form changes,
+and its delimiters occur in names. A claim that is missing matches nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from pytp_broker.comparisons import fold, is_glob_match
+from pytp_broker.errors import InvalidPublisher
+from pytp_broker.identity import SignedClaims, printable
+from pytp_broker.providers import PROVIDERS, Field, Fields, FieldValue, Provider, Role
+
+_UNKNOWN: Final = (
+    "valid token, but no trusted publisher here matches {}; the registry's operator can see why "
+    "with `pytp-broker explain`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedPublisher:
+    """One configured right: this identity may upload to these projects of this registry.
+
+    ``publisher_id`` is given anew whenever the publisher is added, so that a token does not
+    outlive its publisher's removal. ``pins`` are immutable ids pinned on first use.
+    """
+
+    publisher_id: str
+    registry: str
+    issuer: str
+    provider: str
+    projects: tuple[str, ...]
+    fields: Fields
+    claims: Mapping[str, str] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def identity_key(self) -> str:
+        """Return the key under which the store finds it."""
+        identifying = PROVIDERS[self.provider].fields_of(Role.IDENTITY)
+        return _identity_key(self.issuer, [str(self.fields[f.name]) for f in identifying])
+
+    @property
+    def rules_hash(self) -> str:
+        """Return a hash of everything but id, projects and pins: the publisher's own identity."""
+        rules = [self.registry, self.issuer, self.provider, dict(self.fields), dict(self.claims)]
+        return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+
+    def with_pins(self, pins: Mapping[str, str]) -> Self:
+        """Return the same publisher with these ids pinned."""
+        return replace(self, pins=pins)
+
+    def with_projects(self, projects: tuple[str, ...]) -> Self:
+        """Return the same publisher for these projects, each once."""
+        return replace(self, projects=tuple(dict.fromkeys(projects)))
+
+    def document(self) -> dict[str, Any]:
+        """Return the publisher as JSON types, but for the pins, which stores keep apart."""
+        return {
+            "publisher_id": self.publisher_id,
+            "registry": self.registry,
+            "issuer": self.issuer,
+            "provider": self.provider,
+            "projects": list(self.projects),
+            "fields": dict(self.fields),
+            "claims": dict(self.claims),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], pins: Mapping[str, str]) -> Self:
+        """Return the publisher that ``document()`` described."""
+        return cls(
+            publisher_id=document["publisher_id"],
+            registry=document["registry"],
+            issuer=document["issuer"],
+            provider=document["provider"],
+            projects=tuple(document["projects"]),
+            fields={
+                name: value if isinstance(value, str) else tuple(value)
+                for name, value in document["fields"].items()
+            },
+            claims=document["claims"],
+            pins=pins,
+        )
+
+
+def identity_key(claims: SignedClaims, provider: Provider) -> str | None:
+    """Return the key of the publishers that these claims may be for.
+
+    None when a claim that identifies is missing.
+    """
+    texts = [claims.text(f.claim) for f in provider.fields_of(Role.IDENTITY)]
+    present = [text for text in texts if text is not None]
+    return _identity_key(claims.issuer, present) if len(present) == len(texts) else None
+
+
+def _identity_key(issuer: str, texts: Sequence[str]) -> str:
+    # Hashed: a claim may be longer than a store's key, or hold its separator. Folded: the exact
+    # comparison comes later, with the provider's own rule for case.
+    key = json.dumps([issuer, *map(fold, texts)])
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule of a publisher held against the claims."""
+
+    rule: str
+    claim: str
+    expected: str
+    seen: str | None
+    matched: bool
+    role: Role = Role.RULE
+
+    @property
+    def text(self) -> str:
+        """Return the finding in words, fit to be shown to whoever may know the publisher."""
+        if self.seen is None:
+            seen = f"claim `{self.claim}` is missing"
+        else:
+            seen = f"claim `{self.claim}` is `{printable(self.seen)}`"
+        return f"{seen}; the publisher's `{self.rule}` expects `{self.expected}`"
+
+
+def compare(publisher: TrustedPublisher, claims: SignedClaims) -> tuple[Finding, ...]:
+    """Return every rule of the publisher with its outcome; all must match."""
+    provider = PROVIDERS[publisher.provider]
+    findings = [
+        _compare_field(f, expected, publisher.fields, claims)
+        for f in provider.fields
+        if (expected := publisher.fields.get(f.name, publisher.pins.get(f.name))) is not None
+    ]
+    findings += [_compare_claim(name, text, claims) for name, text in publisher.claims.items()]
+    findings += _compare_event(provider, publisher.fields, claims)
+    return tuple(findings)
+
+
+def _compare_field(
+    rule: Field, expected: FieldValue, fields: Fields, claims: SignedClaims
+) -> Finding:
+    seen = rule.texts(claims, fields)
+    matched = any(rule.matches(expected, text, claims) for text in seen)
+    shown = expected if isinstance(expected, str) else ", ".join(expected)
+    claim = rule.claim_for(fields)
+    return Finding(rule.name, claim, shown, ", ".join(seen) or None, matched, rule.role)
+
+
+def _compare_claim(name: str, pattern: str, claims: SignedClaims) -> Finding:
+    seen = claims.text(name)
+    matched = seen is not None and is_glob_match(pattern, seen)
+    return Finding(f"claims.{name}", name, pattern, seen, matched)
+
+
+def _compare_event(provider: Provider, fields: Fields, claims: SignedClaims) -> list[Finding]:
+    # The publisher's own list of events takes the place of the default.
+    if provider.event_claim is None or "events" in fields:
+        return []
+    seen = claims.value(provider.event_claim)
+    matched = isinstance(seen, str) and seen not in provider.refused_events
+    expected = "any event but " + ", ".join(provider.refused_events)
+    shown = seen if isinstance(seen, str) else None
+    return [Finding("events", provider.event_claim, expected, shown, matched)]
+
+
+def find_matching(
+    candidates: Iterable[TrustedPublisher], claims: SignedClaims, provider: Provider
+) -> tuple[TrustedPublisher, ...]:
+    """Return all candidates whose every rule matches.
+
+    Raises InvalidPublisher with a diagnosis when there is none.
+    """
+    _check_claims(claims, provider)
+    compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
+    # A publisher without any rule trusts nobody, not everybody.
+    matching = tuple(c for c, findings in compared if findings and all(f.matched for f in findings))
+    if not matching:
+        raise InvalidPublisher(_diagnose([f for _, f in compared], claims, provider))
+    return matching
+
+
+def _check_claims(claims: SignedClaims, provider: Provider) -> None:
+    # What every token of the provider must be, whatever the publishers ask for.
+    _check_types(claims, provider)
+    for name, constant in provider.constants.items():
+        seen = claims.value(name)
+        if type(seen) is not type(constant) or seen != constant:
+            raise InvalidPublisher(f"valid token, but claim `{name}` is not `{constant}`")
+    for name, agrees in provider.agreements.items():
+        text = claims.text(name)
+        if text is None or not agrees(text, claims):
+            raise InvalidPublisher(f"valid token, but claim `{name}` contradicts the others")
+
+
+def _check_types(claims: SignedClaims, provider: Provider) -> None:
+    present = {name: claims.value(name) for name in provider.present_claims}
+    required = {name: claims.text(name) for name in provider.required_claims}
+    for name, value in (present | required).items():
+        if not isinstance(value, str):
+            raise InvalidPublisher(f"valid token, but claim `{name}` is missing or not a string")
+    for rule in provider.fields:
+        if not rule.is_of_its_type(claims):
+            raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")
+
+
+def _diagnose(
+    compared: Sequence[tuple[Finding, ...]], claims: SignedClaims, provider: Provider
+) -> str:
+    # Only who holds the repository (or the provider's like) and its immutable ids is told more:
+    # for all others "no such publisher" and "not yours" read the same.
+    disclosable = [findings for findings in compared if _is_disclosable(findings, provider)]
+    if not disclosable:
+        names = [f"{f.name} `{_shown(claims, f.claim)}`" for f in provider.fields_of(Role.IDENTITY)]
+        return _UNKNOWN.format(", ".join(names) or "its claims")
+    nearest = min(disclosable, key=lambda findings: sum(not f.matched for f in findings))
+    return "valid token, but no corresponding publisher: " + "; ".join(
+        f.text for f in nearest if not f.matched
+    )
+
+
+def _is_disclosable(findings: tuple[Finding, ...], provider: Provider) -> bool:
+    known = [f.matched for f in findings if f.role is not Role.RULE]
+    pinned = provider.has_immutable_identity or any(f.role is Role.PIN for f in findings)
+    return pinned and all(known)
+
+
+def _shown(claims: SignedClaims, claim: str) -> str:
+    return printable(claims.text(claim) or "")
+
+
+def unpinned(publisher: TrustedPublisher, claims: SignedClaims) -> dict[str, str]:
+    """Return the immutable ids that this first use pins: none when all are given or pinned."""
+    provider = PROVIDERS[publisher.provider]
+    known = publisher.fields.keys() | publisher.pins.keys()
+    seen = ((f.name, claims.text(f.claim)) for f in provider.fields_of(Role.PIN))
+    return {name: text for name, text in seen if text is not None and name not in known}

@@ -1,0 +1,214 @@
+"""Registries, issuers and hosts: what a request is addressed to.
+
+One deployment serves many registries. A registry answers under its prefix on the shared host
+(``/acme/…``) and, prefix-free, on every host name it claims. The root of the shared host stands
+for all registries that take part in it, because every released client asks there.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Final, Self
+
+from pytp_broker.errors import NotFound
+
+# Every kill switch (registry, issuer, everything) works within this time.
+CONFIGURATION_MAX_AGE_SECONDS: Final = 10
+
+LEGACY_PATH: Final = "/legacy/"
+AUDIENCE_PATH: Final = "/_/oidc/audience"
+MINT_PATH: Final = "/_/oidc/mint-token"
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A URL that signs identity tokens, and the kind of CI behind it."""
+
+    url: str
+    provider: str
+    algorithms: tuple[str, ...]
+    jwks_hosts: tuple[str, ...] = ()
+    enabled: bool = True
+
+    def document(self) -> dict[str, Any]:
+        """Return the issuer as JSON types."""
+        return {
+            "url": self.url,
+            "provider": self.provider,
+            "algorithms": list(self.algorithms),
+            "jwks_hosts": list(self.jwks_hosts),
+            "enabled": self.enabled,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the issuer that ``document()`` described."""
+        return cls(
+            url=document["url"],
+            provider=document["provider"],
+            algorithms=tuple(document["algorithms"]),
+            jwks_hosts=tuple(document["jwks_hosts"]),
+            enabled=document["enabled"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """One upload destination with its own prefix, audience, issuers and publishers."""
+
+    name: str
+    issuers: tuple[str, ...]
+    audience: str | None = None
+    hosts: tuple[str, ...] = ()
+    token_lifetime_seconds: int = 900
+    shared_host_exchange: bool = True
+    enabled: bool = True
+
+    def audience_on(self, shared_host: str) -> str:
+        """Return the configured audience, else one derived from host and name."""
+        if self.audience is not None:
+            return self.audience
+        return default_audience(self.hosts[0] if self.hosts else f"{shared_host}/{self.name}")
+
+    def document(self) -> dict[str, Any]:
+        """Return the registry as JSON types."""
+        return {
+            "name": self.name,
+            "issuers": list(self.issuers),
+            "audience": self.audience,
+            "hosts": list(self.hosts),
+            "token_lifetime_seconds": self.token_lifetime_seconds,
+            "shared_host_exchange": self.shared_host_exchange,
+            "enabled": self.enabled,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the registry that ``document()`` described."""
+        return cls(
+            name=document["name"],
+            issuers=tuple(document["issuers"]),
+            audience=document["audience"],
+            hosts=tuple(document["hosts"]),
+            token_lifetime_seconds=document["token_lifetime_seconds"],
+            shared_host_exchange=document["shared_host_exchange"],
+            enabled=document["enabled"],
+        )
+
+
+def default_audience(place: str) -> str:
+    """Return an audience for a place, starting with a letter.
+
+    CI systems derive a variable's name from the audience, and clients disagree about how to do
+    that for one that starts with a digit.
+    """
+    return place if place[:1].isalpha() else f"pytp-{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything an operator configures but the publishers, which are looked up one by one."""
+
+    issuers: Mapping[str, Issuer] = field(default_factory=dict)
+    registries: Mapping[str, Registry] = field(default_factory=dict)
+    enabled: bool = True
+
+    def is_enabled(self, registry: str, issuer: str) -> bool:
+        """Say whether tokens of this issuer are good in this registry now."""
+        known = self.registries.get(registry)
+        signer = self.issuers.get(issuer)
+        return (
+            self.enabled
+            and known is not None
+            and known.enabled
+            and signer is not None
+            and signer.enabled
+            and issuer in known.issuers
+        )
+
+
+class ConfigurationCache:
+    """The configuration as it was at most ten seconds ago; never older, so it fails closed."""
+
+    def __init__(
+        self, load: Callable[[], Configuration], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._load = load
+        self._clock = clock
+        self._lock = Lock()
+        self._loaded: tuple[float, Configuration] | None = None
+
+    def current(self) -> Configuration:
+        """Return the configuration; raise StoreUnavailable when it cannot be had."""
+        with self._lock:
+            asked_at = self._clock()
+            if self._loaded and asked_at - self._loaded[0] < CONFIGURATION_MAX_AGE_SECONDS:
+                return self._loaded[1]
+            configuration = self._load()
+            self._loaded = (asked_at, configuration)
+            return configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What a request is addressed to: one registry, or the root of the shared host.
+
+    ``base_path`` leads to it (empty at a root), ``path`` is the rest. ``registries`` is the one
+    registry, or all that take part in the shared host's exchange.
+    """
+
+    host: str
+    base_path: str
+    path: str
+    audience: str
+    registries: tuple[Registry, ...]
+    is_shared_root: bool
+
+    @property
+    def registry(self) -> Registry:
+        """Return the one registry; raise NotFound at the shared root."""
+        if self.is_shared_root:
+            raise NotFound("there is no registry at this address")
+        return self.registries[0]
+
+    @property
+    def issuer_urls(self) -> frozenset[str]:
+        """Return the URLs of all issuers that a registry here accepts."""
+        return frozenset(url for registry in self.registries for url in registry.issuers)
+
+    def discovery_document(
+        self, features: tuple[str, ...], default: tuple[str, ...]
+    ) -> dict[str, object]:
+        """Return where to exchange tokens for this destination (PEP 807)."""
+        base_url = f"https://{self.host}{self.base_path}"
+        return {
+            "audience-endpoint": base_url + AUDIENCE_PATH,
+            "token-mint-endpoint": base_url + MINT_PATH,
+            "features": list(features),
+            "default-features": list(default),
+        }
+
+
+def locate(configuration: Configuration, host: str, path: str, shared_host: str) -> Destination:
+    """Return the destination of a request, by exact match of host name and first path segment.
+
+    ``host`` may carry a port, which counts for nothing but the URLs we answer with.
+    """
+    host_name = host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host
+    for registry in configuration.registries.values():
+        if host_name in registry.hosts:
+            return _at_registry(registry, host, "", path, shared_host)
+    name, slash, rest = path.removeprefix("/").partition("/")
+    if slash and name in configuration.registries:
+        registry = configuration.registries[name]
+        return _at_registry(registry, host, f"/{name}", f"/{rest}", shared_host)
+    sharing = tuple(r for r in configuration.registries.values() if r.shared_host_exchange)
+    return Destination(host, "", path, default_audience(shared_host), sharing, is_shared_root=True)
+
+
+def _at_registry(
+    registry: Registry, host: str, base_path: str, path: str, shared_host: str
+) -> Destination:
+    audience = registry.audience_on(shared_host)
+    return Destination(host, base_path, path, audience, (registry,), is_shared_root=False)

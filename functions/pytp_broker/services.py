@@ -1,0 +1,46 @@
+"""What the handlers work with, passed in and never looked up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pytp_broker.audit import Audit
+from pytp_broker.index.files import FileStore
+from pytp_broker.keysets import KeySets
+from pytp_broker.registries import ConfigurationCache, Destination, locate
+from pytp_broker.store import Store
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every function of the deployment has.
+
+    ``shared_host`` is the host name of the deployment itself, from its own configuration and never
+    from a request: the audience of its root is derived from it.
+    """
+
+    store: Store
+    configurations: ConfigurationCache
+    shared_host: str
+    now: Clock
+    audit: Audit
+
+    def locate(self, host: str, path: str) -> Destination:
+        """Return what a request is addressed to; raise StoreUnavailable."""
+        return locate(self.configurations.current(), host, path, self.shared_host)
+
+
+@dataclass(frozen=True, slots=True)
+class Broker(Services):
+    """What the exchange works with."""
+
+    key_sets: KeySets
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Services):
+    """What upload and downloads work with."""
+
+    files: FileStore

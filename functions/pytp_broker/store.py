@@ -1,0 +1,212 @@
+"""What the broker and the index ask of a store, in the words of the field.
+
+Every method is one round trip unless it says otherwise, and raises StoreUnavailable when the store
+does not answer. Two stores fulfil it today: SQLite (``embedded``) and DynamoDB (``aws``); one
+contract test suite holds them together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol, Self
+
+from pytp_broker.keysets import KeySetStore
+from pytp_broker.providers import PROVIDERS, Role
+from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.registries import Configuration
+from pytp_broker.tokens import TokenRecord
+
+
+class AlreadyExchangedError(Exception):
+    """The identity token behind this record has been exchanged before."""
+
+
+class AlreadyPublishedError(Exception):
+    """The file name is taken in this registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """One visible file of the index; it never changes.
+
+    ``project`` is the normalised name that ``filename`` begins with. ``published_by`` keeps who
+    published: issuer and signed claims (repository, run, …).
+    """
+
+    registry: str
+    project: str
+    version: str
+    filename: str
+    sha256: str
+    size: int
+    metadata_sha256: str
+    requires_python: str | None
+    uploaded_at: datetime
+    published_by: Mapping[str, str]
+
+    def document(self) -> dict[str, Any]:
+        """Return the file as JSON types."""
+        return {
+            "registry": self.registry,
+            "project": self.project,
+            "version": self.version,
+            "filename": self.filename,
+            "sha256": self.sha256,
+            "size": self.size,
+            "metadata_sha256": self.metadata_sha256,
+            "requires_python": self.requires_python,
+            "uploaded_at": self.uploaded_at.isoformat(),
+            "published_by": dict(self.published_by),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the file that ``document()`` described."""
+        uploaded_at = datetime.fromisoformat(document["uploaded_at"])
+        return cls(**{**document, "uploaded_at": uploaded_at})
+
+
+class ConfigurationStore(Protocol):
+    """What the operator writes and every function reads."""
+
+    def load_configuration(self) -> Configuration:
+        """Return the issuers, registries and the main switch."""
+
+    def apply(
+        self, configuration: Configuration, publishers: Sequence[TrustedPublisher]
+    ) -> "Changes":
+        """Bring the store to this configuration; may be repeated, and resumed after a crash.
+
+        Not one round trip. Publishers that are there already (same registry and rules) keep their
+        id and pins; rights are taken away before new ones are given.
+        """
+
+
+def carry_over(
+    present: Iterable[TrustedPublisher], wanted: Iterable[TrustedPublisher]
+) -> dict[str, TrustedPublisher]:
+    """Return the wanted publishers by their rules, with ids and pins of those already present.
+
+    Two with the same rules are one, for the projects of both.
+    """
+    known = {publisher.rules_hash: publisher for publisher in present}
+    found: dict[str, TrustedPublisher] = {}
+    for publisher in wanted:
+        key = publisher.rules_hash
+        twin = found.get(key)
+        origin = known.get(key, twin or publisher)
+        projects = (twin.projects if twin else ()) + publisher.projects
+        found[key] = replace(
+            publisher.with_projects(projects),
+            publisher_id=origin.publisher_id,
+            pins=origin.pins,
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that ``apply`` writes: the configuration, and the publishers by their rules."""
+
+    configuration: Configuration
+    publishers: Mapping[str, TrustedPublisher]
+
+    def parts(self) -> dict[tuple[str, str], tuple[str, object]]:
+        """Return every part under its own key: how it is called, and what it says."""
+        main = self.configuration
+        found: dict[tuple[str, str], tuple[str, object]] = {
+            ("", "main"): (f"trusted publishing: {'on' if main.enabled else 'off'}", main.enabled)
+        }
+        for issuer in main.issuers.values():
+            found["issuer", issuer.url] = f"issuer {issuer.url}", issuer
+        for registry in main.registries.values():
+            found["registry", registry.name] = f"registry {registry.name}", registry
+        for key, publisher in self.publishers.items():
+            found["publisher", key] = _title(publisher), frozenset(publisher.projects)
+        return found
+
+
+def _title(publisher: TrustedPublisher) -> str:
+    identifying = PROVIDERS[publisher.provider].fields_of(Role.IDENTITY)
+    names = [str(publisher.fields[f.name]) for f in identifying]
+    words = ["publisher", publisher.registry, publisher.provider, *names]
+    return f"{' '.join(words)} -> {', '.join(publisher.projects)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What ``apply`` changed, as one line a change: ``-`` removed, ``~`` changed, ``+`` added."""
+
+    lines: tuple[str, ...] = ()
+
+    @classmethod
+    def between(cls, before: Setup, after: Setup) -> Self:
+        """Return the changes that lead from one to the other."""
+        old, new = before.parts(), after.parts()
+        removed = [f"- {title}" for key, (title, _) in old.items() if key not in new]
+        changed = [
+            f"~ {title}"
+            for key, (title, content) in new.items()
+            if key in old and old[key][1] != content
+        ]
+        added = [f"+ {title}" for key, (title, _) in new.items() if key not in old]
+        return cls((*sorted(removed), *sorted(changed), *sorted(added)))
+
+
+class TokenStore(KeySetStore, Protocol):
+    """What the exchange and the token check need."""
+
+    def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
+        """Return every publisher of all registries with this identity key, in one query."""
+
+    def pin_publisher(
+        self, publisher: TrustedPublisher, pins: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """Pin immutable ids on first use; return the pins now in force.
+
+        The first of two racing writers wins and both are told the winner's pins. None when the
+        publisher has been removed.
+        """
+
+    def add_token(self, record: TokenRecord) -> None:
+        """Store the record and so mark its identity token used, in one conditional write.
+
+        Raise AlreadyExchangedError when its lookup id is taken, unless by an earlier attempt of
+        this very write (same token hash).
+        """
+
+    def find_token(
+        self, lookup_id: str, registry: str, project: str
+    ) -> tuple[TokenRecord, frozenset[str]] | None:
+        """Return the record and the ids of the publishers that the project trusts now.
+
+        One round trip for both. None when there is no such record; expiry is the caller's to check.
+        """
+
+    def burn_token(
+        self, lookup_id: str, token_hash: str, registry: str | None, now: datetime
+    ) -> bool:
+        """End a token early; say whether there was one to end.
+
+        Only a record with this hash, and with ``registry`` in its scope unless that is None.
+        """
+
+
+class FileRecordStore(Protocol):
+    """What the index needs."""
+
+    def find_file(self, registry: str, filename: str) -> PublishedFile | None:
+        """Return the file of this name."""
+
+    def add_file(self, file: PublishedFile) -> None:
+        """Make the file visible; raise AlreadyPublishedError when the name is taken."""
+
+    def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
+        """Return the files of a project, ordered by name."""
+
+    def list_projects(self, registry: str) -> Sequence[str]:
+        """Return the normalised names of all projects with a file, ordered."""
+
+
+class Store(ConfigurationStore, TokenStore, FileRecordStore, Protocol):
+    """All of it."""

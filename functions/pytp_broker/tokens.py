@@ -1,0 +1,178 @@
+"""Upload tokens: what one looks like, what is stored of it, what it may do.
+
+A token is ``pytp_`` and 71 base62 characters: 22 of lookup id, 43 of secret, 6 of checksum.
+The lookup id is the hash of the exchange it comes from, so a second exchange of the same identity
+token meets the first one's record. The checksum lets a scanner, and us, drop a malformed token
+without a read. Only the SHA-256 of the whole token is stored.
+"""
+
+import hashlib
+import hmac
+import secrets
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn, Self
+
+PREFIX: Final = "pytp_"
+LOOKUP_ID_BYTES: Final = 16
+SECRET_BYTES: Final = 32
+_LOOKUP_ID_DIGITS: Final = 22
+_SECRET_DIGITS: Final = 43
+_CHECKSUM_DIGITS: Final = 6
+_LENGTH: Final = len(PREFIX) + _LOOKUP_ID_DIGITS + _SECRET_DIGITS + _CHECKSUM_DIGITS
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_VALUES: Final = {digit: value for value, digit in enumerate(_ALPHABET)}
+
+MULTI_USE: Final = "multi-use-token"
+SINGLE_USE: Final = "single-use-token"
+FEATURES: Final = (MULTI_USE, SINGLE_USE)
+DEFAULT_FEATURES: Final = (MULTI_USE,)
+
+
+class MalformedTokenError(ValueError):
+    """The text is no upload token of ours."""
+
+
+class UploadToken:
+    """A secret that hides itself: only ``reveal()`` shows the text, for the one answer."""
+
+    __slots__ = ("_text", "lookup_id")
+
+    def __init__(self, text: str) -> None:
+        """Parse the text; raise MalformedTokenError unless every part of it is ours."""
+        if len(text) != _LENGTH or not text.startswith(PREFIX):
+            raise MalformedTokenError
+        body, checksum = text[:-_CHECKSUM_DIGITS], text[-_CHECKSUM_DIGITS:]
+        if checksum != _checksum(body):
+            raise MalformedTokenError
+        digits = body[len(PREFIX) :]
+        _decode(digits[_LOOKUP_ID_DIGITS:], SECRET_BYTES)
+        self.lookup_id = _decode(digits[:_LOOKUP_ID_DIGITS], LOOKUP_ID_BYTES).hex()
+        self._text = text
+
+    @classmethod
+    def mint(cls, lookup_id: str) -> Self:
+        """Return a new token with 256 bits of entropy for this lookup id (32 hex digits)."""
+        digits = _encode(bytes.fromhex(lookup_id), _LOOKUP_ID_DIGITS)
+        body = PREFIX + digits + _encode(secrets.token_bytes(SECRET_BYTES), _SECRET_DIGITS)
+        return cls(body + _checksum(body))
+
+    def reveal(self) -> str:
+        """Return the secret text."""
+        return self._text
+
+    @property
+    def hash(self) -> str:
+        """Return the SHA-256 of the text, in hex: what is stored and what is logged a prefix of."""
+        return hashlib.sha256(self._text.encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"<UploadToken {self.hash[:8]}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an upload token is not pickled")
+
+
+def _checksum(body: str) -> str:
+    # surrogatepass: any text may be asked about, and none may be an error of ours
+    value = zlib.crc32(body.encode(errors="surrogatepass"))
+    return _encode(value.to_bytes(4), _CHECKSUM_DIGITS)
+
+
+def _encode(octets: bytes, digits: int) -> str:
+    value = int.from_bytes(octets)
+    text = ""
+    for _ in range(digits):
+        value, digit = divmod(value, len(_ALPHABET))
+        text = _ALPHABET[digit] + text
+    return text
+
+
+def _decode(digits: str, length: int) -> bytes:
+    value = 0
+    for digit in digits:
+        if digit not in _VALUES:
+            raise MalformedTokenError
+        value = value * len(_ALPHABET) + _VALUES[digit]
+    if value >= 1 << 8 * length:
+        raise MalformedTokenError
+    return value.to_bytes(length)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The right to upload to one project of one registry, and the publishers that give it."""
+
+    registry: str
+    project: str
+    publisher_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """What the store keeps of one exchange: the token's hash, its rights and its origin.
+
+    The record is also the mark that its identity token is used, so it is kept longer than the
+    upload token lives: ``kept_until`` lies behind both expiries (TOB-PYPI26-1).
+    ``identity`` holds the signed claims that later say who published.
+    """
+
+    lookup_id: str
+    token_hash: str
+    issuer: str
+    identity: Mapping[str, str]
+    scope: tuple[Grant, ...]
+    features: tuple[str, ...]
+    issued_at: datetime
+    expires_at: datetime
+    kept_until: datetime
+    burned_at: datetime | None = None
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """Return the names of the registries it is good for, each once."""
+        return tuple(dict.fromkeys(grant.registry for grant in self.scope))
+
+    def find_grant(self, registry: str, project: str) -> Grant | None:
+        """Return the grant for this project of this registry, if there is one."""
+        for grant in self.scope:
+            if (grant.registry, grant.project) == (registry, project):
+                return grant
+        return None
+
+    def is_live(self, token: UploadToken, now: datetime) -> bool:
+        """Say whether this is the token's record, and the token neither expired nor burned."""
+        same = hmac.compare_digest(self.token_hash, token.hash)
+        return same and self.burned_at is None and now < self.expires_at
+
+    def document(self) -> dict[str, Any]:
+        """Return the record as JSON types, but for the burn mark, which stores keep apart."""
+        return {
+            "lookup_id": self.lookup_id,
+            "token_hash": self.token_hash,
+            "issuer": self.issuer,
+            "identity": dict(self.identity),
+            "scope": [[g.registry, g.project, list(g.publisher_ids)] for g in self.scope],
+            "features": list(self.features),
+            "issued_at": int(self.issued_at.timestamp()),
+            "expires_at": int(self.expires_at.timestamp()),
+            "kept_until": int(self.kept_until.timestamp()),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], burned_at: int | None) -> Self:
+        """Return the record that ``document()`` described."""
+        return cls(
+            lookup_id=document["lookup_id"],
+            token_hash=document["token_hash"],
+            issuer=document["issuer"],
+            identity=document["identity"],
+            scope=tuple(Grant(r, p, tuple(ids)) for r, p, ids in document["scope"]),
+            features=tuple(document["features"]),
+            issued_at=datetime.fromtimestamp(document["issued_at"], UTC),
+            expires_at=datetime.fromtimestamp(document["expires_at"], UTC),
+            kept_until=datetime.fromtimestamp(document["kept_until"], UTC),
+            burned_at=None if burned_at is None else datetime.fromtimestamp(burned_at, UTC),
+        )

@@ -1,0 +1,179 @@
+"""Stores in memory that keep the promises of the real ones, fail on demand and log their calls."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import wraps
+from threading import RLock
+from typing import Concatenate, ParamSpec, TypeVar
+
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.keysets import StoredKeySet
+from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.registries import Configuration
+from pytp_broker.store import (
+    AlreadyExchangedError,
+    AlreadyPublishedError,
+    Changes,
+    PublishedFile,
+    Setup,
+    carry_over,
+)
+from pytp_broker.tokens import TokenRecord
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound="Failing")
+
+
+class Failing:
+    """Something remote: every call is logged, and fails when a test has asked for that."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._failing: list[str] = []
+        self._lock = RLock()
+
+    def fail_next(self, method: str) -> None:
+        """Let the next call of this method raise StoreUnavailable, having done nothing."""
+        assert callable(getattr(self, method))
+        self._failing.append(method)
+
+    def enter(self, method: str) -> None:
+        self.calls.append(method)
+        if method in self._failing:
+            self._failing.remove(method)
+            raise StoreUnavailable("the store does not answer")
+
+
+def remote(method: Callable[Concatenate[F, P], R]) -> Callable[Concatenate[F, P], R]:
+    """Make a method a round trip: logged, atomic, and able to fail."""
+
+    @wraps(method)
+    def call(self: F, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._lock:
+            self.enter(method.__name__)
+            return method(self, *args, **kwargs)
+
+    return call
+
+
+class MemoryStore(Failing):
+    """The whole Store; tests look at ``tokens``, ``publishers``, ``key_sets`` and ``files``."""
+
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        super().__init__()
+        self.configuration = configuration or Configuration()
+        self.publishers: dict[str, TrustedPublisher] = {}
+        self.key_sets: dict[str, StoredKeySet] = {}
+        self.tokens: dict[str, TokenRecord] = {}
+        self.files: dict[tuple[str, str], PublishedFile] = {}
+
+    @remote
+    def load_configuration(self) -> Configuration:
+        return self.configuration
+
+    @remote
+    def apply(
+        self, configuration: Configuration, publishers: Sequence[TrustedPublisher]
+    ) -> Changes:
+        present = {p.rules_hash: p for p in self.publishers.values()}
+        before = Setup(self.configuration, present)
+        after = Setup(configuration, carry_over(present.values(), publishers))
+        self.configuration = configuration
+        self.publishers = {p.publisher_id: p for p in after.publishers.values()}
+        return Changes.between(before, after)
+
+    @remote
+    def find_key_set(self, issuer_url: str) -> StoredKeySet | None:
+        return self.key_sets.get(issuer_url)
+
+    @remote
+    def save_key_set(self, issuer_url: str, key_set: StoredKeySet) -> None:
+        self.key_sets[issuer_url] = key_set
+
+    @remote
+    def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
+        return [p for p in self.publishers.values() if p.identity_key == identity_key]
+
+    @remote
+    def pin_publisher(
+        self, publisher: TrustedPublisher, pins: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        stored = self.publishers.get(publisher.publisher_id)
+        if stored is None:
+            return None
+        in_force = {**pins, **stored.pins}
+        self.publishers[stored.publisher_id] = stored.with_pins(in_force)
+        return dict(in_force)
+
+    @remote
+    def add_token(self, record: TokenRecord) -> None:
+        stored = self.tokens.setdefault(record.lookup_id, record)
+        if stored.token_hash != record.token_hash:
+            raise AlreadyExchangedError
+
+    @remote
+    def find_token(
+        self, lookup_id: str, registry: str, project: str
+    ) -> tuple[TokenRecord, frozenset[str]] | None:
+        record = self.tokens.get(lookup_id)
+        if record is None:
+            return None
+        trusted = (
+            p.publisher_id
+            for p in self.publishers.values()
+            if p.registry == registry and project in p.projects
+        )
+        return record, frozenset(trusted)
+
+    @remote
+    def burn_token(
+        self, lookup_id: str, token_hash: str, registry: str | None, now: datetime
+    ) -> bool:
+        record = self.tokens.get(lookup_id)
+        if record is None or record.token_hash != token_hash or record.burned_at is not None:
+            return False
+        if registry is not None and registry not in record.registries:
+            return False
+        self.tokens[lookup_id] = replace(record, burned_at=now)
+        return True
+
+    @remote
+    def find_file(self, registry: str, filename: str) -> PublishedFile | None:
+        return self.files.get((registry, filename))
+
+    @remote
+    def add_file(self, file: PublishedFile) -> None:
+        if (file.registry, file.filename) in self.files:
+            raise AlreadyPublishedError
+        self.files[file.registry, file.filename] = file
+
+    @remote
+    def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
+        files = (f for f in self.files.values() if (f.registry, f.project) == (registry, project))
+        return sorted(files, key=lambda file: file.filename)
+
+    @remote
+    def list_projects(self, registry: str) -> Sequence[str]:
+        return sorted({file.project for file in self.files.values() if file.registry == registry})
+
+
+class MemoryFiles(Failing):
+    """A FileStore. With ``elsewhere`` set, bytes are downloaded from that URL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.contents: dict[str, bytes] = {}
+        self.elsewhere: str | None = None
+
+    @remote
+    def save(self, key: str, content: bytes) -> None:
+        assert self.contents.setdefault(key, content) == content, "the same key, other bytes"
+
+    @remote
+    def read(self, key: str) -> bytes:
+        return self.contents[key]
+
+    def download_url(self, key: str, filename: str) -> str | None:
+        return None if self.elsewhere is None else f"{self.elsewhere}/{key}"

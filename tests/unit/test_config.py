@@ -1,0 +1,350 @@
+"""The configuration file: what it becomes, and how it is refused."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from pytp_broker import config
+from pytp_broker.config import ConfigurationError
+from tests.signing import GITHUB
+
+PUBLISHER = """
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+workflow = "release.yml"
+"""
+REGISTRY = f"""
+[[registries]]
+name = "acme"
+{PUBLISHER}
+"""
+
+
+def parse(text: str, *, allow_loopback: bool = False) -> config.Loaded:
+    return config.parse(tomllib.loads(text), allow_loopback=allow_loopback)
+
+
+def mistakes(text: str, *, allow_loopback: bool = False) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text, allow_loopback=allow_loopback)
+    return caught.value.lines
+
+
+def test_a_minimal_registry_knows_every_public_issuer() -> None:
+    loaded = parse(REGISTRY)
+
+    registry = loaded.configuration.registries["acme"]
+    assert GITHUB in registry.issuers
+    assert registry.token_lifetime_seconds == 900
+    assert registry.enabled
+    assert registry.shared_host_exchange
+
+
+def test_a_publisher_takes_the_only_issuer_of_its_provider() -> None:
+    (publisher,) = parse(REGISTRY).publishers
+
+    assert publisher.issuer == GITHUB
+    assert publisher.fields == {"repository": "octo-org/widgets", "workflow": "release.yml"}
+
+
+def test_a_publisher_must_name_its_issuer_where_there_are_two() -> None:
+    text = '[[issuers]]\nurl = "https://ghes.example.com"\nprovider = "github"\n' + REGISTRY
+
+    (line,) = mistakes(text)
+    assert line.startswith("registries[0].publishers[0].issuer: must name an issuer")
+    assert "https://ghes.example.com" in line
+
+
+def test_project_names_are_normalised() -> None:
+    (publisher,) = parse(REGISTRY.replace('["widgets"]', '["My_Widgets.x", "b"]')).publishers
+
+    assert publisher.projects == ("my-widgets-x", "b")
+
+
+def test_the_same_rules_twice_are_one_publisher_of_all_projects() -> None:
+    second = PUBLISHER.replace('["widgets"]', '["widgets", "gadgets"]')
+
+    (publisher,) = parse(REGISTRY + second).publishers
+
+    assert publisher.projects == ("widgets", "gadgets")
+
+
+def test_blank_space_around_values_does_not_count() -> None:
+    text = REGISTRY.replace('"release.yml"', '"  release.yml "')
+
+    (publisher,) = parse(text).publishers
+
+    assert publisher.fields["workflow"] == "release.yml"
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\\t", "\\u001f"])
+def test_a_blank_optional_field_is_absent(blank: str) -> None:
+    (publisher,) = parse(REGISTRY + f'environment = "{blank}"').publishers
+
+    assert "environment" not in publisher.fields
+
+
+def test_rules_are_the_publishers_identity_and_projects_are_not() -> None:
+    (one,) = parse(REGISTRY).publishers
+    (more,) = parse(REGISTRY.replace('["widgets"]', '["gadgets"]')).publishers
+    (other,) = parse(REGISTRY + 'environment = "release"').publishers
+
+    assert one.rules_hash == more.rules_hash
+    assert one.rules_hash != other.rules_hash
+    assert one.publisher_id != more.publisher_id
+
+
+def test_an_own_issuer_has_its_providers_algorithms() -> None:
+    text = '[[issuers]]\nurl = "https://ghes.example.com"\nprovider = "github"'
+
+    issuer = parse(text).configuration.issuers["https://ghes.example.com"]
+    assert issuer.algorithms == ("RS256",)
+
+
+def test_a_public_issuer_can_be_switched_off() -> None:
+    text = f'[[issuers]]\nurl = "{GITHUB}"\nprovider = "github"\nenabled = false'
+
+    assert not parse(text).configuration.issuers[GITHUB].enabled
+
+
+ISSUER = '[[issuers]]\nurl = "{}"\nprovider = "github"'
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.example.com",
+        "ftp://issuer.example.com",
+        "issuer.example.com",
+        "https://",
+        "https://user@issuer.example.com",
+        "https://issuer.example.com?x=1",
+        "https://issuer.example.com?",
+        "https://issuer.example.com#",
+        "https://issuer.example.com/%2e%2e",
+        "https://issuer.example.com/../x",
+        "https://issuer.example.com//x",
+        "https://ISSUER.example.com",
+        "https://issuer.exämple.com",
+        "https://issuer.example.com\\\\x",
+        "https://issuer.example.com\\nx",
+        "https://127.0.0.1",
+        "https://10.0.0.1",
+        "https://169.254.169.254",
+        "https://[::1]",
+        "https://[fd00::1]",
+        "https://[::ffff:169.254.169.254]",
+        "https://0x7f.1",
+        "https://2130706433",
+        "https://localhost",
+        "https://intranet",
+        "http://127.0.0.1:8000",
+        "https://" + "x" * 255 + ".example.com",
+    ],
+)
+def test_an_issuer_url_that_could_lead_elsewhere_is_refused(url: str) -> None:
+    (line, *_) = mistakes(ISSUER.format(url))
+
+    assert line.startswith("issuers[0].url: ")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "http://localhost:8000/x", "http://[::1]:8000"]
+)
+def test_an_issuer_on_this_machine_is_for_local_use_only(url: str) -> None:
+    assert url in parse(ISSUER.format(url), allow_loopback=True).configuration.issuers
+    assert mistakes(ISSUER.format(url))
+
+
+def test_loopback_does_not_allow_plain_http_elsewhere() -> None:
+    assert mistakes(ISSUER.format("http://10.0.0.1"), allow_loopback=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("nonsense = 1", "nonsense"),
+        ("enabled = 1", "enabled"),
+        ("[[registries]]", "registries[0].name"),
+        ('[[registries]]\nname = "Acme"', "registries[0].name"),
+        ('[[registries]]\nname = "-a"', "registries[0].name"),
+        ('[[registries]]\nname = "simple"', "registries[0].name"),
+        ('[[registries]]\nname = "a\\n"\nx=1', "registries[0].x"),
+        ('[[registries]]\nname = "a"\nname_ = "b"', "registries[0].name_"),
+        ('[[registries]]\nname = "a"\naudience = "1password"', "registries[0].audience"),
+        ('[[registries]]\nname = "a"\naudience = ""', "registries[0].audience"),
+        ('[[registries]]\nname = "a"\naudience = "a b"', "registries[0].audience"),
+        ('[[registries]]\nname = "a"\nhosts = ["A.example"]', "registries[0].hosts[0]"),
+        ('[[registries]]\nname = "a"\nhosts = ["a.example:1"]', "registries[0].hosts[0]"),
+        ('[[registries]]\nname = "a"\nhosts = "a.example"', "registries[0].hosts"),
+        ('[[registries]]\nname = "a"\nissuers = []', "registries[0].issuers"),
+        ('[[registries]]\nname = "a"\nissuers = ["https://x.example"]', "registries[0].issuers[0]"),
+        ('[[registries]]\nname = "a"\ntoken_lifetime = 899', "registries[0].token_lifetime"),
+        ('[[registries]]\nname = "a"\ntoken_lifetime = 21601', "registries[0].token_lifetime"),
+        ('[[registries]]\nname = "a"\ntoken_lifetime = "900"', "registries[0].token_lifetime"),
+        ('[[registries]]\nname = "a"\n[[registries]]\nname = "a"', "registries[1].name"),
+        (
+            "".join(f'[[registries]]\nname = "{n}"\nhosts = ["x.y"]\n' for n in "ab"),
+            "registries[1].hosts[0]",
+        ),
+        ('[[issuers]]\nurl = "https://x.example"\nprovider = "x"', "issuers[0].provider"),
+        (f'[[issuers]]\nurl = "{GITHUB}"\nprovider = "generic"', "issuers[0].provider"),
+        (
+            ISSUER.format("https://x.example") + '\nalgorithms = ["HS256"]',
+            "issuers[0].algorithms[0]",
+        ),
+        (
+            ISSUER.format("https://x.example") + '\nalgorithms = ["none"]',
+            "issuers[0].algorithms[0]",
+        ),
+        (ISSUER.format("https://x.example") + "\nalgorithms = []", "issuers[0].algorithms"),
+        (ISSUER.format("https://x.example") + '\njwks_hosts = ["*"]', "issuers[0].jwks_hosts[0]"),
+    ],
+)
+def test_a_mistake_is_named_with_its_dotted_path(text: str, path: str) -> None:
+    assert any(line.startswith(f"{path}: ") for line in mistakes(text)), mistakes(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        ('["widgets"]', "[]", "projects"),
+        ('["widgets"]', '[""]', "projects[0]"),
+        ('["widgets"]', '["-x"]', "projects[0]"),
+        ('["widgets"]', '["a/b"]', "projects[0]"),
+        ('["widgets"]', '["*"]', "projects[0]"),
+        ('"octo-org/widgets"', '"widgets"', "github.repository"),
+        ('"octo-org/widgets"', '""', "github.repository"),
+        ('"octo-org/widgets"', '"a/b/c"', "github.repository"),
+        ('"octo-org/widgets"', '"octo-org/*"', "github.repository"),
+        ('"octo-org/widgets"', '"octo-org/widgets\\nx"', "github.repository"),
+        ('"octo-org/widgets"', '"octo-org/\u212aernel"', "github.repository"),
+        ('"octo-org/widgets"', '["octo-org/widgets"]', "github.repository"),
+        ('"release.yml"', '"dir/release.yml"', "github.workflow"),
+        ('"release.yml"', '"release"', "github.workflow"),
+        ('"release.yml"', '".yml"', "github.workflow"),
+        ('"release.yml"', '"release.yml\\nrepository_owner_id2 = 1"', "github.workflow"),
+        ('workflow = "release.yml"', "", "github.workflow"),
+        ('workflow = "release.yml"', 'workflow = "r.yml"\nworkflows = "x"', "github.workflows"),
+        (
+            'workflow = "release.yml"',
+            'workflow = "r.yml"\nrepository_owner_id = "\u0661\u0662"',
+            "github.repository_owner_id",
+        ),
+        (
+            'workflow = "release.yml"',
+            'workflow = "r.yml"\nrepository_owner_id = 9919',
+            "github.repository_owner_id",
+        ),
+        ('workflow = "release.yml"', 'workflow = "r.yml"\nref = "*"', "github.ref"),
+        ('workflow = "release.yml"', 'workflow = "r.yml"\nevents = []', "github.events"),
+        ('workflow = "release.yml"', "workflow = 'r.yml'\nenvironment = '`'", "github.environment"),
+    ],
+)
+def test_a_mistake_in_a_publisher_is_named_with_its_dotted_path(
+    before: str, after: str, path: str
+) -> None:
+    lines = mistakes(REGISTRY.replace(before, after))
+
+    assert any(line.startswith(f"registries[0].publishers[0].{path}: ") for line in lines), lines
+
+
+GENERIC = """
+[[issuers]]
+url = "https://ci.example.com"
+provider = "generic"
+[[registries]]
+name = "acme"
+[[registries.publishers]]
+projects = ["gizmos"]
+[registries.publishers.generic]
+claims = {}
+"""
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        '{ sub = "project:gizmos:release", protected = "true" }',
+        '{ sub = "project:gizmos", ref = "refs/tags/v*" }',
+        '{ "kubernetes.io>namespace" = "release", sub = "system:*:x" }',
+    ],
+)
+def test_a_generic_publisher_is_known_by_its_claims(claims: str) -> None:
+    (publisher,) = parse(GENERIC.replace("{}", claims)).publishers
+
+    assert publisher.fields == {}
+    assert dict(publisher.claims) == tomllib.loads(f"claims = {claims}")["claims"]
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        "{}",
+        '{ sub = "*" }',
+        '{ sub = "" }',
+        '{ sub = "**" }',
+        '{ sub = "?*" }',
+        '{ sub = "*/*" }',
+        '{ sub = ["x"] }',
+        "{ sub = 5 }",
+        '{ sub = "project:*" }',
+        '{ sub = "repo:my-org*", id = "5" }',
+        '{ sub = "repo:org/repo*:x", id = "5" }',
+        '{ protected = "true" }',
+        '{ aud = "acme" }',
+        '{ iss = "https://ci.example.com" }',
+        '{ "" = "x" }',
+        '{ "a b" = "x", sub = "y" }',
+        '{ sub = "a\\nb" }',
+        '{ sub = "a)|(.*", id = "*" }',
+    ],
+)
+def test_a_generic_publisher_without_a_claim_that_identifies_is_refused(claims: str) -> None:
+    (line, *_) = mistakes(GENERIC.replace("{}", claims))
+
+    assert line.startswith("registries[0].publishers[0].generic.claims")
+
+
+def test_any_publisher_may_add_claims() -> None:
+    text = REGISTRY.replace('["widgets"]', '["widgets"]\nclaims = { ref_protected = "true" }')
+
+    (publisher,) = parse(text).publishers
+
+    assert publisher.claims == {"ref_protected": "true"}
+
+
+def test_a_publisher_without_a_providers_table_is_refused() -> None:
+    (line,) = mistakes('[[registries]]\nname = "a"\n[[registries.publishers]]\nprojects = ["x"]')
+
+    assert line.startswith("registries[0].publishers[0]: needs exactly one provider's table")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a = ", b"a = 1\na = 2"])
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "broker.toml"
+    file.write_bytes(content)
+
+    with pytest.raises(ConfigurationError, match="not TOML"):
+        config.load(file, allow_loopback=False)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No such file"):
+        config.load(tmp_path / "broker.toml", allow_loopback=False)
+
+
+def test_the_json_schema_accepts_what_the_model_accepts() -> None:
+    schema = config.json_schema()
+    good: dict[str, Any] = tomllib.loads(REGISTRY)
+
+    jsonschema.validate(good, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**good, "nonsense": 1}, schema)
+    assert json.dumps(schema)

@@ -1,0 +1,49 @@
+"""The tree of problems, and its page in the documentation."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytp_broker import errors
+from pytp_broker.errors import Problem
+
+PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+
+
+def all_problems(kind: type[Problem] = Problem) -> Iterator[type[Problem]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from all_problems(child)
+
+
+def test_every_code_has_its_section_and_every_section_its_code() -> None:
+    sections = set(re.findall(r"^## (.+)$", PAGE, re.MULTILINE))
+
+    assert sections == {problem.code for problem in all_problems()}
+
+
+def test_every_code_has_a_row_with_its_statuses() -> None:
+    rows = dict(re.findall(r"^\| \[(.+?)\]\(#\1\) \| ([0-9, ]+) \|", PAGE, re.MULTILINE))
+
+    for code in {problem.code for problem in all_problems()}:
+        statuses = {str(p.status) for p in all_problems() if p.code == code}
+        assert set(rows[code].split(", ")) == statuses
+
+
+def test_every_section_has_a_cause_and_a_cure() -> None:
+    for section in PAGE.split("\n## ")[1:]:
+        assert "\nCause: " in section
+        assert "\nCure: " in section
+
+
+def test_every_class_is_drawn_in_the_tree() -> None:
+    tree = str(errors.__doc__)
+
+    for problem in all_problems():
+        assert re.search(rf"\b{problem.__name__}\b", tree), problem.__name__
+
+
+def test_a_problem_links_to_its_section() -> None:
+    document = errors.InvalidToken("x").document("/acme/_/oidc/mint-token")
+
+    assert str(document["type"]).endswith("docs/errors.md#invalid-token")

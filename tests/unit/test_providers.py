@@ -1,0 +1,686 @@
+"""Every provider: its entry, its documentation and a claim set as it signs them agree.
+
+The cases in ``tests/cases`` were observed from PyPI's implementation; where ours differs on
+purpose, the case says so.
+"""
+
+import copy
+import json
+import re
+import subprocess
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytp_broker import config
+from pytp_broker.comparisons import fold, is_exact, is_glob_match, is_led_by, is_same_ignoring_case
+from pytp_broker.config import Loaded
+from pytp_broker.errors import InvalidPublisher, InvalidToken
+from pytp_broker.identity import SignedClaims, read_unverified, verify
+from pytp_broker.keysets import VerificationKey
+from pytp_broker.providers import PROVIDERS, Field, FieldValue, Provider, Role
+from pytp_broker.publishers import (
+    TrustedPublisher,
+    compare,
+    find_matching,
+    identity_key,
+    unpinned,
+)
+from pytp_broker.registries import Issuer
+from tests import signing
+from tests.signing import ABSENT, NOW
+
+TESTS = Path(__file__).parents[1]
+DOCS = TESTS.parent / "docs" / "providers"
+HOST = "packages.example.com"
+NAMES = tuple(PROVIDERS)
+WRONG_TYPES = [None, "", 5, True, 1.5, ["x"], [], {"x": "y"}]
+ROLES = {Role.IDENTITY: "identifies", Role.PIN: "pinned", Role.RULE: "narrows"}
+COMPARISONS: dict[Callable[[str, str], bool], str] = {
+    is_exact: "exact",
+    is_same_ignoring_case: "without case",
+    is_glob_match: "glob",
+}
+
+
+# --- what the files say ---------------------------------------------------------------------------
+
+
+@cache
+def page(name: str) -> str:
+    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL)
+
+
+@cache
+def documented(name: str) -> Loaded:
+    return config.parse(tomllib.loads(blocks(name, "toml")[0]), allow_loopback=False)
+
+
+def captured(name: str) -> dict[str, Any]:
+    text = (TESTS / "providers" / f"{name}.json").read_text(encoding="utf-8")
+    claims: dict[str, Any] = json.loads(text)
+    return claims
+
+
+def signed(claims: Mapping[str, Any]) -> SignedClaims:
+    return SignedClaims(str(claims["iss"]), "0" * 32, NOW, claims)
+
+
+def changed(claims: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return the claims with one of them changed, also inside an object."""
+    result = copy.deepcopy(dict(claims))
+    *outer, name = path.split(">")
+    members = result
+    for step in outer:
+        members = members[step]
+    if value is ABSENT:
+        del members[name]
+    else:
+        members[name] = value
+    return result
+
+
+def accepts(publisher: TrustedPublisher, claims: Mapping[str, Any]) -> bool:
+    """Say whether the publisher is found by these claims, and matches them."""
+    return publisher in accepted([publisher], signed(claims))
+
+
+def accepted(
+    publishers: list[TrustedPublisher], claims: SignedClaims
+) -> tuple[TrustedPublisher, ...]:
+    provider = PROVIDERS[publishers[0].provider]
+    key = identity_key(claims, provider)
+    candidates = [p for p in publishers if p.identity_key == key]  # as a store does
+    try:
+        return find_matching(candidates, claims, provider)
+    except InvalidPublisher:
+        return ()
+
+
+def refusal(publisher: TrustedPublisher, claims: Mapping[str, Any]) -> str:
+    with pytest.raises(InvalidPublisher) as caught:
+        find_matching([publisher], signed(claims), PROVIDERS[publisher.provider])
+    return caught.value.detail
+
+
+def publisher_of(name: str, **fields: FieldValue) -> TrustedPublisher:
+    """Return a publisher for the captured claims."""
+    return TrustedPublisher("id", "acme", captured(name)["iss"], name, ("widgets",), fields)
+
+
+def strict(name: str) -> TrustedPublisher:
+    """Return a publisher with every field: what the entries give as examples fits together."""
+    examples = {f.name: example(f) for f in PROVIDERS[name].fields if f.name != "reusable_workflow"}
+    claims = {} if examples else {"sub": captured(name)["sub"]}
+    return replace(publisher_of(name, **examples), claims=claims)
+
+
+def example(field: Field) -> FieldValue:
+    return (field.example,) if field.any_of else field.example
+
+
+every_field = pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        pytest.param(name, field, id=f"{name}-{field.name}")
+        for name, provider in PROVIDERS.items()
+        for field in provider.fields
+        if field.name != "reusable_workflow"
+    ],
+)
+
+
+# --- documentation and captured claims ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documented_publisher_accepts_the_captured_claims(name: str) -> None:
+    (publisher,) = documented(name).publishers
+    claims = captured(name)
+
+    assert publisher.provider == name
+    assert publisher.issuer == claims["iss"]
+    assert accepts(publisher, claims)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_captured_claims_are_for_the_documented_audience(name: str) -> None:
+    (registry,) = documented(name).configuration.registries.values()
+    audience = captured(name)["aud"]
+
+    expected = {registry.audience_on(HOST), HOST}
+    assert (audience if isinstance(audience, str) else audience[0]) in expected
+    assert isinstance(audience, str) or PROVIDERS[name].may_list_audience
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_documented_configuration_is_one(name: str) -> None:
+    for block in blocks(name, "toml"):
+        loaded = config.parse(tomllib.loads(block), allow_loopback=False)
+        assert {p.provider for p in loaded.publishers} == {name}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_documented_snippet_is_well_formed(name: str) -> None:
+    for block in blocks(name, "yaml"):
+        assert isinstance(yaml.safe_load(block), dict)
+    for block in blocks(name, "bash"):
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+    assert blocks(name, "yaml") or blocks(name, "bash")
+
+
+def test_entry_claims_and_page_exist_together() -> None:
+    files = {path.stem for path in (TESTS / "providers").iterdir()}
+    pages = {path.stem for path in DOCS.iterdir()} - {"index"}
+
+    assert files == pages == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_lists_the_fields(name: str) -> None:
+    rows = re.findall(r"^\| (`.*) \|$", page(name), re.MULTILINE)
+
+    assert rows == [_field_row(field) for field in PROVIDERS[name].fields]
+
+
+def _field_row(field: Field) -> str:
+    comparison = "below" if field.expand else COMPARISONS.get(field.compare, "below")
+    star, several = " *" if field.required else "", ", one of a list" if field.any_of else ""
+    columns = (f"`{field.name}`{star}", f"`{field.claim}`", ROLES[field.role], comparison + several)
+    return " | ".join(columns)
+
+
+def test_the_index_lists_the_providers() -> None:
+    rows = re.findall(r"^\| (\[.*) \|$", page("index"), re.MULTILINE)
+
+    assert rows == [_provider_row(provider) for provider in PROVIDERS.values()]
+
+
+def _provider_row(provider: Provider) -> str:
+    issuers = [f"`{url}`" for url in (provider.issuer, provider.issuer_shape) if url]
+    by_role = (
+        ", ".join(f"`{f.name}`" for f in provider.fields_of(role)) or "none"
+        for role in (Role.IDENTITY, Role.PIN, Role.RULE)
+    )
+    link = f"[{provider.title}]({provider.name}.md)"
+    return " | ".join((link, f"`{provider.name}`", " or ".join(issuers), *by_role))
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if PROVIDERS[n].recorded])
+def test_what_is_recorded_is_in_the_captured_claims(name: str) -> None:
+    claims = signed(captured(name))
+    ours = {"repository", "run", "sha", "ref", "workflow", "environment", "actor"}
+
+    assert PROVIDERS[name].recorded.keys() <= ours
+    assert all(claims.text(claim) for claim in PROVIDERS[name].recorded.values())
+
+
+@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=NAMES)
+def test_an_entry_fits_what_relies_on_it(provider: Provider) -> None:
+    identifying = provider.fields_of(Role.IDENTITY)
+
+    assert provider.issuer or provider.issuer_shape
+    assert provider.required_claims, "a token without any required claim says nothing"
+    assert all(f.required and not f.any_of and not f.expand for f in identifying)
+    assert {f.claim for f in identifying} <= set(provider.required_claims)
+    assert all(re.fullmatch(f.pattern, f.example) for f in provider.fields)
+    # Compared without case at the lookup, so no comparison may be wider than that.
+    assert all(f.compare in {is_exact, is_same_ignoring_case} for f in identifying)
+
+
+# --- each rule ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_publisher_with_every_field_accepts_the_captured_claims(name: str) -> None:
+    assert accepts(strict(name), captured(name))
+
+
+@every_field
+def test_any_other_value_of_a_field_is_refused(name: str, field: Field) -> None:
+    publisher = strict(name)
+    for wrong in ("other", f"{field.example}x", f"x{field.example}", field.example[:-1], "*"):
+        value: FieldValue = (wrong,) if field.any_of else wrong
+        other = replace(publisher, fields={**publisher.fields, field.name: value})
+        if not (field.is_glob and is_glob_match(wrong, str(captured(name)[field.claim]))):
+            assert not accepts(other, captured(name)), wrong
+
+
+@every_field
+def test_case_counts_unless_the_provider_ignores_it(name: str, field: Field) -> None:
+    publisher = strict(name)
+    swapped = field.example.swapcase()
+    value: FieldValue = (swapped,) if field.any_of else swapped
+    other = replace(publisher, fields={**publisher.fields, field.name: value})
+
+    folds = field.compare is is_same_ignoring_case or swapped == field.example
+    assert accepts(other, captured(name)) is folds
+
+
+@every_field
+@pytest.mark.parametrize("value", [ABSENT, *WRONG_TYPES])
+def test_a_claim_that_is_amiss_never_matches(name: str, field: Field, value: Any) -> None:
+    assert not accepts(strict(name), changed(captured(name), field.claim, value))
+
+
+@every_field
+def test_a_known_claim_of_a_wrong_type_refuses_the_token(name: str, field: Field) -> None:
+    (publisher,) = documented(name).publishers
+
+    assert not accepts(publisher, changed(captured(name), field.claim, 5))
+
+
+@pytest.mark.parametrize(
+    ("name", "claim"), [(n, c) for n, p in PROVIDERS.items() for c in p.required_claims]
+)
+@pytest.mark.parametrize("value", [ABSENT, *WRONG_TYPES])
+def test_a_required_claim_must_be_a_text(name: str, claim: str, value: Any) -> None:
+    (publisher,) = documented(name).publishers
+    claims = changed(captured(name), claim, value)
+
+    assert not accepts(publisher, claims)
+    assert f"claim `{claim}` is missing or not a string" in refusal(publisher, claims)
+
+
+@pytest.mark.parametrize(
+    ("name", "claim"), [(n, c) for n, p in PROVIDERS.items() for c in p.present_claims]
+)
+@pytest.mark.parametrize("value", [ABSENT, None, 5, True, ["x"], {"x": "y"}])
+def test_a_present_claim_must_be_a_text_or_empty(name: str, claim: str, value: Any) -> None:
+    (publisher,) = documented(name).publishers
+    claims = captured(name)
+
+    assert not accepts(publisher, changed(claims, claim, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "claim", "constant"),
+    [(n, c, v) for n, p in PROVIDERS.items() for c, v in p.constants.items()],
+)
+def test_a_constant_is_that_value_of_that_type(name: str, claim: str, constant: Any) -> None:
+    (publisher,) = documented(name).publishers
+    others = [ABSENT, None, "", 0, 1, 1.0, "true", "false", [constant], not constant, "pypi"]
+
+    for other in others:
+        assert not accepts(publisher, changed(captured(name), claim, other)), other
+
+
+@pytest.mark.parametrize(
+    ("name", "claim"), [(n, c) for n, p in PROVIDERS.items() for c in p.agreements]
+)
+def test_a_claim_that_contradicts_the_others_refuses_the_token(name: str, claim: str) -> None:
+    claims = captured(name)
+    if name == "circleci":
+        claims["iss"] = "https://oidc.circleci.com/org/99999999-0000-4000-8000-000000000009"
+    else:
+        claims[claim] = f"{claims[claim][:12]}x"
+    (publisher,) = documented(name).publishers
+
+    assert f"claim `{claim}` contradicts the others" in refusal(publisher, claims)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_publisher_matches_its_own_issuer_only(name: str) -> None:
+    claims = {**captured(name), "iss": "https://other.example.com"}
+
+    assert not accepts(strict(name), claims)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_that_are_not_given_are_pinned_and_then_count(name: str) -> None:
+    pinned = {f.name: f.example for f in PROVIDERS[name].fields_of(Role.PIN)}
+    fields = {k: v for k, v in strict(name).fields.items() if k not in pinned}
+    publisher = replace(strict(name), fields=fields)
+
+    assert unpinned(publisher, signed(captured(name))) == pinned
+    assert accepts(publisher.with_pins(pinned), captured(name))
+    for field in PROVIDERS[name].fields_of(Role.PIN):
+        assert not accepts(publisher.with_pins({**pinned, field.name: "1"}), captured(name))
+
+
+@pytest.mark.parametrize("name", ["github", "forgejo"])
+@pytest.mark.parametrize(
+    "event", ["pull_request_target", "workflow_run", "pull_request", "issue_comment"]
+)
+def test_events_on_somebody_elses_behalf_are_refused(name: str, event: str) -> None:
+    (publisher,) = documented(name).publishers
+    listing = replace(publisher, fields={**publisher.fields, "events": (event, "push")})
+    claims = {**captured(name), "event_name": event}
+
+    assert not accepts(publisher, claims)
+    assert accepts(listing, claims)
+    assert not accepts(listing, {**claims, "event_name": "release"})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "44444444-0000-4000-8000-000000000004",
+        "x44444444-0000-4000-8000-000000000004y",
+        ["44444444-0000-4000-8000-000000000004", 5],
+        [["44444444-0000-4000-8000-000000000004"]],
+        {"44444444-0000-4000-8000-000000000004": True},
+        ["x44444444-0000-4000-8000-000000000004y"],
+        ["44444444-0000-4000-8000", "000000000004"],
+    ],
+)
+def test_a_context_is_a_member_of_a_list_of_texts(value: Any) -> None:
+    claims = changed(captured("circleci"), "oidc.circleci.com/context-ids", value)
+
+    assert not accepts(strict("circleci"), claims)
+
+
+def test_any_of_the_contexts_is_enough() -> None:
+    publisher = strict("circleci")
+    contexts = ("99999999-0000-4000-8000-000000000009", *publisher.fields["context_ids"])
+    several = replace(publisher, fields={**publisher.fields, "context_ids": contexts})
+    claims = changed(
+        captured("circleci"),
+        "oidc.circleci.com/context-ids",
+        ["88888888-0000-4000-8000-000000000008", publisher.fields["context_ids"][0]],
+    )
+
+    assert accepts(publisher, claims)
+    assert accepts(several, claims)
+
+
+@pytest.mark.parametrize(
+    ("reusable", "called", "is_accepted"),
+    [
+        ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/p.yml@refs/tags/v1", True),
+        ("o/w/.github/workflows/p.yml", f"o/w/.github/workflows/p.yml@{'a' * 40}", True),
+        ("o/w/.github/workflows/p.yml@refs/tags/v1", "o/w/.github/workflows/p.yml@refs/tags/v1", 1),
+        ("o/w/.github/workflows/p.yml@refs/tags/v1", "o/w/.github/workflows/p.yml@refs/tags/v2", 0),
+        ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/q.yml@refs/tags/v1", False),
+        ("o/w/.github/workflows/p.yml", "x/w/.github/workflows/p.yml@refs/tags/v1", False),
+        ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/p.yml@e.yml@refs/tags/v1", False),
+        ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/p.yml", False),
+    ],
+)
+def test_a_reusable_workflow_is_named_beside_its_caller(
+    reusable: str, called: str, is_accepted: bool
+) -> None:
+    (publisher,) = documented("github").publishers
+    fields = {**publisher.fields, "reusable_workflow": reusable}
+    claims = {**captured("github"), "job_workflow_ref": called}
+    other_caller = {**claims, "workflow_ref": claims["workflow_ref"].replace("release", "ci")}
+
+    assert accepts(replace(publisher, fields=fields), claims) == is_accepted
+    assert not accepts(replace(publisher, fields=fields), other_caller)
+    assert not accepts(publisher, claims)
+
+
+@pytest.mark.parametrize("folder", [".forgejo", ".gitea", ".github"])
+@pytest.mark.parametrize("point", ["ref", "sha"])
+def test_forgejo_finds_workflows_in_three_folders(folder: str, point: str) -> None:
+    claims = captured("forgejo")
+    claims["workflow_ref"] = f"acme/widgets/{folder}/workflows/release.yml@{claims[point]}"
+
+    assert accepts(strict("forgejo"), claims)
+    claims["workflow_ref"] = claims["workflow_ref"].replace(folder, ".other")
+    assert not accepts(strict("forgejo"), claims)
+
+
+@pytest.mark.parametrize("point", ["ref_path", "sha"])
+@pytest.mark.parametrize("spelling", ["group/sub/gadgets", "Group/SUB/gadgets"])
+def test_a_gitlab_project_in_other_case_is_the_same(point: str, spelling: str) -> None:
+    claims = captured("gitlab")
+    claims["ci_config_ref_uri"] = f"gitlab.com/group/sub/gadgets//.gitlab-ci.yml@{claims[point]}"
+    publisher = replace(
+        strict("gitlab"), fields={**strict("gitlab").fields, "project_path": spelling}
+    )
+
+    assert accepts(publisher, claims)
+
+
+def test_letters_beyond_ascii_do_not_fold() -> None:
+    claims = captured("github")
+    kelvin = {**claims, "repository": "octo-org/wid\N{KELVIN SIGN}ets"}
+    publisher = replace(
+        strict("github"), fields={**strict("github").fields, "repository": "octo-org/widkets"}
+    )
+
+    assert not accepts(publisher, kelvin)
+
+
+def test_a_publisher_without_any_rule_matches_nobody() -> None:
+    publisher = publisher_of("generic")
+    claims = captured("generic")
+
+    assert compare(publisher, signed(claims)) == ()
+    assert not accepts(publisher, claims)
+
+
+def test_claims_of_any_publisher_reach_into_objects() -> None:
+    publisher = replace(
+        strict("google"), claims={"google>compute_engine>project_id": "acme", "azp": "1112*"}
+    )
+
+    assert accepts(publisher, captured("google"))
+    assert not accepts(publisher, changed(captured("google"), "google", ["project_id", "acme"]))
+
+
+@pytest.mark.parametrize("name", ["circleci", "azure-devops", "github", "gitlab"])
+def test_who_holds_the_identity_and_its_ids_is_told_what_is_wrong(name: str) -> None:
+    rule = PROVIDERS[name].fields_of(Role.RULE)[0]
+    publisher = replace(strict(name), fields={**strict(name).fields, rule.name: "expected"})
+
+    assert "`expected`" in refusal(publisher, captured(name))
+
+
+def test_who_may_be_a_stranger_is_told_nothing() -> None:
+    publisher = replace(strict("generic"), claims={"sub": "expected"})
+
+    assert "expected" not in refusal(publisher, captured("generic"))
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize(
+    ("audience", "is_ours"),
+    [
+        ("acme", True),
+        (["acme"], "listed"),
+        (["acme", "other"], False),
+        (["acme", "acme"], False),
+        (["other"], False),
+        ([["acme"]], False),
+        ([], False),
+        ({"acme": 1}, False),
+    ],
+)
+def test_a_list_of_our_audience_alone_is_ours_where_the_provider_signs_lists(
+    audience: Any, is_ours: bool | str, listed: bool
+) -> None:
+    signer = signing.Issuer()
+    unverified = read_unverified(signer.token(aud=audience))
+    key = VerificationKey(signer.keys["key-1"].public_key(), ("RS256",))
+    issuer = Issuer(signer.url, "kubernetes", ("RS256",))
+
+    def check() -> SignedClaims:
+        return verify(unverified, key, issuer, "acme", NOW, may_list_audience=listed)
+
+    if is_ours is True or (is_ours == "listed" and listed):
+        assert check().claims["aud"] == audience
+    else:
+        with pytest.raises(InvalidToken):
+            check()
+
+
+# --- cases observed from PyPI's implementation ----------------------------------------------------
+
+LEFT_OUT: dict[str, str] = json.loads((TESTS / "cases" / "left_out.json").read_text("utf-8"))
+CASES: list[dict[str, Any]] = json.loads((TESTS / "cases" / "claims.json").read_text("utf-8"))
+
+
+def cases(level: str) -> list[Any]:
+    found = [c for c in CASES if c["level"] == level and c["id"] not in LEFT_OUT]
+    return [pytest.param(case, id=case["id"]) for case in found]
+
+
+def is_accepted(case: Mapping[str, Any]) -> bool:
+    """Say what we expect: what was observed, or where we differ on purpose, what we want."""
+    return bool(case.get("ours", case)["expect"] == "accept")
+
+
+def adapt(case: Mapping[str, Any], theirs: Mapping[str, Any]) -> TrustedPublisher:
+    """Return a publisher of the case in our words."""
+    name = case["provider"]
+    given = {**_fields[name](theirs), **_variant_fields(case)}
+    fields = {name: value for name, value in given.items() if value}
+    issuer = {
+        "gitlab": theirs.get("issuer_url"),
+        "semaphore": f"https://{theirs.get('organization')}.semaphoreci.com",
+    }.get(name, PROVIDERS[name].issuer)
+    issuer = case.get("ours", {}).get("issuer", issuer)
+    return TrustedPublisher(str(theirs), "acme", issuer or "", name, ("widgets",), fields)
+
+
+def _variant_fields(case: Mapping[str, Any]) -> dict[str, FieldValue]:
+    # There the publisher trusts its caller with whatever it calls; ours names what may be called.
+    called = case["claims"].get("job_workflow_ref") or "octo-org/widgets/.github/workflows/x.yml@"
+    return {"reusable_workflow": called.partition("@")[0]} if "variant" in case else {}
+
+
+_fields: dict[str, Any] = {
+    "github": lambda p: {
+        "repository": f"{p['repository_owner']}/{p['repository_name']}",
+        "repository_owner_id": p["repository_owner_id"],
+        "workflow": p["workflow_filename"],
+        "environment": p["environment"],
+    },
+    "gitlab": lambda p: {
+        "project_path": f"{p['namespace']}/{p['project']}",
+        "workflow": p["workflow_filepath"],
+        "environment": p["environment"],
+    },
+    "google": lambda p: {"email": p["email"], "sub": p["sub"]},
+    "activestate": lambda p: {
+        "organization": p["organization"],
+        "project": p["activestate_project_name"],
+        "actor_id": p["actor_id"],
+    },
+    "circleci": lambda p: {
+        "organization_id": p["circleci_org_id"],
+        "project_id": p["circleci_project_id"],
+        "pipeline_definition_id": p["pipeline_definition_id"],
+        "context_ids": tuple(filter(None, [p["context_id"]])),
+        "vcs_ref": p["vcs_ref"],
+        "vcs_origin": p["vcs_origin"],
+    },
+    "semaphore": lambda p: {
+        "organization": p["organization"],
+        "organization_id": p["semaphore_organization_id"],
+        "project": p["project"],
+        "project_id": p["semaphore_project_id"],
+        "repository": p["repo_slug"],
+    },
+}
+
+
+@pytest.mark.parametrize("case", cases("find_publisher"))
+def test_claims_find_the_publisher_or_are_refused(case: dict[str, Any]) -> None:
+    publisher = adapt(case, case["publisher"])
+    others = [adapt(case, theirs) for theirs in case.get("other_publishers", ())]
+    claims = signed(case["claims"])
+
+    assert (publisher in accepted([*others, publisher], claims)) is is_accepted(case)
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in cases("find_publisher") if "unless" in c.values[0].get("ours", {})]
+)
+def test_a_publisher_may_decide_otherwise(case: dict[str, Any]) -> None:
+    publisher = adapt(case, case["publisher"])
+    further = {
+        name: value if isinstance(value, str) else tuple(value)
+        for name, value in case["ours"]["unless"].items()
+    }
+    publisher = replace(publisher, fields={**publisher.fields, **further})
+
+    assert accepts(publisher, case["claims"]) is not is_accepted(case)
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in cases("find_publisher") if "pins" in c.values[0].get("ours", {})]
+)
+def test_an_id_is_pinned_instead(case: dict[str, Any]) -> None:
+    publisher = adapt(case, case["publisher"])
+
+    assert unpinned(publisher, signed(case["claims"])) == case["ours"]["pins"]
+
+
+@pytest.mark.parametrize("case", cases("check"))
+def test_one_rule_alone(case: dict[str, Any]) -> None:
+    name, claims = case["check"], signed({"iss": "https://ci.example.com", **case["claims"]})
+    expected = case["publisher"][name]
+    if name == "sub":  # ours is built from the claims beside it; the comparison is the same
+        outcome = is_led_by(fold(expected), fold(claims.text("sub") or ""))
+    else:
+        field = next(f for f in PROVIDERS[case["provider"]].fields if f.name == name)
+        is_asked = expected or field.role is Role.IDENTITY
+        texts = field.texts(claims, {})
+        outcome = not is_asked or any(field.matches(expected, text, claims) for text in texts)
+
+    assert outcome is is_accepted(case)
+
+
+@pytest.mark.parametrize("case", cases("extract"))
+def test_the_file_that_a_workflow_claim_may_mean(case: dict[str, Any]) -> None:
+    """The file that was extracted there is one that a publisher can name here, and the others not.
+
+    We extract nothing: the claim is compared with what the publisher's file would read like.
+    """
+    (uri,) = case["claims"].values()
+    name = case["provider"]
+    field = next(f for f in PROVIDERS[name].fields if f.name == "workflow")
+    file_part = uri.partition("//" if name == "gitlab" else "/workflows/")[2]
+
+    files = set()
+    for at in re.finditer("@", file_part):
+        file, point = file_part[: at.start()], file_part[at.end() :]
+        claims = _workflow_claims(name, uri, point)
+        repository = {"gitlab": "project_path", "github": "repository"}[name]
+        publisher = replace(
+            publisher_of(name),
+            issuer=claims["iss"],
+            fields={repository: "foo/bar", "workflow": file},
+        )
+        if re.fullmatch(field.pattern, file) and accepts(publisher, claims):
+            files.add(file)
+
+    assert (case["extracted"] in files) is is_accepted(case)
+    assert is_accepted(case) or not files
+
+
+def _workflow_claims(name: str, uri: str, point: str) -> dict[str, Any]:
+    claims = captured(name)
+    if name == "github":
+        claims |= {"repository": "foo/bar", "repository_owner": "foo"}
+        return claims | {"job_workflow_ref": uri, "ref": point}
+    claims |= {"iss": f"https://{uri.partition('/')[0]}", "sub": "project_path:foo/bar"}
+    return claims | {"project_path": "foo/bar", "ci_config_ref_uri": uri, "ref_path": point}
+
+
+def test_every_case_runs_or_says_why_not() -> None:
+    levels = {"find_publisher", "check", "extract"}
+    run = {case.id for level in levels for case in cases(level)}
+    every = {case["id"] for case in CASES}
+
+    assert len(every) == len(CASES) == 370
+    assert {case["level"] for case in CASES} == levels
+    assert run | LEFT_OUT.keys() == every
+    assert all(LEFT_OUT.values())
+
+
+def test_what_we_do_better_says_what_that_is() -> None:
+    assert all(case["ours"]["why"] for case in CASES if "surpass" in case or "ours" in case)

@@ -1,0 +1,111 @@
+"""Upload tokens: their form, and how they hide."""
+
+import pickle
+import traceback
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytp_broker.tokens import PREFIX, Grant, MalformedTokenError, TokenRecord, UploadToken
+from tests.signing import NOW
+
+LOOKUP_ID = "00112233445566778899aabbccddeeff"
+
+
+def test_a_minted_token_is_read_back() -> None:
+    token = UploadToken.mint(LOOKUP_ID)
+
+    assert UploadToken(token.reveal()).lookup_id == LOOKUP_ID
+    assert UploadToken(token.reveal()).hash == token.hash
+
+
+def test_two_tokens_of_one_lookup_id_differ() -> None:
+    assert UploadToken.mint(LOOKUP_ID).reveal() != UploadToken.mint(LOOKUP_ID).reveal()
+
+
+@pytest.mark.parametrize("position", range(0, 76, 3))
+def test_one_changed_character_makes_it_malformed(position: int) -> None:
+    text = UploadToken.mint(LOOKUP_ID).reveal()
+    other = "a" if text[position] != "a" else "b"
+
+    with pytest.raises(MalformedTokenError):
+        UploadToken(text[:position] + other + text[position + 1 :])
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_an_error_of_ours(text: str) -> None:
+    for candidate in (text, PREFIX + text, (PREFIX + text).ljust(76, "0")[:76]):
+        with pytest.raises(MalformedTokenError):
+            UploadToken(candidate)
+
+
+def test_a_lookup_id_beyond_128_bits_is_malformed() -> None:
+    from pytp_broker.tokens import _checksum
+
+    body = PREFIX + "z" * 65
+    with pytest.raises(MalformedTokenError):
+        UploadToken(body + _checksum(body))
+
+
+def test_a_token_hides_itself() -> None:
+    token = UploadToken.mint(LOOKUP_ID)
+    secret = token.reveal()
+
+    assert secret not in f"{token} {token!r} {[token]}"
+    with pytest.raises(TypeError):
+        pickle.dumps(token)
+    try:
+        raise ValueError(token)
+    except ValueError:
+        assert secret not in traceback.format_exc()
+
+
+def record(token: UploadToken) -> TokenRecord:
+    return TokenRecord(
+        lookup_id=LOOKUP_ID,
+        token_hash=token.hash,
+        issuer="https://issuer.example",
+        identity={"repository": "o/r"},
+        scope=(Grant("acme", "widgets", ("p1",)), Grant("acme", "gadgets", ("p1", "p2"))),
+        features=("multi-use-token",),
+        issued_at=NOW,
+        expires_at=NOW + timedelta(seconds=900),
+        kept_until=NOW + timedelta(seconds=990),
+    )
+
+
+def test_a_record_survives_storage() -> None:
+    kept = record(UploadToken.mint(LOOKUP_ID))
+
+    assert TokenRecord.from_document(kept.document(), burned_at=None) == kept
+
+
+def test_a_token_is_live_until_its_last_second() -> None:
+    token = UploadToken.mint(LOOKUP_ID)
+    kept = record(token)
+
+    assert kept.is_live(token, NOW + timedelta(seconds=899))
+    assert not kept.is_live(token, NOW + timedelta(seconds=900))
+
+
+def test_a_token_is_live_only_with_its_own_secret() -> None:
+    assert not record(UploadToken.mint(LOOKUP_ID)).is_live(UploadToken.mint(LOOKUP_ID), NOW)
+
+
+def test_a_burned_token_is_not_live() -> None:
+    token = UploadToken.mint(LOOKUP_ID)
+    burned = TokenRecord.from_document(record(token).document(), burned_at=int(NOW.timestamp()))
+
+    assert not burned.is_live(token, NOW)
+
+
+def test_a_grant_is_found_by_registry_and_project() -> None:
+    kept = record(UploadToken.mint(LOOKUP_ID))
+
+    grant = kept.find_grant("acme", "gadgets")
+    assert grant is not None
+    assert grant.publisher_ids == ("p1", "p2")
+    assert kept.find_grant("other", "gadgets") is None
+    assert kept.registries == ("acme",)

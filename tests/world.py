@@ -1,0 +1,137 @@
+"""A whole broker in memory: an issuer that signs, a store, a clock that stands still."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pytp_broker import config
+from pytp_broker.audit import AuditRecord
+from pytp_broker.handlers import broker as broker_function
+from pytp_broker.handlers.dispatch import respond
+from pytp_broker.keysets import KeySets
+from pytp_broker.messages import Request, Response
+from pytp_broker.registries import ConfigurationCache
+from pytp_broker.services import Broker
+from tests.fakes import MemoryStore
+from tests.signing import NOW, Issuer
+
+HOST = "packages.example.com"
+
+CONFIGURATION = """
+[[registries]]
+name = "acme"
+audience = "acme"
+
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+environment = "release"
+
+[[registries]]
+name = "other"
+audience = "other"
+hosts = ["other.example.com"]
+
+[[registries.publishers]]
+projects = ["gadgets", "gizmos"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """Return the code of a problem, after checking that it is the one error object."""
+        assert self.headers["Content-Type"] == "application/problem+json"
+        document = self.json
+        assert document["status"] == self.status
+        assert {"type", "title", "status", "detail", "instance", "message"} <= document.keys()
+        (error,) = document["errors"]
+        assert error["description"] == document["detail"]
+        return str(error["code"])
+
+    @property
+    def detail(self) -> str:
+        return str(self.json["detail"])
+
+
+class World:
+    """What a test talks to: `call` is the wire, `store` and `records` are what is left behind."""
+
+    def __init__(self, configuration: str = CONFIGURATION) -> None:
+        self.now: datetime = NOW
+        self.issuer = Issuer()
+        self.store = MemoryStore()
+        self.records: list[AuditRecord] = []
+        self.ticks = 0.0
+        self.configure(configuration)
+        self.start()
+
+    def start(self) -> None:
+        """Start the function anew, as a cold start does: every cache is empty."""
+        self.broker = Broker(
+            store=self.store,
+            configurations=ConfigurationCache(
+                self.store.load_configuration, clock=lambda: self.ticks
+            ),
+            shared_host=HOST,
+            now=lambda: self.now,
+            audit=self.records.append,
+            key_sets=KeySets(self._fetch, self.store),
+        )
+
+    def _fetch(self, url: str) -> bytes:
+        return self.issuer.fetch(url)  # a test may put another issuer in its place
+
+    def configure(self, text: str) -> None:
+        """Bring the store to a configuration file; caches notice after ten seconds."""
+        loaded = config.parse(tomllib.loads(text), allow_loopback=False)
+        self.store.apply(loaded.configuration, loaded.publishers)
+
+    def advance(self, **duration: float) -> None:
+        """Let time pass on both clocks."""
+        step = timedelta(**duration)
+        self.now += step
+        self.ticks += step.total_seconds()
+
+    def token(self, **changes: Any) -> str:
+        return self.issuer.token(self.now, **changes)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Mapping[str, Any] = b"",
+        *,
+        host: str = HOST,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = Request(method, host, path, query or {}, headers or {}, raw, "192.0.2.1", "r-1")
+        return _answer(respond(request, broker_function.ROUTES, self.broker))
+
+    def mint(self, token: str, prefix: str = "/acme", **members: Any) -> Answer:
+        return self.call("POST", f"{prefix}/_/oidc/mint-token", {"token": token, **members})
+
+
+def _answer(response: Response) -> Answer:
+    return Answer(response.status, response.headers, response.body)
