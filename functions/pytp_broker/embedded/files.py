@@ -1,0 +1,80 @@
+"""The embedded file store: distributions in a folder, each there as a whole or not at all."""
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+from pytp_broker.errors import StoreUnavailable
+
+# No segment is empty or starts with a dot; no backslash, colon, NUL or space. So a key cannot
+# leave the folder on any system, nor meet a temporary file.
+_SEGMENT: Final = r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*"
+_KEY: Final = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
+
+
+class FolderFiles:
+    """A FileStore in a folder, which is created when it is not there."""
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self._folder = Path(folder)
+
+    def save(self, key: str, content: bytes) -> None:
+        """Store the bytes under the key, durably; raise ValueError for what is no key."""
+        path = self._path(key)
+        if path is None:
+            raise ValueError("not a key of this store")
+        try:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, content)
+                # The new name is durable only with the folder that lists it, and so on upwards.
+                _sync(path.parents[: key.count("/") + 1])
+        except OSError:
+            raise StoreUnavailable("the files cannot be written") from None
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes; raise KeyError when there are none."""
+        path = self._path(key)
+        if path is None:
+            raise KeyError(key)
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise KeyError(key) from None
+        except OSError:
+            raise StoreUnavailable("the files cannot be read") from None
+
+    def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - no URLs here
+        """Return None: the bytes are read here."""
+        return None
+
+    def _path(self, key: str) -> Path | None:
+        return self._folder / key if _KEY.fullmatch(key) else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _sync(folders: Sequence[Path]) -> None:
+    if os.name != "posix":
+        return  # Windows opens no folders
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

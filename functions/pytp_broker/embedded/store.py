@@ -1,0 +1,447 @@
+"""The embedded store: one SQLite file, safe with many threads and several processes.
+
+Writers take turns (``BEGIN IMMEDIATE``), readers see one moment of the whole file and wait for
+nobody (write-ahead log). What is committed survives a power failure: a used identity token stays
+used.
+"""
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.keysets import StoredKeySet
+from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.store import (
+    AlreadyExchangedError,
+    AlreadyPublishedError,
+    Changes,
+    PublishedFile,
+    Setup,
+    carry_over,
+)
+from pytp_broker.tokens import TokenRecord
+
+# Clients give the exchange five seconds; after four of waiting for a writer we can still say 503.
+BUSY_SECONDS: Final = 4.0
+SCHEMA_VERSION: Final = 1
+
+# What is only ever read back whole is a JSON document; what is asked for has a column.
+_SCHEMA: Final = (
+    "CREATE TABLE switches (name TEXT PRIMARY KEY, enabled INTEGER NOT NULL)",
+    "CREATE TABLE issuers (url TEXT PRIMARY KEY, document TEXT NOT NULL)",
+    "CREATE TABLE registries (name TEXT PRIMARY KEY, document TEXT NOT NULL)",
+    """CREATE TABLE publishers (
+        publisher_id TEXT PRIMARY KEY,
+        rules_hash TEXT NOT NULL UNIQUE,
+        identity_key TEXT NOT NULL,
+        document TEXT NOT NULL
+    )""",
+    "CREATE INDEX publishers_by_identity ON publishers (identity_key)",
+    """CREATE TABLE pins (
+        publisher_id TEXT NOT NULL REFERENCES publishers ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (publisher_id, name)
+    )""",
+    """CREATE TABLE trust (
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        publisher_id TEXT NOT NULL REFERENCES publishers ON DELETE CASCADE,
+        PRIMARY KEY (registry, project, publisher_id)
+    )""",
+    "CREATE INDEX trust_by_publisher ON trust (publisher_id)",
+    """CREATE TABLE tokens (
+        lookup_id TEXT PRIMARY KEY,
+        token_hash TEXT NOT NULL,
+        document TEXT NOT NULL,
+        kept_until INTEGER NOT NULL,
+        burned_at INTEGER
+    )""",
+    "CREATE INDEX tokens_by_end ON tokens (kept_until)",
+    """CREATE TABLE token_registries (
+        lookup_id TEXT NOT NULL REFERENCES tokens ON DELETE CASCADE,
+        registry TEXT NOT NULL,
+        PRIMARY KEY (lookup_id, registry)
+    )""",
+    """CREATE TABLE key_sets (
+        issuer TEXT PRIMARY KEY,
+        keys TEXT NOT NULL,
+        fetched_at TEXT NOT NULL
+    )""",
+    """CREATE TABLE files (
+        registry TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        project TEXT NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (registry, filename)
+    )""",
+    "CREATE INDEX files_by_project ON files (registry, project, filename)",
+)
+
+
+class SqliteStore:
+    """A Store in one SQLite file."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        """Open the file, and create it if it is not there; raise StoreUnavailable."""
+        self._path = Path(path)
+        self._lock = Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+        try:
+            _create(self._path)
+            with self._transaction("DEFERRED") as connection:
+                _check_version(connection)
+        except OSError:
+            raise StoreUnavailable("the database file cannot be created") from None
+        except StoreUnavailable:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close every connection; a call that is still at work closes its own when it ends."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    # What the operator writes
+
+    def load_configuration(self) -> Configuration:
+        """Return the issuers, registries and the main switch."""
+        with self._transaction("DEFERRED") as connection:
+            return _load_configuration(connection)
+
+    def apply(
+        self, configuration: Configuration, publishers: Sequence[TrustedPublisher]
+    ) -> Changes:
+        """Bring the store to this configuration, in one transaction."""
+        with self._transaction("IMMEDIATE") as connection:
+            present = {p.rules_hash: p for p in _list_publishers(connection, "TRUE", ())}
+            before = Setup(_load_configuration(connection), present)
+            after = Setup(configuration, carry_over(present.values(), publishers))
+            _save_configuration(connection, configuration)
+            _remove_publishers(connection, present.keys() - after.publishers.keys())
+            for publisher in after.publishers.values():
+                _save_publisher(connection, publisher)
+        return Changes.between(before, after)
+
+    # What the exchange and the token check need
+
+    def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
+        """Return every publisher of all registries with this identity key."""
+        with self._transaction("DEFERRED") as connection:
+            return _list_publishers(connection, "identity_key = ?", (identity_key,))
+
+    def pin_publisher(
+        self, publisher: TrustedPublisher, pins: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """Pin immutable ids that are not pinned yet; return those in force.
+
+        None when the publisher has been removed.
+        """
+        mine = (publisher.publisher_id,)
+        with self._transaction("IMMEDIATE") as connection:
+            if not _list_publishers(connection, "publisher_id = ?", mine):
+                return None
+            _save_pins(connection, publisher.publisher_id, pins)
+            return dict(
+                connection.execute("SELECT name, value FROM pins WHERE publisher_id = ?", mine)
+            )
+
+    def add_token(self, record: TokenRecord) -> None:
+        """Store the record; raise AlreadyExchangedError when its lookup id is taken.
+
+        Records that nobody needs any more are removed on the way.
+        """
+        with self._transaction("IMMEDIATE") as connection:
+            connection.execute(
+                "DELETE FROM tokens WHERE kept_until < ?", (int(record.issued_at.timestamp()),)
+            )
+            held = connection.execute(
+                "SELECT token_hash FROM tokens WHERE lookup_id = ?", (record.lookup_id,)
+            ).fetchone()
+            if held is None:
+                _insert_token(connection, record)
+            elif held != (record.token_hash,):
+                raise AlreadyExchangedError
+
+    def find_token(
+        self, lookup_id: str, registry: str, project: str
+    ) -> tuple[TokenRecord, frozenset[str]] | None:
+        """Return the record and the ids of the publishers that the project trusts now."""
+        with self._transaction("DEFERRED") as connection:
+            found = connection.execute(
+                "SELECT document, burned_at FROM tokens WHERE lookup_id = ?", (lookup_id,)
+            ).fetchone()
+            trusted = connection.execute(
+                "SELECT publisher_id FROM trust WHERE registry = ? AND project = ?",
+                (registry, project),
+            ).fetchall()
+        if found is None:
+            return None
+        document, burned_at = found
+        record = TokenRecord.from_document(json.loads(document), burned_at)
+        return record, frozenset(publisher_id for (publisher_id,) in trusted)
+
+    def burn_token(
+        self, lookup_id: str, token_hash: str, registry: str | None, now: datetime
+    ) -> bool:
+        """End a token early; say whether there was one to end."""
+        with self._transaction("IMMEDIATE") as connection:
+            burned = connection.execute(
+                """UPDATE tokens SET burned_at = :now
+                WHERE lookup_id = :lookup_id AND token_hash = :token_hash AND burned_at IS NULL
+                AND (:registry IS NULL OR EXISTS (
+                    SELECT 1 FROM token_registries AS scope
+                    WHERE scope.lookup_id = tokens.lookup_id AND scope.registry = :registry
+                ))""",
+                {
+                    "now": int(now.timestamp()),
+                    "lookup_id": lookup_id,
+                    "token_hash": token_hash,
+                    "registry": registry,
+                },
+            )
+            return burned.rowcount == 1
+
+    def find_key_set(self, issuer_url: str) -> StoredKeySet | None:
+        """Return the issuer's last good key set."""
+        with self._transaction("DEFERRED") as connection:
+            found = connection.execute(
+                "SELECT keys, fetched_at FROM key_sets WHERE issuer = ?", (issuer_url,)
+            ).fetchone()
+        if found is None:
+            return None
+        keys, fetched_at = found
+        return StoredKeySet(json.loads(keys), datetime.fromisoformat(fetched_at))
+
+    def save_key_set(self, issuer_url: str, key_set: StoredKeySet) -> None:
+        """Keep a good key set."""
+        keys = json.dumps([dict(key) for key in key_set.keys])
+        with self._transaction("IMMEDIATE") as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO key_sets (issuer, keys, fetched_at) VALUES (?, ?, ?)",
+                (issuer_url, keys, key_set.fetched_at.isoformat()),
+            )
+
+    # What the index needs
+
+    def find_file(self, registry: str, filename: str) -> PublishedFile | None:
+        """Return the file of this name."""
+        found = self._list_files("registry = ? AND filename = ?", (registry, filename))
+        return found[0] if found else None
+
+    def add_file(self, file: PublishedFile) -> None:
+        """Make the file visible; raise AlreadyPublishedError when the name is taken."""
+        document = _dump(file.document())
+        with self._transaction("IMMEDIATE") as connection:
+            held = connection.execute(
+                "SELECT document FROM files WHERE registry = ? AND filename = ?",
+                (file.registry, file.filename),
+            ).fetchone()
+            if held is None:
+                connection.execute(
+                    "INSERT INTO files (registry, filename, project, document) VALUES (?, ?, ?, ?)",
+                    (file.registry, file.filename, file.project, document),
+                )
+            elif held != (document,):
+                raise AlreadyPublishedError
+
+    def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
+        """Return the files of a project, ordered by name."""
+        return self._list_files("registry = ? AND project = ?", (registry, project))
+
+    def list_projects(self, registry: str) -> Sequence[str]:
+        """Return the normalised names of all projects with a file, ordered."""
+        with self._transaction("DEFERRED") as connection:
+            found = connection.execute(
+                "SELECT DISTINCT project FROM files WHERE registry = ? ORDER BY project",
+                (registry,),
+            ).fetchall()
+        return [project for (project,) in found]
+
+    def _list_files(self, condition: str, values: tuple[str, ...]) -> list[PublishedFile]:
+        query = f"SELECT document FROM files WHERE {condition} ORDER BY filename"  # noqa: S608 - ours
+        with self._transaction("DEFERRED") as connection:
+            found = connection.execute(query, values).fetchall()
+        return [PublishedFile.from_document(json.loads(document)) for (document,) in found]
+
+    # Connections
+
+    @contextmanager
+    def _transaction(self, mode: str) -> Iterator[sqlite3.Connection]:
+        # Text that is no Unicode (a lone surrogate) cannot be a key of ours either.
+        try:
+            with self._lend() as connection, connection:
+                connection.execute(f"BEGIN {mode}")
+                yield connection
+        except (sqlite3.Error, UnicodeEncodeError):
+            raise StoreUnavailable("the store did not answer") from None
+
+    @contextmanager
+    def _lend(self) -> Iterator[sqlite3.Connection]:
+        # As many connections as calls at one time; opening one costs more than most calls.
+        connection = self._take() or _connect(self._path)
+        try:
+            yield connection
+        finally:
+            self._give_back(connection)
+
+    def _take(self) -> sqlite3.Connection | None:
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            return self._idle.pop() if self._idle else None
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def _create(path: Path) -> None:
+    # Made beside its place and then linked to it, unless another process was first: nobody ever
+    # meets a half-made file, nor one that is just changing to a write-ahead log.
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        made = Path(folder) / "made"
+        with closing(sqlite3.connect(made)) as connection, connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+
+
+def _check_version(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA_VERSION:
+        raise StoreUnavailable("the database file is not of this version of pytp-broker")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        # On purpose, though it is the default: a commit that a power failure undoes would let an
+        # identity token be used again.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _dump(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True)
+
+
+def _load_configuration(connection: sqlite3.Connection) -> Configuration:
+    switches = dict(connection.execute("SELECT name, enabled FROM switches"))
+    issuers = connection.execute("SELECT url, document FROM issuers").fetchall()
+    registries = connection.execute("SELECT name, document FROM registries").fetchall()
+    return Configuration(
+        {url: Issuer.from_document(json.loads(document)) for url, document in issuers},
+        {name: Registry.from_document(json.loads(document)) for name, document in registries},
+        bool(switches.get("main", True)),
+    )
+
+
+def _save_configuration(connection: sqlite3.Connection, configuration: Configuration) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO switches (name, enabled) VALUES ('main', ?)",
+        (configuration.enabled,),
+    )
+    connection.execute("DELETE FROM issuers")
+    connection.execute("DELETE FROM registries")
+    connection.executemany(
+        "INSERT INTO issuers (url, document) VALUES (?, ?)",
+        [(issuer.url, _dump(issuer.document())) for issuer in configuration.issuers.values()],
+    )
+    connection.executemany(
+        "INSERT INTO registries (name, document) VALUES (?, ?)",
+        [(r.name, _dump(r.document())) for r in configuration.registries.values()],
+    )
+
+
+def _list_publishers(
+    connection: sqlite3.Connection, condition: str, values: tuple[str, ...]
+) -> list[TrustedPublisher]:
+    rows = connection.execute(
+        "SELECT publishers.publisher_id, document, name, value FROM publishers "  # noqa: S608 - ours
+        f"LEFT JOIN pins USING (publisher_id) WHERE {condition} ORDER BY rules_hash",
+        values,
+    ).fetchall()
+    documents = {publisher_id: document for publisher_id, document, _, _ in rows}
+    pins: dict[str, dict[str, str]] = {publisher_id: {} for publisher_id in documents}
+    for publisher_id, _, name, value in rows:
+        if name is not None:
+            pins[publisher_id][name] = value
+    return [
+        TrustedPublisher.from_document(json.loads(document), pins[publisher_id])
+        for publisher_id, document in documents.items()
+    ]
+
+
+def _remove_publishers(connection: sqlite3.Connection, rules_hashes: set[str]) -> None:
+    # Takes their pins and every project's trust in them along.
+    connection.executemany(
+        "DELETE FROM publishers WHERE rules_hash = ?", [(key,) for key in rules_hashes]
+    )
+
+
+def _save_publisher(connection: sqlite3.Connection, publisher: TrustedPublisher) -> None:
+    publisher_id, document = publisher.publisher_id, _dump(publisher.document())
+    connection.execute(
+        "INSERT INTO publishers (publisher_id, rules_hash, identity_key, document) "
+        "VALUES (?, ?, ?, ?) ON CONFLICT (rules_hash) DO UPDATE "
+        "SET identity_key = excluded.identity_key, document = excluded.document",
+        (publisher_id, publisher.rules_hash, publisher.identity_key, document),
+    )
+    _save_pins(connection, publisher_id, publisher.pins)
+    connection.execute("DELETE FROM trust WHERE publisher_id = ?", (publisher_id,))
+    connection.executemany(
+        "INSERT INTO trust (registry, project, publisher_id) VALUES (?, ?, ?)",
+        [(publisher.registry, project, publisher_id) for project in publisher.projects],
+    )
+
+
+def _save_pins(connection: sqlite3.Connection, publisher_id: str, pins: Mapping[str, str]) -> None:
+    # The first one stays.
+    connection.executemany(
+        "INSERT OR IGNORE INTO pins (publisher_id, name, value) VALUES (?, ?, ?)",
+        [(publisher_id, name, value) for name, value in pins.items()],
+    )
+
+
+def _insert_token(connection: sqlite3.Connection, record: TokenRecord) -> None:
+    connection.execute(
+        "INSERT INTO tokens (lookup_id, token_hash, document, kept_until) VALUES (?, ?, ?, ?)",
+        (
+            record.lookup_id,
+            record.token_hash,
+            _dump(record.document()),
+            int(record.kept_until.timestamp()),
+        ),
+    )
+    connection.executemany(
+        "INSERT INTO token_registries (lookup_id, registry) VALUES (?, ?)",
+        [(record.lookup_id, registry) for registry in record.registries],
+    )

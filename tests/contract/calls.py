@@ -1,0 +1,28 @@
+"""One call of every method of a store, for what must hold of all of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytp_broker.keysets import StoredKeySet
+from pytp_broker.store import Store
+from tests.contract.samples import GITHUB, NOW, configuration, file, publisher, record
+
+_LOOKUP_ID = record().lookup_id
+CALLS: dict[str, Callable[[Store], Any]] = {
+    "load_configuration": lambda store: store.load_configuration(),
+    "apply": lambda store: store.apply(configuration(), [publisher()]),
+    "list_publishers": lambda store: store.list_publishers(publisher().identity_key),
+    "pin_publisher": lambda store: store.pin_publisher(publisher(), {"repository_id": "1"}),
+    "add_token": lambda store: store.add_token(record()),
+    "find_token": lambda store: store.find_token(_LOOKUP_ID, "acme", "widgets"),
+    "burn_token": lambda store: store.burn_token(_LOOKUP_ID, "hash", "acme", NOW),
+    "find_key_set": lambda store: store.find_key_set(GITHUB),
+    "save_key_set": lambda store: store.save_key_set(GITHUB, StoredKeySet([], NOW)),
+    "find_file": lambda store: store.find_file("acme", "widgets-1.0.tar.gz"),
+    "add_file": lambda store: store.add_file(file()),
+    "list_files": lambda store: store.list_files("acme", "widgets"),
+    "list_projects": lambda store: store.list_projects("acme"),
+}
+EVERY_CALL = [pytest.param(call, id=name) for name, call in CALLS.items()]

@@ -1,0 +1,120 @@
+"""The engines: each test of the contract runs on all that can show what it claims."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.s3 import S3Files
+from pytp_broker.embedded.files import FolderFiles
+from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.index.files import FileStore
+from pytp_broker.store import Store
+from tests.contract.samples import Table
+from tests.emulator import Emulator, create_bucket, create_table, make_client
+
+MINISTACK = pytest.param("ministack", marks=pytest.mark.ministack)
+
+
+@pytest.fixture(params=["sqlite", "moto", MINISTACK])
+def store(request: pytest.FixtureRequest) -> Store:
+    """Return an empty store of each engine."""
+    return _store(request)
+
+
+@pytest.fixture(params=["sqlite", MINISTACK])
+def racing_store(request: pytest.FixtureRequest) -> Store:
+    """Return an empty store of each engine that is honest about races; moto loses updates."""
+    return _store(request)
+
+
+def _store(request: pytest.FixtureRequest) -> Store:
+    found: Store = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "broker.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def moto_client() -> Iterator[Any]:
+    """Return a client for `mock_aws`: making one takes longer than most tests."""
+    client = make_client("dynamodb")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def moto_store(moto_client: Any) -> Iterator[DynamoStore]:
+    with mock_aws():
+        yield DynamoStore(moto_client, create_table(moto_client))
+
+
+@pytest.fixture
+def ministack_store(emulator: Emulator) -> Iterator[DynamoStore]:
+    client = emulator.client("dynamodb")
+    name = create_table(client)
+    yield DynamoStore(client, name)
+    client.delete_table(TableName=name)
+
+
+@pytest.fixture(params=["moto", MINISTACK])
+def table(request: pytest.FixtureRequest) -> Table:
+    """Return an empty DynamoDB table of each emulation, with a client of the test's own."""
+    found: Table = request.getfixturevalue(f"{request.param}_table")
+    return found
+
+
+@pytest.fixture
+def moto_table() -> Iterator[Table]:
+    with mock_aws():
+        client = make_client("dynamodb")
+        yield Table(client, create_table(client))
+        client.close()
+
+
+@pytest.fixture
+def ministack_table(emulator: Emulator) -> Iterator[Table]:
+    client = make_client("dynamodb", endpoint_url=emulator.endpoint_url)
+    name = create_table(client)
+    yield Table(client, name)
+    client.delete_table(TableName=name)
+    client.close()
+
+
+@pytest.fixture(params=["folder", "moto", MINISTACK])
+def files(request: pytest.FixtureRequest) -> FileStore:
+    """Return an empty file store of each kind."""
+    found: FileStore = request.getfixturevalue(f"{request.param}_files")
+    return found
+
+
+@pytest.fixture
+def folder_files(tmp_path: Path) -> FolderFiles:
+    return FolderFiles(tmp_path / "outside" / "files")
+
+
+@pytest.fixture
+def moto_s3() -> Iterator[Any]:
+    with mock_aws():
+        client = make_client("s3")
+        yield client
+        client.close()
+
+
+@pytest.fixture
+def moto_files(moto_s3: Any) -> S3Files:
+    return S3Files(moto_s3, create_bucket(moto_s3))
+
+
+@pytest.fixture
+def ministack_files(emulator: Emulator) -> S3Files:
+    client = emulator.client("s3")
+    return S3Files(client, create_bucket(client))

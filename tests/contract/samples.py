@@ -1,0 +1,106 @@
+"""What the contract tests store: one good thing of each kind, with changes."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.store import PublishedFile
+from pytp_broker.tokens import Grant, TokenRecord
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+GITHUB = "https://token.actions.githubusercontent.com"
+ISSUER = Issuer(GITHUB, "github", ("RS256",), ("keys.example.com",))
+OTHER_ISSUER = Issuer("https://ghes.example.com/_services/token", "github", ("RS256", "ES256"))
+ACME = Registry(
+    "acme",
+    (GITHUB, OTHER_ISSUER.url),
+    audience="acme",
+    hosts=("acme.example.com",),
+    token_lifetime_seconds=1800,
+    shared_host_exchange=False,
+)
+OTHER = Registry("other", (GITHUB,))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A DynamoDB table of the test's own."""
+
+    client: Any
+    name: str
+
+    def dump(self) -> list[dict[str, Any]]:
+        """Return every item, in the order of its keys."""
+        items = self.client.scan(TableName=self.name, ConsistentRead=True)["Items"]
+        return sorted(items, key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
+
+
+def configuration(*registries: Registry, **changes: Any) -> Configuration:
+    found = registries or (ACME, OTHER)
+    issuers = {issuer.url: issuer for issuer in (ISSUER, OTHER_ISSUER)}
+    return replace(Configuration(issuers, {r.name: r for r in found}), **changes)
+
+
+def publisher(publisher_id: str = "id-1", **changes: Any) -> TrustedPublisher:
+    return replace(
+        TrustedPublisher(
+            publisher_id=publisher_id,
+            registry="acme",
+            issuer=GITHUB,
+            provider="github",
+            projects=("widgets",),
+            fields={
+                "repository": "octo-org/widgets",
+                "workflow": "release.yml",
+                "events": ("push", "release"),
+            },
+            claims={"actor": "octo*"},
+        ),
+        **changes,
+    )
+
+
+def for_repository(name: str, publisher_id: str, **changes: Any) -> TrustedPublisher:
+    fields = {"repository": name, "workflow": "release.yml"}
+    return publisher(publisher_id, fields=fields, **changes)
+
+
+def record(secret: str = "secret", **changes: Any) -> TokenRecord:
+    return replace(
+        TokenRecord(
+            lookup_id="0123456789abcdef0123456789abcdef",
+            token_hash=f"hash of {secret}",
+            issuer=GITHUB,
+            identity={"repository": "octo-org/widgets", "run": "11855712345"},
+            scope=(
+                Grant("acme", "widgets", ("id-1", "id-2")),
+                Grant("acme", "gadgets", ("id-1",)),
+                Grant("other", "gizmos", ("id-3",)),
+            ),
+            features=("multi-use-token",),
+            issued_at=NOW,
+            expires_at=NOW + timedelta(minutes=15),
+            kept_until=NOW + timedelta(minutes=20),
+        ),
+        **changes,
+    )
+
+
+def file(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> PublishedFile:
+    return replace(
+        PublishedFile(
+            registry="acme",
+            project="widgets",
+            version="1.0",
+            filename=filename,
+            sha256="0" * 64,
+            size=1234,
+            metadata_sha256="1" * 64,
+            requires_python=">=3.11",
+            uploaded_at=NOW + timedelta(microseconds=123456),
+            published_by={"issuer": GITHUB, "repository": "octo-org/widgets"},
+        ),
+        **changes,
+    )

@@ -1,0 +1,192 @@
+"""What the operator writes: load_configuration and apply."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytp_broker.registries import Configuration
+from pytp_broker.store import Store
+from tests.contract.samples import (
+    ACME,
+    ISSUER,
+    OTHER,
+    configuration,
+    for_repository,
+    publisher,
+    record,
+)
+
+PINS = {"repository_owner_id": "9919"}
+
+
+def trusted(store: Store, registry: str, project: str) -> frozenset[str]:
+    store.add_token(record())
+    found = store.find_token(record().lookup_id, registry, project)
+    assert found is not None
+    return found[1]
+
+
+def test_an_empty_store_has_an_empty_configuration(store: Store) -> None:
+    assert store.load_configuration() == Configuration()
+
+
+def test_what_is_applied_is_loaded(store: Store) -> None:
+    store.apply(configuration(), [])
+
+    assert store.load_configuration() == configuration()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_main_switch_is_loaded(store: Store, enabled: bool) -> None:
+    store.apply(configuration(enabled=not enabled), [])
+
+    store.apply(configuration(enabled=enabled), [])
+
+    assert store.load_configuration().enabled is enabled
+
+
+def test_what_is_no_longer_configured_is_gone(store: Store) -> None:
+    store.apply(configuration(), [])
+
+    store.apply(configuration(ACME, issuers={}), [])
+
+    assert store.load_configuration() == configuration(ACME, issuers={})
+
+
+def test_an_applied_publisher_is_listed_and_trusted_by_its_projects(store: Store) -> None:
+    wanted = publisher(projects=("widgets", "gadgets"))
+
+    store.apply(configuration(), [wanted])
+
+    assert list(store.list_publishers(wanted.identity_key)) == [wanted]
+    assert trusted(store, "acme", "widgets") == {"id-1"}
+    assert trusted(store, "acme", "gadgets") == {"id-1"}
+    assert trusted(store, "other", "widgets") == frozenset()
+
+
+def test_a_project_trusts_all_its_publishers(store: Store) -> None:
+    store.apply(configuration(), [publisher(), for_repository("octo-org/b", "id-2")])
+
+    assert trusted(store, "acme", "widgets") == {"id-1", "id-2"}
+
+
+def test_applying_again_changes_nothing(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+
+    changes = store.apply(configuration(), [publisher("id-2")])
+
+    assert changes.lines == ()
+
+
+def test_a_publisher_that_is_there_already_keeps_its_id_and_pins(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+    store.pin_publisher(publisher(), PINS)
+
+    store.apply(configuration(), [publisher("id-2")])
+
+    assert list(store.list_publishers(publisher().identity_key)) == [publisher(pins=PINS)]
+    assert trusted(store, "acme", "widgets") == {"id-1"}
+
+
+def test_a_publisher_whose_projects_change_keeps_its_id_and_pins(store: Store) -> None:
+    store.apply(configuration(), [publisher(projects=("widgets", "gadgets"))])
+    store.pin_publisher(publisher(), PINS)
+
+    store.apply(configuration(), [publisher("id-2", projects=("gadgets", "gizmos"))])
+
+    (found,) = store.list_publishers(publisher().identity_key)
+    assert found == publisher(projects=("gadgets", "gizmos"), pins=PINS)
+    assert trusted(store, "acme", "widgets") == frozenset()
+    assert trusted(store, "acme", "gadgets") == {"id-1"}
+    assert trusted(store, "acme", "gizmos") == {"id-1"}
+
+
+def test_a_removed_publisher_is_neither_listed_nor_trusted(store: Store) -> None:
+    store.apply(configuration(), [publisher(), for_repository("octo-org/b", "id-2")])
+
+    store.apply(configuration(), [for_repository("octo-org/b", "id-2")])
+
+    assert list(store.list_publishers(publisher().identity_key)) == []
+    assert trusted(store, "acme", "widgets") == {"id-2"}
+
+
+def test_a_publisher_that_comes_back_has_a_new_id_and_no_pins(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+    store.pin_publisher(publisher(), PINS)
+    store.apply(configuration(), [])
+
+    store.apply(configuration(), [publisher("id-2")])
+
+    assert list(store.list_publishers(publisher().identity_key)) == [publisher("id-2")]
+    assert trusted(store, "acme", "widgets") == {"id-2"}
+
+
+def test_two_publishers_with_the_same_rules_are_one_for_the_projects_of_both(store: Store) -> None:
+    twin = publisher("id-2", projects=("widgets", "gadgets"))
+
+    store.apply(configuration(), [publisher(), twin])
+
+    (found,) = store.list_publishers(publisher().identity_key)
+    assert found == publisher(projects=("widgets", "gadgets"))
+    assert trusted(store, "acme", "gadgets") == {"id-1"}
+
+
+FIRST = configuration(), [publisher()]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines"),
+    [
+        pytest.param((configuration(), [publisher()]), (), id="nothing"),
+        pytest.param(
+            (configuration(replace(ACME, enabled=False), replace(OTHER, name="new")), []),
+            (
+                "- publisher acme github octo-org/widgets -> widgets",
+                "- registry other",
+                "~ registry acme",
+                "+ registry new",
+            ),
+            id="registries",
+        ),
+        pytest.param(
+            (configuration(issuers={ISSUER.url: replace(ISSUER, enabled=False)}), [publisher()]),
+            (
+                "- issuer https://ghes.example.com/_services/token",
+                "~ issuer https://token.actions.githubusercontent.com",
+            ),
+            id="issuers",
+        ),
+        pytest.param(
+            (
+                configuration(enabled=False),
+                [publisher(projects=("gizmos",)), for_repository("octo-org/b", "id-2")],
+            ),
+            (
+                "~ publisher acme github octo-org/widgets -> gizmos",
+                "~ trusted publishing: off",
+                "+ publisher acme github octo-org/b -> widgets",
+            ),
+            id="publishers and the main switch",
+        ),
+    ],
+)
+def test_every_change_is_told_in_a_line(store: Store, wanted: Any, lines: tuple[str, ...]) -> None:
+    store.apply(*FIRST)
+
+    assert store.apply(*wanted).lines == lines
+
+
+def test_a_first_apply_tells_what_it_adds(store: Store) -> None:
+    assert store.apply(configuration(ACME, issuers={}), [publisher()]).lines == (
+        "+ publisher acme github octo-org/widgets -> widgets",
+        "+ registry acme",
+    )
+
+
+def test_apply_touches_neither_tokens_nor_files(store: Store) -> None:
+    store.add_token(record())
+
+    store.apply(*FIRST)
+
+    assert store.find_token(record().lookup_id, "acme", "widgets") is not None

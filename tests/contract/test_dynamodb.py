@@ -1,0 +1,473 @@
+"""What only the DynamoDB store promises: few calls, crashes that can be resumed, its layout."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from pytp_broker.aws import dynamodb
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.registries import Configuration
+from pytp_broker.store import Store
+from tests.contract.calls import CALLS, EVERY_CALL
+from tests.contract.samples import (
+    ACME,
+    ISSUER,
+    NOW,
+    OTHER,
+    Table,
+    configuration,
+    file,
+    for_repository,
+    publisher,
+    record,
+)
+from tests.emulator import create_table, make_client
+
+WRITES = ("put_item", "update_item", "delete_item")
+OWNER = {"repository_owner_id": "9919"}
+
+
+class CrashError(Exception):
+    """The process ends here."""
+
+
+class Watched:
+    """A client that calls ``before`` and ``after`` with the number of each write, and its request.
+
+    What is watched is the write alone: nothing else of the client changes.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        before: Callable[[int], None] = lambda _: None,
+        after: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._before = before
+        self._after = after
+        self.writes: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._client, name)
+        return self._watched(name, operation) if name in WRITES else operation
+
+    def _watched(self, name: str, operation: Any) -> Any:
+        def call(**request: Any) -> Any:
+            number = len(self.writes)
+            self.writes.append((name, request))
+            self._before(number)
+            answer = operation(**request)
+            self._after(number)
+            return answer
+
+        return call
+
+
+def crash_at(number: int) -> Callable[[int], None]:
+    def check(write: int) -> None:
+        if write == number:
+            raise CrashError
+
+    return check
+
+
+def watch(table: Table, **hooks: Callable[[int], None]) -> Any:
+    return Watched(table.client, **hooks)
+
+
+@pytest.fixture
+def dynamo(table: Table) -> DynamoStore:
+    return DynamoStore(table.client, table.name)
+
+
+@pytest.fixture
+def calls(table: Table) -> list[str]:
+    """Return the list in which the name of every call is noted."""
+    noted: list[str] = []
+
+    def note(model: Any, **_: Any) -> None:
+        noted.append(model.name)
+
+    table.client.meta.events.register("before-call.dynamodb.*", note)
+    return noted
+
+
+# Round trips
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda s: s.list_publishers(publisher().identity_key), ["Query"]),
+        (lambda s: s.pin_publisher(publisher(), OWNER), ["UpdateItem"]),
+        (lambda s: s.add_token(record(lookup_id="f" * 32)), ["PutItem"]),
+        (lambda s: s.find_token(record().lookup_id, "acme", "widgets"), ["BatchGetItem"]),
+        (lambda s: s.find_token("f" * 32, "acme", "widgets"), ["BatchGetItem"]),
+        (lambda s: s.burn_token(record().lookup_id, "hash", None, NOW), ["UpdateItem"]),
+        (lambda s: s.load_configuration(), ["Query"]),
+        (lambda s: s.find_key_set(ISSUER.url), ["GetItem"]),
+        (lambda s: s.find_file("acme", "widgets-1.0.tar.gz"), ["GetItem"]),
+        (lambda s: s.list_files("acme", "widgets"), ["Query"]),
+        (lambda s: s.list_projects("acme"), ["Query"]),
+        (lambda s: s.add_file(file("widgets-2.0.tar.gz")), ["PutItem", "PutItem"]),
+    ],
+)
+def test_a_call_is_as_few_round_trips_as_it_says(
+    dynamo: DynamoStore, calls: list[str], call: Callable[[Store], Any], expected: list[str]
+) -> None:
+    dynamo.apply(configuration(), [publisher()])
+    dynamo.add_token(record())
+    dynamo.add_file(file())
+    calls.clear()
+
+    call(dynamo)
+
+    assert calls == expected
+
+
+def test_every_read_is_strongly_consistent(dynamo: DynamoStore, table: Table) -> None:
+    reads: dict[str, bool] = {}
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        if model.name in {"Query", "GetItem", "Scan"}:
+            reads[model.name] = params.get("ConsistentRead", False)
+        if model.name == "BatchGetItem":
+            (keys,) = params["RequestItems"].values()
+            reads[model.name] = keys.get("ConsistentRead", False)
+
+    table.client.meta.events.register("provide-client-params.dynamodb.*", note)
+    for call in CALLS.values():
+        call(dynamo)
+
+    assert reads == {"Query": True, "GetItem": True, "Scan": True, "BatchGetItem": True}
+
+
+# Failure
+
+
+@pytest.mark.parametrize("call", EVERY_CALL)
+def test_a_refusal_by_dynamodb_is_unavailable_and_says_nothing_of_the_table(
+    table: Table, call: Callable[[Store], Any]
+) -> None:
+    with pytest.raises(StoreUnavailable) as refused:
+        call(DynamoStore(table.client, "no-such-table"))
+
+    assert "no-such-table" not in refused.value.detail
+
+
+@pytest.mark.parametrize("call", EVERY_CALL)
+def test_no_connection_is_unavailable(call: Callable[[Store], Any]) -> None:
+    def fail(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb.example.com")
+
+    client = make_client("dynamodb")
+    client.meta.events.register("before-call.dynamodb.*", fail)
+
+    with pytest.raises(StoreUnavailable) as refused:
+        call(DynamoStore(client, "table"))
+
+    assert "example.com" not in refused.value.detail
+    client.close()
+
+
+def test_half_an_answer_is_no_answer(dynamo: DynamoStore, table: Table) -> None:
+    dynamo.add_token(record())
+    key = {"pk": {"S": "PROJECT#acme#widgets"}, "sk": {"S": "TRUST"}}
+    token = next(item for item in table.dump() if item["sk"]["S"] == "TOKEN")
+    answer = {
+        "Responses": {table.name: [token]},
+        "UnprocessedKeys": {table.name: {"Keys": [key]}},
+    }
+    table.client.meta.events.register(
+        "before-call.dynamodb.BatchGetItem", lambda **_: (SimpleNamespace(status_code=200), answer)
+    )
+
+    with pytest.raises(StoreUnavailable):
+        dynamo.find_token(record().lookup_id, "acme", "widgets")
+
+
+@pytest.mark.parametrize(
+    ("operation", "call"),
+    [
+        ("PutItem", lambda s: s.add_token(record(lookup_id="f" * 32))),
+        ("PutItem", lambda s: s.add_file(file())),
+        ("UpdateItem", lambda s: s.pin_publisher(publisher(), OWNER)),
+        ("UpdateItem", lambda s: s.apply(configuration(), [publisher(projects=("gizmos",))])),
+        ("DeleteItem", lambda s: s.apply(configuration(), [])),
+    ],
+)
+def test_a_write_that_is_sent_twice_recognises_itself(
+    dynamo: DynamoStore, table: Table, operation: str, call: Callable[[Store], Any]
+) -> None:
+    """The connection breaks after DynamoDB has written: boto3 sends the request again."""
+    dynamo.apply(configuration(), [publisher()])
+    resent: list[str] = []
+
+    def resend(attempts: int, **_: Any) -> int | None:
+        resent.append(operation)
+        return 0 if attempts == 1 else None
+
+    table.client.meta.events.register_first(f"needs-retry.dynamodb.{operation}", resend)
+
+    call(dynamo)
+
+    assert len(resent) >= 2
+
+
+# Applying, interrupted
+
+BEFORE = (
+    configuration(ACME, OTHER),
+    [
+        publisher("id-1", projects=("widgets", "gadgets")),
+        for_repository("octo-org/removed", "id-2"),
+        for_repository("octo-org/kept", "id-3"),
+    ],
+)
+AFTER = (
+    configuration(
+        replace(ACME, enabled=False),
+        replace(OTHER, name="new"),
+        issuers={ISSUER.url: replace(ISSUER, algorithms=("ES256",))},
+        enabled=False,
+    ),
+    [
+        publisher("id-11", projects=("gadgets", "gizmos")),
+        for_repository("octo-org/kept", "id-13"),
+        for_repository("octo-org/added", "id-14"),
+    ],
+)
+EVERYONE = [*BEFORE[1], *AFTER[1]]
+WRITES_OF_AFTER = 12
+
+
+def rights(store: Store, publishers: Iterable[TrustedPublisher] = EVERYONE) -> set[tuple[Any, ...]]:
+    """Return who may upload what: publishers by their rules, with the projects that trust them."""
+    listed = {
+        p.rules_hash: p for key in publishers for p in store.list_publishers(key.identity_key)
+    }
+    store.add_token(record())
+    found = set()
+    for project in ("widgets", "gadgets", "gizmos"):
+        token = store.find_token(record().lookup_id, "acme", project)
+        assert token is not None
+        names = {p.publisher_id: p.fields["repository"] for p in listed.values()}
+        found |= {(names.get(i), project) for i in token[1]}
+        assert {p.publisher_id for p in listed.values() if project in p.projects} == token[1]
+    return found
+
+
+RIGHTS_BEFORE = {
+    ("octo-org/widgets", "widgets"),
+    ("octo-org/widgets", "gadgets"),
+    ("octo-org/removed", "widgets"),
+    ("octo-org/kept", "widgets"),
+}
+RIGHTS_AFTER = {
+    ("octo-org/widgets", "gadgets"),
+    ("octo-org/widgets", "gizmos"),
+    ("octo-org/kept", "widgets"),
+    ("octo-org/added", "widgets"),
+}
+
+
+def test_what_is_applied_uninterrupted(dynamo: DynamoStore, table: Table) -> None:
+    """The clean case that the interrupted ones are compared with."""
+    dynamo.apply(*BEFORE)
+    assert rights(dynamo) == RIGHTS_BEFORE
+    client = watch(table)
+
+    DynamoStore(client, table.name).apply(*AFTER)
+
+    assert len(client.writes) == WRITES_OF_AFTER
+    assert rights(dynamo) == RIGHTS_AFTER
+    assert dynamo.load_configuration() == AFTER[0]
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["before it", "after it"])
+@pytest.mark.parametrize("number", range(WRITES_OF_AFTER))
+def test_an_apply_that_crashed_at_a_write_is_resumed(
+    dynamo: DynamoStore, table: Table, number: int, applied: bool
+) -> None:
+    dynamo.apply(*BEFORE)
+    dynamo.pin_publisher(BEFORE[1][0], OWNER)
+    crash = {"after" if applied else "before": crash_at(number)}
+    with pytest.raises(CrashError):
+        DynamoStore(watch(table, **crash), table.name).apply(*AFTER)
+    main, publishers = AFTER
+    resumed = [replace(p, publisher_id=f"resumed {p.publisher_id}") for p in publishers]
+
+    dynamo.apply(main, resumed)
+
+    assert dynamo.load_configuration() == main
+    assert rights(dynamo) == RIGHTS_AFTER
+    (pinned,) = dynamo.list_publishers(publisher().identity_key)
+    assert (pinned.publisher_id, pinned.pins) == ("id-1", OWNER)
+    assert dynamo.apply(main, resumed).lines == ()
+
+
+@pytest.mark.parametrize("number", range(WRITES_OF_AFTER))
+def test_an_interrupted_apply_says_on_resuming_what_is_still_changed(
+    dynamo: DynamoStore, table: Table, number: int
+) -> None:
+    dynamo.apply(*BEFORE)
+    with pytest.raises(CrashError):
+        DynamoStore(watch(table, before=crash_at(number)), table.name).apply(*AFTER)
+
+    assert dynamo.apply(*AFTER).lines != ()
+
+
+def test_rights_are_taken_away_before_new_ones_are_given(dynamo: DynamoStore, table: Table) -> None:
+    dynamo.apply(*BEFORE)
+    seen: list[set[tuple[str, str]]] = []
+
+    def look(_: int) -> None:
+        names = {p.publisher_id: p.fields["repository"] for p in EVERYONE}
+        seen.append(
+            {
+                (str(names[publisher_id]), item["pk"]["S"].rpartition("#")[2])
+                for item in table.dump()
+                if item["sk"]["S"] == "TRUST"
+                for publisher_id in item.get("publisher_ids", {"SS": []})["SS"]
+            }
+        )
+
+    DynamoStore(watch(table, after=look), table.name).apply(*AFTER)
+
+    gone, new = RIGHTS_BEFORE - RIGHTS_AFTER, RIGHTS_AFTER - RIGHTS_BEFORE
+    assert not [rights for rights in seen if rights & gone and rights & new]
+    assert all(rights >= RIGHTS_BEFORE & RIGHTS_AFTER for rights in seen)
+
+
+def test_trusted_publishing_is_switched_off_first_and_on_last(
+    dynamo: DynamoStore, table: Table
+) -> None:
+    dynamo.apply(*BEFORE)
+    client = watch(table)
+    store = DynamoStore(client, table.name)
+
+    store.apply(*AFTER)
+    store.apply(*BEFORE)
+
+    written = [request.get("Item", {}).get("sk", {}).get("S") for _, request in client.writes]
+    assert written[0] == written[-1] == "MAIN"
+
+
+@pytest.mark.parametrize("number", range(WRITES_OF_AFTER))
+def test_an_apply_within_another_leaves_what_the_last_one_wanted(
+    dynamo: DynamoStore, table: Table, number: int
+) -> None:
+    between: tuple[Configuration, list[TrustedPublisher]] = (
+        configuration(OTHER),
+        [
+            publisher("id-21", projects=("widgets",)),
+            for_repository("octo-org/added", "id-24", projects=("gizmos",)),
+        ],
+    )
+    dynamo.apply(*BEFORE)
+
+    def intrude(write: int) -> None:
+        if write == number:
+            dynamo.apply(*between)
+
+    DynamoStore(watch(table, before=intrude), table.name).apply(*AFTER)
+
+    assert dynamo.load_configuration() == AFTER[0]
+    assert rights(dynamo) == RIGHTS_AFTER
+
+
+def test_an_apply_that_is_disturbed_for_ever_says_so(
+    dynamo: DynamoStore, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(dynamodb, "_step_aside", waited.append)
+
+    def intrude(_: int) -> None:
+        dynamo.apply(*BEFORE)
+
+    with pytest.raises(StoreUnavailable, match="another `apply`"):
+        DynamoStore(watch(table, after=intrude), table.name).apply(*AFTER)
+
+    assert len(waited) == dynamodb.MAX_APPLY_ROUNDS
+
+
+# Layout
+
+
+def test_trust_without_a_publisher_is_swept_up_by_the_next_apply(
+    dynamo: DynamoStore, table: Table
+) -> None:
+    dynamo.apply(*BEFORE)
+    dynamo._trust(("acme", "widgets"), {"id of nobody"})
+
+    dynamo.apply(*BEFORE)
+
+    assert rights(dynamo) == RIGHTS_BEFORE
+
+
+def test_a_row_without_a_document_is_no_publisher(dynamo: DynamoStore, table: Table) -> None:
+    mine = publisher()
+    row = {
+        "pk": {"S": f"PUBLISHER#{mine.identity_key}"},
+        "sk": {"S": f"acme#{mine.rules_hash}"},
+        "pins": {"M": {}},
+    }
+    table.client.put_item(TableName=table.name, Item=row)
+    assert list(dynamo.list_publishers(mine.identity_key)) == []
+    assert dynamo.pin_publisher(mine, OWNER) is None
+
+    dynamo.apply(configuration(), [mine])
+
+    assert list(dynamo.list_publishers(mine.identity_key)) == [mine]
+
+
+def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> None:
+    for call in CALLS.values():
+        call(dynamo)
+    dynamo.apply(configuration(enabled=False), [publisher()])
+
+    layout = {(i["pk"]["S"], i["sk"]["S"]): sorted(i.keys() - {"pk", "sk"}) for i in table.dump()}
+
+    mine = publisher()
+    assert layout == {
+        ("CONFIGURATION", "MAIN"): ["document"],
+        **{("CONFIGURATION", f"ISSUER#{url}"): ["document"] for url in configuration().issuers},
+        ("CONFIGURATION", "REGISTRY#acme"): ["document"],
+        ("CONFIGURATION", "REGISTRY#other"): ["document"],
+        (f"PUBLISHER#{mine.identity_key}", f"acme#{mine.rules_hash}"): [
+            "document",
+            "pins",
+            "publisher_id",
+        ],
+        ("PROJECT#acme#widgets", "TRUST"): ["publisher_ids"],
+        ("PROJECT#acme#widgets", "FILE#widgets-1.0.tar.gz"): ["document"],
+        ("REGISTRY#acme", "PROJECT#widgets"): [],
+        (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],
+        (f"KEYSET#{ISSUER.url}", "KEYSET"): ["document"],
+    }
+
+
+def test_a_token_row_ends_by_its_time_to_live(dynamo: DynamoStore, table: Table) -> None:
+    dynamo.add_token(record())
+
+    (row,) = table.dump()
+
+    assert row["ttl"] == {"N": str(int(record().kept_until.timestamp()))}
+
+
+def test_configurations_of_many_pages_are_loaded_whole(table: Table) -> None:
+    name = create_table(table.client)
+    many = configuration(*(replace(OTHER, name=f"r-{n}", hosts=("h" * 30_000,)) for n in range(40)))
+    store = DynamoStore(table.client, name)
+
+    store.apply(many, [])
+
+    assert store.load_configuration() == many
+    assert store.apply(many, []).lines == ()

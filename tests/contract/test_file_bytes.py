@@ -1,0 +1,197 @@
+"""Where the bytes of distributions are: FolderFiles and S3Files."""
+
+import os
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from pytp_broker.aws.s3 import S3Files
+from pytp_broker.embedded import files as embedded
+from pytp_broker.embedded.files import FolderFiles
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.index.files import FileStore, content_key, metadata_key
+from tests.emulator import Emulator, create_bucket, make_client
+
+FILENAME = "widgets-1!1.0+local-py3-none-any.whl"
+KEY = content_key("acme", "0" * 64, FILENAME)
+HOSTILE_KEYS = [
+    "../escaped",
+    "files/../../escaped",
+    "files/..",
+    "..",
+    ".",
+    "",
+    "/escaped",
+    "//escaped",
+    "files//escaped",
+    "./escaped",
+    "files/.hidden",
+    "files\\..\\..\\escaped",
+    "C:escaped",
+    "escaped\x00",
+    "escaped\n",
+    "\ud800",
+]
+
+
+def test_saved_bytes_are_read_back(files: FileStore) -> None:
+    files.save(KEY, b"\x00wheel\xff")
+    files.save(metadata_key("acme", "0" * 64, FILENAME), b"Metadata-Version: 2.4\n")
+
+    assert files.read(KEY) == b"\x00wheel\xff"
+    assert files.read(KEY + ".metadata") == b"Metadata-Version: 2.4\n"
+
+
+def test_saving_again_is_no_error(files: FileStore) -> None:
+    files.save(KEY, b"wheel")
+
+    files.save(KEY, b"wheel")
+
+    assert files.read(KEY) == b"wheel"
+
+
+def test_no_bytes_can_be_saved(files: FileStore) -> None:
+    files.save(KEY, b"")
+
+    assert files.read(KEY) == b""
+
+
+@pytest.mark.parametrize("key", ["files/other", "files", KEY + "/below"])
+def test_a_key_without_bytes_is_a_key_error(files: FileStore, key: str) -> None:
+    files.save(KEY, b"wheel")
+
+    with pytest.raises(KeyError):
+        files.read(key)
+
+
+@pytest.mark.parametrize("key", HOSTILE_KEYS)
+def test_a_hostile_key_cannot_leave_the_folder(tmp_path: Path, key: str) -> None:
+    secret = tmp_path / "escaped"
+    secret.write_bytes(b"secret")
+    files = FolderFiles(tmp_path / "files")
+    files.save(KEY, b"wheel")
+
+    with pytest.raises(ValueError, match="not a key"):
+        files.save(key, b"hostile")
+    with pytest.raises(KeyError):
+        files.read(key)
+
+    assert secret.read_bytes() == b"secret"
+    assert {path.name for path in tmp_path.iterdir()} == {"escaped", "files"}
+
+
+@pytest.mark.parametrize("key", ["../escaped", "/escaped", "files/../../neighbour/escaped"])
+def test_a_hostile_key_cannot_leave_the_bucket(moto_s3: Any, key: str) -> None:
+    bucket, neighbour = create_bucket(moto_s3), create_bucket(moto_s3)
+    moto_s3.put_object(Bucket=neighbour, Key="escaped", Body=b"secret")
+
+    with suppress(StoreUnavailable):
+        S3Files(moto_s3, bucket).save(key.replace("neighbour", neighbour), b"hostile")
+
+    (found,) = moto_s3.list_objects_v2(Bucket=neighbour)["Contents"]
+    assert found["Size"] == len(b"secret")
+
+
+def test_a_folder_has_no_download_urls(folder_files: FolderFiles) -> None:
+    assert folder_files.download_url(KEY, FILENAME) is None
+
+
+def test_a_folder_keeps_nothing_of_a_write_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreUnavailable) as refused:
+        FolderFiles(tmp_path).save(KEY, b"wheel")
+
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert str(tmp_path) not in refused.value.detail
+
+
+def test_a_folder_that_cannot_be_read_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> bytes:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(StoreUnavailable) as refused:
+        FolderFiles(tmp_path).read(KEY)
+
+    assert str(tmp_path) not in refused.value.detail
+
+
+def test_every_folder_on_the_way_is_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(embedded, "_sync", synced.extend)
+
+    FolderFiles(tmp_path).save("files/acme/name", b"wheel")
+
+    assert synced == [tmp_path / "files/acme", tmp_path / "files", tmp_path]
+
+
+def test_no_folder_is_opened_where_that_cannot_be_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "name", "nt")
+
+    embedded._sync([tmp_path / "not there"])
+
+
+def test_a_download_url_is_good_for_five_minutes(moto_s3: Any) -> None:
+    url = S3Files(moto_s3, "bucket").download_url(KEY, FILENAME)
+
+    assert url is not None
+    assert "X-Amz-Expires=300" in url
+    assert "/bucket/files/acme/" in url
+
+
+@pytest.mark.ministack
+def test_a_download_url_leads_to_the_bytes(emulator: Emulator) -> None:
+    client = emulator.client("s3")
+    files = S3Files(client, create_bucket(client))
+    files.save(KEY, b"wheel")
+
+    url = files.download_url(KEY, FILENAME)
+
+    assert url is not None
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - the emulator's own
+        assert answer.read() == b"wheel"
+
+
+@pytest.mark.ministack
+def test_saved_bytes_never_change(emulator: Emulator) -> None:
+    client = emulator.client("s3")
+    files = S3Files(client, create_bucket(client))
+    files.save(KEY, b"wheel")
+
+    files.save(KEY, b"other")
+
+    assert files.read(KEY) == b"wheel"
+
+
+def test_a_bucket_that_does_not_answer_is_unavailable(moto_s3: Any) -> None:
+    files = S3Files(moto_s3, "no-such-bucket")
+
+    with pytest.raises(StoreUnavailable) as refused:
+        files.save(KEY, b"wheel")
+    assert "no-such-bucket" not in refused.value.detail
+    with pytest.raises(StoreUnavailable):
+        files.read(KEY)
+
+
+def test_without_credentials_there_is_no_download_url() -> None:
+    with mock_aws():
+        client = make_client("s3")
+        client._request_signer._credentials = None
+        with pytest.raises(StoreUnavailable):
+            S3Files(client, "bucket").download_url(KEY, FILENAME)
+        client.close()

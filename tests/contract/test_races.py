@@ -1,0 +1,132 @@
+"""Who wins when many come at the same moment: one, and all others are told so."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+import pytest
+
+from pytp_broker.store import AlreadyExchangedError, AlreadyPublishedError, Store
+from tests.contract.samples import (
+    ACME,
+    NOW,
+    OTHER,
+    configuration,
+    file,
+    for_repository,
+    publisher,
+    record,
+)
+
+THREADS = 16
+T = TypeVar("T")
+
+
+def race(attempts: int, attempt: Callable[[int], T]) -> list[T]:
+    """Run all attempts on 16 threads that start together."""
+    start = Barrier(THREADS)
+    with ThreadPoolExecutor(THREADS, initializer=start.wait) as pool:
+        return list(pool.map(attempt, range(attempts)))
+
+
+def test_fifty_parallel_exchanges_of_one_identity_token_give_one_token(
+    racing_store: Store,
+) -> None:
+    def exchange(number: int) -> str | None:
+        mine = record(f"secret {number}")
+        try:
+            racing_store.add_token(mine)
+        except AlreadyExchangedError:
+            return None
+        return mine.token_hash
+
+    (winner,) = [won for won in race(50, exchange) if won is not None]
+
+    found = racing_store.find_token(record().lookup_id, "acme", "widgets")
+    assert found is not None
+    assert found[0].token_hash == winner
+
+
+def test_parallel_exchanges_of_many_identity_tokens_all_succeed(racing_store: Store) -> None:
+    race(50, lambda n: racing_store.add_token(record(f"secret {n}", lookup_id=f"{n:032x}")))
+
+    for n in range(50):
+        assert racing_store.find_token(f"{n:032x}", "acme", "widgets") is not None
+
+
+def test_all_racing_first_uses_are_told_the_same_pins(racing_store: Store) -> None:
+    racing_store.apply(configuration(), [publisher()])
+
+    def pin(number: int) -> tuple[tuple[str, str], ...]:
+        pins = {"repository_owner_id": f"owner {number}", "repository_id": f"repo {number}"}
+        in_force = racing_store.pin_publisher(publisher(), pins)
+        assert in_force is not None
+        return tuple(sorted(in_force.items()))
+
+    (told,) = set(race(50, pin))
+
+    (stored,) = racing_store.list_publishers(publisher().identity_key)
+    assert tuple(sorted(stored.pins.items())) == told
+    assert len({text.split()[1] for _, text in told}) == 1, "the pins are one writer's"
+
+
+def test_one_of_racing_uploads_gets_the_name(racing_store: Store) -> None:
+    def upload(number: int) -> str | None:
+        mine = file(sha256=f"{number:064x}")
+        try:
+            racing_store.add_file(mine)
+        except AlreadyPublishedError:
+            return None
+        return mine.sha256
+
+    (winner,) = [won for won in race(50, upload) if won is not None]
+
+    (stored,) = racing_store.list_files("acme", "widgets")
+    assert stored.sha256 == winner
+
+
+def test_a_token_is_burned_by_one_of_many(racing_store: Store) -> None:
+    racing_store.add_token(record())
+
+    burned = race(
+        50,
+        lambda _: racing_store.burn_token(record().lookup_id, record().token_hash, None, NOW),
+    )
+
+    assert Counter(burned) == {True: 1, False: 49}
+
+
+@pytest.mark.parametrize("repetition", range(5))
+def test_applies_at_the_same_time_leave_what_one_of_them_wanted(
+    racing_store: Store, repetition: int
+) -> None:
+    racing_store.apply(configuration(), [publisher("id-0", projects=("old",))])
+    shared = {"projects": ("widgets", "gadgets")}
+    wanted = [
+        (configuration(ACME), [publisher("id-1"), for_repository("octo-org/a", "id-2")]),
+        (configuration(OTHER), [for_repository("octo-org/a", "id-3", **shared)]),
+    ]
+    start = Barrier(2)
+
+    def apply(number: int) -> None:
+        start.wait()
+        racing_store.apply(*wanted[number])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(apply, range(2)))
+
+    is_second = racing_store.load_configuration() == configuration(OTHER)
+    main, publishers = wanted[is_second]
+    assert racing_store.load_configuration() == main
+    keys = {p.identity_key for _, everyone in wanted for p in everyone}
+    found = [p for key in keys for p in racing_store.list_publishers(key)]
+    assert {(p.rules_hash, p.projects) for p in found} == {
+        (p.rules_hash, p.projects) for p in publishers
+    }
+    racing_store.add_token(record())
+    for project in ("old", "widgets", "gadgets"):
+        token = racing_store.find_token(record().lookup_id, "acme", project)
+        assert token is not None
+        assert token[1] == {p.publisher_id for p in found if project in p.projects}

@@ -1,0 +1,172 @@
+"""What the exchange and the token check need: add_token, find_token, burn_token."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from pytp_broker.store import AlreadyExchangedError, Store
+from pytp_broker.tokens import TokenRecord
+from tests.contract.samples import NOW, configuration, publisher, record
+
+LATER = NOW + timedelta(minutes=1)
+NO_ONE: frozenset[str] = frozenset()
+
+
+def find(store: Store, lookup_id: str = record().lookup_id) -> TokenRecord | None:
+    found = store.find_token(lookup_id, "acme", "widgets")
+    return found[0] if found else None
+
+
+def burn(
+    store: Store,
+    lookup_id: str = record().lookup_id,
+    token_hash: str = record().token_hash,
+    registry: str | None = None,
+    now: datetime = LATER,
+) -> bool:
+    return store.burn_token(lookup_id, token_hash, registry, now)
+
+
+def test_a_stored_token_is_found_with_all_it_says(store: Store) -> None:
+    store.add_token(record())
+
+    assert store.find_token(record().lookup_id, "acme", "widgets") == (record(), NO_ONE)
+
+
+def test_an_unknown_token_is_not_found_though_the_project_trusts_someone(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+
+    assert store.find_token(record().lookup_id, "acme", "widgets") is None
+
+
+def test_a_token_is_found_with_the_publishers_that_its_project_trusts_now(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+    store.add_token(record())
+    assert store.find_token(record().lookup_id, "acme", "widgets") == (
+        record(),
+        frozenset({"id-1"}),
+    )
+
+    store.apply(configuration(), [])
+
+    assert store.find_token(record().lookup_id, "acme", "widgets") == (record(), NO_ONE)
+
+
+def test_an_expired_token_is_found_for_expiry_is_the_callers_to_check(store: Store) -> None:
+    long_ago = NOW - timedelta(days=30)
+    expired = record(issued_at=long_ago, expires_at=long_ago, kept_until=long_ago)
+
+    store.add_token(expired)
+
+    assert find(store) == expired
+
+
+def test_an_identity_token_is_exchanged_only_once(store: Store) -> None:
+    store.add_token(record())
+
+    with pytest.raises(AlreadyExchangedError):
+        store.add_token(record("other secret"))
+
+    assert find(store) == record()
+
+
+def test_a_retried_write_recognises_its_first_attempt(store: Store) -> None:
+    store.add_token(record())
+
+    store.add_token(record())
+
+    assert find(store) == record()
+
+
+def test_other_identity_tokens_are_not_touched(store: Store) -> None:
+    other = record("other secret", lookup_id="f" * 32)
+    store.add_token(record())
+
+    store.add_token(other)
+
+    assert find(store) == record()
+    assert find(store, other.lookup_id) == other
+
+
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(minutes=-20)])
+def test_a_record_blocks_until_its_time_is_past(store: Store, late: timedelta) -> None:
+    store.add_token(record())
+
+    with pytest.raises(AlreadyExchangedError):
+        store.add_token(record("other secret", issued_at=record().kept_until + late))
+
+
+def test_a_record_past_its_time_counts_as_gone(store: Store) -> None:
+    store.add_token(record())
+    burn(store)
+    later = record().kept_until + timedelta(seconds=1)
+    successor = record("other secret", issued_at=later, kept_until=later + timedelta(minutes=20))
+
+    store.add_token(successor)
+
+    assert find(store) == successor
+
+
+def test_a_burned_token_says_when(store: Store) -> None:
+    store.add_token(record())
+
+    assert burn(store) is True
+
+    assert find(store) == replace(record(), burned_at=LATER)
+
+
+def test_a_token_is_burned_once(store: Store) -> None:
+    store.add_token(record())
+    burn(store)
+
+    assert burn(store, now=LATER + timedelta(minutes=1)) is False
+
+    assert find(store) == replace(record(), burned_at=LATER)
+
+
+def test_a_burned_token_still_marks_its_identity_token_used(store: Store) -> None:
+    store.add_token(record())
+    burn(store)
+
+    with pytest.raises(AlreadyExchangedError):
+        store.add_token(record("other secret"))
+
+
+def test_an_unknown_token_is_not_burned(store: Store) -> None:
+    assert burn(store) is False
+
+    assert find(store) is None
+
+
+def test_a_token_with_another_hash_is_not_burned(store: Store) -> None:
+    store.add_token(record())
+
+    assert burn(store, token_hash="hash of other secret") is False
+
+    assert find(store) == record()
+
+
+@pytest.mark.parametrize("registry", ["acme", "other", None])
+def test_a_token_is_burned_at_every_registry_of_its_scope(
+    store: Store, registry: str | None
+) -> None:
+    store.add_token(record())
+
+    assert burn(store, registry=registry) is True
+
+
+@pytest.mark.parametrize("registry", ["third", "acm", ""])
+def test_a_token_is_not_burned_at_a_registry_beyond_its_scope(store: Store, registry: str) -> None:
+    store.add_token(record())
+
+    assert burn(store, registry=registry) is False
+
+    assert find(store) == record()
+
+
+def test_a_token_for_nothing_is_stored_all_the_same(store: Store) -> None:
+    store.add_token(record(scope=()))
+
+    assert find(store) == record(scope=())
+    assert burn(store, registry="acme") is False
