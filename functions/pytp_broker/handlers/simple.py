@@ -1,0 +1,50 @@
+"""``GET /simple/…`` and ``GET /files/…``: what installers read (PEP 503, PEP 691, PEP 658)."""
+
+from typing import Final
+from urllib.parse import unquote
+
+from pytp_broker.errors import NotFound
+from pytp_broker.handlers.dispatch import Route, Routes
+from pytp_broker.index.simple import send_file, show_project, show_projects
+from pytp_broker.messages import Request, Response
+from pytp_broker.registries import Destination
+from pytp_broker.services import Index
+
+SIMPLE_PATH: Final = "/simple/"
+FILES_PATH: Final = "/files/"
+METHODS: Final = ("GET", "HEAD")
+
+
+def projects(request: Request, destination: Destination, index: Index) -> Response:
+    """Return the list of projects: ``/simple/``."""
+    is_canonical = destination.path == SIMPLE_PATH
+    return show_projects(request, destination, index, is_canonical=is_canonical)
+
+
+def project(request: Request, destination: Destination, index: Index) -> Response:
+    """Return a project's page: ``/simple/NAME/``."""
+    name, *rest = _segments(destination.path, SIMPLE_PATH)
+    if rest not in ([], [""]):
+        raise NotFound("there is nothing at this address")
+    return show_project(request, destination, index, name, is_canonical=bool(rest))
+
+
+def file(request: Request, destination: Destination, index: Index) -> Response:
+    """Return a file's bytes or metadata: ``/files/SHA256/NAME``."""
+    segments = _segments(destination.path, FILES_PATH)
+    if len(segments) != 2:  # noqa: PLR2004 - the hash and the name
+        raise NotFound("there is nothing at this address")
+    return send_file(request, destination, index, *segments)
+
+
+def _segments(path: str, prefix: str) -> list[str]:
+    # Split first: an encoded slash belongs to a name, and makes it an impossible one.
+    return [unquote(segment) for segment in path.removeprefix(prefix).split("/")]
+
+
+ROUTES: Final[Routes[Index]] = {
+    SIMPLE_PATH: Route(METHODS, projects),
+    SIMPLE_PATH.rstrip("/"): Route(METHODS, projects),
+    SIMPLE_PATH + "*": Route(METHODS, project),
+    FILES_PATH + "*": Route(METHODS, file),
+}

@@ -1,0 +1,100 @@
+"""Who may upload what: the token in a request, and what it is good for now.
+
+The answers differ on purpose (RFC 9110 §15.5.2, §15.5.4): 401 for no good token, 403 for a good one
+without the right. Which of unknown, expired and burned a token is, is not said.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pytp_broker.errors import Forbidden, Unauthorized
+from pytp_broker.registries import Configuration
+from pytp_broker.services import Index
+from pytp_broker.tokens import TokenRecord, UploadToken
+
+USER_NAME: Final = "__token__"
+NO_PROJECT: Final = ""
+
+_TOKEN_SCHEMES: Final = ("bearer", "token")
+_MALFORMED: Final = (
+    f"send the upload token as the password of the user {USER_NAME} (Basic), or as a Bearer token"
+)
+_NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a new identity token"
+
+
+@dataclass(frozen=True, slots=True)
+class Uploader:
+    """A live token's record, and the publishers that still give it the right in question."""
+
+    record: TokenRecord
+    publisher_ids: tuple[str, ...]
+
+
+def read_token(headers: Mapping[str, str]) -> UploadToken:
+    """Return the upload token of a request; raise Unauthorized, without any read of the store.
+
+    Two Authorization headers arrive joined by a comma, which neither form of credentials holds.
+    """
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    try:
+        return UploadToken(_token_text(scheme.lower(), credentials))
+    except ValueError:
+        raise Unauthorized(_MALFORMED) from None
+
+
+def _token_text(scheme: str, credentials: str) -> str:
+    if scheme in _TOKEN_SCHEMES:
+        return credentials
+    if scheme != "basic":
+        raise ValueError(scheme)
+    user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    if user != USER_NAME:
+        raise ValueError(user)
+    return password.strip()
+
+
+def verify_token(
+    token: UploadToken, registry: str, project: str, index: Index
+) -> tuple[TokenRecord, frozenset[str]]:
+    """Return the record of a live token and the publishers that the project trusts now.
+
+    Raises Unauthorized. One round trip, also for no project at all.
+    """
+    found = index.store.find_token(token.lookup_id, registry, project)
+    if found is None or not found[0].is_live(token, index.now()):
+        raise Unauthorized(_NOT_GOOD)
+    return found
+
+
+def verify_right(token: UploadToken, registry: str, project: str, index: Index) -> Uploader:
+    """Return who uploads, if the token may upload to this project now.
+
+    Raises Unauthorized or Forbidden. The token's scope was fixed at the exchange; whether its
+    publishers are still trusted, and its issuer still enabled, is asked again at every use.
+    """
+    record, trusted = verify_token(token, registry, project, index)
+    _check_enabled(record, registry, index.configurations.current())
+    grant = record.find_grant(registry, project)
+    if grant is None:
+        raise Forbidden(_out_of_scope(record, registry, project))
+    publisher_ids = tuple(i for i in grant.publisher_ids if i in trusted)
+    if not publisher_ids:
+        raise Forbidden(
+            f"the project `{project}` no longer trusts the publisher that this upload token "
+            "comes from"
+        )
+    return Uploader(record, publisher_ids)
+
+
+def _check_enabled(record: TokenRecord, registry: str, configuration: Configuration) -> None:
+    if not configuration.is_enabled(registry, record.issuer):
+        raise Forbidden(f"uploads to this registry by tokens of `{record.issuer}` are switched off")
+
+
+def _out_of_scope(record: TokenRecord, registry: str, project: str) -> str:
+    # What the token may do in other registries is not this registry's to tell.
+    allowed = [f"`{grant.project}`" for grant in record.scope if grant.registry == registry]
+    projects = ", ".join(allowed) or "no project of this registry"
+    return f"the file is for the project `{project}`, but this upload token is for {projects}"

@@ -1,0 +1,107 @@
+"""What a distribution's file name says, and that everything else says the same.
+
+Project and version stand in the form, in the file name and in the metadata inside. All three must
+agree, or a token for one project could publish what installers take for another.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from packaging.utils import NormalizedName, parse_sdist_filename, parse_wheel_filename
+from packaging.version import Version
+
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.identity import printable
+from pytp_broker.index.forms import Form
+
+WHEEL: Final = "bdist_wheel"
+SDIST: Final = "sdist"
+MAX_FILE_NAME_CHARACTERS: Final = 255
+
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A file name of the right grammar, and what it says."""
+
+    filename: str
+    filetype: str
+    project: NormalizedName
+    version: Version
+
+
+def is_file_name(text: str) -> bool:
+    """Say whether a distribution could have this name: no path, no control character, ASCII."""
+    return len(text) <= MAX_FILE_NAME_CHARACTERS and _FILE_NAME.fullmatch(text) is not None
+
+
+def parse_filename(filename: str) -> Distribution:
+    """Return what the file name says; raise InvalidUpload.
+
+    Stricter than installers: the project's part must be normalised (PEP 427, PEP 625), so that
+    one file has one name.
+    """
+    if not is_file_name(filename):
+        raise InvalidUpload(f"`{printable(filename)}` is no name of a distribution")
+    try:
+        return _parse_wheel(filename) if filename.endswith(".whl") else _parse_sdist(filename)
+    except ValueError:
+        raise InvalidUpload(
+            f"`{filename}` is neither the name of a wheel (.whl) nor of an sdist (.tar.gz)"
+        ) from None
+
+
+def _parse_wheel(filename: str) -> Distribution:
+    project, version, _, _ = parse_wheel_filename(filename)
+    expected, seen = _escaped(project), filename.partition("-")[0]
+    if seen != expected:
+        raise InvalidUpload(f"the file name must begin with `{expected}-`, not `{seen}-` (PEP 427)")
+    return Distribution(filename, WHEEL, project, version)
+
+
+def _parse_sdist(filename: str) -> Distribution:
+    project, version = parse_sdist_filename(filename)
+    expected = f"{_escaped(project)}-{version}.tar.gz"
+    if filename != expected:
+        raise InvalidUpload(f"the file name must be `{expected}`, not `{filename}` (PEP 625)")
+    return Distribution(filename, SDIST, project, version)
+
+
+def _escaped(project: NormalizedName) -> str:
+    return project.replace("-", "_")
+
+
+def check_form(form: Form, distribution: Distribution) -> None:
+    """Check that the form describes this distribution; raise InvalidUpload."""
+    filetype = form.text("filetype")
+    if filetype != distribution.filetype:
+        raise InvalidUpload(
+            f"the form's `filetype` must be {distribution.filetype} for `{distribution.filename}`, "
+            f"not `{printable(filetype)}`"
+        )
+    check_same(distribution, form.project, _parse_version(form.text("version")), "form")
+
+
+def _parse_version(text: str) -> Version:
+    try:
+        return Version(text)
+    except ValueError:  # InvalidVersion is one, and so is a number of too many digits
+        raise InvalidUpload("the form's `version` must be a version (PEP 440)") from None
+
+
+def check_same(
+    distribution: Distribution, project: NormalizedName, version: Version, place: str
+) -> None:
+    """Check that another place names the same project and version; raise InvalidUpload."""
+    if project != distribution.project:
+        raise InvalidUpload(
+            f"the file name is for the project `{distribution.project}`, "
+            f"the {place} is for `{printable(project)}`"
+        )
+    if version != distribution.version:
+        raise InvalidUpload(
+            f"the file name has the version `{distribution.version}`, "
+            f"the {place} has `{printable(str(version))}`"
+        )

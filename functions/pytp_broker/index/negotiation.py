@@ -1,0 +1,70 @@
+"""What of a representation a client asks for: its type, whether it has it, which bytes of it."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+JSON: Final = "application/vnd.pypi.simple.v1+json"
+HTML: Final = "application/vnd.pypi.simple.v1+html"
+PLAIN_HTML: Final = "text/html"
+
+# The better type first, for a client that likes two of them equally. A wildcard is a browser's or
+# curl's: nobody who reads only JSON asks like that.
+_TYPES: Final[Mapping[str, str]] = {
+    JSON: JSON,
+    "application/vnd.pypi.simple.latest+json": JSON,
+    HTML: HTML,
+    "application/vnd.pypi.simple.latest+html": HTML,
+    PLAIN_HTML: PLAIN_HTML,
+    "text/*": PLAIN_HTML,
+    "*/*": PLAIN_HTML,
+}
+_RANKS: Final = {name: -rank for rank, name in enumerate(_TYPES)}
+
+_QUALITY: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
+# 18 digits: more than any file has bytes.
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+def choose_type(accept: str) -> str:
+    """Return the content type that the client likes best (RFC 9110 §12.5.1).
+
+    HTML when there is none: the simple API answers so rather than with 406.
+    """
+    preferences = (_parse_preference(element) for element in accept.lower().split(","))
+    acceptable = [(quality, _RANKS[name]) for name, quality in preferences if name in _RANKS]
+    quality, rank = max(acceptable, default=(0.0, 0))
+    return list(_TYPES.values())[-rank] if quality > 0 else PLAIN_HTML
+
+
+def _parse_preference(element: str) -> tuple[str, float]:
+    name, *parameters = (part.strip() for part in element.split(";"))
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            value = value.strip()
+            return name, float(value) if _QUALITY.fullmatch(value) else 0.0
+    return name, 1.0
+
+
+def has_current(headers: Mapping[str, str], etag: str) -> bool:
+    """Say whether the client has this representation (If-None-Match, RFC 9110 §13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]
+    return etag in tags or tags == ["*"]
+
+
+def requested_range(headers: Mapping[str, str], etag: str, size: int) -> range | None:
+    """Return the bytes asked for, or None for all of them (RFC 9110 §14.2).
+
+    An empty range is one that cannot be satisfied. Several ranges at once are ignored, as any
+    server may.
+    """
+    match = _RANGE.fullmatch(headers.get("range", ""))
+    if match is None or headers.get("if-range", etag) != etag:
+        return None
+    first, last = match.groups()
+    if not first:
+        return range(max(0, size - int(last)), size) if last else None
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(size, int(last) + 1) if last else size)

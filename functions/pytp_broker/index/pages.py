@@ -1,0 +1,120 @@
+"""What the simple API's pages look like, in HTML (PEP 503, frozen by PEP 833) and in JSON.
+
+Version 1.4: PEP 691 with sizes and upload times (700), core metadata (714) and status (792).
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC
+from html import escape
+from typing import Any, Final
+from urllib.parse import quote
+
+from packaging.version import Version
+
+from pytp_broker.store import PublishedFile
+
+API_VERSION: Final = "1.4"
+
+_META: Final = {"api-version": API_VERSION}
+
+
+def projects_path(base_path: str) -> str:
+    """Return the path of the list of projects."""
+    return f"{base_path}/simple/"
+
+
+def project_path(base_path: str, project: str) -> str:
+    """Return the path of a project's page."""
+    return f"{projects_path(base_path)}{quote(project)}/"
+
+
+def file_path(base_path: str, file: PublishedFile) -> str:
+    """Return the path of a file's bytes; ``.metadata`` after it leads to its metadata (PEP 658)."""
+    return f"{base_path}/files/{file.sha256}/{quote(file.filename)}"
+
+
+def projects_json(projects: Sequence[str]) -> bytes:
+    """Return the list of projects as JSON."""
+    return _json({"meta": _META, "projects": [{"name": project} for project in projects]})
+
+
+def projects_html(projects: Sequence[str], base_path: str) -> bytes:
+    """Return the list of projects as HTML."""
+    links = [_link({"href": project_path(base_path, project)}, project) for project in projects]
+    return _html("Projects", links)
+
+
+def project_json(project: str, files: Sequence[PublishedFile], base_path: str) -> bytes:
+    """Return a project's page as JSON."""
+    versions = sorted({Version(file.version) for file in files})
+    return _json(
+        {
+            "meta": _META,
+            "name": project,
+            "versions": [str(version) for version in versions],
+            "files": [_file_document(file, base_path) for file in files],
+            "project-status": {"status": "active"},
+        }
+    )
+
+
+def project_html(project: str, files: Sequence[PublishedFile], base_path: str) -> bytes:
+    """Return a project's page as HTML."""
+    links = [_link(_file_attributes(file, base_path), file.filename) for file in files]
+    return _html(f"Links for {project}", links)
+
+
+def _file_document(file: PublishedFile, base_path: str) -> dict[str, Any]:
+    document = {
+        "filename": file.filename,
+        "url": file_path(base_path, file),
+        "hashes": {"sha256": file.sha256},
+        "size": file.size,
+        "upload-time": file.uploaded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "core-metadata": {"sha256": file.metadata_sha256},
+        "yanked": False,
+    }
+    if file.requires_python is not None:
+        document["requires-python"] = file.requires_python
+    return document
+
+
+def _file_attributes(file: PublishedFile, base_path: str) -> dict[str, str]:
+    metadata = f"sha256={file.metadata_sha256}"
+    attributes = {
+        "href": f"{file_path(base_path, file)}#sha256={file.sha256}",
+        "data-core-metadata": metadata,
+        "data-dist-info-metadata": metadata,  # what it was called before PEP 714
+    }
+    if file.requires_python is not None:
+        attributes["data-requires-python"] = file.requires_python
+    return attributes
+
+
+def _link(attributes: dict[str, str], text: str) -> str:
+    pairs = " ".join(f'{name}="{escape(value)}"' for name, value in attributes.items())
+    return f"<a {pairs}>{escape(text)}</a><br>"
+
+
+def _html(title: str, links: Sequence[str]) -> bytes:
+    lines = (
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta name="pypi:repository-version" content="{API_VERSION}">',
+        f"<title>{escape(title)}</title>",
+        "</head>",
+        "<body>",
+        f"<h1>{escape(title)}</h1>",
+        *links,
+        "</body>",
+        "</html>",
+        "",
+    )
+    return "\n".join(lines).encode()
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

@@ -1,0 +1,156 @@
+"""The story of an upload: a form comes in, a file becomes visible.
+
+Read ``upload`` from top to bottom. The right to upload comes first, so that a stranger learns
+nothing about files or forms. Bytes are stored before the one conditional write that makes the file
+visible: a crash leaves garbage, never half a file.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from pytp_broker.audit import Trail
+from pytp_broker.errors import FileExists, InvalidUpload, Problem, Unauthorized
+from pytp_broker.identity import printable
+from pytp_broker.index.archives import read_metadata_file
+from pytp_broker.index.credentials import (
+    NO_PROJECT,
+    Uploader,
+    read_token,
+    verify_right,
+    verify_token,
+)
+from pytp_broker.index.distributions import Distribution, check_form, check_same, parse_filename
+from pytp_broker.index.files import content_key, metadata_key
+from pytp_broker.index.forms import FilePart, Form, check_digests, check_protocol, read_form
+from pytp_broker.index.metadata import CoreMetadata, parse_metadata
+from pytp_broker.messages import Request
+from pytp_broker.registries import Destination
+from pytp_broker.services import Index
+from pytp_broker.store import AlreadyPublishedError, PublishedFile
+from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that may be published under its name, but for what is inside."""
+
+    registry: str
+    distribution: Distribution
+    content: bytes
+    sha256: str
+
+
+def upload(request: Request, destination: Destination, index: Index, trail: Trail) -> None:
+    """Publish the file in a request, or find that it is published already.
+
+    Raises a Problem that says what to mend; then no file has become visible.
+    """
+    registry = destination.registry.name
+    trail.add(registry=registry)
+
+    token = read_token(request.headers)
+    trail.add_token(token)
+    form = read_named_form(request, token, registry, index)
+    trail.add(project=form.project)
+    uploader = verify_right(token, registry, form.project, index)
+    trail.add(publishers=list(uploader.publisher_ids))
+
+    candidate = read_candidate(form, registry, trail)
+    if is_published(candidate, index):
+        trail.add(unchanged=True)
+        return
+    octets = read_metadata_file(candidate.distribution, candidate.content)
+    metadata = parse_metadata(octets)
+    check_same(candidate.distribution, metadata.project, metadata.version, "metadata inside")
+
+    commit(candidate, octets, metadata, uploader, index)
+
+
+def read_named_form(request: Request, token: UploadToken, registry: str, index: Index) -> Form:
+    """Return a form that names a project; only whoever has a live token hears what it lacks.
+
+    Raises Unauthorized, PayloadTooLarge or InvalidUpload.
+    """
+    try:
+        form = read_form(request)
+        _ = form.project
+    except Problem:
+        verify_token(token, registry, NO_PROJECT, index)
+        raise
+    return form
+
+
+def read_candidate(form: Form, registry: str, trail: Trail) -> Candidate:
+    """Return the file in the form, if the form and the name are right; raise InvalidUpload."""
+    check_protocol(form)
+    file = form.file
+    sha256 = hashlib.sha256(file.content).hexdigest()
+    trail.add(filename=printable(file.filename), sha256=sha256)
+    distribution = _read_distribution(form, file)
+    check_digests(form, file.content)
+    return Candidate(registry, distribution, file.content, sha256)
+
+
+def _read_distribution(form: Form, file: FilePart) -> Distribution:
+    distribution = parse_filename(file.filename)
+    check_form(form, distribution)
+    if not file.content:
+        raise InvalidUpload("the file is empty")
+    return distribution
+
+
+def is_published(candidate: Candidate, index: Index) -> bool:
+    """Say whether this very file is published; raise FileExists for another of its name."""
+    existing = index.store.find_file(candidate.registry, candidate.distribution.filename)
+    if existing is None:
+        return False
+    if existing.sha256 != candidate.sha256:
+        # twine, pdm, maturin and poetry look for "already exist".
+        raise FileExists(
+            f"File already exists: `{existing.filename}` is published with the sha256 "
+            f"{existing.sha256}, and files never change: publish a new version"
+        )
+    return True
+
+
+def commit(
+    candidate: Candidate, octets: bytes, metadata: CoreMetadata, uploader: Uploader, index: Index
+) -> None:
+    """Store the bytes, then make the file visible; raise FileExists for who came second."""
+    file = _describe(candidate, octets, metadata, uploader.record, index)
+    place = (file.registry, file.sha256, file.filename)
+    index.files.save(content_key(*place), candidate.content)
+    index.files.save(metadata_key(*place), octets)
+    use_up(uploader.record, index)
+    try:
+        index.store.add_file(file)
+    except AlreadyPublishedError:
+        is_published(candidate, index)
+
+
+def _describe(
+    candidate: Candidate, octets: bytes, metadata: CoreMetadata, record: TokenRecord, index: Index
+) -> PublishedFile:
+    return PublishedFile(
+        registry=candidate.registry,
+        project=candidate.distribution.project,
+        version=str(metadata.version),
+        filename=candidate.distribution.filename,
+        sha256=candidate.sha256,
+        size=len(candidate.content),
+        metadata_sha256=hashlib.sha256(octets).hexdigest(),
+        requires_python=metadata.requires_python,
+        uploaded_at=index.now(),
+        published_by={"issuer": record.issuer, **record.identity},
+    )
+
+
+def use_up(record: TokenRecord, index: Index) -> None:
+    """End a single-use token; raise Unauthorized when another upload has used it (PEP 807).
+
+    Just before the file becomes visible, not after: of two uploads at the same time one must lose.
+    """
+    if SINGLE_USE not in record.features:
+        return
+    if not index.store.burn_token(record.lookup_id, record.token_hash, None, index.now()):
+        raise Unauthorized("the upload token was for a single upload, and has been used")
