@@ -1,0 +1,29 @@
+"""Lambda entry point of the broker function; all of this runs once, while the function starts."""
+
+import os
+
+import boto3
+
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.edge import CLIENT_CONFIG, Edge, utc_now
+from pytp_broker.fetch import fetch
+from pytp_broker.handlers.broker import ROUTES
+from pytp_broker.keysets import KeySets
+from pytp_broker.registries import ConfigurationCache
+from pytp_broker.services import Broker
+from pytp_broker.settings import Settings
+
+settings = Settings.from_environment(os.environ)
+edge = Edge("broker")
+store = DynamoStore(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.table)
+handler = edge.handler(
+    ROUTES,
+    Broker(
+        store=store,
+        configurations=ConfigurationCache(store.load_configuration),
+        shared_host=settings.shared_host,
+        now=utc_now,
+        audit=edge.audit,
+        key_sets=KeySets(fetch, store),
+    ),
+)

@@ -1,0 +1,93 @@
+"""The Lambda edge: the log, the metrics and the last line of defence of every function.
+
+Nothing that a caller sends is ever logged as such: no event, header, body or token. What may be
+known of a request is in its audit record.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from pytp_broker.audit import AuditRecord
+from pytp_broker.errors import Unexpected
+from pytp_broker.handlers import gateway
+from pytp_broker.handlers.dispatch import Routes, S
+from pytp_broker.messages import problem_response
+
+NAMESPACE: Final = "pytp-broker"
+
+# Clients give an exchange 5 s. DynamoDB and S3 answer in milliseconds, and a second attempt on
+# another connection helps more than a longer wait for the first.
+CLIENT_CONFIG: Final = Config(
+    connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
+)
+# Download URLs: boto3 alone would sign them with the old version 2, for a host that redirects to
+# the bucket's own region.
+S3_CONFIG: Final = CLIENT_CONFIG.merge(
+    Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+)
+
+LambdaHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
+
+
+def utc_now() -> datetime:
+    """Return the time: the deployment's one clock."""
+    return datetime.now(UTC)
+
+
+class Edge:
+    """One function's edge, made once while the function starts."""
+
+    def __init__(self, function: str) -> None:
+        # The level is no setting: nothing but audit records and failures is logged, and audit
+        # records must not be switched off.
+        self._logger = Logger(service=function, level="INFO")
+
+    def audit(self, record: AuditRecord) -> None:
+        """Log an audit record as one line and count it as one metric."""
+        labels = {"event": record.event, "outcome": record.outcome, "reason": record.reason}
+        self._logger.info("audit", audit={**labels, **record.facts})
+        _count("AuditRecords", labels)
+
+    def handler(self, routes: Routes[S], services: S) -> LambdaHandler:
+        """Return the function's Lambda handler: an answer to every event, whatever happens."""
+
+        # log_event is spelled out on purpose: an environment variable turns it on elsewhere.
+        @self._logger.inject_lambda_context(log_event=False)
+        def handle(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+            try:
+                return gateway.handle(event, routes, services)
+            except Exception as error:  # noqa: BLE001 - the outermost edge
+                self._report(error)
+                path = event.get("rawPath", "")
+                return gateway.write_result(problem_response(Unexpected(), instance=path))
+
+        return handle
+
+    def _report(self, error: Exception) -> None:
+        # Types and places only: a message may quote the request, and so may a local variable.
+        self._logger.error("unexpected error", error=[*_describe(error)])
+        _count("UnexpectedErrors", {})
+
+
+def _describe(error: BaseException | None) -> Iterator[dict[str, Any]]:
+    while error is not None:
+        frames = traceback.StackSummary.extract(
+            traceback.walk_tb(error.__traceback__), lookup_lines=False
+        )
+        places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        yield {"type": type(error).__qualname__, "frames": places}
+        error = error.__cause__ or error.__context__
+
+
+def _count(name: str, labels: dict[str, str]) -> None:
+    # A label is a dimension, and each combination of them a metric of its own: few values only.
+    with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
+        for label, value in labels.items():
+            metric.add_dimension(label, value or "none")

@@ -1,0 +1,80 @@
+"""Every environment variable of the deployed functions, once.
+
+The template sets them; a test holds the two together. They are read when a function starts, and a
+function whose settings are wrong does not start.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Self
+
+_HOST_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
+
+
+class SettingsError(Exception):
+    """The environment is not what it must be; each line names one variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """An environment variable: what it is, and the regular expression of all it may be."""
+
+    name: str
+    what: str
+    pattern: str
+
+    def read(self, environ: Mapping[str, str]) -> str:
+        """Return the value; raise SettingsError when it is missing or malformed."""
+        value = environ.get(self.name)
+        if value is None:
+            raise SettingsError(f"{self.name} is not set: {self.what}")
+        if not re.fullmatch(self.pattern, value):
+            raise SettingsError(f"{self.name} is {value!r}, but must be {self.what}")
+        return value
+
+
+def _variable(name: str, what: str, pattern: str) -> Any:  # noqa: ANN401 - as field() is typed
+    return field(metadata={"variable": Variable(name, what, pattern)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What every function is told.
+
+    ``shared_host`` makes the audience of the deployment's root: it is configured and never taken
+    from a request, or whoever sends the request chooses for whom tokens are good.
+    """
+
+    table: str = _variable("PYTP_TABLE", "the name of the DynamoDB table", r"[A-Za-z0-9_.-]{3,255}")
+    shared_host: str = _variable(
+        "PYTP_SHARED_HOST", "the deployment's host name in lower case, without a port", _HOST_NAME
+    )
+
+    @classmethod
+    def variables(cls) -> Mapping[str, Variable]:
+        """Return the variable behind each setting."""
+        return {f.name: f.metadata["variable"] for f in fields(cls)}
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings; raise SettingsError naming every variable that is wrong."""
+        values: dict[str, str] = {}
+        mistakes: list[str] = []
+        for name, variable in cls.variables().items():
+            try:
+                values[name] = variable.read(environ)
+            except SettingsError as mistake:
+                mistakes.append(str(mistake))
+        if mistakes:
+            raise SettingsError("\n".join(mistakes))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSettings(Settings):
+    """What the functions that handle files are told besides."""
+
+    bucket: str = _variable(
+        "PYTP_BUCKET", "the name of the S3 bucket for files", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+    )

@@ -1,0 +1,482 @@
+"""A real `sam build` and `sam deploy`, to an emulator that enforces IAM, and a release through it.
+
+The emulator evaluates each role's actions and resources, but of DynamoDB's condition keys neither
+`dynamodb:LeadingKeys` nor `dynamodb:Attributes` of a write. That no function may write
+configuration is therefore held by `tests/unit/test_template.py`, which evaluates those conditions
+as AWS does; here is shown what the emulator enforces: every request above works with the deployed
+roles, and the actions that no role lists are refused.
+"""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import requests
+import trustme
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from pytp_broker import config
+from pytp_broker.audit import HASH_PREFIX_DIGITS
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.tokens import UploadToken
+from tests.issuer import Issuer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
+
+ROOT = Path(__file__).parents[2]
+# The emulator runs the functions with its own interpreter; sam builds with the same one.
+PYTHON = ROOT / ".venv-emulator/bin/python3.13"
+MINISTACK = ROOT / ".venv-emulator/bin/ministack"
+SAM = ROOT / ".venv-sam/bin/sam"
+REGION = "us-east-1"
+STACK = "pytp-broker-test"
+TIMEOUT = 15
+
+CONFIGURATION = """
+[[issuers]]
+url = "{issuer}"
+provider = "github"
+
+[[registries]]
+name = "acme"
+audience = "acme"
+issuers = ["{issuer}"]
+
+[[registries.publishers]]
+projects = ["widgets"]
+issuer = "{issuer}"
+[registries.publishers.github]
+repository = "octo-org/widgets"
+workflow = "release.yml"
+environment = "release"
+"""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The emulator: an AWS account of one's own at `url`, over TLS as the bucket demands."""
+
+    url: str
+    ca_file: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_CA_BUNDLE": str(self.ca_file),
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: Any, key_id: str = "test", secret: str = "test") -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            verify=str(self.ca_file),
+            region_name=REGION,
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+            config=Config(connect_timeout=2, read_timeout=TIMEOUT, retries={"mode": "standard"}),
+        )
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The deployed stack, as a CI job and an installer see it."""
+
+    cloud: Cloud
+    outputs: Mapping[str, str]
+    issuer: Issuer
+
+    @property
+    def store(self) -> DynamoStore:
+        return DynamoStore(self.cloud.client("dynamodb"), self.outputs["Table"])
+
+    def call(self, method: str, path: str, **request: Any) -> requests.Response:
+        port = self.cloud.url.rpartition(":")[2]
+        host = f"{self.outputs['ApiId']}.execute-api.localhost:{port}"
+        headers = {"Host": host, **request.pop("headers", {})}
+        return requests.request(
+            method,
+            self.cloud.url + path,
+            headers=headers,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            verify=str(self.cloud.ca_file),
+            **request,
+        )
+
+    def mint(self, identity_token: str, prefix: str = "/acme") -> requests.Response:
+        return self.call("POST", f"{prefix}/_/oidc/mint-token", json={"token": identity_token})
+
+    def new_token(self, **changes: Any) -> str:
+        answer = self.mint(self.issuer.token(**changes))
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["token"])
+
+    def upload(self, token: str, version: str, slash: str = "/") -> requests.Response:
+        content = wheel("widgets", version)
+        form = {
+            ":action": "file_upload",
+            "protocol_version": "1",
+            "metadata_version": "2.1",
+            "name": "widgets",
+            "version": version,
+            "filetype": "bdist_wheel",
+            "pyversion": "py3",
+            "sha256_digest": hashlib.sha256(content).hexdigest(),
+        }
+        files = {"content": (f"widgets-{version}-py3-none-any.whl", content)}
+        auth = ("__token__", token)
+        return self.call("POST", f"/acme/legacy{slash}", data=form, files=files, auth=auth)
+
+
+def wheel(name: str, version: str) -> bytes:
+    folder = f"{name}-{version}.dist-info"
+    members = {
+        f"{name}.py": "",
+        f"{folder}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{folder}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{folder}/RECORD": "",
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path, text in members.items():
+            archive.writestr(zipfile.ZipInfo(path), text)
+    return buffer.getvalue()
+
+
+def problem_code(answer: requests.Response) -> str:
+    """Return the code of the one error object."""
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == answer.status_code
+    return str(document["errors"][0]["code"])
+
+
+# --- the deployment -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    need(PYTHON, "`make emulator`, with Python 3.13 on PATH or under pyenv")
+    need(MINISTACK, "`make emulator`")
+    need(SAM, "`make sam`")
+    folder = tmp_path_factory.mktemp("deploy")
+    with Issuer() as issuer, emulator(folder) as cloud:
+        outputs = deploy(cloud, folder)
+        made = Deployment(cloud, outputs, issuer)
+        text = CONFIGURATION.format(issuer=issuer.url)
+        loaded = config.parse(tomllib.loads(text), allow_loopback=True)
+        made.store.apply(loaded.configuration, loaded.publishers)
+        yield made
+
+
+def need(path: Path, remedy: str) -> None:
+    if path.exists():
+        return
+    reason = f"{path.relative_to(ROOT)} is not there: {remedy}"
+    if os.environ.get("PYTP_REQUIRE_ALL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def emulator(folder: Path) -> Iterator[Cloud]:
+    """Run ministack with IAM enforced, on loopback only."""
+    cloud = Cloud(f"https://127.0.0.1:{free_port()}", folder / "ca.pem")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(cloud.ca_file)
+    certificate = authority.issue_cert("127.0.0.1", "localhost")
+    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    # The functions inherit this, so there is nothing of this process's own environment in it.
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "GATEWAY_PORT": cloud.url.rpartition(":")[2],
+        "BIND_HOST": "127.0.0.1",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "AUTH": "true",
+        "USE_SSL": "1",
+        "MINISTACK_SSL_CERT": str(folder / "server.pem"),
+        "MINISTACK_SSL_KEY": str(folder / "server.pem"),
+        "AWS_CA_BUNDLE": str(cloud.ca_file),
+    }
+    with (folder / "emulator.log").open("wb") as log:
+        process = subprocess.Popen(
+            [MINISTACK],
+            env=environment,
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # its workers, the functions, are ended with it
+        )
+        try:
+            wait_until_ready(cloud, process)
+            yield cloud
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(cloud: Cloud, process: subprocess.Popen[bytes]) -> None:
+    give_up_at = time.monotonic() + 30
+    while time.monotonic() < give_up_at:
+        assert process.poll() is None, "the emulator has ended"
+        try:
+            requests.get(f"{cloud.url}/_ministack/health", timeout=1, verify=str(cloud.ca_file))
+        except requests.ConnectionError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("the emulator does not answer")
+
+
+def deploy(cloud: Cloud, folder: Path) -> dict[str, str]:
+    """Build and deploy as an operator does; return the outputs of the stack."""
+    # The functions run on this machine: compiled dependencies for another would not import.
+    architecture = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
+    parameters = ["--parameter-overrides", f"Architecture={architecture}"]
+    built = folder / "build"
+    sam(cloud, "build", "--no-cached", "--build-dir", str(built), *parameters)
+    sam(
+        cloud,
+        "deploy",
+        *("--template-file", str(built / "template.yaml"), "--stack-name", STACK),
+        *("--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
+        *parameters,
+    )
+    (stack,) = cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def sam(cloud: Cloud, *arguments: str) -> None:
+    environment = {
+        **os.environ,
+        **cloud.environment,
+        "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [SAM, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+# --- a release ------------------------------------------------------------------------------------
+
+
+def test_a_release_from_audience_to_burn(deployment: Deployment) -> None:
+    audience = deployment.call("GET", "/acme/_/oidc/audience").json()["audience"]
+    token = deployment.new_token(aud=audience)
+
+    uploaded = deployment.upload(token, "1.0")
+    assert uploaded.status_code == 200, uploaded.text
+    assert deployment.upload(token, "1.1", slash="").status_code == 200
+
+    page = deployment.call("GET", "/acme/simple/widgets/")
+    assert page.status_code == 200
+    assert "widgets-1.0-py3-none-any.whl" in page.text
+    assert "widgets-1.1-py3-none-any.whl" in page.text
+
+    burned = deployment.call("POST", "/acme/_/oidc/burn-token", json={"token": token})
+    assert burned.status_code == 202
+
+    refused = deployment.upload(token, "1.2")
+    assert refused.status_code == 401
+    assert problem_code(refused) == "unauthorized"
+
+
+def test_a_published_file_can_be_fetched(deployment: Deployment) -> None:
+    assert deployment.upload(deployment.new_token(), "2.0").status_code == 200
+    accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
+    page = deployment.call("GET", "/acme/simple/widgets/", headers=accept).json()
+    (file,) = [f for f in page["files"] if f["filename"] == "widgets-2.0-py3-none-any.whl"]
+
+    path = "/" + file["url"].split("/", 3)[-1] if "://" in file["url"] else file["url"]
+    answer = deployment.call("GET", path)
+    if answer.status_code in {302, 307}:
+        location = answer.headers["Location"]
+        assert "X-Amz-Signature=" in location
+        answer = requests.get(location, timeout=TIMEOUT, verify=str(deployment.cloud.ca_file))
+
+    assert answer.status_code == 200
+    assert hashlib.sha256(answer.content).hexdigest() == file["hashes"]["sha256"]
+
+
+def test_the_root_mints_for_every_registry_of_the_host(deployment: Deployment) -> None:
+    audience = deployment.call("GET", "/_/oidc/audience").json()["audience"]
+    assert audience.endswith(f"{deployment.outputs['ApiId']}.execute-api.{REGION}.amazonaws.com")
+
+    minted = deployment.mint(deployment.issuer.token(aud=audience), prefix="")
+
+    assert minted.status_code == 200, minted.text
+    assert deployment.upload(minted.json()["token"], "3.0").status_code == 200
+
+
+def test_an_identity_token_is_exchanged_only_once(deployment: Deployment) -> None:
+    identity_token = deployment.issuer.token()
+
+    assert deployment.mint(identity_token).status_code == 200
+    again = deployment.mint(identity_token)
+
+    assert again.status_code == 422
+    assert problem_code(again) == "invalid-reuse-token"
+
+
+def test_a_single_use_token_uploads_once(deployment: Deployment) -> None:
+    body = {"token": deployment.issuer.token(), "features": ["single-use-token"]}
+    token = deployment.call("POST", "/acme/_/oidc/mint-token", json=body).json()["token"]
+
+    assert deployment.upload(token, "4.0").status_code == 200
+    assert deployment.upload(token, "4.1").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "not-found"),
+        ("GET", "/nobody/_/oidc/audience", 404, "not-found"),
+        ("GET", "/nobody/simple/widgets/", 404, "not-found"),
+        ("GET", "/acme/_/oidc/mint-token", 405, "method-not-allowed"),
+        ("DELETE", "/acme/legacy/", 405, "method-not-allowed"),
+        ("POST", "/acme/simple/", 405, "method-not-allowed"),
+    ],
+)
+def test_every_refusal_is_the_one_error_object(
+    deployment: Deployment, method: str, path: str, status: int, code: str
+) -> None:
+    answer = deployment.call(method, path)
+
+    assert answer.status_code == status
+    assert problem_code(answer) == code
+
+
+# --- what is left behind --------------------------------------------------------------------------
+
+
+def test_logs_hold_an_audit_record_and_no_token(deployment: Deployment) -> None:
+    identity_token = deployment.issuer.token()
+    minted = deployment.mint(identity_token).json()["token"]
+
+    lines = log_lines(deployment, "BrokerLogs")
+
+    audits = [json.loads(line)["audit"] for line in lines if '"message":"audit"' in line]
+    token_hash = UploadToken(minted).hash[:HASH_PREFIX_DIGITS]
+    (audit,) = [a for a in audits if a["event"] == "exchange" and a.get("token_hash") == token_hash]
+    assert audit["outcome"] == "accepted"
+    assert audit["repository"] == "octo-org/widgets"
+    assert audit["projects"] == ["acme/widgets"]
+    assert any('"AuditRecords"' in line for line in lines)
+    assert not any(minted in line or identity_token[-40:] in line for line in lines)
+
+
+@pytest.mark.parametrize("logs", ["BrokerLogs", "UploadLogs", "SimpleLogs"])
+def test_nothing_unexpected_has_happened(deployment: Deployment, logs: str) -> None:
+    assert not [line for line in log_lines(deployment, logs) if "UnexpectedErrors" in line]
+
+
+def log_lines(deployment: Deployment, logical_id: str) -> list[str]:
+    logs = deployment.cloud.client("logs")
+    group = physical_id(deployment, logical_id)
+    streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+    assert streams
+    return [
+        line
+        for stream in streams
+        for event in logs.get_log_events(
+            logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True
+        )["events"]
+        for line in event["message"].splitlines()
+    ]
+
+
+def physical_id(deployment: Deployment, logical_id: str) -> str:
+    answer = deployment.cloud.client("cloudformation").describe_stack_resource(
+        StackName=STACK, LogicalResourceId=logical_id
+    )
+    return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+
+
+@pytest.mark.parametrize(
+    ("role", "operation"),
+    [
+        ("BrokerRole", "scan"),
+        ("BrokerRole", "delete_item"),
+        ("BrokerRole", "batch_write_item"),
+        ("UploadRole", "execute_statement"),
+        ("UploadRole", "delete_item"),
+        ("SimpleRole", "put_item"),
+        ("SimpleRole", "update_item"),
+    ],
+)
+def test_a_role_may_not_do_what_it_does_not_list(
+    deployment: Deployment, role: str, operation: str
+) -> None:
+    table = deployment.outputs["Table"]
+    key = {"pk": {"S": "CONFIGURATION"}, "sk": {"S": "MAIN"}}
+    requests_of: dict[str, dict[str, Any]] = {
+        "scan": {"TableName": table},
+        "delete_item": {"TableName": table, "Key": key},
+        "put_item": {"TableName": table, "Item": key},
+        "update_item": {"TableName": table, "Key": key},
+        "batch_write_item": {"RequestItems": {table: [{"PutRequest": {"Item": key}}]}},
+        "execute_statement": {"Statement": f'DELETE FROM "{table}"'},  # noqa: S608 - PartiQL
+    }
+
+    with pytest.raises(ClientError) as refused:
+        getattr(client_with_rights_of(deployment, role), operation)(**requests_of[operation])
+
+    assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+def client_with_rights_of(deployment: Deployment, logical_id: str) -> Any:
+    """Return a DynamoDB client of a user with the role's own policies.
+
+    Not of the role itself: it trusts Lambda alone.
+    """
+    iam, role = deployment.cloud.client("iam"), physical_id(deployment, logical_id)
+    user = f"as-{logical_id}-{time.monotonic_ns()}"
+    iam.create_user(UserName=user)
+    for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+        iam.put_user_policy(UserName=user, PolicyName=policy, PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    return deployment.cloud.client("dynamodb", key["AccessKeyId"], key["SecretAccessKey"])

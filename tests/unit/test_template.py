@@ -1,0 +1,408 @@
+"""`template.yaml` held against the code: routes, handlers, environment, rights, retention."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytp_broker.handlers import broker, simple, upload
+from pytp_broker.handlers.dispatch import Route
+from pytp_broker.settings import IndexSettings, Settings, SettingsError
+
+PATH = Path(__file__).parents[2] / "template.yaml"
+FUNCTIONS = ("BrokerFunction", "UploadFunction", "SimpleFunction")
+ROLES = ("BrokerRole", "UploadRole", "SimpleRole")
+ENVIRONMENT = {
+    "PYTP_TABLE": "pytp-broker-Table",
+    "PYTP_SHARED_HOST": "a1b2c3d4.execute-api.eu-west-1.amazonaws.com",
+    "PYTP_BUCKET": "pytp-broker-bucket",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+}
+WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
+
+
+class Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: `!Ref X` is {"Ref": "X"}, `!Sub X` {"Fn::Sub": "X"}."""
+
+
+def read_short_form(loader: Loader, name: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.ScalarNode)
+        value = loader.construct_scalar(node)
+    return {"Ref" if name == "Ref" else f"Fn::{name}": value}
+
+
+Loader.add_multi_constructor("!", read_short_form)
+TEMPLATE: dict[str, Any] = yaml.load(PATH.read_text(), Loader)  # noqa: S506 - a safe loader's child
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+
+
+def of_type(kind: str) -> dict[str, Any]:
+    """Return the properties of all resources of a type, by their names."""
+    return {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+def routes() -> dict[str, str]:
+    """Return the function of every route key."""
+    integrations = of_type("AWS::ApiGatewayV2::Integration")
+    found = {}
+    for route in of_type("AWS::ApiGatewayV2::Route").values():
+        target = re.fullmatch(r"integrations/\$\{(\w+)\}", route["Target"]["Fn::Sub"])
+        assert target
+        uri = integrations[target[1]]["IntegrationUri"]["Fn::GetAtt"]
+        found[route["RouteKey"]] = uri.removesuffix(".Arn")
+    return found
+
+
+def function_at(path: str) -> str:
+    """Return the function that the gateway calls: a full match, else a greedy one, else $default.
+
+    Of several full matches the one with the most literal segments is taken.
+    """
+    known = {key.removeprefix("ANY "): name for key, name in routes().items()}
+    matching = [route for route in known if route != "$default" and is_match(route, path)]
+    full = [route for route in matching if "+" not in route]
+    candidates = full or matching or ["$default"]
+    best = max(candidates, key=lambda route: sum("{" not in s for s in route.split("/")))
+    return known[best]
+
+
+def is_match(route: str, path: str) -> bool:
+    pattern = re.escape(route).replace(r"\{proxy\+\}", ".+").replace(r"\{registry\}", "[^/]+")
+    return re.fullmatch(pattern, path) is not None
+
+
+CONTRACT = {
+    "/.well-known/pytp": "BrokerFunction",
+    "/_/oidc/discover": "BrokerFunction",
+    "/_/oidc/audience": "BrokerFunction",
+    "/_/oidc/mint-token": "BrokerFunction",
+    "/_/oidc/github/mint-token": "BrokerFunction",
+    "/_/oidc/burn-token": "BrokerFunction",
+    "/legacy/": "UploadFunction",
+    "/legacy": "UploadFunction",
+    "/simple": "SimpleFunction",
+    "/simple/": "SimpleFunction",
+    "/simple/widgets": "SimpleFunction",
+    "/simple/widgets/": "SimpleFunction",
+    "/files/0123abcd/widgets-1.0-py3-none-any.whl": "SimpleFunction",
+    "/files/0123abcd/widgets-1.0-py3-none-any.whl.metadata": "SimpleFunction",
+}
+
+
+@pytest.mark.parametrize(("prefix", "path"), [*product(("", "/acme"), CONTRACT)])
+def test_every_url_of_the_contract_reaches_its_function(prefix: str, path: str) -> None:
+    assert function_at(prefix + path) == CONTRACT[path]
+
+
+@pytest.mark.parametrize("project", ["legacy", "simple", "files"])
+@pytest.mark.parametrize("prefix", ["", "/acme"])
+def test_a_project_may_be_called_like_an_endpoint(prefix: str, project: str) -> None:
+    assert function_at(f"{prefix}/simple/{project}/") == "SimpleFunction"
+    assert function_at(f"{prefix}/simple/{project}") == "SimpleFunction"
+
+
+@pytest.mark.parametrize("path", ["/", "/acme", "/acme/", "/favicon.ico", "/acme/_/oidc/"])
+def test_anything_else_reaches_our_own_404(path: str) -> None:
+    assert routes()["$default"] == "BrokerFunction"
+    assert function_at(path) == "BrokerFunction"
+
+
+@pytest.mark.parametrize(
+    ("function", "patterns"),
+    [
+        ("BrokerFunction", broker.ROUTES),
+        ("UploadFunction", upload.ROUTES),
+        ("SimpleFunction", simple.ROUTES),
+    ],
+)
+def test_every_endpoint_in_the_code_is_routed(
+    function: str, patterns: Mapping[str, Route[Any]]
+) -> None:
+    for prefix, pattern in product(("", "/acme"), patterns):
+        assert function_at(prefix + pattern.replace("*", "some/thing")) == function
+
+
+def test_every_route_takes_any_method() -> None:
+    assert all(key == "$default" or key.startswith("ANY /") for key in routes())
+
+
+def test_the_gateway_may_call_every_function_that_it_routes_to() -> None:
+    permissions = of_type("AWS::Lambda::Permission").values()
+    callable_names = {permission["FunctionName"]["Ref"] for permission in permissions}
+
+    assert callable_names == set(routes().values()) == set(FUNCTIONS)
+
+
+def test_every_mint_route_has_a_throttle_of_its_own() -> None:
+    mint_keys = {key for key in routes() if key.endswith("/mint-token")}
+    names = {
+        name
+        for name, route in of_type("AWS::ApiGatewayV2::Route").items()
+        if route["RouteKey"] in mint_keys
+    }
+    stage = RESOURCES["Stage"]
+
+    assert len(mint_keys) == 4
+    assert stage["Properties"]["RouteSettings"].keys() == mint_keys
+    assert set(stage["DependsOn"]) == names
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+def environment_of(function: str) -> set[str]:
+    everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    here = RESOURCES[function]["Properties"].get("Environment", {}).get("Variables", {})
+    return {*everywhere, *here}
+
+
+@pytest.mark.parametrize(
+    ("function", "settings"),
+    [
+        ("BrokerFunction", Settings),
+        ("UploadFunction", IndexSettings),
+        ("SimpleFunction", IndexSettings),
+    ],
+)
+def test_a_function_is_given_the_variables_that_it_reads(
+    function: str, settings: type[Settings]
+) -> None:
+    assert environment_of(function) == {v.name for v in settings.variables().values()}
+
+
+def test_settings_name_every_wrong_variable_at_once() -> None:
+    environ = {"PYTP_SHARED_HOST": "https://packages.example.com", "PYTP_BUCKET": "files"}
+
+    with pytest.raises(SettingsError) as refused:
+        IndexSettings.from_environment(environ)
+
+    missing, malformed = str(refused.value).splitlines()
+    assert missing == "PYTP_TABLE is not set: the name of the DynamoDB table"
+    assert malformed.startswith("PYTP_SHARED_HOST is 'https://packages.example.com', but must be ")
+
+
+CALL_HANDLER = """
+import importlib, json, sys, types
+module, _, name = sys.argv[1].rpartition(".")
+handler = getattr(importlib.import_module(module), name)
+context = types.SimpleNamespace(
+    function_name="f", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="r-1"
+)
+print(json.dumps(handler(json.load(sys.stdin), context)))
+"""
+
+
+def call_handler(function: str, event: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the function prints and then what it answers, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", CALL_HANDLER, RESOURCES[function]["Properties"]["Handler"]],
+        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(PATH.parent / "functions")},
+        input=json.dumps(event),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_answers_an_event_that_it_cannot_read_without_logging_it(function: str) -> None:
+    event = {"rawPath": "/acme", "requestContext": {"secret": "pytp_secret"}}
+
+    log, metric, answer = call_handler(function, event)
+
+    assert answer["statusCode"] == 500
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert log["message"] == "unexpected error"
+    assert log["error"][0]["type"] == "KeyError"
+    assert log["error"][0]["frames"][-1].endswith(" read_event")
+    assert metric["UnexpectedErrors"] == [1.0]
+    assert "pytp_secret" not in json.dumps([log, metric])
+
+
+# --- rights ---------------------------------------------------------------------------------------
+
+
+def statements(role: str) -> list[dict[str, Any]]:
+    (policy,) = RESOURCES[role]["Properties"]["Policies"]
+    found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
+    return found
+
+
+def is_allowed(role: str, action: str, keys: Iterable[str], attributes: Iterable[str] = ()) -> bool:
+    """Evaluate a role's policy as IAM does, for a request to the table."""
+    asked = {"dynamodb:LeadingKeys": list(keys), "dynamodb:Attributes": list(attributes)}
+    return any(
+        f"dynamodb:{action}" in as_list(statement["Action"])
+        and statement["Resource"] == {"Fn::GetAtt": "Table.Arn"}
+        and all(is_met(name, allowed, asked) for name, allowed in statement["Condition"].items())
+        for statement in statements(role)
+    )
+
+
+def is_met(operator: str, allowed: Mapping[str, list[str]], asked: Mapping[str, list[str]]) -> bool:
+    # Both mean that every value asked for is among the allowed; without any, that holds as well.
+    assert operator in {"ForAllValues:StringLike", "ForAllValues:StringEquals"}
+    has_wildcards = operator.endswith("Like")
+    return all(
+        any(fnmatchcase(value, p) if has_wildcards else value == p for p in patterns)
+        for key, patterns in allowed.items()
+        for value in asked[key]
+    )
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+FILE = ("pk", "sk", "document")
+TOKEN = ("pk", "sk", "document", "token_hash", "registries", "ttl")
+BURN = ("pk", "sk", "token_hash", "burned_at", "registries")
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "keys", "attributes"),
+    [
+        ("BrokerRole", "Query", ["CONFIGURATION"], ()),
+        ("BrokerRole", "Query", ["PUBLISHER#0123"], ()),
+        ("BrokerRole", "UpdateItem", ["PUBLISHER#0123"], ("pk", "sk", "publisher_id", "pins")),
+        ("BrokerRole", "PutItem", ["TOKEN#0123"], TOKEN),
+        ("BrokerRole", "UpdateItem", ["TOKEN#0123"], BURN),
+        ("BrokerRole", "GetItem", ["KEYSET#https://ci.example.com"], ()),
+        ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], FILE),
+        ("UploadRole", "Query", ["CONFIGURATION"], ()),
+        ("UploadRole", "BatchGetItem", ["TOKEN#0123", "PROJECT#acme#widgets"], ()),
+        ("UploadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
+        ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
+        ("UploadRole", "PutItem", ["REGISTRY#acme"], ("pk", "sk")),
+        ("UploadRole", "UpdateItem", ["TOKEN#0123"], BURN),
+        ("SimpleRole", "Query", ["CONFIGURATION"], ()),
+        ("SimpleRole", "Query", ["REGISTRY#acme"], ()),
+        ("SimpleRole", "Query", ["PROJECT#acme#widgets"], ()),
+        ("SimpleRole", "GetItem", ["PROJECT#acme#widgets"], ()),
+    ],
+)
+def test_a_function_may_do_what_it_needs(
+    role: str, action: str, keys: list[str], attributes: tuple[str, ...]
+) -> None:
+    assert is_allowed(role, action, keys, attributes)
+
+
+@pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
+def test_no_function_may_write_configuration(role: str, action: str) -> None:
+    assert not is_allowed(role, action, ["CONFIGURATION"], FILE)
+    assert not is_allowed(role, action, ["PUBLISHER#0123"], FILE)
+    assert not is_allowed(role, action, ["PROJECT#acme#widgets"], ("pk", "sk", "publisher_ids"))
+
+
+@pytest.mark.parametrize(("action", "key"), [*product(WRITES, ["PROJECT#a#b", "REGISTRY#a"])])
+def test_the_broker_may_not_publish(action: str, key: str) -> None:
+    assert not is_allowed("BrokerRole", action, [key], FILE)
+
+
+@pytest.mark.parametrize("action", WRITES)
+def test_upload_may_not_mint_nor_prolong_a_token(action: str) -> None:
+    assert not is_allowed("UploadRole", action, ["TOKEN#0123"], TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("action", "key"), [*product(("GetItem", "Query", "BatchGetItem"), ["TOKEN#0", "PUBLISHER#0"])]
+)
+def test_readers_may_not_read_tokens_nor_publishers(action: str, key: str) -> None:
+    assert not is_allowed("SimpleRole", action, [key])
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_right_is_wider_than_named(role: str) -> None:
+    for statement in statements(role):
+        assert statement["Effect"] == "Allow"
+        assert not any("*" in action for action in as_list(statement["Action"]))
+        assert statement["Resource"] != "*"
+        is_on_table = statement["Resource"] == {"Fn::GetAtt": "Table.Arn"}
+        assert is_on_table == ("dynamodb:LeadingKeys" in json.dumps(statement.get("Condition")))
+
+
+@pytest.mark.parametrize(
+    ("role", "actions"),
+    [("BrokerRole", []), ("UploadRole", ["s3:PutObject"]), ("SimpleRole", ["s3:GetObject"])],
+)
+def test_only_upload_writes_files_and_only_readers_read_them(role: str, actions: list[str]) -> None:
+    found = [a for s in statements(role) for a in as_list(s["Action"]) if a.startswith("s3:")]
+
+    assert found == actions
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_has_its_own_role_and_its_own_log(function: str) -> None:
+    name = function.removesuffix("Function")
+    properties = RESOURCES[function]["Properties"]
+
+    assert properties["Role"] == {"Fn::GetAtt": f"{name}Role.Arn"}
+    assert properties["LoggingConfig"] == {"LogGroup": {"Ref": f"{name}Logs"}}
+    (logging,) = [s for s in statements(f"{name}Role") if "logs:PutLogEvents" in s["Action"]]
+    assert logging["Resource"] == {"Fn::GetAtt": f"{name}Logs.Arn"}
+
+
+# --- keeping --------------------------------------------------------------------------------------
+
+
+def test_every_log_is_kept_for_as_long_as_the_operator_says() -> None:
+    groups = of_type("AWS::Logs::LogGroup")
+    access = RESOURCES["Stage"]["Properties"]["AccessLogSettings"]
+
+    assert len(groups) == len(FUNCTIONS) + 1
+    assert all(g == {"RetentionInDays": {"Ref": "LogRetentionDays"}} for g in groups.values())
+    assert access["DestinationArn"] == {"Fn::GetAtt": "AccessLogs.Arn"}
+
+
+def test_the_access_log_is_json_without_text_of_the_callers_choice() -> None:
+    text = RESOURCES["Stage"]["Properties"]["AccessLogSettings"]["Format"]
+
+    assert json.loads(text)
+    for secret in ("header", "query", "path", "userAgent", "body", "authorizer"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize("name", ["Table", "Bucket"])
+def test_what_was_published_outlives_the_stack(name: str) -> None:
+    assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_table_is_what_the_store_expects() -> None:
+    table = RESOURCES["Table"]["Properties"]
+
+    assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert table["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
+
+
+def test_the_bucket_is_closed() -> None:
+    assert all(RESOURCES["Bucket"]["Properties"]["PublicAccessBlockConfiguration"].values())
+    (statement,) = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+
+
+def test_every_parameter_and_output_says_what_it_is() -> None:
+    for described in (*TEMPLATE["Parameters"].values(), *TEMPLATE["Outputs"].values()):
+        assert described["Description"]
