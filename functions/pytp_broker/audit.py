@@ -54,4 +54,6 @@ class Trail:
     def refused(self, problem: Problem) -> AuditRecord:
         """Return the record of a refusal."""
         facts = {**self._facts, "detail": problem.detail}
-        return AuditRecord(self._event, "refused", problem.code, facts)
+        if problem.operator_detail:
+            facts["operator_detail"] = problem.operator_detail
+        return AuditRecord(self._event, "refused", problem.reason, facts)

@@ -7,6 +7,7 @@
     ├── InvalidToken     422  invalid-token        signature, time, audience of the identity token
     ├── ReusedToken      422  invalid-reuse-token  the identity token was exchanged before
     ├── InvalidPublisher 422  invalid-publisher    no trusted publisher matches
+    │   └── ChangedIdentity                        … because a name has another holder now
     ├── NotEnabled       422  not-enabled          switched off by the operator
     │   └── AudienceNotEnabled  403             … as clients know it from the audience endpoint
     ├── Unauthorized     401  unauthorized         no good upload token
@@ -39,10 +40,18 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     code: ClassVar[str]
     title: ClassVar[str]
 
-    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, detail: str, *, operator_detail: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.operator_detail = operator_detail
         self.headers = dict(headers or {})
+
+    @property
+    def reason(self) -> str:
+        """Return what audit records and metrics call it: the code, or something narrower."""
+        return self.code
 
     def document(self, instance: str) -> dict[str, Any]:
         """Return the one error object: RFC 9457's members and PyPI's in the same place.
@@ -93,6 +102,18 @@ class InvalidPublisher(Problem):
     """The identity token is good, but no trusted publisher matches it."""
 
     status, code, title = 422, "invalid-publisher", "Token request failed"
+
+
+class ChangedIdentity(InvalidPublisher):
+    """The same, because an immutable id is not the one that is given or pinned: a recycled name.
+
+    The caller, who may be the name's new holder, is told no more than anybody else.
+    """
+
+    @property
+    def reason(self) -> str:
+        """Return what audit records and metrics call it."""
+        return "immutable-id-changed"
 
 
 class NotEnabled(Problem):

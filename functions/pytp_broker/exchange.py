@@ -18,9 +18,10 @@ from pytp_broker.identity import (
     read_unverified,
     verify,
 )
+from pytp_broker.matching import find_matching
 from pytp_broker.messages import parse_json_object
 from pytp_broker.providers import PROVIDERS, Provider
-from pytp_broker.publishers import TrustedPublisher, find_matching, identity_key, unpinned
+from pytp_broker.publishers import TrustedPublisher, identity_key, unpinned
 from pytp_broker.registries import Configuration, Destination, Issuer
 from pytp_broker.services import Broker
 from pytp_broker.store import AlreadyExchangedError
@@ -108,10 +109,22 @@ def find_issuer(
         raise NotEnabled("trusted publishing is switched off here")
     issuer = configuration.issuers.get(url) if url in destination.issuer_urls else None
     if issuer is None:
-        raise UnknownIssuer(f"unknown trusted publishing issuer `{printable(url)}`")
+        raise UnknownIssuer(
+            f"unknown trusted publishing issuer `{printable(url)}`{_enterprise_hint(url)}"
+        )
     if not issuer.enabled:
         raise NotEnabled(f"tokens of the issuer `{issuer.url}` are switched off here")
     return issuer
+
+
+def _enterprise_hint(url: str) -> str:
+    for provider in PROVIDERS.values():
+        if provider.issuer is not None and url.startswith(provider.issuer + "/"):
+            return (
+                f": it looks like the issuer of one enterprise or organization at {provider.title},"
+                " which the registry's operator must add with exactly this URL"
+            )
+    return ""
 
 
 def recorded_claims(claims: SignedClaims, provider: Provider) -> dict[str, str]:

@@ -6,19 +6,13 @@ and its delimiters occur in names. A claim that is missing matches nothing.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from pytp_broker.comparisons import fold, is_glob_match
-from pytp_broker.errors import InvalidPublisher
-from pytp_broker.identity import SignedClaims, printable
+from pytp_broker.identity import SignedClaims
 from pytp_broker.providers import PROVIDERS, Field, Fields, FieldValue, Provider, Role
-
-_UNKNOWN: Final = (
-    "valid token, but no trusted publisher here matches {}; the registry's operator can see why "
-    "with `pytp-broker explain`"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +101,7 @@ def _identity_key(issuer: str, texts: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule of a publisher held against the claims."""
+    """One rule of a publisher held against the claims: what was expected, and what was seen."""
 
     rule: str
     claim: str
@@ -116,18 +110,12 @@ class Finding:
     matched: bool
     role: Role = Role.RULE
 
-    @property
-    def text(self) -> str:
-        """Return the finding in words, fit to be shown to whoever may know the publisher."""
-        if self.seen is None:
-            seen = f"claim `{self.claim}` is missing"
-        else:
-            seen = f"claim `{self.claim}` is `{printable(self.seen)}`"
-        return f"{seen}; the publisher's `{self.rule}` expects `{self.expected}`"
-
 
 def compare(publisher: TrustedPublisher, claims: SignedClaims) -> tuple[Finding, ...]:
-    """Return every rule of the publisher with its outcome; all must match."""
+    """Return every rule of the publisher with its outcome; all must match, and there must be one.
+
+    A publisher without any rule trusts nobody, not everybody.
+    """
     provider = PROVIDERS[publisher.provider]
     findings = [
         _compare_field(f, expected, publisher.fields, claims)
@@ -164,71 +152,6 @@ def _compare_event(provider: Provider, fields: Fields, claims: SignedClaims) -> 
     expected = "any event but " + ", ".join(provider.refused_events)
     shown = seen if isinstance(seen, str) else None
     return [Finding("events", provider.event_claim, expected, shown, matched)]
-
-
-def find_matching(
-    candidates: Iterable[TrustedPublisher], claims: SignedClaims, provider: Provider
-) -> tuple[TrustedPublisher, ...]:
-    """Return all candidates whose every rule matches.
-
-    Raises InvalidPublisher with a diagnosis when there is none.
-    """
-    _check_claims(claims, provider)
-    compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
-    # A publisher without any rule trusts nobody, not everybody.
-    matching = tuple(c for c, findings in compared if findings and all(f.matched for f in findings))
-    if not matching:
-        raise InvalidPublisher(_diagnose([f for _, f in compared], claims, provider))
-    return matching
-
-
-def _check_claims(claims: SignedClaims, provider: Provider) -> None:
-    # What every token of the provider must be, whatever the publishers ask for.
-    _check_types(claims, provider)
-    for name, constant in provider.constants.items():
-        seen = claims.value(name)
-        if type(seen) is not type(constant) or seen != constant:
-            raise InvalidPublisher(f"valid token, but claim `{name}` is not `{constant}`")
-    for name, agrees in provider.agreements.items():
-        text = claims.text(name)
-        if text is None or not agrees(text, claims):
-            raise InvalidPublisher(f"valid token, but claim `{name}` contradicts the others")
-
-
-def _check_types(claims: SignedClaims, provider: Provider) -> None:
-    present = {name: claims.value(name) for name in provider.present_claims}
-    required = {name: claims.text(name) for name in provider.required_claims}
-    for name, value in (present | required).items():
-        if not isinstance(value, str):
-            raise InvalidPublisher(f"valid token, but claim `{name}` is missing or not a string")
-    for rule in provider.fields:
-        if not rule.is_of_its_type(claims):
-            raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")
-
-
-def _diagnose(
-    compared: Sequence[tuple[Finding, ...]], claims: SignedClaims, provider: Provider
-) -> str:
-    # Only who holds the repository (or the provider's like) and its immutable ids is told more:
-    # for all others "no such publisher" and "not yours" read the same.
-    disclosable = [findings for findings in compared if _is_disclosable(findings, provider)]
-    if not disclosable:
-        names = [f"{f.name} `{_shown(claims, f.claim)}`" for f in provider.fields_of(Role.IDENTITY)]
-        return _UNKNOWN.format(", ".join(names) or "its claims")
-    nearest = min(disclosable, key=lambda findings: sum(not f.matched for f in findings))
-    return "valid token, but no corresponding publisher: " + "; ".join(
-        f.text for f in nearest if not f.matched
-    )
-
-
-def _is_disclosable(findings: tuple[Finding, ...], provider: Provider) -> bool:
-    known = [f.matched for f in findings if f.role is not Role.RULE]
-    pinned = provider.has_immutable_identity or any(f.role is Role.PIN for f in findings)
-    return pinned and all(known)
-
-
-def _shown(claims: SignedClaims, claim: str) -> str:
-    return printable(claims.text(claim) or "")
 
 
 def unpinned(publisher: TrustedPublisher, claims: SignedClaims) -> dict[str, str]:

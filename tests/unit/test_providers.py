@@ -24,11 +24,11 @@ from pytp_broker.config import Loaded
 from pytp_broker.errors import InvalidPublisher, InvalidToken
 from pytp_broker.identity import SignedClaims, read_unverified, verify
 from pytp_broker.keysets import VerificationKey
+from pytp_broker.matching import find_matching
 from pytp_broker.providers import PROVIDERS, Field, FieldValue, Provider, Role
 from pytp_broker.publishers import (
     TrustedPublisher,
     compare,
-    find_matching,
     identity_key,
     unpinned,
 )

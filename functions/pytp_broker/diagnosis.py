@@ -1,0 +1,149 @@
+"""Why no trusted publisher matched: in words for the publisher, and in full for the operator.
+
+The publisher of a package is told which rule failed, with what was seen, what was expected and
+what to do, but only once the repository (or the provider's like) and the pinned immutable ids
+match. For everybody else "no such publisher" and "not yours" read the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from pytp_broker.identity import SignedClaims, printable
+from pytp_broker.providers import Provider, Role
+from pytp_broker.publishers import Finding
+
+Findings = tuple[Finding, ...]
+
+_REFUSED: Final = "valid token, but no corresponding publisher: "
+_UNDISCLOSED: Final = (
+    "valid token, but no trusted publisher here matches {}. Compare the names and the workflow "
+    "with the registry's configuration, also after a repository was renamed or moved; its operator "
+    "can see every rule with `pytp-broker explain`"
+)
+
+
+def diagnose(compared: Sequence[Findings], claims: SignedClaims, provider: Provider) -> str:
+    """Return what the caller may know: the nearest publisher's failed rules, or nothing of any."""
+    disclosable = [findings for findings in compared if _is_disclosable(findings, provider)]
+    if not disclosable:
+        return _UNDISCLOSED.format(_identity(claims, provider))
+    nearest = min(disclosable, key=lambda findings: len(failed(findings)))
+    return _REFUSED + "; ".join(explain(f, claims, provider) for f in failed(nearest))
+
+
+def diagnose_in_full(compared: Sequence[Findings], claims: SignedClaims, provider: Provider) -> str:
+    """Return the nearest publisher's failed rules for the audit, whoever the caller is."""
+    if not compared:
+        return f"no publisher is configured for {_identity(claims, provider)}"
+    nearest = min(compared, key=lambda findings: len(failed(findings)))
+    return "; ".join(explain(f, claims, provider) for f in failed(nearest))
+
+
+def has_changed_id(compared: Sequence[Findings]) -> bool:
+    """Say whether an immutable id differs from the one given or pinned: a recycled name."""
+    return any(f.role is Role.PIN and not f.matched for findings in compared for f in findings)
+
+
+def failed(findings: Findings) -> list[Finding]:
+    """Return the rules that did not match."""
+    return [finding for finding in findings if not finding.matched]
+
+
+def explain(finding: Finding, claims: SignedClaims, provider: Provider) -> str:
+    """Return one failed rule in words, with what to do about it."""
+    if finding.seen is None:
+        seen = f"claim `{finding.claim}` is missing"
+    else:
+        seen = f"claim `{finding.claim}` is `{printable(finding.seen)}`"
+    text = f"{seen}; the publisher's `{finding.rule}` expects `{finding.expected}`"
+    advise = _find_advice(finding, provider)
+    return text if advise is None else f"{text}: {advise(finding, claims)}"
+
+
+def _is_disclosable(findings: Findings, provider: Provider) -> bool:
+    # Before its first use nothing immutable is known of a publisher, unless its identity is.
+    is_known = provider.has_immutable_identity or any(f.role is Role.PIN for f in findings)
+    return is_known and all(f.matched for f in findings if f.role is not Role.RULE)
+
+
+def _identity(claims: SignedClaims, provider: Provider) -> str:
+    shown = [
+        f"{field.name} `{printable(claims.text(field.claim) or '')}`"
+        for field in provider.fields_of(Role.IDENTITY)
+    ]
+    return ", ".join(shown) or f"issuer `{claims.issuer}`"
+
+
+# --- what to do about it --------------------------------------------------------------------------
+
+Advise = Callable[[Finding, SignedClaims], str]
+
+
+def _advise_environment(finding: Finding, _: SignedClaims) -> str:
+    if finding.seen is None:
+        return (
+            f"the job ran without an environment: add `environment: {finding.expected}` to the job"
+        )
+    return f"run the job in the environment `{finding.expected}`"
+
+
+def _advise_github_workflow(finding: Finding, claims: SignedClaims) -> str:
+    called, caller = claims.text("job_workflow_ref"), claims.text("workflow_ref")
+    if finding.claim == "job_workflow_ref" and caller is not None and called != caller:
+        return (
+            "the job runs in a reusable workflow: publish from a job of the calling workflow, or "
+            "let the operator set `reusable_workflow` and name the caller as `workflow`"
+        )
+    return f"publish from the repository's own workflow file `{finding.expected}`"
+
+
+def _advise_reusable_workflow(finding: Finding, _: SignedClaims) -> str:
+    return f"call the reusable workflow `{finding.expected}` from the job"
+
+
+def _advise_gitlab_workflow(finding: Finding, _: SignedClaims) -> str:
+    if finding.seen is None:
+        return (
+            "the pipeline's configuration does not live in the project (a remote or external "
+            "configuration has no `ci_config_ref_uri`): keep it in the project itself"
+        )
+    return f"publish from the project's own pipeline file `{finding.expected}`"
+
+
+def _advise_event(finding: Finding, _: SignedClaims) -> str:
+    if finding.seen == "pull_request_target":
+        return (
+            "`pull_request_target` runs with the repository's rights on somebody else's change: "
+            "publish from `push`, `release` or `workflow_dispatch`"
+        )
+    return "publish from another event, such as `push`, `release` or `workflow_dispatch`"
+
+
+def _advise_ref(finding: Finding, _: SignedClaims) -> str:
+    return f"publish from a ref like `{finding.expected}`"
+
+
+def _advise_runner(finding: Finding, _: SignedClaims) -> str:
+    return f"run the job on a `{finding.expected}` runner"
+
+
+def _advise_pin(_finding: Finding, _: SignedClaims) -> str:
+    return "the name now belongs to somebody else, or moved: pin the new id only if that is meant"
+
+
+_ADVICE: Final[Mapping[tuple[str, str], Advise]] = {
+    ("", "environment"): _advise_environment,
+    ("", "events"): _advise_event,
+    ("", "ref"): _advise_ref,
+    ("", "runner_environment"): _advise_runner,
+    ("github", "workflow"): _advise_github_workflow,
+    ("github", "reusable_workflow"): _advise_reusable_workflow,
+    ("gitlab", "workflow"): _advise_gitlab_workflow,
+}
+
+
+def _find_advice(finding: Finding, provider: Provider) -> Advise | None:
+    if finding.role is Role.PIN:
+        return _advise_pin
+    for_all = _ADVICE.get(("", finding.rule))
+    return _ADVICE.get((provider.name, finding.rule), for_all)

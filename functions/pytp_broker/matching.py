@@ -1,0 +1,57 @@
+"""Whose signed claims are: the trusted publishers that match them, or why none does."""
+
+from collections.abc import Iterable
+
+from pytp_broker.diagnosis import diagnose, diagnose_in_full, has_changed_id
+from pytp_broker.errors import ChangedIdentity, InvalidPublisher
+from pytp_broker.identity import SignedClaims
+from pytp_broker.providers import Provider
+from pytp_broker.publishers import TrustedPublisher, compare
+
+
+def find_matching(
+    candidates: Iterable[TrustedPublisher], claims: SignedClaims, provider: Provider
+) -> tuple[TrustedPublisher, ...]:
+    """Return all candidates whose every rule matches.
+
+    Raises InvalidPublisher with a diagnosis when there is none, ChangedIdentity when that is
+    because a name is held by somebody else now.
+    """
+    check_claims(claims, provider)
+    compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
+    matching = tuple(c for c, findings in compared if findings and all(f.matched for f in findings))
+    if not matching:
+        all_findings = [findings for _, findings in compared]
+        kind = ChangedIdentity if has_changed_id(all_findings) else InvalidPublisher
+        raise kind(
+            diagnose(all_findings, claims, provider),
+            operator_detail=diagnose_in_full(all_findings, claims, provider),
+        )
+    return matching
+
+
+def check_claims(claims: SignedClaims, provider: Provider) -> None:
+    """Check what every token of the provider must be, whatever the publishers ask for.
+
+    Raises InvalidPublisher.
+    """
+    _check_types(claims, provider)
+    for name, constant in provider.constants.items():
+        seen = claims.value(name)
+        if type(seen) is not type(constant) or seen != constant:
+            raise InvalidPublisher(f"valid token, but claim `{name}` is not `{constant}`")
+    for name, agrees in provider.agreements.items():
+        text = claims.text(name)
+        if text is None or not agrees(text, claims):
+            raise InvalidPublisher(f"valid token, but claim `{name}` contradicts the others")
+
+
+def _check_types(claims: SignedClaims, provider: Provider) -> None:
+    present = {name: claims.value(name) for name in provider.present_claims}
+    required = {name: claims.text(name) for name in provider.required_claims}
+    for name, value in (present | required).items():
+        if not isinstance(value, str):
+            raise InvalidPublisher(f"valid token, but claim `{name}` is missing or not a string")
+    for rule in provider.fields:
+        if not rule.is_of_its_type(claims):
+            raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")

@@ -1,0 +1,271 @@
+"""Refusals that explain themselves, and immutable ids, through the exchange."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.signing import ABSENT, GITHUB
+from tests.world import World
+
+PINNED = """
+[[registries]]
+name = "acme"
+audience = "acme"
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+environment = "release"
+"""
+UNPINNED = PINNED.replace('repository_owner_id = "9919"\n', "").replace(
+    'environment = "release"\n', ""
+)
+OTHER_WORKFLOW = "octo-org/widgets/.github/workflows/other.yml@refs/tags/v1.2.0"
+
+
+def refusal(world: World, **changes: Any) -> str:
+    answer = world.mint(world.token(**changes))
+    assert (answer.status, answer.code) == (422, "invalid-publisher")
+    assert not world.store.tokens
+    return answer.detail
+
+
+def undisclosed(detail: str) -> bool:
+    return "no trusted publisher here matches" in detail and "release" not in detail
+
+
+# --- diagnosis ------------------------------------------------------------------------------------
+
+
+def test_a_missing_environment_is_told_with_its_cure() -> None:
+    detail = refusal(World(PINNED), environment=ABSENT)
+
+    assert "claim `environment` is missing" in detail
+    assert "the job ran without an environment: add `environment: release` to the job" in detail
+
+
+@pytest.mark.parametrize("environment", ["staging", "release ", "release2", "relea\u017fe"])
+def test_another_environment_is_told_with_both_names(environment: str) -> None:
+    detail = refusal(World(PINNED), environment=environment)
+
+    assert f"`{environment}`" in detail
+    assert "`release`" in detail
+
+
+def test_github_folds_the_case_of_an_environment() -> None:
+    world = World(PINNED)
+
+    assert world.mint(world.token(environment="Release")).status == 200
+
+
+def test_another_workflow_is_told_with_the_one_expected() -> None:
+    detail = refusal(World(PINNED), job_workflow_ref=OTHER_WORKFLOW, workflow_ref=OTHER_WORKFLOW)
+
+    assert "other.yml" in detail
+    assert "publish from the repository's own workflow file `release.yml`" in detail
+
+
+def test_a_reusable_workflow_is_told_apart_from_a_wrong_one() -> None:
+    called = "octo-org/workflows/.github/workflows/publish.yml@refs/heads/main"
+
+    detail = refusal(World(PINNED), job_workflow_ref=called)
+
+    assert "reusable workflow" in detail
+    assert "`reusable_workflow`" in detail
+
+
+@pytest.mark.parametrize(
+    "event", ["pull_request_target", "workflow_run", "pull_request", "issue_comment"]
+)
+def test_an_event_that_runs_for_somebody_else_is_refused(event: str) -> None:
+    detail = refusal(World(PINNED), event_name=event)
+
+    assert f"`{event}`" in detail
+    assert "`workflow_dispatch`" in detail
+
+
+def test_only_the_rules_that_failed_are_told() -> None:
+    detail = refusal(World(PINNED), environment="staging")
+
+    assert "`environment`" in detail
+    assert "`workflow`" not in detail
+    assert "`repository`" not in detail
+
+
+def test_the_nearest_publisher_is_told() -> None:
+    other = PINNED.split("[[registries.publishers]]")[1].replace("release.yml", "nightly.yml")
+    nearer = World(PINNED + "[[registries.publishers]]" + other.replace('"release"', '"nightly"'))
+
+    detail = refusal(nearer, environment="staging")
+
+    assert "`release`" in detail
+    assert "nightly" not in detail
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"repository": "octo-org/other"},
+        {"repository": "evil/widgets", "repository_owner": "evil"},
+        {"repository_owner_id": "1111"},
+        {"repository_owner_id": "\u0661\u0662"},
+        {"repository": "octo-org/widgets\x00"},
+    ],
+)
+def test_a_stranger_is_not_told_what_a_publisher_expects(changes: Mapping[str, Any]) -> None:
+    assert undisclosed(refusal(World(PINNED), environment="staging", **changes))
+
+
+def test_no_such_publisher_and_not_yours_read_the_same() -> None:
+    nobody = World('[[registries]]\nname = "acme"\naudience = "acme"')
+
+    not_yours = refusal(World(PINNED), repository_owner_id="1111")
+
+    assert refusal(nobody, repository_owner_id="1111") == not_yours
+
+
+def test_the_operator_is_told_what_the_stranger_is_not() -> None:
+    world = World(PINNED)
+    refusal(world, repository_owner_id="1111")
+
+    (record,) = world.records
+    assert "claim `repository_owner_id` is `1111`" in str(record.facts["operator_detail"])
+    assert "expects `9919`" in str(record.facts["operator_detail"])
+
+
+def test_claims_in_a_diagnosis_are_printable_and_short() -> None:
+    detail = refusal(World(PINNED), environment="\x1b[31m`evil`\n" + "x" * 5000)
+
+    assert detail.isprintable()
+    assert "`evil`" not in detail
+    assert len(detail) < 600
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [GITHUB + "/octo-enterprise", "https://gitlab.com/x", "https://oidc.circleci.com/org/x"],
+)
+def test_an_enterprises_own_issuer_is_named_as_such(issuer: str) -> None:
+    world = World(PINNED)
+
+    answer = world.mint(world.token(iss=issuer))
+
+    assert "issuer of one enterprise" in answer.detail
+    assert world.issuer.fetched == []
+
+
+def test_a_publisher_matches_only_its_own_issuer() -> None:
+    # TOB-PYPI26-12: an issuer of somebody else signs the very same claims.
+    world = World(
+        """
+        [[issuers]]
+        url = "https://ghes.example.com"
+        provider = "github"
+        [[registries]]
+        name = "acme"
+        audience = "acme"
+        [[registries.publishers]]
+        projects = ["widgets"]
+        issuer = "https://ghes.example.com"
+        [registries.publishers.github]
+        repository = "octo-org/widgets"
+        workflow = "release.yml"
+        """
+    )
+
+    assert undisclosed(refusal(world))
+
+
+# --- immutable ids --------------------------------------------------------------------------------
+
+
+def pins(world: World) -> Mapping[str, str]:
+    (publisher,) = world.store.publishers.values()
+    return publisher.pins
+
+
+def test_immutable_ids_are_pinned_on_first_use() -> None:
+    world = World(UNPINNED)
+
+    assert world.mint(world.token()).status == 200
+
+    assert pins(world) == {"repository_owner_id": "9919", "repository_id": "70107786"}
+
+
+def test_given_ids_are_not_pinned() -> None:
+    world = World(PINNED)
+
+    world.mint(world.token())
+
+    assert pins(world) == {"repository_id": "70107786"}
+
+
+@pytest.mark.parametrize("claim", ["repository_owner_id", "repository_id"])
+def test_a_changed_id_is_refused_and_raises_its_own_alarm(claim: str) -> None:
+    world = World(UNPINNED)
+    world.mint(world.token())
+    world.store.tokens.clear()
+    world.records.clear()
+
+    assert undisclosed(refusal(world, **{claim: "1111"}))
+
+    (record,) = world.records
+    assert record.reason == "immutable-id-changed"
+
+
+def test_a_refused_exchange_pins_nothing() -> None:
+    world = World(UNPINNED)
+
+    refusal(world, job_workflow_ref=OTHER_WORKFLOW, workflow_ref=OTHER_WORKFLOW)
+
+    assert pins(world) == {}
+
+
+def test_pins_survive_a_new_configuration_of_the_same_publisher() -> None:
+    world = World(UNPINNED)
+    world.mint(world.token())
+
+    world.configure(UNPINNED.replace('["widgets"]', '["widgets", "gadgets"]'))
+
+    assert pins(world)["repository_owner_id"] == "9919"
+
+
+def test_of_two_first_uses_with_different_ids_one_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(UNPINNED)
+    world.mint(world.token())
+    # The loser read the publisher before the winner pinned it.
+    late = World(UNPINNED)
+    stale = tuple(late.store.publishers.values())
+    monkeypatch.setattr(world.store, "list_publishers", lambda _: stale)
+    world.store.tokens.clear()
+    (mine,) = world.store.publishers.values()
+    (theirs,) = stale
+    stale = (replace(theirs, publisher_id=mine.publisher_id),)
+
+    answer = world.mint(world.token(repository_owner_id="1111"))
+
+    assert (answer.status, answer.code) == (422, "invalid-publisher")
+    assert pins(world)["repository_owner_id"] == "9919"
+
+
+def test_a_publisher_removed_while_it_is_used_is_no_publisher(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(UNPINNED)
+    stale = tuple(world.store.publishers.values())
+    world.configure('[[registries]]\nname = "acme"\naudience = "acme"')
+    monkeypatch.setattr(world.store, "list_publishers", lambda _: stale)
+
+    assert undisclosed(refusal(world))
+
+
+def test_the_immutable_form_of_the_subject_changes_nothing() -> None:
+    world = World(PINNED)
+
+    answer = world.mint(world.token(sub="repo:octo-org@9919/widgets@70107786:ref:refs/tags/v1.2.0"))
+
+    assert answer.status == 200
