@@ -101,6 +101,11 @@ def _decode(digits: str, length: int) -> bytes:
     return value.to_bytes(length)
 
 
+def file_use(registry: str, filename: str, sha256: str) -> str:
+    """Return what a single-use token is used for: one file with one content."""
+    return f"{registry}/{filename}#{sha256}"
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The right to upload to one project of one registry, and the publishers that give it."""
@@ -116,7 +121,8 @@ class TokenRecord:
 
     The record is also the mark that its identity token is used, so it is kept longer than the
     upload token lives: ``kept_until`` lies behind both expiries (TOB-PYPI26-1).
-    ``identity`` holds the signed claims that later say who published.
+    ``identity`` holds the signed claims that later say who published, ``used_for`` the file that
+    a single-use token has been used for.
     """
 
     lookup_id: str
@@ -129,6 +135,7 @@ class TokenRecord:
     expires_at: datetime
     kept_until: datetime
     burned_at: datetime | None = None
+    used_for: str | None = None
 
     @property
     def registries(self) -> tuple[str, ...]:
@@ -147,8 +154,17 @@ class TokenRecord:
         same = hmac.compare_digest(self.token_hash, token.hash)
         return same and self.burned_at is None and now < self.expires_at
 
+    @property
+    def is_single_use(self) -> bool:
+        """Say whether it is good for one file only (PEP 807)."""
+        return SINGLE_USE in self.features
+
+    def may_be_used_for(self, file: str) -> bool:
+        """Say whether a single-use token is unused, or was used for this very file."""
+        return not self.is_single_use or self.used_for in {None, file}
+
     def document(self) -> dict[str, Any]:
-        """Return the record as JSON types, but for the burn mark, which stores keep apart."""
+        """Return the record as JSON types, but for the marks of burn and use: stores keep those."""
         return {
             "lookup_id": self.lookup_id,
             "token_hash": self.token_hash,
@@ -162,7 +178,9 @@ class TokenRecord:
         }
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any], burned_at: int | None) -> Self:
+    def from_document(
+        cls, document: Mapping[str, Any], burned_at: int | None, used_for: str | None
+    ) -> Self:
         """Return the record that ``document()`` described."""
         return cls(
             lookup_id=document["lookup_id"],
@@ -175,4 +193,5 @@ class TokenRecord:
             expires_at=datetime.fromtimestamp(document["expires_at"], UTC),
             kept_until=datetime.fromtimestamp(document["kept_until"], UTC),
             burned_at=None if burned_at is None else datetime.fromtimestamp(burned_at, UTC),
+            used_for=used_for,
         )

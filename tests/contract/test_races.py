@@ -87,6 +87,15 @@ def test_one_of_racing_uploads_gets_the_name(racing_store: Store) -> None:
     assert stored.sha256 == winner
 
 
+def test_a_single_use_token_is_used_for_one_of_racing_files(racing_store: Store) -> None:
+    mine = record()
+    racing_store.add_token(mine)
+
+    outcomes = race(50, lambda n: racing_store.use_token(mine.lookup_id, mine.token_hash, str(n)))
+
+    assert Counter(outcomes) == {True: 1, False: 49}
+
+
 def test_a_token_is_burned_by_one_of_many(racing_store: Store) -> None:
     racing_store.add_token(record())
 

@@ -165,6 +165,58 @@ def test_a_token_is_not_burned_at_a_registry_beyond_its_scope(store: Store, regi
     assert find(store) == record()
 
 
+FILE = "acme/widgets-1.0.tar.gz#5c7f"
+OTHER_FILE = "acme/widgets-1.0.tar.gz#0000"
+
+
+def use(store: Store, file: str = FILE, token_hash: str | None = None) -> bool:
+    kept = record()
+    return store.use_token(kept.lookup_id, token_hash or kept.token_hash, file)
+
+
+def test_a_token_is_used_for_one_file(store: Store) -> None:
+    store.add_token(record())
+
+    assert use(store) is True
+
+    assert find(store) == replace(record(), used_for=FILE)
+
+
+def test_a_used_token_may_be_used_for_the_same_file_again(store: Store) -> None:
+    store.add_token(record())
+    use(store)
+
+    assert use(store) is True
+
+
+def test_a_used_token_is_not_used_for_another_file(store: Store) -> None:
+    store.add_token(record())
+    use(store)
+
+    assert use(store, OTHER_FILE) is False
+
+    assert find(store) == replace(record(), used_for=FILE)
+
+
+def test_a_burned_token_is_not_used(store: Store) -> None:
+    store.add_token(record())
+    burn(store)
+
+    assert use(store) is False
+
+
+def test_an_unknown_token_is_not_used(store: Store) -> None:
+    assert use(store) is False
+
+    assert find(store) is None
+
+
+def test_a_token_with_another_hash_is_not_used(store: Store) -> None:
+    store.add_token(record())
+
+    assert use(store, token_hash="hash of other secret") is False
+
+
 def test_a_token_for_nothing_is_stored_all_the_same(store: Store) -> None:
     store.add_token(record(scope=()))
 

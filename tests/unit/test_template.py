@@ -276,6 +276,7 @@ def as_list(value: str | list[str]) -> list[str]:
 FILE = ("pk", "sk", "document")
 TOKEN = ("pk", "sk", "document", "token_hash", "registries", "ttl")
 BURN = ("pk", "sk", "token_hash", "burned_at", "registries")
+USE = ("pk", "sk", "token_hash", "burned_at", "used_for")
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ BURN = ("pk", "sk", "token_hash", "burned_at", "registries")
         ("UploadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
         ("UploadRole", "PutItem", ["REGISTRY#acme"], ("pk", "sk")),
-        ("UploadRole", "UpdateItem", ["TOKEN#0123"], BURN),
+        ("UploadRole", "UpdateItem", ["TOKEN#0123"], USE),
         ("SimpleRole", "Query", ["CONFIGURATION"], ()),
         ("SimpleRole", "Query", ["REGISTRY#acme"], ()),
         ("SimpleRole", "Query", ["PROJECT#acme#widgets"], ()),

@@ -79,7 +79,7 @@ def record(token: UploadToken) -> TokenRecord:
 def test_a_record_survives_storage() -> None:
     kept = record(UploadToken.mint(LOOKUP_ID))
 
-    assert TokenRecord.from_document(kept.document(), burned_at=None) == kept
+    assert TokenRecord.from_document(kept.document(), burned_at=None, used_for=None) == kept
 
 
 def test_a_token_is_live_until_its_last_second() -> None:
@@ -96,7 +96,9 @@ def test_a_token_is_live_only_with_its_own_secret() -> None:
 
 def test_a_burned_token_is_not_live() -> None:
     token = UploadToken.mint(LOOKUP_ID)
-    burned = TokenRecord.from_document(record(token).document(), burned_at=int(NOW.timestamp()))
+    burned = TokenRecord.from_document(
+        record(token).document(), burned_at=int(NOW.timestamp()), used_for=None
+    )
 
     assert not burned.is_live(token, NOW)
 

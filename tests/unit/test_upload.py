@@ -430,11 +430,11 @@ def test_a_single_use_token_is_good_for_one_file(shelf: Shelf) -> None:
 
     statuses = [shelf.post(form(d), token).status for d in (wheel(), sdist(), wheel())]
 
-    assert statuses == [200, 401, 401]
+    assert statuses == [200, 401, 200]  # the same file again, for whom the answer was lost
     assert names(shelf) == [WHEEL_NAME]
 
 
-@pytest.mark.parametrize("method", ["find_file", "burn_token"])
+@pytest.mark.parametrize("method", ["find_file", "use_token", "add_file"])
 def test_a_single_use_token_outlives_an_upload_that_came_to_nothing(
     shelf: Shelf, method: str
 ) -> None:
@@ -458,7 +458,7 @@ def test_a_file_that_is_there_already_does_not_use_the_token_up(shelf: Shelf) ->
 
 def test_of_two_uploads_at_once_with_a_single_use_token_one_loses(shelf: Shelf) -> None:
     token = shelf.mint(feature=SINGLE_USE)
-    between(shelf, lambda: shelf.store.burn_token(token.lookup_id, token.hash, None, shelf.now))
+    between(shelf, lambda: shelf.store.use_token(token.lookup_id, token.hash, "another file"))
 
     answer = shelf.post(form(wheel()), shelf.basic(token))
 

@@ -11,7 +11,7 @@ pk                                      sk                         holds
 ``PROJECT#registry#project``            ``FILE#filename``          document
 ``REGISTRY#registry``                   ``PROJECT#project``        nothing more
 ``TOKEN#lookup_id``                     ``TOKEN``                  document, token_hash, registries,
-                                                                   burned_at, ttl
+                                                                   burned_at, used_for, ttl
 ``KEYSET#issuer``                       ``KEYSET``                 document
 ======================================  =========================  ================================
 
@@ -305,8 +305,25 @@ class DynamoStore:
         if "TOKEN" not in rows:
             return None
         token, trusted = rows["TOKEN"], rows.get("TRUST", {})
-        record = TokenRecord.from_document(json.loads(token["document"]), token.get("burned_at"))
+        record = TokenRecord.from_document(
+            json.loads(token["document"]), token.get("burned_at"), token.get("used_for")
+        )
         return record, trusted.get("publisher_ids", frozenset())
+
+    def use_token(self, lookup_id: str, token_hash: str, file: str) -> bool:
+        """Mark a single-use token used for a file; say whether it may be."""
+        try:
+            self._call(
+                self._client.update_item,
+                Key=_attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"),
+                UpdateExpression="SET used_for = :file",
+                ConditionExpression="token_hash = :hash AND attribute_not_exists(burned_at) "
+                "AND (attribute_not_exists(used_for) OR used_for = :file)",
+                ExpressionAttributeValues=_attributes(**{":hash": token_hash, ":file": file}),
+            )
+        except _ConditionFailedError:
+            return False
+        return True
 
     def burn_token(
         self, lookup_id: str, token_hash: str, registry: str | None, now: datetime

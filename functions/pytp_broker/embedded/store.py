@@ -64,7 +64,8 @@ _SCHEMA: Final = (
         token_hash TEXT NOT NULL,
         document TEXT NOT NULL,
         kept_until INTEGER NOT NULL,
-        burned_at INTEGER
+        burned_at INTEGER,
+        used_for TEXT
     )""",
     "CREATE INDEX tokens_by_end ON tokens (kept_until)",
     """CREATE TABLE token_registries (
@@ -182,7 +183,7 @@ class SqliteStore:
         """Return the record and the ids of the publishers that the project trusts now."""
         with self._transaction("DEFERRED") as connection:
             found = connection.execute(
-                "SELECT document, burned_at FROM tokens WHERE lookup_id = ?", (lookup_id,)
+                "SELECT document, burned_at, used_for FROM tokens WHERE lookup_id = ?", (lookup_id,)
             ).fetchone()
             trusted = connection.execute(
                 "SELECT publisher_id FROM trust WHERE registry = ? AND project = ?",
@@ -190,9 +191,20 @@ class SqliteStore:
             ).fetchall()
         if found is None:
             return None
-        document, burned_at = found
-        record = TokenRecord.from_document(json.loads(document), burned_at)
+        document, burned_at, used_for = found
+        record = TokenRecord.from_document(json.loads(document), burned_at, used_for)
         return record, frozenset(publisher_id for (publisher_id,) in trusted)
+
+    def use_token(self, lookup_id: str, token_hash: str, file: str) -> bool:
+        """Mark a single-use token used for a file; say whether it may be."""
+        with self._transaction("IMMEDIATE") as connection:
+            used = connection.execute(
+                "UPDATE tokens SET used_for = :file "
+                "WHERE lookup_id = :lookup_id AND token_hash = :token_hash "
+                "AND burned_at IS NULL AND (used_for IS NULL OR used_for = :file)",
+                {"lookup_id": lookup_id, "token_hash": token_hash, "file": file},
+            )
+            return used.rowcount == 1
 
     def burn_token(
         self, lookup_id: str, token_hash: str, registry: str | None, now: datetime

@@ -27,7 +27,7 @@ from pytp_broker.messages import Request
 from pytp_broker.registries import Destination
 from pytp_broker.services import Index
 from pytp_broker.store import AlreadyPublishedError, PublishedFile
-from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
+from pytp_broker.tokens import TokenRecord, UploadToken, file_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def commit(
     place = (file.registry, file.sha256, file.filename)
     index.files.save(content_key(*place), candidate.content)
     index.files.save(metadata_key(*place), octets)
-    use_up(uploader.record, index)
+    use_up(uploader.record, file, index)
     try:
         index.store.add_file(file)
     except AlreadyPublishedError:
@@ -145,12 +145,14 @@ def _describe(
     )
 
 
-def use_up(record: TokenRecord, index: Index) -> None:
-    """End a single-use token; raise Unauthorized when another upload has used it (PEP 807).
+def use_up(record: TokenRecord, file: PublishedFile, index: Index) -> None:
+    """Use a single-use token for this file; raise Unauthorized if it was for another (PEP 807).
 
     Just before the file becomes visible, not after: of two uploads at the same time one must lose.
+    Who crashes in between sends the same file again.
     """
-    if SINGLE_USE not in record.features:
+    if not record.is_single_use:
         return
-    if not index.store.burn_token(record.lookup_id, record.token_hash, None, index.now()):
+    use = file_use(file.registry, file.filename, file.sha256)
+    if not index.store.use_token(record.lookup_id, record.token_hash, use):
         raise Unauthorized("the upload token was for a single upload, and has been used")
