@@ -215,6 +215,8 @@ ProjectName = Annotated[Text, AfterValidator(_normalize_project)]
 ClaimName = Annotated[Text, AfterValidator(_check_claim_name)]
 ClaimRule = Annotated[Text, AfterValidator(_check_claim_rule)]
 Claims = Annotated[dict[ClaimName, ClaimRule], AfterValidator(_check_wildcards)]
+ClientId = Annotated[Text, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Sha256 = Annotated[Text, Field(pattern=r"^[0-9a-f]{64}$")]
 ProviderName = Annotated[str, AfterValidator(_one_of(PROVIDERS)), _choices(PROVIDERS)]
 Algorithm = Annotated[
     str, AfterValidator(_one_of(ASYMMETRIC_ALGORITHMS)), _choices(ASYMMETRIC_ALGORITHMS)
@@ -319,6 +321,16 @@ PublisherModel = create_model(
 )
 
 
+class IntrospectionClientModel(_Table):
+    """Another index that may ask about this registry's tokens (RFC 7662).
+
+    `pytp-broker secret` makes a secret and prints its hash for here.
+    """
+
+    id: ClientId
+    secret_sha256: Sha256
+
+
 class RegistryModel(_Table):
     """One upload destination with its own prefix, audience, issuers and publishers."""
 
@@ -329,6 +341,7 @@ class RegistryModel(_Table):
     token_lifetime: Annotated[int, Field(ge=MIN_LIFETIME_SECONDS, le=MAX_LIFETIME_SECONDS)] = 900
     shared_host_exchange: bool = True
     enabled: bool = True
+    introspection_clients: list[IntrospectionClientModel] = []
     publishers: list[PublisherModel] = []  # type: ignore[valid-type]
 
 
@@ -413,7 +426,17 @@ class _Resolver:
                 token_lifetime_seconds=model.token_lifetime,
                 shared_host_exchange=model.shared_host_exchange,
                 enabled=model.enabled,
+                introspection_clients=self._introspection_clients(i, model),
             )
+
+    def _introspection_clients(self, index: int, model: RegistryModel) -> dict[str, str]:
+        clients: dict[str, str] = {}
+        for j, client in enumerate(model.introspection_clients):
+            if client.id in clients:
+                path = f"registries[{index}].introspection_clients[{j}].id"
+                self._complain(path, f"`{client.id}` is there already")
+            clients[client.id] = client.secret_sha256
+        return clients
 
     def _publishers(
         self, issuers: dict[str, registries.Issuer], known: dict[str, registries.Registry]

@@ -55,7 +55,11 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """One upload destination with its own prefix, audience, issuers and publishers."""
+    """One upload destination with its own prefix, audience, issuers and publishers.
+
+    ``introspection_clients`` are the other indexes that may ask about its tokens: the id of each,
+    and the SHA-256 of its secret in hex.
+    """
 
     name: str
     issuers: tuple[str, ...]
@@ -64,6 +68,7 @@ class Registry:
     token_lifetime_seconds: int = 900
     shared_host_exchange: bool = True
     enabled: bool = True
+    introspection_clients: Mapping[str, str] = field(default_factory=dict)
 
     def audience_on(self, shared_host: str) -> str:
         """Return the configured audience, else one derived from host and name."""
@@ -81,6 +86,7 @@ class Registry:
             "token_lifetime_seconds": self.token_lifetime_seconds,
             "shared_host_exchange": self.shared_host_exchange,
             "enabled": self.enabled,
+            "introspection_clients": dict(self.introspection_clients),
         }
 
     @classmethod
@@ -94,6 +100,7 @@ class Registry:
             token_lifetime_seconds=document["token_lifetime_seconds"],
             shared_host_exchange=document["shared_host_exchange"],
             enabled=document["enabled"],
+            introspection_clients=document["introspection_clients"],
         )
 
 

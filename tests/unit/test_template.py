@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from pytp_broker.handlers import broker, simple, upload
+from pytp_broker.handlers import broker, introspect, simple, upload
 from pytp_broker.handlers.dispatch import Route
 from pytp_broker.settings import IndexSettings, Settings, SettingsError
 
 PATH = Path(__file__).parents[2] / "template.yaml"
-FUNCTIONS = ("BrokerFunction", "UploadFunction", "SimpleFunction")
-ROLES = ("BrokerRole", "UploadRole", "SimpleRole")
+FUNCTIONS = ("BrokerFunction", "UploadFunction", "SimpleFunction", "IntrospectFunction")
+ROLES = ("BrokerRole", "UploadRole", "SimpleRole", "IntrospectRole")
 ENVIRONMENT = {
     "PYTP_TABLE": "pytp-broker-Table",
     "PYTP_SHARED_HOST": "a1b2c3d4.execute-api.eu-west-1.amazonaws.com",
@@ -102,6 +102,9 @@ CONTRACT = {
     "/simple/widgets/": "SimpleFunction",
     "/files/0123abcd/widgets-1.0-py3-none-any.whl": "SimpleFunction",
     "/files/0123abcd/widgets-1.0-py3-none-any.whl.metadata": "SimpleFunction",
+    "/_/token/introspect": "IntrospectFunction",
+    "/_/token/verify": "IntrospectFunction",
+    "/_/token/verify/widgets": "IntrospectFunction",
 }
 
 
@@ -129,6 +132,7 @@ def test_anything_else_reaches_our_own_404(path: str) -> None:
         ("BrokerFunction", broker.ROUTES),
         ("UploadFunction", upload.ROUTES),
         ("SimpleFunction", simple.ROUTES),
+        ("IntrospectFunction", introspect.ROUTES),
     ],
 )
 def test_every_endpoint_in_the_code_is_routed(
@@ -295,6 +299,9 @@ USE = ("pk", "sk", "token_hash", "burned_at", "used_for")
         ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
         ("UploadRole", "PutItem", ["REGISTRY#acme"], ("pk", "sk")),
         ("UploadRole", "UpdateItem", ["TOKEN#0123"], USE),
+        ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
+        ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "PROJECT#acme#widgets"], ()),
+        ("IntrospectRole", "UpdateItem", ["TOKEN#0123"], USE),
         ("SimpleRole", "Query", ["CONFIGURATION"], ()),
         ("SimpleRole", "Query", ["REGISTRY#acme"], ()),
         ("SimpleRole", "Query", ["PROJECT#acme#widgets"], ()),

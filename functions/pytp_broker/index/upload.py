@@ -12,19 +12,13 @@ from pytp_broker.audit import Trail
 from pytp_broker.errors import FileExists, InvalidUpload, Problem, Unauthorized
 from pytp_broker.identity import printable
 from pytp_broker.index.archives import read_metadata_file
-from pytp_broker.index.credentials import (
-    NO_PROJECT,
-    Uploader,
-    read_token,
-    verify_right,
-    verify_token,
-)
 from pytp_broker.index.distributions import Distribution, check_form, check_same, parse_filename
 from pytp_broker.index.files import content_key, metadata_key
 from pytp_broker.index.forms import FilePart, Form, check_digests, check_protocol, read_form
 from pytp_broker.index.metadata import CoreMetadata, parse_metadata
 from pytp_broker.messages import Request
 from pytp_broker.registries import Destination
+from pytp_broker.rights import NO_PROJECT, Uploader, read_token, verify_right, verify_token
 from pytp_broker.services import Index
 from pytp_broker.store import AlreadyPublishedError, PublishedFile
 from pytp_broker.tokens import TokenRecord, UploadToken, file_use

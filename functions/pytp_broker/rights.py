@@ -11,7 +11,7 @@ from typing import Final
 
 from pytp_broker.errors import Forbidden, Unauthorized
 from pytp_broker.registries import Configuration
-from pytp_broker.services import Index
+from pytp_broker.services import Services
 from pytp_broker.tokens import TokenRecord, UploadToken
 
 USER_NAME: Final = "__token__"
@@ -56,26 +56,26 @@ def _token_text(scheme: str, credentials: str) -> str:
 
 
 def verify_token(
-    token: UploadToken, registry: str, project: str, index: Index
+    token: UploadToken, registry: str, project: str, services: Services
 ) -> tuple[TokenRecord, frozenset[str]]:
     """Return the record of a live token and the publishers that the project trusts now.
 
     Raises Unauthorized. One round trip, also for no project at all.
     """
-    found = index.store.find_token(token.lookup_id, registry, project)
-    if found is None or not found[0].is_live(token, index.now()):
+    found = services.store.find_token(token.lookup_id, registry, project)
+    if found is None or not found[0].is_live(token, services.now()):
         raise Unauthorized(_NOT_GOOD)
     return found
 
 
-def verify_right(token: UploadToken, registry: str, project: str, index: Index) -> Uploader:
+def verify_right(token: UploadToken, registry: str, project: str, services: Services) -> Uploader:
     """Return who uploads, if the token may upload to this project now.
 
     Raises Unauthorized or Forbidden. The token's scope was fixed at the exchange; whether its
     publishers are still trusted, and its issuer still enabled, is asked again at every use.
     """
-    record, trusted = verify_token(token, registry, project, index)
-    _check_enabled(record, registry, index.configurations.current())
+    record, trusted = verify_token(token, registry, project, services)
+    _check_enabled(record, registry, services.configurations.current())
     grant = record.find_grant(registry, project)
     if grant is None:
         raise Forbidden(_out_of_scope(record, registry, project))
@@ -86,6 +86,32 @@ def verify_right(token: UploadToken, registry: str, project: str, index: Index) 
             "comes from"
         )
     return Uploader(record, publisher_ids)
+
+
+def verify_any_right(
+    token: UploadToken, registry: str, services: Services
+) -> tuple[TokenRecord, list[str]]:
+    """Return the record of a live token and the projects here that it may upload to now.
+
+    Raises Unauthorized, or Forbidden where there is none. One round trip more for each project.
+    """
+    record, _ = verify_token(token, registry, NO_PROJECT, services)
+    projects = [
+        grant.project
+        for grant in record.scope
+        if grant.registry == registry and _has_right(token, registry, grant.project, services)
+    ]
+    if not projects:
+        raise Forbidden("the upload token is for no project of this registry")
+    return record, projects
+
+
+def _has_right(token: UploadToken, registry: str, project: str, services: Services) -> bool:
+    try:
+        verify_right(token, registry, project, services)
+    except Forbidden:
+        return False
+    return True
 
 
 def _check_enabled(record: TokenRecord, registry: str, configuration: Configuration) -> None:

@@ -1,0 +1,48 @@
+"""The command ``pytp-broker``: run a broker here, bring a deployed one up to date, see it work."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from pytp_broker.cli import apply, demo, schema, serve, validate
+from pytp_broker.cli.command import FAILED, CommandError
+
+_COMMANDS: Final = (serve, apply, validate, schema, demo)
+# The extra that brings what a command imports when it runs.
+_EXTRAS: Final = {
+    "pydantic": "cli",
+    **dict.fromkeys(("trustme", "uv", "uvicorn", "yaml"), "local"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 failed, 2 misused."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except CommandError as error:
+        print(*error.lines, sep="\n", file=sys.stderr)
+        return error.status
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        extra = f"pytp-broker[{_EXTRAS[error.name]}]"
+        print(f"this command needs {error.name}: pip install '{extra}'", file=sys.stderr)
+        return FAILED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pytp-broker",
+        description="Trusted publishing for your own Python package registries.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in _COMMANDS:
+        summary = (module.__doc__ or "").partition("\n")[0]
+        name = module.__name__.rpartition(".")[2]
+        command = commands.add_parser(name, help=summary, description=summary)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser

@@ -1,0 +1,30 @@
+"""What the commands share: how one fails, and how each reads the configuration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pytp_broker.config import Loaded
+
+FAILED: Final = 1
+MISUSED: Final = 2
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked for; its lines say why and what to do."""
+
+    def __init__(self, lines: Sequence[str] | str, status: int = FAILED) -> None:
+        self.lines = [lines] if isinstance(lines, str) else list(lines)
+        self.status = status
+        super().__init__("\n".join(self.lines))
+
+
+def load_configuration(path: Path, *, allow_loopback: bool) -> "Loaded":
+    """Return what the configuration file says; raise CommandError with a line for each mistake."""
+    from pytp_broker.config import ConfigurationError, load
+
+    try:
+        return load(path, allow_loopback=allow_loopback)
+    except ConfigurationError as error:
+        raise CommandError(error.lines, MISUSED) from None

@@ -1,0 +1,169 @@
+"""Run a broker with its index on this machine."""
+
+import argparse
+import json
+import os
+import signal
+import tempfile
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from pytp_broker.cli.command import CommandError, load_configuration
+from pytp_broker.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from pytp_broker.config import Loaded
+    from pytp_broker.local.certificates import CertificateFiles
+    from pytp_broker.local.deployment import Storage
+
+# Where a server that listens everywhere can be reached from here.
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only compared with
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.epilog = (
+        "Prints one line of JSON when it accepts connections: its url, and the ca_file that "
+        "clients must trust. Logs JSON lines to stderr. Ends on SIGINT and SIGTERM."
+    )
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the configuration, in TOML"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=_port, default=0, help="where to listen (default: any free port)"
+    )
+    parser.add_argument(
+        "--no-tls", action="store_true", help="plain http; uv, twine and others refuse to exchange"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="keep tokens, files and certificates here"
+    )
+    _add_store_arguments(parser.add_argument_group("store"))
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{port} is not between 0 and 65535")
+    return port
+
+
+def _add_store_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--store",
+        choices=("sqlite", "dynamodb"),
+        default="sqlite",
+        help="where to keep records: a file, or a DynamoDB that runs here (default: %(default)s)",
+    )
+    group.add_argument("--dynamodb-endpoint", metavar="URL", help="of the DynamoDB")
+    group.add_argument("--s3-endpoint", metavar="URL", help="of the S3 for files")
+    group.add_argument(
+        "--table", metavar="NAME", default="pytp-broker", help="made if missing (%(default)s)"
+    )
+    group.add_argument(
+        "--bucket", metavar="NAME", default="pytp-broker", help="made if missing (%(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal ends it; raise CommandError when it cannot start."""
+    loaded = load_configuration(arguments.config, allow_loopback=True)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, _stop)
+    with suppress(_StoppedError), ExitStack() as stack:
+        _serve(arguments, loaded, stack)
+    return 0
+
+
+class _StoppedError(SystemExit):
+    """A signal has ended the server; no other kind passes through asyncio unharmed."""
+
+
+def _stop(_signal_number: int, _frame: FrameType | None) -> NoReturn:
+    # uvicorn takes the signal first, finishes what it is doing, and then hands it on to us.
+    raise _StoppedError
+
+
+def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) -> None:
+    from pytp_broker.local import deployment, routes, server
+
+    try:
+        listener = stack.enter_context(deployment.listen(arguments.host, arguments.port))
+    except OSError as error:
+        place = f"{arguments.host}:{arguments.port}"
+        raise CommandError(f"cannot listen on {place}: {_reason(error)}") from None
+    try:
+        folder = _open_folder(arguments.data, stack)
+        certificate = None if arguments.no_tls else _certify(folder, arguments.host, loaded)
+        storage = _open_storage(arguments, folder, stack)
+        storage.store.apply(loaded.configuration, loaded.publishers)
+        gateway = deployment.build_gateway(storage, arguments.host, server.Log())
+    except OSError as error:
+        raise CommandError(f"cannot write the data folder: {_reason(error)}") from None
+    except StoreUnavailable as problem:
+        raise CommandError(f"cannot apply the configuration: {problem.detail}") from None
+    except routes.TemplateError as error:
+        raise CommandError(str(error)) from None
+    port = listener.getsockname()[1]
+    server.run(gateway, listener, certificate, lambda: _announce(arguments.host, port, certificate))
+
+
+def _reason(error: OSError) -> str:
+    # `strerror` of a failed bind names the address once more; a failed look-up has no errno.
+    errno = error.errno or 0
+    return os.strerror(errno) if errno > 0 else error.strerror or str(error)
+
+
+def _open_folder(data: Path | None, stack: ExitStack) -> Path:
+    if data is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pytp-broker-")))
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return data.resolve()
+
+
+def _certify(folder: Path, host: str, loaded: "Loaded") -> "CertificateFiles":
+    from pytp_broker.local.certificates import issue_certificate
+
+    hosts = [name for r in loaded.configuration.registries.values() for name in r.hosts]
+    return issue_certificate(folder / "tls", [host, *hosts], datetime.now(UTC))
+
+
+def _open_storage(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> "Storage":
+    from pytp_broker.local import deployment
+
+    if arguments.store == "sqlite":
+        return stack.enter_context(deployment.open_embedded(folder))
+    if not arguments.dynamodb_endpoint or not arguments.s3_endpoint:
+        raise CommandError("--store dynamodb needs --dynamodb-endpoint and --s3-endpoint", 2)
+    return _open_aws(arguments)
+
+
+def _open_aws(arguments: argparse.Namespace) -> "Storage":
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from pytp_broker.local import deployment
+
+    places = deployment.AwsPlaces(
+        dynamodb_endpoint=arguments.dynamodb_endpoint,
+        s3_endpoint=arguments.s3_endpoint,
+        table=arguments.table,
+        bucket=arguments.bucket,
+    )
+    try:
+        return deployment.open_aws(places)
+    except (BotoCoreError, ClientError) as error:
+        raise CommandError(f"cannot open the store: {error}") from None
+
+
+def _announce(host: str, port: int, certificate: "CertificateFiles | None") -> None:
+    name = _ANYWHERE.get(host, host)
+    authority = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    scheme = "https" if certificate else "http"
+    ca_file = str(certificate.ca) if certificate else None
+    print(json.dumps({"url": f"{scheme}://{authority}", "ca_file": ca_file}), flush=True)

@@ -1,0 +1,137 @@
+"""Introspection: another index asks whether an upload token is good, and for what (RFC 7662).
+
+Whoever asks must be known to the registry. A token that is not good for what is asked, for
+whatever reason, is only said to be inactive.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+
+from pytp_broker.errors import Forbidden, MalformedRequest, PayloadTooLarge, Unauthorized
+from pytp_broker.registries import Registry
+from pytp_broker.rights import verify_any_right, verify_right
+from pytp_broker.services import Services
+from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken, file_use
+
+MAX_BODY_BYTES: Final = 64 * 1024
+INACTIVE: Final[Mapping[str, Any]] = {"active": False}
+
+_UNKNOWN_CLIENT: Final = "the registry knows no introspection client with this id and secret"
+_NO_SECRET_HASH: Final = "0" * 64
+
+Question = Mapping[str, str]
+
+
+def verify_client(headers: Mapping[str, str], registry: Registry) -> str:
+    """Return the id of the index that asks; raise Unauthorized (RFC 6749 §2.3.1)."""
+    client_id, secret = _read_credentials(headers.get("authorization", ""))
+    expected = registry.introspection_clients.get(client_id, _NO_SECRET_HASH)
+    if not hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), expected):
+        raise Unauthorized(_UNKNOWN_CLIENT)
+    return client_id
+
+
+def _read_credentials(authorization: str) -> tuple[str, str]:
+    scheme, _, credentials = authorization.partition(" ")
+    try:
+        text = base64.b64decode(credentials, validate=True).decode()
+    except (ValueError, binascii.Error):
+        text = ""
+    client_id, colon, secret = text.partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise Unauthorized("send the client's id and secret as Basic credentials")
+    return client_id, secret
+
+
+def read_question(body: bytes) -> Question:
+    """Return the parameters of a form body, each given once; raise MalformedRequest."""
+    if len(body) > MAX_BODY_BYTES:
+        raise PayloadTooLarge("an introspection takes at most 64 KiB")
+    try:
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=20
+        )
+    except ValueError:
+        raise MalformedRequest("the body must be a form with the parameter `token`") from None
+    question = dict(pairs)
+    if len(question) != len(pairs) or "token" not in question:
+        raise MalformedRequest("the form must have `token`, and every parameter only once")
+    return question
+
+
+def introspect(question: Question, registry: Registry, services: Services) -> Mapping[str, Any]:
+    """Return what the token is good for, or that it is not active.
+
+    Beyond RFC 7662 the question may name a `project`, a `filename` and its `sha256`: then the token
+    is active only if it is good for just that, and one round trip says so. With `consume=true` a
+    single-use token is used up for the file.
+    """
+    try:
+        token = UploadToken(question["token"])
+        project = _project_asked_for(question)
+        if project is None:
+            record, projects = verify_any_right(token, registry.name, services)
+        else:
+            record = verify_right(token, registry.name, project, services).record
+            projects = [project]
+        _check_use(question, record, registry, services)
+    except (MalformedTokenError, Unauthorized, Forbidden):
+        return INACTIVE
+    return _describe(record, projects, registry)
+
+
+def _project_asked_for(question: Question) -> str | None:
+    project = canonicalize_name(question["project"]) if "project" in question else None
+    filename = question.get("filename")
+    if filename is None:
+        return project
+    try:
+        if filename.endswith(".whl"):
+            name: str = parse_wheel_filename(filename)[0]
+        else:
+            name = parse_sdist_filename(filename)[0]
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        raise Forbidden("not the name of a distribution") from None
+    if project not in {None, name}:
+        raise Forbidden("the file is of another project")
+    return name
+
+
+def _check_use(
+    question: Question, record: TokenRecord, registry: Registry, services: Services
+) -> None:
+    file = file_use(registry.name, question.get("filename", ""), question.get("sha256", ""))
+    if not record.may_be_used_for(file):
+        raise Forbidden("the token has been used for another file")
+    if question.get("consume") != "true" or not record.is_single_use:
+        return
+    if not {"filename", "sha256"} <= question.keys():
+        raise MalformedRequest("`consume` needs the `filename` and its `sha256`")
+    if not services.store.use_token(record.lookup_id, record.token_hash, file):
+        raise Forbidden("the token has been used for another file")
+
+
+def _describe(record: TokenRecord, projects: list[str], registry: Registry) -> dict[str, Any]:
+    return {
+        "active": True,
+        "scope": "upload",
+        "aud": registry.name,
+        "iat": int(record.issued_at.timestamp()),
+        "exp": int(record.expires_at.timestamp()),
+        "projects": projects,
+        "features": list(record.features),
+        "publisher": {"issuer": record.issuer, **record.identity},
+    }

@@ -1,0 +1,1 @@
+"""Local mode: the same handlers behind a server on this machine."""

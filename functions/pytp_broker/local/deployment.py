@@ -1,0 +1,144 @@
+"""The local deployment: the functions of the template, on the embedded store or on AWS's."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pytp_broker.embedded.files import FolderFiles
+from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.fetch import fetch
+from pytp_broker.handlers import broker, introspect, simple, upload
+from pytp_broker.handlers.gateway import handle
+from pytp_broker.index.files import FileStore
+from pytp_broker.keysets import KeySets
+from pytp_broker.local.routes import RouteTable, TemplateError, find_template, load_template
+from pytp_broker.local.server import Gateway, Log
+from pytp_broker.registries import ConfigurationCache
+from pytp_broker.services import Broker, Index
+from pytp_broker.store import Store
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+_TABLE: Final = "AWS::DynamoDB::Table"
+_DEFAULT_REGION: Final = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where records and bytes are kept."""
+
+    store: Store
+    files: FileStore
+
+
+@dataclass(frozen=True, slots=True)
+class AwsPlaces:
+    """Where DynamoDB and S3, or what stands in for them, are found."""
+
+    dynamodb_endpoint: str
+    s3_endpoint: str
+    table: str
+    bucket: str
+
+
+def build_gateway(storage: Storage, shared_host: str, log: Log) -> Gateway:
+    """Return the gateway with every function behind it; raise TemplateError."""
+    store = storage.store
+    configurations = ConfigurationCache(store.load_configuration)
+    common = (store, configurations, shared_host, _now, log.audit)
+    exchange = Broker(*common, KeySets(fetch, store))
+    index = Index(*common, storage.files)
+    functions = {
+        "BrokerFunction": partial(handle, routes=broker.ROUTES, services=exchange),
+        "UploadFunction": partial(handle, routes=upload.ROUTES, services=index),
+        "SimpleFunction": partial(handle, routes=simple.ROUTES, services=index),
+        "IntrospectFunction": partial(handle, routes=introspect.ROUTES, services=index),
+    }
+    return Gateway(RouteTable.from_template(load_template(find_template())), functions, log)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address; port 0 is any free one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)
+
+
+@contextmanager
+def open_embedded(folder: Path) -> Iterator[Storage]:
+    """Open the SQLite store and the files in a folder."""
+    store = SqliteStore(folder / "broker.sqlite3")
+    try:
+        yield Storage(store, FolderFiles(folder / "files"))
+    finally:
+        store.close()
+
+
+def open_aws(places: AwsPlaces) -> Storage:
+    """Open the DynamoDB store and the S3 files; make table and bucket where there are none.
+
+    Raises what boto3 raises.
+    """
+    import boto3
+    from botocore.config import Config
+
+    from pytp_broker.aws.dynamodb import DynamoStore
+    from pytp_broker.aws.s3 import S3Files
+
+    session = boto3.Session(**_session_options())
+    patience = Config(connect_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
+    # BUCKET.127.0.0.1 is no host name.
+    by_path = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+    dynamodb = session.client("dynamodb", endpoint_url=places.dynamodb_endpoint, config=patience)
+    s3 = session.client("s3", endpoint_url=places.s3_endpoint, config=patience.merge(by_path))
+    _ensure_table(dynamodb, places.table)
+    _ensure_bucket(s3, places.bucket)
+    return Storage(DynamoStore(dynamodb, places.table), S3Files(s3, places.bucket))
+
+
+def _session_options() -> dict[str, Any]:
+    """Return what a session needs and the environment lacks: stand-ins accept any credentials."""
+    options: dict[str, Any] = {}
+    if not os.environ.keys() & {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"}:
+        options["region_name"] = _DEFAULT_REGION
+    if not os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
+        options |= {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return options
+
+
+def _ensure_table(client: "DynamoDBClient", name: str) -> None:
+    try:
+        client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **_table_schema())
+    except client.exceptions.ResourceInUseException:
+        return
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+
+
+def _table_schema() -> dict[str, Any]:
+    """Return the schema that the template gives to its table."""
+    resources = load_template(find_template())["Resources"].values()
+    for resource in resources:
+        if resource["Type"] == _TABLE:
+            properties = resource["Properties"]
+            return {name: properties[name] for name in ("AttributeDefinitions", "KeySchema")}
+    raise TemplateError("template.yaml has no table")
+
+
+def _ensure_bucket(client: "S3Client", name: str) -> None:
+    if name in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+        return
+    region: Any = client.meta.region_name
+    # S3's first region must not be named, all others must be.
+    elsewhere: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    client.create_bucket(Bucket=name, **({} if region == _DEFAULT_REGION else elsewhere))

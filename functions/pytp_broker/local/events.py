@@ -1,0 +1,113 @@
+"""API Gateway's side of a request: the event it makes of one (HTTP API, payload format 2.0).
+
+As on AWS: header names are in lower case, repeated headers and query parameters are joined by
+commas, cookies are apart, the path is decoded once, members without a value are absent, and a body
+is base64 unless its content type is one of the few that count as text.
+"""
+
+import base64
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote
+
+from pytp_broker.local.routes import GatewayRoute
+
+_TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "application/javascript"})
+_ACCOUNT_ID: Final = "000000000000"
+_STAGE: Final = "$default"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request as it came over the wire; ``raw_path`` is not decoded."""
+
+    method: str
+    raw_path: str
+    query: str = ""
+    headers: Iterable[tuple[str, str]] = ()
+    body: bytes = field(default=b"", repr=False)
+    source_ip: str = "127.0.0.1"
+    http_version: str = "1.1"
+
+    @property
+    def path(self) -> str:
+        """Return the path, decoded once."""
+        return unquote(self.raw_path)
+
+
+def build_event(
+    request: HttpRequest, route: GatewayRoute, variables: Mapping[str, str], now: datetime
+) -> dict[str, Any]:
+    """Return the event that the function behind the route is given."""
+    headers = _join(request.headers)
+    cookies = headers.pop("cookie", None)
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": route.key,
+        "rawPath": request.path,
+        "rawQueryString": request.query,
+        "headers": headers,
+        "requestContext": _context(request, route, headers, now),
+        "isBase64Encoded": False,
+    }
+    parameters = _join(parse_qsl(request.query, keep_blank_values=True), lower=False)
+    if cookies is not None:
+        event["cookies"] = [cookie.strip() for cookie in cookies.split(";")]
+    if parameters:
+        event["queryStringParameters"] = parameters
+    if variables:
+        event["pathParameters"] = dict(variables)
+    if request.body:
+        event |= _body(request.body, headers.get("content-type", ""))
+    return event
+
+
+def _join(pairs: Iterable[tuple[str, str]], *, lower: bool = True) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in pairs:
+        key = name.lower() if lower else name
+        joined[key] = f"{joined[key]},{value}" if key in joined else value
+    return joined
+
+
+def _context(
+    request: HttpRequest, route: GatewayRoute, headers: Mapping[str, str], now: datetime
+) -> dict[str, Any]:
+    domain_name = _without_port(headers.get("host", ""))
+    return {
+        "accountId": _ACCOUNT_ID,
+        "apiId": "local",
+        "domainName": domain_name,
+        "domainPrefix": domain_name.partition(".")[0],
+        "http": {
+            "method": request.method,
+            "path": request.path,
+            "protocol": f"HTTP/{request.http_version}",
+            "sourceIp": request.source_ip,
+            "userAgent": headers.get("user-agent", ""),
+        },
+        "requestId": str(uuid.uuid4()),
+        "routeKey": route.key,
+        "stage": _STAGE,
+        "time": now.astimezone(UTC).strftime("%d/%b/%Y:%H:%M:%S %z"),
+        "timeEpoch": int(now.timestamp() * 1000),
+    }
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
+
+
+def _body(body: bytes, content_type: str) -> dict[str, Any]:
+    if _is_text(content_type):
+        return {"body": body.decode(errors="replace"), "isBase64Encoded": False}
+    return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+
+
+def _is_text(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind.startswith("text/") or kind in _TEXT_TYPES

@@ -1,0 +1,218 @@
+"""The local server: API Gateway and Lambda in one process, for one machine.
+
+A request becomes the event that API Gateway would make of it, goes to the function that the
+template's routes lead to, in a thread, and the result goes back. There is no other way in: what
+answers here is what answers when deployed.
+"""
+
+import asyncio
+import base64
+import json
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any, Final, TextIO
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pytp_broker.audit import AuditRecord
+from pytp_broker.errors import NotFound, PayloadTooLarge, Unexpected
+from pytp_broker.handlers.gateway import Event, write_result
+from pytp_broker.local.certificates import CertificateFiles
+from pytp_broker.local.events import HttpRequest, build_event
+from pytp_broker.local.routes import RouteTable, TemplateError
+from pytp_broker.messages import problem_response
+
+# API Gateway's own limit for an HTTP API.
+MAX_BODY_BYTES: Final = 10 * 1024 * 1024
+_SHUTDOWN_SECONDS: Final = 5
+# A function may wait seconds for an issuer; the others must not wait with it.
+_WORKERS: Final = 32
+
+Function = Callable[[Event], Mapping[str, Any]]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class _DisconnectedError(Exception):
+    """The client has gone before its request was complete."""
+
+
+class Log:
+    """JSON lines, one an event. What is given to it holds no token."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._stream = stream
+        self._lock = Lock()
+
+    def write(self, event: str, **facts: object) -> None:
+        """Write one line."""
+        self._print({**facts, "event": event})
+
+    def audit(self, record: AuditRecord) -> None:
+        """Write an audit record: what happened to an exchange, a burn or an upload."""
+        labels = {"event": record.event, "outcome": record.outcome, "reason": record.reason}
+        self._print({**record.facts, **labels})
+
+    def fault(self, error: Exception) -> None:
+        """Write where an unexpected exception comes from; its text may quote a request."""
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        self.write("fault", error=type(error).__name__, traceback=lines)
+
+    def _print(self, document: Mapping[str, object]) -> None:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": at, **document}, default=str)
+        with self._lock:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+
+class Gateway:
+    """A raw ASGI application that does what API Gateway does."""
+
+    def __init__(self, routes: RouteTable, functions: Mapping[str, Function], log: Log) -> None:
+        """Raise TemplateError when a route leads to a function that is not given."""
+        missing = routes.functions - functions.keys()
+        if missing:
+            raise TemplateError(f"template.yaml has routes to unknown {', '.join(sorted(missing))}")
+        self._routes = routes
+        self._functions = functions
+        self._log = log
+        self._workers = ThreadPoolExecutor(_WORKERS, "function")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        began = time.monotonic()
+        request = _read_head(scope)
+        try:
+            request = replace(request, body=await _read_body(request, receive))
+            loop = asyncio.get_running_loop()
+            result = await loop.run_in_executor(self._workers, self.respond, request)
+        except _DisconnectedError:
+            return
+        except PayloadTooLarge as problem:
+            result = write_result(problem_response(problem, instance=request.path))
+        # Before the answer, so that a client that has it finds the line too.
+        self._log.write(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=result["statusCode"],
+            milliseconds=round((time.monotonic() - began) * 1000),
+        )
+        await _send_result(result, send)
+
+    def respond(self, request: HttpRequest) -> Mapping[str, Any]:
+        """Return the result for a request; whatever goes wrong is an error object too."""
+        selected = self._routes.select(request.method, request.path)
+        if selected is None:
+            problem = NotFound("there is nothing at this address")
+            return write_result(problem_response(problem, instance=request.path))
+        route, variables = selected
+        try:
+            event = build_event(request, route, variables, datetime.now(UTC))
+            return self._functions[route.function](event)
+        except Exception as error:  # noqa: BLE001 - the outermost edge
+            self._log.fault(error)
+            return write_result(problem_response(Unexpected(), instance=request.path))
+
+
+def _read_head(scope: Scope) -> HttpRequest:
+    return HttpRequest(
+        method=scope["method"],
+        raw_path=scope["raw_path"].decode("ascii", "replace"),
+        query=scope["query_string"].decode("ascii", "replace"),
+        headers=[(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]],
+        source_ip=scope["client"][0] if scope.get("client") else "",
+        http_version=scope["http_version"],
+    )
+
+
+async def _read_body(request: HttpRequest, receive: Receive) -> bytes:
+    _check_size(int(dict(request.headers).get("content-length", 0)))
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _DisconnectedError
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        _check_size(len(body))
+    return bytes(body)
+
+
+def _check_size(length: int) -> None:
+    if length > MAX_BODY_BYTES:
+        raise PayloadTooLarge("a request takes at most 10 MB")
+
+
+async def _send_result(result: Mapping[str, Any], send: Send) -> None:
+    body = result.get("body", "")
+    content = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
+    headers = {name.lower(): value for name, value in result.get("headers", {}).items()}
+    headers["content-length"] = str(len(content))
+    await send(
+        {
+            "type": "http.response.start",
+            "status": result["statusCode"],
+            "headers": [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": content})
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, saying when it accepts connections, and not waiting for idle ones at its end."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for connection in list(self.server_state.connections):
+            # TLS would wait for a goodbye that a client with nothing to say never sends.
+            if isinstance(connection, H11Protocol) and _is_idle(connection):
+                connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+def _is_idle(connection: H11Protocol) -> bool:
+    return getattr(connection.cycle, "response_complete", True)  # None before a first request
+
+
+def run(
+    gateway: Gateway,
+    listener: socket.socket,
+    certificate: CertificateFiles | None,
+    on_ready: Callable[[], None],
+) -> None:
+    """Serve on a bound socket until SIGINT or SIGTERM; ``on_ready`` is called once it accepts."""
+    config = uvicorn.Config(
+        gateway,
+        ssl_certfile=certificate.certificate if certificate else None,
+        ssl_keyfile=certificate.private_key if certificate else None,
+        access_log=False,
+        http="h11",
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        loop="asyncio",
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        ws="none",
+    )
+    _Server(config, on_ready).run([listener])

@@ -1,0 +1,412 @@
+"""The commands, as a terminal shows them."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import jsonschema
+import pytest
+from moto import mock_aws
+
+from pytp_broker.cli import demo, main
+from pytp_broker.cli.demo import Stage, StepError
+from pytp_broker.local import deployment, process
+from pytp_broker.local.process import ServerError, ServerProcess
+from pytp_broker.local.routes import TemplateError
+from tests.emulator import Emulator
+
+REGION = "eu-central-1"
+CONFIGURATION = """\
+[[registries]]
+name = "acme"
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+"""
+TABLE: dict[str, Any] = {
+    "AttributeDefinitions": [
+        {"AttributeName": "pk", "AttributeType": "S"},
+        {"AttributeName": "sk", "AttributeType": "S"},
+    ],
+    "KeySchema": [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+
+
+@dataclass
+class Terminal:
+    """A terminal in a folder of its own."""
+
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def type(self, line: str) -> str:
+        """Run `pytp-broker …` and return what is seen: both streams, and a status but 0."""
+        name, *arguments = shlex.split(line)
+        assert name == "pytp-broker"
+        try:
+            status: int | str | None = main(arguments)
+        except SystemExit as left:
+            status = left.code
+        seen = self.capsys.readouterr()
+        return seen.out + seen.err + (f"exit {status}\n" if status else "")
+
+
+@pytest.fixture
+def terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Terminal:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    opened = Terminal(tmp_path, capsys)
+    opened.write("broker.toml", CONFIGURATION)
+    return opened
+
+
+# --- validate, schema, help ---------------------------------------------------------------------
+
+
+def test_validate_says_ok(terminal: Terminal) -> None:
+    assert terminal.type("pytp-broker validate --config broker.toml") == "ok\n"
+
+
+def test_validate_names_every_mistake_by_its_path(terminal: Terminal) -> None:
+    terminal.write(
+        "broker.toml", 'colour = "red"\n[[registries]]\nname = "acme"\ntoken_lifetime = 1\n'
+    )
+
+    seen = terminal.type("pytp-broker validate --config broker.toml").splitlines()
+
+    assert sorted(line.partition(":")[0] for line in seen[:-1]) == [
+        "colour",
+        "registries[0].token_lifetime",
+    ]
+    assert seen[-1] == "exit 2"
+
+
+def test_validate_allows_an_issuer_on_this_machine_when_told_to(terminal: Terminal) -> None:
+    terminal.write("broker.toml", '[[issuers]]\nurl = "http://127.0.0.1:1"\nprovider = "github"\n')
+
+    assert "issuers[0].url: must be https" in terminal.type(
+        "pytp-broker validate --config broker.toml"
+    )
+    assert terminal.type("pytp-broker validate --local --config broker.toml") == "ok\n"
+
+
+def test_schema_prints_a_json_schema(terminal: Terminal) -> None:
+    schema = json.loads(terminal.type("pytp-broker schema"))
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_help_lists_the_commands(terminal: Terminal) -> None:
+    seen = terminal.type("pytp-broker --help")
+
+    assert re.findall(r"^    (\w+) ", seen, re.MULTILINE) == [
+        *("serve", "apply", "validate", "schema", "demo")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("pytp-broker", "the following arguments are required: COMMAND"),
+        ("pytp-broker serve", "the following arguments are required: --config"),
+        ("pytp-broker serve --config x --port 65536", "65536 is not between 0 and 65535"),
+        ("pytp-broker apply --config x", "one of the arguments --stack --table is required"),
+    ],
+)
+def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, said: str) -> None:
+    seen = terminal.type(line)
+
+    assert said in seen
+    assert seen.endswith("exit 2\n")
+
+
+def test_a_missing_extra_is_named(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    monkeypatch.delitem(sys.modules, "pytp_broker.config", raising=False)
+
+    assert terminal.type("pytp-broker validate --config broker.toml") == (
+        "this command needs pydantic: pip install 'pytp-broker[cli]'\nexit 1\n"
+    )
+
+
+def test_a_missing_module_of_ours_is_a_bug(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytp_broker.config", None)
+
+    with pytest.raises(ModuleNotFoundError):
+        terminal.type("pytp-broker validate --config broker.toml")
+
+
+# --- apply --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def table(aws: None) -> str:
+    client = boto3.client("dynamodb")
+    client.create_table(TableName="broker", **TABLE)
+    client.close()
+    return "broker"
+
+
+def test_apply_prints_what_it_changes_and_then_nothing_more(terminal: Terminal, table: str) -> None:
+    first = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
+    second = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
+
+    assert "acme" in first
+    assert "octo-org/widgets" in first
+    assert second == "no changes\n"
+
+
+@pytest.mark.ministack
+def test_apply_finds_the_table_of_a_stack(
+    terminal: Terminal, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")):
+        monkeypatch.setenv(name, value)
+    resource = {"Type": "AWS::DynamoDB::Table", "Properties": TABLE}
+    create_stack(emulator, "one-table", {"Table": resource})
+    create_stack(emulator, "two-tables", {"Table": resource, "Other": resource})
+    options = f"--config broker.toml --endpoint-url {emulator.endpoint_url} --region us-east-1"
+
+    assert "acme" in terminal.type(f"pytp-broker apply {options} --stack one-table")
+    assert terminal.type(f"pytp-broker apply {options} --stack two-tables") == (
+        "the stack two-tables has 2 tables, not one: name it with --table\nexit 1\n"
+    )
+
+
+def create_stack(emulator: Emulator, name: str, resources: dict[str, Any]) -> None:
+    client = emulator.client("cloudformation")
+    client.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+    client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--table none", "cannot apply: An error occurred (ResourceNotFoundException)"),
+        (
+            "--stack none --endpoint-url http://127.0.0.1:1",
+            'cannot reach the deployment: Could not connect to the endpoint URL: "http://127.',
+        ),
+    ],
+)
+def test_apply_says_what_aws_says(terminal: Terminal, aws: None, options: str, said: str) -> None:
+    seen = terminal.type(f"pytp-broker apply --config broker.toml {options}")
+
+    assert seen.startswith(said)
+    assert seen.endswith("exit 1\n")
+
+
+def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
+    terminal.write("broker.toml", '[[issuers]]\nurl = "http://127.0.0.1:1"\nprovider = "github"\n')
+
+    seen = terminal.type("pytp-broker apply --config broker.toml --table none")
+
+    assert seen.startswith("issuers[0].url: must be https")
+
+
+# --- serve, as far as it gets -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        ("--store dynamodb", 2, "--store dynamodb needs --dynamodb-endpoint and --s3-endpoint\n"),
+        (
+            "--store dynamodb --dynamodb-endpoint http://127.0.0.1:1 --s3-endpoint http://127.0.0.1:1",
+            1,
+            'cannot open the store: Could not connect to the endpoint URL: "http://127.0.0.1:1/"\n',
+        ),
+        ("--data broker.toml", 1, "cannot write the data folder: File exists\n"),
+        ("--data broken", 1, "cannot apply the configuration: the store"),
+        ("--host no.such.host.invalid", 1, "cannot listen on no.such.host.invalid:0: "),
+    ],
+)
+def test_serve_says_in_one_line_why_it_cannot_start(
+    terminal: Terminal, options: str, status: int, said: str
+) -> None:
+    (terminal.folder / "broken").mkdir()
+    terminal.write("broken/broker.sqlite3", "no database" * 100)
+    command = (sys.executable, "-m", "pytp_broker.cli", "serve", "--config", "broker.toml")
+
+    ended = subprocess.run(
+        [*command, *options.split()], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.returncode == status
+    assert ended.stderr.startswith(said)
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stdout == ""
+
+
+def test_serve_says_what_is_wrong_with_the_template(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TemplateError("template.yaml has routes to unknown X")
+
+    monkeypatch.setattr(deployment, "build_gateway", fail)
+    for name in ("SIGINT", "SIGTERM"):
+        monkeypatch.setattr(signal, name, signal.SIGUSR1)  # those of this process stay
+
+    assert terminal.type("pytp-broker serve --config broker.toml") == (
+        "template.yaml has routes to unknown X\nexit 1\n"
+    )
+
+
+def test_serve_makes_the_table_and_the_bucket_once(aws: None) -> None:
+    # moto answers AWS's own endpoints.
+    places = deployment.AwsPlaces(
+        dynamodb_endpoint=f"https://dynamodb.{REGION}.amazonaws.com",
+        s3_endpoint=f"https://s3.{REGION}.amazonaws.com",
+        table="local-table",
+        bucket="local-bucket",
+    )
+
+    deployment.open_aws(places)
+    storage = deployment.open_aws(places)
+
+    assert storage.store.load_configuration().registries == {}
+    storage.files.save("files/x", b"bytes")
+    assert storage.files.read("files/x") == b"bytes"
+
+
+def test_a_server_that_does_not_start_says_why(terminal: Terminal) -> None:
+    terminal.write("broker.toml", "registries = 1\n")
+
+    with (
+        pytest.raises(ServerError, match="registries: "),
+        ServerProcess(terminal.folder / "broker.toml", terminal.folder / "log"),
+    ):
+        pass
+
+
+def test_a_server_that_will_not_end_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('{}', flush=True)"
+    monkeypatch.setattr(process, "_STOP_SECONDS", 0.1)
+    server = ServerProcess(tmp_path / "broker.toml", tmp_path / "log")
+    server._process = subprocess.Popen(
+        [sys.executable, "-c", f"{stubborn}; time.sleep(60)"], stdout=subprocess.PIPE, text=True
+    )
+    assert server._process.stdout is not None
+    server._process.stdout.readline()
+
+    assert server.stop() == -9
+
+
+def test_a_server_that_never_started_cannot_be_stopped(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="never started"):
+        ServerProcess(tmp_path / "broker.toml", tmp_path / "log").stop()
+
+
+# --- demo ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.e2e
+def test_demo_shows_the_whole_story_on_one_screen(terminal: Terminal) -> None:
+    lines = terminal.type("pytp-broker demo").splitlines()
+
+    assert len(lines) <= 40
+    assert [line for line in lines if line.startswith("✗")] == []
+    assert len([line for line in lines if line.startswith("✓")]) == 9
+    assert re.fullmatch(r"All 9 steps passed in \d+\.\d s", lines[-1])
+    assert not any("\x1b" in line or "pytp_" in line for line in lines)
+
+
+@pytest.mark.e2e
+def test_demo_fails_with_the_first_step_that_fails(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_stage: Stage, _registry: str) -> list[str]:
+        raise StepError("uv exited 2: no luck")
+
+    monkeypatch.setattr(Stage, "publish", fail)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    lines = terminal.type("pytp-broker demo").splitlines()
+
+    assert lines[4:] == [
+        "\x1b[31m✗\x1b[0m acme: uv publishes a wheel and an sdist",
+        "\x1b[2m    uv exited 2: no luck\x1b[0m",
+        "\x1b[31mStep 1 failed; the story ends here\x1b[0m",
+        "exit 1",
+    ]
+
+
+def test_demo_says_why_the_broker_does_not_start(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_CONFIGURATION", "registries = 1\n")
+
+    seen = terminal.type("pytp-broker demo")
+
+    assert seen.startswith("the broker does not start: registries: ")
+    assert seen.endswith("exit 1\n")
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with ExitStack() as stack:
+        yield demo._set_up(stack)
+
+
+@pytest.mark.e2e
+def test_a_step_that_sees_something_else_fails(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StepError, match="expected"):
+        stage._traffic(set())
+    with pytest.raises(StepError, match="was not refused"):
+        stage._reason()
+    with pytest.raises(StepError, match="exited 3: it said nothing"):
+        stage._run(sys.executable, "-c", "raise SystemExit(3)")
+    monkeypatch.setattr(stage, "_run", lambda *_: "goodbye")
+    with pytest.raises(StepError, match="the installed package printed 'goodbye'"):
+        stage._greet(stage._package("acme"), Path())
+    monkeypatch.setattr(stage, "_mint", lambda *_: (200, {}))
+    with pytest.raises(StepError, match="answered 200 and 200"):
+        stage.replay()
+
+
+@pytest.mark.e2e
+def test_demo_does_without_pip(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda _name: None)
+    stage.publish("umbrella")
+
+    seen = stage.install_with_pip("umbrella")
+
+    assert seen[0].startswith("uv pip install")
