@@ -3,12 +3,13 @@
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pytp_broker import config
 from pytp_broker.audit import AuditRecord
+from pytp_broker.budgets import RefusalBudget
 from pytp_broker.handlers import broker as broker_function
 from pytp_broker.handlers.dispatch import respond
 from pytp_broker.keysets import KeySets
@@ -98,6 +99,10 @@ class World:
             key_sets=KeySets(self._fetch, self.store),
         )
 
+    def budget(self, budget: RefusalBudget) -> None:
+        """Give the broker another budget of refusals."""
+        self.broker = replace(self.broker, budget=budget)
+
     def _fetch(self, url: str) -> bytes:
         return self.issuer.fetch(url)  # a test may put another issuer in its place
 
@@ -124,13 +129,17 @@ class World:
         host: str = HOST,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        source_ip: str = "192.0.2.1",
     ) -> Answer:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = Request(method, host, path, query or {}, headers or {}, raw, "192.0.2.1", "r-1")
+        request = Request(method, host, path, query or {}, headers or {}, raw, source_ip, "r-1")
         return _answer(respond(request, broker_function.ROUTES, self.broker))
 
-    def mint(self, token: str, prefix: str = "/acme", **members: Any) -> Answer:
-        return self.call("POST", f"{prefix}/_/oidc/mint-token", {"token": token, **members})
+    def mint(
+        self, token: str, prefix: str = "/acme", *, source_ip: str = "192.0.2.1", **members: Any
+    ) -> Answer:
+        body = {"token": token, **members}
+        return self.call("POST", f"{prefix}/_/oidc/mint-token", body, source_ip=source_ip)
 
 
 def _answer(response: Response) -> Answer:

@@ -341,6 +341,9 @@ class RegistryModel(_Table):
     token_lifetime: Annotated[int, Field(ge=MIN_LIFETIME_SECONDS, le=MAX_LIFETIME_SECONDS)] = 900
     shared_host_exchange: bool = True
     enabled: bool = True
+    refusals_per_minute: Annotated[int, Field(ge=10, le=1_000_000)] = (
+        registries.DEFAULT_REFUSALS_PER_MINUTE
+    )
     introspection_clients: list[IntrospectionClientModel] = []
     publishers: list[PublisherModel] = []  # type: ignore[valid-type]
 
@@ -427,6 +430,7 @@ class _Resolver:
                 shared_host_exchange=model.shared_host_exchange,
                 enabled=model.enabled,
                 introspection_clients=self._introspection_clients(i, model),
+                refusals_per_minute=model.refusals_per_minute,
             )
 
     def _introspection_clients(self, index: int, model: RegistryModel) -> dict[str, str]:

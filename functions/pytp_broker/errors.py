@@ -18,6 +18,7 @@
     ├── MethodNotAllowed 405  method-not-allowed
     ├── NotAcceptable    406  not-acceptable
     ├── PayloadTooLarge  413  payload-too-large
+    ├── TooManyRequests  429  too-many-requests
     ├── Unexpected       500  internal-error       a mistake of ours, said by the edge alone
     └── Unavailable      503  unavailable          ours to mend; try again
         ├── IssuerUnavailable  issuer-unavailable  … the issuer's keys cannot be had
@@ -52,6 +53,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     def reason(self) -> str:
         """Return what audit records and metrics call it: the code, or something narrower."""
         return self.code
+
+    @property
+    def is_callers(self) -> bool:
+        """Say whether the caller is to mend it, not we."""
+        return self.status < 500  # noqa: PLR2004 - RFC 9110 §15
 
     def document(self, instance: str) -> dict[str, Any]:
         """Return the one error object: RFC 9457's members and PyPI's in the same place.
@@ -191,6 +197,15 @@ class Unexpected(Problem):
     def __init__(self) -> None:
         # Nothing of the error itself: its message may quote the request, and tokens in it.
         super().__init__("something went wrong here; the operator finds the cause in the log")
+
+
+class TooManyRequests(Problem):
+    """The source has caused too many refusals; it must wait (RFC 6585 §4)."""
+
+    status, code, title = 429, "too-many-requests", "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_seconds)})
 
 
 class Unavailable(Problem):

@@ -16,6 +16,9 @@ from pytp_broker.errors import NotFound
 # Every kill switch (registry, issuer, everything) works within this time.
 CONFIGURATION_MAX_AGE_SECONDS: Final = 10
 
+# Far above what a misconfigured pipeline causes, also where many share one address.
+DEFAULT_REFUSALS_PER_MINUTE: Final = 3000
+
 LEGACY_PATH: Final = "/legacy/"
 AUDIENCE_PATH: Final = "/_/oidc/audience"
 MINT_PATH: Final = "/_/oidc/mint-token"
@@ -69,6 +72,7 @@ class Registry:
     shared_host_exchange: bool = True
     enabled: bool = True
     introspection_clients: Mapping[str, str] = field(default_factory=dict)
+    refusals_per_minute: int = DEFAULT_REFUSALS_PER_MINUTE
 
     def audience_on(self, shared_host: str) -> str:
         """Return the configured audience, else one derived from host and name."""
@@ -87,6 +91,7 @@ class Registry:
             "shared_host_exchange": self.shared_host_exchange,
             "enabled": self.enabled,
             "introspection_clients": dict(self.introspection_clients),
+            "refusals_per_minute": self.refusals_per_minute,
         }
 
     @classmethod
@@ -101,6 +106,7 @@ class Registry:
             shared_host_exchange=document["shared_host_exchange"],
             enabled=document["enabled"],
             introspection_clients=document["introspection_clients"],
+            refusals_per_minute=document["refusals_per_minute"],
         )
 
 
@@ -178,6 +184,12 @@ class Destination:
         if self.is_shared_root:
             raise NotFound("there is no registry at this address")
         return self.registries[0]
+
+    @property
+    def refusals_per_minute(self) -> int:
+        """Return how many refused exchanges a minute one address may cause here."""
+        limits = (registry.refusals_per_minute for registry in self.registries)
+        return max(limits, default=DEFAULT_REFUSALS_PER_MINUTE)
 
     @property
     def issuer_urls(self) -> frozenset[str]:

@@ -1,10 +1,11 @@
 """What the handlers work with, passed in and never looked up."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pytp_broker.audit import Audit
+from pytp_broker.budgets import RefusalBudget
 from pytp_broker.index.files import FileStore
 from pytp_broker.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache, Destination, locate
@@ -37,6 +38,7 @@ class Broker(Services):
     """What the exchange works with."""
 
     key_sets: KeySets
+    budget: RefusalBudget = field(default_factory=RefusalBudget)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
     assert re.findall(r"^    (\w+) ", seen, re.MULTILINE) == [
-        *("serve", "apply", "validate", "schema", "demo")
+        *("serve", "apply", "validate", "explain", "schema", "secret", "demo")
     ]
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from pytp_broker.audit import Trail
 from pytp_broker.errors import PayloadTooLarge, Problem
 from pytp_broker.exchange import exchange
+from pytp_broker.identity import printable
 from pytp_broker.messages import Request, Response, json_response
 from pytp_broker.registries import Destination
 from pytp_broker.services import Broker
@@ -13,9 +14,23 @@ MAX_BODY_BYTES: Final = 64 * 1024
 
 
 def mint(request: Request, destination: Destination, broker: Broker) -> Response:
-    """Return a new upload token; audit the exchange, accepted or refused."""
+    """Return a new upload token, unless its source has been refused too often."""
+    source = (destination.base_path or destination.host, request.source_ip)
+    limit = destination.refusals_per_minute
+    broker.budget.check(source, limit)  # not audited: a flood must not become a flood of logs
+    try:
+        return _mint(request, destination, broker)
+    except Problem as problem:
+        if problem.is_callers:
+            broker.budget.charge(source, limit)
+        raise
+
+
+def _mint(request: Request, destination: Destination, broker: Broker) -> Response:
+    """Exchange the identity token; audit the exchange, accepted or refused."""
     trail = Trail("exchange")
-    trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
+    trail.add(host=printable(request.host), path=printable(request.path))
+    trail.add(source_ip=request.source_ip)
     try:
         if len(request.body) > MAX_BODY_BYTES:
             raise PayloadTooLarge("an exchange takes at most 64 KiB")

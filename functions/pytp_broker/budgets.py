@@ -1,0 +1,53 @@
+"""How many refusals a source may cause before it has to wait.
+
+Only refused exchanges count, so an honest caller never pays, and the count is kept in this
+instance's memory, so nobody pays a round trip. The gateway's throttling bounds what all sources
+together may do; this keeps one of them from using that up.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+from pytp_broker.errors import TooManyRequests
+
+SECONDS: Final = 60
+# The table stays small whatever comes: who was quiet for longest is forgotten first.
+MAX_SOURCES: Final = 10_000
+
+Source = tuple[str, str]  # where to, and from which address
+
+
+class RefusalBudget:
+    """A bucket of refusals for each source; it fills up again within a minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._spent: OrderedDict[Source, tuple[float, float]] = OrderedDict()
+
+    def check(self, source: Source, per_minute: int) -> None:
+        """Raise TooManyRequests while the source has no refusal left."""
+        with self._lock:
+            excess = self._spent_now(source, per_minute) - per_minute
+        if excess >= 0:
+            seconds = math.floor(excess * SECONDS / per_minute) + 1
+            raise TooManyRequests(
+                "too many exchanges from this address were refused", retry_after_seconds=seconds
+            )
+
+    def charge(self, source: Source, per_minute: int) -> None:
+        """Count a refusal."""
+        with self._lock:
+            spent = self._spent_now(source, per_minute) + 1
+            self._spent[source] = (spent, self._clock())
+            self._spent.move_to_end(source)
+            if len(self._spent) > MAX_SOURCES:
+                self._spent.popitem(last=False)
+
+    def _spent_now(self, source: Source, per_minute: int) -> float:
+        spent, at = self._spent.get(source, (0.0, 0.0))
+        return max(0.0, spent - (self._clock() - at) * per_minute / SECONDS)

@@ -1,0 +1,20 @@
+"""Make a secret for an introspection client, and the lines that let it in."""
+
+import argparse
+import hashlib
+import secrets
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("id", metavar="ID", help="what the other index is called, such as devpi")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the secret, once, and the table to add to the registry; keep neither."""
+    secret = secrets.token_urlsafe(32)
+    print(f"# give this secret to {arguments.id}; it is not kept anywhere: {secret}")
+    print("[[registries.introspection_clients]]")
+    print(f'id = "{arguments.id}"')
+    print(f'secret_sha256 = "{hashlib.sha256(secret.encode()).hexdigest()}"')
+    return 0

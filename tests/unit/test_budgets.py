@@ -1,0 +1,108 @@
+"""One address cannot use the exchange up for all others."""
+
+import pytest
+
+from pytp_broker.budgets import MAX_SOURCES, RefusalBudget
+from pytp_broker.errors import TooManyRequests
+from tests.world import World
+
+CONFIGURATION = """
+[[registries]]
+name = "acme"
+audience = "acme"
+refusals_per_minute = 10
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+workflow = "release.yml"
+
+[[registries]]
+name = "other"
+audience = "other"
+refusals_per_minute = 10
+"""
+ELSEWHERE = "198.51.100.7"
+
+
+@pytest.fixture
+def world() -> World:
+    world = World(CONFIGURATION)
+    world.budget(RefusalBudget(lambda: world.ticks))
+    return world
+
+
+def exhaust(world: World) -> None:
+    for _ in range(10):
+        assert world.call("POST", "/acme/_/oidc/mint-token", b"{").status == 422
+
+
+def test_whoever_is_refused_too_often_waits(world: World) -> None:
+    exhaust(world)
+
+    answer = world.mint(world.token())
+
+    assert (answer.status, answer.code) == (429, "too-many-requests")
+    assert answer.headers["Retry-After"] == "1"
+    assert not world.store.tokens
+
+
+def test_waiting_as_long_as_told_helps(world: World) -> None:
+    exhaust(world)
+    wait = int(world.mint(world.token()).headers["Retry-After"])
+
+    world.advance(seconds=wait + 6)
+
+    assert world.mint(world.token()).status == 200
+
+
+def test_another_address_does_not_wait(world: World) -> None:
+    exhaust(world)
+
+    assert world.mint(world.token(), source_ip=ELSEWHERE).status == 200
+
+
+def test_another_registry_does_not_wait(world: World) -> None:
+    exhaust(world)
+
+    assert world.mint(world.token(aud="other"), "/other").status == 422
+
+
+def test_an_honest_caller_never_pays(world: World) -> None:
+    for _ in range(30):
+        assert world.mint(world.token()).status == 200
+
+
+def test_what_we_cannot_do_is_not_the_callers_fault(world: World) -> None:
+    token = world.token()
+    for _ in range(30):
+        world.store.fail_next("add_token")
+        assert world.mint(token).status == 503
+
+    assert world.mint(token).status == 200
+
+
+def test_a_flood_is_not_a_flood_of_audit_records(world: World) -> None:
+    exhaust(world)
+    world.records.clear()
+
+    for _ in range(50):
+        assert world.mint(world.token()).status == 429
+
+    assert world.records == []
+
+
+def test_the_table_of_sources_stays_small() -> None:
+    budget = RefusalBudget(lambda: 0.0)
+    for number in range(MAX_SOURCES + 10):
+        budget.charge(("/acme", str(number)), 10)
+
+    assert len(budget._spent) == MAX_SOURCES
+
+
+def test_a_budget_of_one_refuses_the_second() -> None:
+    budget = RefusalBudget(lambda: 0.0)
+    budget.charge(("/acme", "192.0.2.1"), 1)
+
+    with pytest.raises(TooManyRequests):
+        budget.check(("/acme", "192.0.2.1"), 1)

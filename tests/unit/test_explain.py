@@ -1,0 +1,149 @@
+"""`pytp-broker explain`, as a terminal shows it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytp_broker.cli import main
+from tests.signing import ABSENT, Issuer, github_claims
+
+CONFIGURATION = """
+[[registries]]
+name = "acme"
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+environment = "release"
+
+[[registries]]
+name = "other"
+[[registries.publishers]]
+projects = ["gadgets"]
+[registries.publishers.github]
+repository = "octo-org/gadgets"
+workflow = "release.yml"
+"""
+Explain = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Explain:
+    config = tmp_path / "broker.toml"
+    config.write_text(CONFIGURATION)
+
+    def run(what: str, *options: str) -> tuple[int, str]:
+        status = main(["explain", "--config", str(config), *options, what])
+        seen = capsys.readouterr()
+        return status, seen.out + seen.err
+
+    return run
+
+
+def claims_file(folder: Path, **changes: Any) -> str:
+    file = folder / "claims.json"
+    file.write_text(json.dumps(github_claims(**changes)))
+    return str(file)
+
+
+def test_a_token_that_matches_is_explained(explain: Explain) -> None:
+    status, seen = explain(Issuer().token())
+
+    assert status == 0
+    assert "registry acme, publisher of widgets: matches" in seen
+    assert "registry other, publisher of gadgets: does not match" in seen
+
+
+def test_every_rule_is_a_row_with_both_sides(explain: Explain, tmp_path: Path) -> None:
+    status, seen = explain(claims_file(tmp_path, environment=ABSENT), "--registry", "acme")
+
+    rows = [line.split() for line in seen.splitlines()]
+    assert status == 1
+    assert ["✓", "repository", "repository", "octo-org/widgets", "octo-org/widgets"] in rows
+    assert ["✗", "environment", "environment", "release", "(missing)"] in rows
+    assert "add `environment: release` to the job" in seen
+    assert "registry other" not in seen
+
+
+def test_claims_that_no_publisher_could_accept_are_told_apart(
+    explain: Explain, tmp_path: Path
+) -> None:
+    status, seen = explain(claims_file(tmp_path, repository_owner="somebody-else"))
+
+    assert status == 1
+    assert "whatever the publishers ask for" in seen
+
+
+def test_a_registry_without_publishers_says_so(explain: Explain, tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text('[[registries]]\nname = "acme"')
+
+    status, seen = explain(claims_file(tmp_path))
+
+    assert status == 1
+    assert "no publisher is configured for this issuer here" in seen
+
+
+def test_it_says_that_nothing_is_verified(explain: Explain, tmp_path: Path) -> None:
+    _, seen = explain(claims_file(tmp_path, aud=["a", "b"]))
+
+    assert "signature and times are not checked" in seen
+    assert 'audience ["a", "b"]' in seen
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "No such file"),
+        ("a.b.c", "neither a JWT nor a file"),
+        ("..", "neither a JWT nor a file"),
+        ("\x00", "neither a JWT nor a file"),
+    ],
+)
+def test_what_cannot_be_read_is_said(explain: Explain, text: str, message: str) -> None:
+    status, seen = explain(text)
+
+    assert status == 1
+    assert message in seen or "Is a directory" in seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"iss": "https://nobody.example"}, "knows no issuer"), ({"iss": 5}, "name no issuer")],
+)
+def test_claims_of_nobody_we_know_are_said(
+    explain: Explain, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    status, seen = explain(claims_file(tmp_path, **changes))
+
+    assert status == 1
+    assert message in seen
+
+
+def test_an_unknown_registry_is_said(explain: Explain, tmp_path: Path) -> None:
+    status, seen = explain(claims_file(tmp_path), "--registry", "nobody")
+
+    assert status == 1
+    assert "no registry `nobody`" in seen
+
+
+def test_secret_prints_what_lets_a_client_in(capsys: pytest.CaptureFixture[str]) -> None:
+    import hashlib
+    import tomllib
+
+    from pytp_broker import config
+
+    assert main(["secret", "devpi"]) == 0
+
+    printed = capsys.readouterr().out
+    secret = printed.splitlines()[0].rpartition(" ")[2]
+    loaded = config.parse(
+        tomllib.loads('[[registries]]\nname = "acme"\n' + printed), allow_loopback=False
+    )
+    hashed = hashlib.sha256(secret.encode()).hexdigest()
+    assert loaded.configuration.registries["acme"].introspection_clients == {"devpi": hashed}
