@@ -57,12 +57,14 @@ format: install ## Format the code and apply the safe fixes
 	@$(BIN)/ruff check --fix-only
 	@$(BIN)/ruff format
 
-validate: sam ## Check template.yaml
+validate: sam ## Check template.yaml and the templates of infra/
 	@.venv-sam/bin/sam validate --lint
+	@.venv-sam/bin/cfn-lint infra/*.yaml
 
 build: sam ## Build the Lambda artifact into .aws-sam
 	@$(if $(PYTHON313),,echo "sam build needs python3.13, on PATH or under pyenv" >&2; exit 1)
 	@$(WITH_PYTHON313) .venv-sam/bin/sam build
+	@$(PYTHON313) infra/finish_build.py .aws-sam/build
 
 bench: install emulator ## Run tests/benchmarks/bench_*.py
 	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)

@@ -265,6 +265,7 @@ def deploy(cloud: Cloud, folder: Path) -> dict[str, str]:
     parameters = ["--parameter-overrides", f"Architecture={architecture}"]
     built = folder / "build"
     sam(cloud, "build", "--no-cached", "--build-dir", str(built), *parameters)
+    subprocess.run([PYTHON, ROOT / "infra" / "finish_build.py", built], check=True)
     sam(
         cloud,
         "deploy",
