@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import wraps
 from threading import RLock
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from pytp_broker.audit import AuditRecord
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.keysets import StoredKeySet
 from pytp_broker.publishers import TrustedPublisher
@@ -18,6 +19,7 @@ from pytp_broker.store import (
     PublishedFile,
     Setup,
     carry_over,
+    unexpired,
 )
 from pytp_broker.tokens import TokenRecord
 
@@ -66,8 +68,10 @@ class MemoryStore(Failing):
         self.configuration = configuration or Configuration()
         self.publishers: dict[str, TrustedPublisher] = {}
         self.key_sets: dict[str, StoredKeySet] = {}
+        self.refreshes: dict[str, datetime] = {}
         self.tokens: dict[str, TokenRecord] = {}
         self.files: dict[tuple[str, str], PublishedFile] = {}
+        self.operator_records: list[dict[str, Any]] = []
 
     @remote
     def load_configuration(self) -> Configuration:
@@ -85,12 +89,32 @@ class MemoryStore(Failing):
         return Changes.between(before, after)
 
     @remote
+    def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
+        return unexpired(self.tokens.values(), now)
+
+    @remote
+    def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
+        self.operator_records.append({"time": at.isoformat(), **record.document()})
+
+    @remote
+    def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
+        return list(self.operator_records)
+
+    @remote
     def find_key_set(self, issuer_url: str) -> StoredKeySet | None:
         return self.key_sets.get(issuer_url)
 
     @remote
     def save_key_set(self, issuer_url: str, key_set: StoredKeySet) -> None:
         self.key_sets[issuer_url] = key_set
+
+    @remote
+    def claim_key_set_refresh(self, issuer_url: str, now: datetime, cooldown: timedelta) -> bool:
+        claimed_at = self.refreshes.get(issuer_url)
+        if claimed_at is not None and abs(now - claimed_at) < cooldown:
+            return False
+        self.refreshes[issuer_url] = now
+        return True
 
     @remote
     def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:

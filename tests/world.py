@@ -8,15 +8,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pytp_broker import config
-from pytp_broker.audit import AuditRecord
 from pytp_broker.budgets import RefusalBudget
+from pytp_broker.disclosure import DisclosureKeys
 from pytp_broker.handlers import broker as broker_function
 from pytp_broker.handlers.dispatch import respond
 from pytp_broker.keysets import KeySets
 from pytp_broker.messages import Request, Response
 from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker
+from tests.audit import Records
 from tests.fakes import MemoryStore
+from tests.scanner import SecretScanner
 from tests.signing import NOW, Issuer
 
 HOST = "packages.example.com"
@@ -80,9 +82,11 @@ class World:
     def __init__(self, configuration: str = CONFIGURATION) -> None:
         self.now: datetime = NOW
         self.issuer = Issuer()
+        self.scanner = SecretScanner()
         self.store = MemoryStore()
-        self.records: list[AuditRecord] = []
+        self.records = Records()
         self.ticks = 0.0
+        self.waits: list[float] = []
         self.configure(configuration)
         self.start()
 
@@ -96,7 +100,8 @@ class World:
             shared_host=HOST,
             now=lambda: self.now,
             audit=self.records.append,
-            key_sets=KeySets(self._fetch, self.store),
+            key_sets=KeySets(self._fetch, self.store, self.records.append, self.waits.append),
+            disclosure_keys=DisclosureKeys(self.scanner.keys_url, self.scanner.fetch, self.store),
         )
 
     def budget(self, budget: RefusalBudget) -> None:

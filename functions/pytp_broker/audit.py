@@ -1,13 +1,15 @@
-"""Audit records: one for every exchange, burn and upload, accepted or refused.
+"""Audit records: one for every exchange, burn, upload, question and change, accepted or refused.
 
 A record holds the claims that matter, the publisher, the projects and the reason, and the first
-digits of a token's hash: never a token. Where it goes is the transport's matter.
+digits of a token's hash: never a token. Where it goes is the transport's matter. ``docs/audit.md``
+describes every event, and ``docs/audit.schema.json`` is held against every record of the tests.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from pytp_broker.display import legible
 from pytp_broker.errors import Problem
 from pytp_broker.tokens import UploadToken
 
@@ -25,6 +27,15 @@ class AuditRecord:
     outcome: str
     reason: str = ""
     facts: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return what may label a metric."""
+        return {"event": self.event, "outcome": self.outcome, "reason": self.reason}
+
+    def document(self) -> dict[str, object]:
+        """Return the record as it is written: facts fit to be shown, and none that is a label."""
+        return {**{name: _fit(fact) for name, fact in self.facts.items()}, **self.labels}
 
 
 Audit = Callable[[AuditRecord], None]
@@ -49,7 +60,7 @@ class Trail:
 
     def accepted(self) -> AuditRecord:
         """Return the record of a success."""
-        return AuditRecord(self._event, "accepted", facts=self._facts)
+        return AuditRecord(self._event, "accepted", facts=dict(self._facts))
 
     def refused(self, problem: Problem) -> AuditRecord:
         """Return the record of a refusal."""
@@ -57,3 +68,9 @@ class Trail:
         if problem.operator_detail:
             facts["operator_detail"] = problem.operator_detail
         return AuditRecord(self._event, "refused", problem.reason, facts)
+
+
+def _fit(fact: object) -> object:
+    if isinstance(fact, str):
+        return legible(fact)
+    return [_fit(each) for each in fact] if isinstance(fact, list) else fact

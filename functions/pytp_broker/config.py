@@ -39,7 +39,9 @@ MAX_LIFETIME_SECONDS: Final = 21_600
 # What an own host of a registry serves at its root; a prefix of that name would be ambiguous.
 _RESERVED_NAMES: Final = frozenset({"simple", "legacy", "files"})
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?)+(?<!\.)")
+_LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+# The dot between labels is not optional, or a long name with a mistake in it takes for ever.
+_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _CLAIMS: Final = "claims"
 _REF_CLAIM: Final = re.compile(r"(^|[._/-])(ref|branch|tag)([._/-]|$)", re.ASCII)
 _OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
@@ -59,10 +61,14 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a configuration file says, in the core's own types."""
+    """What a configuration file says, in the core's own types.
+
+    ``remarks`` name what is allowed, but better known.
+    """
 
     configuration: registries.Configuration
     publishers: tuple[TrustedPublisher, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def load(path: Path, *, allow_loopback: bool) -> Loaded:
@@ -365,18 +371,33 @@ class _Resolver:
     def __init__(self, model: BrokerModel) -> None:
         self._model = model
         self._lines: list[str] = []
+        self._remarks: list[str] = []
+        self._ids: dict[tuple[str, str], tuple[providers.FieldValue, str]] = {}
 
     def resolve(self) -> Loaded:
         self._check_unique("issuers", "url")
         self._check_unique("registries", "name")
         self._check_hosts()
+        self._remark_audiences()
         issuers = {issuer.url: issuer for issuer in self._issuers()}
         known = {registry.name: registry for registry in self._registries(issuers)}
         publishers = tuple(self._publishers(issuers, known))
         if self._lines:
             raise ConfigurationError(self._lines)
         configuration = registries.Configuration(issuers, known, enabled=self._model.enabled)
-        return Loaded(configuration, publishers)
+        return Loaded(configuration, publishers, tuple(self._remarks))
+
+    def _remark_audiences(self) -> None:
+        owners: dict[str, int] = {}
+        for i, registry in enumerate(self._model.registries):
+            if registry.audience is None:
+                continue
+            first = owners.setdefault(registry.audience, i)
+            if first != i:
+                self._remarks.append(
+                    f"registries[{i}].audience: `{registry.audience}` is registries[{first}]'s too:"
+                    " an identity token for one is good at the other"
+                )
 
     def _complain(self, path: str, message: str) -> None:
         self._lines.append(f"{path}: {message}")
@@ -451,8 +472,26 @@ class _Resolver:
                 path = f"registries[{i}].publishers[{j}]"
                 url = self._issuer_of(model, path, issuers, known[registry.name])
                 if url is not None:
-                    _merge(merged, _publisher(model, registry.name, url))
+                    publisher = _publisher(model, registry.name, url)
+                    self._check_ids(publisher, f"{path}.{publisher.provider}")
+                    _merge(merged, publisher)
             yield from merged.values()
+
+    def _check_ids(self, publisher: TrustedPublisher, path: str) -> None:
+        # A repository has one owner id, whoever else trusts it: of two one is a mistake.
+        pins = PROVIDERS[publisher.provider].fields_of(providers.Role.PIN)
+        if pins and not any(field.name in publisher.fields for field in pins):
+            names = ", ".join(f"`{field.name}`" for field in pins)
+            self._remarks.append(f"{path}: {names} will be pinned on first use")
+        for field in pins:
+            value = publisher.fields.get(field.name)
+            if value is None:
+                continue
+            where = f"{path}.{field.name}"
+            key = (publisher.identity_key, field.name)
+            first, first_path = self._ids.setdefault(key, (value, where))
+            if value != first:
+                self._complain(where, f"`{value}` contradicts the `{first}` of {first_path}")
 
     def _issuer_of(
         self,

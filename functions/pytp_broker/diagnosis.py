@@ -8,7 +8,8 @@ match. For everybody else "no such publisher" and "not yours" read the same.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from pytp_broker.identity import SignedClaims, printable
+from pytp_broker.display import printable
+from pytp_broker.identity import SignedClaims
 from pytp_broker.providers import Provider, Role
 from pytp_broker.publishers import Finding
 
@@ -60,6 +61,12 @@ def explain(finding: Finding, claims: SignedClaims, provider: Provider) -> str:
     return text if advise is None else f"{text}: {advise(finding, claims)}"
 
 
+def explain_missing(claim: str, provider: Provider) -> str:
+    """Return that a claim which every token of the provider has is not in this one."""
+    advice = _MISSING.get((provider.name, claim), "")
+    return f"valid token, but claim `{claim}` is missing or not a string{advice}"
+
+
 def _is_disclosable(findings: Findings, provider: Provider) -> bool:
     # Before its first use nothing immutable is known of a publisher, unless its identity is.
     is_known = provider.has_immutable_identity or any(f.role is Role.PIN for f in findings)
@@ -73,6 +80,13 @@ def _identity(claims: SignedClaims, provider: Provider) -> str:
     ]
     return ", ".join(shown) or f"issuer `{claims.issuer}`"
 
+
+_MISSING: Final[Mapping[tuple[str, str], str]] = {
+    ("gitlab", "ci_config_ref_uri"): (
+        ": the pipeline's configuration does not live in the project (GitLab leaves the claim out "
+        "for a remote or external one): keep it in the project itself"
+    ),
+}
 
 # --- what to do about it --------------------------------------------------------------------------
 
@@ -102,11 +116,6 @@ def _advise_reusable_workflow(finding: Finding, _: SignedClaims) -> str:
 
 
 def _advise_gitlab_workflow(finding: Finding, _: SignedClaims) -> str:
-    if finding.seen is None:
-        return (
-            "the pipeline's configuration does not live in the project (a remote or external "
-            "configuration has no `ci_config_ref_uri`): keep it in the project itself"
-        )
     return f"publish from the project's own pipeline file `{finding.expected}`"
 
 

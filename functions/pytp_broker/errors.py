@@ -18,6 +18,7 @@
     ├── MethodNotAllowed 405  method-not-allowed
     ├── NotAcceptable    406  not-acceptable
     ├── PayloadTooLarge  413  payload-too-large
+    ├── RangeNotSatisfiable 416  range-not-satisfiable
     ├── TooManyRequests  429  too-many-requests
     ├── Unexpected       500  internal-error       a mistake of ours, said by the edge alone
     └── Unavailable      503  unavailable          ours to mend; try again
@@ -30,6 +31,8 @@ and what to do next, and nothing secret. The codes that PyPI has keep PyPI's mea
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from pytp_broker.display import legible, printable
 
 DOCUMENTATION_URL = "https://github.com/pytp-broker/pytp-broker/blob/main/docs/errors.md"
 
@@ -63,16 +66,18 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         """Return the one error object: RFC 9457's members and PyPI's in the same place.
 
         twine and the PyPA publish action read ``errors`` and crash without it, uv prints
-        ``title`` and ``detail``, PEP 807 asks for RFC 9457.
+        ``title`` and ``detail``, PEP 807 asks for RFC 9457. Both texts may quote the request, and
+        terminals show them.
         """
+        detail = legible(self.detail)
         return {
             "type": f"{DOCUMENTATION_URL}#{self.code}",
             "title": self.title,
             "status": self.status,
-            "detail": self.detail,
-            "instance": instance,
+            "detail": detail,
+            "instance": printable(instance),
             "message": self.title,
-            "errors": [{"code": self.code, "description": self.detail}],
+            "errors": [{"code": self.code, "description": detail}],
         }
 
 
@@ -187,6 +192,16 @@ class PayloadTooLarge(Problem):
     """The body is larger than this endpoint reads."""
 
     status, code, title = 413, "payload-too-large", "Payload too large"
+
+
+class RangeNotSatisfiable(Problem):
+    """The file has no such part (RFC 9110 §15.5.17)."""
+
+    status, code, title = 416, "range-not-satisfiable", "Range not satisfiable"
+
+    def __init__(self, size: int) -> None:
+        headers = {"Content-Range": f"bytes */{size}"}
+        super().__init__(f"the file has only {size} bytes", headers=headers)
 
 
 class Unexpected(Problem):

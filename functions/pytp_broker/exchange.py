@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pytp_broker.audit import Trail
+from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
 from pytp_broker.identity import (
     LEEWAY_SECONDS,
     SignedClaims,
     UnverifiedToken,
-    printable,
     read_unverified,
     verify,
 )

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import jwt
 
+from pytp_broker.display import Hidden, printable
 from pytp_broker.errors import InvalidPayload, InvalidToken
 from pytp_broker.keysets import VerificationKey
 from pytp_broker.messages import decode_base64url, parse_json_object
@@ -38,7 +39,7 @@ _TYPES: Final = ("JWT", "jwt", None)
 class UnverifiedToken:
     """An identity token whose signature nobody has checked yet."""
 
-    text: str
+    text: Hidden
     unverified_issuer: str
     unverified_key_id: str
 
@@ -77,29 +78,38 @@ class SignedClaims:
 def read_unverified(text: str) -> UnverifiedToken:
     """Read issuer and key id from an identity token, checking its shape only.
 
-    Raises InvalidPayload.
+    Raises InvalidPayload, or InvalidToken for a signature that cannot be one.
     """
     if len(text) > MAX_IDENTITY_TOKEN_BYTES:
         raise InvalidPayload("the identity token is longer than 16 KiB")
-    header_segment, payload_segment = _segments(text)
+    header_segment, payload_segment, signature_segment = _segments(text)
     header = _parse_segment(header_segment, "header")
     payload = _parse_segment(payload_segment, "payload")
+    _check_signature_shape(signature_segment)
     if "crit" in header:
         raise InvalidPayload("the identity token asks for an extension (`crit`); none is supported")
     return UnverifiedToken(
-        text,
+        Hidden(text),
         unverified_issuer=_required_text(payload, "iss"),
         unverified_key_id=_required_text(header, "kid", MAX_KEY_ID_CHARACTERS),
     )
 
 
-def _segments(text: str) -> tuple[str, str]:
+def _segments(text: str) -> tuple[str, str, str]:
     segments = text.split(".", 3)
     if len(segments) != 3 or not all(segments[:2]):  # noqa: PLR2004 - header, payload, signature
         raise InvalidPayload("malformed JWT: not three segments")
     if text != text.strip():
         raise InvalidPayload("malformed JWT: white space around the token")
-    return segments[0], segments[1]
+    return segments[0], segments[1], segments[2]
+
+
+def _check_signature_shape(segment: str) -> None:
+    # PyJWT skips what is no base64url, so that one token could be written in many ways.
+    try:
+        decode_base64url(segment)
+    except ValueError:
+        raise InvalidToken("the identity token's signature is not base64url") from None
 
 
 def _parse_segment(segment: str, name: str) -> dict[str, Any]:
@@ -133,10 +143,10 @@ def verify(  # noqa: PLR0913 - the four things a token must agree with, and how
     providers that know no other form. Raises InvalidToken.
     """
     claims = _verify_signature(
-        unverified.text, key, issuer, audience, may_list_audience=may_list_audience
+        unverified.text.reveal(), key, issuer, audience, may_list_audience=may_list_audience
     )
     expires_at = _verify_times(claims, now)
-    return SignedClaims(issuer.url, _token_id(unverified.text, claims), expires_at, claims)
+    return SignedClaims(issuer.url, _token_id(unverified.text.reveal(), claims), expires_at, claims)
 
 
 def _verify_signature(
@@ -224,11 +234,3 @@ def _token_id(text: str, claims: Mapping[str, Any]) -> str:
     else:
         raise InvalidToken("the identity token's `jti` must have 1 to 1024 characters")
     return hashlib.sha256(f"{claims['iss']}\n{name}".encode()).hexdigest()[:32]
-
-
-def printable(text: str, limit: int = 200) -> str:
-    """Return text from outside as it may be shown: printable, without quotes' marks, and short."""
-    shown = "".join(
-        c if c.isprintable() and c != "`" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-    return shown if len(shown) <= limit else shown[:limit] + "…"

@@ -8,19 +8,21 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
+from packaging.utils import canonicalize_name
 
-from pytp_broker.errors import Forbidden, MalformedRequest, PayloadTooLarge, Unauthorized
+from pytp_broker.errors import (
+    Forbidden,
+    InvalidUpload,
+    MalformedRequest,
+    PayloadTooLarge,
+    Unauthorized,
+)
+from pytp_broker.index.distributions import parse_filename
 from pytp_broker.registries import Registry
 from pytp_broker.rights import verify_any_right, verify_right
 from pytp_broker.services import Services
@@ -29,6 +31,7 @@ from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken, fi
 MAX_BODY_BYTES: Final = 64 * 1024
 INACTIVE: Final[Mapping[str, Any]] = {"active": False}
 
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNKNOWN_CLIENT: Final = "the registry knows no introspection client with this id and secret"
 _NO_SECRET_HASH: Final = "0" * 64
 
@@ -77,8 +80,9 @@ def introspect(question: Question, registry: Registry, services: Services) -> Ma
 
     Beyond RFC 7662 the question may name a `project`, a `filename` and its `sha256`: then the token
     is active only if it is good for just that, and one round trip says so. With `consume=true` a
-    single-use token is used up for the file.
+    single-use token is used up for the file. Raises MalformedRequest.
     """
+    consume = _read_consume(question)
     try:
         token = UploadToken(question["token"])
         project = _project_asked_for(question)
@@ -87,39 +91,47 @@ def introspect(question: Question, registry: Registry, services: Services) -> Ma
         else:
             record = verify_right(token, registry.name, project, services).record
             projects = [project]
-        _check_use(question, record, registry, services)
-    except (MalformedTokenError, Unauthorized, Forbidden):
+        _check_use(question, record, registry, services, consume=consume)
+    except (MalformedTokenError, Unauthorized, Forbidden, InvalidUpload):
         return INACTIVE
     return _describe(record, projects, registry)
 
 
+def _read_consume(question: Question) -> bool:
+    # Whoever writes it differently must not believe that a token was used up.
+    consume = question.get("consume", "false")
+    if consume not in {"true", "false"}:
+        raise MalformedRequest("`consume` must be `true` or `false`")
+    if consume == "true" and not {"filename", "sha256"} <= question.keys():
+        raise MalformedRequest("`consume` needs the `filename` and its `sha256`")
+    if "sha256" in question and not _SHA256.fullmatch(question["sha256"]):
+        raise MalformedRequest("`sha256` must be 64 hexadecimal digits in lower case")
+    return consume == "true"
+
+
 def _project_asked_for(question: Question) -> str | None:
     project = canonicalize_name(question["project"]) if "project" in question else None
-    filename = question.get("filename")
-    if filename is None:
+    if "filename" not in question:
         return project
-    try:
-        if filename.endswith(".whl"):
-            name: str = parse_wheel_filename(filename)[0]
-        else:
-            name = parse_sdist_filename(filename)[0]
-    except (InvalidWheelFilename, InvalidSdistFilename):
-        raise Forbidden("not the name of a distribution") from None
+    name: str = parse_filename(question["filename"]).project
     if project not in {None, name}:
         raise Forbidden("the file is of another project")
     return name
 
 
 def _check_use(
-    question: Question, record: TokenRecord, registry: Registry, services: Services
+    question: Question,
+    record: TokenRecord,
+    registry: Registry,
+    services: Services,
+    *,
+    consume: bool,
 ) -> None:
     file = file_use(registry.name, question.get("filename", ""), question.get("sha256", ""))
     if not record.may_be_used_for(file):
         raise Forbidden("the token has been used for another file")
-    if question.get("consume") != "true" or not record.is_single_use:
+    if not (consume and record.is_single_use):
         return
-    if not {"filename", "sha256"} <= question.keys():
-        raise MalformedRequest("`consume` needs the `filename` and its `sha256`")
     if not services.store.use_token(record.lookup_id, record.token_hash, file):
         raise Forbidden("the token has been used for another file")
 

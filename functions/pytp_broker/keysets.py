@@ -2,12 +2,14 @@
 
 A key set is taken from memory, then from the store (so that a cold start survives an issuer's
 outage), then from the issuer. It is refreshed when it is old, or when a token names an unknown
-key; either way at most once per cooldown, and a failure starts the cooldown as well: the key id
-of an unverified token is an attacker's free choice.
+key; either way at most once per cooldown by all instances together, who share it through the
+store, and a failure starts the cooldown as well: the key id of an unverified token is an
+attacker's free choice.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -18,6 +20,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from pytp_broker.audit import Audit, AuditRecord
+from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, InvalidToken, IssuerUnavailable, StoreUnavailable
 from pytp_broker.messages import parse_json_object
 from pytp_broker.registries import Issuer
@@ -29,6 +33,12 @@ MAX_AGE: Final = timedelta(hours=1)
 MAX_STALE: Final = timedelta(hours=24)
 MIN_RSA_BITS: Final = 2048
 MAX_KEYS: Final = 100
+MAX_SHOWN: Final = 5
+# Another instance refreshes: we look again for what it found after this time.
+LOOK_AGAIN: Final = timedelta(seconds=5)
+# And where we have nothing to go on with, we wait for it: half of a client's patience.
+WAIT_SECONDS: Final = 0.25
+MAX_WAITS: Final = 10
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -53,6 +63,10 @@ _KEY_TYPES: Final = {
     "OKP": _KeyType(OKPAlgorithm.from_jwk, ("kty", "crv", "x"), ("EdDSA",)),
 }
 ASYMMETRIC_ALGORITHMS: Final = tuple(a for t in _KEY_TYPES.values() for a in t.algorithms)
+# What is kept of a published key: nothing secret, should an issuer publish that.
+_PUBLIC_MEMBERS: Final = ("kid", "kty", "use", "key_ops", "alg", "n", "e", "crv", "x", "y")
+
+RawKeys = Sequence[Mapping[str, Any]]
 
 
 class FetchError(Exception):
@@ -70,18 +84,25 @@ class Fetch(Protocol):
 class StoredKeySet:
     """An issuer's last good key set, as fetched."""
 
-    keys: Sequence[Mapping[str, Any]]
+    keys: RawKeys
     fetched_at: datetime
 
 
 class KeySetStore(Protocol):
-    """Where good key sets survive a cold start."""
+    """Where good key sets survive a cold start, and instances agree on who refreshes."""
 
     def find_key_set(self, issuer_url: str) -> StoredKeySet | None:
         """Return the issuer's last good key set."""
 
     def save_key_set(self, issuer_url: str, key_set: StoredKeySet) -> None:
         """Keep a good key set."""
+
+    def claim_key_set_refresh(self, issuer_url: str, now: datetime, cooldown: timedelta) -> bool:
+        """Claim the issuer's next refresh, in one conditional write; say whether it is ours.
+
+        Not within a cooldown of the last claim. One in the future is a clock's mistake and counts
+        for no more than that, or it would hold for ever.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,100 +113,172 @@ class VerificationKey:
     algorithms: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _CachedKeySet:
+@dataclass(frozen=True, slots=True)
+class _KeySet:
+    """The usable keys of one fetch; replaced as a whole, so that no reader sees half of it."""
+
     keys: Mapping[str, VerificationKey] = field(default_factory=dict)
     fetched_at: datetime = _NEVER
-    attempted_at: datetime = _NEVER
-    failed: bool = False
 
     def age(self, now: datetime) -> timedelta:
         return now - self.fetched_at
+
+    def fresh_key(self, key_id: str, now: datetime) -> VerificationKey | None:
+        return self.keys.get(key_id) if self.age(now) < MAX_AGE else None
+
+    def stale_key(self, key_id: str, now: datetime) -> VerificationKey | None:
+        return self.keys.get(key_id) if self.age(now) < MAX_STALE else None
+
+
+@dataclass(slots=True)
+class _Cached:
+    """What one instance knows of an issuer. Before ``due_at`` neither store nor issuer is asked."""
+
+    key_set: _KeySet = field(default_factory=_KeySet)
+    due_at: datetime = _NEVER
+    lock: Lock = field(default_factory=Lock)
 
 
 class KeySets:
     """The key sets of all issuers."""
 
-    def __init__(self, fetch: Fetch, store: KeySetStore) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        store: KeySetStore,
+        audit: Audit,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._fetch = fetch
         self._store = store
-        self._cache: dict[str, _CachedKeySet] = {}
-        self._locks: dict[str, Lock] = {}
+        self._audit = audit
+        self._wait = wait
+        # By the whole issuer, not its URL: when its algorithms change, nothing of old is left.
+        self._cache: dict[Issuer, _Cached] = {}
 
     def find_key(self, issuer: Issuer, unverified_key_id: str, now: datetime) -> VerificationKey:
         """Return the issuer's key of this id.
 
         Raises InvalidToken when the issuer has no such key, IssuerUnavailable when we cannot know.
         """
-        cached = self._cache.get(issuer.url)
-        key = _fresh_key(cached, unverified_key_id, now)
+        cached = self._cache.setdefault(issuer, _Cached())
+        key = cached.key_set.fresh_key(unverified_key_id, now)
         if key is None:
-            # One refresh at a time; whoever waited finds its result.
-            with self._locks.setdefault(issuer.url, Lock()):
-                cached = self._load(issuer)
-                key = _fresh_key(cached, unverified_key_id, now)
-                if key is None:
-                    self._refresh(cached, issuer, now)
-                    key = _usable_key(cached, unverified_key_id, now)
+            self._renew(cached, issuer, unverified_key_id, now)
+            key = _usable_key(cached, unverified_key_id, now)
         return key
 
-    def _load(self, issuer: Issuer) -> _CachedKeySet:
-        if issuer.url not in self._cache:
-            self._cache[issuer.url] = self._load_stored(issuer)
-        return self._cache[issuer.url]
+    def _renew(self, cached: _Cached, issuer: Issuer, key_id: str, now: datetime) -> None:
+        """Bring the key set up to date, if that is due.
 
-    def _load_stored(self, issuer: Issuer) -> _CachedKeySet:
+        One thread at a time. Whoever has nothing to go on with waits for it and finds its result.
+        """
+        must_wait = cached.key_set.stale_key(key_id, now) is None
+        if not cached.lock.acquire(blocking=must_wait):
+            return
+        try:
+            if now >= cached.due_at and cached.key_set.fresh_key(key_id, now) is None:
+                self._look(cached, issuer, key_id, now)
+        finally:
+            cached.lock.release()
+
+    def _look(self, cached: _Cached, issuer: Issuer, key_id: str, now: datetime) -> None:
+        self._take_stored(cached, issuer, now)
+        if cached.key_set.fresh_key(key_id, now) is not None:
+            return
+        if self._claim(issuer, now):
+            cached.due_at = now + COOLDOWN
+            self._refresh(cached, issuer, now)
+        else:
+            self._wait_for_another(cached, issuer, now)
+            is_answered = cached.key_set.age(now) < COOLDOWN
+            cached.due_at = (
+                cached.key_set.fetched_at + COOLDOWN if is_answered else now + LOOK_AGAIN
+            )
+
+    def _take_stored(self, cached: _Cached, issuer: Issuer, now: datetime) -> None:
         try:
             stored = self._store.find_key_set(issuer.url)
         except StoreUnavailable:
-            return _CachedKeySet()
-        if stored is None:
-            return _CachedKeySet()
-        return _CachedKeySet(read_key_set(stored.keys, issuer), stored.fetched_at)
-
-    def _refresh(self, cached: _CachedKeySet, issuer: Issuer, now: datetime) -> None:
-        if now - cached.attempted_at < COOLDOWN:
             return
-        cached.attempted_at = now
+        # One of the future is a clock's mistake, and would be fresh for ever.
+        if stored and cached.key_set.fetched_at < stored.fetched_at < now + COOLDOWN:
+            cached.key_set = _KeySet(read_key_set(stored.keys, issuer), stored.fetched_at)
+
+    def _claim(self, issuer: Issuer, now: datetime) -> bool:
         try:
-            raw_keys = fetch_key_set(issuer, self._fetch)
-        except FetchError:
-            raw_keys = []
-        keys = read_key_set(raw_keys, issuer)
-        cached.failed = not keys
-        if cached.failed:
-            return  # an empty set never replaces a good one
-        cached.keys, cached.fetched_at = keys, now
+            return self._store.claim_key_set_refresh(issuer.url, now, COOLDOWN)
+        except StoreUnavailable:
+            return True  # then every instance keeps a cooldown of its own
+
+    def _wait_for_another(self, cached: _Cached, issuer: Issuer, now: datetime) -> None:
+        # Many instances start together when a deployment or an issuer is new: one fetches.
+        for _ in range(MAX_WAITS):
+            if cached.key_set.age(now) < MAX_STALE:
+                return
+            self._wait(WAIT_SECONDS)
+            self._take_stored(cached, issuer, now)
+
+    def _refresh(self, cached: _Cached, issuer: Issuer, now: datetime) -> None:
+        try:
+            raw_keys, keys = fetch_usable(issuer, self._fetch)
+        except FetchError as error:
+            self._audit(_failure(issuer, cached.key_set.age(now), str(error)))
+            return
+        cached.key_set = _KeySet(keys, now)
+        for record in _find_faults(raw_keys, issuer):
+            self._audit(record)
         self._save(issuer, StoredKeySet(raw_keys, now))
 
     def _save(self, issuer: Issuer, key_set: StoredKeySet) -> None:
         try:
             self._store.save_key_set(issuer.url, key_set)
         except StoreUnavailable:
-            return  # kept for cold starts only; the exchange at hand does not need it
+            return  # kept for others and for cold starts; the exchange at hand does not need it
 
 
-def _fresh_key(cached: _CachedKeySet | None, key_id: str, now: datetime) -> VerificationKey | None:
-    if cached is None or cached.age(now) >= MAX_AGE:
-        return None
-    return cached.keys.get(key_id)
-
-
-def _usable_key(cached: _CachedKeySet, key_id: str, now: datetime) -> VerificationKey:
+def _usable_key(cached: _Cached, key_id: str, now: datetime) -> VerificationKey:
     # Reached after a refresh was tried or refused: stale keys count now, but not for ever.
-    key = cached.keys.get(key_id) if cached.age(now) < MAX_STALE else None
+    key = cached.key_set.stale_key(key_id, now)
     if key is not None:
         return key
-    if cached.failed:
-        raise IssuerUnavailable(
-            "the issuer's key set cannot be fetched; try again in a minute",
-            retry_after_seconds=int(COOLDOWN.total_seconds()),
+    if cached.key_set.age(now) < COOLDOWN:
+        raise InvalidToken(
+            "the identity token is signed with a key that its issuer does not publish"
         )
-    raise InvalidToken("the identity token is signed with a key that its issuer does not publish")
+    # No refresh is due and yet the set is older than the last one: that one failed.
+    raise IssuerUnavailable(
+        "the issuer's key set cannot be fetched; try again in a minute",
+        retry_after_seconds=max(1, math.ceil((cached.due_at - now).total_seconds())),
+    )
 
 
-def fetch_key_set(issuer: Issuer, fetch: Fetch) -> Sequence[Mapping[str, Any]]:
-    """Return the keys of an issuer as it publishes them (OpenID Connect Discovery §4).
+def _failure(issuer: Issuer, age: timedelta, detail: str) -> AuditRecord:
+    """Return the record of a refresh that failed: what alarms count."""
+    facts = {"issuer": issuer.url, "detail": detail}
+    return AuditRecord("key-set", "refused", _failure_reason(age), facts)
+
+
+def _failure_reason(age: timedelta) -> str:
+    if age < MAX_AGE:
+        return "refresh-failed"
+    return "stale" if age < MAX_STALE else "no-keys"
+
+
+def fetch_usable(issuer: Issuer, fetch: Fetch) -> tuple[RawKeys, Mapping[str, VerificationKey]]:
+    """Return an issuer's keys, as published and as read; raise FetchError when none is of use.
+
+    So an empty set never replaces a good one.
+    """
+    raw_keys = fetch_key_set(issuer, fetch)
+    keys = read_key_set(raw_keys, issuer)
+    if not keys:
+        raise FetchError("the key set has no key that is of use")
+    return raw_keys, keys
+
+
+def fetch_key_set(issuer: Issuer, fetch: Fetch) -> RawKeys:
+    """Return the public part of an issuer's keys, unread (OpenID Connect Discovery §4).
 
     Raises FetchError.
     """
@@ -199,7 +292,11 @@ def fetch_key_set(issuer: Issuer, fetch: Fetch) -> Sequence[Mapping[str, Any]]:
     keys = _parse(fetch(jwks_url)).get("keys")
     if not isinstance(keys, list):
         raise FetchError("the key set has no list of keys")
-    return [key for key in keys[:MAX_KEYS] if isinstance(key, dict)]
+    return [
+        {name: key[name] for name in _PUBLIC_MEMBERS if name in key}
+        for key in keys[:MAX_KEYS]
+        if isinstance(key, dict)
+    ]
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -221,45 +318,60 @@ def _may_fetch(jwks_url: str, issuer: Issuer) -> bool:
     return allowed and url.scheme == home.scheme and jwks_url.isprintable()
 
 
-def read_key_set(
-    raw_keys: Sequence[Mapping[str, Any]], issuer: Issuer
-) -> dict[str, VerificationKey]:
+def read_key_set(raw_keys: RawKeys, issuer: Issuer) -> dict[str, VerificationKey]:
     """Return the usable keys by their id; a bad key is skipped, never the set.
 
     Two different keys with one id are both skipped: nobody can say which is meant (RFC 7517 §4.5).
     """
     found: dict[str, VerificationKey] = {}
-    sources: dict[str, str] = {}
+    for key_id, raw_keys_of_id in _by_key_id(raw_keys).items():
+        if len(raw_keys_of_id) == 1:
+            key = _read_key(raw_keys_of_id[0], issuer)
+            if key is not None:
+                found[key_id] = key
+    return found
+
+
+def _by_key_id(raw_keys: RawKeys) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the keys by their id; the same key twice is one."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for raw_key in raw_keys:
-        key_id, source = raw_key.get("kid"), json.dumps(raw_key, sort_keys=True)
-        if not isinstance(key_id, str) or sources.get(key_id) == source:
-            continue
-        if key_id in sources:
-            found.pop(key_id, None)
-            continue
-        sources[key_id] = source
-        key = _read_key(raw_key, issuer)
-        if key is not None:
-            found[key_id] = key
+        key_id = raw_key.get("kid")
+        if isinstance(key_id, str) and raw_key not in found.setdefault(key_id, []):
+            found[key_id].append(raw_key)
     return found
 
 
 def _read_key(raw_key: Mapping[str, Any], issuer: Issuer) -> VerificationKey | None:
-    key_type = _KEY_TYPES.get(str(raw_key.get("kty")))
-    if key_type is None or not _is_for_signatures(raw_key):
+    if not _is_for_signatures(raw_key):
         return None
     try:
-        public_key = key_type.parse({name: raw_key[name] for name in key_type.members})
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-        return None
-    if isinstance(public_key, RSAPublicKey) and public_key.key_size < MIN_RSA_BITS:
+        public_key = _parse_key(raw_key)
+    except _UnusableKeyError:
         return None
     algorithms = tuple(
         name
         for name in issuer.algorithms
-        if name in key_type.algorithms and raw_key.get("alg", name) == name
+        if name in _KEY_TYPES[raw_key["kty"]].algorithms and raw_key.get("alg", name) == name
     )
     return VerificationKey(public_key, algorithms) if algorithms else None
+
+
+class _UnusableKeyError(Exception):
+    """A key is malformed, weak, or of a kind that an issuer must not publish."""
+
+
+def _parse_key(raw_key: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a key of any of the types
+    key_type = _KEY_TYPES.get(str(raw_key.get("kty")))
+    if key_type is None:
+        raise _UnusableKeyError
+    try:
+        public_key = key_type.parse({name: raw_key[name] for name in key_type.members})
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+        raise _UnusableKeyError from None
+    if isinstance(public_key, RSAPublicKey) and public_key.key_size < MIN_RSA_BITS:
+        raise _UnusableKeyError
+    return public_key
 
 
 def _is_for_signatures(raw_key: Mapping[str, Any]) -> bool:
@@ -269,3 +381,27 @@ def _is_for_signatures(raw_key: Mapping[str, Any]) -> bool:
         and isinstance(operations, list)
         and "verify" in operations
     )
+
+
+def _find_faults(raw_keys: RawKeys, issuer: Issuer) -> Iterator[AuditRecord]:
+    """Return a record for each kind of fault in a key set that is of use all the same.
+
+    A key for another purpose, or for an algorithm that is not ours, is no fault.
+    """
+    faults: dict[str, list[str]] = {}
+    for key_id, same_id in _by_key_id(raw_keys).items():
+        if len(same_id) > 1:
+            faults.setdefault("duplicate-key-id", []).append(key_id)
+        elif not _is_usable(same_id[0]):
+            faults.setdefault("unusable-key", []).append(key_id)
+    for reason, key_ids in faults.items():
+        shown = [printable(key_id) for key_id in key_ids[:MAX_SHOWN]]
+        yield AuditRecord("key-set", "refused", reason, {"issuer": issuer.url, "key_ids": shown})
+
+
+def _is_usable(raw_key: Mapping[str, Any]) -> bool:
+    try:
+        _parse_key(raw_key)
+    except _UnusableKeyError:
+        return False
+    return True

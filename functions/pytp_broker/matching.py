@@ -2,7 +2,12 @@
 
 from collections.abc import Iterable
 
-from pytp_broker.diagnosis import diagnose, diagnose_in_full, has_changed_id
+from pytp_broker.diagnosis import (
+    diagnose,
+    diagnose_in_full,
+    explain_missing,
+    has_changed_id,
+)
 from pytp_broker.errors import ChangedIdentity, InvalidPublisher
 from pytp_broker.identity import SignedClaims
 from pytp_broker.providers import Provider
@@ -51,7 +56,7 @@ def _check_types(claims: SignedClaims, provider: Provider) -> None:
     required = {name: claims.text(name) for name in provider.required_claims}
     for name, value in (present | required).items():
         if not isinstance(value, str):
-            raise InvalidPublisher(f"valid token, but claim `{name}` is missing or not a string")
+            raise InvalidPublisher(explain_missing(name, provider))
     for rule in provider.fields:
         if not rule.is_of_its_type(claims):
             raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")

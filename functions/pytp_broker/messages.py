@@ -1,9 +1,8 @@
 """HTTP messages between a transport and the handlers: what came in, what goes out."""
 
 import base64
-import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +19,17 @@ class Request:
     method: str
     host: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    # What may hold a secret is not shown, should a request ever be.
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     source_ip: str = ""
     request_id: str = ""
+
+    @property
+    def scheme(self) -> str:
+        """Return how the gateway was reached; it sets this header itself, whatever was sent."""
+        return "http" if self.headers.get("x-forwarded-proto") == "http" else "https"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,10 @@ class Response:
 
 
 def json_response(
-    document: Mapping[str, object], *, status: int = 200, content_type: str = "application/json"
+    document: Mapping[str, object] | Sequence[object],
+    *,
+    status: int = 200,
+    content_type: str = "application/json",
 ) -> Response:
     """Return a JSON response that no cache keeps.
 
@@ -56,20 +64,29 @@ def problem_response(problem: Problem, instance: str) -> Response:
 
 
 def parse_json_object(text: bytes) -> dict[str, Any]:
-    """Parse a strict JSON object: UTF-8 without a mark, no repeated member, no NaN.
-
-    Raises InvalidPayload. Lenient parsers disagree about repeated members, and whoever checks
-    one copy while another is used has checked nothing.
-    """
+    """Parse a strict JSON object; raise InvalidPayload."""
     try:
-        document = json.loads(
-            text.decode(), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
-        )
-        json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate cannot be stored
-    except (ValueError, RecursionError):
+        document = parse_json(text)
+    except ValueError:
         raise InvalidPayload("the body is not a JSON object with unique members") from None
     if not isinstance(document, dict):
         raise InvalidPayload("the body is JSON, but not an object")
+    return document
+
+
+def parse_json(text: bytes) -> object:
+    """Parse strict JSON: UTF-8 without a mark, no repeated member, no NaN.
+
+    Raises ValueError. Lenient parsers disagree about repeated members, and whoever checks one copy
+    while another is used has checked nothing.
+    """
+    try:
+        document: object = json.loads(
+            text.decode(), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
+        )
+        json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate cannot be stored
+    except RecursionError:
+        raise ValueError("too deep") from None
     return document
 
 
@@ -85,11 +102,11 @@ def _refuse_constant(constant: str) -> None:
 
 
 def decode_base64url(segment: str) -> bytes:
-    """Decode unpadded base64url (RFC 7515 §2); raise ValueError for anything else."""
-    padded = segment + "=" * (-len(segment) % 4)
-    if "=" in segment or "+" in segment or "/" in segment:
+    """Decode unpadded base64url (RFC 7515 §2); raise ValueError for anything else.
+
+    Also for a last digit with bits that count for nothing: the same bytes have one spelling.
+    """
+    decoded = base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != segment:
         raise ValueError("not unpadded base64url")
-    try:
-        return base64.b64decode(padded, altchars=b"-_", validate=True)
-    except binascii.Error as error:
-        raise ValueError(str(error)) from None
+    return decoded

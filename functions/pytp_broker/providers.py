@@ -24,6 +24,11 @@ _DIGITS: Final = r"[0-9]{1,32}"
 _ID: Final = r"[A-Za-z0-9._-]{1,64}"
 _SLUG: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _REPOSITORY: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}"
+# https://docs.gitlab.com/user/reserved_names/: special characters are single and not the last one,
+# and no slug ends with `.git` or `.atom`. Old ones may begin with an underscore.
+_GITLAB_SLUG: Final = (
+    r"(?![^/]{256})_?[A-Za-z0-9]+([._-][A-Za-z0-9]+)*(?<!\.(?i:git))(?<!\.(?i:atom))"
+)
 _WORKFLOW_FILE: Final = r"[^\x00-\x1f\x7f/]{1,200}\.ya?ml"
 _GIT_REF: Final = r"refs/[^\x00-\x20\x7f]{1,250}"
 # Where the claim is the bare name of a branch or tag, `refs/heads/main` would never match.
@@ -283,7 +288,7 @@ GITLAB: Final = Provider(
             Role.IDENTITY,
             required=True,
             compare=is_same_ignoring_case,
-            pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}(/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}){1,20}",
+            pattern=rf"{_GITLAB_SLUG}(/{_GITLAB_SLUG}){{1,20}}",
             example="group/sub/gadgets",
         ),
         Field("namespace_id", "namespace_id", Role.PIN, pattern=_DIGITS, example="72"),
@@ -380,7 +385,14 @@ ACTIVESTATE: Final = Provider(
             pattern=_SLUG,
             example="acme-org",
         ),
-        Field("project", "project", Role.IDENTITY, required=True, pattern=_SLUG, example="widgets"),
+        Field(
+            "project",
+            "project",
+            Role.IDENTITY,
+            required=True,
+            pattern=r"(?!.{41}|.*--)[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9]",
+            example="widgets",
+        ),
         Field(
             "actor_id",
             "actor_id",

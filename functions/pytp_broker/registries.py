@@ -5,19 +5,22 @@ One deployment serves many registries. A registry answers under its prefix on th
 for all registries that take part in it, because every released client asks there.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final, Self
 
-from pytp_broker.errors import NotFound
+from pytp_broker.errors import NotFound, StoreUnavailable
 
 # Every kill switch (registry, issuer, everything) works within this time.
 CONFIGURATION_MAX_AGE_SECONDS: Final = 10
 
 # Far above what a misconfigured pipeline causes, also where many share one address.
 DEFAULT_REFUSALS_PER_MINUTE: Final = 3000
+
+_HOST: Final = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 LEGACY_PATH: Final = "/legacy/"
 AUDIENCE_PATH: Final = "/_/oidc/audience"
@@ -151,16 +154,27 @@ class ConfigurationCache:
         self._clock = clock
         self._lock = Lock()
         self._loaded: tuple[float, Configuration] | None = None
+        self._failed_at = float("-inf")
 
     def current(self) -> Configuration:
         """Return the configuration; raise StoreUnavailable when it cannot be had."""
+        arrived_at = self._clock()
         with self._lock:
             asked_at = self._clock()
             if self._loaded and asked_at - self._loaded[0] < CONFIGURATION_MAX_AGE_SECONDS:
                 return self._loaded[1]
+            if arrived_at < self._failed_at:
+                raise StoreUnavailable("the configuration cannot be read")  # waited for that
+            return self._reload(asked_at)
+
+    def _reload(self, asked_at: float) -> Configuration:
+        try:
             configuration = self._load()
-            self._loaded = (asked_at, configuration)
-            return configuration
+        except StoreUnavailable:
+            self._failed_at = self._clock()
+            raise
+        self._loaded = (asked_at, configuration)
+        return configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +211,10 @@ class Destination:
         return frozenset(url for registry in self.registries for url in registry.issuers)
 
     def discovery_document(
-        self, features: tuple[str, ...], default: tuple[str, ...]
+        self, scheme: str, features: tuple[str, ...], default: tuple[str, ...]
     ) -> dict[str, object]:
         """Return where to exchange tokens for this destination (PEP 807)."""
-        base_url = f"https://{self.host}{self.base_path}"
+        base_url = f"{scheme}://{self.host}{self.base_path}"
         return {
             "audience-endpoint": base_url + AUDIENCE_PATH,
             "token-mint-endpoint": base_url + MINT_PATH,
@@ -212,8 +226,11 @@ class Destination:
 def locate(configuration: Configuration, host: str, path: str, shared_host: str) -> Destination:
     """Return the destination of a request, by exact match of host name and first path segment.
 
-    ``host`` may carry a port, which counts for nothing but the URLs we answer with.
+    ``host`` may carry a port, which counts for nothing but the URLs we answer with. Raises
+    NotFound when it is no host at all: we answer with it.
     """
+    if not _HOST.fullmatch(host):
+        raise NotFound("there is nothing at this address")
     host_name = host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host
     for registry in configuration.registries.values():
         if host_name in registry.hosts:

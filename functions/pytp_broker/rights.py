@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pytp_broker.display import printable
 from pytp_broker.errors import Forbidden, Unauthorized
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Services
@@ -16,6 +17,8 @@ from pytp_broker.tokens import TokenRecord, UploadToken
 
 USER_NAME: Final = "__token__"
 NO_PROJECT: Final = ""
+# No configuration names a longer one, and a key of a store has its limits.
+MAX_PROJECT_CHARACTERS: Final = 200
 
 _TOKEN_SCHEMES: Final = ("bearer", "token")
 _MALFORMED: Final = (
@@ -62,7 +65,9 @@ def verify_token(
 
     Raises Unauthorized. One round trip, also for no project at all.
     """
-    found = services.store.find_token(token.lookup_id, registry, project)
+    may_exist = project.isascii() and len(project) <= MAX_PROJECT_CHARACTERS
+    place = project if may_exist else NO_PROJECT
+    found = services.store.find_token(token.lookup_id, registry, place)
     if found is None or not found[0].is_live(token, services.now()):
         raise Unauthorized(_NOT_GOOD)
     return found
@@ -123,4 +128,5 @@ def _out_of_scope(record: TokenRecord, registry: str, project: str) -> str:
     # What the token may do in other registries is not this registry's to tell.
     allowed = [f"`{grant.project}`" for grant in record.scope if grant.registry == registry]
     projects = ", ".join(allowed) or "no project of this registry"
-    return f"the file is for the project `{project}`, but this upload token is for {projects}"
+    asked = f"the file is for the project `{printable(project)}`"
+    return f"{asked}, but this upload token is for {projects}"

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pytp_broker.audit import Audit
 from pytp_broker.budgets import RefusalBudget
+from pytp_broker.disclosure import DisclosureKeys
 from pytp_broker.index.files import FileStore
 from pytp_broker.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache, Destination, locate
@@ -35,9 +36,10 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Broker(Services):
-    """What the exchange works with."""
+    """What the exchange works with, and what the disclosure of a leaked token does."""
 
     key_sets: KeySets
+    disclosure_keys: DisclosureKeys
     budget: RefusalBudget = field(default_factory=RefusalBudget)
 
 

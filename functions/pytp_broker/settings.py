@@ -78,3 +78,14 @@ class IndexSettings(Settings):
     bucket: str = _variable(
         "PYTP_BUCKET", "the name of the S3 bucket for files", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings(Settings):
+    """What the broker function is told besides."""
+
+    disclosure_keys_url: str = _variable(
+        "PYTP_DISCLOSURE_KEYS_URL",
+        "the https URL of the keys that sign disclosures of leaked tokens",
+        r"https://[a-z0-9.-]+(:[0-9]{1,5})?/[!-~]*",
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, Self
 
+from pytp_broker.audit import AuditRecord
 from pytp_broker.keysets import KeySetStore
 from pytp_broker.providers import PROVIDERS, Role
 from pytp_broker.publishers import TrustedPublisher
@@ -87,9 +88,11 @@ def carry_over(
 ) -> dict[str, TrustedPublisher]:
     """Return the wanted publishers by their rules, with ids and pins of those already present.
 
-    Two with the same rules are one, for the projects of both.
+    Two with the same rules are one, for the projects of both. One with new rules has the pins of
+    the same identity in its registry: adding an environment must not let a new holder in.
     """
     known = {publisher.rules_hash: publisher for publisher in present}
+    pins = _pins_by_identity(known.values())
     found: dict[str, TrustedPublisher] = {}
     for publisher in wanted:
         key = publisher.rules_hash
@@ -99,9 +102,18 @@ def carry_over(
         found[key] = replace(
             publisher.with_projects(projects),
             publisher_id=origin.publisher_id,
-            pins=origin.pins,
+            pins={**pins.get((publisher.registry, publisher.identity_key), {}), **origin.pins},
         )
     return found
+
+
+def _pins_by_identity(
+    publishers: Iterable[TrustedPublisher],
+) -> dict[tuple[str, str], dict[str, str]]:
+    pins: dict[tuple[str, str], dict[str, str]] = {}
+    for publisher in publishers:
+        pins.setdefault((publisher.registry, publisher.identity_key), {}).update(publisher.pins)
+    return pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +211,12 @@ class TokenStore(KeySetStore, Protocol):
         """
 
 
+def unexpired(records: Iterable[TokenRecord], now: datetime) -> list[TokenRecord]:
+    """Return the records whose tokens have not expired, by time of issue."""
+    live = (record for record in records if now < record.expires_at)
+    return sorted(live, key=lambda record: (record.issued_at, record.lookup_id))
+
+
 class FileRecordStore(Protocol):
     """What the index needs."""
 
@@ -215,5 +233,21 @@ class FileRecordStore(Protocol):
         """Return the normalised names of all projects with a file, ordered."""
 
 
-class Store(ConfigurationStore, TokenStore, FileRecordStore, Protocol):
+class OperatorStore(Protocol):
+    """What the operator's commands need besides; no function of the deployment may."""
+
+    def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
+        """Return every token that has not expired, also burned and used ones, by time of issue.
+
+        Not one round trip: it reads everything there is.
+        """
+
+    def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
+        """Keep an audit record of what an operator does, for ever."""
+
+    def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
+        """Return those records in their order, each with its ``time``. Not one round trip."""
+
+
+class Store(ConfigurationStore, TokenStore, FileRecordStore, OperatorStore, Protocol):
     """All of it."""

@@ -13,7 +13,9 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, Self
+
+from pytp_broker.display import Hidden
 
 PREFIX: Final = "pytp_"
 LOOKUP_ID_BYTES: Final = 16
@@ -35,10 +37,10 @@ class MalformedTokenError(ValueError):
     """The text is no upload token of ours."""
 
 
-class UploadToken:
+class UploadToken(Hidden):
     """A secret that hides itself: only ``reveal()`` shows the text, for the one answer."""
 
-    __slots__ = ("_text", "lookup_id")
+    __slots__ = ("lookup_id",)
 
     def __init__(self, text: str) -> None:
         """Parse the text; raise MalformedTokenError unless every part of it is ours."""
@@ -50,7 +52,7 @@ class UploadToken:
         digits = body[len(PREFIX) :]
         _decode(digits[_LOOKUP_ID_DIGITS:], SECRET_BYTES)
         self.lookup_id = _decode(digits[:_LOOKUP_ID_DIGITS], LOOKUP_ID_BYTES).hex()
-        self._text = text
+        super().__init__(text)
 
     @classmethod
     def mint(cls, lookup_id: str) -> Self:
@@ -59,20 +61,13 @@ class UploadToken:
         body = PREFIX + digits + _encode(secrets.token_bytes(SECRET_BYTES), _SECRET_DIGITS)
         return cls(body + _checksum(body))
 
-    def reveal(self) -> str:
-        """Return the secret text."""
-        return self._text
-
     @property
     def hash(self) -> str:
         """Return the SHA-256 of the text, in hex: what is stored and what is logged a prefix of."""
-        return hashlib.sha256(self._text.encode()).hexdigest()
+        return hashlib.sha256(self.reveal().encode()).hexdigest()
 
     def __repr__(self) -> str:
         return f"<UploadToken {self.hash[:8]}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an upload token is not pickled")
 
 
 def _checksum(body: str) -> str:

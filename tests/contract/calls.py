@@ -1,13 +1,14 @@
 """One call of every method of a store, for what must hold of all of them."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from pytp_broker.keysets import StoredKeySet
 from pytp_broker.store import Store
-from tests.contract.samples import GITHUB, NOW, configuration, file, publisher, record
+from tests.contract.samples import GITHUB, NOW, configuration, file, operation, publisher, record
 
 _LOOKUP_ID = record().lookup_id
 CALLS: dict[str, Callable[[Store], Any]] = {
@@ -18,8 +19,14 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "add_token": lambda store: store.add_token(record()),
     "find_token": lambda store: store.find_token(_LOOKUP_ID, "acme", "widgets"),
     "burn_token": lambda store: store.burn_token(_LOOKUP_ID, "hash", "acme", NOW),
+    "list_tokens": lambda store: store.list_tokens(NOW),
+    "add_operator_record": lambda store: store.add_operator_record(operation(), NOW),
+    "list_operator_records": lambda store: store.list_operator_records(),
     "find_key_set": lambda store: store.find_key_set(GITHUB),
     "save_key_set": lambda store: store.save_key_set(GITHUB, StoredKeySet([], NOW)),
+    "claim_key_set_refresh": lambda store: store.claim_key_set_refresh(
+        GITHUB, NOW, timedelta(seconds=60)
+    ),
     "find_file": lambda store: store.find_file("acme", "widgets-1.0.tar.gz"),
     "add_file": lambda store: store.add_file(file()),
     "list_files": lambda store: store.list_files("acme", "widgets"),

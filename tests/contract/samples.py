@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pytp_broker.audit import AuditRecord
 from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.store import PublishedFile
@@ -104,3 +105,7 @@ def file(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> PublishedFile:
         ),
         **changes,
     )
+
+
+def operation(change: str = "+ registry acme", **facts: Any) -> AuditRecord:
+    return AuditRecord("configuration", "accepted", facts={"change": change, **facts})

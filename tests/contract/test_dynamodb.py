@@ -11,6 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 from pytp_broker.aws import dynamodb
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.keysets import COOLDOWN
 from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.registries import Configuration
 from pytp_broker.store import Store
@@ -113,6 +114,7 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.burn_token(record().lookup_id, "hash", None, NOW), ["UpdateItem"]),
         (lambda s: s.load_configuration(), ["Query"]),
         (lambda s: s.find_key_set(ISSUER.url), ["GetItem"]),
+        (lambda s: s.claim_key_set_refresh(ISSUER.url, NOW, COOLDOWN), ["PutItem"]),
         (lambda s: s.find_file("acme", "widgets-1.0.tar.gz"), ["GetItem"]),
         (lambda s: s.list_files("acme", "widgets"), ["Query"]),
         (lambda s: s.list_projects("acme"), ["Query"]),
@@ -219,6 +221,14 @@ def test_a_write_that_is_sent_twice_recognises_itself(
     call(dynamo)
 
     assert len(resent) >= 2
+
+
+def test_a_claim_that_is_sent_twice_is_granted(dynamo: DynamoStore, table: Table) -> None:
+    table.client.meta.events.register_first(
+        "needs-retry.dynamodb.PutItem", lambda attempts, **_: 0 if attempts == 1 else None
+    )
+
+    assert dynamo.claim_key_set_refresh(ISSUER.url, NOW, COOLDOWN)
 
 
 # Applying, interrupted
@@ -436,6 +446,8 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
     layout = {(i["pk"]["S"], i["sk"]["S"]): sorted(i.keys() - {"pk", "sk"}) for i in table.dump()}
 
     mine = publisher()
+    (operator_row,) = [key for key in layout if key[0] == "OPERATOR"]
+    assert layout.pop(operator_row) == ["document"]
     assert layout == {
         ("CONFIGURATION", "MAIN"): ["document"],
         **{("CONFIGURATION", f"ISSUER#{url}"): ["document"] for url in configuration().issuers},
@@ -451,6 +463,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ("REGISTRY#acme", "PROJECT#widgets"): [],
         (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],
         (f"KEYSET#{ISSUER.url}", "KEYSET"): ["document"],
+        (f"KEYSET#{ISSUER.url}", "REFRESH"): ["claimed_at", "claimed_by"],
     }
 
 

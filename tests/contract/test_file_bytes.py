@@ -13,6 +13,7 @@ from pytp_broker.aws.s3 import S3Files
 from pytp_broker.embedded import files as embedded
 from pytp_broker.embedded.files import FolderFiles
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.index.distributions import MAX_FILE_NAME_CHARACTERS
 from pytp_broker.index.files import FileStore, content_key, metadata_key
 from tests.emulator import Emulator, create_bucket, make_client
 
@@ -44,6 +45,14 @@ def test_saved_bytes_are_read_back(files: FileStore) -> None:
 
     assert files.read(KEY) == b"\x00wheel\xff"
     assert files.read(KEY + ".metadata") == b"Metadata-Version: 2.4\n"
+
+
+def test_the_longest_file_name_leaves_room_for_its_metadata(files: FileStore) -> None:
+    longest = FILENAME.rjust(MAX_FILE_NAME_CHARACTERS, "w")
+
+    files.save(metadata_key("acme", "0" * 64, longest), b"Metadata-Version: 2.4\n")
+
+    assert files.read(metadata_key("acme", "0" * 64, longest)) == b"Metadata-Version: 2.4\n"
 
 
 def test_saving_again_is_no_error(files: FileStore) -> None:

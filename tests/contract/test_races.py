@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ import pytest
 from pytp_broker.store import AlreadyExchangedError, AlreadyPublishedError, Store
 from tests.contract.samples import (
     ACME,
+    GITHUB,
     NOW,
     OTHER,
     configuration,
@@ -94,6 +96,14 @@ def test_a_single_use_token_is_used_for_one_of_racing_files(racing_store: Store)
     outcomes = race(50, lambda n: racing_store.use_token(mine.lookup_id, mine.token_hash, str(n)))
 
     assert Counter(outcomes) == {True: 1, False: 49}
+
+
+def test_a_refresh_is_claimed_by_one_of_many_instances(racing_store: Store) -> None:
+    cooldown = timedelta(seconds=60)
+
+    claimed = race(50, lambda _: racing_store.claim_key_set_refresh(GITHUB, NOW, cooldown))
+
+    assert Counter(claimed) == {True: 1, False: 49}
 
 
 def test_a_token_is_burned_by_one_of_many(racing_store: Store) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.handlers import simple, upload
@@ -15,6 +16,7 @@ from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.registries import Configuration, ConfigurationCache, Issuer, Registry
 from pytp_broker.services import Index
 from pytp_broker.tokens import MULTI_USE, Grant, TokenRecord, UploadToken
+from tests.audit import Records
 from tests.fakes import MemoryFiles, MemoryStore
 from tests.signing import GITHUB, NOW
 from tests.unit import distributions
@@ -57,7 +59,7 @@ class Shelf:
     def __init__(self) -> None:
         self.now: datetime = NOW
         self.ticks = 0.0
-        self.records: list[AuditRecord] = []
+        self.records = Records()
         self.files = MemoryFiles()
         self.store = MemoryStore()
         self.configuration = Configuration(
@@ -145,7 +147,8 @@ class Shelf:
         headers: Mapping[str, str] | None = None,
         host: str = HOST,
     ) -> Answer:
-        request = Request(method, host, path, {}, headers or {}, body, "192.0.2.1", "r-1")
+        # The gateway decodes the path.
+        request = Request(method, host, unquote(path), {}, headers or {}, body, "192.0.2.1", "r-1")
         return _answer(respond(request, ROUTES, self.index))
 
     def get(self, path: str, accept: str | None = None, **headers: str) -> Answer:

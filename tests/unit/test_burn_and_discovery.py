@@ -161,7 +161,23 @@ def test_an_acceptable_type_is_answered(world: World, accept: str) -> None:
     assert world.call("GET", "/acme/_/oidc/discover", headers={"accept": accept}).status == 200
 
 
-@pytest.mark.parametrize("accept", ["text/html", "application/vnd.pypi.pytp.v2+json", "nonsense"])
+def test_over_plain_http_the_endpoints_are_plain_http(world: World) -> None:
+    answer = world.call("GET", "/acme/_/oidc/discover", headers={"x-forwarded-proto": "http"})
+
+    assert answer.json["audience-endpoint"].startswith("http://")
+
+
+@pytest.mark.parametrize(
+    "host", ["", "evil.example/x?", 'evil.example"', "a b", "a.example:x", "[", "user@a.example"]
+)
+def test_a_host_that_is_none_is_not_answered_with(world: World, host: str) -> None:
+    assert world.call("GET", "/acme/_/oidc/discover", host=host).status == 404
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["text/html", "application/vnd.pypi.pytp.v2+json", "nonsense", "application/json;q=0"],
+)
 def test_a_foreign_type_is_not_acceptable(world: World, accept: str) -> None:
     answer = world.call("GET", "/acme/_/oidc/discover", headers={"accept": accept})
 

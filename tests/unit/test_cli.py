@@ -121,7 +121,8 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
     assert re.findall(r"^    (\w+) ", seen, re.MULTILINE) == [
-        *("serve", "apply", "validate", "explain", "schema", "secret", "demo")
+        *("serve", "apply", "validate", "explain", "token", "audit"),
+        *("schema", "secret", "demo"),
     ]
 
 
@@ -219,6 +220,14 @@ def create_stack(emulator: Emulator, name: str, resources: dict[str, Any]) -> No
             "--stack none --endpoint-url http://127.0.0.1:1",
             'cannot reach the deployment: Could not connect to the endpoint URL: "http://127.',
         ),
+        (
+            "--table none --endpoint-url garbage",
+            "cannot reach the deployment: Invalid endpoint: garbage\n",
+        ),
+        (
+            "--table none --endpoint-url http://127.0.0.1:65536",
+            "cannot reach the deployment: Port out of range 0-65535\n",
+        ),
     ],
 )
 def test_apply_says_what_aws_says(terminal: Terminal, aws: None, options: str, said: str) -> None:
@@ -247,6 +256,11 @@ def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
             "--store dynamodb --dynamodb-endpoint http://127.0.0.1:1 --s3-endpoint http://127.0.0.1:1",
             1,
             'cannot open the store: Could not connect to the endpoint URL: "http://127.0.0.1:1/"\n',
+        ),
+        (
+            "--store dynamodb --dynamodb-endpoint garbage --s3-endpoint garbage",
+            1,
+            "cannot open the store: Invalid endpoint: garbage\n",
         ),
         ("--data broker.toml", 1, "cannot write the data folder: File exists\n"),
         ("--data broken", 1, "cannot apply the configuration: the store"),

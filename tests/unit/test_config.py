@@ -75,6 +75,45 @@ def test_the_same_rules_twice_are_one_publisher_of_all_projects() -> None:
     assert publisher.projects == ("widgets", "gadgets")
 
 
+def test_ids_that_will_be_pinned_are_remarked() -> None:
+    (remark,) = parse(REGISTRY).remarks
+
+    assert remark == (
+        "registries[0].publishers[0].github: `repository_owner_id`, `repository_id` will be "
+        "pinned on first use"
+    )
+    assert parse(REGISTRY + 'repository_owner_id = "9919"').remarks == ()
+
+
+def test_an_audience_of_two_registries_is_remarked() -> None:
+    text = "".join(f'[[registries]]\nname = "{name}"\naudience = "same"\n' for name in "ab")
+
+    (remark,) = parse(text).remarks
+
+    assert remark.startswith("registries[1].audience: `same` is registries[0]'s too")
+
+
+def test_two_publishers_that_contradict_each_other_are_refused() -> None:
+    one, two = (
+        PUBLISHER + f'repository_owner_id = "{owner_id}"\nenvironment = "{owner_id}"\n'
+        for owner_id in ("9919", "1111")
+    )
+
+    (line,) = mistakes('[[registries]]\nname = "acme"\n' + one + two)
+
+    assert line == (
+        "registries[0].publishers[1].github.repository_owner_id: `1111` contradicts the `9919` of "
+        "registries[0].publishers[0].github.repository_owner_id"
+    )
+
+
+def test_the_same_ids_again_do_not_contradict() -> None:
+    one = PUBLISHER + 'repository_owner_id = "9919"\n'
+    two = one + 'environment = "release"\n'
+
+    assert len(parse('[[registries]]\nname = "acme"\n' + one + two).publishers) == 2
+
+
 def test_blank_space_around_values_does_not_count() -> None:
     text = REGISTRY.replace('"release.yml"', '"  release.yml "')
 

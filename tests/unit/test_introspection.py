@@ -165,10 +165,37 @@ def test_a_multi_use_token_is_not_consumed(shelf: Shelf) -> None:
         assert is_active(ask(shelf, consume="true", filename=WHEEL, sha256=str(number) * 64))
 
 
-def test_consuming_needs_to_know_the_file(shelf: Shelf) -> None:
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"consume": "true"},
+        {"consume": "true", "filename": WHEEL},
+        {"consume": "true", "filename": WHEEL, "sha256": ""},
+        {"consume": "True", "filename": WHEEL, "sha256": "0" * 64},
+        {"consume": "1", "filename": WHEEL, "sha256": "0" * 64},
+        {"consume": "", "filename": WHEEL, "sha256": "0" * 64},
+        {"filename": WHEEL, "sha256": "F" * 64},
+    ],
+)
+def test_a_question_that_might_be_misunderstood_is_refused(
+    shelf: Shelf, parameters: Mapping[str, str]
+) -> None:
     token = shelf.mint(feature=SINGLE_USE, lookup_id="4" * 32)
 
-    assert ask(shelf, token, consume="true").status == 400
+    assert ask(shelf, token, **parameters).status == 400
+    assert shelf.store.tokens[token.lookup_id].used_for is None
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "widgets-" + "9" * 5000 + ".tar.gz",
+        "widgets-1.0-" + "9" * 5000 + "-py3-none-any.whl",
+        "widgets-1.0-{0}-{0}-{0}.whl".format(".".join(f"p{n}" for n in range(150))),
+    ],
+)
+def test_a_file_name_that_costs_time_is_not_parsed(shelf: Shelf, filename: str) -> None:
+    assert not is_active(ask(shelf, filename=filename))
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Key sets, through the exchange: what an issuer may do to us, and what it may not."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from pytp_broker.keysets import COOLDOWN, MAX_AGE, MAX_STALE, FetchError
+from pytp_broker.keysets import COOLDOWN, MAX_AGE, MAX_STALE, FetchError, StoredKeySet
 from tests.signing import NOW, github_claims, public_jwk, rsa_key
 from tests.world import World
 
@@ -292,3 +293,32 @@ def test_a_store_without_key_sets_costs_a_fetch_and_nothing_else(world: World, m
     world.store.fail_next(method)
 
     assert world.mint(good(world)).status == 200
+
+
+def test_a_change_of_an_issuers_algorithms_leaves_no_old_key(world: World) -> None:
+    world.mint(good(world))
+    github = world.store.configuration.issuers[world.issuer.url]
+    issuers = {github.url: replace(github, algorithms=("ES256",))}
+    world.store.configuration = replace(world.store.configuration, issuers=issuers)
+    world.advance(seconds=10)
+
+    assert world.mint(good(world)).code == "invalid-token"
+
+
+def test_a_stored_set_of_a_clock_that_is_far_ahead_counts_for_nothing(world: World) -> None:
+    keys = [public_jwk(rsa_key("old"), "key-1")]
+    world.store.key_sets[world.issuer.url] = StoredKeySet(keys, NOW + timedelta(days=400))
+
+    assert world.mint(good(world)).status == 200
+    assert world.mint(good(world, key=rsa_key("old"))).code == "invalid-token"
+
+
+def test_a_refresh_that_fails_is_reported_while_the_keys_are_fresh_too(world: World) -> None:
+    world.mint(good(world))
+    world.issuer.down = True
+    world.advance(seconds=COOLDOWN.total_seconds())
+
+    answer = world.mint(good(world, key_id="unknown", key=rsa_key("x")))
+
+    assert answer.status == 503
+    assert [r.reason for r in world.records if r.event == "key-set"] == ["refresh-failed"]

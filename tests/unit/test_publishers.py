@@ -1,14 +1,17 @@
 """Refusals that explain themselves, and immutable ids, through the exchange."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.signing import ABSENT, GITHUB
+from tests.signing import ABSENT, GITHUB, Issuer
 from tests.world import World
 
+PROVIDERS_FOLDER = Path(__file__).parents[1] / "providers"
 PINNED = """
 [[registries]]
 name = "acme"
@@ -178,6 +181,36 @@ def test_a_publisher_matches_only_its_own_issuer() -> None:
     )
 
     assert undisclosed(refusal(world))
+
+
+def test_a_remote_pipeline_configuration_is_told_apart_from_a_wrong_one() -> None:
+    world = World(
+        """
+        [[registries]]
+        name = "acme"
+        audience = "acme"
+        [[registries.publishers]]
+        projects = ["widgets"]
+        [registries.publishers.gitlab]
+        project_path = "group/widgets"
+        namespace_id = "72"
+        project_id = "20"
+        workflow = ".gitlab-ci.yml"
+        """
+    )
+    world.issuer = Issuer("https://gitlab.com")
+    claims = json.loads((PROVIDERS_FOLDER / "gitlab.json").read_text())
+    seconds = int(world.now.timestamp())
+    claims |= {"aud": "acme", "iat": seconds, "nbf": seconds, "exp": seconds + 300}
+    claims |= {"project_path": "group/widgets", "namespace_id": "72", "project_id": "20"}
+    claims |= {"sub": "project_path:group/widgets:ref_type:branch:ref:main"}
+    claims |= {"ref": "main", "ref_type": "branch", "ref_path": "refs/heads/main"}
+    del claims["ci_config_ref_uri"]
+
+    answer = world.mint(world.issuer.sign(claims))
+
+    assert answer.code == "invalid-publisher"
+    assert "does not live in the project" in answer.detail
 
 
 # --- immutable ids --------------------------------------------------------------------------------

@@ -4,11 +4,15 @@ import asyncio
 import base64
 import io
 import json
+import logging
+import socket
 import stat
-from collections.abc import Mapping, MutableMapping
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import pytest
@@ -22,6 +26,7 @@ from pytp_broker.local import deployment, routes, server
 from pytp_broker.local.certificates import issue_certificate
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.issuer import Issuer, github_job
+from pytp_broker.local.process import ServerProcess
 from pytp_broker.local.routes import GatewayRoute, RouteTable, TemplateError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -364,14 +369,19 @@ class Exchange:
 class Gateway:
     """The gateway with one route and a function of the test's."""
 
-    def __init__(self, function: server.Function, key: str = "$default") -> None:
+    def __init__(
+        self, respond: server.Function, key: str = "$default", function: str = "F"
+    ) -> None:
         self.log = io.StringIO()
-        table = RouteTable([GatewayRoute(key, "F")])
-        self._gateway = server.Gateway(table, {"F": function}, server.Log(self.log))
+        table = RouteTable([GatewayRoute(key, function)])
+        self._gateway = server.Gateway(table, {function: respond}, server.Log(self.log))
 
     def answer(self, exchange: Exchange) -> Exchange:
-        asyncio.run(self._gateway(exchange.scope, exchange.receive, exchange.send))
+        asyncio.run(self.send(exchange))
         return exchange
+
+    async def send(self, exchange: Exchange) -> None:
+        await self._gateway(exchange.scope, exchange.receive, exchange.send)
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -436,24 +446,77 @@ def test_an_unexpected_exception_is_a_500_and_its_text_is_not_logged() -> None:
 
 
 @pytest.mark.parametrize(
-    "exchange",
-    [
-        Exchange(content_length=str(server.MAX_BODY_BYTES + 1)),
-        Exchange(bytes(server.MAX_BODY_BYTES), b"x"),
-    ],
-    ids=["announced", "sent"],
+    ("function", "limit"),
+    [("UploadFunction", server.MAX_BODY_BYTES), ("F", server.MAX_SMALL_BODY_BYTES)],
 )
-def test_a_body_over_the_gateways_limit_is_a_413(exchange: Exchange) -> None:
-    answered = Gateway(echo).answer(exchange)
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_a_body_over_the_limit_is_a_413(function: str, limit: int, *, is_announced: bool) -> None:
+    announced = Exchange(content_length=str(limit + 1))
+    sent = Exchange(bytes(limit), b"x", b"never read")
+
+    answered = Gateway(echo, function=function).answer(announced if is_announced else sent)
 
     assert answered.status == PayloadTooLarge.status
     assert json.loads(answered.body)["errors"][0]["code"] == PayloadTooLarge.code
 
 
-def test_a_body_of_just_the_limit_is_read() -> None:
-    answered = Gateway(echo).answer(Exchange(bytes(server.MAX_BODY_BYTES)))
+@pytest.mark.parametrize(
+    ("function", "limit"),
+    [("UploadFunction", server.MAX_BODY_BYTES), ("F", server.MAX_SMALL_BODY_BYTES)],
+)
+def test_a_body_of_just_the_limit_is_read(function: str, limit: int) -> None:
+    answered = Gateway(echo, function=function).answer(Exchange(bytes(limit)))
 
     assert answered.status == 200
+
+
+class Stalled(Exchange):
+    """A request whose body stops after its first chunk, until the test lets it go on."""
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        if len(self._chunks) == 1:
+            await self.go_on.wait()
+        return await super().receive()
+
+    def __init__(self, *chunks: bytes) -> None:
+        super().__init__(*chunks)
+        self.go_on = asyncio.Event()
+
+
+def test_a_body_that_does_not_arrive_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_BODY_SECONDS", 0)
+
+    answered = Gateway(echo).answer(Stalled(b"one ", b"two"))
+
+    assert answered.status == 400
+    assert answered.headers[b"connection"] == b"close"
+    assert json.loads(answered.body)["errors"][0]["code"] == "invalid-request"
+
+
+@pytest.mark.parametrize("function", ["UploadFunction", "F"])
+def test_requests_beyond_what_the_server_takes_at_a_time_are_told_to_wait(
+    monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    monkeypatch.setattr(server, "_MAX_UPLOADS", 2)
+    monkeypatch.setattr(server, "_MAX_REQUESTS", 2)
+    gateway = Gateway(echo, function=function)
+    stalled = [Stalled(b"one ", b"two") for _ in range(2)]
+    third, fourth = Exchange(), Exchange()
+
+    async def act() -> None:
+        tasks = [asyncio.create_task(gateway.send(exchange)) for exchange in stalled]
+        await asyncio.sleep(0)
+        await gateway.send(third)
+        for exchange in stalled:
+            exchange.go_on.set()
+        await asyncio.gather(*tasks)
+        await gateway.send(fourth)
+
+    asyncio.run(act())
+
+    assert [exchange.status for exchange in (*stalled, third, fourth)] == [200, 200, 503, 200]
+    assert third.headers[b"retry-after"] == b"1"
+    assert json.loads(third.body)["errors"][0]["code"] == "unavailable"
 
 
 def test_a_request_that_breaks_off_goes_nowhere() -> None:
@@ -494,6 +557,75 @@ def test_an_audit_record_is_one_line_that_its_facts_cannot_forge() -> None:
     )
 
 
+# --- the wire ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[ServerProcess]:
+    config = tmp_path / "broker.toml"
+    config.write_text('[[registries]]\nname = "acme"\n')
+    with ServerProcess(config, tmp_path / "log", "--no-tls") as running:
+        yield running
+
+
+def exchange_bytes(process: ServerProcess, *sent: bytes) -> bytes:
+    """Send these bytes, each part after something has come back for the last one; return all."""
+    address = urlsplit(process.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        received = b""
+        for octets in sent:
+            connection.sendall(octets)
+            received += connection.recv(65536)
+        while octets := connection.recv(65536):
+            received += octets
+    return received
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"no http\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        b"POST /acme/legacy/ HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nno\r\n",
+    ],
+    ids=["garbage", "no host", "impossible length", "malformed chunk"],
+)
+def test_what_is_no_http_gets_the_one_error_object(process: ServerProcess, sent: bytes) -> None:
+    head, _, body = exchange_bytes(process, sent).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json\r\n" in head.lower()
+    assert json.loads(body)["errors"][0]["code"] == "invalid-request"
+    [warning] = [json.loads(line) for line in process.log.read_text().splitlines()]
+    assert (warning["event"], warning["by"]) == ("warning", "uvicorn.error")
+
+
+def test_what_is_no_http_after_the_answer_ends_the_connection(process: ServerProcess) -> None:
+    head = b"POST /acme/simple/ HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n%s\r\n" % (server.MAX_SMALL_BODY_BYTES + 1, bytes(65537))
+
+    received = exchange_bytes(process, head + chunk, b"no\r\n")
+
+    assert received.startswith(b"HTTP/1.1 413 ")
+    assert received.count(b"HTTP/1.1") == 1
+    assert process.events("fault") == []
+
+
+def test_what_a_library_logs_of_an_exception_is_not_its_text() -> None:
+    stream = io.StringIO()
+    handler = server._Warnings(server.Log(stream))
+    try:
+        raise ValueError("secret")
+    except ValueError:
+        facts = sys.exc_info()
+
+    handler.handle(logging.LogRecord("x", logging.ERROR, "", 0, "failed", (), facts))
+
+    assert json.loads(stream.getvalue())["error"] == "ValueError"
+    assert "secret" not in stream.getvalue()
+
+
 # --- certificates -------------------------------------------------------------------------------
 
 
@@ -516,8 +648,8 @@ def test_private_keys_are_their_owners_alone(tmp_path: Path) -> None:
     issue_certificate(tmp_path / "tls", [], NOW)
     files = issue_certificate(tmp_path / "tls", [], NOW)
 
-    keys = [files.private_key, tmp_path / "tls" / "ca.key"]
-    assert [stat.S_IMODE(key.stat().st_mode) for key in keys] == [0o600, 0o600]
+    places = [tmp_path / "tls", files.private_key, tmp_path / "tls" / "ca.key"]
+    assert [stat.S_IMODE(place.stat().st_mode) for place in places] == [0o700, 0o600, 0o600]
 
 
 def test_the_authority_is_kept_and_the_certificate_is_not(tmp_path: Path) -> None:

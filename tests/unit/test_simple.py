@@ -1,5 +1,6 @@
 """What installers read: pages, files and metadata, as the wire shows them."""
 
+import base64
 import hashlib
 import json
 from html.parser import HTMLParser
@@ -7,6 +8,13 @@ from html.parser import HTMLParser
 import pytest
 from packaging.utils import canonicalize_name
 
+from pytp_broker.handlers import simple
+from pytp_broker.handlers.dispatch import respond
+from pytp_broker.handlers.gateway import handle
+from pytp_broker.local.events import HttpRequest, build_event
+from pytp_broker.local.routes import GatewayRoute
+from pytp_broker.messages import Request
+from tests.signing import NOW
 from tests.unit.distributions import Distribution, metadata, sdist, wheel
 from tests.unit.shelf import HOST, Answer, Shelf
 
@@ -19,6 +27,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 WHEEL = wheel(text=metadata("widgets", "1.0", "Requires-Python: >=3.9,<4"))
 SDIST = sdist()
 WHEEL_PATH = f"/acme/files/{WHEEL.sha256}/{WHEEL.filename}"
+LOCAL = wheel(version="1.0+local")
 METADATA = metadata("widgets", "1.0", "Requires-Python: >=3.9,<4").encode()
 
 
@@ -149,7 +158,7 @@ def test_a_registry_with_a_host_of_its_own_links_to_its_root(shelf: Shelf) -> No
 
 def test_a_local_version_is_encoded_in_its_url() -> None:
     shelf = Shelf()
-    shelf.publish(wheel(version="1.0+local"))
+    shelf.publish(LOCAL)
 
     (file,) = shelf.get("/acme/simple/widgets/", JSON).json["files"]
 
@@ -273,6 +282,49 @@ def test_there_is_nothing_at(shelf: Shelf, path: str) -> None:
 
     assert answer.status == 404
     assert answer.detail
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/acme/simple/{'w' * 201}/",
+        f"/acme/simple/{'w' * 2100}",
+        f"/acme/files/{WHEEL.sha256}/{'w' * 2100}.whl",
+        f"/acme/files/{WHEEL.sha256}/{'w' * 237}.whl.metadata",
+    ],
+)
+def test_a_name_that_is_too_long_is_not_looked_up(shelf: Shelf, path: str) -> None:
+    shelf.store.calls.clear()
+
+    assert shelf.get(path).status == 404
+    assert shelf.store.calls == []
+
+
+@pytest.mark.parametrize("filename", [LOCAL.filename, LOCAL.filename.replace("+", "%2B")])
+def test_a_plus_in_a_file_name_passes_the_gateway(filename: str) -> None:
+    """API Gateway hands over the path decoded once: both spellings are the same there."""
+    shelf = Shelf()
+    shelf.publish(LOCAL)
+    request = HttpRequest("GET", f"/acme/files/{LOCAL.sha256}/{filename}", headers=[("host", HOST)])
+    event = build_event(request, GatewayRoute("$default", "SimpleFunction"), {}, NOW)
+
+    result = handle(event, simple.ROUTES, shelf.index)
+
+    assert event["rawPath"].endswith(f"/{LOCAL.filename}")
+    assert base64.b64decode(result["body"]) == LOCAL.content
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/acme/simple/%77idgets/",
+        f"/acme/files/{WHEEL.sha256}/{WHEEL.filename.replace('w', '%77', 1)}",
+    ],
+)
+def test_a_path_that_the_gateway_has_decoded_is_not_decoded_again(shelf: Shelf, path: str) -> None:
+    request = Request("GET", HOST, path)
+
+    assert respond(request, simple.ROUTES, shelf.index).status == 404
 
 
 def test_bytes_that_no_record_shows_are_not_sent(shelf: Shelf) -> None:
@@ -485,6 +537,7 @@ def test_a_part_that_is_not_there_cannot_be_sent(shelf: Shelf, value: str) -> No
 
     assert answer.status == 416
     assert answer.headers["Content-Range"] == f"bytes */{SIZE}"
+    assert answer.detail == f"the file has only {SIZE} bytes"
 
 
 @pytest.mark.parametrize(

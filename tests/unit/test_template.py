@@ -16,7 +16,7 @@ import yaml
 
 from pytp_broker.handlers import broker, introspect, simple, upload
 from pytp_broker.handlers.dispatch import Route
-from pytp_broker.settings import IndexSettings, Settings, SettingsError
+from pytp_broker.settings import BrokerSettings, IndexSettings, Settings, SettingsError
 
 PATH = Path(__file__).parents[2] / "template.yaml"
 FUNCTIONS = ("BrokerFunction", "UploadFunction", "SimpleFunction", "IntrospectFunction")
@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "PYTP_TABLE": "pytp-broker-Table",
     "PYTP_SHARED_HOST": "a1b2c3d4.execute-api.eu-west-1.amazonaws.com",
     "PYTP_BUCKET": "pytp-broker-bucket",
+    "PYTP_DISCLOSURE_KEYS_URL": "https://api.github.com/meta/public_keys/secret_scanning",
     "AWS_DEFAULT_REGION": "eu-west-1",
 }
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
@@ -94,6 +95,7 @@ CONTRACT = {
     "/_/oidc/mint-token": "BrokerFunction",
     "/_/oidc/github/mint-token": "BrokerFunction",
     "/_/oidc/burn-token": "BrokerFunction",
+    "/_/secrets/disclose-token": "BrokerFunction",
     "/legacy/": "UploadFunction",
     "/legacy": "UploadFunction",
     "/simple": "SimpleFunction",
@@ -179,9 +181,10 @@ def environment_of(function: str) -> set[str]:
 @pytest.mark.parametrize(
     ("function", "settings"),
     [
-        ("BrokerFunction", Settings),
+        ("BrokerFunction", BrokerSettings),
         ("UploadFunction", IndexSettings),
         ("SimpleFunction", IndexSettings),
+        ("IntrospectFunction", Settings),
     ],
 )
 def test_a_function_is_given_the_variables_that_it_reads(
@@ -278,6 +281,7 @@ def as_list(value: str | list[str]) -> list[str]:
 
 
 FILE = ("pk", "sk", "document")
+CLAIM = ("pk", "sk", "claimed_at", "claimed_by")
 TOKEN = ("pk", "sk", "document", "token_hash", "registries", "ttl")
 BURN = ("pk", "sk", "token_hash", "burned_at", "registries")
 USE = ("pk", "sk", "token_hash", "burned_at", "used_for")
@@ -293,6 +297,7 @@ USE = ("pk", "sk", "token_hash", "burned_at", "used_for")
         ("BrokerRole", "UpdateItem", ["TOKEN#0123"], BURN),
         ("BrokerRole", "GetItem", ["KEYSET#https://ci.example.com"], ()),
         ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], FILE),
+        ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], CLAIM),
         ("UploadRole", "Query", ["CONFIGURATION"], ()),
         ("UploadRole", "BatchGetItem", ["TOKEN#0123", "PROJECT#acme#widgets"], ()),
         ("UploadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
@@ -319,6 +324,11 @@ def test_no_function_may_write_configuration(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["CONFIGURATION"], FILE)
     assert not is_allowed(role, action, ["PUBLISHER#0123"], FILE)
     assert not is_allowed(role, action, ["PROJECT#acme#widgets"], ("pk", "sk", "publisher_ids"))
+
+
+@pytest.mark.parametrize(("role", "action"), [*product(ROLES, (*WRITES, "Query", "Scan"))])
+def test_no_function_may_touch_what_operators_did(role: str, action: str) -> None:
+    assert not is_allowed(role, action, ["OPERATOR"], FILE)
 
 
 @pytest.mark.parametrize(("action", "key"), [*product(WRITES, ["PROJECT#a#b", "REGISTRY#a"])])

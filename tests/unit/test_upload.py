@@ -447,6 +447,20 @@ def test_a_single_use_token_outlives_an_upload_that_came_to_nothing(
     assert shelf.post(form(wheel()), token).status == 200
 
 
+@pytest.mark.parametrize("other", [sdist(), wheel("my-widgets", "2")])
+def test_a_token_that_has_been_used_writes_nothing_more(shelf: Shelf, other: Distribution) -> None:
+    token = shelf.basic(shelf.mint(feature=SINGLE_USE))
+    shelf.post(form(wheel()), token)
+    kept = dict(shelf.files.contents)
+    shelf.files.calls.clear()
+
+    answer = shelf.post(form(other), token)
+
+    assert answer.status == 401
+    assert shelf.files.calls == []
+    assert shelf.files.contents == kept
+
+
 def test_a_file_that_is_there_already_does_not_use_the_token_up(shelf: Shelf) -> None:
     shelf.publish(wheel())
     token = shelf.basic(shelf.mint(feature=SINGLE_USE))
@@ -600,6 +614,7 @@ def test_a_thousand_fields_are_accepted(shelf: Shelf) -> None:
         {"name": "wid gets"},
         {"name": "../widgets"},
         {"name": "w\N{LATIN SMALL LETTER DOTLESS I}dgets"},
+        {"name": "w" * 201},
         {"name": "w" * 1025},
         {"version": None},
         {"version": "1.1"},
@@ -706,6 +721,19 @@ def test_a_truncated_form_is_refused(shelf: Shelf) -> None:
 # File names
 
 
+def named(length: int) -> str:
+    """Return a wheel's file name of this many characters."""
+    return f"widgets-1.0-py3-none-{'a' * (length - 25)}.whl"
+
+
+def test_a_file_name_of_240_characters_is_the_longest(shelf: Shelf) -> None:
+    longest = wheel(filename=named(240))
+    too_long = wheel(filename=named(241))
+
+    assert shelf.publish(longest).status == 200
+    assert "at most 240 characters" in shelf.publish(too_long).detail
+
+
 @pytest.mark.parametrize(
     "filename",
     [
@@ -732,7 +760,7 @@ def test_a_truncated_form_is_refused(shelf: Shelf) -> None:
         "widgets-1.0-py3-none-any\x7f.whl",
         "widgets-1.0-1 x-py3-none-any.whl",
         " widgets-1.0-py3-none-any.whl",
-        "widgets-1.0-py3-none-" + "a" * 231 + ".whl",
+        named(241),
         ".whl",
         "-1.0-py3-none-any.whl",
         "_-1.0-py3-none-any.whl",
@@ -892,10 +920,94 @@ def patched(content: bytes, old: bytes, new: bytes) -> bytes:
     return content.replace(old, new)
 
 
-def poked(content: bytes, offset_in_entry: int, value: bytes) -> bytes:
-    """Change the first entry of the zip's central directory."""
+def poked(content: bytes, offset_in_header: int, value: bytes) -> bytes:
+    """Change the first member's own header, and the directory's entry likewise."""
+    changed = poked_directory(content, offset_in_header + 2, value)
+    return changed[:offset_in_header] + value + changed[offset_in_header + len(value) :]
+
+
+def poked_directory(content: bytes, offset_in_entry: int, value: bytes) -> bytes:
+    """Change the first entry of the zip's central directory, and that alone."""
     start = content.index(b"PK\x01\x02") + offset_in_entry
     return content[:start] + value + content[start + len(value) :]
+
+
+def with_inserted(content: bytes, position: int, octets: bytes) -> bytes:
+    """Insert something before the zip's directory; the end record knows where that is now."""
+    changed = content[:position] + octets + content[position:]
+    (offset,) = struct.unpack("<L", content[-6:-2])
+    return end_record(changed, offset=offset + len(octets))
+
+
+def local_entry(name: str) -> bytes:
+    """Return a member with its own header, as it stands before a zip's directory."""
+    return zipped([(name, "evil = True\n")]).partition(b"PK\x01\x02")[0]
+
+
+def with_hidden_member() -> bytes:
+    content = wheel().content
+    return with_inserted(content, content.index(b"PK\x01\x02"), local_entry("evil.py"))
+
+
+def with_hidden_member_between() -> bytes:
+    """The directory knows where the members after it are."""
+    hidden = local_entry("evil.py")
+    content = with_inserted(wheel().content, wheel().content.index(b"PK\x03\x04", 1), hidden)
+    moved = content.index(b"PK\x01\x02")
+    while (moved := content.find(b"PK\x01\x02", moved + 1)) > 0:
+        (offset,) = struct.unpack_from("<L", content, moved + 42)
+        content = (
+            content[: moved + 42] + struct.pack("<L", offset + len(hidden)) + content[moved + 46 :]
+        )
+    return content
+
+
+def with_another_local_name() -> bytes:
+    content = wheel().content
+    return content[:30] + b"evil" + content[34:]
+
+
+def with_a_member_listed_twice() -> bytes:
+    """Two entries of the directory for one member."""
+    content = wheel().content
+    start = content.index(b"PK\x01\x02")
+    entry = content[start : content.index(b"PK\x01\x02", start + 1)]
+    again = entry.replace(b"widgets/__init__.py", b"widgets/__main__.py")
+    size, total = struct.unpack("<L", content[-10:-6])[0] + len(again), 5
+    changed = content[:-22] + again + content[-22:]
+    return end_record(changed, size=size, here=total, total=total)
+
+
+def with_long_comment() -> bytes:
+    """The last entry of the directory has a comment that reaches beyond its end."""
+    content = wheel().content
+    start = content.rindex(b"PK\x01\x02") + 32
+    return content[:start] + b"\x01" + content[start + 1 :]
+
+
+def streamed() -> bytes:
+    """A zip written to what cannot be sought: sizes come after the content."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *_: int) -> int:
+            raise io.UnsupportedOperation
+
+        tell = seek
+
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in wheel_members().items():
+            archive.writestr(name, content)
+    return pipe.getvalue()
+
+
+def with_extra(extra: bytes) -> bytes:
+    member = zip_member("widgets/aaaa")
+    member.extra = extra
+    return zipped([*wheel_members().items(), (member, "")])
 
 
 def end_record(content: bytes, **changes: int) -> bytes:
@@ -912,9 +1024,9 @@ def zip64() -> bytes:
     return end_record(content[:-22] + locator + content[-22:], size=size + len(locator))
 
 
-def with_unicode_path() -> bytes:
-    extra = struct.pack("<HHBL", 0x7075, 9, 1, zlib.crc32(b"aaaa")) + b"bbbb"
-    return zipped([*wheel_members().items(), (zip_member("aaaa", extra=extra), "")])  # type: ignore[arg-type]
+def unicode_path(path: bytes) -> bytes:
+    """Return the extra field with another name, which only newer versions of Python read."""
+    return struct.pack("<HHBL", 0x7075, 5 + len(path), 1, zlib.crc32(b"widgets/aaaa")) + path
 
 
 def zip_bomb() -> bytes:
@@ -976,14 +1088,31 @@ def assert_refused(shelf: Shelf, distribution: Distribution, words: str = "") ->
         (end_record(wheel().content, here=1), "in parts"),
         (end_record(wheel().content, here=3, total=3), "another number"),
         (end_record(wheel().content, offset=0), "directory"),
-        (zip64(), "directory"),
+        (zip64(), "not a valid archive"),
         (with_member("widgets/__init__.py"), "two members"),
         (with_member("widgets/__init__.py/"), "two members"),
         (patched(with_member("widgets/x\x1fy"), b"x\x1fy", b"x\x00y"), "unsafe"),
-        (poked(wheel().content, 10, b"\x0e\x00"), "deflate"),
-        (poked(wheel().content, 8, b"\x01\x00"), "encrypted"),
-        (poked(wheel().content, 20, b"\x00\x00\x00\x01"), "overlap"),
-        (poked(wheel().content, 24, b"\x00\x00\x00\x10"), "too many bytes"),
+        (poked(wheel().content, 8, b"\x0e\x00"), "deflate"),
+        (poked(wheel().content, 6, b"\x01\x00"), "encrypted"),
+        (poked(wheel().content, 18, b"\x00\x00\x00\x01"), "not in its directory"),
+        (poked(wheel().content, 22, b"\x00\x00\x00\x10"), "too many bytes"),
+        (poked_directory(wheel().content, 8, b"\x02\x00"), "contradicts"),
+        (poked_directory(wheel().content, 10, b"\x00\x00"), "contradicts"),
+        (poked_directory(wheel().content, 16, b"\x01"), "contradicts"),
+        (poked_directory(wheel().content, 20, b"\x01"), "contradicts"),
+        (poked_directory(wheel().content, 24, b"\x01"), "contradicts"),
+        (poked_directory(wheel().content, 42, b"\x01"), "not a valid archive"),
+        (poked_directory(wheel().content, 28, b"\x01"), "directory is not at its end"),
+        (with_long_comment(), "directory is not at its end"),
+        (with_another_local_name(), "contradicts"),
+        (with_hidden_member(), "not in its directory"),
+        (with_hidden_member_between(), "not in its directory"),
+        (with_inserted(wheel().content, wheel().content.index(b"PK\x01"), b"x"), "not in its dir"),
+        (with_a_member_listed_twice(), "another number"),
+        (streamed(), "data descriptor"),
+        (with_extra(unicode_path(b"evil.py")), "two names"),
+        (with_extra(struct.pack("<HHQQ", 1, 16, 0, 0)), "two names or sizes"),
+        (with_extra(struct.pack("<HH", 0xCAFE, 1)), "malformed extra"),
         (zip_bomb(), "too many bytes"),
         (lying_metadata(), "not a valid archive"),
         (zipped([("widgets/__init__.py", "")]), "one directory"),
@@ -1004,13 +1133,22 @@ def test_a_wheel_is_refused_that_is(shelf: Shelf, content: bytes, words: str) ->
     assert_refused(shelf, Distribution(WHEEL_NAME, content), words)
 
 
-def test_a_member_with_a_second_name_is_refused() -> None:
-    """Newer versions of Python read the name in this extra field, older ones do not."""
-    members = zipfile.ZipFile(io.BytesIO(with_unicode_path())).infolist()
-    if members[-1].filename == members[-1].orig_filename:
-        pytest.skip("this Python does not read the extra field")
+@pytest.mark.parametrize(
+    "extra",
+    [struct.pack("<HHLL", 0x5455, 8, 1, 1), struct.pack("<HH", 0xCAFE, 0), b""],
+    ids=["times", "an empty field", "none"],
+)
+def test_a_wheel_may_have_extra_fields(shelf: Shelf, extra: bytes) -> None:
+    assert shelf.publish(Distribution(WHEEL_NAME, with_extra(extra))).status == 200
 
-    assert_refused(Shelf(), Distribution(WHEEL_NAME, with_unicode_path()), "two names")
+
+def test_the_members_of_a_wheel_may_be_listed_in_any_order(shelf: Shelf) -> None:
+    first, *others, end = wheel().content.partition(b"PK\x01\x02")[2].split(b"PK\x01\x02")
+    *others, end = [*others, *end.split(b"PK\x05\x06")]
+    directory = b"".join(b"PK\x01\x02" + entry for entry in [*others, first])
+    content = wheel().content.partition(b"PK\x01\x02")[0] + directory + b"PK\x05\x06" + end
+
+    assert shelf.publish(Distribution(WHEEL_NAME, content)).status == 200
 
 
 def test_directories_and_differently_written_names_in_a_wheel_are_fine(shelf: Shelf) -> None:

@@ -6,15 +6,17 @@ import boto3
 
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.edge import CLIENT_CONFIG, Edge, utc_now
-from pytp_broker.fetch import fetch
+from pytp_broker.disclosure import DisclosureKeys
+from pytp_broker.fetch import HttpFetch
 from pytp_broker.handlers.broker import ROUTES
 from pytp_broker.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker
-from pytp_broker.settings import Settings
+from pytp_broker.settings import BrokerSettings
 
-settings = Settings.from_environment(os.environ)
+settings = BrokerSettings.from_environment(os.environ)
 edge = Edge("broker")
+fetch = HttpFetch(only_public=True)
 store = DynamoStore(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.table)
 handler = edge.handler(
     ROUTES,
@@ -24,6 +26,7 @@ handler = edge.handler(
         shared_host=settings.shared_host,
         now=utc_now,
         audit=edge.audit,
-        key_sets=KeySets(fetch, store),
+        key_sets=KeySets(fetch, store, edge.audit),
+        disclosure_keys=DisclosureKeys(settings.disclosure_keys_url, fetch, store),
     ),
 )

@@ -13,6 +13,8 @@ pk                                      sk                         holds
 ``TOKEN#lookup_id``                     ``TOKEN``                  document, token_hash, registries,
                                                                    burned_at, used_for, ttl
 ``KEYSET#issuer``                       ``KEYSET``                 document
+``KEYSET#issuer``                       ``REFRESH``                claimed_at, claimed_by
+``OPERATOR``                            ``time#suffix``            document
 ======================================  =========================  ================================
 
 A client that retries may meet its own first attempt: every write either says the same when it is
@@ -21,18 +23,20 @@ repeated, or recognises what it wrote.
 
 import json
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pytp_broker.audit import AuditRecord
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.keysets import StoredKeySet
 from pytp_broker.publishers import TrustedPublisher
@@ -44,6 +48,7 @@ from pytp_broker.store import (
     PublishedFile,
     Setup,
     carry_over,
+    unexpired,
 )
 from pytp_broker.tokens import TokenRecord
 
@@ -55,6 +60,7 @@ MAX_APPLY_ROUNDS: Final = 10
 
 _CONFIGURATION: Final = "CONFIGURATION"
 _MAIN: Final = "MAIN"
+_OPERATOR: Final = "OPERATOR"
 _APPLIED: Final = "begins_with(pk, :publisher) OR pk = :configuration OR sk = :trust"
 
 Place = tuple[str, str]  # registry and project
@@ -231,6 +237,29 @@ class DynamoStore:
             ExpressionAttributeValues=_attributes(**{":ids": publisher_ids}),
         )
 
+    def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
+        """Return every token that has not expired, also burned and used ones."""
+        values: dict[str, Any] = {":token": "TOKEN#", ":now": int(now.timestamp())}
+        rows = self._pages(
+            self._client.scan,
+            ConsistentRead=True,
+            FilterExpression="begins_with(pk, :token) AND #ttl >= :now",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues=_attributes(**values),
+        )
+        return unexpired((_read_token(row) for row in rows), now)
+
+    def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
+        """Keep an audit record of what an operator does."""
+        sk = f"{at.isoformat(timespec='microseconds')}#{secrets.token_hex(8)}"
+        document = _dump({"time": at.isoformat(), **record.document()})
+        item = _attributes(pk=_OPERATOR, sk=sk, document=document)
+        self._call(self._client.put_item, Item=item)
+
+    def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
+        """Return those records in the order of their times."""
+        return [json.loads(row["document"]) for row in self._query(_OPERATOR)]
+
     # What the exchange and the token check need
 
     def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
@@ -305,10 +334,7 @@ class DynamoStore:
         if "TOKEN" not in rows:
             return None
         token, trusted = rows["TOKEN"], rows.get("TRUST", {})
-        record = TokenRecord.from_document(
-            json.loads(token["document"]), token.get("burned_at"), token.get("used_for")
-        )
-        return record, trusted.get("publisher_ids", frozenset())
+        return _read_token(token), trusted.get("publisher_ids", frozenset())
 
     def use_token(self, lookup_id: str, token_hash: str, file: str) -> bool:
         """Mark a single-use token used for a file; say whether it may be."""
@@ -362,6 +388,28 @@ class DynamoStore:
         }
         item = _attributes(pk=f"KEYSET#{issuer_url}", sk="KEYSET", document=_dump(document))
         self._call(self._client.put_item, Item=item)
+
+    def claim_key_set_refresh(self, issuer_url: str, now: datetime, cooldown: timedelta) -> bool:
+        """Claim the issuer's next refresh; say whether it is ours."""
+        seconds, distance = int(now.timestamp()), int(cooldown.total_seconds())
+        claimed_by = secrets.token_hex(8)
+        item = _attributes(
+            pk=f"KEYSET#{issuer_url}", sk="REFRESH", claimed_at=seconds, claimed_by=claimed_by
+        )
+        try:
+            self._call(
+                self._client.put_item,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk) "
+                "OR claimed_at <= :before OR claimed_at >= :after",
+                ExpressionAttributeValues=_attributes(
+                    **{":before": seconds - distance, ":after": seconds + distance}
+                ),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except _ConditionFailedError as taken:
+            return bool(taken.item.get("claimed_by") == claimed_by)
+        return True
 
     # What the index needs
 
@@ -491,6 +539,12 @@ def _project_of(filename: str) -> str:
 
 def _read_file(row: Mapping[str, Any]) -> PublishedFile:
     return PublishedFile.from_document(json.loads(row["document"]))
+
+
+def _read_token(row: Mapping[str, Any]) -> TokenRecord:
+    return TokenRecord.from_document(
+        json.loads(row["document"]), row.get("burned_at"), row.get("used_for")
+    )
 
 
 def _read_publishers(rows: Iterable[Mapping[str, Any]]) -> list[TrustedPublisher]:

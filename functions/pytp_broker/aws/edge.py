@@ -9,16 +9,22 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit import Audit, AuditRecord
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.s3 import S3Files
 from pytp_broker.errors import Unexpected
 from pytp_broker.handlers import gateway
 from pytp_broker.handlers.dispatch import Routes, S
 from pytp_broker.messages import problem_response
+from pytp_broker.registries import ConfigurationCache
+from pytp_broker.services import Index
+from pytp_broker.settings import IndexSettings
 
 NAMESPACE: Final = "pytp-broker"
 
@@ -51,9 +57,8 @@ class Edge:
 
     def audit(self, record: AuditRecord) -> None:
         """Log an audit record as one line and count it as one metric."""
-        labels = {"event": record.event, "outcome": record.outcome, "reason": record.reason}
-        self._logger.info("audit", audit={**labels, **record.facts})
-        _count("AuditRecords", labels)
+        self._logger.info("audit", audit=record.document())
+        _count("AuditRecords", record.labels)
 
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:
         """Return the function's Lambda handler: an answer to every event, whatever happens."""
@@ -64,9 +69,12 @@ class Edge:
             try:
                 return gateway.handle(event, routes, services)
             except Exception as error:  # noqa: BLE001 - the outermost edge
-                self._report(error)
-                path = event.get("rawPath", "")
-                return gateway.write_result(problem_response(Unexpected(), instance=path))
+                failure = error
+            # Only now: were the report itself to fail while the first error is being handled,
+            # Python would print both, and the first one's message may hold a token.
+            self._report(failure)
+            path = event.get("rawPath", "")
+            return gateway.write_result(problem_response(Unexpected(), instance=path))
 
         return handle
 
@@ -74,6 +82,19 @@ class Edge:
         # Types and places only: a message may quote the request, and so may a local variable.
         self._logger.error("unexpected error", error=[*_describe(error)])
         _count("UnexpectedErrors", {})
+
+
+def open_index(settings: IndexSettings, audit: Audit) -> Index:
+    """Return what the functions that handle files work with, on clients of their own."""
+    store = DynamoStore(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.table)
+    return Index(
+        store=store,
+        configurations=ConfigurationCache(store.load_configuration),
+        shared_host=settings.shared_host,
+        now=utc_now,
+        audit=audit,
+        files=S3Files(boto3.client("s3", config=S3_CONFIG), settings.bucket),
+    )
 
 
 def _describe(error: BaseException | None) -> Iterator[dict[str, Any]]:

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from pytp_broker.cli import apply, demo, explain, schema, secret, serve, validate
+from pytp_broker.cli import apply, audit, demo, explain, schema, secret, serve, token, validate
 from pytp_broker.cli.command import FAILED, CommandError
 
-_COMMANDS: Final = (serve, apply, validate, explain, schema, secret, demo)
+_COMMANDS: Final = (serve, apply, validate, explain, token, audit, schema, secret, demo)
 # The extra that brings what a command imports when it runs.
 _EXTRAS: Final = {
     "pydantic": "cli",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytp_broker.cli.command import CommandError, load_configuration
 from pytp_broker.diagnosis import explain, failed
+from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, InvalidPublisher
-from pytp_broker.identity import SignedClaims, printable
+from pytp_broker.identity import SignedClaims
 from pytp_broker.matching import check_claims
 from pytp_broker.messages import decode_base64url, parse_json_object
 from pytp_broker.providers import PROVIDERS, Provider

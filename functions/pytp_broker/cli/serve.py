@@ -12,6 +12,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from pytp_broker.cli.command import CommandError, load_configuration
+from pytp_broker.cli.place import Place, local_user
+from pytp_broker.disclosure import GITHUB_KEYS_URL
 from pytp_broker.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="keep tokens, files and certificates here"
+    )
+    parser.add_argument(
+        "--disclosure-keys-url",
+        metavar="URL",
+        default=GITHUB_KEYS_URL,
+        help="of the keys that sign disclosures of leaked tokens (default: GitHub's)",
     )
     _add_store_arguments(parser.add_argument_group("store"))
 
@@ -102,8 +110,10 @@ def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) ->
         folder = _open_folder(arguments.data, stack)
         certificate = None if arguments.no_tls else _certify(folder, arguments.host, loaded)
         storage = _open_storage(arguments, folder, stack)
-        storage.store.apply(loaded.configuration, loaded.publishers)
-        gateway = deployment.build_gateway(storage, arguments.host, server.Log())
+        Place(storage.store, local_user()).apply(loaded, arguments.config)
+        gateway = deployment.build_gateway(
+            storage, arguments.host, server.Log(), arguments.disclosure_keys_url
+        )
     except OSError as error:
         raise CommandError(f"cannot write the data folder: {_reason(error)}") from None
     except StoreUnavailable as problem:
@@ -157,7 +167,7 @@ def _open_aws(arguments: argparse.Namespace) -> "Storage":
     )
     try:
         return deployment.open_aws(places)
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:  # botocore's, for what is no URL
         raise CommandError(f"cannot open the store: {error}") from None
 
 

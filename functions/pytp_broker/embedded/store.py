@@ -10,12 +10,13 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from os import PathLike
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
+from pytp_broker.audit import AuditRecord
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.keysets import StoredKeySet
 from pytp_broker.publishers import TrustedPublisher
@@ -27,6 +28,7 @@ from pytp_broker.store import (
     PublishedFile,
     Setup,
     carry_over,
+    unexpired,
 )
 from pytp_broker.tokens import TokenRecord
 
@@ -78,6 +80,11 @@ _SCHEMA: Final = (
         keys TEXT NOT NULL,
         fetched_at TEXT NOT NULL
     )""",
+    """CREATE TABLE key_set_refreshes (
+        issuer TEXT PRIMARY KEY,
+        claimed_at INTEGER NOT NULL
+    )""",
+    "CREATE TABLE operator_records (number INTEGER PRIMARY KEY, document TEXT NOT NULL)",
     """CREATE TABLE files (
         registry TEXT NOT NULL,
         filename TEXT NOT NULL,
@@ -136,6 +143,30 @@ class SqliteStore:
             for publisher in after.publishers.values():
                 _save_publisher(connection, publisher)
         return Changes.between(before, after)
+
+    def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
+        """Return every token that has not expired, also burned and used ones."""
+        with self._transaction("DEFERRED") as connection:
+            found = connection.execute(
+                "SELECT document, burned_at, used_for FROM tokens WHERE kept_until >= ?",
+                (int(now.timestamp()),),
+            ).fetchall()
+        records = [TokenRecord.from_document(json.loads(d), *marks) for d, *marks in found]
+        return unexpired(records, now)
+
+    def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
+        """Keep an audit record of what an operator does."""
+        document = _dump({"time": at.isoformat(), **record.document()})
+        with self._transaction("IMMEDIATE") as connection:
+            connection.execute("INSERT INTO operator_records (document) VALUES (?)", (document,))
+
+    def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
+        """Return those records in their order."""
+        with self._transaction("DEFERRED") as connection:
+            found = connection.execute(
+                "SELECT document FROM operator_records ORDER BY number"
+            ).fetchall()
+        return [json.loads(document) for (document,) in found]
 
     # What the exchange and the token check need
 
@@ -246,6 +277,21 @@ class SqliteStore:
                 "INSERT OR REPLACE INTO key_sets (issuer, keys, fetched_at) VALUES (?, ?, ?)",
                 (issuer_url, keys, key_set.fetched_at.isoformat()),
             )
+
+    def claim_key_set_refresh(self, issuer_url: str, now: datetime, cooldown: timedelta) -> bool:
+        """Claim the issuer's next refresh; say whether it is ours."""
+        with self._transaction("IMMEDIATE") as connection:
+            claimed = connection.execute(
+                "INSERT INTO key_set_refreshes (issuer, claimed_at) VALUES (:issuer, :now) "
+                "ON CONFLICT (issuer) DO UPDATE SET claimed_at = :now "
+                "WHERE abs(:now - claimed_at) >= :cooldown",
+                {
+                    "issuer": issuer_url,
+                    "now": int(now.timestamp()),
+                    "cooldown": int(cooldown.total_seconds()),
+                },
+            )
+            return claimed.rowcount == 1
 
     # What the index needs
 

@@ -1,9 +1,10 @@
-"""The broker function: discovery, audience, mint and burn. Anyone may call it."""
+"""The broker function: discovery, audience, mint, burn and disclosure. Anyone may call it."""
 
 from typing import Final
 
 from pytp_broker.handlers.audience import audience
 from pytp_broker.handlers.burn import burn
+from pytp_broker.handlers.disclosure import DISCLOSE_PATH, disclose
 from pytp_broker.handlers.discovery import beside_upload, well_known
 from pytp_broker.handlers.dispatch import Route, Routes
 from pytp_broker.handlers.mint import mint
@@ -18,4 +19,5 @@ ROUTES: Final[Routes[Broker]] = {
     # maturin and old versions of the publish action know no other.
     "/_/oidc/github/mint-token": Route(("POST",), mint),
     "/_/oidc/burn-token": Route(("POST",), burn),
+    DISCLOSE_PATH: Route(("POST",), disclose),
 }

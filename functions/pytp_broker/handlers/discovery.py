@@ -1,13 +1,14 @@
 """PEP 807 discovery: where the endpoints of an upload URL are."""
 
 from pytp_broker.errors import NotAcceptable, NotFound
+from pytp_broker.index.negotiation import accepts
 from pytp_broker.messages import Request, Response, json_response
 from pytp_broker.registries import LEGACY_PATH, Destination
 from pytp_broker.services import Broker
 from pytp_broker.tokens import DEFAULT_FEATURES, FEATURES
 
 CONTENT_TYPE = "application/vnd.pypi.pytp.v1+json"
-_ACCEPTED = frozenset({CONTENT_TYPE, "application/json", "application/*", "*/*", ""})
+_ACCEPTED = frozenset({CONTENT_TYPE, "application/json", "application/*", "*/*"})
 
 
 def well_known(request: Request, destination: Destination, broker: Broker) -> Response:
@@ -29,8 +30,7 @@ def beside_upload(request: Request, destination: Destination, _broker: Broker) -
 
 
 def _document(request: Request, destination: Destination) -> Response:
-    accepted = request.headers.get("accept", "").split(",")
-    if not any(kind.partition(";")[0].strip().lower() in _ACCEPTED for kind in accepted):
+    if not accepts(request.headers.get("accept", "*/*") or "*/*", _ACCEPTED):
         raise NotAcceptable(f"this endpoint answers {CONTENT_TYPE}")
-    document = destination.discovery_document(FEATURES, DEFAULT_FEATURES)
+    document = destination.discovery_document(request.scheme, FEATURES, DEFAULT_FEATURES)
     return json_response(document, content_type=CONTENT_TYPE)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from pytp_broker.display import printable
 from pytp_broker.errors import MethodNotAllowed, NotFound, Problem
 from pytp_broker.messages import Request, Response, problem_response
 from pytp_broker.registries import Destination
@@ -30,7 +31,7 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
         destination = services.locate(request.host, request.path)
         route = _find_route(destination.path, routes)
         if request.method not in route.methods:
-            raise MethodNotAllowed(request.method, route.methods)
+            raise MethodNotAllowed(printable(request.method, 20), route.methods)
         return route.handler(request, destination, services)
     except Problem as problem:
         return problem_response(problem, instance=request.path)

@@ -1,7 +1,6 @@
 """API Gateway HTTP API events (payload format 2.0) and our messages, one into the other."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +45,7 @@ def _read_body(event: Event) -> bytes:
         return str(body).encode(errors="surrogatepass")
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise MalformedRequest("the body is not base64") from None
 
 

@@ -1,64 +1,93 @@
 """The introspect function: other indexes and proxies ask whether a token is good."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from packaging.utils import canonicalize_name
 
 from pytp_broker.audit import Trail
+from pytp_broker.display import printable
 from pytp_broker.errors import Problem, Unauthorized
 from pytp_broker.handlers.dispatch import Route, Routes
-from pytp_broker.identity import printable
 from pytp_broker.introspection import introspect, read_question, verify_client
 from pytp_broker.messages import Request, Response, json_response
-from pytp_broker.registries import Destination
+from pytp_broker.registries import Destination, Registry
 from pytp_broker.rights import read_token, verify_any_right, verify_right
 from pytp_broker.services import Services
+from pytp_broker.tokens import MalformedTokenError, UploadToken
 
 INTROSPECT_PATH: Final = "/_/token/introspect"
 VERIFY_PATH: Final = "/_/token/verify"
 
+Answer = Callable[[Request, Registry, Services, Trail], Response]
+
 
 def introspect_token(request: Request, destination: Destination, services: Services) -> Response:
     """Answer ``POST /_/token/introspect`` (RFC 7662); audit the question."""
-    registry = destination.registry
-    trail = Trail("introspection")
-    trail.add(registry=registry.name, source_ip=request.source_ip)
-    try:
-        trail.add(client=verify_client(request.headers, registry))
-        question = read_question(request.body)
-        answer = introspect(question, registry, services)
-    except Problem as problem:
-        services.audit(trail.refused(problem))
-        raise
-    asked = {name: printable(question.get(name, "")) for name in ("project", "filename")}
-    trail.add(active=answer["active"], **asked)
-    services.audit(trail.accepted())
-    return json_response(answer)
+    return _audited(_introspect, request, destination, services)
 
 
 def verify(request: Request, destination: Destination, services: Services) -> Response:
     """Answer ``GET /_/token/verify[/{project}]`` from the headers alone, for forward-auth proxies.
 
     200 with what the token is good for in ``X-Pytp-…`` headers, else 401 or 403. A proxy must go on
-    to hold the file against the project: it has not seen the form.
+    to hold the file against the project: it has not seen the form. The question is audited.
     """
-    registry = destination.registry.name
-    project = destination.path.removeprefix(VERIFY_PATH).removeprefix("/")
+    return _audited(_verify, request, destination, services)
+
+
+def _audited(
+    answer: Answer, request: Request, destination: Destination, services: Services
+) -> Response:
+    trail = Trail("introspection")
+    trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
+    try:
+        response = answer(request, destination.registry, services, trail)
+    except Problem as problem:
+        services.audit(trail.refused(problem))
+        raise
+    services.audit(trail.accepted())
+    return response
+
+
+def _introspect(request: Request, registry: Registry, services: Services, trail: Trail) -> Response:
+    trail.add(registry=registry.name)
+    trail.add(client=verify_client(request.headers, registry))
+    question = read_question(request.body)
+    trail.add(**{name: printable(question.get(name, "")) for name in ("project", "filename")})
+    with suppress(MalformedTokenError):
+        trail.add_token(UploadToken(question["token"]))
+    answer = introspect(question, registry, services)
+    trail.add(active=answer["active"])
+    return json_response(answer)
+
+
+def _verify(request: Request, registry: Registry, services: Services, trail: Trail) -> Response:
+    project = _project_in(request.path)
+    trail.add(registry=registry.name, project=printable(project))
     token = read_token(request.headers)
+    trail.add_token(token)
     if project:
-        name: str = canonicalize_name(project)
-        record, projects = verify_right(token, registry, name, services).record, [name]
+        record, projects = verify_right(token, registry.name, project, services).record, [project]
     else:
-        record, projects = verify_any_right(token, registry, services)
+        record, projects = verify_any_right(token, registry.name, services)
     if record.used_for is not None:
         raise Unauthorized("the upload token was for a single upload, and has been used")
+    trail.add(active=True)
     headers = {
         "Cache-Control": "no-store",
-        "X-Pytp-Registry": registry,
+        "X-Pytp-Registry": registry.name,
         "X-Pytp-Projects": ", ".join(projects),
         "X-Pytp-Issuer": record.issuer,
     }
     return Response(200, headers=headers)
+
+
+def _project_in(path: str) -> str:
+    _, _, project = path.partition(VERIFY_PATH)
+    name: str = canonicalize_name(project.removeprefix("/"))
+    return name
 
 
 ROUTES: Final[Routes[Services]] = {

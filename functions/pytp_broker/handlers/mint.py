@@ -3,9 +3,9 @@
 from typing import Final
 
 from pytp_broker.audit import Trail
+from pytp_broker.display import printable
 from pytp_broker.errors import PayloadTooLarge, Problem
 from pytp_broker.exchange import exchange
-from pytp_broker.identity import printable
 from pytp_broker.messages import Request, Response, json_response
 from pytp_broker.registries import Destination
 from pytp_broker.services import Broker

@@ -1,7 +1,6 @@
 """``GET /simple/…`` and ``GET /files/…``: what installers read (PEP 503, PEP 691, PEP 658)."""
 
 from typing import Final
-from urllib.parse import unquote
 
 from pytp_broker.errors import NotFound
 from pytp_broker.handlers.dispatch import Route, Routes
@@ -23,7 +22,7 @@ def projects(request: Request, destination: Destination, index: Index) -> Respon
 
 def project(request: Request, destination: Destination, index: Index) -> Response:
     """Return a project's page: ``/simple/NAME/``."""
-    name, *rest = _segments(destination.path, SIMPLE_PATH)
+    name, *rest = destination.path.removeprefix(SIMPLE_PATH).split("/")
     if rest not in ([], [""]):
         raise NotFound("there is nothing at this address")
     return show_project(request, destination, index, name, is_canonical=bool(rest))
@@ -31,15 +30,10 @@ def project(request: Request, destination: Destination, index: Index) -> Respons
 
 def file(request: Request, destination: Destination, index: Index) -> Response:
     """Return a file's bytes or metadata: ``/files/SHA256/NAME``."""
-    segments = _segments(destination.path, FILES_PATH)
+    segments = destination.path.removeprefix(FILES_PATH).split("/")
     if len(segments) != 2:  # noqa: PLR2004 - the hash and the name
         raise NotFound("there is nothing at this address")
     return send_file(request, destination, index, *segments)
-
-
-def _segments(path: str, prefix: str) -> list[str]:
-    # Split first: an encoded slash belongs to a name, and makes it an impossible one.
-    return [unquote(segment) for segment in path.removeprefix(prefix).split("/")]
 
 
 ROUTES: Final[Routes[Index]] = {

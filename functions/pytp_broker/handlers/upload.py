@@ -6,9 +6,9 @@ It is never redirected: some clients follow with GET and report a success where 
 from typing import Final
 
 from pytp_broker.audit import Trail
+from pytp_broker.display import printable
 from pytp_broker.errors import Problem
 from pytp_broker.handlers.dispatch import Route, Routes
-from pytp_broker.identity import printable
 from pytp_broker.index.upload import upload
 from pytp_broker.messages import Request, Response
 from pytp_broker.registries import LEGACY_PATH, Destination

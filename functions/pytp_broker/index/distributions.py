@@ -11,13 +11,14 @@ from typing import Final
 from packaging.utils import NormalizedName, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
+from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.identity import printable
 from pytp_broker.index.forms import Form
 
 WHEEL: Final = "bdist_wheel"
 SDIST: Final = "sdist"
-MAX_FILE_NAME_CHARACTERS: Final = 255
+# File systems take 255 bytes, and the metadata beside a file adds `.metadata` to its name.
+MAX_FILE_NAME_CHARACTERS: Final = 240
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
 
@@ -44,7 +45,10 @@ def parse_filename(filename: str) -> Distribution:
     one file has one name.
     """
     if not is_file_name(filename):
-        raise InvalidUpload(f"`{printable(filename)}` is no name of a distribution")
+        raise InvalidUpload(
+            f"`{printable(filename)}` is no name of a distribution of at most "
+            f"{MAX_FILE_NAME_CHARACTERS} characters"
+        )
     try:
         return _parse_wheel(filename) if filename.endswith(".whl") else _parse_sdist(filename)
     except ValueError:

@@ -13,9 +13,10 @@ from typing import Final
 from multipart import MultipartSegment, PushMultipartParser, parse_options_header
 from packaging.utils import InvalidName, NormalizedName, canonicalize_name
 
+from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload, PayloadTooLarge
-from pytp_broker.identity import printable
 from pytp_broker.messages import Request
+from pytp_broker.rights import MAX_PROJECT_CHARACTERS
 
 # API Gateway passes no larger body. Lambda's own limit is nearer, but not ours to enforce.
 MAX_BODY_BYTES: Final = 10 * 1000 * 1000
@@ -59,9 +60,14 @@ class Form:
     def project(self) -> NormalizedName:
         """Return the project, normalised; raise InvalidUpload for anything but one valid name."""
         try:
-            return canonicalize_name(self.text("name"), validate=True)
+            project = canonicalize_name(self.text("name"), validate=True)
         except InvalidName:
             raise InvalidUpload("the form's `name` must be the name of a project") from None
+        if len(project) > MAX_PROJECT_CHARACTERS:
+            raise InvalidUpload(
+                f"the form's `name` is longer than {MAX_PROJECT_CHARACTERS} characters"
+            )
+        return project
 
     @property
     def file(self) -> FilePart:

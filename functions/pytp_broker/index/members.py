@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
+from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.identity import printable
 
 MAX_METADATA_BYTES: Final = 1024 * 1024
 MAX_MEMBERS: Final = 20_000

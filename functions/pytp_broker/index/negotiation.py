@@ -1,7 +1,7 @@
 """What of a representation a client asks for: its type, whether it has it, which bytes of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final
 
 JSON: Final = "application/vnd.pypi.simple.v1+json"
@@ -35,6 +35,12 @@ def choose_type(accept: str) -> str:
     acceptable = [(quality, _RANKS[name]) for name, quality in preferences if name in _RANKS]
     quality, rank = max(acceptable, default=(0.0, 0))
     return list(_TYPES.values())[-rank] if quality > 0 else PLAIN_HTML
+
+
+def accepts(accept: str, names: Container[str]) -> bool:
+    """Say whether the client accepts one of these types at all."""
+    preferences = (_parse_preference(element) for element in accept.lower().split(","))
+    return any(name in names and quality > 0 for name, quality in preferences)
 
 
 def _parse_preference(element: str) -> tuple[str, float]:

@@ -8,13 +8,15 @@ from typing import Final
 
 from packaging.utils import InvalidName, canonicalize_name
 
-from pytp_broker.errors import NotFound, StoreUnavailable
+from pytp_broker.display import printable
+from pytp_broker.errors import NotFound, RangeNotSatisfiable, StoreUnavailable
 from pytp_broker.index import pages
 from pytp_broker.index.distributions import is_file_name
 from pytp_broker.index.files import content_key, metadata_key
 from pytp_broker.index.negotiation import JSON, choose_type, has_current, requested_range
 from pytp_broker.messages import Request, Response
 from pytp_broker.registries import Destination
+from pytp_broker.rights import MAX_PROJECT_CHARACTERS
 from pytp_broker.services import Index
 from pytp_broker.store import PublishedFile
 
@@ -52,7 +54,7 @@ def show_project(
         return _redirect(pages.project_path(destination.base_path, project))
     files = index.store.list_files(registry, project)
     if not files:
-        raise NotFound(f"there is no project `{project}` in this registry")
+        raise NotFound(f"there is no project `{printable(project)}` in this registry")
     content_type = choose_type(request.headers.get("accept", ""))
     render = pages.project_json if content_type == JSON else pages.project_html
     return _page(request, content_type, render(project, files, destination.base_path))
@@ -60,9 +62,14 @@ def show_project(
 
 def _normalize(name: str) -> str:
     try:
-        return canonicalize_name(name, validate=True)
+        project: str = canonicalize_name(name, validate=True)
     except InvalidName:
         raise NotFound("this is no name of a project") from None
+    if len(project) > MAX_PROJECT_CHARACTERS:
+        raise NotFound("no project has so long a name")
+    if printable(project, len(project)) != project:  # somebody's token: a redirect would repeat it
+        raise NotFound("this is no name of a project")
+    return project
 
 
 def _redirect(path: str) -> Response:
@@ -81,7 +88,9 @@ def _page(request: Request, content_type: str, body: bytes) -> Response:
 def send_file(
     request: Request, destination: Destination, index: Index, sha256: str, filename: str
 ) -> Response:
-    """Return a file's bytes or its metadata, or a redirect to the bytes; raise NotFound.
+    """Return a file's bytes or its metadata, or a redirect to the bytes.
+
+    Raises NotFound, or RangeNotSatisfiable for a part that is not there.
 
     Only what is visible is sent, whatever else the file store keeps.
     """
@@ -127,7 +136,7 @@ def _send_bytes(request: Request, content: bytes, headers: dict[str, str]) -> Re
     if wanted is None:
         return Response(200, content, {**headers, "Content-Length": str(len(content))})
     if not wanted:
-        return Response(416, headers={"Content-Range": f"bytes */{len(content)}"})
+        raise RangeNotSatisfiable(len(content))
     part = content[wanted.start : wanted.stop]
     headers["Content-Range"] = f"bytes {wanted[0]}-{wanted[-1]}/{len(content)}"
     return Response(206, part, {**headers, "Content-Length": str(len(part))})

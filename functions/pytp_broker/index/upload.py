@@ -7,10 +7,11 @@ visible: a crash leaves garbage, never half a file.
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from pytp_broker.audit import Trail
+from pytp_broker.display import printable
 from pytp_broker.errors import FileExists, InvalidUpload, Problem, Unauthorized
-from pytp_broker.identity import printable
 from pytp_broker.index.archives import read_metadata_file
 from pytp_broker.index.distributions import Distribution, check_form, check_same, parse_filename
 from pytp_broker.index.files import content_key, metadata_key
@@ -22,6 +23,8 @@ from pytp_broker.rights import NO_PROJECT, Uploader, read_token, verify_right, v
 from pytp_broker.services import Index
 from pytp_broker.store import AlreadyPublishedError, PublishedFile
 from pytp_broker.tokens import TokenRecord, UploadToken, file_use
+
+_USED_UP: Final = "the upload token was for a single upload, and has been used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def upload(request: Request, destination: Destination, index: Index, trail: Trai
     token = read_token(request.headers)
     trail.add_token(token)
     form = read_named_form(request, token, registry, index)
-    trail.add(project=form.project)
+    trail.add(project=printable(form.project))
     uploader = verify_right(token, registry, form.project, index)
     trail.add(publishers=list(uploader.publisher_ids))
 
@@ -110,8 +113,12 @@ def is_published(candidate: Candidate, index: Index) -> bool:
 def commit(
     candidate: Candidate, octets: bytes, metadata: CoreMetadata, uploader: Uploader, index: Index
 ) -> None:
-    """Store the bytes, then make the file visible; raise FileExists for who came second."""
+    """Store the bytes, then make the file visible.
+
+    Raises FileExists for who came second, and Unauthorized for a token that has been used up.
+    """
     file = _describe(candidate, octets, metadata, uploader.record, index)
+    check_unused(uploader.record, file)
     place = (file.registry, file.sha256, file.filename)
     index.files.save(content_key(*place), candidate.content)
     index.files.save(metadata_key(*place), octets)
@@ -139,6 +146,15 @@ def _describe(
     )
 
 
+def check_unused(record: TokenRecord, file: PublishedFile) -> None:
+    """Raise Unauthorized if a single-use token was for another file (PEP 807): it stores nothing.
+
+    As far as the record knows that was read at the beginning; ``use_up`` asks again.
+    """
+    if not record.may_be_used_for(_use(file)):
+        raise Unauthorized(_USED_UP)
+
+
 def use_up(record: TokenRecord, file: PublishedFile, index: Index) -> None:
     """Use a single-use token for this file; raise Unauthorized if it was for another (PEP 807).
 
@@ -147,6 +163,9 @@ def use_up(record: TokenRecord, file: PublishedFile, index: Index) -> None:
     """
     if not record.is_single_use:
         return
-    use = file_use(file.registry, file.filename, file.sha256)
-    if not index.store.use_token(record.lookup_id, record.token_hash, use):
-        raise Unauthorized("the upload token was for a single upload, and has been used")
+    if not index.store.use_token(record.lookup_id, record.token_hash, _use(file)):
+        raise Unauthorized(_USED_UP)
+
+
+def _use(file: PublishedFile) -> str:
+    return file_use(file.registry, file.filename, file.sha256)

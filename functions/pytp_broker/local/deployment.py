@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pytp_broker.disclosure import GITHUB_KEYS_URL, DisclosureKeys
 from pytp_broker.embedded.files import FolderFiles
 from pytp_broker.embedded.store import SqliteStore
-from pytp_broker.fetch import fetch
+from pytp_broker.fetch import HttpFetch
 from pytp_broker.handlers import broker, introspect, simple, upload
 from pytp_broker.handlers.gateway import handle
 from pytp_broker.index.files import FileStore
@@ -49,12 +50,16 @@ class AwsPlaces:
     bucket: str
 
 
-def build_gateway(storage: Storage, shared_host: str, log: Log) -> Gateway:
+def build_gateway(
+    storage: Storage, shared_host: str, log: Log, disclosure_keys_url: str = GITHUB_KEYS_URL
+) -> Gateway:
     """Return the gateway with every function behind it; raise TemplateError."""
     store = storage.store
     configurations = ConfigurationCache(store.load_configuration)
+    fetch = HttpFetch(only_public=False)
     common = (store, configurations, shared_host, _now, log.audit)
-    exchange = Broker(*common, KeySets(fetch, store))
+    disclosure_keys = DisclosureKeys(disclosure_keys_url, fetch, store)
+    exchange = Broker(*common, KeySets(fetch, store, log.audit), disclosure_keys)
     index = Index(*common, storage.files)
     functions = {
         "BrokerFunction": partial(handle, routes=broker.ROUTES, services=exchange),

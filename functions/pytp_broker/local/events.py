@@ -26,8 +26,8 @@ class HttpRequest:
 
     method: str
     raw_path: str
-    query: str = ""
-    headers: Iterable[tuple[str, str]] = ()
+    query: str = field(default="", repr=False)
+    headers: Iterable[tuple[str, str]] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     source_ip: str = "127.0.0.1"
     http_version: str = "1.1"

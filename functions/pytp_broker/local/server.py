@@ -8,22 +8,33 @@ answers here is what answers when deployed.
 import asyncio
 import base64
 import json
+import logging
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Final, TextIO
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pytp_broker.audit import AuditRecord
-from pytp_broker.errors import NotFound, PayloadTooLarge, Unexpected
+from pytp_broker.display import printable
+from pytp_broker.errors import (
+    MalformedRequest,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    Unavailable,
+    Unexpected,
+)
 from pytp_broker.handlers.gateway import Event, write_result
 from pytp_broker.local.certificates import CertificateFiles
 from pytp_broker.local.events import HttpRequest, build_event
@@ -32,6 +43,13 @@ from pytp_broker.messages import problem_response
 
 # API Gateway's own limit for an HTTP API.
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
+# Nobody but an upload sends more. Anyone may send, so what is kept in memory has to have an end.
+MAX_SMALL_BODY_BYTES: Final = 64 * 1024
+# uv and pip read pages and files over some fifty connections; a client uploads one file at a time.
+_MAX_REQUESTS: Final = 128
+_MAX_UPLOADS: Final = 16
+_BODY_SECONDS: Final = 60
+_UPLOADS: Final = "UploadFunction"
 _SHUTDOWN_SECONDS: Final = 5
 # A function may wait seconds for an issuer; the others must not wait with it.
 _WORKERS: Final = 32
@@ -59,8 +77,7 @@ class Log:
 
     def audit(self, record: AuditRecord) -> None:
         """Write an audit record: what happened to an exchange, a burn or an upload."""
-        labels = {"event": record.event, "outcome": record.outcome, "reason": record.reason}
-        self._print({**record.facts, **labels})
+        self._print(record.document())
 
     def fault(self, error: Exception) -> None:
         """Write where an unexpected exception comes from; its text may quote a request."""
@@ -68,12 +85,56 @@ class Log:
         lines = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
         self.write("fault", error=type(error).__name__, traceback=lines)
 
+    def capture(self) -> None:
+        """Write what libraries log to this log, as far as they warn."""
+        logging.basicConfig(handlers=[_Warnings(self)])
+
     def _print(self, document: Mapping[str, object]) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": at, **document}, default=str)
         with self._lock:
             self._stream.write(f"{line}\n")
             self._stream.flush()
+
+
+class _Warnings(logging.Handler):
+    """What a library has to say, in a line of our log; an exception without its text."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Exception):
+            self._log.fault(error)
+        else:
+            self._log.write(
+                "warning", by=record.name, message=printable(record.getMessage().strip())
+            )
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What requests of one kind may take up: how many at a time, each with how large a body."""
+
+    max_requests: int
+    max_body_bytes: int
+    requests: int = 0
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Take a place in the lane; raise Unavailable when there is none."""
+        if self.requests >= self.max_requests:
+            raise Unavailable(
+                "this server has no room for another request now", retry_after_seconds=1
+            )
+        self.requests += 1
+        try:
+            yield
+        finally:
+            self.requests -= 1
 
 
 class Gateway:
@@ -86,7 +147,9 @@ class Gateway:
             raise TemplateError(f"template.yaml has routes to unknown {', '.join(sorted(missing))}")
         self._routes = routes
         self._functions = functions
-        self._log = log
+        self._uploads = _Lane(_MAX_UPLOADS, MAX_BODY_BYTES)
+        self._others = _Lane(_MAX_REQUESTS, MAX_SMALL_BODY_BYTES)
+        self.log = log
         self._workers = ThreadPoolExecutor(_WORKERS, "function")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,22 +157,31 @@ class Gateway:
         began = time.monotonic()
         request = _read_head(scope)
         try:
-            request = replace(request, body=await _read_body(request, receive))
-            loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._workers, self.respond, request)
+            result = await self._answer(request, receive)
         except _DisconnectedError:
             return
-        except PayloadTooLarge as problem:
+        except Problem as problem:
             result = write_result(problem_response(problem, instance=request.path))
         # Before the answer, so that a client that has it finds the line too.
-        self._log.write(
+        self.log.write(
             "request",
-            method=request.method,
-            path=request.path,
+            method=printable(request.method, 20),
+            path=printable(request.path),
             status=result["statusCode"],
             milliseconds=round((time.monotonic() - began) * 1000),
         )
         await _send_result(result, send)
+
+    async def _answer(self, request: HttpRequest, receive: Receive) -> Mapping[str, Any]:
+        """Return the result for a request whose body is still to be read."""
+        selected = self._routes.select(request.method, request.path)
+        is_upload = selected is not None and selected[0].function == _UPLOADS
+        lane = self._uploads if is_upload else self._others
+        with lane.entered():
+            body = await _read_body(request, receive, lane.max_body_bytes)
+            loop = asyncio.get_running_loop()
+            complete = replace(request, body=body)
+            return await loop.run_in_executor(self._workers, self.respond, complete)
 
     def respond(self, request: HttpRequest) -> Mapping[str, Any]:
         """Return the result for a request; whatever goes wrong is an error object too."""
@@ -122,8 +194,10 @@ class Gateway:
             event = build_event(request, route, variables, datetime.now(UTC))
             return self._functions[route.function](event)
         except Exception as error:  # noqa: BLE001 - the outermost edge
-            self._log.fault(error)
-            return write_result(problem_response(Unexpected(), instance=request.path))
+            failure = error
+        # Only now, so that no error of the log itself is printed together with the first one.
+        self.log.fault(failure)
+        return write_result(problem_response(Unexpected(), instance=request.path))
 
 
 def _read_head(scope: Scope) -> HttpRequest:
@@ -137,8 +211,18 @@ def _read_head(scope: Scope) -> HttpRequest:
     )
 
 
-async def _read_body(request: HttpRequest, receive: Receive) -> bytes:
-    _check_size(int(dict(request.headers).get("content-length", 0)))
+async def _read_body(request: HttpRequest, receive: Receive, limit: int) -> bytes:
+    _check_size(int(dict(request.headers).get("content-length", 0)), limit)
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await _receive_body(receive, limit)
+    except TimeoutError:
+        raise MalformedRequest(
+            f"the body was not complete within {_BODY_SECONDS} s", headers={"Connection": "close"}
+        ) from None
+
+
+async def _receive_body(receive: Receive, limit: int) -> bytes:
     body = bytearray()
     more = True
     while more:
@@ -147,13 +231,13 @@ async def _read_body(request: HttpRequest, receive: Receive) -> bytes:
             raise _DisconnectedError
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        _check_size(len(body))
+        _check_size(len(body), limit)
     return bytes(body)
 
 
-def _check_size(length: int) -> None:
-    if length > MAX_BODY_BYTES:
-        raise PayloadTooLarge("a request takes at most 10 MB")
+def _check_size(length: int, limit: int) -> None:
+    if length > limit:
+        raise PayloadTooLarge(f"a request takes at most {limit // 1024} KiB here")
 
 
 async def _send_result(result: Mapping[str, Any], send: Send) -> None:
@@ -169,6 +253,24 @@ async def _send_result(result: Mapping[str, Any], send: Send) -> None:
         }
     )
     await send({"type": "http.response.body", "body": content})
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's, but for its own answer to what is no HTTP: that is the one error object too."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what came, if there still is something to answer."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            response = problem_response(MalformedRequest(msg), instance="")
+            length = str(len(response.body))
+            headers = {**response.headers, "Connection": "close", "Content-Length": length}
+            for event in (
+                h11.Response(status_code=response.status, headers=[*headers.items()]),
+                h11.Data(data=response.body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -201,12 +303,13 @@ def run(
     on_ready: Callable[[], None],
 ) -> None:
     """Serve on a bound socket until SIGINT or SIGTERM; ``on_ready`` is called once it accepts."""
+    gateway.log.capture()
     config = uvicorn.Config(
         gateway,
         ssl_certfile=certificate.certificate if certificate else None,
         ssl_keyfile=certificate.private_key if certificate else None,
         access_log=False,
-        http="h11",
+        http=_Protocol,
         interface="asgi3",
         lifespan="off",
         log_config=None,

@@ -1,0 +1,22 @@
+"""Print what operators did to a broker: changes of its configuration, tokens burned by hand."""
+
+import argparse
+import json
+
+from pytp_broker.cli import place
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.epilog = (
+        "Prints JSON lines, the oldest first. The functions' own records are in its log."
+    )
+    place.add_arguments(parser, with_data=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the records; raise CommandError."""
+    with place.opened(arguments, "read the records") as broker:
+        for record in broker.store.list_operator_records():
+            print(json.dumps(record))
+    return 0

@@ -1,0 +1,142 @@
+"""The broker that an operator's command works on, and the record of what it did there."""
+
+import argparse
+import getpass
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pytp_broker.audit import AuditRecord
+from pytp_broker.cli.command import CommandError
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.store import Changes, Store
+
+if TYPE_CHECKING:
+    from pytp_broker.config import Loaded
+
+DATABASE: Final = "broker.sqlite3"
+_TABLE: Final = "AWS::DynamoDB::Table"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A broker's store, and who works on it: an ARN as AWS knows it, or this system's user."""
+
+    store: Store
+    operator: str
+
+    def record(self, event: str, **facts: object) -> None:
+        """Keep a record of what the operator does."""
+        record = AuditRecord(event, "accepted", facts={"by": self.operator, **facts})
+        self.store.add_operator_record(record, datetime.now(UTC))
+
+    def apply(self, loaded: "Loaded", config: Path) -> Changes:
+        """Bring the store to a configuration, and keep a record of each change.
+
+        That it begins is recorded first: should it be cut off, no change lacks its originator.
+        """
+        sha256 = hashlib.sha256(config.read_bytes()).hexdigest()
+        self.record("apply", configuration_sha256=sha256)
+        changes = self.store.apply(loaded.configuration, loaded.publishers)
+        for line in changes.lines:
+            self.record("configuration", change=line)
+        return changes
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, with_data: bool) -> None:
+    """Declare how a command is told which broker; ``with_data`` if it may be a local one."""
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--stack", metavar="NAME", help="the CloudFormation stack of the broker")
+    place.add_argument("--table", metavar="NAME", help="the DynamoDB table of the broker")
+    if with_data:
+        place.add_argument(
+            "--data", type=Path, metavar="DIR", help="the data folder of a broker on this machine"
+        )
+    parser.add_argument("--region", help="the AWS region (default: as the AWS CLI finds it)")
+    parser.add_argument(
+        "--endpoint-url", metavar="URL", help="where AWS, or what stands in for it, is found"
+    )
+
+
+@contextmanager
+def opened(arguments: argparse.Namespace, doing: str) -> Iterator[Place]:
+    """Open the place that the arguments name; raise CommandError for whatever goes wrong there."""
+    try:
+        if getattr(arguments, "data", None) is not None:
+            with _opened_folder(arguments.data) as place:
+                yield place
+        else:
+            with _opened_table(arguments) as place:
+                yield place
+    except StoreUnavailable as problem:
+        # The store keeps AWS's own words from callers; the operator needs them.
+        raise CommandError(f"cannot {doing}: {problem.__context__ or problem.detail}") from None
+
+
+@contextmanager
+def _opened_folder(folder: Path) -> Iterator[Place]:
+    from pytp_broker.embedded.store import SqliteStore
+
+    database = folder / DATABASE
+    if not database.is_file():
+        raise CommandError(f"{folder} is not the data folder of a broker: it has no {DATABASE}")
+    store = SqliteStore(database)
+    try:
+        yield Place(store, local_user())
+    finally:
+        store.close()
+
+
+@contextmanager
+def _opened_table(arguments: argparse.Namespace) -> Iterator[Place]:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from pytp_broker.aws.dynamodb import DynamoStore
+
+    # boto3's default is to try for half a minute.
+    options: Any = {
+        "endpoint_url": arguments.endpoint_url,
+        "config": Config(connect_timeout=5, retries={"mode": "standard"}),
+    }
+    try:
+        session = boto3.Session(region_name=arguments.region)
+        table = arguments.table
+        if table is None:
+            cloudformation = session.client("cloudformation", **options)
+            found = cloudformation.describe_stack_resources(StackName=arguments.stack)
+            table = _find_table(found["StackResources"], arguments.stack)
+        operator = local_user()
+        with suppress(BotoCoreError, ClientError):  # what stands in for AWS may know no STS
+            operator = session.client("sts", **options).get_caller_identity()["Arn"]
+        store = DynamoStore(session.client("dynamodb", **options), table)
+    except (BotoCoreError, ClientError, ValueError) as error:  # botocore's, for what is no URL
+        raise CommandError(f"cannot reach the deployment: {error}") from None
+    yield Place(store, operator)
+
+
+def local_user() -> str:
+    """Return the user of this process, as far as the system knows a name."""
+    try:
+        return f"user {getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user may have none
+        return f"user {os.getuid()}"
+
+
+def _find_table(resources: Sequence[Mapping[str, Any]], stack: str) -> str:
+    tables: list[str] = [
+        resource["PhysicalResourceId"]
+        for resource in resources
+        if resource["ResourceType"] == _TABLE
+    ]
+    if len(tables) != 1:
+        raise CommandError(
+            f"the stack {stack} has {len(tables)} tables, not one: name it with --table"
+        )
+    return tables[0]

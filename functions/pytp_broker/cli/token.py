@@ -1,0 +1,123 @@
+"""Find the upload tokens that are good now, and burn them."""
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pytp_broker.audit import HASH_PREFIX_DIGITS
+from pytp_broker.cli import place
+from pytp_broker.cli.command import MISUSED, CommandError
+from pytp_broker.cli.place import Place
+from pytp_broker.display import printable
+from pytp_broker.tokens import TokenRecord
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.epilog = (
+        "Tokens are named by the beginning of their hash, as audit records are. Several selections "
+        "select what all of them do."
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for name, act, summary in (
+        ("find", find, "list the tokens that have not expired"),
+        ("burn", burn, "end tokens early, and keep a record of it"),
+    ):
+        action = actions.add_parser(name, help=summary, description=summary)
+        _add_selection(action)
+        action.set_defaults(act=act)
+    actions.choices["burn"].add_argument("--all", action="store_true", help="every token")
+    actions.choices["burn"].add_argument(
+        "--dry-run", action="store_true", help="only print what would be burned"
+    )
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    place.add_arguments(parser, with_data=True)
+    parser.add_argument(
+        "--prefix", metavar="HASH", default="", help="tokens whose hash begins with this"
+    )
+    parser.add_argument("--publisher", metavar="ID", help="tokens that this publisher was given")
+    parser.add_argument("--registry", metavar="NAME", help="tokens that are good in this registry")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Find or burn; raise CommandError."""
+    act: Callable[[argparse.Namespace, Place], int] = arguments.act
+    with place.opened(arguments, "read the tokens") as broker:
+        return act(arguments, broker)
+
+
+def find(arguments: argparse.Namespace, broker: Place) -> int:
+    """Print the selected tokens, a block of lines each."""
+    selected = _select(arguments, broker)
+    for record in selected:
+        print(*_describe(record), sep="\n  ")
+    if not selected:
+        print("no tokens")
+    return 0
+
+
+def burn(arguments: argparse.Namespace, broker: Place) -> int:
+    """Burn the selected tokens that are not burned yet, and print a line for each."""
+    if not (arguments.prefix or arguments.publisher or arguments.registry or arguments.all):
+        raise CommandError(
+            "say which tokens: with --prefix, --publisher, --registry or --all", MISUSED
+        )
+    live = [record for record in _select(arguments, broker) if record.burned_at is None]
+    for record in live:
+        if arguments.dry_run:
+            print(f"would burn {_summary(record)}")
+        elif broker.store.burn_token(record.lookup_id, record.token_hash, None, datetime.now(UTC)):
+            broker.record("burn", token_hash=_prefix(record), burned=True, projects=_scope(record))
+            print(f"burned {_summary(record)}")
+    if not live:
+        print("no tokens to burn")
+    return 0
+
+
+def _select(arguments: argparse.Namespace, broker: Place) -> list[TokenRecord]:
+    return [
+        record
+        for record in broker.store.list_tokens(datetime.now(UTC))
+        if record.token_hash.startswith(arguments.prefix.lower())
+        and arguments.publisher in {None, *_publishers(record)}
+        and arguments.registry in {None, *record.registries}
+    ]
+
+
+def _prefix(record: TokenRecord) -> str:
+    return record.token_hash[:HASH_PREFIX_DIGITS]
+
+
+def _scope(record: TokenRecord) -> list[str]:
+    return [f"{grant.registry}/{grant.project}" for grant in record.scope]
+
+
+def _publishers(record: TokenRecord) -> list[str]:
+    return list(dict.fromkeys(i for grant in record.scope for i in grant.publisher_ids))
+
+
+def _summary(record: TokenRecord) -> str:
+    return f"{_prefix(record)} for {', '.join(_scope(record))}"
+
+
+def _describe(record: TokenRecord) -> list[str]:
+    identity = (f"{name} {printable(text)}" for name, text in sorted(record.identity.items()))
+    return [
+        _summary(record),
+        f"publishers  {', '.join(_publishers(record))}",
+        f"issuer      {record.issuer}",
+        f"identity    {', '.join(identity)}",
+        f"issued      {record.issued_at.isoformat()}",
+        f"expires     {record.expires_at.isoformat()}",
+        f"state       {_state(record)}",
+    ]
+
+
+def _state(record: TokenRecord) -> str:
+    if record.burned_at is not None:
+        return f"burned {record.burned_at.isoformat()}"
+    if record.used_for is not None:
+        return f"used for {printable(record.used_for, 400)}"
+    return "live, single use" if record.is_single_use else "live"

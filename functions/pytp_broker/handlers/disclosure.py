@@ -1,0 +1,61 @@
+"""``POST /_/secrets/disclose-token``: secret scanning has found tokens; burn them.
+
+Whoever else may have read them cannot use them any more. Nothing is burned, and nothing said of
+any token, unless the request is signed.
+"""
+
+from typing import Final
+
+from pytp_broker.audit import Trail
+from pytp_broker.disclosure import MAX_BODY_BYTES, Match, read_matches, verify_signature
+from pytp_broker.errors import NotFound, PayloadTooLarge, Problem
+from pytp_broker.messages import Request, Response, json_response
+from pytp_broker.registries import Destination
+from pytp_broker.services import Broker
+
+DISCLOSE_PATH: Final = "/_/secrets/disclose-token"
+
+
+def disclose(request: Request, destination: Destination, broker: Broker) -> Response:
+    """Burn every token in a signed list, of whatever registry; audit each of them.
+
+    The answer is the feedback of the partner program: by its hash, whether each is a credential.
+    """
+    if destination.base_path:
+        raise NotFound("secret scanning reports to the root of a host")
+    try:
+        matches = _read_signed(request, broker)
+    except Problem as problem:
+        broker.audit(_trail(request).refused(problem))
+        raise
+    for match in matches:
+        _burn(match, _trail(request), broker)
+    return json_response([match.feedback() for match in matches])
+
+
+def _read_signed(request: Request, broker: Broker) -> list[Match]:
+    if len(request.body) > MAX_BODY_BYTES:
+        raise PayloadTooLarge("a disclosure takes at most 1 MiB")
+    verify_signature(request.body, request.headers, broker.disclosure_keys, broker.now())
+    return read_matches(request.body)
+
+
+def _burn(match: Match, trail: Trail, broker: Broker) -> None:
+    trail.add(type=match.kind, url=match.url, source=match.source, burned=False)
+    token = match.token
+    try:
+        if token is not None:
+            trail.add_token(token)
+            trail.add(
+                burned=broker.store.burn_token(token.lookup_id, token.hash, None, broker.now())
+            )
+    except Problem as problem:
+        broker.audit(trail.refused(problem))
+        raise  # secret scanning sends the list again; what is burned stays burned
+    broker.audit(trail.accepted())
+
+
+def _trail(request: Request) -> Trail:
+    trail = Trail("disclosure")
+    trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
+    return trail

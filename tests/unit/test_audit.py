@@ -1,0 +1,277 @@
+"""Audit records: the documented schema, every event, and labels that no caller can multiply."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytp_broker.audit import AuditRecord, Trail
+from pytp_broker.aws.edge import Edge
+from pytp_broker.cli.place import Place
+from pytp_broker.errors import InvalidToken, Problem
+from pytp_broker.handlers import introspect
+from pytp_broker.handlers.dispatch import respond
+from pytp_broker.local.server import Log
+from pytp_broker.messages import Request
+from pytp_broker.providers import PROVIDERS
+from pytp_broker.registries import Configuration, Registry
+from pytp_broker.tokens import UploadToken
+from tests.audit import SCHEMA, check
+from tests.fakes import MemoryStore
+from tests.scanner import match
+from tests.unit import distributions
+from tests.unit.shelf import HOST, Shelf, basic
+from tests.world import World
+
+PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+EVENTS: dict[str, dict[str, Any]] = {
+    each["if"]["properties"]["event"]["const"]: each["then"] for each in SCHEMA["allOf"]
+}
+FIELDS: dict[str, dict[str, Any]] = SCHEMA["$defs"]
+REASONS: set[str] = set(FIELDS["reason"]["enum"])
+SECRET = "a-long-random-secret"
+COMMON = {"time", "event", "outcome", "reason", "detail", "operator_detail"}
+
+
+# --- the schema and its page ----------------------------------------------------------------------
+
+
+def section(event: str) -> str:
+    found = re.search(rf"^## {event}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, event
+    return found[1]
+
+
+def rows(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^\| (?:\*\*)?`(.+?)`(?:\*\*)? \| (.+) \|$", text, re.MULTILINE))
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+    assert SCHEMA["properties"]["event"]["enum"] == list(EVENTS)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_the_page_describes_every_field_of_every_event(event: str) -> None:
+    described = EVENTS[event]
+    fields = described["properties"].keys() - COMMON
+    bold = set(re.findall(r"^\| \*\*`(.+?)`\*\* \|", section(event), re.MULTILINE))
+
+    assert rows(section(event)) == {name: FIELDS[name]["description"] for name in fields}
+    assert bold == set(described["required"]) - COMMON
+    assert described["description"] in section(event)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_the_pages_examples_are_good_records(event: str) -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", section(event), re.DOTALL)
+
+    check(json.loads(example))
+    assert json.loads(example)["event"] == event
+
+
+def test_the_page_describes_the_common_fields_and_the_reasons() -> None:
+    text = section("Fields of every record")
+    codes = {problem.code for problem in all_problems()}
+
+    described = rows(text)
+    assert {name: described.pop(name) for name in COMMON} == {
+        name: FIELDS[name]["description"] for name in COMMON
+    }
+    assert set(described) == REASONS - codes - {""}
+
+
+def test_the_schema_knows_every_claim_that_is_recorded() -> None:
+    recorded = {name for provider in PROVIDERS.values() for name in provider.recorded}
+
+    assert recorded <= EVENTS["exchange"]["properties"].keys()
+
+
+# --- every event ----------------------------------------------------------------------------------
+
+
+def exchanges() -> Iterator[AuditRecord]:
+    world = World()
+    token = world.mint(world.token()).json["token"]
+    world.mint(world.token(environment="staging"))
+    world.mint("nonsense")
+    world.call("POST", "/acme/_/oidc/burn-token", {"token": token})
+    world.store.fail_next("burn_token")
+    world.call("POST", "/acme/_/oidc/burn-token", {"token": token})
+    body = json.dumps([match(token), match("x")]).encode()
+    world.call("POST", "/_/secrets/disclose-token", body, headers=world.scanner.sign(body))
+    world.call("POST", "/_/secrets/disclose-token", body)
+    world.issuer.down = True
+    world.advance(hours=2)
+    world.mint(world.token())
+    yield from world.records
+
+
+def uploads() -> Iterator[AuditRecord]:
+    shelf = Shelf()
+    for _ in range(2):
+        shelf.publish(distributions.wheel())
+    shelf.post(b"", basic("__token__:x"))
+    yield from shelf.records
+
+
+def introspections() -> Iterator[AuditRecord]:
+    shelf = Shelf()
+    shelf.change(introspection_clients={"devpi": hashlib.sha256(SECRET.encode()).hexdigest()})
+    good = {"authorization": basic(f"devpi:{SECRET}")}
+    for text, headers in ((shelf.token.reveal(), good), ("x", good), ("x", {})):
+        body = urlencode({"token": text, "project": "widgets"}).encode()
+        ask(shelf, "POST", "/acme/_/token/introspect", headers, body)
+    ask(shelf, "GET", "/acme/_/token/verify/widgets", {"authorization": shelf.basic()})
+    ask(shelf, "GET", "/acme/_/token/verify", {})
+    ask(shelf, "GET", "/_/token/verify", {"authorization": shelf.basic()})
+    yield from shelf.records
+
+
+def ask(shelf: Shelf, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> int:
+    request = Request(method, HOST, path, {}, headers, body)
+    return respond(request, introspect.ROUTES, shelf.index).status
+
+
+def operations(config: Path) -> Iterator[Mapping[str, Any]]:
+    store = MemoryStore()
+    config.write_text("# nothing")
+    registry = Registry("acme", ())
+
+    class Loaded:
+        configuration = Configuration(registries={"acme": registry})
+        publishers = ()
+
+    Place(store, "user olive").apply(Loaded(), config)  # type: ignore[arg-type]
+    yield from store.operator_records
+
+
+def test_every_event_is_recorded_as_the_schema_says(tmp_path: Path) -> None:
+    records = [*exchanges(), *uploads(), *introspections()]
+    documents = [*(r.document() for r in records), *operations(tmp_path / "broker.toml")]
+
+    for document in documents:
+        check(document)
+    assert {document["event"] for document in documents} == EVENTS.keys()
+    both = {d["event"] for d in documents if d["outcome"] == "refused"} & {
+        d["event"] for d in documents if d["outcome"] == "accepted"
+    }
+    assert both == {"exchange", "upload", "burn", "introspection", "disclosure"}
+
+
+def test_an_upload_and_its_exchange_are_linked_by_the_tokens_hash() -> None:
+    shelf = Shelf()
+    shelf.publish(distributions.wheel())
+
+    assert shelf.record.facts["token_hash"] == shelf.token.hash[:12]
+
+
+def test_one_request_is_one_record() -> None:
+    assert [record.event for record in uploads()] == ["upload"] * 3
+    assert [record.event for record in introspections()] == ["introspection"] * 6
+
+
+# --- what is written ------------------------------------------------------------------------------
+
+
+def hostile_record() -> AuditRecord:
+    trail = Trail("upload")
+    token = UploadToken.mint("0" * 32)
+    trail.add(
+        event="forged",
+        outcome="accepted",
+        reason="none",
+        host="a\nb\x1b[2J",
+        filename=token.reveal(),
+    )
+    return trail.refused(InvalidToken("see `\u202e`"))
+
+
+def test_no_fact_takes_the_place_of_a_label(capsys: pytest.CaptureFixture[str]) -> None:
+    Edge("broker").audit(hostile_record())
+    log, _metric = map(json.loads, capsys.readouterr().out.splitlines())
+
+    shown = log["audit"]
+    assert (shown["event"], shown["outcome"], shown["reason"]) == (
+        "upload",
+        "refused",
+        "invalid-token",
+    )
+    assert shown["host"] == "a\ufffdb\ufffd[2J"
+    assert shown["filename"] == "[a token]"
+    assert shown["detail"] == "see `\ufffd`"
+
+
+def test_the_local_log_writes_the_same_record(capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    Log(sys.stdout).audit(hostile_record())
+    written = json.loads(capsys.readouterr().out)
+
+    assert written.pop("time")
+    assert written == hostile_record().document()
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+def all_problems(kind: type[Problem] = Problem) -> Iterator[type[Problem]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from all_problems(child)
+
+
+def dimensions(output: str) -> set[tuple[str, str, str]]:
+    found = set()
+    for line in map(json.loads, output.splitlines()):
+        if "AuditRecords" in line:
+            (metric,) = line["_aws"]["CloudWatchMetrics"]
+            assert sorted(metric["Dimensions"][0]) == ["event", "outcome", "reason"]
+            found.add((line["event"], line["outcome"], line["reason"]))
+    return found
+
+
+TEXTS = st.text(max_size=40)
+HEADERS = st.dictionaries(st.sampled_from(["host", "user-agent", "authorization"]), TEXTS)
+BODIES = st.one_of(
+    st.binary(max_size=60),
+    st.builds(lambda token, more: {"token": token, **more}, TEXTS, st.dictionaries(TEXTS, TEXTS)),
+)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(TEXTS, HEADERS, BODIES, TEXTS), min_size=1, max_size=5))
+def test_labels_are_bounded_whatever_the_caller_sends(
+    capsys: pytest.CaptureFixture[str], calls: list[tuple[str, Any, Any, str]]
+) -> None:
+    world = World()
+    world.broker = replace(world.broker, audit=Edge("broker").audit)
+    for host, headers, body, claim in calls:
+        for path in ("/acme/_/oidc/mint-token", "/_/oidc/burn-token", "/_/secrets/disclose-token"):
+            world.call("POST", path, body, host=host, headers=headers)
+        world.mint(world.token(repository=claim or "x", iss=claim or "x", jti=claim or "x"))
+        world.mint(world.token(repository=claim or "x", environment=claim or "x"))
+
+    for event, outcome, reason in dimensions(capsys.readouterr().out):
+        assert event in EVENTS
+        assert outcome in {"accepted", "refused"}
+        assert reason in (REASONS - {""}) | {"none"}
+
+
+def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
+    codes = {problem.code for problem in all_problems()}
+
+    assert len(REASONS - codes) < 10
+    assert len(EVENTS) * 2 * len(REASONS) < 500

@@ -1,0 +1,450 @@
+"""Fetching an issuer's document: hard limits, nothing from the environment, no way inside."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from pytp_broker import connections
+from pytp_broker.connections import is_public
+from pytp_broker.fetch import MAX_DOCUMENT_BYTES, MAX_THREADS, HttpFetch
+from pytp_broker.keysets import FetchError
+from tests.integration.misbehaving import (
+    BEHAVIOURS,
+    JWKS,
+    MisbehavingIssuer,
+    answering,
+    hanging,
+)
+
+NAME = "issuer.example.com"
+DEADLINE_SECONDS = 0.25
+
+
+@pytest.fixture
+def issuer() -> Iterator[MisbehavingIssuer]:
+    with MisbehavingIssuer() as found:
+        yield found
+
+
+@pytest.fixture
+def fetch() -> HttpFetch:
+    return HttpFetch(only_public=False, deadline_seconds=DEADLINE_SECONDS)
+
+
+# --- time and size --------------------------------------------------------------------------------
+
+
+SLOW = [name for name in BEHAVIOURS if "dripping" in name or "endless" in name or name == "hanging"]
+
+
+@pytest.mark.parametrize("behaviour", SLOW)
+def test_the_deadline_is_one_for_all_and_its_thread_ends_with_it(
+    issuer: MisbehavingIssuer, fetch: HttpFetch, behaviour: str
+) -> None:
+    before = _threads()
+    issuer.misbehave(BEHAVIOURS[behaviour])
+    started_at = time.monotonic()
+
+    with pytest.raises(FetchError):
+        fetch(issuer.jwks_url)
+
+    assert time.monotonic() - started_at < DEADLINE_SECONDS + 0.25
+    _wait_until(lambda: _threads() == before)
+
+
+def test_threads_do_not_pile_up(issuer: MisbehavingIssuer, fetch: HttpFetch) -> None:
+    issuer.misbehave(hanging)
+    before, most = _threads(), [0]
+
+    def attempt(_: int) -> str:
+        with pytest.raises(FetchError) as refused:
+            fetch(issuer.jwks_url)
+        most[0] = max(most[0], _threads())
+        return str(refused.value)
+
+    with ThreadPoolExecutor(32) as pool:
+        refusals = list(pool.map(attempt, range(64)))
+
+    assert most[0] <= before + 32 + MAX_THREADS
+    assert issuer.connections <= 2 * MAX_THREADS
+    assert "too many documents are being fetched at this time" in refusals
+    _wait_until(lambda: _threads() == before)
+    issuer.behave()
+    assert fetch(issuer.jwks_url)
+
+
+def test_a_host_name_that_is_looked_up_for_ever_does_not_hold_us(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over = threading.Event()
+
+    def look_up(*_: Any, **__: Any) -> list[Any]:
+        over.wait(5)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    fetch = HttpFetch(only_public=True, deadline_seconds=0.05)
+    before = _threads()
+
+    refusals = [_refusal(fetch, f"https://{NAME}/jwks") for _ in range(20)]
+
+    assert _threads() <= before + MAX_THREADS
+    assert refusals.count("the issuer did not answer in time") == MAX_THREADS
+    over.set()
+    _wait_until(lambda: _threads() == before)
+
+
+@pytest.mark.parametrize(("size", "fits"), [(MAX_DOCUMENT_BYTES, True), (100 * 1024 + 1, False)])
+def test_a_document_has_at_most_100_kib(
+    issuer: MisbehavingIssuer, fetch: HttpFetch, size: int, fits: bool
+) -> None:
+    issuer.misbehave(answering(b" " * size))
+
+    if fits:
+        assert len(fetch(issuer.jwks_url)) == size
+    else:
+        assert _refusal(fetch, issuer.jwks_url) == "the issuer's document is too large"
+
+
+def test_a_document_may_come_in_chunks(issuer: MisbehavingIssuer, fetch: HttpFetch) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    issuer.misbehave(lambda _: iter([head, b"2\r\n{}\r\n", b"3\r\n   \r\n", b"0\r\n\r\n"]))
+
+    assert fetch(issuer.jwks_url) == b"{}   "
+
+
+def test_what_is_compressed_is_not_unpacked(issuer: MisbehavingIssuer, fetch: HttpFetch) -> None:
+    issuer.misbehave(BEHAVIOURS["a gzip bomb"])
+
+    assert fetch(issuer.jwks_url).startswith(b"\x1f\x8b")
+
+
+# --- nothing from the environment -----------------------------------------------------------------
+
+
+def test_a_request_says_nothing_of_us(
+    issuer: MisbehavingIssuer, fetch: HttpFetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with MisbehavingIssuer() as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://me:secret@127.0.0.1:{proxy.port}")
+            monkeypatch.setenv(name.upper(), f"http://me:secret@127.0.0.1:{proxy.port}")
+
+        fetch(issuer.jwks_url)
+
+        assert proxy.connections == 0
+    (head,) = issuer.heads
+    names = {line.partition(":")[0].lower() for line in head.splitlines()[1:]}
+    assert names == {"host", "accept", "accept-encoding", "user-agent"}
+    assert "Accept-Encoding: identity" in head
+
+
+def test_cookies_are_not_kept(issuer: MisbehavingIssuer, fetch: HttpFetch) -> None:
+    issuer.misbehave(answering(b"{}", "200 OK", "Set-Cookie: session=1; Path=/"))
+
+    for _ in range(2):
+        fetch(issuer.jwks_url)
+
+    assert "cookie" not in "".join(issuer.heads).lower()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://example.com/jwks",
+        "http://",
+        "https://",
+        "x",
+        "",
+        "https://a..b",
+    ],
+)
+def test_what_is_no_web_address_is_not_fetched(fetch: HttpFetch, url: str) -> None:
+    assert "cannot be reached" in _refusal(fetch, url)
+
+
+def test_nobody_at_home_is_no_answer(fetch: HttpFetch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    assert "cannot be reached" in _refusal(fetch, f"http://127.0.0.1:{port}/")
+
+
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+def asked_for() -> list[str | None]:
+    """Return the names that the issuer was asked for in TLS."""
+    return []
+
+
+@pytest.fixture
+def secure(authority: trustme.CA, asked_for: list[str | None]) -> Iterator[MisbehavingIssuer]:
+    with MisbehavingIssuer(_context(authority, NAME, asked_for), NAME) as found:
+        yield found
+
+
+def _context(
+    authority: trustme.CA, name: str, asked_for: list[str | None] | None = None
+) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    if asked_for is not None:
+        context.sni_callback = lambda _socket, asked, _context: asked_for.append(asked)
+    return context
+
+
+def _resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    """Let every name have these addresses; return the names that are looked up."""
+    looked_up: list[str] = []
+
+    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+        looked_up.append(host)
+        found = ((socket.AF_INET6 if ":" in a else socket.AF_INET, a) for a in addresses)
+        return [(family, socket.SOCK_STREAM, 6, "", (a, port)) for family, a in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return looked_up
+
+
+def test_the_address_is_looked_up_once_and_the_name_is_what_tls_verifies(
+    secure: MisbehavingIssuer,
+    asked_for: list[str | None],
+    ca_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up = _resolve(monkeypatch, "127.0.0.1")
+
+    body = HttpFetch(only_public=False, ca_file=ca_file)(secure.jwks_url)
+
+    assert body == secure.fetch(secure.jwks_url)
+    assert looked_up == [NAME]
+    assert asked_for == [NAME]
+    assert f"Host: {NAME}:{secure.port}" in secure.heads[0]
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    secure: MisbehavingIssuer, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, "127.0.0.9", "::1", "127.0.0.1")
+
+    assert HttpFetch(only_public=False, ca_file=ca_file)(secure.jwks_url)
+
+
+def test_no_time_left_is_no_connection() -> None:
+    with pytest.raises(FetchError):
+        HttpFetch(only_public=False, deadline_seconds=1e-9)("https://127.0.0.1/")
+    with pytest.raises(TimeoutError):
+        connections._open_first([()], time.monotonic())  # type: ignore[list-item]
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(
+    secure: MisbehavingIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, "127.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/null")
+
+    assert "SSLError" in _refusal(HttpFetch(only_public=False), secure.jwks_url)
+    assert secure.heads == []
+
+
+def test_a_certificate_of_another_name_is_refused(
+    authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, "127.0.0.1")
+    with MisbehavingIssuer(_context(authority, "evil.example.com"), NAME) as impostor:
+        fetch = HttpFetch(only_public=False, ca_file=ca_file)
+
+        assert "SSLError" in _refusal(fetch, impostor.jwks_url)
+        assert impostor.heads == []
+
+
+def test_the_deadline_holds_for_a_handshake_too(ca_file: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        before = _threads()
+        fetch = HttpFetch(only_public=False, ca_file=ca_file, deadline_seconds=DEADLINE_SECONDS)
+        started_at = time.monotonic()
+
+        _refusal(fetch, f"https://127.0.0.1:{silent.getsockname()[1]}/")
+
+        assert time.monotonic() - started_at < DEADLINE_SECONDS + 0.25
+        _wait_until(lambda: _threads() == before)
+
+
+@pytest.mark.parametrize("behaviour", SLOW)
+def test_the_deadline_holds_over_tls(
+    secure: MisbehavingIssuer, ca_file: str, monkeypatch: pytest.MonkeyPatch, behaviour: str
+) -> None:
+    _resolve(monkeypatch, "127.0.0.1")
+    secure.misbehave(BEHAVIOURS[behaviour])
+    fetch = HttpFetch(only_public=False, ca_file=ca_file, deadline_seconds=DEADLINE_SECONDS)
+    before = _threads()
+    started_at = time.monotonic()
+
+    _refusal(fetch, secure.jwks_url)
+
+    assert time.monotonic() - started_at < DEADLINE_SECONDS + 0.25
+    _wait_until(lambda: _threads() == before)
+
+
+# --- addresses ------------------------------------------------------------------------------------
+
+NOT_PUBLIC = [
+    "127.0.0.1",
+    "127.255.0.1",
+    "0.0.0.0",  # noqa: S104 - a destination here
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "100.64.0.1",
+    "100.127.255.254",
+    "169.254.169.254",
+    "169.254.170.2",
+    "192.0.0.8",
+    "192.0.0.170",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.1.2.3",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::7f00:1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:8.8.8.8",
+    "::ffff:0:a9fe:a9fe",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::a9fe:a9fe",
+    "100::1",
+    "2001::a9fe:a9fe",
+    "2001:db8::1",
+    "2002:a9fe:a9fe::1",
+    "2002:7f00:1::",
+    "3fff::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fe80::1%lo",
+    "fec0::1",
+    "ff02::1",
+]
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC)
+def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, address)
+    monkeypatch.setattr(connections, "_open", _never)
+
+    refusal = _refusal(HttpFetch(only_public=True), f"https://{NAME}/jwks")
+
+    assert refusal == "the issuer's host has no address that may be connected to"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("0x7f.1", "2130706433", "0177.0.0.1", "127.1", "127.0.0.1", "localhost"),
+        *("[::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]"),
+    ],
+)
+def test_an_address_is_refused_however_it_is_written(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_open", _never)
+
+    refusal = _refusal(HttpFetch(only_public=True), f"https://{host}/jwks")
+
+    assert refusal == "the issuer's host has no address that may be connected to"
+
+
+def test_only_public_addresses_of_a_name_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def refuse(entry: Any, _: float) -> socket.socket:
+        tried.append(entry[4][0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(connections, "_open", refuse)
+    _resolve(monkeypatch, "10.0.0.1", "8.8.8.8", "fd00::1", "2606:4700::1111", "127.0.0.1")
+
+    assert "cannot be reached" in _refusal(HttpFetch(only_public=True), f"https://{NAME}/jwks")
+    assert tried == ["8.8.8.8", "2606:4700::1111"]
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "140.82.112.22", "2606:50c0:8000::153", "2a00::1"])
+def test_public_addresses_are_public(address: str) -> None:
+    assert is_public(ip_address(address))
+
+
+def test_plain_http_is_never_fetched_from_the_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    _resolve(monkeypatch, "8.8.8.8")
+    monkeypatch.setattr(connections, "_open", _never)
+
+    assert "InvalidSchema" in _refusal(HttpFetch(only_public=True), f"http://{NAME}/jwks")
+    assert "no address" in _refusal(HttpFetch(only_public=False), f"http://{NAME}/jwks")
+
+
+def test_the_deployed_function_fetches_from_the_public_only_and_serve_from_here(
+    issuer: MisbehavingIssuer,
+) -> None:
+    assert HttpFetch(only_public=False)(issuer.jwks_url) == issuer.fetch(issuer.url + JWKS)
+    _refusal(HttpFetch(only_public=True), issuer.jwks_url)
+    root = Path(connections.__file__).parent
+    assert "HttpFetch(only_public=True)" in (root / "aws" / "broker.py").read_text()
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+
+def _never(*_: object) -> socket.socket:
+    pytest.fail("connected to an address that is not public")
+
+
+def _refusal(fetch: HttpFetch, url: str) -> str:
+    with pytest.raises(FetchError) as refused:
+        fetch(url)
+    return str(refused.value)
+
+
+def _threads() -> int:
+    return sum(thread.name != "misbehaving" for thread in threading.enumerate())
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 2
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)

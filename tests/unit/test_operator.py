@@ -1,0 +1,279 @@
+"""`pytp-broker token` and `audit`: what an operator sees and does, and the record of it."""
+
+import getpass
+import hashlib
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import time_machine
+from moto import mock_aws
+
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.cli import main, place
+from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.store import Store
+from pytp_broker.tokens import SINGLE_USE, Grant, TokenRecord
+from tests.audit import check
+from tests.contract.samples import record
+from tests.emulator import REGION, create_table
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, 500, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+# `serve` brings a local broker up to date, not `apply`.
+deployed = pytest.mark.parametrize("desk", ["dynamodb"], indirect=True)
+CONFIGURATION = '[[registries]]\nname = "acme"\n'
+
+
+def token(name: str, **changes: Any) -> TokenRecord:
+    """Return the record of a token whose hash begins with the name."""
+    token_hash = (name + "0" * 64)[:64]
+    lookup_id = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return replace(record(), lookup_id=lookup_id, token_hash=token_hash, **changes)
+
+
+TOKENS = (
+    token("aaa", identity={"repository": "octo-org/widgets\u202e", "run": "17"}),
+    token(
+        "abb",
+        scope=(Grant("other", "gizmos", ("id-9",)),),
+        features=(SINGLE_USE,),
+        issued_at=record().issued_at + SECOND,
+    ),
+    token("ccc", expires_at=NOW - SECOND),
+)
+
+
+@dataclass
+class Desk:
+    """An operator at a broker: `store` is the broker's, `type` runs a command on it."""
+
+    store: Store
+    options: str
+    operator: str
+    capsys: pytest.CaptureFixture[str]
+
+    def type(self, line: str) -> str:
+        """Run `pytp-broker …` and return what is seen: both streams, and a status but 0."""
+        status = main([*shlex.split(line), *shlex.split(self.options)])
+        seen = self.capsys.readouterr()
+        return seen.out + seen.err + (f"exit {status}\n" if status else "")
+
+    def is_burned(self, name: str) -> bool:
+        kept = {each.token_hash[:3]: each for each in self.store.list_tokens(NOW)}
+        return kept[name].burned_at is not None
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.type("audit").splitlines()]
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def desk(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    with time_machine.travel(NOW):
+        options, operator, store = request.getfixturevalue(f"{request.param}_broker")
+        for each in TOKENS:
+            store.add_token(each)
+        yield Desk(store, options, operator, capsys)
+
+
+@pytest.fixture
+def sqlite_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, ...]]:
+    monkeypatch.setenv("LOGNAME", "olive")
+    store = SqliteStore(tmp_path / "broker.sqlite3")
+    yield f"--data {tmp_path}", "user olive", store
+    store.close()
+
+
+@pytest.fixture
+def dynamodb_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, ...]]:
+    for name in ("AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name=REGION)
+        table = create_table(client)
+        arn = "arn:aws:sts::123456789012:user/moto"
+        yield f"--table {table} --region {REGION}", arn, DynamoStore(client, table)
+        client.close()
+
+
+# --- find -----------------------------------------------------------------------------------------
+
+
+def test_find_lists_the_tokens_that_have_not_expired(desk: Desk) -> None:
+    assert desk.type("token find") == (
+        "aaa000000000 for acme/widgets, acme/gadgets, other/gizmos\n"
+        "  publishers  id-1, id-2, id-3\n"
+        "  issuer      https://token.actions.githubusercontent.com\n"
+        "  identity    repository octo-org/widgets\ufffd, run 17\n"
+        "  issued      2026-11-22T12:00:00+00:00\n"
+        "  expires     2026-11-22T12:15:00+00:00\n"
+        "  state       live\n"
+        "abb000000000 for other/gizmos\n"
+        "  publishers  id-9\n"
+        "  issuer      https://token.actions.githubusercontent.com\n"
+        "  identity    repository octo-org/widgets, run 11855712345\n"
+        "  issued      2026-11-22T12:00:01+00:00\n"
+        "  expires     2026-11-22T12:15:00+00:00\n"
+        "  state       live, single use\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("selection", "found"),
+    [
+        ("--prefix a", ["aaa", "abb"]),
+        ("--prefix AB", ["abb"]),
+        ("--prefix aaa000000000", ["aaa"]),
+        ("--prefix x", []),
+        ("--prefix cc", []),
+        ("--publisher id-9", ["abb"]),
+        ("--publisher id-2", ["aaa"]),
+        ("--publisher id", []),
+        ("--registry acme", ["aaa"]),
+        ("--registry other", ["aaa", "abb"]),
+        ("--registry other --publisher id-9", ["abb"]),
+        ("--registry acme --publisher id-9", []),
+    ],
+)
+def test_find_selects(desk: Desk, selection: str, found: list[str]) -> None:
+    seen = desk.type(f"token find {selection}")
+
+    assert re.findall(r"^(\w{3})0{9} for", seen, re.MULTILINE) == found
+    assert found or seen == "no tokens\n"
+
+
+def test_find_says_what_became_of_a_token(desk: Desk) -> None:
+    first, second, _ = TOKENS
+    desk.store.burn_token(first.lookup_id, first.token_hash, None, NOW)
+    desk.store.use_token(second.lookup_id, second.token_hash, "other/gizmos-1.0.tar.gz#00")
+
+    states = re.findall(r"state +(.*)", desk.type("token find"))
+
+    assert states == ["burned 2026-11-22T12:00:00+00:00", "used for other/gizmos-1.0.tar.gz#00"]
+
+
+# --- burn -----------------------------------------------------------------------------------------
+
+
+def test_burn_ends_the_selected_tokens_and_says_so(desk: Desk) -> None:
+    assert desk.type("token burn --prefix ab") == "burned abb000000000 for other/gizmos\n"
+
+    assert not desk.is_burned("aaa")
+    assert desk.is_burned("abb")
+    assert desk.type("token burn --prefix ab") == "no tokens to burn\n"
+
+
+def test_burn_all_ends_every_token(desk: Desk) -> None:
+    desk.type("token burn --all")
+
+    assert desk.is_burned("aaa")
+    assert desk.is_burned("abb")
+
+
+def test_a_dry_run_burns_nothing(desk: Desk) -> None:
+    seen = desk.type("token burn --registry acme --dry-run")
+
+    assert seen == "would burn aaa000000000 for acme/widgets, acme/gadgets, other/gizmos\n"
+    assert not desk.is_burned("aaa")
+    assert desk.records() == []
+
+
+def test_burn_wants_to_know_which(desk: Desk) -> None:
+    assert desk.type("token burn") == (
+        "say which tokens: with --prefix, --publisher, --registry or --all\nexit 2\n"
+    )
+    assert not desk.is_burned("aaa")
+
+
+def test_who_burned_a_token_is_recorded(desk: Desk) -> None:
+    desk.type("token burn --prefix ab")
+
+    (kept,) = desk.records()
+    check(kept)
+    assert kept.pop("time").startswith("2026-11-22T12:00:")
+    assert kept == {
+        "event": "burn",
+        "outcome": "accepted",
+        "reason": "",
+        "by": desk.operator,
+        "token_hash": "abb000000000",
+        "burned": True,
+        "projects": ["other/gizmos"],
+    }
+
+
+def test_a_folder_without_a_broker_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["token", "find", "--data", str(tmp_path)]) == 1
+
+    assert "is not the data folder of a broker" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broker.sqlite3").write_text("no database" * 100)
+
+    assert main(["token", "find", "--data", str(tmp_path)]) == 1
+
+    assert capsys.readouterr().err == "cannot read the tokens: file is not a database\n"
+
+
+# --- apply ----------------------------------------------------------------------------------------
+
+
+@deployed
+def test_every_change_of_configuration_is_recorded_with_who_and_when(
+    desk: Desk, tmp_path: Path
+) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text(CONFIGURATION)
+
+    for _ in range(2):
+        desk.type(f"apply --config {config}")
+
+    first, *changes, last = desk.records()
+    for kept in (first, *changes, last):
+        check(kept)
+        assert kept["by"] == desk.operator
+        assert kept["time"].startswith("2026-11-22T12:00:")
+    assert first["event"] == last["event"] == "apply"
+    assert first["configuration_sha256"] == hashlib.sha256(CONFIGURATION.encode()).hexdigest()
+    assert {kept["event"] for kept in changes} == {"configuration"}
+    assert "+ registry acme" in [kept["change"] for kept in changes]
+
+
+@deployed
+def test_an_apply_that_is_cut_off_has_a_record(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text(CONFIGURATION)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DynamoStore, "apply", crash)
+    with pytest.raises(KeyboardInterrupt):
+        desk.type(f"apply --config {config}")
+
+    assert [kept["event"] for kept in desk.records()] == ["apply"]
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise KeyError
+
+    monkeypatch.setattr(getpass, "getuser", fail)
+
+    assert place.local_user() == f"user {os.getuid()}"

@@ -1,0 +1,81 @@
+"""The configuration as the functions have it: fresh, shared, and never guessed."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.registries import CONFIGURATION_MAX_AGE_SECONDS, Configuration, ConfigurationCache
+
+
+class Source:
+    """A store and a clock, of which the test decides."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.reads = 0
+        self.is_down = False
+
+    def clock(self) -> float:
+        return self.seconds
+
+    def load(self) -> Configuration:
+        self.reads += 1
+        if self.is_down:
+            raise StoreUnavailable("down")
+        return Configuration()
+
+
+def test_the_configuration_is_read_once_in_ten_seconds() -> None:
+    source = Source()
+    cache = ConfigurationCache(source.load, source.clock)
+
+    for seconds in (0.0, 5.0, CONFIGURATION_MAX_AGE_SECONDS - 0.1):
+        source.seconds = seconds
+        cache.current()
+    assert source.reads == 1
+
+    source.seconds = CONFIGURATION_MAX_AGE_SECONDS
+    cache.current()
+    assert source.reads == 2
+
+
+def test_a_configuration_that_cannot_be_read_is_not_guessed() -> None:
+    source = Source()
+    cache = ConfigurationCache(source.load, source.clock)
+    cache.current()
+
+    source.is_down, source.seconds = True, CONFIGURATION_MAX_AGE_SECONDS
+    with pytest.raises(StoreUnavailable):
+        cache.current()
+
+    source.is_down, source.seconds = False, CONFIGURATION_MAX_AGE_SECONDS + 1
+    assert cache.current() == Configuration()
+
+
+def test_whoever_waited_for_a_failure_does_not_wait_for_the_next() -> None:
+    source, loading, arrived = Source(), Event(), Event()
+    source.is_down = True
+
+    def slow_load() -> Configuration:
+        loading.set()
+        assert arrived.wait(5)
+        source.seconds += 4
+        return source.load()
+
+    def clock() -> float:
+        if loading.is_set():
+            arrived.set()  # the second caller asks for the time before it waits
+        return source.seconds
+
+    cache = ConfigurationCache(slow_load, clock)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.current)
+        assert loading.wait(5)
+        second = pool.submit(cache.current)
+
+        for answer in (first, second):
+            with pytest.raises(StoreUnavailable):
+                answer.result(5)
+    assert source.reads == 1

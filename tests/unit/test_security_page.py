@@ -1,0 +1,47 @@
+"""SECURITY.md: what it says is prevented is held by tests, and these exist."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+PAGE = (TESTS.parent / "SECURITY.md").read_text()
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+CLAIMS: list[tuple[str, str]] = re.findall(
+    r"^- (.+)\n((?:  - .+\n)*)", SECTIONS["What we prevent"], re.MULTILINE
+)
+
+
+@cache
+def names_in(path: str) -> frozenset[str]:
+    tree = ast.parse((TESTS / path).read_text())
+    return frozenset(
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    )
+
+
+@pytest.mark.parametrize(("sentence", "tests"), CLAIMS, ids=[s for s, _ in CLAIMS])
+def test_a_sentence_is_held_by_tests_that_exist(sentence: str, tests: str) -> None:
+    names = re.findall(r"^  - `(.+?)::(.+?)`$", tests, re.MULTILINE)
+
+    assert names, "no test"
+    assert len(names) == len(tests.splitlines())
+    for path, name in names:
+        assert name in names_in(path)
+
+
+def test_the_page_says_all_that_a_model_says() -> None:
+    for title in ("Reporting a vulnerability", "What we assume", "What we do not prevent"):
+        assert SECTIONS[title].strip()
+    assert len(CLAIMS) > 20
+
+
+def test_every_line_is_one_sentence() -> None:
+    for line in PAGE.splitlines():
+        text = re.sub(r"`.+?`|\*.+?\*", "x", line)
+        assert not re.search(r"[.?!] [A-Z]", text), line

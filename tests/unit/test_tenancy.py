@@ -1,0 +1,542 @@
+"""Two registries and two issuers attack each other: nothing of one is of any use at the other.
+
+``acme`` and ``other`` share a host; each has a host of its own as well, publishers of its own at
+its own issuer (GitHub, and a GitHub Enterprise Server that signs whatever claims it likes), and its
+own introspection client. One attack a row: it is refused, and nothing is written.
+"""
+
+import base64
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from pytp_broker import config
+from pytp_broker.disclosure import DisclosureKeys
+from pytp_broker.handlers import broker, introspect, simple, upload
+from pytp_broker.handlers.gateway import handle
+from pytp_broker.keysets import KeySets
+from pytp_broker.registries import ConfigurationCache
+from pytp_broker.services import Broker, Index
+from pytp_broker.tokens import UploadToken
+from tests.fakes import MemoryFiles, MemoryStore
+from tests.signing import GITHUB, NOW, Issuer, rsa_key
+from tests.unit import distributions
+from tests.world import HOST, Answer
+
+ENTERPRISE = "https://ghes.example.com/_services/token"
+SECRETS = {"acme": "the-secret-of-acmes-client", "other": "the-secret-of-others-client"}
+
+
+def registry(name: str, issuer: str, project: str, audience: str | None = None) -> str:
+    """Return a registry that trusts octo-org/widgets at one issuer; `shared` trusts it as well."""
+    client_hash = hashlib.sha256(SECRETS[name].encode()).hexdigest()
+    audience_line = f'audience = "{audience}"' if audience else ""
+    publishers = "".join(
+        f"""
+[[registries.publishers]]
+projects = ["{trusted}"]
+[registries.publishers.github]
+repository = "octo-org/{repository}"
+repository_owner_id = "9919"
+repository_id = "70107786"
+workflow = "release.yml"
+"""
+        for trusted, repository in ((project, "widgets"), ("shared", "shared"))
+    )
+    return f"""
+[[registries]]
+name = "{name}"
+hosts = ["{name}.example.com"]
+issuers = ["{issuer}"]
+{audience_line}
+[[registries.introspection_clients]]
+id = "devpi"
+secret_sha256 = "{client_hash}"
+{publishers}
+"""
+
+
+def configuration(
+    other_issuer: str = ENTERPRISE, audiences: tuple[str, str] = ("acme", "other")
+) -> str:
+    return f"""
+[[issuers]]
+url = "{ENTERPRISE}"
+provider = "github"
+{registry("acme", GITHUB, "widgets", audiences[0])}
+{registry("other", other_issuer, "gadgets", audiences[1])}
+"""
+
+
+class Deployment:
+    """Both registries, both issuers, and what an attacker can send."""
+
+    def __init__(self, text: str = "") -> None:
+        self.github = Issuer()
+        # The same key id as the other issuer, and another key.
+        self.enterprise = Issuer(ENTERPRISE, {"key-1": rsa_key("enterprise")})
+        self.store = MemoryStore()
+        self.files = MemoryFiles()
+        loaded = config.parse(tomllib.loads(text or configuration()), allow_loopback=False)
+        self.store.apply(loaded.configuration, loaded.publishers)
+        common: dict[str, Any] = {
+            "store": self.store,
+            "configurations": ConfigurationCache(self.store.load_configuration, clock=lambda: 0.0),
+            "shared_host": HOST,
+            "now": lambda: NOW,
+            "audit": lambda _record: None,
+        }
+        exchange = Broker(
+            **common,
+            key_sets=KeySets(self._fetch, self.store, common["audit"], wait=lambda _: None),
+            disclosure_keys=DisclosureKeys("", self._fetch, self.store),
+        )
+        index = Index(**common, files=self.files)
+        self._functions: Any = {
+            "broker": (broker.ROUTES, exchange),
+            "upload": (upload.ROUTES, index),
+            "simple": (simple.ROUTES, index),
+            "introspect": (introspect.ROUTES, index),
+        }
+
+    def _fetch(self, url: str) -> bytes:
+        return (self.enterprise if url.startswith(ENTERPRISE) else self.github).fetch(url)
+
+    def call(
+        self,
+        function: str,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        host: str = HOST,
+    ) -> Answer:
+        routes, services = self._functions[function]
+        event = {
+            "rawPath": path,
+            "headers": {"host": host, **(headers or {})},
+            "requestContext": {"domainName": HOST, "http": {"method": method, "path": path}},
+            "body": base64.b64encode(body).decode(),
+            "isBase64Encoded": True,
+        }
+        result = handle(event, routes, services)
+        return Answer(result["statusCode"], result["headers"], base64.b64decode(result["body"]))
+
+    def mint(self, token: str, path: str = "/acme/_/oidc/mint-token", **options: Any) -> Answer:
+        return self.call("broker", "POST", path, json.dumps({"token": token}).encode(), **options)
+
+    def acmes_token(self) -> UploadToken:
+        return UploadToken(self.mint(self.github.token()).json["token"])
+
+    def others_token(self) -> UploadToken:
+        token = self.enterprise.token(aud="other")
+        return UploadToken(self.mint(token, "/other/_/oidc/mint-token").json["token"])
+
+    def upload(
+        self, token: UploadToken, project: str, path: str = "/acme/legacy/", **options: Any
+    ) -> Answer:
+        headers = {
+            "authorization": basic("__token__", token.reveal()),
+            "content-type": distributions.CONTENT_TYPE,
+            **options.pop("headers", {}),
+        }
+        form = distributions.form(distributions.wheel(project))
+        return self.call("upload", "POST", path, form, headers, **options)
+
+    def burn(self, token: UploadToken, path: str, **options: Any) -> Answer:
+        body = json.dumps({"token": token.reveal()}).encode()
+        return self.call("broker", "POST", path, body, **options)
+
+    def introspect(self, token: UploadToken, name: str, client_of: str) -> Answer:
+        body = urlencode({"token": token.reveal()}).encode()
+        headers = {"authorization": basic("devpi", SECRETS[client_of])}
+        return self.call("introspect", "POST", f"/{name}/_/token/introspect", body, headers)
+
+    def written(self) -> object:
+        return dict(self.store.tokens), dict(self.store.files), dict(self.store.publishers)
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.fixture
+def deployment() -> Deployment:
+    return Deployment()
+
+
+@pytest.fixture
+def shared_issuer() -> Deployment:
+    """Return a deployment in which both registries trust the same issuer and repository."""
+    return Deployment(configuration(other_issuer=GITHUB))
+
+
+# Without an attack: what follows would pass, were everything refused.
+
+
+def test_each_works_alone(deployment: Deployment) -> None:
+    assert deployment.upload(deployment.acmes_token(), "widgets").status == 200
+    assert deployment.upload(deployment.others_token(), "gadgets", "/other/legacy/").status == 200
+    assert {place[0] for place in deployment.store.files} == {"acme", "other"}
+
+
+# Identity tokens
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An identity token where it does not belong, and how that is refused."""
+
+    token: Callable[[Deployment], str]
+    code: str
+    path: str = "/acme/_/oidc/mint-token"
+    host: str = HOST
+
+
+EXCHANGES = {
+    "the-others-audience": Exchange(lambda d: d.github.token(aud="other"), "invalid-token"),
+    "the-others-audience-at-the-shared-root": Exchange(
+        lambda d: d.github.token(aud="acme"), "invalid-token", "/_/oidc/mint-token"
+    ),
+    "the-shared-audience-at-a-prefix": Exchange(
+        lambda d: d.github.token(aud=HOST), "invalid-token"
+    ),
+    "the-shared-audience-at-an-own-host": Exchange(
+        lambda d: d.github.token(aud=HOST),
+        "invalid-token",
+        "/_/oidc/mint-token",
+        "acme.example.com",
+    ),
+    "both-audiences": Exchange(lambda d: d.github.token(aud=["acme", "other"]), "invalid-token"),
+    "the-others-issuer": Exchange(lambda d: d.enterprise.token(aud="acme"), "invalid-payload"),
+    "the-others-issuer-with-ours-in-the-claims": Exchange(
+        lambda d: d.enterprise.token(aud="acme", iss=GITHUB), "invalid-token"
+    ),
+    "our-issuer-there": Exchange(
+        lambda d: d.github.token(aud="other"), "invalid-payload", "/other/_/oidc/mint-token"
+    ),
+    "the-others-host-for-our-token": Exchange(
+        lambda d: d.github.token(), "invalid-payload", "/_/oidc/mint-token", "other.example.com"
+    ),
+    "the-others-prefix-on-our-host": Exchange(
+        lambda d: d.github.token(), "not-found", "/other/_/oidc/mint-token", "acme.example.com"
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", EXCHANGES.values(), ids=EXCHANGES)
+def test_an_identity_token_is_of_no_use_where_it_does_not_belong(
+    deployment: Deployment, attack: Exchange
+) -> None:
+    before = deployment.written()
+
+    answer = deployment.mint(attack.token(deployment), attack.path, host=attack.host)
+
+    assert answer.code == attack.code
+    assert deployment.written() == before
+
+
+def test_the_same_claims_of_another_issuer_match_nobody_at_the_shared_root(
+    deployment: Deployment,
+) -> None:
+    """The enterprise signs the very claims of acme's publisher: they are good in `other` alone."""
+    token = deployment.enterprise.token(aud=HOST)
+
+    minted = deployment.mint(token, "/_/oidc/mint-token")
+
+    upload_token = UploadToken(minted.json["token"])
+    scope = deployment.store.tokens[upload_token.lookup_id].scope
+    assert [(grant.registry, grant.project) for grant in scope] == [("other", "gadgets")]
+    assert deployment.upload(upload_token, "widgets").status == 403
+
+
+def test_a_token_id_of_one_issuer_does_not_use_up_the_others(deployment: Deployment) -> None:
+    theirs = deployment.enterprise.token(aud="other", jti="the-same")
+    assert deployment.mint(theirs, "/other/_/oidc/mint-token").status == 200
+
+    assert deployment.mint(deployment.github.token(jti="the-same")).status == 200
+
+
+def test_one_identity_token_is_exchanged_in_one_registry_only() -> None:
+    """Both were given the same audience by mistake: the first exchange uses the token up."""
+    deployment = Deployment(configuration(GITHUB, ("same", "same")))
+    token = deployment.github.token(aud="same")
+
+    minted = deployment.mint(token)
+
+    assert minted.status == 200
+    assert deployment.mint(token, "/other/_/oidc/mint-token").code == "invalid-reuse-token"
+    upload_token = UploadToken(minted.json["token"])
+    assert deployment.upload(upload_token, "gadgets", "/other/legacy/").status == 403
+    assert deployment.upload(upload_token, "widgets").status == 200
+
+
+# Upload tokens: a repository that both trust, so that nothing but the registry tells them apart
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload of acme's token elsewhere, and how that is refused."""
+
+    project: str
+    path: str
+    host: str = HOST
+    status: int = 403
+
+
+UPLOADS = {
+    "the-others-prefix": Upload("gadgets", "/other/legacy/"),
+    "the-others-host": Upload("gadgets", "/legacy/", "other.example.com"),
+    "the-others-host-with-a-port": Upload("gadgets", "/legacy/", "other.example.com:443"),
+    "the-others-host-in-capitals": Upload("gadgets", "/legacy/", "OTHER.EXAMPLE.COM"),
+    "a-project-that-both-have": Upload("shared", "/other/legacy/"),
+    "our-project-there": Upload("widgets", "/other/legacy/"),
+    "their-project-here": Upload("gadgets", "/acme/legacy/"),
+    "the-shared-root": Upload("widgets", "/legacy/", status=404),
+    "an-unknown-host": Upload("widgets", "/legacy/", "evil.example.com", 404),
+    "a-host-that-ends-like-ours": Upload("widgets", "/legacy/", "x.acme.example.com", 404),
+    "a-host-with-a-dot-at-the-end": Upload("widgets", "/legacy/", "acme.example.com.", 404),
+    "our-prefix-on-their-host": Upload("widgets", "/acme/legacy/", "other.example.com", 404),
+}
+
+
+@pytest.mark.parametrize("attack", UPLOADS.values(), ids=UPLOADS)
+def test_an_upload_token_is_of_no_use_elsewhere(shared_issuer: Deployment, attack: Upload) -> None:
+    token = shared_issuer.acmes_token()
+    before = shared_issuer.written()
+
+    answer = shared_issuer.upload(token, attack.project, attack.path, host=attack.host)
+
+    assert answer.status == attack.status
+    assert answer.code
+    assert shared_issuer.written() == before
+    assert shared_issuer.files.contents == {}
+
+
+PATHS = [
+    "/acme/../other/legacy/",
+    "/acme/legacy/../../other/legacy/",
+    "/acme/%2e%2e/other/legacy/",
+    "/acme/..%2fother/legacy/",
+    "/acme%2f..%2fother/legacy/",
+    "//other/legacy/",
+    "/acme//legacy/",
+    "/./other/legacy/",
+    "/OTHER/legacy/",
+    "/Acme/legacy/",
+    "/acme/LEGACY/",
+    "/other;x=acme/legacy/",
+    "/acme;/legacy/",
+    "/acme/;other/legacy/",
+    "/acme\x00/legacy/",
+    "/acme/legacy/\x00",
+    "/acme\\..\\other\\legacy\\",
+    "/acme /legacy/",
+    "/acme\t/legacy/",
+    "/acme\n/legacy/",
+    "/ot\u0125er/legacy/",
+    "/\uff4fther/legacy/",
+    "/acme/legacy//",
+    "/acme/legacy/x",
+    "/acme/legacy/?x",
+    "/acme/legacy#",
+    "/acmelegacy/",
+    "acme/../other/legacy/",
+    "https://other.example.com/legacy/",
+    "//other.example.com/legacy/",
+    "",
+    "/",
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=repr)
+def test_a_trick_with_the_path_leads_nowhere(shared_issuer: Deployment, path: str) -> None:
+    """Paths are compared as they are, decoded once by the gateway: no dot segments, no folding."""
+    token = shared_issuer.acmes_token()
+    before = shared_issuer.written()
+
+    for project in ("widgets", "gadgets"):
+        assert shared_issuer.upload(token, project, path).status in {403, 404}
+    identity = shared_issuer.github.token(aud="other")
+    minted = shared_issuer.mint(identity, path.replace("legacy/", "_/oidc/mint-token"))
+    assert minted.status in {404, 422}
+
+    assert shared_issuer.written() == before
+
+
+SPOOFS = [
+    {"x-forwarded-host": "other.example.com"},
+    {"forwarded": "host=other.example.com;proto=https"},
+    {"x-original-url": "/other/legacy/"},
+    {"x-rewrite-url": "/other/legacy/"},
+    {"x-original-host": "other.example.com"},
+    {"x-forwarded-prefix": "/other"},
+    {"x-http-method-override": "GET"},
+    {":authority": "other.example.com"},
+]
+
+
+@pytest.mark.parametrize("spoof", SPOOFS, ids=lambda spoof: next(iter(spoof)))
+def test_no_header_but_host_says_where_a_request_goes(
+    shared_issuer: Deployment, spoof: dict[str, str]
+) -> None:
+    token = shared_issuer.acmes_token()
+
+    theirs = shared_issuer.upload(token, "gadgets", headers=spoof)
+    ours = shared_issuer.upload(token, "widgets", headers=spoof)
+    at_the_root = shared_issuer.upload(token, "gadgets", "/legacy/", headers=spoof)
+
+    assert (theirs.status, ours.status, at_the_root.status) == (403, 200, 404)
+    assert {place[0] for place in shared_issuer.store.files} == {"acme"}
+
+
+@pytest.mark.parametrize("spoof", SPOOFS, ids=lambda spoof: next(iter(spoof)))
+def test_no_header_but_host_says_for_whom_a_token_must_be(
+    deployment: Deployment, spoof: dict[str, str]
+) -> None:
+    answer = deployment.call("broker", "GET", "/_/oidc/audience", headers=spoof)
+
+    assert answer.json == {"audience": HOST}
+
+
+def test_a_made_up_host_gets_the_audience_of_the_deployment(deployment: Deployment) -> None:
+    """Or whoever sends a request would choose for whom identity tokens are good."""
+    answer = deployment.call("broker", "GET", "/_/oidc/audience", host="evil.example.com")
+
+    assert answer.json == {"audience": HOST}
+
+
+def test_a_repository_that_both_trust_gets_the_rights_of_one(shared_issuer: Deployment) -> None:
+    minted = shared_issuer.mint(shared_issuer.github.token())
+
+    (record,) = shared_issuer.store.tokens.values()
+    assert minted.status == 200
+    assert record.registries == ("acme",)
+
+
+def test_a_registry_that_stays_out_of_the_shared_host_is_left_out_of_its_tokens() -> None:
+    text = configuration(GITHUB).replace(
+        'hosts = ["other', 'shared_host_exchange = false\nhosts = ["other'
+    )
+    deployment = Deployment(text)
+
+    minted = deployment.mint(deployment.github.token(aud=HOST), "/_/oidc/mint-token")
+
+    (record,) = deployment.store.tokens.values()
+    assert minted.status == 200
+    assert record.registries == ("acme",)
+
+
+# Burn
+
+
+@pytest.mark.parametrize(
+    ("path", "host"),
+    [
+        ("/acme/_/oidc/burn-token", HOST),
+        ("/_/oidc/burn-token", "acme.example.com"),
+    ],
+)
+def test_a_token_is_not_burned_at_another_registry(
+    deployment: Deployment, path: str, host: str
+) -> None:
+    token = deployment.others_token()
+
+    answer = deployment.burn(token, path, host=host)
+    nothing = deployment.burn(UploadToken.mint("0" * 32), path, host=host)
+
+    assert (answer.status, answer.body) == (nothing.status, nothing.body) == (202, answer.body)
+    assert deployment.upload(token, "gadgets", "/other/legacy/").status == 200
+
+
+def test_a_token_with_a_guessed_secret_is_not_burned(deployment: Deployment) -> None:
+    token = deployment.acmes_token()
+
+    for path in ("/acme/_/oidc/burn-token", "/_/oidc/burn-token"):
+        assert deployment.burn(UploadToken.mint(token.lookup_id), path).status == 202
+
+    assert deployment.upload(token, "widgets").status == 200
+
+
+# Introspection
+
+
+def test_a_client_learns_of_its_own_registrys_tokens(deployment: Deployment) -> None:
+    answer = deployment.introspect(deployment.acmes_token(), "acme", client_of="acme")
+
+    assert answer.json["projects"] == ["widgets"]
+
+
+def test_a_token_of_another_registry_is_inactive(deployment: Deployment) -> None:
+    token = deployment.others_token()
+
+    answer = deployment.introspect(token, "acme", client_of="acme")
+
+    assert answer.json == {"active": False}
+
+
+@pytest.mark.parametrize("token_of", ["acme", "other"])
+def test_a_client_of_one_registry_is_unknown_to_the_other(
+    deployment: Deployment, token_of: str
+) -> None:
+    """Though both are called the same."""
+    tokens = {"acme": deployment.acmes_token(), "other": deployment.others_token()}
+
+    answer = deployment.introspect(tokens[token_of], "other", client_of="acme")
+
+    assert answer.status == 401
+    assert answer.code == "unauthorized"
+
+
+def test_of_a_token_for_both_each_client_learns_its_own_half(shared_issuer: Deployment) -> None:
+    identity = shared_issuer.github.token(aud=HOST)
+    token = UploadToken(shared_issuer.mint(identity, "/_/oidc/mint-token").json["token"])
+
+    ours = shared_issuer.introspect(token, "acme", client_of="acme")
+    theirs = shared_issuer.introspect(token, "other", client_of="other")
+
+    assert ours.json["projects"] == ["widgets"]
+    assert theirs.json["projects"] == ["gadgets"]
+    assert "gadgets" not in ours.body.decode()
+    assert "widgets" not in json.dumps(theirs.json["projects"])
+
+
+def test_a_refusal_tells_nothing_of_the_other_registrys_projects(
+    shared_issuer: Deployment,
+) -> None:
+    identity = shared_issuer.github.token(aud=HOST)
+    token = UploadToken(shared_issuer.mint(identity, "/_/oidc/mint-token").json["token"])
+
+    answer = shared_issuer.upload(token, "shared")
+
+    assert answer.status == 403
+    assert "gadgets" not in answer.body.decode()
+
+
+# Reading
+
+
+def test_a_file_of_one_registry_is_not_found_in_the_other(deployment: Deployment) -> None:
+    assert deployment.upload(deployment.acmes_token(), "widgets").status == 200
+    (file,) = deployment.store.files.values()
+    path = f"files/{file.sha256}/{file.filename}"
+
+    statuses = {
+        where: deployment.call("simple", "GET", where, host=host).status
+        for where, host in (
+            (f"/acme/{path}", HOST),
+            (f"/other/{path}", HOST),
+            (f"/other/../acme/{path}", HOST),
+            (f"/{path}", "other.example.com"),
+            ("/other/simple/widgets/", HOST),
+        )
+    }
+
+    assert list(statuses.values()) == [200, 404, 404, 404, 404]
