@@ -31,7 +31,7 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam test demo lint format validate build bench lock clean
+.PHONY: help install emulator sam test demo lint format validate build fuzz bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ build: sam ## Build the Lambda artifact into .aws-sam
 	@$(if $(PYTHON313),,echo "sam build needs python3.13, on PATH or under pyenv" >&2; exit 1)
 	@$(WITH_PYTHON313) .venv-sam/bin/sam build
 	@$(PYTHON313) infra/finish_build.py .aws-sam/build
+
+fuzz: install ## Fuzz for as long as it takes (EXAMPLES=10000 for each property)
+	@PYTP_FUZZ_PROFILE=pytp-long EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/pytest tests/fuzz $(ARGS)
 
 bench: install emulator ## Run tests/benchmarks/bench_*.py
 	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)

@@ -152,13 +152,11 @@ class MemoryStore(Failing):
         return record, frozenset(trusted)
 
     @remote
-    def use_token(self, lookup_id: str, token_hash: str, file: str) -> bool:
-        record = self.tokens.get(lookup_id)
-        if record is None or record.token_hash != token_hash or record.burned_at is not None:
+    def use_token(self, record: TokenRecord, file: str) -> bool:
+        stored = self.tokens[record.lookup_id]
+        if stored.used_for not in {None, file}:
             return False
-        if record.used_for not in {None, file}:
-            return False
-        self.tokens[lookup_id] = replace(record, used_for=file)
+        self.tokens[record.lookup_id] = replace(stored, used_for=file)
         return True
 
     @remote

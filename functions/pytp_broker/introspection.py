@@ -132,7 +132,7 @@ def _check_use(
         raise Forbidden("the token has been used for another file")
     if not (consume and record.is_single_use):
         return
-    if not services.store.use_token(record.lookup_id, record.token_hash, file):
+    if not services.store.use_token(record, file):
         raise Forbidden("the token has been used for another file")
 
 

@@ -73,6 +73,10 @@ class FetchError(Exception):
     """A document of the issuer cannot be had, or is not what it must be."""
 
 
+class NoUsableKeyError(FetchError):
+    """The issuer publishes keys, but none that may verify its tokens."""
+
+
 class Fetch(Protocol):
     """Get a small document over HTTPS within its own limits of time and size."""
 
@@ -223,7 +227,10 @@ class KeySets:
         try:
             raw_keys, keys = fetch_usable(issuer, self._fetch)
         except FetchError as error:
-            self._audit(_failure(issuer, cached.key_set.age(now), str(error)))
+            age = cached.key_set.age(now)
+            self._audit(_failure(issuer, age, str(error)))
+            if isinstance(error, NoUsableKeyError) and age >= MAX_STALE:
+                cached.key_set = _KeySet({}, now)  # it answered: no token of its can be good
             return
         cached.key_set = _KeySet(keys, now)
         for record in _find_faults(raw_keys, issuer):
@@ -272,8 +279,10 @@ def fetch_usable(issuer: Issuer, fetch: Fetch) -> tuple[RawKeys, Mapping[str, Ve
     """
     raw_keys = fetch_key_set(issuer, fetch)
     keys = read_key_set(raw_keys, issuer)
+    if not raw_keys:
+        raise FetchError("the key set is empty")
     if not keys:
-        raise FetchError("the key set has no key that is of use")
+        raise NoUsableKeyError("the key set has no key that is of use")
     return raw_keys, keys
 
 

@@ -195,11 +195,11 @@ class TokenStore(KeySetStore, Protocol):
         One round trip for both. None when there is no such record; expiry is the caller's to check.
         """
 
-    def use_token(self, lookup_id: str, token_hash: str, file: str) -> bool:
-        """Mark a single-use token used for a file; say whether it may be.
+    def use_token(self, record: TokenRecord, file: str) -> bool:
+        """Mark a live single-use token used for a file; say whether it may be.
 
         True for the first file and again for that same one, so that a lost answer can be asked for
-        again; False for any other, and for a burned or unknown token. Two at once: one wins.
+        again; False for any other. Two at once: one wins.
         """
 
     def burn_token(

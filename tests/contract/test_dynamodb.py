@@ -181,7 +181,7 @@ def test_no_connection_is_unavailable(call: Callable[[Store], Any]) -> None:
 
 def test_half_an_answer_is_no_answer(dynamo: DynamoStore, table: Table) -> None:
     dynamo.add_token(record())
-    key = {"pk": {"S": "PROJECT#acme#widgets"}, "sk": {"S": "TRUST"}}
+    key = {"pk": {"S": "TRUST#acme#widgets"}, "sk": {"S": "TRUST"}}
     token = next(item for item in table.dump() if item["sk"]["S"] == "TOKEN")
     answer = {
         "Responses": {table.name: [token]},
@@ -458,7 +458,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
             "pins",
             "publisher_id",
         ],
-        ("PROJECT#acme#widgets", "TRUST"): ["publisher_ids"],
+        ("TRUST#acme#widgets", "TRUST"): ["publisher_ids"],
         ("PROJECT#acme#widgets", "FILE#widgets-1.0.tar.gz"): ["document"],
         ("REGISTRY#acme", "PROJECT#widgets"): [],
         (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],

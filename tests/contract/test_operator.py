@@ -20,7 +20,7 @@ def test_tokens_are_listed_by_time_of_issue(store: Store) -> None:
 def test_burned_and_used_tokens_are_listed_and_say_so(store: Store) -> None:
     for kept in (record(), OTHER):
         store.add_token(kept)
-    store.use_token(record().lookup_id, record().token_hash, "acme/widgets-1.0.tar.gz#00")
+    store.use_token(record(), "acme/widgets-1.0.tar.gz#00")
     store.burn_token(OTHER.lookup_id, OTHER.token_hash, None, NOW)
 
     assert store.list_tokens(NOW) == [

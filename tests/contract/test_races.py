@@ -93,7 +93,7 @@ def test_a_single_use_token_is_used_for_one_of_racing_files(racing_store: Store)
     mine = record()
     racing_store.add_token(mine)
 
-    outcomes = race(50, lambda n: racing_store.use_token(mine.lookup_id, mine.token_hash, str(n)))
+    outcomes = race(50, lambda n: racing_store.use_token(mine, str(n)))
 
     assert Counter(outcomes) == {True: 1, False: 49}
 

@@ -169,9 +169,8 @@ FILE = "acme/widgets-1.0.tar.gz#5c7f"
 OTHER_FILE = "acme/widgets-1.0.tar.gz#0000"
 
 
-def use(store: Store, file: str = FILE, token_hash: str | None = None) -> bool:
-    kept = record()
-    return store.use_token(kept.lookup_id, token_hash or kept.token_hash, file)
+def use(store: Store, file: str = FILE) -> bool:
+    return store.use_token(record(), file)
 
 
 def test_a_token_is_used_for_one_file(store: Store) -> None:
@@ -198,23 +197,15 @@ def test_a_used_token_is_not_used_for_another_file(store: Store) -> None:
     assert find(store) == replace(record(), used_for=FILE)
 
 
-def test_a_burned_token_is_not_used(store: Store) -> None:
+def test_the_use_of_a_token_past_its_time_counts_as_gone(store: Store) -> None:
     store.add_token(record())
-    burn(store)
+    use(store)
+    later = record().kept_until + timedelta(seconds=1)
+    successor = record("other secret", issued_at=later, kept_until=later + timedelta(minutes=20))
+    store.add_token(successor)
 
-    assert use(store) is False
-
-
-def test_an_unknown_token_is_not_used(store: Store) -> None:
-    assert use(store) is False
-
-    assert find(store) is None
-
-
-def test_a_token_with_another_hash_is_not_used(store: Store) -> None:
-    store.add_token(record())
-
-    assert use(store, token_hash="hash of other secret") is False
+    assert find(store) == successor
+    assert store.use_token(successor, OTHER_FILE) is True
 
 
 def test_a_token_for_nothing_is_stored_all_the_same(store: Store) -> None:

@@ -153,7 +153,7 @@ def test_find_selects(desk: Desk, selection: str, found: list[str]) -> None:
 def test_find_says_what_became_of_a_token(desk: Desk) -> None:
     first, second, _ = TOKENS
     desk.store.burn_token(first.lookup_id, first.token_hash, None, NOW)
-    desk.store.use_token(second.lookup_id, second.token_hash, "other/gizmos-1.0.tar.gz#00")
+    desk.store.use_token(second, "other/gizmos-1.0.tar.gz#00")
 
     states = re.findall(r"state +(.*)", desk.type("token find"))
 

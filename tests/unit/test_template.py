@@ -284,7 +284,7 @@ FILE = ("pk", "sk", "document")
 CLAIM = ("pk", "sk", "claimed_at", "claimed_by")
 TOKEN = ("pk", "sk", "document", "token_hash", "registries", "ttl")
 BURN = ("pk", "sk", "token_hash", "burned_at", "registries")
-USE = ("pk", "sk", "token_hash", "burned_at", "used_for")
+USE = ("pk", "sk", "used_for", "ttl")
 
 
 @pytest.mark.parametrize(
@@ -299,14 +299,14 @@ USE = ("pk", "sk", "token_hash", "burned_at", "used_for")
         ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], FILE),
         ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], CLAIM),
         ("UploadRole", "Query", ["CONFIGURATION"], ()),
-        ("UploadRole", "BatchGetItem", ["TOKEN#0123", "PROJECT#acme#widgets"], ()),
+        ("UploadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
         ("UploadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
         ("UploadRole", "PutItem", ["REGISTRY#acme"], ("pk", "sk")),
-        ("UploadRole", "UpdateItem", ["TOKEN#0123"], USE),
+        ("UploadRole", "PutItem", ["USE#0123"], USE),
         ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
-        ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "PROJECT#acme#widgets"], ()),
-        ("IntrospectRole", "UpdateItem", ["TOKEN#0123"], USE),
+        ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
+        ("IntrospectRole", "PutItem", ["USE#0123"], USE),
         ("SimpleRole", "Query", ["CONFIGURATION"], ()),
         ("SimpleRole", "Query", ["REGISTRY#acme"], ()),
         ("SimpleRole", "Query", ["PROJECT#acme#widgets"], ()),
@@ -323,7 +323,7 @@ def test_a_function_may_do_what_it_needs(
 def test_no_function_may_write_configuration(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["CONFIGURATION"], FILE)
     assert not is_allowed(role, action, ["PUBLISHER#0123"], FILE)
-    assert not is_allowed(role, action, ["PROJECT#acme#widgets"], ("pk", "sk", "publisher_ids"))
+    assert not is_allowed(role, action, ["TRUST#acme#widgets"], ("pk", "sk", "publisher_ids"))
 
 
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, (*WRITES, "Query", "Scan"))])
@@ -336,9 +336,12 @@ def test_the_broker_may_not_publish(action: str, key: str) -> None:
     assert not is_allowed("BrokerRole", action, [key], FILE)
 
 
-@pytest.mark.parametrize("action", WRITES)
-def test_upload_may_not_mint_nor_prolong_a_token(action: str) -> None:
-    assert not is_allowed("UploadRole", action, ["TOKEN#0123"], TOKEN)
+@pytest.mark.parametrize(("role", "action"), [*product(("UploadRole", "IntrospectRole"), WRITES)])
+@pytest.mark.parametrize("attributes", [TOKEN, ("burned_at",), ("token_hash",), ()])
+def test_only_the_broker_may_write_tokens(
+    role: str, action: str, attributes: tuple[str, ...]
+) -> None:
+    assert not is_allowed(role, action, ["TOKEN#0123"], attributes)
 
 
 @pytest.mark.parametrize(

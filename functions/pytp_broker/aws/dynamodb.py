@@ -7,15 +7,19 @@ pk                                      sk                         holds
 ``CONFIGURATION``                       ``ISSUER#url``             document
 ``CONFIGURATION``                       ``REGISTRY#name``          document
 ``PUBLISHER#identity_key``              ``registry#rules_hash``    document, publisher_id, pins
-``PROJECT#registry#project``            ``TRUST``                  publisher_ids
+``TRUST#registry#project``              ``TRUST``                  publisher_ids
 ``PROJECT#registry#project``            ``FILE#filename``          document
 ``REGISTRY#registry``                   ``PROJECT#project``        nothing more
 ``TOKEN#lookup_id``                     ``TOKEN``                  document, token_hash, registries,
-                                                                   burned_at, used_for, ttl
+                                                                   burned_at, ttl
+``USE#lookup_id``                       ``USE``                    used_for, ttl
 ``KEYSET#issuer``                       ``KEYSET``                 document
 ``KEYSET#issuer``                       ``REFRESH``                claimed_at, claimed_by
 ``OPERATOR``                            ``time#suffix``            document
 ======================================  =========================  ================================
+
+Functions are allowed partitions, and attributes where that is not fine enough: what one of them
+must not write has a partition of its own (whom a project trusts, what a single-use token was for).
 
 A client that retries may meet its own first attempt: every write either says the same when it is
 repeated, or recognises what it wrote.
@@ -239,15 +243,19 @@ class DynamoStore:
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         """Return every token that has not expired, also burned and used ones."""
-        values: dict[str, Any] = {":token": "TOKEN#", ":now": int(now.timestamp())}
+        values: dict[str, Any] = {":token": "TOKEN#", ":use": "USE#", ":now": int(now.timestamp())}
         rows = self._pages(
             self._client.scan,
             ConsistentRead=True,
-            FilterExpression="begins_with(pk, :token) AND #ttl >= :now",
+            FilterExpression="(begins_with(pk, :token) OR begins_with(pk, :use)) AND #ttl >= :now",
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues=_attributes(**values),
         )
-        return unexpired((_read_token(row) for row in rows), now)
+        found: dict[str, dict[str, Mapping[str, Any]]] = {"TOKEN": {}, "USE": {}}
+        for row in rows:
+            found[row["sk"]][row["pk"].partition("#")[2]] = row
+        tokens = (_read_token(row, found["USE"].get(key)) for key, row in found["TOKEN"].items())
+        return unexpired(tokens, now)
 
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
         """Keep an audit record of what an operator does."""
@@ -329,23 +337,33 @@ class DynamoStore:
         self, lookup_id: str, registry: str, project: str
     ) -> tuple[TokenRecord, frozenset[str]] | None:
         """Return the record and the ids of the publishers that the project trusts now."""
-        keys = [_attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"), _trust_key(registry, project)]
+        keys = [
+            _attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"),
+            _attributes(**_use_key(lookup_id)),
+            _trust_key(registry, project),
+        ]
         rows = {row["sk"]: row for row in self._read_items(keys)}
         if "TOKEN" not in rows:
             return None
-        token, trusted = rows["TOKEN"], rows.get("TRUST", {})
-        return _read_token(token), trusted.get("publisher_ids", frozenset())
+        trusted = rows.get("TRUST", {}).get("publisher_ids", frozenset())
+        return _read_token(rows["TOKEN"], rows.get("USE")), trusted
 
-    def use_token(self, lookup_id: str, token_hash: str, file: str) -> bool:
+    def use_token(self, record: TokenRecord, file: str) -> bool:
         """Mark a single-use token used for a file; say whether it may be."""
+        item = _attributes(
+            **_use_key(record.lookup_id),
+            used_for=file,
+            ttl=int(record.kept_until.timestamp()),
+        )
+        values: dict[str, Any] = {":file": file, ":issued": int(record.issued_at.timestamp())}
         try:
             self._call(
-                self._client.update_item,
-                Key=_attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"),
-                UpdateExpression="SET used_for = :file",
-                ConditionExpression="token_hash = :hash AND attribute_not_exists(burned_at) "
-                "AND (attribute_not_exists(used_for) OR used_for = :file)",
-                ExpressionAttributeValues=_attributes(**{":hash": token_hash, ":file": file}),
+                self._client.put_item,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk) OR used_for = :file "
+                "OR #ttl < :issued",
+                ExpressionAttributeNames={"#ttl": "ttl"},
+                ExpressionAttributeValues=_attributes(**values),
             )
         except _ConditionFailedError:
             return False
@@ -521,7 +539,11 @@ def _publisher_key(publisher: TrustedPublisher) -> dict[str, str]:
 
 
 def _trust_key(registry: str, project: str) -> dict[str, Any]:
-    return _attributes(pk=f"PROJECT#{registry}#{project}", sk="TRUST")
+    return _attributes(pk=f"TRUST#{registry}#{project}", sk="TRUST")
+
+
+def _use_key(lookup_id: str) -> dict[str, str]:
+    return {"pk": f"USE#{lookup_id}", "sk": "USE"}
 
 
 def _read_place(pk: str) -> Place:
@@ -541,10 +563,11 @@ def _read_file(row: Mapping[str, Any]) -> PublishedFile:
     return PublishedFile.from_document(json.loads(row["document"]))
 
 
-def _read_token(row: Mapping[str, Any]) -> TokenRecord:
-    return TokenRecord.from_document(
-        json.loads(row["document"]), row.get("burned_at"), row.get("used_for")
-    )
+def _read_token(row: Mapping[str, Any], use: Mapping[str, Any] | None) -> TokenRecord:
+    # The use of an earlier token of the same lookup id may still be there.
+    is_its_own = use is not None and use["ttl"] == row["ttl"]
+    used_for = use["used_for"] if use is not None and is_its_own else None
+    return TokenRecord.from_document(json.loads(row["document"]), row.get("burned_at"), used_for)
 
 
 def _read_publishers(rows: Iterable[Mapping[str, Any]]) -> list[TrustedPublisher]:

@@ -226,14 +226,13 @@ class SqliteStore:
         record = TokenRecord.from_document(json.loads(document), burned_at, used_for)
         return record, frozenset(publisher_id for (publisher_id,) in trusted)
 
-    def use_token(self, lookup_id: str, token_hash: str, file: str) -> bool:
+    def use_token(self, record: TokenRecord, file: str) -> bool:
         """Mark a single-use token used for a file; say whether it may be."""
         with self._transaction("IMMEDIATE") as connection:
             used = connection.execute(
-                "UPDATE tokens SET used_for = :file "
-                "WHERE lookup_id = :lookup_id AND token_hash = :token_hash "
-                "AND burned_at IS NULL AND (used_for IS NULL OR used_for = :file)",
-                {"lookup_id": lookup_id, "token_hash": token_hash, "file": file},
+                "UPDATE tokens SET used_for = :file WHERE lookup_id = :lookup_id "
+                "AND (used_for IS NULL OR used_for = :file)",
+                {"lookup_id": record.lookup_id, "file": file},
             )
             return used.rowcount == 1
 

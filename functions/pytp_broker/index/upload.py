@@ -163,7 +163,7 @@ def use_up(record: TokenRecord, file: PublishedFile, index: Index) -> None:
     """
     if not record.is_single_use:
         return
-    if not index.store.use_token(record.lookup_id, record.token_hash, _use(file)):
+    if not index.store.use_token(record, _use(file)):
         raise Unauthorized(_USED_UP)
 
 

@@ -1,0 +1,434 @@
+"""A full run, here and on AWS, and a search for secrets in everything that it wrote."""
+
+import base64
+import hashlib
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import requests
+from moto import mock_aws
+
+from pytp_broker import fetch
+from pytp_broker.cli import main
+from pytp_broker.local.events import HttpRequest, build_event
+from pytp_broker.local.issuer import Issuer
+from pytp_broker.local.packages import TinyPackage
+from pytp_broker.local.process import ServerProcess
+from pytp_broker.local.routes import RouteTable, find_template, load_template
+from pytp_broker.tokens import UploadToken
+from tests import signing
+from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
+from tests.emulator import REGION, create_bucket, create_table, make_client
+from tests.scanner import SecretScanner, match
+from tests.unit import distributions
+from tests.unit.shelf import basic
+
+CLIENT_SECRET = "an-introspection-clients-own-long-secret"
+CONFIGURATION = """
+{issuers}
+[[registries]]
+name = "acme"
+issuers = ["{issuer}"]
+[[registries.introspection_clients]]
+id = "devpi"
+secret_sha256 = "{secret_sha256}"
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+environment = "release"
+"""
+
+
+def configuration(issuer: str, issuers: str = "") -> str:
+    secret_sha256 = hashlib.sha256(CLIENT_SECRET.encode()).hexdigest()
+    return CONFIGURATION.format(issuer=issuer, issuers=issuers, secret_sha256=secret_sha256)
+
+
+@dataclass
+class Search:
+    """Secrets, and everything that was written."""
+
+    identity_tokens: list[str] = field(default_factory=list)
+    upload_tokens: list[str] = field(default_factory=list)
+    written: dict[str, str] = field(default_factory=dict)
+
+    def add(self, place: str, *texts: object) -> None:
+        self.written[place] = self.written.get(place, "") + "\n".join(map(str, texts))
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Return what must not be found, as it would be written, by what it is."""
+        passwords = [*self.upload_tokens, *self.identity_tokens]
+        credentials = [f"__token__:{p}" for p in passwords] + [f"devpi:{CLIENT_SECRET}"]
+        found = {"client secret": CLIENT_SECRET}
+        for number, token in enumerate(self.upload_tokens):
+            found[f"upload token {number}"] = token
+            found[f"upload token {number} as a name"] = token.replace("_", "-")
+        for number, token in enumerate(self.identity_tokens):
+            segments = zip(("header", "payload", "signature"), token.split("."), strict=True)
+            found |= {f"{name} of identity token {number}": text for name, text in segments}
+        for number, text in enumerate(credentials):
+            found[f"credentials {number}"] = base64.b64encode(text.encode()).decode()
+        return found
+
+    def hits(self) -> dict[str, str]:
+        """Return what was found where, and what stands before it."""
+        found = {}
+        for name, secret in self.secrets.items():
+            for place, text in self.written.items():
+                # A project's name is folded before it is compared, and may be shown so.
+                before, hit, _ = text.lower().partition(secret.lower())
+                if hit:
+                    found[f"{name} in {place}"] = before[-100:]
+        return found
+
+    def check(self, *, expects: Iterable[str]) -> None:
+        """Fail for any secret; fail too when what must be there is not, for then nothing was."""
+        prefixes = [UploadToken(token).hash[:12] for token in self.upload_tokens]
+        for place in expects:
+            assert any(p in self.written[place] for p in prefixes), place
+        assert self.hits() == {}
+
+
+def test_the_search_finds_what_it_looks_for() -> None:
+    search = Search(["aaaa.bbbb.cccc"], ["pytp_DDDD"])
+    search.add("log", "x bbbb y", "PYTP-dddd", basic("__token__:pytp_DDDD"), CLIENT_SECRET)
+
+    assert list(search.hits()) == [
+        "client secret in log",
+        "upload token 0 as a name in log",
+        "payload of identity token 0 in log",
+        "credentials 0 in log",
+    ]
+
+
+# --- on this machine ------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(scanner: SecretScanner) -> Iterator[str]:
+    """Serve the scanner's keys over HTTP; yield their URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"public_keys": scanner.public_keys()}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/keys"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.e2e
+def test_nothing_that_a_local_run_writes_holds_a_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search, data = Search(), tmp_path / "data"
+    with Issuer() as issuer, serving(SecretScanner()) as keys_url:
+        config = tmp_path / "broker.toml"
+        issuers = f'[[issuers]]\nurl = "{issuer.url}"\nprovider = "github"\n'
+        config.write_text(configuration(issuer.url, issuers))
+        options = ("--data", str(data), "--disclosure-keys-url", keys_url)
+        with ServerProcess(config, tmp_path / "log", *options) as server:
+            with trusting(server) as session:
+                session.hooks["response"].append(lambda answer, **_: keep(answer, search))
+                run_locally(session, server, issuer, tmp_path, search)
+            operate(data, search, capsys)
+            read_folder(data, search)  # also while it runs: the write-ahead log is there
+            server.stop()
+        search.identity_tokens += issuer.issued
+    read_folder(data, search)
+    search.add("stdout", server.output)
+    search.add("log", server.log.read_text())
+
+    assert {e["event"] for e in map(json.loads, server.log.read_text().splitlines())} >= {
+        *("request", "exchange", "upload", "burn", "introspection", "disclosure")
+    }
+    search.check(expects=["log", "commands"])
+
+
+def keep(answer: requests.Response, search: Search) -> None:
+    if not (answer.request.path_url.endswith("/mint-token") and answer.status_code == 200):
+        search.add("answers", answer.text, answer.headers)
+
+
+def run_locally(
+    session: requests.Session, server: ServerProcess, issuer: Issuer, folder: Path, search: Search
+) -> None:
+    clients = Clients(folder, str(server.ca_file))
+    files = TinyPackage("widgets").build(folder / "dist")
+    published = clients.uv_publish(f"{server.url}/acme/legacy/", files, issuer.start_job())
+    assert published.returncode == 0, published.stderr
+    search.upload_tokens += [masked_token(published)]
+    for _ in range(2):
+        search.upload_tokens.append(mint(session, f"{server.url}/acme", issuer))
+    misplace_tokens(session, server.url, issuer, list(search.upload_tokens))
+    token = search.upload_tokens[-1]
+    for path in misplaced_paths(token, issuer.token()):
+        session.get(server.url + path)
+    for method, path, headers, body in further_calls(token, issuer.token()):
+        session.request(method, server.url + path, headers=headers, data=body)
+    assert (
+        session.get(f"{server.url}/acme/_/token/verify", auth=("__token__", token)).status_code
+        == 401
+    )
+
+
+def misplaced_paths(token: str, identity_token: str) -> list[str]:
+    return [
+        f"{path}{text}"
+        for path in ("/", "/acme/simple/", "/acme/_/token/verify/", "/acme/files/0/", "/x?token=")
+        for text in (token, identity_token)
+    ]
+
+
+def further_calls(
+    token: str, identity_token: str
+) -> list[tuple[str, str, Mapping[str, str], bytes]]:
+    """Return calls of introspection, verification and disclosure, right and wrong."""
+    client = {"Authorization": basic(f"devpi:{CLIENT_SECRET}")}
+    stranger = {"Authorization": basic(f"{token}:{CLIENT_SECRET}")}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    question = urlencode({"token": token, "project": "widgets"}).encode()
+    confused = urlencode({"token": identity_token, "project": token, "filename": token}).encode()
+    disclosed = json.dumps(
+        [match(token, url=f"https://example.com/?{token}"), match(identity_token, type=token)]
+    ).encode()
+    signed = SecretScanner().sign(disclosed)
+    return [
+        ("POST", "/acme/_/token/introspect", {**client, **form}, question),
+        ("POST", "/acme/_/token/introspect", {**client, **form}, confused),
+        ("POST", "/acme/_/token/introspect", {**stranger, **form}, question),
+        ("POST", "/acme/_/token/introspect", {**client, **form}, token.encode()),
+        ("GET", "/acme/_/token/verify/widgets", {"Authorization": f"Bearer {token}"}, b""),
+        ("GET", "/acme/_/token/verify", {"Authorization": f"Bearer {identity_token}"}, b""),
+        ("POST", "/_/secrets/disclose-token", {}, disclosed),
+        ("POST", "/_/secrets/disclose-token", signed, disclosed),
+    ]
+
+
+def operate(data: Path, search: Search, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("find", "burn --all"):
+        assert main(["token", *command.split(), "--data", str(data)]) == 0
+    assert main(["audit", "--data", str(data)]) == 0
+    search.add("commands", *capsys.readouterr())
+    assert '"event": "configuration"' in search.written["commands"]
+    assert '"event": "burn"' in search.written["commands"]
+
+
+def read_folder(folder: Path, search: Search) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            search.add(f"file {path.name}", path, path.read_bytes().decode("latin-1"))
+
+
+# --- on AWS ---------------------------------------------------------------------------------------
+
+FUNCTIONS = ("broker", "upload", "simple", "introspect")
+
+
+class Aws:
+    """The four functions behind a gateway, in this process, on moto."""
+
+    def __init__(self, modules: Mapping[str, ModuleType], search: Search) -> None:
+        self._modules = modules
+        self._search = search
+        self._routes = RouteTable.from_template(load_template(find_template()))
+
+    def call(
+        self, method: str, url: str, headers: Mapping[str, str] = {}, body: bytes = b""
+    ) -> Any:
+        path, _, query = url.partition("?")
+        sent = [("host", "packages.example.com"), *headers.items()]
+        request = HttpRequest(method, path, query, sent, body)
+        selected = self._routes.select(method, request.path)
+        assert selected
+        route, variables = selected
+        event = build_event(request, route, variables, datetime.now(UTC))
+        module = self._modules[route.function.removesuffix("Function").lower()]
+        context = SimpleNamespace(
+            function_name=route.function,
+            memory_limit_in_mb=512,
+            invoked_function_arn="arn",
+            aws_request_id="r-1",
+        )
+        result = module.handler(event, context)
+        content = base64.b64decode(result["body"]).decode()
+        if not (path.endswith("/mint-token") and result["statusCode"] == 200):
+            self._search.add("answers", content, result["headers"])
+        return SimpleNamespace(status=result["statusCode"], text=content)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Set what the functions are told, and whatever makes Powertools say more than it is asked."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    variables = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "PYTP_SHARED_HOST": "packages.example.com",
+        "PYTP_DISCLOSURE_KEYS_URL": SecretScanner().keys_url,
+        "POWERTOOLS_LOGGER_LOG_EVENT": "true",
+        "POWERTOOLS_LOG_LEVEL": "DEBUG",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
+    environment: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search, issuer, scanner = Search(), signing.Issuer(), SecretScanner()
+    with mock_aws():
+        dynamodb, s3 = make_client("dynamodb"), make_client("s3")
+        table, bucket = create_table(dynamodb), create_bucket(s3)
+        monkeypatch.setenv("PYTP_TABLE", table)
+        monkeypatch.setenv("PYTP_BUCKET", bucket)
+        config = tmp_path / "broker.toml"
+        config.write_text(configuration(signing.GITHUB))
+        assert main(["apply", "--config", str(config), "--table", table]) == 0
+
+        def answer(url: str) -> bytes:
+            return (scanner if url == scanner.keys_url else issuer).fetch(url)
+
+        monkeypatch.setattr(fetch, "HttpFetch", lambda **_: answer)
+        with started() as modules:
+            run_on_aws(Aws(modules, search), issuer, search)
+        for command in ("find", "burn --all"):
+            main(["token", *command.split(), "--table", table])
+        search.add("output", *capsys.readouterr())
+        read_table(dynamodb, table, search)
+        read_bucket(s3, bucket, search)
+        for client in (dynamodb, s3):
+            client.close()
+
+    for event in ("exchange", "upload", "burn", "introspection", "disclosure"):
+        assert f'"event":"{event}"' in search.written["output"]
+    assert '"UnexpectedErrors"' in search.written["output"]
+    search.check(expects=["output", "table"])
+
+
+@contextmanager
+def started() -> Iterator[dict[str, ModuleType]]:
+    """Import the functions' modules as a cold start does, and forget them afterwards."""
+    names = {function: f"pytp_broker.aws.{function}" for function in FUNCTIONS}
+    for function, name in names.items():
+        sys.modules.pop(name, None)
+        # Else Powertools goes on with the logger of an earlier test, whose output is closed.
+        logging.Logger.manager.loggerDict.pop(function, None)
+    yield {function: importlib.import_module(name) for function, name in names.items()}
+    for name in names.values():
+        sys.modules.pop(name, None)
+
+
+def run_on_aws(aws: Aws, issuer: signing.Issuer, search: Search) -> None:
+    token = mint_on_aws(aws, issuer, search)
+    single = mint_on_aws(aws, issuer, search, features=["single-use-token"])
+    upload = {"content-type": distributions.CONTENT_TYPE}
+    wheel, sdist = (
+        distributions.form(distributions.wheel()),
+        distributions.form(distributions.sdist()),
+    )
+    for credentials, body in ((token, wheel), (single, sdist), (single, wheel), ("x", wheel)):
+        headers = {**upload, "authorization": basic(f"__token__:{credentials}")}
+        aws.call("POST", "/acme/legacy/", headers, body)
+    assert "widgets-1.0" in aws.call("GET", "/acme/simple/widgets/").text
+
+    identity_token = new_identity_token(issuer, search)
+    for path in misplaced_paths(token, identity_token):
+        aws.call("GET", path)
+    for refused in (identity_token, json.dumps({"token": [identity_token]}), token):
+        aws.call("POST", "/acme/_/oidc/mint-token", {}, refused.encode())
+        aws.call("POST", "/acme/legacy/", {"authorization": f"Bearer {refused}"}, refused.encode())
+    for call in further_calls(token, identity_token):
+        aws.call(*call)
+    aws.call("POST", "/_/oidc/burn-token", {}, json.dumps({"token": single}).encode())
+    break_down(aws, token, identity_token)
+
+
+def mint_on_aws(aws: Aws, issuer: signing.Issuer, search: Search, **members: Any) -> str:
+    body = json.dumps({"token": new_identity_token(issuer, search), **members}).encode()
+    minted = aws.call("POST", "/acme/_/oidc/mint-token", {}, body)
+    assert minted.status == 200, minted.text
+    token = str(json.loads(minted.text)["token"])
+    search.upload_tokens.append(token)
+    return token
+
+
+def new_identity_token(issuer: signing.Issuer, search: Search) -> str:
+    audience = "packages.example.com/acme"
+    token = issuer.sign(signing.github_claims(datetime.now(UTC), aud=audience))
+    search.identity_tokens.append(token)
+    return token
+
+
+def break_down(aws: Aws, token: str, identity_token: str) -> None:
+    """Make every function fail where it did not foresee it, with secrets in its hands."""
+    for module in aws._modules.values():
+        with pytest.MonkeyPatch.context() as broken:
+
+            def fail(*_: object) -> None:
+                raise RuntimeError(f"{token} {identity_token}")
+
+            broken.setattr("pytp_broker.handlers.gateway.respond", fail)
+            event = {"requestContext": {"http": {"method": "GET"}, "domainName": "h"}}
+            headers = {"authorization": f"Bearer {token}"}
+            context = SimpleNamespace(
+                function_name="f",
+                memory_limit_in_mb=512,
+                invoked_function_arn="arn",
+                aws_request_id="r-1",
+            )
+            event |= {"rawPath": "/acme", "headers": headers, "body": identity_token}  # type: ignore[dict-item]
+            answer = module.handler(event, context)
+            assert answer["statusCode"] == 500
+            aws._search.add("answers", base64.b64decode(answer["body"]).decode(), answer["headers"])
+
+
+def read_table(client: Any, table: str, search: Search) -> None:
+    items = client.scan(TableName=table, ConsistentRead=True)["Items"]
+    assert {item["pk"]["S"].partition("#")[0] for item in items} == {
+        *("CONFIGURATION", "OPERATOR", "PUBLISHER", "PROJECT", "REGISTRY", "TOKEN", "KEYSET")
+    }
+    search.add("table", json.dumps(items))
+
+
+def read_bucket(client: Any, bucket: str, search: Search) -> None:
+    keys = [each["Key"] for each in client.list_objects_v2(Bucket=bucket)["Contents"]]
+    for key in keys:
+        found = client.get_object(Bucket=bucket, Key=key)
+        body = found.pop("Body").read().decode("latin-1")
+        tags = client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        search.add("bucket", key, found, tags, body)
+    assert len(keys) == 4

@@ -1,0 +1,46 @@
+"""The engines that faults are tried on, and the figures of the whole run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+
+from tests.emulator import Emulator, make_client
+from tests.faults.engines import DynamoEngines, Engines, SqliteEngines
+from tests.faults.injection import FIGURES
+
+MINISTACK = pytest.param("ministack", marks=pytest.mark.ministack)
+
+
+@pytest.fixture(params=["sqlite", MINISTACK])
+def racing_engines(request: pytest.FixtureRequest) -> Engines:
+    """Return each engine that is honest about races."""
+    found: Engines = request.getfixturevalue(f"{request.param}_engines")
+    return found
+
+
+@pytest.fixture
+def sqlite_engines(tmp_path: Path) -> SqliteEngines:
+    return SqliteEngines(tmp_path)
+
+
+@pytest.fixture
+def moto_engines() -> Iterator[DynamoEngines]:
+    with mock_aws():
+        dynamodb, s3 = make_client("dynamodb"), make_client("s3")
+        yield DynamoEngines("moto", dynamodb, s3)
+        dynamodb.close()
+        s3.close()
+
+
+@pytest.fixture
+def ministack_engines(emulator: Emulator) -> DynamoEngines:
+    return DynamoEngines("ministack", emulator.client("dynamodb"), emulator.client("s3"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was tried."""
+    if FIGURES:
+        figures = ", ".join(f"{count} {name}" for name, count in FIGURES.items())
+        terminalreporter.write_line(f"faults: {figures}")

@@ -1,0 +1,88 @@
+"""Empty storage on each engine, as much of it as the trials need."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.s3 import S3Files
+from pytp_broker.embedded.files import FolderFiles
+from pytp_broker.embedded.store import SqliteStore
+from tests.emulator import create_bucket, create_table
+from tests.faults.stage import Engine
+
+
+class Engines(Protocol):
+    """Opens storage on one engine."""
+
+    name: str
+
+    def open(self) -> Any:
+        """Return a context with an Engine that is empty."""
+
+
+class SqliteEngines:
+    """SQLite and a folder."""
+
+    name = "sqlite"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def open(self) -> Iterator[Engine]:
+        folder = self._folder / uuid4().hex
+        folder.mkdir()
+        with closing(SqliteStore(folder / "broker.db")) as store:
+            yield open_folder(folder, store)
+
+
+def open_folder(folder: Path, store: SqliteStore) -> Engine:
+    """Return what is kept in a folder."""
+    return Engine(store, FolderFiles(folder / "files"), lambda: dump_sqlite(folder / "broker.db"))
+
+
+# What an exchange may write though it is refused: key sets, and who last fetched one.
+_CACHED = {"key_sets", "key_set_refreshes"}
+
+
+def dump_sqlite(path: Path) -> list[str]:
+    """Return every row but the cached key sets."""
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return sorted(
+            repr((name, row))
+            for (name,) in tables.fetchall()
+            if name not in _CACHED
+            for row in connection.execute(f"SELECT * FROM {name}")  # noqa: S608 - its own name
+        )
+
+
+class DynamoEngines:
+    """DynamoDB and S3, emulated."""
+
+    def __init__(self, name: str, dynamodb: Any, s3: Any) -> None:
+        self.name = name
+        self.dynamodb = dynamodb
+        self.s3 = s3
+
+    @contextmanager
+    def open(self) -> Iterator[Engine]:
+        table, bucket = create_table(self.dynamodb), create_bucket(self.s3)
+        yield Engine(
+            DynamoStore(self.dynamodb, table),
+            S3Files(self.s3, bucket),
+            lambda: dump_table(self.dynamodb, table),
+        )
+        self.dynamodb.delete_table(TableName=table)
+
+
+def dump_table(client: Any, table: str) -> list[str]:
+    """Return every item but the cached key sets, and but what is left of trust that ended."""
+    items = client.scan(TableName=table, ConsistentRead=True)["Items"]
+    return sorted(
+        repr(sorted(item.items())) for item in items if not item["pk"]["S"].startswith("KEYSET")
+    )

@@ -1,0 +1,98 @@
+"""Faults, put between the functions and what they depend on.
+
+A ``Line`` carries numbered calls and spoils one of them. What a call is depends on where the line
+is laid: a method of a store (here), a request of boto3 (``wire.py``), a statement of SQLite
+(``statements.py``).
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from typing import Any, TypeVar
+
+from pytp_broker.errors import StoreUnavailable
+
+T = TypeVar("T")
+
+# For the summary at the end of the run: operations, faults, steps of others, retries.
+FIGURES: Counter[str] = Counter()
+
+
+class Fault(Enum):
+    """What may happen to a call."""
+
+    BEFORE = "fails before it is applied"
+    AFTER = "is applied, and its answer is lost"
+    THROTTLED = "is refused, and so is every call after it"
+
+
+class Line:
+    """Carries calls; after ``break_at`` one of them fails, until ``mend``."""
+
+    def __init__(self, error: Callable[[], Exception] | None = None) -> None:
+        self._error = error or partial(StoreUnavailable, "the store did not answer")
+        self.mend()
+
+    def mend(self) -> None:
+        """Carry everything from now on."""
+        self.calls: list[str] = []
+        self._number: int | None = None
+        self._fault = Fault.BEFORE
+        self._step: Callable[[], object] | None = None
+
+    def break_at(self, number: int, fault: Fault) -> None:
+        """Let the call of this number fail, counted from now."""
+        self.mend()
+        self._number, self._fault = number, fault
+
+    def meet_at(self, number: int, step: Callable[[], object]) -> None:
+        """Let somebody else do something just before the call of this number."""
+        self.break_at(number, Fault.BEFORE)
+        self._step = step
+
+    @property
+    def was_hit(self) -> bool:
+        """Say whether that call has come."""
+        return self._number is not None and self._number < len(self.calls)
+
+    @property
+    def broken_call(self) -> str:
+        """Return the name of the call that was spoiled."""
+        assert self._number is not None
+        return self.calls[self._number]
+
+    def carry(self, name: str, call: Callable[[], T]) -> T:
+        """Make a call, or what the fault makes of it."""
+        number = len(self.calls)
+        self.calls.append(name)
+        if self._step is not None:
+            self._meet(number, self._step)
+            return call()
+        if number == self._number and self._fault is Fault.AFTER:
+            call()
+            self._fail()
+        if number == self._number or (self.was_hit and self._fault is Fault.THROTTLED):
+            self._fail()
+        return call()
+
+    def _fail(self) -> None:
+        FIGURES["faults"] += 1
+        raise self._error()
+
+    def _meet(self, number: int, step: Callable[[], object]) -> None:
+        if number == self._number:
+            FIGURES["steps of others"] += 1
+            step()
+
+
+class Remote:
+    """A Store or a FileStore at the other end of a line."""
+
+    def __init__(self, target: Any, line: Line) -> None:
+        self._target = target
+        self._line = line
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._target, name)
+        return lambda *args, **kwargs: self._line.carry(name, partial(method, *args, **kwargs))

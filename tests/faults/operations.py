@@ -1,0 +1,247 @@
+"""What clients and operators do, each as a request that can be sent again and again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pytp_broker.tokens import UploadToken
+from tests.faults.injection import FIGURES
+from tests.faults.stage import CHANGED, Stage, configured_rights, load, wheel
+from tests.world import Answer
+
+# uv tries an exchange four times in all, twine an upload five times after the first.
+ATTEMPTS = 5
+
+
+def _nothing_more(_answer: Answer) -> None: ...
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A prepared request, the answer it should have, and what its user should have then."""
+
+    send: Callable[[], Answer]
+    status: int
+    code: str = ""
+    check: Callable[[Answer], None] = field(default=_nothing_more)
+
+    def is_as_expected(self, answer: Answer) -> bool:
+        return answer.status == self.status and (not self.code or answer.code == self.code)
+
+    def retry(self) -> Answer:
+        """Send again until the server has an answer, as clients do on a 5xx."""
+        for _ in range(ATTEMPTS):
+            FIGURES["retries"] += 1
+            answer = self.send()
+            if answer.status < 500:
+                return answer
+        raise AssertionError("the client gives up")
+
+
+Operation = Callable[[Stage], Attempt]
+
+
+def mint(stage: Stage) -> Attempt:
+    """Exchange an identity token whose publisher has given ids."""
+    identity = stage.identity_token()
+
+    def may_upload(answer: Answer) -> None:
+        assert stage.honest.upload(_token(answer), wheel()).status == 200
+
+    return Attempt(lambda: stage.faulty.mint(identity), 200, check=may_upload)
+
+
+def mint_on_first_use(stage: Stage) -> Attempt:
+    """Exchange at the shared root: two publishers of two registries pin immutable ids."""
+    identity = stage.identity_token("octo-org/gadgets", aud="packages.example.com")
+
+    def may_upload_and_is_pinned(answer: Answer) -> None:
+        token = _token(answer)
+        assert stage.honest.upload(token, wheel("gadgets")).status == 200
+        assert stage.honest.upload(token, wheel("gizmos"), "/other").status == 200
+        stage.let_a_refresh_be_due()
+        stranger = stage.identity_token("octo-org/gadgets", repository_owner_id="666")
+        assert stage.honest.mint(stranger).code == "invalid-publisher"
+
+    return Attempt(lambda: stage.faulty.mint(identity, ""), 200, check=may_upload_and_is_pinned)
+
+
+def mint_a_used_identity(stage: Stage) -> Attempt:
+    """Exchange what was exchanged before: refused, whatever fails."""
+    identity = stage.identity_token()
+    assert stage.honest.mint(identity).status == 200
+    return Attempt(lambda: stage.faulty.mint(identity), 422, "invalid-reuse-token")
+
+
+def mint_as_a_stranger(stage: Stage) -> Attempt:
+    """Exchange what no publisher matches: refused, whatever fails."""
+    identity = stage.identity_token(repository_owner_id="666")
+    return Attempt(lambda: stage.faulty.mint(identity), 422, "invalid-publisher")
+
+
+def upload_multi_use(stage: Stage) -> Attempt:
+    """Upload with a token that is good for more than one file."""
+    token = stage.upload_token()
+
+    def is_there_and_another_may_follow(_answer: Answer) -> None:
+        assert stage.is_visible(wheel())
+        assert stage.honest.upload(token, wheel(version="2.0")).status == 200
+
+    return Attempt(
+        lambda: stage.faulty.upload(token, wheel()), 200, check=is_there_and_another_may_follow
+    )
+
+
+def upload_single_use(stage: Stage) -> Attempt:
+    """Upload with a token that is good for one file."""
+    token = stage.upload_token(single=True)
+
+    def is_there_and_no_other_may_follow(_answer: Answer) -> None:
+        assert stage.is_visible(wheel())
+        assert stage.honest.upload(token, wheel(version="2.0")).status == 401
+        assert stage.honest.upload(token, wheel()).status == 200, "the same file again"
+
+    return Attempt(
+        lambda: stage.faulty.upload(token, wheel()), 200, check=is_there_and_no_other_may_follow
+    )
+
+
+def upload_again(stage: Stage) -> Attempt:
+    """Upload what is published already."""
+    token = stage.upload_token()
+    assert stage.honest.upload(token, wheel()).status == 200
+    return Attempt(lambda: stage.faulty.upload(token, wheel()), 200)
+
+
+def upload_other_content(stage: Stage) -> Attempt:
+    """Upload other bytes under a name that is taken: refused, whatever fails."""
+    token = stage.upload_token()
+    assert stage.honest.upload(token, wheel()).status == 200
+    other = wheel(extra="evil")
+
+    def is_what_it_was(_answer: Answer) -> None:
+        assert stage.is_visible(wheel())
+        assert not stage.is_visible(other)
+
+    return Attempt(
+        lambda: stage.faulty.upload(token, other), 400, "file-exists", check=is_what_it_was
+    )
+
+
+def upload_out_of_scope(stage: Stage) -> Attempt:
+    """Upload to a project that trusts somebody else: refused, whatever fails."""
+    token = stage.upload_token()
+    return Attempt(lambda: stage.faulty.upload(token, wheel("gadgets")), 403, "forbidden")
+
+
+def burn(stage: Stage) -> Attempt:
+    """End a token early."""
+    token = stage.upload_token()
+
+    def is_dead(_answer: Answer) -> None:
+        assert stage.honest.upload(token, wheel()).status == 401
+        assert stage.honest.introspect(token).json == {"active": False}
+
+    return Attempt(lambda: stage.faulty.burn(token), 202, check=is_dead)
+
+
+def burn_elsewhere(stage: Stage) -> Attempt:
+    """Try to end a token at a registry that it is not for: it stays, whatever fails."""
+    token = stage.upload_token()
+
+    def is_alive(_answer: Answer) -> None:
+        assert stage.honest.upload(token, wheel()).status == 200
+
+    return Attempt(lambda: stage.faulty.burn(token, "/other"), 202, check=is_alive)
+
+
+def introspect(stage: Stage) -> Attempt:
+    """Ask what a token is good for."""
+    token = stage.upload_token()
+
+    def says_what(answer: Answer) -> None:
+        assert answer.json["projects"] == ["widgets", "old"]
+
+    return Attempt(lambda: stage.faulty.introspect(token), 200, check=says_what)
+
+
+def consume(stage: Stage) -> Attempt:
+    """Let another index use up a single-use token for a file."""
+    token = stage.upload_token(single=True)
+    question = {"filename": wheel().filename, "sha256": wheel().sha256, "consume": "true"}
+    another = {**question, "sha256": "0" * 64}
+
+    def is_used_for_this_file(answer: Answer) -> None:
+        assert answer.json["active"] is True
+        assert stage.honest.introspect(token, **question).json["active"] is True
+        assert stage.honest.introspect(token, **another).json == {"active": False}
+
+    return Attempt(
+        lambda: stage.faulty.introspect(token, **question), 200, check=is_used_for_this_file
+    )
+
+
+def apply(stage: Stage) -> Attempt:
+    """Change the configuration, while tokens of the old one are about."""
+    old = stage.configured[-1]
+    new = load(CHANGED)
+    tokens = [
+        (repository, stage.upload_token(repository))
+        for repository in ("octo-org/widgets", "octo-org/gadgets")
+    ]
+    stage.configured.append(new)
+    stage.let_caches_end()
+
+    def is_applied(_answer: Answer) -> None:
+        assert stage.engine.store.load_configuration() == new.configuration
+        stage.configured = [new]
+        stage.let_caches_end()
+        fresh = stage.honest
+        for repository, token in tokens:
+            rights = {(repository, *place) for place in fresh.rights_of(token)}
+            # The publisher of gadgets has got another rule, and is another one now.
+            kept = configured_rights(old) & configured_rights(new)
+            assert rights == {right for right in kept if "gadgets" not in right[0:3:2]} & {
+                right for right in kept if right[0] == repository
+            }
+        new_token = stage.upload_token()
+        assert fresh.rights_of(new_token) == {("acme", "widgets"), ("acme", "new")}
+
+    return Attempt(lambda: stage.faulty.apply(new), 200, check=is_applied)
+
+
+def apply_again(stage: Stage) -> Attempt:
+    """Apply what is there already: ids and pins stay, and so do tokens."""
+    tokens = [stage.upload_token(), stage.upload_token("octo-org/gadgets")]
+    same = stage.configured[-1]
+    before = stage.engine.dump()
+
+    def changes_nothing(_answer: Answer) -> None:
+        assert stage.engine.dump() == before
+        assert all(stage.honest.rights_of(token) for token in tokens)
+
+    return Attempt(lambda: stage.faulty.apply(same), 200, check=changes_nothing)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    mint,
+    mint_on_first_use,
+    mint_a_used_identity,
+    mint_as_a_stranger,
+    upload_multi_use,
+    upload_single_use,
+    upload_again,
+    upload_other_content,
+    upload_out_of_scope,
+    burn,
+    burn_elsewhere,
+    introspect,
+    consume,
+    apply,
+    apply_again,
+)
+# What moto, which is no authority on concurrency, is asked for.
+WRITING_OPERATIONS = (mint, mint_on_first_use, upload_single_use, burn, consume, apply)
+
+
+def _token(answer: Answer) -> UploadToken:
+    return UploadToken(answer.json["token"])

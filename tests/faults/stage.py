@@ -1,0 +1,348 @@
+"""A whole deployment on one engine, what its operator and its users do, and what must always hold.
+
+``faulty`` is the deployment under test, with a line that can be broken; ``honest`` is another
+container of the same deployment, whose line never breaks. Both work on the same store.
+"""
+
+import base64
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from pytp_broker import config
+from pytp_broker.audit import AuditRecord
+from pytp_broker.config import Loaded
+from pytp_broker.disclosure import DisclosureKeys
+from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
+from pytp_broker.handlers import broker, introspect, simple, upload
+from pytp_broker.handlers.dispatch import respond
+from pytp_broker.index.files import FileStore, content_key, metadata_key
+from pytp_broker.keysets import KeySets
+from pytp_broker.messages import Request, problem_response
+from pytp_broker.registries import ConfigurationCache
+from pytp_broker.rights import verify_right
+from pytp_broker.services import Broker, Index
+from pytp_broker.store import PublishedFile, Store
+from pytp_broker.tokens import Grant, UploadToken
+from tests.faults.injection import FIGURES, Line
+from tests.signing import NOW, Issuer
+from tests.unit import distributions
+from tests.unit.distributions import Distribution
+from tests.world import Answer
+
+HOST = "packages.example.com"
+SECRET = "a-long-random-secret"
+CLIENT = f"""
+[[registries.introspection_clients]]
+id = "devpi"
+secret_sha256 = "{hashlib.sha256(SECRET.encode()).hexdigest()}"
+"""
+
+# `widgets` has given ids; those of `gadgets` are pinned on first use, in two registries.
+WIDGETS = """
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+repository_id = "70107786"
+workflow = "release.yml"
+"""
+GADGETS = """
+[registries.publishers.github]
+repository = "octo-org/gadgets"
+workflow = "release.yml"
+"""
+CONFIGURATION = f"""
+[[registries]]
+name = "acme"
+audience = "acme"
+{CLIENT}
+[[registries.publishers]]
+projects = ["widgets", "old"]
+{WIDGETS}
+[[registries.publishers]]
+projects = ["gadgets"]
+{GADGETS}
+[[registries]]
+name = "other"
+audience = "other"
+[[registries.publishers]]
+projects = ["gizmos"]
+{GADGETS}
+"""
+# Takes away a project, a publisher and a registry; gives a project, a publisher and a registry.
+CHANGED = f"""
+[[registries]]
+name = "acme"
+audience = "acme"
+token_lifetime = 1800
+{CLIENT}
+[[registries.publishers]]
+projects = ["widgets", "new"]
+{WIDGETS}
+[[registries.publishers]]
+projects = ["gadgets"]
+{GADGETS}
+ref = "refs/tags/*"
+[[registries]]
+name = "third"
+audience = "third"
+[[registries.publishers]]
+projects = ["gizmos"]
+{GADGETS}
+"""
+# As the first, but nobody may upload `widgets`.
+WITHOUT_WIDGETS = CONFIGURATION.replace('["widgets", "old"]', '["old"]')
+SWITCHED_OFF = CONFIGURATION.replace('audience = "acme"', 'audience = "acme"\nenabled = false')
+
+Right = tuple[str, str, str]  # repository, registry, project
+
+
+def load(text: str) -> Loaded:
+    """Return a configuration file as ``apply`` takes it."""
+    return config.parse(tomllib.loads(text), allow_loopback=False)
+
+
+def wheel(project: str = "widgets", version: str = "1.0", extra: str = "") -> Distribution:
+    """Return a small wheel; ``extra`` makes other bytes of the same name."""
+    text = distributions.metadata(project, version, *([f"Summary: {extra}"] if extra else []))
+    return distributions.wheel(project, version, text=text)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Empty storage, and a way to look at all records in it but the cached key sets."""
+
+    store: Store
+    files: FileStore
+    dump: Callable[[], list[str]]
+    line: Line = field(default_factory=Line)  # laid through the engine itself, if at all
+
+
+class Deployment:
+    """The functions, in one container each, all caches empty; and the clients' requests to them."""
+
+    def __init__(self, store: Store, files: FileStore, stage: "Stage") -> None:
+        self.store = store
+        self._stage = stage
+
+        def configurations() -> ConfigurationCache:
+            return ConfigurationCache(store.load_configuration, clock=lambda: stage.ticks)
+
+        def now() -> datetime:
+            return stage.now
+
+        audit = stage.records.append
+        self.broker = Broker(
+            store=store,
+            configurations=configurations(),
+            shared_host=HOST,
+            now=now,
+            audit=audit,
+            key_sets=KeySets(stage.issuer.fetch, store, audit, wait=lambda _: None),
+            disclosure_keys=DisclosureKeys("", stage.issuer.fetch, store),
+        )
+        self.index = Index(store, configurations(), HOST, now, audit, files)
+        self.introspection = Index(store, configurations(), HOST, now, audit, files)
+
+    def mint(self, identity_token: str, prefix: str = "/acme", *, single: bool = False) -> Answer:
+        members: dict[str, Any] = {"features": ["single-use-token"]} if single else {}
+        body = json.dumps({"token": identity_token, **members}).encode()
+        answer = self._call(self.broker, "POST", f"{prefix}/_/oidc/mint-token", body)
+        if answer.status == 200:
+            token = UploadToken(answer.json["token"])
+            self._stage.returned.append((identity_token, token))
+        return answer
+
+    def burn(self, token: UploadToken, prefix: str = "/acme") -> Answer:
+        body = json.dumps({"token": token.reveal()}).encode()
+        return self._call(self.broker, "POST", f"{prefix}/_/oidc/burn-token", body)
+
+    def upload(self, token: UploadToken, file: Distribution, prefix: str = "/acme") -> Answer:
+        headers = {
+            "authorization": basic("__token__", token.reveal()),
+            "content-type": distributions.CONTENT_TYPE,
+        }
+        body = distributions.form(file)
+        return self._call(self.index, "POST", f"{prefix}/legacy/", body, headers)
+
+    def introspect(self, token: UploadToken, **question: str) -> Answer:
+        headers = {"authorization": basic("devpi", SECRET)}
+        body = urlencode({"token": token.reveal(), **question}).encode()
+        path = "/acme/_/token/introspect"
+        return self._call(self.introspection, "POST", path, body, headers)
+
+    def download(self, file: PublishedFile) -> Answer:
+        path = f"/{file.registry}/files/{file.sha256}/{file.filename}"
+        return self._call(self.index, "GET", path)
+
+    def apply(self, loaded: Loaded) -> Answer:
+        """Apply as the command does; what it says is made an answer, to be treated like others."""
+        try:
+            changes = self.store.apply(loaded.configuration, loaded.publishers)
+        except StoreUnavailable as problem:
+            response = problem_response(problem, instance="apply")
+            return Answer(response.status, response.headers, response.body)
+        return Answer(200, {}, json.dumps(changes.lines).encode())
+
+    def rights_of(self, token: UploadToken) -> set[tuple[str, str]]:
+        """Return where the token may upload now, as the upload function sees it."""
+
+        def has(registry: str, project: str) -> bool:
+            try:
+                return bool(verify_right(token, registry, project, self.index))
+            except (Unauthorized, Forbidden):
+                return False
+
+        found = self.store.find_token(token.lookup_id, "acme", "")
+        assert found is not None
+        return {place for place in map(_place, found[0].scope) if has(*place)}
+
+    def _call(
+        self,
+        services: Any,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        request = Request(method, HOST, path, {}, headers or {}, body, "192.0.2.1", "r-1")
+        response = respond(request, _ROUTES, services)
+        return Answer(response.status, response.headers, response.body)
+
+
+_ROUTES: Any = {**broker.ROUTES, **upload.ROUTES, **simple.ROUTES, **introspect.ROUTES}
+
+
+def _place(grant: Grant) -> tuple[str, str]:
+    return grant.registry, grant.project
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class Stage:
+    """The engine, both containers, and all that was ever given to anybody."""
+
+    def __init__(
+        self, engine: Engine, faulty: Engine | None = None, configuration: str = CONFIGURATION
+    ) -> None:
+        self.engine = engine
+        self.now: datetime = NOW
+        self.ticks = 0.0
+        self.issuer = Issuer()
+        self.records: list[AuditRecord] = []
+        self.returned: list[tuple[str, UploadToken]] = []
+        self.repositories: dict[str, str] = {}  # whose each identity token is
+        self.honest = Deployment(engine.store, engine.files, self)
+        self.configured: list[Loaded] = []
+        if configuration:
+            self.configure(configuration)
+        end = faulty or engine
+        self.faulty = Deployment(end.store, end.files, self)
+        self.line = end.line
+
+    def configure(self, text: str) -> None:
+        """Apply honestly, as the operator does elsewhere at the same time."""
+        self.configured.append(load(text))
+        assert self.honest.apply(self.configured[-1]).status == 200
+
+    def let_caches_end(self) -> None:
+        """Let the ten seconds pass for which a configuration is cached."""
+        self.now += timedelta(seconds=10)
+        self.ticks += 10
+
+    def let_a_refresh_be_due(self) -> None:
+        """Let a minute pass: whoever lost the key set that it fetched may fetch it again."""
+        self.now += timedelta(seconds=60)
+
+    def identity_token(self, repository: str = "octo-org/widgets", **changes: Any) -> str:
+        workflow = f"{repository}/.github/workflows/release.yml@refs/tags/v1.2.0"
+        claims = {"job_workflow_ref": workflow, "workflow_ref": workflow, **changes}
+        token = self.issuer.token(self.now, repository=repository, **claims)
+        self.repositories[token] = repository
+        return token
+
+    def upload_token(self, repository: str = "octo-org/widgets", **options: Any) -> UploadToken:
+        answer = self.honest.mint(self.identity_token(repository), **options)
+        assert answer.status == 200, answer.body
+        return UploadToken(answer.json["token"])
+
+    def is_visible(self, file: Distribution) -> bool:
+        """Say whether these very bytes can be downloaded under their name."""
+        return (file.filename, file.sha256) in {
+            (f.filename, f.sha256) for f in self.visible_files()
+        }
+
+    def visible_files(self) -> Iterator[PublishedFile]:
+        for registry in ("acme", "other", "third"):
+            for project in self.engine.store.list_projects(registry):
+                yield from self.engine.store.list_files(registry, project)
+
+    # What must always hold
+
+    def check(self) -> None:
+        """Check every invariant that does not depend on what was just done."""
+        self._check_no_token_is_lost_or_doubled()
+        self._check_nothing_is_visible_without_its_bytes()
+        self._check_no_right_is_given_that_is_not_configured()
+        self._check_no_secret_is_recorded()
+        FIGURES["checks of all invariants"] += 1
+
+    def _check_no_token_is_lost_or_doubled(self) -> None:
+        identities = [identity for identity, _ in self.returned]
+        assert len(set(identities)) == len(identities), "one identity token gave two"
+        for _, token in self.returned:
+            found = self.engine.store.find_token(token.lookup_id, "acme", "")
+            assert found is not None, "returned, but not stored"
+            assert found[0].token_hash == token.hash
+
+    def _check_nothing_is_visible_without_its_bytes(self) -> None:
+        for file in self.visible_files():
+            place = (file.registry, file.sha256, file.filename)
+            content = self.engine.files.read(content_key(*place))
+            octets = self.engine.files.read(metadata_key(*place))
+            assert hashlib.sha256(content).hexdigest() == file.sha256
+            assert hashlib.sha256(octets).hexdigest() == file.metadata_sha256
+
+    def _check_no_right_is_given_that_is_not_configured(self) -> None:
+        fresh = Deployment(self.engine.store, self.engine.files, self)
+        allowed = set().union(*(configured_rights(c) for c in self.configured))
+        for identity, token in self.returned:
+            repository = self.repositories[identity]
+            given = {(repository, *place) for place in fresh.rights_of(token)}
+            assert given <= allowed, "a right that no configuration gives"
+
+    def _check_no_secret_is_recorded(self) -> None:
+        written = repr(self.records) + "".join(self.engine.dump())
+        for identity, token in self.returned:
+            assert token.reveal() not in written
+            assert identity.rpartition(".")[2] not in written
+
+    def check_answer(self, answer: Answer) -> None:
+        """Check that a refusal is the one error object, says when to come back, tells no secret."""
+        if answer.status < 400:
+            return
+        assert answer.code
+        assert answer.status < 500 or (answer.status, "Retry-After" in answer.headers) == (
+            503,
+            True,
+        )
+        text = answer.body.decode()
+        assert "pytp_" not in text
+        assert not any(identity.rpartition(".")[2] in text for identity in self.repositories)
+
+
+def configured_rights(loaded: Loaded) -> set[Right]:
+    """Return what a configuration gives: who may upload what, where."""
+    return {
+        (str(publisher.fields["repository"]), publisher.registry, project)
+        for publisher in loaded.publishers
+        for project in publisher.projects
+        if loaded.configuration.is_enabled(publisher.registry, publisher.issuer)
+    }

@@ -1,0 +1,71 @@
+"""Every call of a store in every operation fails in every way: nothing breaks, a retry heals."""
+
+import pytest
+
+from tests.faults.engines import DynamoEngines, Engines
+from tests.faults.injection import Fault
+from tests.faults.operations import OPERATIONS, WRITING_OPERATIONS, Operation
+from tests.faults.trials import try_every_call
+
+every_fault = pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
+
+before_and_after = pytest.mark.parametrize(
+    "fault", [Fault.BEFORE, Fault.AFTER], ids=["before", "after"]
+)
+
+
+def each(operations: tuple[Operation, ...]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "operation", operations, ids=lambda operation: operation.__name__
+    )
+
+
+@every_fault
+@each(OPERATIONS)
+def test_a_fault_does_no_harm_and_a_retry_heals_it(
+    sqlite_engines: Engines, operation: Operation, fault: Fault
+) -> None:
+    try_every_call(sqlite_engines, operation, fault)
+
+
+@pytest.mark.ministack
+@before_and_after
+@each(OPERATIONS)
+def test_a_fault_does_no_harm_and_a_retry_heals_it_on_ministack(
+    ministack_engines: DynamoEngines, operation: Operation, fault: Fault
+) -> None:
+    try_every_call(ministack_engines, operation, fault)
+
+
+@before_and_after
+@each(WRITING_OPERATIONS)
+def test_a_fault_does_no_harm_and_a_retry_heals_it_on_moto(
+    moto_engines: DynamoEngines, operation: Operation, fault: Fault
+) -> None:
+    try_every_call(moto_engines, operation, fault)
+
+
+KEYS = "find_key_set claim_key_set_refresh save_key_set"
+UPLOAD = "find_token find_file save save use_token add_file"
+
+
+@pytest.mark.parametrize(
+    ("operation", "calls"),
+    [
+        ("mint", f"load_configuration {KEYS} list_publishers add_token"),
+        (
+            "mint_on_first_use",
+            f"load_configuration {KEYS} list_publishers pin_publisher pin_publisher add_token",
+        ),
+        ("upload_single_use", f"load_configuration {UPLOAD}"),
+        ("burn", "load_configuration burn_token"),
+        ("consume", "load_configuration find_token use_token"),
+    ],
+)
+def test_the_calls_that_are_broken_are_these(
+    sqlite_engines: Engines, operation: str, calls: str
+) -> None:
+    """Without this, an operation that no longer makes a call would pass unnoticed."""
+    (found,) = [o for o in OPERATIONS if o.__name__ == operation]
+
+    assert try_every_call(sqlite_engines, found, Fault.BEFORE) == calls.split()

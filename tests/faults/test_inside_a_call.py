@@ -1,0 +1,122 @@
+"""Faults inside a store's call: between statements of a transaction, between attempts of boto3."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
+
+import botocore.endpoint
+import pytest
+from botocore.config import Config
+
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.edge import CLIENT_CONFIG
+from pytp_broker.aws.s3 import S3Files
+from tests.faults.engines import DynamoEngines, SqliteEngines
+from tests.faults.injection import Fault
+from tests.faults.operations import (
+    WRITING_OPERATIONS,
+    Operation,
+    apply,
+    mint,
+    mint_on_first_use,
+    upload_single_use,
+)
+from tests.faults.stage import Engine
+from tests.faults.statements import StoreOnLine, make_line
+from tests.faults.trials import Lay, try_every_call
+from tests.faults.wire import Wire, deliver_by_http, deliver_to_moto, make_client
+
+# An emulator has no subdomain for each bucket.
+S3_CONFIG = CLIENT_CONFIG.merge(Config(s3={"addressing_style": "path"}, signature_version="s3v4"))
+
+every_fault = pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
+every_operation = pytest.mark.parametrize(
+    "operation", WRITING_OPERATIONS, ids=lambda operation: operation.__name__
+)
+
+some_operations = pytest.mark.parametrize(
+    "operation",
+    [mint_on_first_use, upload_single_use, apply],
+    ids=lambda operation: operation.__name__,
+)
+
+
+@pytest.fixture
+def closing() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@every_fault
+@every_operation
+def test_a_fault_at_any_statement_does_no_harm_and_a_retry_heals_it(
+    sqlite_engines: SqliteEngines, closing: ExitStack, operation: Operation, fault: Fault
+) -> None:
+    def behind_a_line(engine: Engine) -> Engine:
+        line = make_line()
+        store = StoreOnLine(engine.store._path, line)  # type: ignore[attr-defined] # SQLite's
+        closing.callback(store.close)
+        return Engine(store, engine.files, engine.dump, line)
+
+    calls = try_every_call(sqlite_engines, operation, fault, behind_a_line)
+
+    assert "COMMIT" in calls
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let boto3 retry at once: it waits up to a second before it does."""
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))
+
+
+def on_the_wire(engines: DynamoEngines, closing: ExitStack, *, for_good: bool) -> Lay:
+    """Return a way to the same storage through clients as the functions have, on one wire."""
+    deliver = deliver_to_moto if engines.name == "moto" else deliver_by_http
+    wire = Wire(deliver, for_good=for_good)
+    url = None if engines.name == "moto" else engines.dynamodb.meta.endpoint_url
+    dynamodb = make_client("dynamodb", CLIENT_CONFIG, url)
+    s3 = make_client("s3", S3_CONFIG, url)
+    for client in (dynamodb, s3):
+        closing.callback(client.close)
+        wire.lay(client)
+
+    def lay(engine: Engine) -> Engine:
+        table = engine.store._table_name  # type: ignore[attr-defined] # DynamoDB's
+        bucket = engine.files._bucket  # type: ignore[attr-defined] # S3's
+        return Engine(DynamoStore(dynamodb, table), S3Files(s3, bucket), engine.dump, wire)
+
+    return lay
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.ministack
+@pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER], ids=["before", "after"])
+@some_operations
+def test_one_fault_on_the_wire_is_healed_by_boto3s_own_retry(
+    ministack_engines: DynamoEngines, closing: ExitStack, operation: Operation, fault: Fault
+) -> None:
+    """Also where the first attempt was applied: the second one recognises it."""
+    wire = on_the_wire(ministack_engines, closing, for_good=False)
+
+    try_every_call(ministack_engines, operation, fault, wire, is_healed_inside=True)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_lost_answer_on_the_wire_is_healed_on_moto(
+    moto_engines: DynamoEngines, closing: ExitStack
+) -> None:
+    wire = on_the_wire(moto_engines, closing, for_good=False)
+
+    try_every_call(moto_engines, mint, Fault.AFTER, wire, is_healed_inside=True)
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.ministack
+@pytest.mark.parametrize("fault", [Fault.AFTER, Fault.THROTTLED], ids=["after", "throttled"])
+@some_operations
+def test_a_lasting_fault_on_the_wire_does_no_harm_and_a_retry_heals_it(
+    ministack_engines: DynamoEngines, closing: ExitStack, operation: Operation, fault: Fault
+) -> None:
+    wire = on_the_wire(ministack_engines, closing, for_good=True)
+
+    try_every_call(ministack_engines, operation, fault, wire)

@@ -1,0 +1,104 @@
+"""One operation, a fault at each of its calls in turn, and what must be true after each."""
+
+from collections.abc import Callable
+from itertools import count
+from typing import TypeAlias
+
+from tests.faults.engines import Engines
+from tests.faults.injection import FIGURES, Fault, Remote
+from tests.faults.operations import Attempt, Operation
+from tests.faults.stage import Engine, Stage
+from tests.world import Answer
+
+# From storage to the same storage behind a line that can be broken.
+Lay: TypeAlias = Callable[[Engine], Engine]
+
+
+def behind_a_line(engine: Engine) -> Engine:
+    """Lay a line through which every call of both protocols goes."""
+    return Engine(
+        Remote(engine.store, engine.line),
+        Remote(engine.files, engine.line),
+        engine.dump,
+        engine.line,
+    )
+
+
+def try_every_call(
+    engines: Engines,
+    operation: Operation,
+    fault: Fault,
+    lay: Lay = behind_a_line,
+    *,
+    is_healed_inside: bool = False,
+) -> list[str]:
+    """Break each call of an operation in turn; return the names of all calls.
+
+    Ends with the trial in which the fault came too late to matter. With ``is_healed_inside`` no
+    fault may reach the client.
+    """
+    for number in count():
+        with engines.open() as engine:
+            stage = Stage(engine, lay(engine))
+            attempt = operation(stage)
+            if not _try(stage, attempt, number, fault, is_healed_inside=is_healed_inside):
+                assert number > 0
+                return stage.line.calls
+    raise AssertionError
+
+
+def _try(
+    stage: Stage, attempt: Attempt, number: int, fault: Fault, *, is_healed_inside: bool
+) -> bool:
+    FIGURES["operations"] += 1
+    before = stage.engine.dump()
+    stage.line.break_at(number, fault)
+    answer = attempt.send()
+    if not stage.line.was_hit:
+        _check_settled(stage, attempt, answer)
+        return False
+    broken = stage.line.broken_call
+    stage.line.mend()
+
+    stage.check_answer(answer)
+    stage.check()
+    may_fail = answer.status == 503 and not is_healed_inside
+    assert may_fail or attempt.is_as_expected(answer), answer.body
+    if 400 <= answer.status < 500:
+        assert stage.engine.dump() == before, "refused, and yet something was written"
+
+    final = answer if answer.status < 500 else attempt.retry()
+    if is_the_accepted_loss(final, answer, broken, fault):
+        final = _ask_the_ci_again(stage)
+        assert final.status == 200
+    else:
+        _check_settled(stage, attempt, final)
+    stage.check()
+    return True
+
+
+# What the call of add_token, or the decisive one in it, is called on each kind of line.
+ADDS_THE_TOKEN = ("add_token", "COMMIT", "PutItem")
+
+
+def is_the_accepted_loss(final: Answer, first: Answer, broken: str, fault: Fault) -> bool:
+    """Say whether the identity token is used, and the upload token lost with the answer.
+
+    The one loss that we accept: a token whose write was applied while its answer was lost is known
+    to nobody, and to mint a second one for the same identity token would be worse. The client is
+    told, and its next run has a new identity token.
+    """
+    lost_answer = first.status == 503 and fault is Fault.AFTER and broken in ADDS_THE_TOKEN
+    return lost_answer and final.status == 422 and final.code == "invalid-reuse-token"
+
+
+def _ask_the_ci_again(stage: Stage) -> Answer:
+    FIGURES["accepted losses"] += 1
+    identity = stage.identity_token()
+    return stage.faulty.mint(identity)
+
+
+def _check_settled(stage: Stage, attempt: Attempt, answer: Answer) -> None:
+    stage.check_answer(answer)
+    assert attempt.is_as_expected(answer), answer.body
+    attempt.check(answer)

@@ -1,0 +1,53 @@
+"""Coverage-guided fuzzing of whole requests, for who has the time; not part of any test run.
+
+atheris is not among our requirements: install it in the virtual environment by hand, then
+
+    .venv/bin/pip install atheris
+    PYTHONPATH=functions:. .venv/bin/python tests/fuzz/guided.py -max_total_time=600
+"""
+
+import sys
+from typing import Any
+
+import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore] # see above
+
+with atheris.instrument_imports(include=["pytp_broker", "jwt", "multipart"]):
+    from tests.fuzz.subject import SECRET, Subject, basic, event
+
+PATHS = (
+    ("broker", "POST", "/acme/_/oidc/mint-token"),
+    ("broker", "POST", "/_/oidc/burn-token"),
+    ("broker", "POST", "/_/secrets/disclose-token"),
+    ("broker", "GET", "/.well-known/pytp"),
+    ("upload", "POST", "/acme/legacy/"),
+    ("introspect", "POST", "/acme/_/token/introspect"),
+    ("introspect", "GET", "/acme/_/token/verify/"),
+    ("simple", "GET", "/acme/simple/"),
+    ("simple", "GET", "/acme/files/"),
+)
+
+
+def main() -> None:
+    """Feed what libFuzzer makes up to all functions; the subject checks what must hold."""
+    subject = Subject()
+    authorizations = {"upload": subject.authorization, "introspect": basic("devpi", SECRET)}
+
+    def feed(made_up: bytes) -> None:
+        data: Any = atheris.FuzzedDataProvider(made_up)
+        function, method, path = PATHS[data.ConsumeIntInRange(0, len(PATHS) - 1)]
+        headers = {
+            "content-type": "multipart/form-data; boundary=a0b1c2d3e4f5",
+            "accept": data.ConsumeUnicodeNoSurrogates(20),
+            "authorization": authorizations.get(function, ""),
+        }
+        if method == "GET":
+            path += data.ConsumeUnicode(40)
+        body = data.ConsumeBytes(data.remaining_bytes())
+        subject.send(function, event(method, path, body, headers))
+
+    atheris.Setup(sys.argv, feed)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""What is fuzzed: all four functions, behind events of the gateway, and what must hold of each.
+
+Whatever comes in: an answer and never an exception, within a bound of time; no 5xx, for nothing is
+broken but the input; the one error object for every refusal; and nothing written by it.
+"""
+
+import base64
+import hashlib
+import json
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from pytp_broker import config
+from pytp_broker.disclosure import DisclosureKeys
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.handlers import broker, introspect, simple, upload
+from pytp_broker.handlers.gateway import handle
+from pytp_broker.keysets import KeySets
+from pytp_broker.registries import ConfigurationCache
+from pytp_broker.services import Broker, Index
+from pytp_broker.tokens import UploadToken
+from tests.fakes import MemoryFiles, MemoryStore
+from tests.scanner import SecretScanner
+from tests.signing import NOW, Issuer
+from tests.unit import distributions
+from tests.world import CONFIGURATION, HOST, Answer
+
+FIGURES: Counter[str] = Counter()
+# Generous, for a machine that does much at the same time; what is quadratic takes longer.
+MAX_SECONDS = 2.0
+SECRET = "a-long-random-secret"
+CLIENT = f"""
+[[registries.introspection_clients]]
+id = "devpi"
+secret_sha256 = "{hashlib.sha256(SECRET.encode()).hexdigest()}"
+"""
+
+
+class StrictStore(MemoryStore):
+    """Takes for a key what DynamoDB takes: text, and 1024 bytes less a prefix."""
+
+    MAX_KEY_BYTES = 900
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        return _strict(found) if name in _KEYED else found
+
+
+_KEYED = {"list_publishers", "find_token", "use_token", "burn_token", "find_file", "list_files"}
+
+
+def _strict(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*keys: Any) -> Any:
+        for key in keys:
+            if isinstance(key, str) and len(_octets(key)) > StrictStore.MAX_KEY_BYTES:
+                raise StoreUnavailable("the key is too long")
+        return method(*keys)
+
+    return call
+
+
+def _octets(key: str) -> bytes:
+    try:
+        return key.encode()
+    except UnicodeEncodeError:
+        raise StoreUnavailable("the key is no text") from None
+
+
+class Subject:
+    """The functions and their store; ``send`` checks everything that must hold."""
+
+    def __init__(self) -> None:
+        self.issuer = Issuer()
+        self.store = StrictStore()
+        self.files = MemoryFiles()
+        loaded = config.parse(
+            tomllib.loads(
+                CONFIGURATION.replace('audience = "acme"\n', f'audience = "acme"\n{CLIENT}')
+            ),
+            allow_loopback=False,
+        )
+        self.store.apply(loaded.configuration, loaded.publishers)
+        scanner = SecretScanner()
+        common: dict[str, Any] = {
+            "store": self.store,
+            "configurations": ConfigurationCache(self.store.load_configuration, clock=lambda: 0.0),
+            "shared_host": HOST,
+            "now": lambda: NOW,
+            "audit": lambda _record: None,
+        }
+        key_sets = KeySets(self.issuer.fetch, self.store, common["audit"], wait=lambda _: None)
+        disclosure_keys = DisclosureKeys(scanner.keys_url, scanner.fetch, self.store)
+        exchange = Broker(**common, key_sets=key_sets, disclosure_keys=disclosure_keys)
+        index = Index(**common, files=self.files)
+        self._functions: dict[str, tuple[Any, Any]] = {
+            "broker": (broker.ROUTES, exchange),
+            "upload": (upload.ROUTES, index),
+            "simple": (simple.ROUTES, index),
+            "introspect": (introspect.ROUTES, index),
+        }
+        self.upload_token = self._mint()
+        self._publish()
+
+    def _mint(self) -> UploadToken:
+        body = json.dumps({"token": self.issuer.token(NOW)}).encode()
+        answer = self.send("broker", event("POST", "/acme/_/oidc/mint-token", body))
+        assert answer.status == 200
+        return UploadToken(answer.json["token"])
+
+    def _publish(self) -> None:
+        body = distributions.form(distributions.wheel())
+        headers = {
+            "authorization": self.authorization,
+            "content-type": distributions.CONTENT_TYPE,
+        }
+        assert self.send("upload", event("POST", "/acme/legacy/", body, headers)).status == 200
+
+    @property
+    def authorization(self) -> str:
+        return basic("__token__", self.upload_token.reveal())
+
+    def send(self, function: str, sent: Mapping[str, Any]) -> Answer:
+        """Hand an event to a function; return its answer, of which all that must hold holds."""
+        routes, services = self._functions[function]
+        before = self._written()
+        started_at = time.perf_counter()
+
+        result = handle(sent, routes, services)
+
+        assert time.perf_counter() - started_at < MAX_SECONDS
+        FIGURES[str(result["statusCode"])] += 1
+        json.dumps(result)  # Lambda does
+        answer = Answer(
+            result["statusCode"], result["headers"], base64.b64decode(result["body"], validate=True)
+        )
+        for text in (*answer.headers, *answer.headers.values()):
+            assert text.isprintable(), "a header that ends before it should"
+        if answer.status >= 400:
+            is_unsatisfiable_range = answer.status == 416
+            assert is_unsatisfiable_range or answer.code
+            assert answer.status < 500, answer.body
+            assert self._written() == before, "refused, and yet something was written"
+        return answer
+
+    def _written(self) -> object:
+        tokens, publishers = dict(self.store.tokens), dict(self.store.publishers)
+        return tokens, publishers, dict(self.store.files), self.files.contents.keys()
+
+
+_SOURCES = iter(range(1 << 62))
+
+
+def event(
+    method: str,
+    path: str,
+    body: bytes | str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Return an event of the gateway (payload format 2.0), from an address not seen before."""
+    source = next(_SOURCES)
+    encoded = base64.b64encode(body).decode() if isinstance(body, bytes) else body
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"host": HOST, **(headers or {})},
+        "requestContext": {
+            "domainName": HOST,
+            "requestId": "r-1",
+            "http": {"method": method, "path": path, "sourceIp": f"2001:db8::{source:x}"},
+        },
+        "body": encoded,
+        "isBase64Encoded": isinstance(body, bytes),
+        **changes,
+    }
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -1,0 +1,201 @@
+"""Events of the gateway, to every function: methods, paths, queries, hosts, headers, bodies."""
+
+import base64
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fuzz.subject import SECRET, Subject, basic, event
+from tests.world import HOST
+
+FUNCTIONS = ("broker", "upload", "simple", "introspect")
+KNOWN = [
+    "acme",
+    "other",
+    "_",
+    "oidc",
+    "audience",
+    "mint-token",
+    "burn-token",
+    "discover",
+    "legacy",
+    "simple",
+    "files",
+    "token",
+    "introspect",
+    "verify",
+    ".well-known",
+    "pytp",
+    "widgets",
+    "widgets-1.0-py3-none-any.whl",
+    "..",
+    ".",
+    "",
+    "%2e%2e",
+    "%2F",
+    "%00",
+    "\x00",
+    "ACME",
+    "acme;x",
+    "acme%20",
+    "\u212a",
+    "a" * 3000,
+    "0" * 64,
+]
+
+texts = st.text(st.characters(exclude_categories=[]), max_size=30)
+paths = st.lists(st.sampled_from(KNOWN) | texts, max_size=5).map(lambda s: "/" + "/".join(s))
+hosts = st.sampled_from(
+    [HOST, HOST + ":443", "other.example.com", "OTHER.example.com.", "[::1]", "[", ":", "", "a:b:c"]
+)
+NAMES = [
+    "accept",
+    "authorization",
+    "content-type",
+    "range",
+    "if-none-match",
+    "if-range",
+    "x-forwarded-host",
+    "forwarded",
+    "x-original-url",
+    "content-length",
+    "transfer-encoding",
+]
+headers = st.dictionaries(st.sampled_from(NAMES) | texts, texts, max_size=4)
+methods = st.sampled_from(["GET", "HEAD", "POST", "PUT", "OPTIONS", "get", "", "\n"])
+
+
+@given(
+    st.sampled_from(FUNCTIONS),
+    methods,
+    paths,
+    hosts | texts,
+    headers,
+    st.none() | st.binary(max_size=50),
+    st.none() | st.dictionaries(st.sampled_from(["discover"]) | texts, paths, max_size=2),
+)
+def test_any_request(  # noqa: PLR0917 - hypothesis gives each
+    subject: Subject,
+    function: str,
+    method: str,
+    path: str,
+    host: str,
+    sent: dict[str, str],
+    body: bytes | None,
+    query: dict[str, str] | None,
+) -> None:
+    sent = {**sent, "host": host}
+    subject.send(function, event(method, path, body, sent, queryStringParameters=query))
+
+
+@given(st.sampled_from(FUNCTIONS), st.none() | texts, st.booleans())
+def test_any_body_as_the_gateway_wraps_it(
+    subject: Subject, function: str, body: str | None, encoded: bool
+) -> None:
+    sent = event("POST", "/acme/_/oidc/mint-token", body)
+    subject.send(function, {**sent, "isBase64Encoded": encoded})
+
+
+@given(st.sampled_from(FUNCTIONS), st.sets(st.sampled_from(["headers", "body", "isBase64Encoded"])))
+def test_any_member_of_an_event_that_may_be_absent(
+    subject: Subject, function: str, absent: set[str]
+) -> None:
+    sent = event("POST", "/acme/legacy/", "x")
+    subject.send(function, {name: v for name, v in sent.items() if name not in absent})
+
+
+credentials = texts | st.binary(max_size=60).map(lambda b: base64.b64encode(b).decode())
+
+
+@given(texts | st.sampled_from(["basic", "Bearer", "token"]), credentials)
+def test_any_authorization(subject: Subject, scheme: str, text: str) -> None:
+    for function, method, path in (
+        ("upload", "POST", "/acme/legacy/"),
+        ("introspect", "POST", "/acme/_/token/introspect"),
+        ("introspect", "GET", "/acme/_/token/verify/widgets"),
+    ):
+        sent = {"authorization": f"{scheme} {text}"}
+        assert subject.send(function, event(method, path, b"", sent)).status == 401
+
+
+@given(texts, texts)
+def test_any_user_name_and_password(subject: Subject, user: str, password: str) -> None:
+    plain = (user + password).encode(errors="replace").decode()
+    sent = {"authorization": basic("__token__", plain)}
+
+    assert subject.send("upload", event("POST", "/acme/legacy/", b"", sent)).status == 401
+
+
+QUESTIONS = ["token", "project", "filename", "sha256", "consume", "token_type_hint", "x"]
+answers = texts | st.sampled_from(
+    [
+        "widgets",
+        "W" * 3000,
+        "widgets-1.0.tar.gz",
+        "-1.0.whl",
+        "../x",
+        "true",
+        "\x00",
+        "w\u0456dgets",
+    ]
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(QUESTIONS), answers), max_size=5), st.booleans())
+def test_any_introspection(
+    subject: Subject, question: list[tuple[str, str]], is_live: bool
+) -> None:
+    pairs = [("token", subject.upload_token.reveal()), *question] if is_live else question
+    body = "&".join(f"{name}={quote(v.encode(errors='replace'))}" for name, v in pairs).encode()
+    sent = {"authorization": basic("devpi", SECRET)}
+
+    answer = subject.send("introspect", event("POST", "/acme/_/token/introspect", body, sent))
+
+    assert answer.status in {200, 400}
+
+
+@given(paths, st.booleans())
+def test_any_verification(subject: Subject, path: str, is_live: bool) -> None:
+    sent = {"authorization": subject.authorization} if is_live else {}
+    answer = subject.send("introspect", event("GET", f"/acme/_/token/verify{path}", None, sent))
+
+    assert answer.status in {200, 401, 403, 404}
+
+
+@given(
+    st.sampled_from(["bytes=0-", "bytes=-1", "bytes=5-2", "bytes=", "", "bytes=0-0,1-1"]) | texts,
+    texts,
+)
+def test_any_range(subject: Subject, wanted: str, tag: str) -> None:
+    (file,) = subject.store.files.values()
+    path = f"/acme/files/{file.sha256}/{file.filename}"
+    sent = {"range": wanted, "if-range": tag, "if-none-match": tag}
+
+    assert subject.send("simple", event("GET", path, None, sent)).status in {200, 206, 304, 416}
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 300, "a" * 3000, "\u0456" * 1000, "\ud800", "\x00"], ids=ascii
+)
+def test_a_name_that_no_store_could_hold_is_nobodys(subject: Subject, name: str) -> None:
+    """It once was a 503, which clients and proxies would have tried again."""
+    token = {"authorization": subject.authorization}
+    path = f"/acme/_/token/verify/{name}"
+    assert subject.send("introspect", event("GET", path, None, token)).status == 403
+    question = {"token": subject.upload_token.reveal(), "project": name}
+    body = urlencode(question, errors="replace").encode()
+    client = {"authorization": basic("devpi", SECRET)}
+    asked = event("POST", "/acme/_/token/introspect", body, client)
+    assert subject.send("introspect", asked).json == {"active": False}
+    assert subject.send("simple", event("GET", f"/acme/simple/{name}/")).status == 404
+
+
+def test_a_recorded_event_is_answered(subject: Subject) -> None:
+    """Without this, a subject that refuses everything would pass."""
+    sent: Any = event("GET", "/acme/_/oidc/audience")
+
+    assert json.loads(subject.send("broker", sent).body) == {"audience": "acme"}
