@@ -117,6 +117,25 @@ def test_schema_prints_a_json_schema(terminal: Terminal) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
+def test_ids_that_will_be_pinned_are_noted(terminal: Terminal) -> None:
+    terminal.write("broker.toml", CONFIGURATION.replace('repository_owner_id = "9919"', ""))
+
+    assert terminal.type("pytp-broker validate --config broker.toml") == (
+        "ok\nnote: registries[0].publishers[0].github: `repository_owner_id`, `repository_id` "
+        "will be pinned on first use\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_that_listens_everywhere_must_be_told_its_name(
+    terminal: Terminal, host: str
+) -> None:
+    seen = terminal.type(f"pytp-broker serve --config broker.toml --host {host}")
+
+    assert "--public-host" in seen
+    assert seen.endswith("exit 2\n")
+
+
 def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 

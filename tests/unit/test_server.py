@@ -56,6 +56,7 @@ def test_an_event_is_what_api_gateway_sends() -> None:
             ("Content-Type", "application/json"),
             ("Accept", "text/html"),
             ("ACCEPT", "application/json"),
+            ("X-Forwarded-Proto", "http"),  # the gateway knows better
         ],
         body=b'{"x": 1}',
         source_ip="192.0.2.1",
@@ -73,6 +74,7 @@ def test_an_event_is_what_api_gateway_sends() -> None:
             "user-agent": "uv/0.13.9",
             "content-type": "application/json",
             "accept": "text/html,application/json",
+            "x-forwarded-proto": "https",
         },
         "queryStringParameters": {"a": "1,2", "b": "x y", "c": ""},
         "pathParameters": {"registry": "acme"},
@@ -335,6 +337,7 @@ class Exchange:
         self.scope: dict[str, Any] = {
             "type": "http",
             "http_version": "1.1",
+            "scheme": "https",
             "method": method,
             "raw_path": b"/x%20y",
             "query_string": b"token=secret",

@@ -1,5 +1,6 @@
 """What the commands share: how one fails, and how each reads the configuration."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,10 +22,16 @@ class CommandError(Exception):
 
 
 def load_configuration(path: Path, *, allow_loopback: bool) -> "Loaded":
-    """Return what the configuration file says; raise CommandError with a line for each mistake."""
+    """Return what the configuration file says, and note on stderr what is better known.
+
+    Raises CommandError with a line for each mistake.
+    """
     from pytp_broker.config import ConfigurationError, load
 
     try:
-        return load(path, allow_loopback=allow_loopback)
+        loaded = load(path, allow_loopback=allow_loopback)
     except ConfigurationError as error:
         raise CommandError(error.lines, MISUSED) from None
+    for remark in loaded.remarks:
+        print(f"note: {remark}", file=sys.stderr)
+    return loaded

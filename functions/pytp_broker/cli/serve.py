@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from pytp_broker.cli.command import CommandError, load_configuration
+from pytp_broker.cli.command import MISUSED, CommandError, load_configuration
 from pytp_broker.cli.place import Place, local_user
 from pytp_broker.disclosure import GITHUB_KEYS_URL
 from pytp_broker.errors import StoreUnavailable
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from pytp_broker.local.certificates import CertificateFiles
     from pytp_broker.local.deployment import Storage
 
-# Where a server that listens everywhere can be reached from here.
-_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only compared with
+_EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - only compared with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="where to listen (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--public-host",
+        metavar="NAME",
+        help="the host name that clients use (default: --host); the audience is derived from it",
     )
     parser.add_argument(
         "--port", type=_port, default=0, help="where to listen (default: any free port)"
@@ -81,6 +85,12 @@ def _add_store_arguments(group: "argparse._ArgumentGroup") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends it; raise CommandError when it cannot start."""
+    if arguments.public_host is None and arguments.host in _EVERYWHERE:
+        raise CommandError(
+            "name the host that clients use with --public-host: the audience of identity tokens is "
+            "derived from it, and must be no other broker's",
+            MISUSED,
+        )
     loaded = load_configuration(arguments.config, allow_loopback=True)
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, _stop)
@@ -101,6 +111,7 @@ def _stop(_signal_number: int, _frame: FrameType | None) -> NoReturn:
 def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) -> None:
     from pytp_broker.local import deployment, routes, server
 
+    host = arguments.public_host or arguments.host
     try:
         listener = stack.enter_context(deployment.listen(arguments.host, arguments.port))
     except OSError as error:
@@ -108,11 +119,11 @@ def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) ->
         raise CommandError(f"cannot listen on {place}: {_reason(error)}") from None
     try:
         folder = _open_folder(arguments.data, stack)
-        certificate = None if arguments.no_tls else _certify(folder, arguments.host, loaded)
+        certificate = None if arguments.no_tls else _certify(folder, host, loaded)
         storage = _open_storage(arguments, folder, stack)
         Place(storage.store, local_user()).apply(loaded, arguments.config)
         gateway = deployment.build_gateway(
-            storage, arguments.host, server.Log(), arguments.disclosure_keys_url
+            storage, host, server.Log(), arguments.disclosure_keys_url
         )
     except OSError as error:
         raise CommandError(f"cannot write the data folder: {_reason(error)}") from None
@@ -121,7 +132,7 @@ def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) ->
     except routes.TemplateError as error:
         raise CommandError(str(error)) from None
     port = listener.getsockname()[1]
-    server.run(gateway, listener, certificate, lambda: _announce(arguments.host, port, certificate))
+    server.run(gateway, listener, certificate, lambda: _announce(host, port, certificate))
 
 
 def _reason(error: OSError) -> str:
@@ -172,8 +183,7 @@ def _open_aws(arguments: argparse.Namespace) -> "Storage":
 
 
 def _announce(host: str, port: int, certificate: "CertificateFiles | None") -> None:
-    name = _ANYWHERE.get(host, host)
-    authority = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     scheme = "https" if certificate else "http"
     ca_file = str(certificate.ca) if certificate else None
     print(json.dumps({"url": f"{scheme}://{authority}", "ca_file": ca_file}), flush=True)

@@ -31,6 +31,7 @@ class HttpRequest:
     body: bytes = field(default=b"", repr=False)
     source_ip: str = "127.0.0.1"
     http_version: str = "1.1"
+    scheme: str = "https"
 
     @property
     def path(self) -> str:
@@ -42,7 +43,7 @@ def build_event(
     request: HttpRequest, route: GatewayRoute, variables: Mapping[str, str], now: datetime
 ) -> dict[str, Any]:
     """Return the event that the function behind the route is given."""
-    headers = _join(request.headers)
+    headers = _join(request.headers) | {"x-forwarded-proto": request.scheme}
     cookies = headers.pop("cookie", None)
     event: dict[str, Any] = {
         "version": "2.0",

@@ -208,6 +208,7 @@ def _read_head(scope: Scope) -> HttpRequest:
         headers=[(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]],
         source_ip=scope["client"][0] if scope.get("client") else "",
         http_version=scope["http_version"],
+        scheme=scope["scheme"],
     )
 
 
