@@ -126,7 +126,7 @@ def test_ids_that_will_be_pinned_are_noted(terminal: Terminal) -> None:
     )
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - it is refused
 def test_a_server_that_listens_everywhere_must_be_told_its_name(
     terminal: Terminal, host: str
 ) -> None:
