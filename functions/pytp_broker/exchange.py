@@ -25,7 +25,17 @@ from pytp_broker.publishers import TrustedPublisher, identity_key, unpinned
 from pytp_broker.registries import Configuration, Destination, Issuer
 from pytp_broker.services import Broker
 from pytp_broker.store import AlreadyExchangedError
-from pytp_broker.tokens import DEFAULT_FEATURES, FEATURES, Grant, TokenRecord, UploadToken
+from pytp_broker.tokens import (
+    DEFAULT_FEATURES,
+    FEATURES,
+    NO_PROJECT,
+    NO_REGISTRY,
+    Grant,
+    TokenRecord,
+    UploadToken,
+)
+
+_REUSED: Final = "the identity token was exchanged before: ask the CI for a new one"
 
 # How long a used identity token is remembered beyond the last moment at which it could be used.
 REPLAY_MARGIN: Final = timedelta(seconds=60)
@@ -161,10 +171,27 @@ def pin(
 ) -> tuple[TrustedPublisher, ...]:
     """Pin immutable ids on a publisher's first use; raise InvalidPublisher for who came second.
 
-    Writes nothing for a publisher whose ids are given or pinned.
+    Writes nothing for a publisher whose ids are given or pinned, nor for a replay, which would
+    pin the ids of a former holder: that raises ReusedToken.
     """
-    pinned = [_pin(p, pins, broker) if (pins := unpinned(p, claims)) else p for p in publishers]
+    missing = [unpinned(publisher, claims) for publisher in publishers]
+    if not any(missing):
+        return publishers
+    check_unused(claims, broker)
+    pinned = [
+        _pin(publisher, pins, broker) if pins else publisher
+        for publisher, pins in zip(publishers, missing, strict=True)
+    ]
     return find_matching([p for p in pinned if p is not None], claims, provider)
+
+
+def check_unused(claims: SignedClaims, broker: Broker) -> None:
+    """Raise ReusedToken if the identity token has been exchanged before, as far as a read tells.
+
+    The conditional write of ``store`` decides; this is for what is written before it.
+    """
+    if broker.store.find_token(claims.token_id, NO_REGISTRY, NO_PROJECT) is not None:
+        raise ReusedToken(_REUSED)
 
 
 def _pin(
@@ -220,6 +247,4 @@ def store(record: TokenRecord, broker: Broker) -> None:
     try:
         broker.store.add_token(record)
     except AlreadyExchangedError:
-        raise ReusedToken(
-            "the identity token was exchanged before: ask the CI for a new one"
-        ) from None
+        raise ReusedToken(_REUSED) from None

@@ -13,10 +13,9 @@ from pytp_broker.display import printable
 from pytp_broker.errors import Forbidden, Unauthorized
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Services
-from pytp_broker.tokens import TokenRecord, UploadToken
+from pytp_broker.tokens import NO_PROJECT, TokenRecord, UploadToken
 
 USER_NAME: Final = "__token__"
-NO_PROJECT: Final = ""
 # No configuration names a longer one, and a key of a store has its limits.
 MAX_PROJECT_CHARACTERS: Final = 200
 

@@ -30,6 +30,10 @@ _VALUES: Final = {digit: value for value, digit in enumerate(_ALPHABET)}
 MULTI_USE: Final = "multi-use-token"
 SINGLE_USE: Final = "single-use-token"
 FEATURES: Final = (MULTI_USE, SINGLE_USE)
+
+# For a question about a token that is about no project.
+NO_REGISTRY: Final = ""
+NO_PROJECT: Final = ""
 DEFAULT_FEATURES: Final = (MULTI_USE,)
 
 

@@ -21,6 +21,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,10 @@ from botocore.exceptions import ClientError
 from pytp_broker import config
 from pytp_broker.audit import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.keysets import StoredKeySet
 from pytp_broker.tokens import UploadToken
 from tests.issuer import Issuer
+from tests.signing import public_jwk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
 
@@ -50,13 +53,17 @@ TIMEOUT = 15
 
 CONFIGURATION = """
 [[issuers]]
+url = "{private_issuer}"
+provider = "github"
+
+[[issuers]]
 url = "{issuer}"
 provider = "github"
 
 [[registries]]
 name = "acme"
 audience = "acme"
-issuers = ["{issuer}"]
+issuers = ["{issuer}", "{private_issuer}"]
 
 [[registries.publishers]]
 projects = ["widgets"]
@@ -105,6 +112,7 @@ class Deployment:
     cloud: Cloud
     outputs: Mapping[str, str]
     issuer: Issuer
+    private_issuer: Issuer
 
     @property
     def store(self) -> DynamoStore:
@@ -181,12 +189,15 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     need(MINISTACK, "`make emulator`")
     need(SAM, "`make sam`")
     folder = tmp_path_factory.mktemp("deploy")
-    with Issuer() as issuer, emulator(folder) as cloud:
+    with Issuer() as issuer, Issuer() as private_issuer, emulator(folder) as cloud:
         outputs = deploy(cloud, folder)
-        made = Deployment(cloud, outputs, issuer)
-        text = CONFIGURATION.format(issuer=issuer.url)
+        made = Deployment(cloud, outputs, issuer, private_issuer)
+        text = CONFIGURATION.format(issuer=issuer.url, private_issuer=private_issuer.url)
         loaded = config.parse(tomllib.loads(text), allow_loopback=True)
         made.store.apply(loaded.configuration, loaded.publishers)
+        # Deployed functions fetch nothing from this machine: they find what was fetched before.
+        keys = [public_jwk(key, key_id) for key_id, key in issuer.keys.items()]
+        made.store.save_key_set(issuer.url, StoredKeySet(keys, datetime.now(UTC)))
         yield made
 
 
@@ -350,6 +361,14 @@ def test_the_root_mints_for_every_registry_of_the_host(deployment: Deployment) -
 
     assert minted.status_code == 200, minted.text
     assert deployment.upload(minted.json()["token"], "3.0").status_code == 200
+
+
+def test_an_issuer_on_a_private_address_is_not_asked(deployment: Deployment) -> None:
+    answer = deployment.mint(deployment.private_issuer.token())
+
+    assert answer.status_code == 503
+    assert answer.json()["errors"][0]["code"] == "issuer-unavailable"
+    assert deployment.private_issuer.fetched == []
 
 
 def test_an_identity_token_is_exchanged_only_once(deployment: Deployment) -> None:

@@ -419,7 +419,8 @@ def break_down(aws: Aws, token: str, identity_token: str) -> None:
 def read_table(client: Any, table: str, search: Search) -> None:
     items = client.scan(TableName=table, ConsistentRead=True)["Items"]
     assert {item["pk"]["S"].partition("#")[0] for item in items} == {
-        *("CONFIGURATION", "OPERATOR", "PUBLISHER", "PROJECT", "REGISTRY", "TOKEN", "KEYSET")
+        *("CONFIGURATION", "OPERATOR", "PUBLISHER", "TRUST", "PROJECT", "REGISTRY"),
+        *("TOKEN", "USE", "KEYSET"),
     }
     search.add("table", json.dumps(items))
 

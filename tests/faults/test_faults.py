@@ -46,6 +46,7 @@ def test_a_fault_does_no_harm_and_a_retry_heals_it_on_moto(
 
 
 KEYS = "find_key_set claim_key_set_refresh save_key_set"
+PINS = "find_token pin_publisher pin_publisher"
 UPLOAD = "find_token find_file save save use_token add_file"
 
 
@@ -55,7 +56,7 @@ UPLOAD = "find_token find_file save save use_token add_file"
         ("mint", f"load_configuration {KEYS} list_publishers add_token"),
         (
             "mint_on_first_use",
-            f"load_configuration {KEYS} list_publishers pin_publisher pin_publisher add_token",
+            f"load_configuration {KEYS} list_publishers {PINS} add_token",
         ),
         ("upload_single_use", f"load_configuration {UPLOAD}"),
         ("burn", "load_configuration burn_token"),

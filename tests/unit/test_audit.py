@@ -198,7 +198,7 @@ def hostile_record() -> AuditRecord:
 
 
 def test_no_fact_takes_the_place_of_a_label(capsys: pytest.CaptureFixture[str]) -> None:
-    Edge("broker").audit(hostile_record())
+    Edge("a log of its own").audit(hostile_record())
     log, _metric = map(json.loads, capsys.readouterr().out.splitlines())
 
     shown = log["audit"]

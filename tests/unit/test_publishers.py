@@ -258,6 +258,20 @@ def test_a_refused_exchange_pins_nothing() -> None:
     assert pins(world) == {}
 
 
+def test_a_replay_pins_nothing() -> None:
+    world = World(UNPINNED)
+    token = world.token(repository_owner_id="1111")
+    world.mint(token)
+    world.configure('[[registries]]\nname = "acme"\naudience = "acme"')
+    world.configure(UNPINNED)  # the operator has removed the old holder's pins
+    world.start()
+
+    assert world.mint(token).code == "invalid-reuse-token"
+
+    assert pins(world) == {}
+    assert world.mint(world.token()).status == 200
+
+
 def test_pins_survive_a_new_configuration_of_the_same_publisher() -> None:
     world = World(UNPINNED)
     world.mint(world.token())

@@ -293,6 +293,7 @@ USE = ("pk", "sk", "used_for", "ttl")
         ("BrokerRole", "Query", ["CONFIGURATION"], ()),
         ("BrokerRole", "Query", ["PUBLISHER#0123"], ()),
         ("BrokerRole", "UpdateItem", ["PUBLISHER#0123"], ("pk", "sk", "publisher_id", "pins")),
+        ("BrokerRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST##"], ()),
         ("BrokerRole", "PutItem", ["TOKEN#0123"], TOKEN),
         ("BrokerRole", "UpdateItem", ["TOKEN#0123"], BURN),
         ("BrokerRole", "GetItem", ["KEYSET#https://ci.example.com"], ()),

@@ -19,10 +19,10 @@ from pytp_broker.index.forms import FilePart, Form, check_digests, check_protoco
 from pytp_broker.index.metadata import CoreMetadata, parse_metadata
 from pytp_broker.messages import Request
 from pytp_broker.registries import Destination
-from pytp_broker.rights import NO_PROJECT, Uploader, read_token, verify_right, verify_token
+from pytp_broker.rights import Uploader, read_token, verify_right, verify_token
 from pytp_broker.services import Index
 from pytp_broker.store import AlreadyPublishedError, PublishedFile
-from pytp_broker.tokens import TokenRecord, UploadToken, file_use
+from pytp_broker.tokens import NO_PROJECT, TokenRecord, UploadToken, file_use
 
 _USED_UP: Final = "the upload token was for a single upload, and has been used"
 
