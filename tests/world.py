@@ -141,10 +141,17 @@ class World:
         return _answer(respond(request, broker_function.ROUTES, self.broker))
 
     def mint(
-        self, token: str, prefix: str = "/acme", *, source_ip: str = "192.0.2.1", **members: Any
+        self,
+        token: str,
+        prefix: str = "/acme",
+        *,
+        host: str = HOST,
+        source_ip: str = "192.0.2.1",
+        **members: Any,
     ) -> Answer:
         body = {"token": token, **members}
-        return self.call("POST", f"{prefix}/_/oidc/mint-token", body, source_ip=source_ip)
+        path = f"{prefix}/_/oidc/mint-token"
+        return self.call("POST", path, body, host=host, source_ip=source_ip)
 
 
 def _answer(response: Response) -> Answer:

@@ -9,6 +9,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from threading import Lock
 from typing import Final
 
@@ -18,7 +19,21 @@ SECONDS: Final = 60
 # The table stays small whatever comes: who was quiet for longest is forgotten first.
 MAX_SOURCES: Final = 10_000
 
-Source = tuple[str, str]  # where to, and from which address
+# Who has one IPv6 address has 2**64 of them.
+IPV6_PREFIX_BITS: Final = 64
+
+Source = tuple[str, str]  # which registry, and from which network
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one source: an IPv4 address, or the /64 of an IPv6 one."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:  # noqa: PLR2004 - IPv4
+        return address
+    return str(ip_network((parsed, IPV6_PREFIX_BITS), strict=False))
 
 
 class RefusalBudget:

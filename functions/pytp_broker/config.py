@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Optional, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
+from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
     AfterValidator,
     BaseModel,
     BeforeValidator,

@@ -29,7 +29,7 @@ def diagnose(compared: Sequence[Findings], claims: SignedClaims, provider: Provi
     if not disclosable:
         return _UNDISCLOSED.format(_identity(claims, provider))
     nearest = min(disclosable, key=lambda findings: len(failed(findings)))
-    return _REFUSED + "; ".join(explain(f, claims, provider) for f in failed(nearest))
+    return _REFUSED + "; ".join(explain(nearest, claims, provider))
 
 
 def diagnose_in_full(compared: Sequence[Findings], claims: SignedClaims, provider: Provider) -> str:
@@ -37,7 +37,7 @@ def diagnose_in_full(compared: Sequence[Findings], claims: SignedClaims, provide
     if not compared:
         return f"no publisher is configured for {_identity(claims, provider)}"
     nearest = min(compared, key=lambda findings: len(failed(findings)))
-    return "; ".join(explain(f, claims, provider) for f in failed(nearest))
+    return "; ".join(explain(nearest, claims, provider))
 
 
 def has_changed_id(compared: Sequence[Findings]) -> bool:
@@ -50,8 +50,18 @@ def failed(findings: Findings) -> list[Finding]:
     return [finding for finding in findings if not finding.matched]
 
 
-def explain(finding: Finding, claims: SignedClaims, provider: Provider) -> str:
-    """Return one failed rule in words, with what to do about it."""
+def explain(findings: Findings, claims: SignedClaims, provider: Provider) -> list[str]:
+    """Return every failed rule in words, with what to do about it."""
+    texts = [_explain(finding, claims, provider) for finding in failed(findings)]
+    if _is_renamed(findings):
+        texts.append(
+            "the immutable ids are the publisher's: it was renamed or moved, so change the name in "
+            "the publisher"
+        )
+    return texts
+
+
+def _explain(finding: Finding, claims: SignedClaims, provider: Provider) -> str:
     if finding.seen is None:
         seen = f"claim `{finding.claim}` is missing"
     else:
@@ -65,6 +75,12 @@ def explain_missing(claim: str, provider: Provider) -> str:
     """Return that a claim which every token of the provider has is not in this one."""
     advice = _MISSING.get((provider.name, claim), "")
     return f"valid token, but claim `{claim}` is missing or not a string{advice}"
+
+
+def _is_renamed(findings: Findings) -> bool:
+    pins = [f.matched for f in findings if f.role is Role.PIN]
+    names = [f.matched for f in findings if f.role is Role.IDENTITY]
+    return bool(pins) and all(pins) and not all(names)
 
 
 def _is_disclosable(findings: Findings, provider: Provider) -> bool:

@@ -200,6 +200,11 @@ class Destination:
         return self.registries[0]
 
     @property
+    def name(self) -> str:
+        """Return the registry's name, or nothing for the shared root: never what a caller chose."""
+        return "" if self.is_shared_root else self.registries[0].name
+
+    @property
     def refusals_per_minute(self) -> int:
         """Return how many refused exchanges a minute one address may cause here."""
         limits = (registry.refusals_per_minute for registry in self.registries)

@@ -62,6 +62,23 @@ def test_another_address_does_not_wait(world: World) -> None:
     assert world.mint(world.token(), source_ip=ELSEWHERE).status == 200
 
 
+def test_another_name_for_the_same_place_does_not_help(world: World) -> None:
+    for number in range(10):
+        host = f"h{number}.example:{number + 1}"
+        assert world.mint(world.token(aud="x"), "", host=host).status == 422
+
+    assert world.mint(world.token(aud="x"), "", host="another.example").status == 429
+
+
+def test_another_address_of_the_same_network_does_not_help(world: World) -> None:
+    for number in range(10):
+        world.mint("x", source_ip=f"2001:db8::{number + 1:x}")
+
+    assert world.mint(world.token(), source_ip="2001:db8::ffff").status == 429
+    assert world.mint(world.token(), source_ip="2001:db8:0:1::1").status == 200
+    assert world.mint(world.token(), source_ip="not an address").status == 200
+
+
 def test_another_registry_does_not_wait(world: World) -> None:
     exhaust(world)
 

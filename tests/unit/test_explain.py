@@ -70,6 +70,34 @@ def test_every_rule_is_a_row_with_both_sides(explain: Explain, tmp_path: Path) -
     assert "registry other" not in seen
 
 
+@pytest.mark.parametrize(
+    ("audience", "status"),
+    [("packages.example.com/acme", 0), ("packages.example.com", 0), ("acme.example.com", 1)],
+)
+def test_the_audience_is_checked_against_a_host(
+    explain: Explain, tmp_path: Path, audience: str, status: int
+) -> None:
+    file = claims_file(tmp_path, aud=audience)
+
+    answer, seen = explain(file, "--registry", "acme", "--host", "packages.example.com")
+
+    assert answer == status
+    assert "acme expects packages.example.com/acme" in seen
+    assert "the shared root expects packages.example.com" in seen
+
+
+def test_a_renamed_repository_is_told_by_its_ids(explain: Explain, tmp_path: Path) -> None:
+    ref = "octo-org/renamed/.github/workflows/release.yml@refs/tags/v1.2.0"
+    file = claims_file(
+        tmp_path, repository="octo-org/renamed", job_workflow_ref=ref, workflow_ref=ref
+    )
+
+    status, seen = explain(file, "--registry", "acme")
+
+    assert status == 1
+    assert "renamed or moved, so change the name" in seen
+
+
 def test_claims_that_no_publisher_could_accept_are_told_apart(
     explain: Explain, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytp_broker.cli.command import CommandError, load_configuration
-from pytp_broker.diagnosis import explain, failed
+from pytp_broker.diagnosis import explain
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, InvalidPublisher
 from pytp_broker.identity import SignedClaims
@@ -16,6 +16,7 @@ from pytp_broker.matching import check_claims
 from pytp_broker.messages import decode_base64url, parse_json_object
 from pytp_broker.providers import PROVIDERS, Provider
 from pytp_broker.publishers import Finding, TrustedPublisher, compare
+from pytp_broker.registries import default_audience
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, required=True, metavar="FILE", help="the configuration, in TOML"
     )
     parser.add_argument("--registry", metavar="NAME", help="only this registry (default: all)")
+    parser.add_argument(
+        "--host", metavar="NAME", help="the deployment's host, to check the audience as well"
+    )
     parser.add_argument(
         "token",
         metavar="TOKEN|CLAIMS.json",
@@ -46,12 +50,31 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"the configuration knows no issuer `{printable(claims.issuer)}`")
     provider = PROVIDERS[issuer.provider]
     print(f"{provider.title}, issuer {issuer.url}; the token's signature and times are not checked")
-    print(f"audience {_shown(claims.value('aud'))}")
+    is_meant = _print_audience(claims, loaded, arguments.registry, arguments.host)
     candidates = _candidates(loaded, claims.issuer, arguments.registry)
     matching = [p for p in candidates if _print_publisher(p, claims, provider)]
     if not candidates:
         print("no publisher is configured for this issuer here")
-    return 0 if matching and _is_acceptable(claims, provider) else 1
+    return 0 if matching and is_meant and _is_acceptable(claims, provider) else 1
+
+
+def _print_audience(
+    claims: SignedClaims, loaded: "Loaded", registry: str | None, host: str | None
+) -> bool:
+    """Print for whom the token is; return whether that is anybody here, if the host is known."""
+    seen = claims.value("aud")
+    known = [r for r in loaded.configuration.registries.values() if registry in {None, r.name}]
+    if host is None:
+        expected = {r.name: r.audience for r in known if r.audience is not None}
+        print(f"audience {_shown(seen)}; not checked without --host")
+    else:
+        expected = {r.name: r.audience_on(host) for r in known}
+        expected["the shared root"] = default_audience(host)
+        mark = "✓" if seen in expected.values() else "✗"
+        print(f"{mark} audience {_shown(seen)}")
+    for place, audience in expected.items():
+        print(f"  {place} expects {audience}")
+    return host is None or seen in expected.values()
 
 
 def read_claims(text: str) -> SignedClaims:
@@ -101,8 +124,8 @@ def _print_publisher(publisher: TrustedPublisher, claims: SignedClaims, provider
         f"\nregistry {publisher.registry}, publisher of {', '.join(publisher.projects)}: {verdict}"
     )
     _print_table(findings)
-    for finding in failed(findings):
-        print(f"  - {explain(finding, claims, provider)}")
+    for text in explain(findings, claims, provider):
+        print(f"  - {text}")
     return matches
 
 

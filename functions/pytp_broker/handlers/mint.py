@@ -3,6 +3,7 @@
 from typing import Final
 
 from pytp_broker.audit import Trail
+from pytp_broker.budgets import network_of
 from pytp_broker.display import printable
 from pytp_broker.errors import PayloadTooLarge, Problem
 from pytp_broker.exchange import exchange
@@ -15,7 +16,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 
 def mint(request: Request, destination: Destination, broker: Broker) -> Response:
     """Return a new upload token, unless its source has been refused too often."""
-    source = (destination.base_path or destination.host, request.source_ip)
+    source = (destination.name, network_of(request.source_ip))
     limit = destination.refusals_per_minute
     broker.budget.check(source, limit)  # not audited: a flood must not become a flood of logs
     try:
