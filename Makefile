@@ -31,10 +31,10 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam test demo lint format validate build fuzz bench lock clean
+.PHONY: help install emulator sam test demo lint format validate build fuzz fuzz-guided bench lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: .venv/.editable ## Make .venv: the package (editable), its extras and the test tools
 
@@ -68,6 +68,10 @@ build: sam ## Build the Lambda artifact into .aws-sam
 
 fuzz: install ## Fuzz for as long as it takes (EXAMPLES=10000 for each property)
 	@PYTP_FUZZ_PROFILE=pytp-long EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/pytest tests/fuzz $(ARGS)
+
+fuzz-guided: install ## Fuzz by coverage with atheris, which this installs (SECONDS=600)
+	@$(BIN)/python -m pip install -qq atheris
+	@PYTHONPATH=functions:. $(BIN)/python tests/fuzz/guided.py -max_total_time=$(or $(SECONDS),600)
 
 bench: install emulator ## Run tests/benchmarks/bench_*.py
 	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)

@@ -1,7 +1,7 @@
 """Empty storage on each engine, as much of it as the trials need."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.embedded.files import FolderFiles
 from pytp_broker.embedded.store import SqliteStore
-from tests.emulator import create_bucket, create_table
+from tests.emulator import create_bucket, create_table, make_client
 from tests.faults.stage import Engine
 
 
@@ -42,7 +42,25 @@ class SqliteEngines:
 
 def open_folder(folder: Path, store: SqliteStore) -> Engine:
     """Return what is kept in a folder."""
-    return Engine(store, FolderFiles(folder / "files"), lambda: dump_sqlite(folder / "broker.db"))
+    files, database = FolderFiles(folder / "files"), folder / "broker.db"
+    address = {"folder": str(folder)}
+    return Engine(store, files, lambda: dump_sqlite(database), address=address)
+
+
+@contextmanager
+def open_again(address: Mapping[str, str]) -> Iterator[Engine]:
+    """Open what another process has opened."""
+    if "folder" in address:
+        folder = Path(address["folder"])
+        with closing(SqliteStore(folder / "broker.db")) as store:
+            yield open_folder(folder, store)
+    else:
+        url = address["url"]
+        with (
+            closing(make_client("dynamodb", endpoint_url=url)) as dynamodb,
+            closing(make_client("s3", endpoint_url=url)) as s3,
+        ):
+            yield _open_table(dynamodb, s3, address["table"], address["bucket"])
 
 
 # What an exchange may write though it is refused: key sets, and who last fetched one.
@@ -72,12 +90,17 @@ class DynamoEngines:
     @contextmanager
     def open(self) -> Iterator[Engine]:
         table, bucket = create_table(self.dynamodb), create_bucket(self.s3)
-        yield Engine(
-            DynamoStore(self.dynamodb, table),
-            S3Files(self.s3, bucket),
-            lambda: dump_table(self.dynamodb, table),
-        )
+        yield _open_table(self.dynamodb, self.s3, table, bucket)
         self.dynamodb.delete_table(TableName=table)
+
+
+def _open_table(dynamodb: Any, s3: Any, table: str, bucket: str) -> Engine:
+    return Engine(
+        DynamoStore(dynamodb, table),
+        S3Files(s3, bucket),
+        lambda: dump_table(dynamodb, table),
+        address={"url": dynamodb.meta.endpoint_url, "table": table, "bucket": bucket},
+    )
 
 
 def dump_table(client: Any, table: str) -> list[str]:

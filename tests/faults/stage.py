@@ -115,12 +115,16 @@ def wheel(project: str = "widgets", version: str = "1.0", extra: str = "") -> Di
 
 @dataclass(frozen=True)
 class Engine:
-    """Empty storage, and a way to look at all records in it but the cached key sets."""
+    """Empty storage, and a way to look at all records in it but the cached key sets.
+
+    ``address`` is where another process finds the same.
+    """
 
     store: Store
     files: FileStore
     dump: Callable[[], list[str]]
     line: Line = field(default_factory=Line)  # laid through the engine itself, if at all
+    address: Mapping[str, str] = field(default_factory=dict)
 
 
 class Deployment:

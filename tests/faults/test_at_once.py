@@ -6,17 +6,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from pathlib import Path
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
-from pytp_broker.embedded.store import SqliteStore
 from pytp_broker.tokens import UploadToken
 from tests.emulator import ROOT
-from tests.faults.engines import Engines, open_folder
+from tests.faults.engines import Engines, open_again
 from tests.faults.injection import FIGURES
 from tests.faults.stage import (
     CHANGED,
@@ -151,7 +148,7 @@ def test_exchanges_and_uploads_while_the_operator_applies(stage: Stage, repetiti
         assert stage.honest.rights_of(token) <= {("acme", "old")}
 
 
-# Several processes on one SQLite file
+# Several processes on one store
 
 _PROCESS = """
 import json, sys
@@ -161,23 +158,24 @@ print(json.dumps(work_in_a_process(json.loads(sys.stdin.readline()))))
 """
 
 
-def work_in_a_process(task: dict[str, object]) -> list[int]:
+def work_in_a_process(task: dict[str, Any]) -> list[int]:
     """Exchange the same identity tokens as the other processes, and upload under one name each."""
-    folder = Path(str(task["folder"]))
-    with closing(SqliteStore(folder / "broker.db")) as store:
-        stage = Stage(open_folder(folder, store), configuration="")
-        minted = [stage.faulty.mint(str(i)).status for i in task["identities"]]  # type: ignore[attr-defined]
-        token = UploadToken(str(task["token"]))
+    with open_again(task["address"]) as engine:
+        stage = Stage(engine, configuration="")
+        minted = [stage.faulty.mint(identity).status for identity in task["identities"]]
+        token = UploadToken(task["token"])
         files = [wheel(version=f"{n}.0", extra=str(task["number"])) for n in range(8)]
         return minted + [stage.faulty.upload(token, file).status for file in files]
 
 
-def test_of_the_same_work_in_several_processes_each_piece_is_done_once(tmp_path: Path) -> None:
-    with closing(SqliteStore(tmp_path / "broker.db")) as store:
-        stage = Stage(open_folder(tmp_path, store))
+def test_of_the_same_work_in_several_processes_each_piece_is_done_once(
+    racing_engines: Engines,
+) -> None:
+    with racing_engines.open() as engine:
+        stage = Stage(engine)
         token = stage.upload_token().reveal()
         identities = [stage.identity_token() for _ in range(8)]
-        task = {"folder": str(tmp_path), "identities": identities, "token": token}
+        task = {"address": engine.address, "identities": identities, "token": token}
         FIGURES["operations at once"] += 16 * PROCESSES
 
         outcomes = [_sort(outcome) for outcome in zip(*_run(task), strict=True)]

@@ -9,10 +9,6 @@ from tests.faults.trials import try_every_call
 
 every_fault = pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 
-before_and_after = pytest.mark.parametrize(
-    "fault", [Fault.BEFORE, Fault.AFTER], ids=["before", "after"]
-)
-
 
 def each(operations: tuple[Operation, ...]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
@@ -29,7 +25,7 @@ def test_a_fault_does_no_harm_and_a_retry_heals_it(
 
 
 @pytest.mark.ministack
-@before_and_after
+@every_fault
 @each(OPERATIONS)
 def test_a_fault_does_no_harm_and_a_retry_heals_it_on_ministack(
     ministack_engines: DynamoEngines, operation: Operation, fault: Fault
@@ -37,7 +33,7 @@ def test_a_fault_does_no_harm_and_a_retry_heals_it_on_ministack(
     try_every_call(ministack_engines, operation, fault)
 
 
-@before_and_after
+@every_fault
 @each(WRITING_OPERATIONS)
 def test_a_fault_does_no_harm_and_a_retry_heals_it_on_moto(
     moto_engines: DynamoEngines, operation: Operation, fault: Fault

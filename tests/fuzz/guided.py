@@ -1,9 +1,6 @@
 """Coverage-guided fuzzing of whole requests, for who has the time; not part of any test run.
 
-atheris is not among our requirements: install it in the virtual environment by hand, then
-
-    .venv/bin/pip install atheris
-    PYTHONPATH=functions:. .venv/bin/python tests/fuzz/guided.py -max_total_time=600
+`make fuzz-guided` runs it. atheris is not among our requirements: that target installs it.
 """
 
 import sys

@@ -1,0 +1,75 @@
+"""What the worst requests of each kind cost in memory: a small multiple of their own size."""
+
+import gzip
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+
+import pytest
+
+from tests.unit.distributions import Distribution, form, wheel
+from tests.unit.shelf import Shelf
+from tests.world import World
+
+MEBIBYTE = 1 << 20
+
+
+def peak_mebibytes(act: Callable[[], int]) -> float:
+    """Return the most that was allocated at once while acting, in MiB."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1] / MEBIBYTE
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 65_536,
+        b'{"a":' * 13_000,
+        b'{"token": "' + b"." * 65_000 + b'"}',
+        b'{"token": ' + b"9" * 65_000 + b"}",
+        b"{" + b",".join(b'"%d": 1' % n for n in range(6000)) + b"}",
+        b"x" * (10 * MEBIBYTE),
+    ],
+    ids=["arrays", "objects", "dots", "digits", "members", "too large"],
+)
+def test_no_exchange_takes_more_than_a_few_mebibytes(body: bytes) -> None:
+    world = World()
+    path = "/acme/_/oidc/mint-token"
+    world.call("POST", path, b"{}")
+
+    assert peak_mebibytes(lambda: world.call("POST", path, body).status) < 8
+
+
+def bomb(members: int, size: int) -> Distribution:
+    """Return a wheel of zeros: small, until somebody unpacks it."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(members):
+            archive.writestr(f"widgets-1.0.dist-info/{number}", b"0" * size)
+        archive.writestr("widgets-1.0.dist-info/METADATA", b"0" * size)
+    return Distribution(wheel().filename, buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        bomb(20, 4 * MEBIBYTE),
+        bomb(0, 64 * MEBIBYTE),
+        Distribution("widgets-1.0.tar.gz", gzip.compress(b"0" * (64 * MEBIBYTE))),
+        Distribution("widgets-1.0.tar.gz", gzip.compress(bytes(64 * MEBIBYTE))),
+        Distribution(wheel().filename, b"PK\x05\x06" * MEBIBYTE),
+    ],
+    ids=["many members", "one member", "tar of text", "tar of nothing", "zip of ends"],
+)
+def test_no_upload_takes_more_than_some_times_its_size(distribution: Distribution) -> None:
+    shelf = Shelf()
+    authorization = shelf.basic(shelf.token)
+    body = form(distribution)
+
+    assert peak_mebibytes(lambda: shelf.post(body, authorization).status) < 40
+    assert not shelf.store.files
