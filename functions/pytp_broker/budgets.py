@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from pytp_broker.errors import TooManyRequests
 
@@ -36,13 +36,29 @@ def network_of(address: str) -> str:
     return str(ip_network((parsed, IPV6_PREFIX_BITS), strict=False))
 
 
+def too_many(seconds: int) -> TooManyRequests:
+    """Return the problem of a source that has no refusal left for so long."""
+    return TooManyRequests(
+        "too many exchanges from this address were refused", retry_after_seconds=seconds
+    )
+
+
+class _Bucket(NamedTuple):
+    spent: float
+    at: float
+    told_at: float
+
+
+_EMPTY: Final = _Bucket(0.0, 0.0, -math.inf)
+
+
 class RefusalBudget:
     """A bucket of refusals for each source; it fills up again within a minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._spent: OrderedDict[Source, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[Source, _Bucket] = OrderedDict()
 
     def check(self, source: Source, per_minute: int) -> None:
         """Raise TooManyRequests while the source has no refusal left."""
@@ -50,19 +66,20 @@ class RefusalBudget:
             excess = self._spent_now(source, per_minute) - per_minute
         if excess >= 0:
             seconds = math.floor(excess * SECONDS / per_minute) + 1
-            raise TooManyRequests(
-                "too many exchanges from this address were refused", retry_after_seconds=seconds
-            )
+            raise too_many(seconds)
 
-    def charge(self, source: Source, per_minute: int) -> None:
-        """Count a refusal."""
+    def charge(self, source: Source, per_minute: int) -> bool:
+        """Count a refusal; say whether it is the last one left, which is news once a minute."""
         with self._lock:
-            spent = self._spent_now(source, per_minute) + 1
-            self._spent[source] = (spent, self._clock())
-            self._spent.move_to_end(source)
-            if len(self._spent) > MAX_SOURCES:
-                self._spent.popitem(last=False)
+            spent, now = self._spent_now(source, per_minute) + 1, self._clock()
+            told_at = self._buckets.get(source, _EMPTY).told_at
+            is_news = spent >= per_minute and now - told_at >= SECONDS
+            self._buckets[source] = _Bucket(spent, now, now if is_news else told_at)
+            self._buckets.move_to_end(source)
+            if len(self._buckets) > MAX_SOURCES:
+                self._buckets.popitem(last=False)
+        return is_news
 
     def _spent_now(self, source: Source, per_minute: int) -> float:
-        spent, at = self._spent.get(source, (0.0, 0.0))
-        return max(0.0, spent - (self._clock() - at) * per_minute / SECONDS)
+        bucket = self._buckets.get(source, _EMPTY)
+        return max(0.0, bucket.spent - (self._clock() - bucket.at) * per_minute / SECONDS)

@@ -109,12 +109,27 @@ def test_a_flood_is_not_a_flood_of_audit_records(world: World) -> None:
     assert world.records == []
 
 
+def test_an_address_that_must_wait_is_audited_once_a_minute(world: World) -> None:
+    for _ in range(5):  # at 0, 15, 30, 45 and 60 seconds
+        exhaust_what_is_left(world)
+        world.advance(seconds=15)
+
+    told = [record for record in world.records if record.reason == "too-many-requests"]
+    assert len(told) == 2
+    assert told[0].facts["source_ip"] == "192.0.2.1"
+
+
+def exhaust_what_is_left(world: World) -> None:
+    while world.call("POST", "/acme/_/oidc/mint-token", b"{").status == 422:
+        pass
+
+
 def test_the_table_of_sources_stays_small() -> None:
     budget = RefusalBudget(lambda: 0.0)
     for number in range(MAX_SOURCES + 10):
         budget.charge(("/acme", str(number)), 10)
 
-    assert len(budget._spent) == MAX_SOURCES
+    assert len(budget._buckets) == MAX_SOURCES
 
 
 def test_a_budget_of_one_refuses_the_second() -> None:
