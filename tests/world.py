@@ -137,7 +137,7 @@ class World:
         source_ip: str = "192.0.2.1",
     ) -> Answer:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = Request(method, host, path, query or {}, headers or {}, raw, source_ip, "r-1")
+        request = Request(method, host, path, query or {}, headers or {}, raw, source_ip)
         return _answer(respond(request, broker_function.ROUTES, self.broker))
 
     def mint(

@@ -24,7 +24,6 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     source_ip: str = ""
-    request_id: str = ""
 
     @property
     def scheme(self) -> str:

@@ -214,7 +214,7 @@ class Deployment:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        request = Request(method, HOST, path, {}, headers or {}, body, "192.0.2.1", "r-1")
+        request = Request(method, HOST, path, {}, headers or {}, body, "192.0.2.1")
         response = respond(request, _ROUTES, services)
         return Answer(response.status, response.headers, response.body)
 

@@ -148,7 +148,7 @@ class Shelf:
         host: str = HOST,
     ) -> Answer:
         # The gateway decodes the path.
-        request = Request(method, host, unquote(path), {}, headers or {}, body, "192.0.2.1", "r-1")
+        request = Request(method, host, unquote(path), {}, headers or {}, body, "192.0.2.1")
         return _answer(respond(request, ROUTES, self.index))
 
     def get(self, path: str, accept: str | None = None, **headers: str) -> Answer:

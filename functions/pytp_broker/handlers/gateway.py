@@ -35,7 +35,6 @@ def read_event(event: Event) -> Request:
         headers=headers,
         body=_read_body(event),
         source_ip=context["http"].get("sourceIp", ""),
-        request_id=context.get("requestId", ""),
     )
 
 
