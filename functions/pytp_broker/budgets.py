@@ -36,20 +36,12 @@ def network_of(address: str) -> str:
     return str(ip_network((parsed, IPV6_PREFIX_BITS), strict=False))
 
 
-def too_many(seconds: int) -> TooManyRequests:
-    """Return the problem of a source that has no refusal left for so long."""
-    return TooManyRequests(
-        "too many exchanges from this address were refused", retry_after_seconds=seconds
-    )
-
-
 class _Bucket(NamedTuple):
     spent: float
     at: float
-    told_at: float
 
 
-_EMPTY: Final = _Bucket(0.0, 0.0, -math.inf)
+_EMPTY: Final = _Bucket(0.0, 0.0)
 
 
 class RefusalBudget:
@@ -66,19 +58,18 @@ class RefusalBudget:
             excess = self._spent_now(source, per_minute) - per_minute
         if excess >= 0:
             seconds = math.floor(excess * SECONDS / per_minute) + 1
-            raise too_many(seconds)
+            raise TooManyRequests(
+                "too many exchanges from this address were refused", retry_after_seconds=seconds
+            )
 
-    def charge(self, source: Source, per_minute: int) -> bool:
-        """Count a refusal; say whether it is the last one left, which is news once a minute."""
+    def charge(self, source: Source, per_minute: int) -> None:
+        """Count a refusal."""
         with self._lock:
-            spent, now = self._spent_now(source, per_minute) + 1, self._clock()
-            told_at = self._buckets.get(source, _EMPTY).told_at
-            is_news = spent >= per_minute and now - told_at >= SECONDS
-            self._buckets[source] = _Bucket(spent, now, now if is_news else told_at)
+            spent = self._spent_now(source, per_minute) + 1
+            self._buckets[source] = _Bucket(spent, self._clock())
             self._buckets.move_to_end(source)
             if len(self._buckets) > MAX_SOURCES:
                 self._buckets.popitem(last=False)
-        return is_news
 
     def _spent_now(self, source: Source, per_minute: int) -> float:
         bucket = self._buckets.get(source, _EMPTY)

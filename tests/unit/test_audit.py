@@ -111,6 +111,9 @@ def exchanges() -> Iterator[AuditRecord]:
     body = json.dumps([match(token), match("x")]).encode()
     world.call("POST", "/_/secrets/disclose-token", body, headers=world.scanner.sign(body))
     world.call("POST", "/_/secrets/disclose-token", body)
+    world.store.fail_next("burn_token")
+    world.call("POST", "/_/secrets/disclose-token", body, headers=world.scanner.sign(body))
+    world.call("POST", "/acmee/legacy/")
     world.issuer.down = True
     world.advance(hours=2)
     world.mint(world.token())
@@ -166,7 +169,7 @@ def test_every_event_is_recorded_as_the_schema_says(tmp_path: Path) -> None:
     both = {d["event"] for d in documents if d["outcome"] == "refused"} & {
         d["event"] for d in documents if d["outcome"] == "accepted"
     }
-    assert both == {"exchange", "upload", "burn", "introspection", "disclosure"}
+    assert both == {"exchange", "upload", "burn", "introspection", "disclosure", "leak"}
 
 
 def test_an_upload_and_its_exchange_are_linked_by_the_tokens_hash() -> None:
@@ -179,6 +182,53 @@ def test_an_upload_and_its_exchange_are_linked_by_the_tokens_hash() -> None:
 def test_one_request_is_one_record() -> None:
     assert [record.event for record in uploads()] == ["upload"] * 3
     assert [record.event for record in introspections()] == ["introspection"] * 6
+
+
+MINT = "/acme/_/oidc/mint-token"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "event", "reason"),
+    [
+        ("GET", MINT, "exchange", "method-not-allowed"),
+        ("PUT", "/acme/_/oidc/burn-token", "burn", "method-not-allowed"),
+        ("GET", "/_/secrets/disclose-token", "disclosure", "method-not-allowed"),
+        ("POST", "/acme/_/oidc/audience", "request", "method-not-allowed"),
+        ("POST", "/acme/_/oidc/mint", "request", "not-found"),
+        ("DELETE", "/x", "request", "not-found"),
+    ],
+)
+def test_a_request_that_reaches_no_endpoint_is_recorded(
+    method: str, path: str, event: str, reason: str
+) -> None:
+    world = World()
+
+    world.call(method, path)
+
+    (record,) = world.records
+    assert (record.event, record.outcome, record.reason) == (event, "refused", reason)
+    assert record.facts["path"] == path
+
+
+def test_a_request_whose_place_the_store_cannot_tell_is_recorded() -> None:
+    world = World()
+    world.store.fail_next("load_configuration")
+
+    assert world.mint(world.token()).status == 503
+
+    (record,) = world.records
+    assert (record.event, record.reason) == ("request", "store-unavailable")
+    assert record.facts["path"] == MINT
+
+
+@pytest.mark.parametrize("path", ["/acme/_/oidc/audience", "/acme/_/oidc/discover", "/x"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_reading_leaves_no_record(method: str, path: str) -> None:
+    world = World()
+
+    world.call(method, path)
+
+    assert not world.records
 
 
 # --- what is written ------------------------------------------------------------------------------

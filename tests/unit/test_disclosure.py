@@ -35,8 +35,8 @@ def is_burned(world: World, token: str) -> bool:
     return world.store.tokens[UploadToken(token).lookup_id].burned_at is not None
 
 
-def disclosures(world: World) -> list[Any]:
-    return [record for record in world.records if record.event == "disclosure"]
+def recorded(world: World, event: str) -> list[Any]:
+    return [record for record in world.records if record.event == event]
 
 
 # --- what is disclosed is burned ------------------------------------------------------------------
@@ -87,7 +87,7 @@ def test_the_same_disclosure_again_is_answered_the_same(world: World) -> None:
     first, second = disclose(world, match(token)), disclose(world, match(token))
 
     assert first.json == second.json
-    assert [record.facts["burned"] for record in disclosures(world)] == [True, False]
+    assert [record.facts["burned"] for record in recorded(world, "leak")] == [True, False]
 
 
 def test_a_token_that_nobody_remembers_is_a_credential_all_the_same(world: World) -> None:
@@ -100,7 +100,7 @@ def test_every_token_has_its_own_audit_record_without_it(world: World) -> None:
 
     disclose(world, match(token, url=f"{URL}\n\u202e?q={token}", source="commit"), match("x"))
 
-    burned, other = disclosures(world)
+    burned, other = recorded(world, "leak")
     shown = burned.document()
     assert burned.outcome == "accepted"
     assert burned.facts["token_hash"] == UploadToken(token).hash[:12]
@@ -115,11 +115,18 @@ def test_an_empty_list_is_good(world: World) -> None:
     assert disclose(world).json == []
 
 
+def test_a_list_has_one_audit_record_beside_those_of_its_tokens(world: World) -> None:
+    disclose(world, match(mint(world)), match("x"))
+
+    (record,) = recorded(world, "disclosure")
+    assert (record.outcome, record.facts["matches"]) == ("accepted", 2)
+
+
 def test_members_that_are_not_text_count_as_absent(world: World) -> None:
     answer = disclose(world, {"token": UNKNOWN, "url": None, "type": 5, "more": {}})
 
     assert answer.json[0]["token_type"] == ""
-    assert disclosures(world)[0].facts["url"] == ""
+    assert recorded(world, "leak")[0].facts["url"] == ""
 
 
 def test_a_store_that_is_down_is_said_so_and_the_list_can_be_sent_again(world: World) -> None:
@@ -127,7 +134,7 @@ def test_a_store_that_is_down_is_said_so_and_the_list_can_be_sent_again(world: W
     world.store.fail_next("burn_token")
 
     assert disclose(world, match(token)).status == 503
-    assert disclosures(world)[0].outcome == "refused"
+    assert [recorded(world, e)[0].outcome for e in ("leak", "disclosure")] == ["refused"] * 2
     assert disclose(world, match(token)).status == 200
     assert is_burned(world, token)
 
@@ -162,7 +169,7 @@ def test_an_unsigned_disclosure_burns_nothing(
 
     assert (answer.status, answer.code) == (400, "invalid-request")
     assert not is_burned(world, token)
-    (record,) = disclosures(world)
+    (record,) = recorded(world, "disclosure")
     assert (record.outcome, record.reason) == ("refused", "invalid-request")
 
 

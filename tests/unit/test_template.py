@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pytp_broker.handlers import broker, introspect, simple, upload
-from pytp_broker.handlers.dispatch import Route
+from pytp_broker.handlers.dispatch import Routes
 from pytp_broker.settings import BrokerSettings, IndexSettings, Settings, SettingsError
 
 PATH = Path(__file__).parents[2] / "template.yaml"
@@ -137,9 +137,7 @@ def test_anything_else_reaches_our_own_404(path: str) -> None:
         ("IntrospectFunction", introspect.ROUTES),
     ],
 )
-def test_every_endpoint_in_the_code_is_routed(
-    function: str, patterns: Mapping[str, Route[Any]]
-) -> None:
+def test_every_endpoint_in_the_code_is_routed(function: str, patterns: Routes[Any]) -> None:
     for prefix, pattern in product(("", "/acme"), patterns):
         assert function_at(prefix + pattern.replace("*", "some/thing")) == function
 

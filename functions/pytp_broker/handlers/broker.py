@@ -6,18 +6,18 @@ from pytp_broker.handlers.audience import audience
 from pytp_broker.handlers.burn import burn
 from pytp_broker.handlers.disclosure import DISCLOSE_PATH, disclose
 from pytp_broker.handlers.discovery import beside_upload, well_known
-from pytp_broker.handlers.dispatch import Route, Routes
+from pytp_broker.handlers.dispatch import Act, Read, Routes
 from pytp_broker.handlers.mint import mint
 from pytp_broker.registries import AUDIENCE_PATH, MINT_PATH
 from pytp_broker.services import Broker
 
 ROUTES: Final[Routes[Broker]] = {
-    "/.well-known/pytp": Route(("GET",), well_known),
-    "/_/oidc/discover": Route(("GET",), beside_upload),
-    AUDIENCE_PATH: Route(("GET",), audience),
-    MINT_PATH: Route(("POST",), mint),
+    "/.well-known/pytp": Read(("GET",), well_known),
+    "/_/oidc/discover": Read(("GET",), beside_upload),
+    AUDIENCE_PATH: Read(("GET",), audience),
+    MINT_PATH: Act("exchange", ("POST",), mint),
     # maturin and old versions of the publish action know no other.
-    "/_/oidc/github/mint-token": Route(("POST",), mint),
-    "/_/oidc/burn-token": Route(("POST",), burn),
-    DISCLOSE_PATH: Route(("POST",), disclose),
+    "/_/oidc/github/mint-token": Act("exchange", ("POST",), mint),
+    "/_/oidc/burn-token": Act("burn", ("POST",), burn),
+    DISCLOSE_PATH: Act("disclosure", ("POST",), disclose),
 }

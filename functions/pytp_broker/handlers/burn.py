@@ -7,7 +7,7 @@ such a token or not.
 import secrets
 
 from pytp_broker.audit import Trail
-from pytp_broker.errors import InvalidPayload, Problem
+from pytp_broker.errors import InvalidPayload
 from pytp_broker.handlers.mint import MAX_BODY_BYTES
 from pytp_broker.messages import Request, Response, json_response, parse_json_object
 from pytp_broker.registries import Destination
@@ -15,20 +15,13 @@ from pytp_broker.services import Broker
 from pytp_broker.tokens import LOOKUP_ID_BYTES, MalformedTokenError, UploadToken
 
 
-def burn(request: Request, destination: Destination, broker: Broker) -> Response:
+def burn(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
     """Burn the token if it is one; at a registry's own endpoint only a token of that registry."""
     token = _read_token(request.body) or _decoy()
     registry = None if destination.is_shared_root else destination.registry.name
-    trail = Trail("burn")
-    trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
     trail.add_token(token)
-    try:
-        burned = broker.store.burn_token(token.lookup_id, token.hash, registry, broker.now())
-    except Problem as problem:
-        broker.audit(trail.refused(problem))
-        raise
+    burned = broker.store.burn_token(token.lookup_id, token.hash, registry, broker.now())
     trail.add(burned=burned)
-    broker.audit(trail.accepted())
     return json_response({"message": "Accepted", "errors": []}, status=202)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from pytp_broker.audit import Trail
 from pytp_broker.disclosure import MAX_BODY_BYTES, Match, read_matches, verify_signature
-from pytp_broker.errors import NotFound, PayloadTooLarge, Problem
+from pytp_broker.errors import NotFound, PayloadTooLarge, StoreUnavailable
 from pytp_broker.messages import Request, Response, json_response
 from pytp_broker.registries import Destination
 from pytp_broker.services import Broker
@@ -16,20 +16,17 @@ from pytp_broker.services import Broker
 DISCLOSE_PATH: Final = "/_/secrets/disclose-token"
 
 
-def disclose(request: Request, destination: Destination, broker: Broker) -> Response:
-    """Burn every token in a signed list, of whatever registry; audit each of them.
+def disclose(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
+    """Burn every token in a signed list, of whatever registry; audit each of them beside the list.
 
     The answer is the feedback of the partner program: by its hash, whether each is a credential.
     """
     if destination.base_path:
         raise NotFound("secret scanning reports to the root of a host")
-    try:
-        matches = _read_signed(request, broker)
-    except Problem as problem:
-        broker.audit(_trail(request).refused(problem))
-        raise
+    matches = _read_signed(request, broker)
+    trail.add(matches=len(matches))
     for match in matches:
-        _burn(match, _trail(request), broker)
+        _burn(match, broker)
     return json_response([match.feedback() for match in matches])
 
 
@@ -40,7 +37,8 @@ def _read_signed(request: Request, broker: Broker) -> list[Match]:
     return read_matches(request.body)
 
 
-def _burn(match: Match, trail: Trail, broker: Broker) -> None:
+def _burn(match: Match, broker: Broker) -> None:
+    trail = Trail("leak")
     trail.add(type=match.kind, url=match.url, source=match.source, burned=False)
     token = match.token
     try:
@@ -49,13 +47,7 @@ def _burn(match: Match, trail: Trail, broker: Broker) -> None:
             trail.add(
                 burned=broker.store.burn_token(token.lookup_id, token.hash, None, broker.now())
             )
-    except Problem as problem:
+    except StoreUnavailable as problem:
         broker.audit(trail.refused(problem))
         raise  # secret scanning sends the list again; what is burned stays burned
     broker.audit(trail.accepted())
-
-
-def _trail(request: Request) -> Trail:
-    trail = Trail("disclosure")
-    trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
-    return trail

@@ -1,6 +1,5 @@
 """The introspect function: other indexes and proxies ask whether a token is good."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -8,11 +7,11 @@ from packaging.utils import canonicalize_name
 
 from pytp_broker.audit import Trail
 from pytp_broker.display import printable
-from pytp_broker.errors import Problem, Unauthorized
-from pytp_broker.handlers.dispatch import Route, Routes
+from pytp_broker.errors import Unauthorized
+from pytp_broker.handlers.dispatch import READING, Act, Routes
 from pytp_broker.introspection import introspect, read_question, verify_client
 from pytp_broker.messages import Request, Response, json_response
-from pytp_broker.registries import Destination, Registry
+from pytp_broker.registries import Destination
 from pytp_broker.rights import read_token, verify_any_right, verify_right
 from pytp_broker.services import Services
 from pytp_broker.tokens import MalformedTokenError, UploadToken
@@ -20,38 +19,12 @@ from pytp_broker.tokens import MalformedTokenError, UploadToken
 INTROSPECT_PATH: Final = "/_/token/introspect"
 VERIFY_PATH: Final = "/_/token/verify"
 
-Answer = Callable[[Request, Registry, Services, Trail], Response]
 
-
-def introspect_token(request: Request, destination: Destination, services: Services) -> Response:
-    """Answer ``POST /_/token/introspect`` (RFC 7662); audit the question."""
-    return _audited(_introspect, request, destination, services)
-
-
-def verify(request: Request, destination: Destination, services: Services) -> Response:
-    """Answer ``GET /_/token/verify[/{project}]`` from the headers alone, for forward-auth proxies.
-
-    200 with what the token is good for in ``X-Pytp-…`` headers, else 401 or 403. A proxy must go on
-    to hold the file against the project: it has not seen the form. The question is audited.
-    """
-    return _audited(_verify, request, destination, services)
-
-
-def _audited(
-    answer: Answer, request: Request, destination: Destination, services: Services
+def introspect_token(
+    request: Request, destination: Destination, services: Services, trail: Trail
 ) -> Response:
-    trail = Trail("introspection")
-    trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
-    try:
-        response = answer(request, destination.registry, services, trail)
-    except Problem as problem:
-        services.audit(trail.refused(problem))
-        raise
-    services.audit(trail.accepted())
-    return response
-
-
-def _introspect(request: Request, registry: Registry, services: Services, trail: Trail) -> Response:
+    """Answer ``POST /_/token/introspect`` (RFC 7662)."""
+    registry = destination.registry
     trail.add(registry=registry.name)
     trail.add(client=verify_client(request.headers, registry))
     question = read_question(request.body)
@@ -63,8 +36,15 @@ def _introspect(request: Request, registry: Registry, services: Services, trail:
     return json_response(answer)
 
 
-def _verify(request: Request, registry: Registry, services: Services, trail: Trail) -> Response:
-    project = _project_in(request.path)
+def verify(
+    request: Request, destination: Destination, services: Services, trail: Trail
+) -> Response:
+    """Answer ``GET /_/token/verify[/{project}]`` from the headers alone, for forward-auth proxies.
+
+    200 with what the token is good for in ``X-Pytp-…`` headers, else 401 or 403. A proxy must go on
+    to hold the file against the project: it has not seen the form.
+    """
+    registry, project = destination.registry, _project_in(request.path)
     trail.add(registry=registry.name, project=printable(project))
     token = read_token(request.headers)
     trail.add_token(token)
@@ -91,7 +71,7 @@ def _project_in(path: str) -> str:
 
 
 ROUTES: Final[Routes[Services]] = {
-    INTROSPECT_PATH: Route(("POST",), introspect_token),
-    VERIFY_PATH: Route(("GET", "HEAD"), verify),
-    f"{VERIFY_PATH}/*": Route(("GET", "HEAD"), verify),
+    INTROSPECT_PATH: Act("introspection", ("POST",), introspect_token),
+    VERIFY_PATH: Act("introspection", READING, verify),
+    f"{VERIFY_PATH}/*": Act("introspection", READING, verify),
 }

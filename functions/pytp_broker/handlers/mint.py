@@ -3,8 +3,7 @@
 from typing import Final
 
 from pytp_broker.audit import Trail
-from pytp_broker.budgets import SECONDS, network_of, too_many
-from pytp_broker.display import printable
+from pytp_broker.budgets import network_of
 from pytp_broker.errors import PayloadTooLarge, Problem
 from pytp_broker.exchange import exchange
 from pytp_broker.messages import Request, Response, json_response
@@ -14,37 +13,23 @@ from pytp_broker.services import Broker
 MAX_BODY_BYTES: Final = 64 * 1024
 
 
-def mint(request: Request, destination: Destination, broker: Broker) -> Response:
+def mint(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
     """Return a new upload token, unless its source has been refused too often."""
     source = (destination.name, network_of(request.source_ip))
     limit = destination.refusals_per_minute
     broker.budget.check(source, limit)
     try:
-        return _mint(request, destination, broker)
+        return _mint(request, destination, broker, trail)
     except Problem as problem:
-        if problem.is_callers and broker.budget.charge(source, limit):
-            broker.audit(_trail(request).refused(too_many(SECONDS)))
+        if problem.is_callers:
+            broker.budget.charge(source, limit)
         raise
 
 
-def _trail(request: Request) -> Trail:
-    trail = Trail("exchange")
-    trail.add(host=printable(request.host), path=printable(request.path))
-    trail.add(source_ip=request.source_ip)
-    return trail
-
-
-def _mint(request: Request, destination: Destination, broker: Broker) -> Response:
-    """Exchange the identity token; audit the exchange, accepted or refused."""
-    trail = _trail(request)
-    try:
-        if len(request.body) > MAX_BODY_BYTES:
-            raise PayloadTooLarge("an exchange takes at most 64 KiB")
-        minted = exchange(request.body, destination, broker, trail)
-    except Problem as problem:
-        broker.audit(trail.refused(problem))
-        raise
-    broker.audit(trail.accepted())
+def _mint(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
+    if len(request.body) > MAX_BODY_BYTES:
+        raise PayloadTooLarge("an exchange takes at most 64 KiB")
+    minted = exchange(request.body, destination, broker, trail)
     return json_response(
         {
             "success": True,

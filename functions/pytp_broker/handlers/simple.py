@@ -3,7 +3,7 @@
 from typing import Final
 
 from pytp_broker.errors import NotFound
-from pytp_broker.handlers.dispatch import Route, Routes
+from pytp_broker.handlers.dispatch import READING, Read, Routes
 from pytp_broker.index.simple import send_file, show_project, show_projects
 from pytp_broker.messages import Request, Response
 from pytp_broker.registries import Destination
@@ -11,7 +11,6 @@ from pytp_broker.services import Index
 
 SIMPLE_PATH: Final = "/simple/"
 FILES_PATH: Final = "/files/"
-METHODS: Final = ("GET", "HEAD")
 
 
 def projects(request: Request, destination: Destination, index: Index) -> Response:
@@ -37,8 +36,8 @@ def file(request: Request, destination: Destination, index: Index) -> Response:
 
 
 ROUTES: Final[Routes[Index]] = {
-    SIMPLE_PATH: Route(METHODS, projects),
-    SIMPLE_PATH.rstrip("/"): Route(METHODS, projects),
-    SIMPLE_PATH + "*": Route(METHODS, project),
-    FILES_PATH + "*": Route(METHODS, file),
+    SIMPLE_PATH: Read(READING, projects),
+    SIMPLE_PATH.rstrip("/"): Read(READING, projects),
+    SIMPLE_PATH + "*": Read(READING, project),
+    FILES_PATH + "*": Read(READING, file),
 }

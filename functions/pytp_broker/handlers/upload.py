@@ -6,34 +6,23 @@ It is never redirected: some clients follow with GET and report a success where 
 from typing import Final
 
 from pytp_broker.audit import Trail
-from pytp_broker.display import printable
-from pytp_broker.errors import Problem
-from pytp_broker.handlers.dispatch import Route, Routes
+from pytp_broker.handlers.dispatch import Act, Routes
 from pytp_broker.index.upload import upload
 from pytp_broker.messages import Request, Response
 from pytp_broker.registries import LEGACY_PATH, Destination
 from pytp_broker.services import Index
 
 
-def legacy_upload(request: Request, destination: Destination, index: Index) -> Response:
-    """Publish the file in a request; audit the upload, accepted or refused."""
-    trail = Trail("upload")
-    trail.add(
-        host=printable(request.host),
-        path=printable(request.path),
-        source_ip=request.source_ip,
-    )
-    try:
-        upload(request, destination, index, trail)
-    except Problem as problem:
-        index.audit(trail.refused(problem))
-        raise
-    index.audit(trail.accepted())
+def legacy_upload(
+    request: Request, destination: Destination, index: Index, trail: Trail
+) -> Response:
+    """Publish the file in a request."""
+    upload(request, destination, index, trail)
     headers = {"Content-Type": "text/plain", "Content-Length": "0", "Cache-Control": "no-store"}
     return Response(200, headers=headers)
 
 
 ROUTES: Final[Routes[Index]] = {
-    LEGACY_PATH: Route(("POST",), legacy_upload),
-    LEGACY_PATH.rstrip("/"): Route(("POST",), legacy_upload),
+    LEGACY_PATH: Act("upload", ("POST",), legacy_upload),
+    LEGACY_PATH.rstrip("/"): Act("upload", ("POST",), legacy_upload),
 }
