@@ -12,7 +12,6 @@ from pytp_broker.audit import Trail
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
 from pytp_broker.identity import (
-    LEEWAY_SECONDS,
     SignedClaims,
     UnverifiedToken,
     read_unverified,
@@ -37,7 +36,8 @@ from pytp_broker.tokens import (
 
 _REUSED: Final = "the identity token was exchanged before: ask the CI for a new one"
 
-# How long a used identity token is remembered beyond the last moment at which it could be used.
+# How long a used identity token is remembered beyond the last moment at which it could be used:
+# longer than a store may take for the write that follows our last look at the clock.
 REPLAY_MARGIN: Final = timedelta(seconds=60)
 
 
@@ -54,8 +54,8 @@ def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail
 
     Raises a Problem that says what to mend; then nothing has been stored.
     """
-    now = broker.now()
     configuration = broker.configurations.current()
+    now = broker.now()
 
     unverified, features = read_payload(body)
     issuer = find_issuer(unverified, destination, configuration)
@@ -78,7 +78,7 @@ def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail
     publishers = pin(matching, claims, provider, broker)
     trail.add(publishers=[p.publisher_id for p in publishers])
 
-    minted = mint(publishers, claims, features, configuration, now)
+    minted = mint(publishers, claims, features, configuration, broker.now())
     trail.add_token(minted.token)
     store(minted.record, broker)
     trail.add(projects=[f"{g.registry}/{g.project}" for g in minted.record.scope])
@@ -208,11 +208,14 @@ def mint(
     configuration: Configuration,
     now: datetime,
 ) -> Minted:
-    """Return a new upload token for every project that one of the publishers may upload to."""
+    """Return a new upload token for every project that one of the publishers may upload to.
+
+    Raises InvalidToken if the identity token has expired on the way here.
+    """
+    claims.check_unexpired(now)
     token = UploadToken.mint(claims.token_id)
     provider = PROVIDERS[publishers[0].provider]
     expires_at = now + timedelta(seconds=_lifetime_seconds(publishers, configuration))
-    last_use = claims.expires_at + timedelta(seconds=LEEWAY_SECONDS)
     record = TokenRecord(
         lookup_id=token.lookup_id,
         token_hash=token.hash,
@@ -222,7 +225,7 @@ def mint(
         features=features,
         issued_at=now,
         expires_at=expires_at,
-        kept_until=max(expires_at, last_use) + REPLAY_MARGIN,
+        kept_until=max(expires_at, claims.last_use) + REPLAY_MARGIN,
     )
     return Minted(token, record)
 

@@ -8,7 +8,7 @@ type of token, unknown extensions, an empty token id.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import jwt
@@ -58,6 +58,16 @@ class SignedClaims:
     token_id: str
     expires_at: datetime
     claims: Mapping[str, Any]
+
+    @property
+    def last_use(self) -> datetime:
+        """Return until when the identity token may be used, by our own clock."""
+        return self.expires_at + timedelta(seconds=LEEWAY_SECONDS)
+
+    def check_unexpired(self, now: datetime) -> None:
+        """Raise InvalidToken if the identity token may no longer be used."""
+        if now >= self.last_use:
+            raise InvalidToken("the identity token has expired: ask the CI for a new one")
 
     def text(self, claim: str) -> str | None:
         """Return a claim that is a non-empty string, else None: absent and null are the same.
@@ -142,11 +152,12 @@ def verify(  # noqa: PLR0913 - the four things a token must agree with, and how
     ``may_list_audience`` takes a list of this one audience as well (RFC 7519 §4.1.3), for
     providers that know no other form. Raises InvalidToken.
     """
-    claims = _verify_signature(
-        unverified.text.reveal(), key, issuer, audience, may_list_audience=may_list_audience
-    )
-    expires_at = _verify_times(claims, now)
-    return SignedClaims(issuer.url, _token_id(unverified.text.reveal(), claims), expires_at, claims)
+    text = unverified.text.reveal()
+    claims = _verify_signature(text, key, issuer, audience, may_list_audience=may_list_audience)
+    expires_at = _verify_lifetime(claims, now)
+    signed = SignedClaims(issuer.url, _token_id(text, claims), expires_at, claims)
+    signed.check_unexpired(now)
+    return signed
 
 
 def _verify_signature(
@@ -202,15 +213,13 @@ def _wrong_audience(text: str, audience: str) -> str:
     )
 
 
-def _verify_times(claims: Mapping[str, Any], now: datetime) -> datetime:
-    seconds = int(now.timestamp())
+def _verify_lifetime(claims: Mapping[str, Any], now: datetime) -> datetime:
+    """Return when it ends; raise InvalidToken unless it is short and has begun."""
     issued_at, expires_at = _integer_date(claims, "iat"), _integer_date(claims, "exp")
     if not issued_at < expires_at <= issued_at + MAX_LIFETIME_SECONDS:
         raise InvalidToken("the identity token's lifetime (`exp` - `iat`) is not within a day")
-    if seconds >= expires_at + LEEWAY_SECONDS:
-        raise InvalidToken("the identity token has expired: ask the CI for a new one")
     begins_at = max(issued_at, _integer_date(claims, "nbf") if "nbf" in claims else 0)
-    if seconds < begins_at - LEEWAY_SECONDS:
+    if int(now.timestamp()) < begins_at - LEEWAY_SECONDS:
         raise InvalidToken("the identity token is not valid yet (`iat` or `nbf`)")
     return datetime.fromtimestamp(expires_at, UTC)
 

@@ -7,6 +7,7 @@ without the right. Which of unknown, expired and burned a token is, is not said.
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from pytp_broker.display import printable
@@ -18,6 +19,8 @@ from pytp_broker.tokens import NO_PROJECT, TokenRecord, UploadToken
 USER_NAME: Final = "__token__"
 # No configuration names a longer one, and a key of a store has its limits.
 MAX_PROJECT_CHARACTERS: Final = 200
+# A right that was checked longer ago is checked again before anything becomes visible.
+MAX_AGE: Final = timedelta(seconds=10)
 
 _TOKEN_SCHEMES: Final = ("bearer", "token")
 _MALFORMED: Final = (
@@ -27,11 +30,18 @@ _NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a n
 
 
 @dataclass(frozen=True, slots=True)
-class Uploader:
-    """A live token's record, and the publishers that still give it the right in question."""
+class Right:
+    """The right of a live token to upload to a project, and the publishers that still give it.
 
+    ``verified_at`` is when its check began.
+    """
+
+    token: UploadToken
     record: TokenRecord
+    registry: str
+    project: str
     publisher_ids: tuple[str, ...]
+    verified_at: datetime
 
 
 def read_token(headers: Mapping[str, str]) -> UploadToken:
@@ -72,12 +82,13 @@ def verify_token(
     return found
 
 
-def verify_right(token: UploadToken, registry: str, project: str, services: Services) -> Uploader:
-    """Return who uploads, if the token may upload to this project now.
+def verify_right(token: UploadToken, registry: str, project: str, services: Services) -> Right:
+    """Return the right, if the token may upload to this project now.
 
     Raises Unauthorized or Forbidden. The token's scope was fixed at the exchange; whether its
     publishers are still trusted, and its issuer still enabled, is asked again at every use.
     """
+    asked_at = services.now()
     record, trusted = verify_token(token, registry, project, services)
     _check_enabled(record, registry, services.configurations.current())
     grant = record.find_grant(registry, project)
@@ -89,7 +100,19 @@ def verify_right(token: UploadToken, registry: str, project: str, services: Serv
             f"the project `{project}` no longer trusts the publisher that this upload token "
             "comes from"
         )
-    return Uploader(record, publisher_ids)
+    return Right(token, record, registry, project, publisher_ids, asked_at)
+
+
+def confirm(right: Right, services: Services) -> None:
+    """Check a right again, just before it is used for good; raise as ``verify_right`` does.
+
+    The store is asked only if that was long ago: when the work in between was slow, the token may
+    have expired or been burned, and the publisher removed.
+    """
+    if services.now() - right.verified_at >= MAX_AGE:
+        verify_right(right.token, right.registry, right.project, services)
+    else:
+        _check_enabled(right.record, right.registry, services.configurations.current())
 
 
 def verify_any_right(

@@ -25,13 +25,18 @@ class Fault(Enum):
     BEFORE = "fails before it is applied"
     AFTER = "is applied, and its answer is lost"
     THROTTLED = "is refused, and so is every call after it"
+    SLOW = "takes seconds, and so does every call after it"
 
 
 class Line:
-    """Carries calls; after ``break_at`` one of them fails, until ``mend``."""
+    """Carries calls; after ``break_at`` one of them fails, until ``mend``.
+
+    ``delay`` lets the time pass that a slow call takes, once on each way.
+    """
 
     def __init__(self, error: Callable[[], Exception] | None = None) -> None:
         self._error = error or partial(StoreUnavailable, "the store did not answer")
+        self.delay: Callable[[], object] = lambda: None
         self.mend()
 
     def mend(self) -> None:
@@ -69,12 +74,21 @@ class Line:
         if self._step is not None:
             self._meet(number, self._step)
             return call()
+        if self.was_hit and self._fault is Fault.SLOW:
+            return self._carry_slowly(call)
         if number == self._number and self._fault is Fault.AFTER:
             call()
             self._fail()
         if number == self._number or (self.was_hit and self._fault is Fault.THROTTLED):
             self._fail()
         return call()
+
+    def _carry_slowly(self, call: Callable[[], T]) -> T:
+        FIGURES["slow calls"] += 1
+        self.delay()
+        result = call()
+        self.delay()
+        return result
 
     def _fail(self) -> None:
         FIGURES["faults"] += 1

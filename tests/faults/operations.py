@@ -154,6 +154,18 @@ def burn_elsewhere(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.burn(token, "/other"), 202, check=is_alive)
 
 
+def disclose(stage: Stage) -> Attempt:
+    """Report two leaked tokens, as secret scanning does."""
+    tokens = stage.upload_token(), stage.upload_token("octo-org/gadgets")
+
+    def are_dead(_answer: Answer) -> None:
+        widgets, gadgets = tokens
+        assert stage.honest.upload(widgets, wheel()).status == 401
+        assert stage.honest.upload(gadgets, wheel("gadgets")).status == 401
+
+    return Attempt(lambda: stage.faulty.disclose(*tokens), 200, check=are_dead)
+
+
 def introspect(stage: Stage) -> Attempt:
     """Ask what a token is good for."""
     token = stage.upload_token()
@@ -234,13 +246,14 @@ OPERATIONS: tuple[Operation, ...] = (
     upload_out_of_scope,
     burn,
     burn_elsewhere,
+    disclose,
     introspect,
     consume,
     apply,
     apply_again,
 )
 # What moto, which is no authority on concurrency, is asked for.
-WRITING_OPERATIONS = (mint, mint_on_first_use, upload_single_use, burn, consume, apply)
+WRITING_OPERATIONS = (mint, mint_on_first_use, upload_single_use, burn, disclose, consume, apply)
 
 
 def _token(answer: Answer) -> UploadToken:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from pytp_broker import config
@@ -30,6 +30,7 @@ from pytp_broker.services import Broker, Index
 from pytp_broker.store import PublishedFile, Store
 from pytp_broker.tokens import Grant, UploadToken
 from tests.faults.injection import FIGURES, Line
+from tests.scanner import SecretScanner, match
 from tests.signing import NOW, Issuer
 from tests.unit import distributions
 from tests.unit.distributions import Distribution
@@ -148,7 +149,7 @@ class Deployment:
             now=now,
             audit=audit,
             key_sets=KeySets(stage.issuer.fetch, store, audit, wait=lambda _: None),
-            disclosure_keys=DisclosureKeys("", stage.issuer.fetch, store),
+            disclosure_keys=DisclosureKeys(stage.scanner.keys_url, stage.scanner.fetch, store),
         )
         self.index = Index(store, configurations(), HOST, now, audit, files)
         self.introspection = Index(store, configurations(), HOST, now, audit, files)
@@ -158,13 +159,18 @@ class Deployment:
         body = json.dumps({"token": identity_token, **members}).encode()
         answer = self._call(self.broker, "POST", f"{prefix}/_/oidc/mint-token", body)
         if answer.status == 200:
-            token = UploadToken(answer.json["token"])
-            self._stage.returned.append((identity_token, token))
+            given = Given(identity_token, UploadToken(answer.json["token"]), answer.json["expires"])
+            self._stage.given.append(given)
         return answer
 
     def burn(self, token: UploadToken, prefix: str = "/acme") -> Answer:
         body = json.dumps({"token": token.reveal()}).encode()
         return self._call(self.broker, "POST", f"{prefix}/_/oidc/burn-token", body)
+
+    def disclose(self, *tokens: UploadToken) -> Answer:
+        body = json.dumps([match(token.reveal()) for token in tokens]).encode()
+        headers = self._stage.scanner.sign(body)
+        return self._call(self.broker, "POST", "/_/secrets/disclose-token", body, headers)
 
     def upload(self, token: UploadToken, file: Distribution, prefix: str = "/acme") -> Answer:
         headers = {
@@ -203,8 +209,8 @@ class Deployment:
                 return False
 
         found = self.store.find_token(token.lookup_id, "acme", "")
-        assert found is not None
-        return {place for place in map(_place, found[0].scope) if has(*place)}
+        scope = found[0].scope if found is not None else ()
+        return {place for place in map(_place, scope) if has(*place)}
 
     def _call(
         self,
@@ -230,6 +236,14 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+class Given(NamedTuple):
+    """An upload token that was returned for an identity token, until when (seconds)."""
+
+    identity_token: str
+    token: UploadToken
+    expires: int
+
+
 class Stage:
     """The engine, both containers, and all that was ever given to anybody."""
 
@@ -240,8 +254,9 @@ class Stage:
         self.now: datetime = NOW
         self.ticks = 0.0
         self.issuer = Issuer()
+        self.scanner = SecretScanner()
         self.records: list[AuditRecord] = []
-        self.returned: list[tuple[str, UploadToken]] = []
+        self.given: list[Given] = []
         self.repositories: dict[str, str] = {}  # whose each identity token is
         self.honest = Deployment(engine.store, engine.files, self)
         self.configured: list[Loaded] = []
@@ -250,20 +265,29 @@ class Stage:
         end = faulty or engine
         self.faulty = Deployment(end.store, end.files, self)
         self.line = end.line
+        self.line.delay = self.let_a_call_be_slow
 
     def configure(self, text: str) -> None:
         """Apply honestly, as the operator does elsewhere at the same time."""
         self.configured.append(load(text))
         assert self.honest.apply(self.configured[-1]).status == 200
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+        self.ticks += seconds
+
+    def let_a_call_be_slow(self) -> None:
+        """Let a call take six seconds, three on each way: as long as our clients of AWS wait."""
+        self.advance(3)
+
     def let_caches_end(self) -> None:
         """Let the ten seconds pass for which a configuration is cached."""
-        self.now += timedelta(seconds=10)
-        self.ticks += 10
+        self.advance(10)
 
     def let_a_refresh_be_due(self) -> None:
         """Let a minute pass: whoever lost the key set that it fetched may fetch it again."""
-        self.now += timedelta(seconds=60)
+        self.advance(60)
 
     def identity_token(self, repository: str = "octo-org/widgets", **changes: Any) -> str:
         workflow = f"{repository}/.github/workflows/release.yml@refs/tags/v1.2.0"
@@ -299,12 +323,14 @@ class Stage:
         FIGURES["checks of all invariants"] += 1
 
     def _check_no_token_is_lost_or_doubled(self) -> None:
-        identities = [identity for identity, _ in self.returned]
+        identities = [given.identity_token for given in self.given]
         assert len(set(identities)) == len(identities), "one identity token gave two"
-        for _, token in self.returned:
-            found = self.engine.store.find_token(token.lookup_id, "acme", "")
-            assert found is not None, "returned, but not stored"
-            assert found[0].token_hash == token.hash
+        for given in self.given:
+            found = self.engine.store.find_token(given.token.lookup_id, "acme", "")
+            if found is None:
+                assert given.expires <= self.now.timestamp(), "returned, but not stored"
+            else:
+                assert found[0].token_hash == given.token.hash
 
     def _check_nothing_is_visible_without_its_bytes(self) -> None:
         for file in self.visible_files():
@@ -317,16 +343,16 @@ class Stage:
     def _check_no_right_is_given_that_is_not_configured(self) -> None:
         fresh = Deployment(self.engine.store, self.engine.files, self)
         allowed = set().union(*(configured_rights(c) for c in self.configured))
-        for identity, token in self.returned:
-            repository = self.repositories[identity]
-            given = {(repository, *place) for place in fresh.rights_of(token)}
-            assert given <= allowed, "a right that no configuration gives"
+        for given in self.given:
+            repository = self.repositories[given.identity_token]
+            rights = {(repository, *place) for place in fresh.rights_of(given.token)}
+            assert rights <= allowed, "a right that no configuration gives"
 
     def _check_no_secret_is_recorded(self) -> None:
         written = repr(self.records) + "".join(self.engine.dump())
-        for identity, token in self.returned:
-            assert token.reveal() not in written
-            assert identity.rpartition(".")[2] not in written
+        for given in self.given:
+            assert given.token.reveal() not in written
+            assert given.identity_token.rpartition(".")[2] not in written
 
     def check_answer(self, answer: Answer) -> None:
         """Check that a refusal is the one error object, says when to come back, tells no secret."""

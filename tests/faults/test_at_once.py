@@ -144,8 +144,8 @@ def test_exchanges_and_uploads_while_the_operator_applies(stage: Stage, repetiti
     at_once(act)
 
     stage.let_caches_end()
-    for _, token in stage.returned:
-        assert stage.honest.rights_of(token) <= {("acme", "old")}
+    for given in stage.given:
+        assert stage.honest.rights_of(given.token) <= {("acme", "old")}
 
 
 # Several processes on one store

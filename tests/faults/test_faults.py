@@ -56,6 +56,7 @@ UPLOAD = "find_token find_file save save use_token add_file"
         ),
         ("upload_single_use", f"load_configuration {UPLOAD}"),
         ("burn", "load_configuration burn_token"),
+        ("disclose", "load_configuration find_key_set save_key_set burn_token burn_token"),
         ("consume", "load_configuration find_token use_token"),
     ],
 )

@@ -16,10 +16,7 @@ from tests.faults.injection import Fault
 from tests.faults.operations import (
     WRITING_OPERATIONS,
     Operation,
-    apply,
     mint,
-    mint_on_first_use,
-    upload_single_use,
 )
 from tests.faults.stage import Engine
 from tests.faults.statements import StoreOnLine, make_line
@@ -32,12 +29,6 @@ S3_CONFIG = CLIENT_CONFIG.merge(Config(s3={"addressing_style": "path"}, signatur
 every_fault = pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 every_operation = pytest.mark.parametrize(
     "operation", WRITING_OPERATIONS, ids=lambda operation: operation.__name__
-)
-
-some_operations = pytest.mark.parametrize(
-    "operation",
-    [mint_on_first_use, upload_single_use, apply],
-    ids=lambda operation: operation.__name__,
 )
 
 
@@ -91,7 +82,7 @@ def on_the_wire(engines: DynamoEngines, closing: ExitStack, *, for_good: bool) -
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.ministack
 @pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER], ids=["before", "after"])
-@some_operations
+@every_operation
 def test_one_fault_on_the_wire_is_healed_by_boto3s_own_retry(
     ministack_engines: DynamoEngines, closing: ExitStack, operation: Operation, fault: Fault
 ) -> None:
@@ -112,8 +103,8 @@ def test_a_lost_answer_on_the_wire_is_healed_on_moto(
 
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.ministack
-@pytest.mark.parametrize("fault", [Fault.AFTER, Fault.THROTTLED], ids=["after", "throttled"])
-@some_operations
+@every_fault
+@every_operation
 def test_a_lasting_fault_on_the_wire_does_no_harm_and_a_retry_heals_it(
     ministack_engines: DynamoEngines, closing: ExitStack, operation: Operation, fault: Fault
 ) -> None:

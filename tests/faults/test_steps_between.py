@@ -77,8 +77,8 @@ def _mint_and_then_no_right(stage: Stage, changed: str) -> Meeting:
     def has_no_right(answer: Answer) -> None:
         stage.let_caches_end()
         assert answer.status in {200, 422}
-        for _, token in stage.returned:
-            assert stage.honest.upload(token, wheel()).status == 403
+        for given in stage.given:
+            assert stage.honest.upload(given.token, wheel()).status == 403
 
     return lambda: stage.faulty.mint(identity), lambda: stage.configure(changed), has_no_right
 

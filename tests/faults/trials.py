@@ -62,7 +62,7 @@ def _try(
 
     stage.check_answer(answer)
     stage.check()
-    may_fail = answer.status == 503 and not is_healed_inside
+    may_fail = answer.status == 503 and not is_healed_inside and fault is not Fault.SLOW
     assert may_fail or attempt.is_as_expected(answer), answer.body
     if 400 <= answer.status < 500:
         assert stage.engine.dump() == before, "refused, and yet something was written"

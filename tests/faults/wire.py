@@ -42,6 +42,8 @@ class Wire(Line):
         self.calls.append(event_name.rpartition(".")[2])
         if not self.was_hit or (number != self._number and not self._for_good):
             return None  # botocore sends it
+        if self._fault is Fault.SLOW:
+            return self._carry_slowly(lambda: self._deliver(event_name, request))
         FIGURES["faults"] += 1
         if self._fault is Fault.THROTTLED:
             return _throttle(request)

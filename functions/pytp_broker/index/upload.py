@@ -19,7 +19,7 @@ from pytp_broker.index.forms import FilePart, Form, check_digests, check_protoco
 from pytp_broker.index.metadata import CoreMetadata, parse_metadata
 from pytp_broker.messages import Request
 from pytp_broker.registries import Destination
-from pytp_broker.rights import Uploader, read_token, verify_right, verify_token
+from pytp_broker.rights import Right, confirm, read_token, verify_right, verify_token
 from pytp_broker.services import Index
 from pytp_broker.store import AlreadyPublishedError, PublishedFile
 from pytp_broker.tokens import NO_PROJECT, TokenRecord, UploadToken, file_use
@@ -49,8 +49,8 @@ def upload(request: Request, destination: Destination, index: Index, trail: Trai
     trail.add_token(token)
     form = read_named_form(request, token, registry, index)
     trail.add(project=printable(form.project))
-    uploader = verify_right(token, registry, form.project, index)
-    trail.add(publishers=list(uploader.publisher_ids))
+    right = verify_right(token, registry, form.project, index)
+    trail.add(publishers=list(right.publisher_ids))
 
     candidate = read_candidate(form, registry, trail)
     if is_published(candidate, index):
@@ -60,7 +60,7 @@ def upload(request: Request, destination: Destination, index: Index, trail: Trai
     metadata = parse_metadata(octets)
     check_same(candidate.distribution, metadata.project, metadata.version, "metadata inside")
 
-    commit(candidate, octets, metadata, uploader, index)
+    commit(candidate, octets, metadata, right, index)
 
 
 def read_named_form(request: Request, token: UploadToken, registry: str, index: Index) -> Form:
@@ -111,18 +111,20 @@ def is_published(candidate: Candidate, index: Index) -> bool:
 
 
 def commit(
-    candidate: Candidate, octets: bytes, metadata: CoreMetadata, uploader: Uploader, index: Index
+    candidate: Candidate, octets: bytes, metadata: CoreMetadata, right: Right, index: Index
 ) -> None:
     """Store the bytes, then make the file visible.
 
-    Raises FileExists for who came second, and Unauthorized for a token that has been used up.
+    Raises FileExists for who came second, Unauthorized for a token that has been used up, and what
+    ``confirm`` raises for a right that has ended meanwhile.
     """
-    file = _describe(candidate, octets, metadata, uploader.record, index)
-    check_unused(uploader.record, file)
+    file = _describe(candidate, octets, metadata, right.record, index)
+    check_unused(right.record, file)
     place = (file.registry, file.sha256, file.filename)
     index.files.save(content_key(*place), candidate.content)
     index.files.save(metadata_key(*place), octets)
-    use_up(uploader.record, file, index)
+    use_up(right.record, file, index)
+    confirm(right, index)
     try:
         index.store.add_file(file)
     except AlreadyPublishedError:

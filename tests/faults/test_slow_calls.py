@@ -1,0 +1,112 @@
+"""A call takes so long that what was true before it is true no more when it returns."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+
+import pytest
+
+from pytp_broker.tokens import UploadToken
+from tests.faults.engines import Engines
+from tests.faults.injection import FIGURES
+from tests.faults.stage import SWITCHED_OFF, WITHOUT_WIDGETS, Stage, wheel
+from tests.faults.trials import behind_a_line
+
+UPLOAD_TOKEN_SECONDS = 900
+# The issuer's tokens live for five minutes, and there is half a minute of leeway.
+IDENTITY_TOKEN_SECONDS = 330
+
+Ending = Callable[[Stage, UploadToken], object]
+
+
+def burned(stage: Stage, token: UploadToken) -> None:
+    assert stage.honest.burn(token).status == 202
+
+
+def expired(stage: Stage, _token: UploadToken) -> None:
+    stage.advance(UPLOAD_TOKEN_SECONDS)
+
+
+def no_longer_trusted(stage: Stage, _token: UploadToken) -> None:
+    stage.configure(WITHOUT_WIDGETS)
+
+
+def switched_off(stage: Stage, _token: UploadToken) -> None:
+    stage.configure(SWITCHED_OFF)
+
+
+def stages(engines: Engines) -> Iterator[tuple[int, Stage]]:
+    """Yield a new stage for each number, whose issuer's keys are known."""
+    for number in count():
+        with engines.open() as engine:
+            stage = Stage(engine, behind_a_line(engine))
+            stage.upload_token()
+            FIGURES["operations"] += 1
+            yield number, stage
+
+
+@pytest.mark.parametrize("ending", [burned, expired, no_longer_trusted, switched_off])
+@pytest.mark.parametrize("single", [False, True], ids=["multi-use", "single-use"])
+def test_an_upload_whose_right_ended_ten_seconds_ago_publishes_nothing(
+    racing_engines: Engines, ending: Ending, *, single: bool
+) -> None:
+    """Whichever call is slow but the last one, which makes the file visible."""
+    for number, stage in stages(racing_engines):
+        token = stage.upload_token(single=single)
+
+        def end_and_wait(stage: Stage = stage, token: UploadToken = token) -> None:
+            ending(stage, token)
+            stage.let_caches_end()
+
+        stage.line.meet_at(number, end_and_wait)
+        answer = stage.faulty.upload(token, wheel())
+        if stage.line.calls[number] == "add_file":
+            return
+        stage.line.mend()
+
+        stage.check_answer(answer)
+        assert answer.code in {"unauthorized", "forbidden"}
+        assert not stage.is_visible(wheel())
+        stage.check()
+
+
+@pytest.mark.parametrize("repository", ["octo-org/widgets", "octo-org/gadgets"])
+def test_an_exchange_that_outlasts_its_identity_token_gives_nothing(
+    racing_engines: Engines, repository: str
+) -> None:
+    """Whichever call is slow but the last one, which stores the token."""
+    for number, stage in stages(racing_engines):
+        identity = stage.identity_token(repository)
+        stage.line.meet_at(number, partial(stage.advance, IDENTITY_TOKEN_SECONDS))
+        given = len(stage.given)
+
+        answer = stage.faulty.mint(identity)
+        if stage.line.calls[number] == "add_token":
+            return
+
+        stage.check_answer(answer)
+        assert answer.code == "invalid-token"
+        assert "has expired" in answer.json["detail"]
+        assert len(stage.given) == given
+        stage.check()
+
+
+def test_an_exchange_that_outlasts_the_mark_of_its_replay_gives_nothing(
+    racing_engines: Engines,
+) -> None:
+    """Another has exchanged the same identity token, and that is forgotten meanwhile."""
+    for number, stage in stages(racing_engines):
+        identity = stage.identity_token()
+
+        def be_replayed_and_forgotten(stage: Stage = stage, identity: str = identity) -> None:
+            assert stage.honest.mint(identity).status == 200
+            stage.advance(2 * UPLOAD_TOKEN_SECONDS)
+            stage.upload_token()  # SQLite forgets what has ended when it stores something new
+
+        stage.line.meet_at(number, be_replayed_and_forgotten)
+        answer = stage.faulty.mint(identity)
+        if stage.line.calls[number] == "add_token":
+            return
+
+        assert answer.code in {"invalid-token", "invalid-reuse-token"}
+        stage.check()
