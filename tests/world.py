@@ -69,11 +69,18 @@ class Answer:
         assert {"type", "title", "status", "detail", "instance", "message"} <= document.keys()
         (error,) = document["errors"]
         assert error["description"] == document["detail"]
+        assert error["code"] == document["type"].partition("#")[2]
         return str(error["code"])
 
     @property
     def detail(self) -> str:
+        """Return what a problem says, after the same check."""
+        assert self.code
         return str(self.json["detail"])
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
 
 
 class World:

@@ -1,9 +1,8 @@
 """An index in memory: two registries, publishers, tokens, and a clock that stands still."""
 
 import base64
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
@@ -21,36 +20,11 @@ from tests.fakes import MemoryFiles, MemoryStore
 from tests.signing import GITHUB, NOW
 from tests.unit import distributions
 from tests.unit.distributions import Distribution, Fields
+from tests.world import Answer
 
 HOST = "packages.example.com"
 ROUTES = {**upload.ROUTES, **simple.ROUTES}
 IDENTITY = {"repository": "octo-org/widgets", "sha": "f00d"}
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def detail(self) -> str:
-        """Return what a problem says, after checking that it is the one error object."""
-        assert self.headers["Content-Type"] == "application/problem+json"
-        document = self.json
-        assert document["status"] == self.status
-        assert document["errors"] == [
-            {"code": document["type"].partition("#")[2], "description": document["detail"]}
-        ]
-        return str(document["detail"])
 
 
 class Shelf:

@@ -42,7 +42,7 @@ from pytp_broker.tokens import UploadToken
 from tests import signing
 from tests.integration.misbehaving import MisbehavingIssuer, answering
 from tests.signing import ABSENT, GITHUB, NOW, github_claims, public_jwk, rsa_key
-from tests.unit import distributions, shelf
+from tests.unit import distributions
 from tests.unit.shelf import Shelf, basic
 from tests.world import HOST, Answer, World
 
@@ -1186,7 +1186,7 @@ def test_a110_nothing_that_is_written_holds_a_token(world: World, index: Shelf) 
     good, bad = world.token(), world.issuer.sign(github_claims(), key=rsa_key("attacker"))
     minted = world.mint(good).json["token"]
     world.store.fail_next("add_token")
-    answers: list[Answer | shelf.Answer] = [
+    answers: list[Answer] = [
         *(world.mint(token) for token in (good, bad, world.token(), minted, good + "x")),
         world.mint(world.token(actor=minted, environment=good)),
         world.call("POST", "/acme/_/oidc/burn-token", {"token": minted}),

@@ -12,7 +12,8 @@ from pytp_broker.handlers import introspect
 from pytp_broker.handlers.dispatch import respond
 from pytp_broker.messages import Request
 from pytp_broker.tokens import SINGLE_USE, UploadToken
-from tests.unit.shelf import HOST, Answer, Shelf
+from tests.unit.shelf import HOST, Shelf
+from tests.world import Answer
 
 SECRET = "a-long-random-secret"
 WHEEL = "widgets-1.0-py3-none-any.whl"

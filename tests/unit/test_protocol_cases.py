@@ -25,12 +25,10 @@ from pytp_broker.keysets import FetchError
 from pytp_broker.providers import PROVIDERS
 from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
-from tests import world as broker_world
 from tests.signing import GITHUB, Issuer, ec_key, public_jwk, rsa_key
-from tests.unit import shelf as index_shelf
 from tests.unit.distributions import form, wheel
 from tests.unit.shelf import Shelf
-from tests.world import World
+from tests.world import Answer, World
 
 FOLDER = Path(__file__).parents[1] / "cases"
 DATA: Final = json.loads((FOLDER / "protocol.json").read_text("utf-8"))
@@ -114,7 +112,7 @@ def expected(case: Mapping[str, Any]) -> str:
     return f"{error['status']} {error['code']}" if error else REFUSALS[case["level"]]
 
 
-def outcome(answer: broker_world.Answer | index_shelf.Answer) -> str:
+def outcome(answer: Answer) -> str:
     if answer.status < 300:
         return ACCEPTED
     (error,) = answer.json["errors"]
@@ -181,7 +179,7 @@ def fill(value: Any, now: int) -> Any:
     return str(seconds) if time[1] else seconds
 
 
-def mint(world: World, token: str) -> broker_world.Answer:
+def mint(world: World, token: str) -> Answer:
     return world.mint(token, f"/{AUDIENCE}")
 
 
@@ -262,7 +260,7 @@ def test_an_issuer_may_sign_with_es256_where_it_is_listed() -> None:
 # --- payload: one body ----------------------------------------------------------------------------
 
 
-def post(world: World, case: Mapping[str, Any]) -> broker_world.Answer:
+def post(world: World, case: Mapping[str, Any]) -> Answer:
     """Post the body of the case; in JSON a replacement character stands for what is not UTF-8."""
     text = case["body"].replace("@jwt", world.issuer.sign(claims_of(world, case)))
     body = text.encode().replace("\N{REPLACEMENT CHARACTER}".encode(), b"\xff")
@@ -303,7 +301,7 @@ class Story:
     head: str = ""
     publishers: dict[str, list[str]] = field(default_factory=lambda: {AUDIENCE: []})
     token: str = ""
-    answer: broker_world.Answer | None = None
+    answer: Answer | None = None
 
     def trust(self, project: str, name: str = AUDIENCE, **changes: str) -> None:
         changes = {"environment": self.case.get("environment", ""), **changes}
@@ -462,7 +460,7 @@ class Desk:
 
     shelf: Shelf = field(default_factory=Shelf)
     text: str = ""
-    answer: index_shelf.Answer | None = None
+    answer: Answer | None = None
 
     def __post_init__(self) -> None:
         self.shelf.token = self.shelf.mint(("acme", "widgets", "p-widgets"))

@@ -16,7 +16,8 @@ from pytp_broker.local.routes import GatewayRoute
 from pytp_broker.messages import Request
 from tests.signing import NOW
 from tests.unit.distributions import Distribution, metadata, sdist, wheel
-from tests.unit.shelf import HOST, Answer, Shelf
+from tests.unit.shelf import HOST, Shelf
+from tests.world import Answer
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"

@@ -37,7 +37,8 @@ from tests.unit.distributions import (
     wheel_members,
     zipped,
 )
-from tests.unit.shelf import HOST, IDENTITY, Answer, Shelf, basic
+from tests.unit.shelf import HOST, IDENTITY, Shelf, basic
+from tests.world import Answer
 
 WHEEL_NAME = "widgets-1.0-py3-none-any.whl"
 SDIST_NAME = "widgets-1.0.tar.gz"
