@@ -397,7 +397,7 @@ def test_a_single_use_token_uploads_once(deployment: Deployment) -> None:
         ("GET", "/nobody/simple/widgets/", 404, "not-found"),
         ("GET", "/acme/_/oidc/mint-token", 405, "method-not-allowed"),
         ("DELETE", "/acme/legacy/", 405, "method-not-allowed"),
-        ("POST", "/acme/simple/", 405, "method-not-allowed"),
+        ("POST", "/acme/simple", 405, "method-not-allowed"),
     ],
 )
 def test_every_refusal_is_the_one_error_object(

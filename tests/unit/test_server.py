@@ -30,7 +30,7 @@ from pytp_broker.local.process import ServerProcess
 from pytp_broker.local.routes import GatewayRoute, RouteTable, TemplateError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-ROUTE = GatewayRoute("ANY /{registry}/legacy/", "UploadFunction")
+ROUTE = GatewayRoute("ANY /{registry}/legacy", "UploadFunction")
 DEFAULT = GatewayRoute("$default", "BrokerFunction")
 
 
@@ -48,7 +48,7 @@ def test_an_event_is_what_api_gateway_sends() -> None:
     event = event_of(
         ROUTE,
         method="POST",
-        raw_path="/acme/legacy/",
+        raw_path="/acme/legacy",
         query="a=1&a=2&b=x%20y&c=",
         headers=[
             ("Host", "packages.example.com:8443"),
@@ -66,8 +66,8 @@ def test_an_event_is_what_api_gateway_sends() -> None:
     assert len(request_id) == 36
     assert event == {
         "version": "2.0",
-        "routeKey": "ANY /{registry}/legacy/",
-        "rawPath": "/acme/legacy/",
+        "routeKey": "ANY /{registry}/legacy",
+        "rawPath": "/acme/legacy",
         "rawQueryString": "a=1&a=2&b=x%20y&c=",
         "headers": {
             "host": "packages.example.com:8443",
@@ -85,12 +85,12 @@ def test_an_event_is_what_api_gateway_sends() -> None:
             "domainPrefix": "packages",
             "http": {
                 "method": "POST",
-                "path": "/acme/legacy/",
+                "path": "/acme/legacy",
                 "protocol": "HTTP/1.1",
                 "sourceIp": "192.0.2.1",
                 "userAgent": "uv/0.13.9",
             },
-            "routeKey": "ANY /{registry}/legacy/",
+            "routeKey": "ANY /{registry}/legacy",
             "stage": "$default",
             "time": "22/Nov/2026:12:00:00 +0000",
             "timeEpoch": 1795348800000,
@@ -176,10 +176,11 @@ def select(table: RouteTable, method: str, path: str) -> str | None:
         ("GET", "/pets/dog/1/x", "GET /pets/{proxy+}"),
         ("POST", "/pets/cat/1", "ANY /{proxy+}"),
         ("GET", "/pets", "ANY /{proxy+}"),
-        ("GET", "/pets/", "ANY /{proxy+}"),
+        ("GET", "/pets/", "GET /pets/{proxy+}"),
         ("GET", "/pets/dog/", "GET /pets/{proxy+}"),
         ("GET", "/a/b", "GET /{x}/{y}"),
-        ("GET", "/", "$default"),
+        ("GET", "/", "ANY /{proxy+}"),
+        ("GET", "/pets/dog/1/", "GET /pets/{proxy+}"),
     ],
 )
 def test_the_most_specific_route_is_selected(method: str, path: str, key: str) -> None:
@@ -207,6 +208,8 @@ def test_without_a_default_a_request_may_match_no_route() -> None:
 def test_a_greedy_variable_holds_the_rest_of_the_path() -> None:
     route = GatewayRoute("ANY /{registry}/simple/{proxy+}", "F")
 
+    assert route.match("GET", "/acme/simple") is None
+    assert route.match("GET", "/acme/simple/") == {"registry": "acme"}
     assert route.match("GET", "/acme/simple/a/b/") == {"registry": "acme", "proxy": "a/b/"}
 
 
@@ -225,7 +228,8 @@ def test_a_greedy_variable_holds_the_rest_of_the_path() -> None:
         ("/acme/simple/widgets/", "SimpleFunction"),
         ("/simple/legacy/", "SimpleFunction"),
         ("/acme/files/0/x.whl", "SimpleFunction"),
-        ("/nothing", "BrokerFunction"),
+        ("/simple/legacy", "SimpleFunction"),
+        ("/nothing", "UploadFunction"),
     ],
 )
 def test_the_templates_routes_lead_to_its_functions(path: str, function: str) -> None:

@@ -2,7 +2,8 @@
 
 API Gateway selects the most specific route: a full match before one with a greedy variable,
 a literal segment before a variable, a named method before ANY, and ``$default`` for the rest
-(AWS, "Create routes for HTTP APIs", section "Routing API requests").
+(AWS, "Create routes for HTTP APIs", section "Routing API requests"). A greedy variable takes what
+is behind a last slash also if that is nothing; no other route takes a last slash.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -78,7 +79,7 @@ class GatewayRoute:
 
     @property
     def segments(self) -> list[str]:
-        """Return the segments of the path; ``/a/`` has an empty last one."""
+        """Return the segments of the path."""
         return self.key.rpartition(" ")[2].split("/")
 
     @property
@@ -104,19 +105,17 @@ def _rank(segment: str) -> int:
 
 def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     variables = {}
-    if _rank(pattern[-1]) == _GREEDY:
+    if _rank(pattern[-1]) == _GREEDY and len(segments) >= len(pattern):
         rest = "/".join(segments[len(pattern) - 1 :])
         segments = [*segments[: len(pattern) - 1], rest]
     if len(pattern) != len(segments):
         return None
     for expected, seen in zip(pattern, segments, strict=True):
-        if _rank(expected) == _LITERAL:
-            if expected != seen:
-                return None
-        elif seen:
-            variables[expected.strip("{+}")] = seen
-        else:
+        rank = _rank(expected)
+        if (rank == _LITERAL and expected != seen) or (rank == _VARIABLE and not seen):
             return None
+        if rank != _LITERAL and seen:
+            variables[expected.strip("{+}")] = seen
     return variables
 
 
