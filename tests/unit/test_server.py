@@ -490,10 +490,15 @@ class Stalled(Exchange):
         self.go_on = asyncio.Event()
 
 
-def test_a_body_that_does_not_arrive_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_BODY_SECONDS", 0)
+@pytest.mark.parametrize(
+    ("function", "limit"), [("UploadFunction", "_UPLOAD_SECONDS"), ("F", "_SMALL_BODY_SECONDS")]
+)
+def test_a_body_that_does_not_arrive_in_time_is_refused(
+    monkeypatch: pytest.MonkeyPatch, function: str, limit: str
+) -> None:
+    monkeypatch.setattr(server, limit, 0)
 
-    answered = Gateway(echo).answer(Stalled(b"one ", b"two"))
+    answered = Gateway(echo, function=function).answer(Stalled(b"one ", b"two"))
 
     assert answered.status == 400
     assert answered.headers[b"connection"] == b"close"
@@ -610,7 +615,8 @@ def test_what_is_no_http_gets_the_one_error_object(process: ServerProcess, sent:
 
 def test_what_is_no_http_after_the_answer_ends_the_connection(process: ServerProcess) -> None:
     head = b"POST /acme/simple/ HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
-    chunk = b"%x\r\n%s\r\n" % (server.MAX_SMALL_BODY_BYTES + 1, bytes(65537))
+    size = server.MAX_SMALL_BODY_BYTES + 1
+    chunk = b"%x\r\n%s\r\n" % (size, bytes(size))
 
     received = exchange_bytes(process, head + chunk, b"no\r\n")
 

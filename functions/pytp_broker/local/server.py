@@ -43,12 +43,15 @@ from pytp_broker.messages import problem_response
 
 # API Gateway's own limit for an HTTP API.
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
-# Nobody but an upload sends more. Anyone may send, so what is kept in memory has to have an end.
-MAX_SMALL_BODY_BYTES: Final = 64 * 1024
+# Nobody but an upload sends more; the largest is a disclosure. Anyone may send, so what is kept in
+# memory has to have an end.
+MAX_SMALL_BODY_BYTES: Final = 1024 * 1024
 # uv and pip read pages and files over some fifty connections; a client uploads one file at a time.
 _MAX_REQUESTS: Final = 128
 _MAX_UPLOADS: Final = 16
-_BODY_SECONDS: Final = 60
+# How long a body may take to arrive. Whoever sends half of one keeps a place for so long.
+_UPLOAD_SECONDS: Final = 60
+_SMALL_BODY_SECONDS: Final = 10
 _UPLOADS: Final = "UploadFunction"
 _SHUTDOWN_SECONDS: Final = 5
 # A function may wait seconds for an issuer; the others must not wait with it.
@@ -117,10 +120,11 @@ class _Warnings(logging.Handler):
 
 @dataclass(slots=True)
 class _Lane:
-    """What requests of one kind may take up: how many at a time, each with how large a body."""
+    """What requests of one kind may take up: how many at a time, each with what body."""
 
     max_requests: int
     max_body_bytes: int
+    body_seconds: int
     requests: int = 0
 
     @contextmanager
@@ -147,8 +151,8 @@ class Gateway:
             raise TemplateError(f"template.yaml has routes to unknown {', '.join(sorted(missing))}")
         self._routes = routes
         self._functions = functions
-        self._uploads = _Lane(_MAX_UPLOADS, MAX_BODY_BYTES)
-        self._others = _Lane(_MAX_REQUESTS, MAX_SMALL_BODY_BYTES)
+        self._uploads = _Lane(_MAX_UPLOADS, MAX_BODY_BYTES, _UPLOAD_SECONDS)
+        self._others = _Lane(_MAX_REQUESTS, MAX_SMALL_BODY_BYTES, _SMALL_BODY_SECONDS)
         self.log = log
         self._workers = ThreadPoolExecutor(_WORKERS, "function")
 
@@ -178,7 +182,7 @@ class Gateway:
         is_upload = selected is not None and selected[0].function == _UPLOADS
         lane = self._uploads if is_upload else self._others
         with lane.entered():
-            body = await _read_body(request, receive, lane.max_body_bytes)
+            body = await _read_body(request, receive, lane)
             loop = asyncio.get_running_loop()
             complete = replace(request, body=body)
             return await loop.run_in_executor(self._workers, self.respond, complete)
@@ -212,14 +216,15 @@ def _read_head(scope: Scope) -> HttpRequest:
     )
 
 
-async def _read_body(request: HttpRequest, receive: Receive, limit: int) -> bytes:
-    _check_size(int(dict(request.headers).get("content-length", 0)), limit)
+async def _read_body(request: HttpRequest, receive: Receive, lane: _Lane) -> bytes:
+    _check_size(int(dict(request.headers).get("content-length", 0)), lane.max_body_bytes)
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            return await _receive_body(receive, limit)
+        async with asyncio.timeout(lane.body_seconds):
+            return await _receive_body(receive, lane.max_body_bytes)
     except TimeoutError:
         raise MalformedRequest(
-            f"the body was not complete within {_BODY_SECONDS} s", headers={"Connection": "close"}
+            f"the body was not complete within {lane.body_seconds} s",
+            headers={"Connection": "close"},
         ) from None
 
 
