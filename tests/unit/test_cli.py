@@ -161,6 +161,17 @@ def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, sa
     assert seen.endswith("exit 2\n")
 
 
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly() -> None:
+    command = [sys.executable, "-m", "pytp_broker.cli", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        started.stdout.close()
+        assert started.stderr.read() == b""
+
+    assert started.returncode == 1
+
+
 def test_a_missing_extra_is_named(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydantic", None)
     monkeypatch.delitem(sys.modules, "pytp_broker.config", raising=False)

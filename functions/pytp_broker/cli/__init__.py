@@ -1,6 +1,7 @@
 """The command ``pytp-broker``: run a broker here, bring a deployed one up to date, see it work."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -21,6 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `| head` has seen enough. What is still buffered goes nowhere, or Python would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except CommandError as error:
         print(*error.lines, sep="\n", file=sys.stderr)
         return error.status
