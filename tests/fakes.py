@@ -16,6 +16,7 @@ from pytp_broker.store import (
     AlreadyExchangedError,
     AlreadyPublishedError,
     Changes,
+    Place,
     PublishedFile,
     Setup,
     carry_over,
@@ -144,12 +145,18 @@ class MemoryStore(Failing):
         record = self.tokens.get(lookup_id)
         if record is None:
             return None
-        trusted = (
+        return record, self._trusted((registry, project))
+
+    @remote
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, frozenset[str]]:
+        return {place: self._trusted(place) for place in places}
+
+    def _trusted(self, place: Place) -> frozenset[str]:
+        return frozenset(
             p.publisher_id
             for p in self.publishers.values()
-            if p.registry == registry and project in p.projects
+            if p.registry == place[0] and place[1] in p.projects
         )
-        return record, frozenset(trusted)
 
     @remote
     def use_token(self, record: TokenRecord, file: str) -> bool:

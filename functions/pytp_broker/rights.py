@@ -120,25 +120,20 @@ def verify_any_right(
 ) -> tuple[TokenRecord, list[str]]:
     """Return the record of a live token and the projects here that it may upload to now.
 
-    Raises Unauthorized, or Forbidden where there is none. One round trip more for each project.
+    Raises Unauthorized, or Forbidden where there is none. Two round trips.
     """
     record, _ = verify_token(token, registry, NO_PROJECT, services)
+    _check_enabled(record, registry, services.configurations.current())
+    grants = {(g.registry, g.project): g for g in record.scope if g.registry == registry}
+    trust = services.store.list_trust([*grants])
     projects = [
         grant.project
-        for grant in record.scope
-        if grant.registry == registry and _has_right(token, registry, grant.project, services)
+        for place, grant in grants.items()
+        if not trust.get(place, frozenset()).isdisjoint(grant.publisher_ids)
     ]
     if not projects:
         raise Forbidden("the upload token is for no project of this registry")
     return record, projects
-
-
-def _has_right(token: UploadToken, registry: str, project: str, services: Services) -> bool:
-    try:
-        verify_right(token, registry, project, services)
-    except Forbidden:
-        return False
-    return True
 
 
 def _check_enabled(record: TokenRecord, registry: str, configuration: Configuration) -> None:

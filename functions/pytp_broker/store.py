@@ -8,7 +8,7 @@ contract test suite holds them together.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.keysets import KeySetStore
@@ -16,6 +16,9 @@ from pytp_broker.providers import PROVIDERS, Role
 from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.registries import Configuration
 from pytp_broker.tokens import TokenRecord
+
+# A registry and a project of it.
+Place: TypeAlias = tuple[str, str]
 
 
 class AlreadyExchangedError(Exception):
@@ -193,6 +196,12 @@ class TokenStore(KeySetStore, Protocol):
         """Return the record and the ids of the publishers that the project trusts now.
 
         One round trip for both. None when there is no such record; expiry is the caller's to check.
+        """
+
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, frozenset[str]]:
+        """Return the ids of the publishers that each of these projects trusts now.
+
+        One round trip for every hundred; a project that trusts nobody may be left out.
         """
 
     def use_token(self, record: TokenRecord, file: str) -> bool:

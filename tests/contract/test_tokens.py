@@ -7,7 +7,7 @@ import pytest
 
 from pytp_broker.store import AlreadyExchangedError, Store
 from pytp_broker.tokens import TokenRecord
-from tests.contract.samples import NOW, configuration, publisher, record
+from tests.contract.samples import NOW, configuration, for_repository, publisher, record
 
 LATER = NOW + timedelta(minutes=1)
 NO_ONE: frozenset[str] = frozenset()
@@ -51,6 +51,42 @@ def test_a_token_is_found_with_the_publishers_that_its_project_trusts_now(store:
     store.apply(configuration(), [])
 
     assert store.find_token(record().lookup_id, "acme", "widgets") == (record(), NO_ONE)
+
+
+def test_the_publishers_that_projects_trust_are_listed_together(store: Store) -> None:
+    store.apply(
+        configuration(),
+        [publisher(projects=("widgets", "gadgets")), for_repository("octo-org/more", "id-2")],
+    )
+
+    trust = store.list_trust(
+        [("acme", "widgets"), ("acme", "gadgets"), ("other", "widgets"), ("acme", "nothing")]
+    )
+
+    assert trust["acme", "widgets"] == {"id-1", "id-2"}
+    assert trust["acme", "gadgets"] == {"id-1"}
+    assert not trust.get(("other", "widgets"))
+    assert not trust.get(("acme", "nothing"))
+
+
+def test_trust_that_has_ended_is_not_listed(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+    store.apply(configuration(), [])
+
+    assert not store.list_trust([("acme", "widgets")]).get(("acme", "widgets"))
+
+
+def test_the_trust_of_more_projects_than_one_request_takes_is_listed(store: Store) -> None:
+    projects = tuple(f"project-{number}" for number in range(101))
+    store.apply(configuration(), [publisher(projects=projects)])
+
+    trust = store.list_trust([("acme", project) for project in projects])
+
+    assert trust == {("acme", project): {"id-1"} for project in projects}
+
+
+def test_the_trust_of_no_project_is_nothing(store: Store) -> None:
+    assert store.list_trust([]) == {}
 
 
 def test_an_expired_token_is_found_for_expiry_is_the_callers_to_check(store: Store) -> None:

@@ -79,6 +79,15 @@ def test_a_question_about_one_project_takes_one_round_trip(shelf: Shelf) -> None
     assert shelf.store.calls == ["find_token"]
 
 
+def test_a_question_about_no_project_takes_two_round_trips(shelf: Shelf) -> None:
+    ask(shelf, project="widgets")
+    shelf.store.calls.clear()
+
+    assert is_active(ask(shelf))
+
+    assert shelf.store.calls == ["find_token", "list_trust"]
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

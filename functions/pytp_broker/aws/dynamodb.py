@@ -49,6 +49,7 @@ from pytp_broker.store import (
     AlreadyExchangedError,
     AlreadyPublishedError,
     Changes,
+    Place,
     PublishedFile,
     Setup,
     carry_over,
@@ -61,13 +62,14 @@ if TYPE_CHECKING:
 
 # One round is enough for an operator who is alone; others at the same time cost a few more.
 MAX_APPLY_ROUNDS: Final = 10
+# DynamoDB's own limit of BatchGetItem.
+MAX_BATCH_KEYS: Final = 100
 
 _CONFIGURATION: Final = "CONFIGURATION"
 _MAIN: Final = "MAIN"
 _OPERATOR: Final = "OPERATOR"
 _APPLIED: Final = "begins_with(pk, :publisher) OR pk = :configuration OR sk = :trust"
 
-Place = tuple[str, str]  # registry and project
 Trust = Mapping[Place, frozenset[str]]
 
 
@@ -152,11 +154,7 @@ class DynamoStore:
         )
         publishers = _read_publishers(r for r in rows if r["pk"].startswith("PUBLISHER#"))
         configuration = _read_configuration(r for r in rows if r["pk"] == _CONFIGURATION)
-        trust = {
-            _read_place(row["pk"]): row.get("publisher_ids", frozenset())
-            for row in rows
-            if row["sk"] == "TRUST"
-        }
+        trust = _read_trust(row for row in rows if row["sk"] == "TRUST")
         return _State(Setup(configuration, {p.rules_hash: p for p in publishers}), trust)
 
     def _plan(self, present: _State, wanted: _State) -> list[Callable[[], object]]:
@@ -347,6 +345,14 @@ class DynamoStore:
             return None
         trusted = rows.get("TRUST", {}).get("publisher_ids", frozenset())
         return _read_token(rows["TOKEN"], rows.get("USE")), trusted
+
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, frozenset[str]]:
+        """Return the ids of the publishers that each of these projects trusts now."""
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(places), MAX_BATCH_KEYS):
+            batch = places[start : start + MAX_BATCH_KEYS]
+            rows += self._read_items([_trust_key(*place) for place in batch])
+        return _read_trust(rows)
 
     def use_token(self, record: TokenRecord, file: str) -> bool:
         """Mark a single-use token used for a file; say whether it may be."""
@@ -544,6 +550,11 @@ def _trust_key(registry: str, project: str) -> dict[str, Any]:
 
 def _use_key(lookup_id: str) -> dict[str, str]:
     return {"pk": f"USE#{lookup_id}", "sk": "USE"}
+
+
+def _read_trust(rows: Iterable[Mapping[str, Any]]) -> Trust:
+    # DynamoDB takes an empty set away, and leaves the row.
+    return {_read_place(row["pk"]): row.get("publisher_ids", frozenset()) for row in rows}
 
 
 def _read_place(pk: str) -> Place:

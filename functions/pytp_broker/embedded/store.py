@@ -25,6 +25,7 @@ from pytp_broker.store import (
     AlreadyExchangedError,
     AlreadyPublishedError,
     Changes,
+    Place,
     PublishedFile,
     Setup,
     carry_over,
@@ -216,15 +217,17 @@ class SqliteStore:
             found = connection.execute(
                 "SELECT document, burned_at, used_for FROM tokens WHERE lookup_id = ?", (lookup_id,)
             ).fetchone()
-            trusted = connection.execute(
-                "SELECT publisher_id FROM trust WHERE registry = ? AND project = ?",
-                (registry, project),
-            ).fetchall()
+            trusted = _list_trusted(connection, (registry, project))
         if found is None:
             return None
         document, burned_at, used_for = found
         record = TokenRecord.from_document(json.loads(document), burned_at, used_for)
-        return record, frozenset(publisher_id for (publisher_id,) in trusted)
+        return record, trusted
+
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, frozenset[str]]:
+        """Return the ids of the publishers that each of these projects trusts now."""
+        with self._transaction("DEFERRED") as connection:
+            return {place: _list_trusted(connection, place) for place in places}
 
     def use_token(self, record: TokenRecord, file: str) -> bool:
         """Mark a single-use token used for a file; say whether it may be."""
@@ -455,6 +458,13 @@ def _list_publishers(
         TrustedPublisher.from_document(json.loads(document), pins[publisher_id])
         for publisher_id, document in documents.items()
     ]
+
+
+def _list_trusted(connection: sqlite3.Connection, place: Place) -> frozenset[str]:
+    found = connection.execute(
+        "SELECT publisher_id FROM trust WHERE registry = ? AND project = ?", place
+    )
+    return frozenset(publisher_id for (publisher_id,) in found)
 
 
 def _remove_publishers(connection: sqlite3.Connection, rules_hashes: set[str]) -> None:
