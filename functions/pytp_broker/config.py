@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Optional, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
     AfterValidator,
@@ -43,10 +43,19 @@ _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # The dot between labels is not optional, or a long name with a mistake in it takes for ever.
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _CLAIMS: Final = "claims"
-_REF_CLAIM: Final = re.compile(r"(^|[._/-])(ref|branch|tag)([._/-]|$)", re.ASCII)
 _OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
+_REF_CLAIMS: Final = frozenset(
+    {
+        *("ref", "ref_path", "base_ref", "head_ref", "branch", "tag"),
+        *(f.claim for p in PROVIDERS.values() for f in p.fields if f.is_glob),
+    }
+)
 # Every token of an issuer has these, or any job can bring them about.
-_COMMON_CLAIMS: Final = frozenset({"iss", "aud", "azp", "exp", "iat", "nbf", "typ", "jti"})
+_COMMON_CLAIMS: Final = _REF_CLAIMS | {
+    *("iss", "aud", "azp", "exp", "iat", "nbf", "typ", "jti"),
+    *("ref_type", "ref_protected", "environment", "environment_protected", "event_name"),
+    *("runner_environment", "pipeline_source", "build_source", "job_type", "step_key"),
+}
 _SWITCH_VALUES: Final = frozenset({"true", "false"})
 _PROJECT_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")
 
@@ -80,7 +89,7 @@ def load(path: Path, *, allow_loopback: bool) -> Loaded:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError([f"{path}: {error.strerror}"]) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also for numbers and nesting without end
         raise ConfigurationError([f"{path}: not TOML: {error}"]) from None
     return parse(document, allow_loopback=allow_loopback)
 
@@ -121,15 +130,23 @@ def _check_issuer_url(text: str, info: ValidationInfo) -> str:
         raise ValueError("must be a plain URL: no query, fragment, user name or escapes")
     url = urlsplit(text)
     host = url.hostname or ""
-    if url.scheme == "http" and loopback and host in _LOOPBACK:
-        return text
-    if url.scheme != "https":
+    is_here = loopback and host in _LOOPBACK
+    if url.scheme != "https" and not (is_here and url.scheme == "http"):
         raise ValueError("must be https (http only for an issuer on this machine, in `serve`)")
-    if not (loopback and host in _LOOPBACK) and not _is_public_name(host):
+    if not is_here and not _is_public_name(host):
         raise ValueError("must name its host by a fully qualified name, not by an address")
-    if url.netloc != url.netloc.lower() or ".." in url.path or "//" in url.path:
-        raise ValueError("must be written as the issuer signs it: host in lower case, plain path")
+    if text != f"{url.scheme}://{_plain_authority(url)}{url.path}":
+        raise ValueError("must be written as the issuer signs it: all in lower case up to the path")
+    *inner, last = url.path.split("/")[1:] or [""]
+    if "" in inner or {".", ".."} & {*inner, last}:
+        raise ValueError("must be written as the issuer signs it, with a plain path")
     return text
+
+
+def _plain_authority(url: SplitResult) -> str:
+    """Return host and port as they are written plainly; raise ValueError for what is no port."""
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{host}:{url.port}" if url.port else f"{host}"
 
 
 def _is_public_name(host: str) -> bool:
@@ -141,6 +158,12 @@ def _is_public_name(host: str) -> bool:
 def _check_host(text: str) -> str:
     if not _HOST_NAME.fullmatch(text):
         raise ValueError("must be a host name in lower case, without scheme, port or path")
+    return text
+
+
+def _check_public_host(text: str) -> str:
+    if not _is_public_name(_check_host(text)):
+        raise ValueError("must be a fully qualified name, not an address")
     return text
 
 
@@ -184,7 +207,8 @@ def _check_wildcards(claims: dict[str, str]) -> dict[str, str]:
     # `my-org*` is meant to be one organisation and also lets `my-org-evil` in. The name of a
     # branch or a tag is its owner's, so that `refs/tags/v*` is what it looks like.
     for name, rule in claims.items():
-        if not _REF_CLAIM.search(name) and _OPEN_WILDCARD.search(rule):
+        owned = "" if name in _REF_CLAIMS else rule.partition("@refs/")[0]
+        if _OPEN_WILDCARD.search(owned):
             raise ValueError(f"`{name}`: a `*` must follow one of / : @ #, or begin the text")
     return claims
 
@@ -196,7 +220,7 @@ def _check_identifying(claims: dict[str, str]) -> dict[str, str]:
 
 
 def _is_identifying(name: str, rule: str) -> bool:
-    return "*" not in rule and rule not in _SWITCH_VALUES and name not in _COMMON_CLAIMS
+    return "*" not in rule and rule.lower() not in _SWITCH_VALUES and name not in _COMMON_CLAIMS
 
 
 def _one_of(choices: Iterable[str]) -> Callable[[str], str]:
@@ -215,10 +239,12 @@ def _choices(choices: Iterable[str]) -> WithJsonSchema:
 Text = Annotated[str, BeforeValidator(_strip)]
 IssuerUrl = Annotated[Text, Field(max_length=255), AfterValidator(_check_issuer_url)]
 HostName = Annotated[Text, AfterValidator(_check_host)]
+PublicHostName = Annotated[Text, AfterValidator(_check_public_host)]
 Audience = Annotated[Text, AfterValidator(_check_audience)]
 RegistryName = Annotated[Text, AfterValidator(_check_registry_name)]
 ProjectName = Annotated[Text, AfterValidator(_normalize_project)]
-ClaimName = Annotated[Text, AfterValidator(_check_claim_name)]
+# As it is: of two names that differ by a blank, one rule would vanish.
+ClaimName = Annotated[str, AfterValidator(_check_claim_name)]
 ClaimRule = Annotated[Text, AfterValidator(_check_claim_rule)]
 Claims = Annotated[dict[ClaimName, ClaimRule], AfterValidator(_check_wildcards)]
 ClientId = Annotated[Text, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -242,7 +268,7 @@ class IssuerModel(_Table):
     url: IssuerUrl
     provider: ProviderName
     algorithms: Annotated[list[Algorithm], Field(min_length=1)] | None = None
-    jwks_hosts: list[HostName] = []
+    jwks_hosts: list[PublicHostName] = []
     enabled: bool = True
 
 
@@ -285,6 +311,12 @@ class _PublisherBase(_Table):
         if len(given) != 1:
             known = ", ".join(f"`{name}`" for name in PROVIDERS)
             raise ValueError(f"needs exactly one provider's table, one of: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_one_rule_for_each_claim(self) -> Self:
+        for name in self.claims.keys() & self._table().get(_CLAIMS, {}).keys():
+            raise ValueError(f"`claims` has two rules for `{name}`; one would not count")
         return self
 
     @property
@@ -390,12 +422,14 @@ class _Resolver:
     def _remark_audiences(self) -> None:
         owners: dict[str, int] = {}
         for i, registry in enumerate(self._model.registries):
-            if registry.audience is None:
-                continue
-            first = owners.setdefault(registry.audience, i)
+            hosts = map(registries.default_audience, registry.hosts[:1])
+            audience = registry.audience or next(hosts, None)
+            if audience is None:
+                continue  # the deployment's own host and the registry's name: nobody else's
+            first = owners.setdefault(audience, i)
             if first != i:
                 self._remarks.append(
-                    f"registries[{i}].audience: `{registry.audience}` is registries[{first}]'s too:"
+                    f"registries[{i}].audience: `{audience}` is registries[{first}]'s too:"
                     " an identity token for one is good at the other"
                 )
 

@@ -32,7 +32,10 @@ LEEWAY_SECONDS: Final = 30
 MAX_LIFETIME_SECONDS: Final = 24 * 3600
 
 # RFC 8725 §3.11: an access token (at+jwt) or a logout token is not an identity token.
-_TYPES: Final = ("JWT", "jwt", None)
+_TYPES: Final = ("JWT", "jwt")
+# Of these an identity token has none: another token inside it (RFC 7519 §5.2), or a payload that is
+# not base64url (RFC 7797), which PyJWT would only notice together with `crit`.
+_FOREIGN_HEADERS: Final = ("cty", "b64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,9 @@ def read_unverified(text: str) -> UnverifiedToken:
     _check_signature_shape(signature_segment)
     if "crit" in header:
         raise InvalidPayload("the identity token asks for an extension (`crit`); none is supported")
+    for name in _FOREIGN_HEADERS:
+        if name in header:
+            raise InvalidPayload(f"the identity token's header has a `{name}`; none is supported")
     return UnverifiedToken(
         Hidden(text),
         unverified_issuer=_required_text(payload, "iss"),
@@ -194,7 +200,7 @@ def _verify_signature(
         raise InvalidToken(_wrong_audience(text, audience)) from None
     except jwt.PyJWTError as error:
         raise InvalidToken(f"the identity token does not verify ({type(error).__name__})") from None
-    if decoded["header"].get("typ") not in _TYPES:
+    if decoded["header"].get("typ", "JWT") not in _TYPES:
         raise InvalidToken("the identity token's `typ` is not JWT")
     claims: dict[str, Any] = decoded["payload"]
     seen = claims["aud"]

@@ -303,8 +303,7 @@ def fetch_key_set(issuer: Issuer, fetch: Fetch) -> RawKeys:
         raise FetchError("the key set has no list of keys")
     return [
         {name: key[name] for name in _PUBLIC_MEMBERS if name in key}
-        for key in keys[:MAX_KEYS]
-        if isinstance(key, dict)
+        for key in [key for key in keys if isinstance(key, dict)][:MAX_KEYS]
     ]
 
 
@@ -324,7 +323,8 @@ def _may_fetch(jwks_url: str, issuer: Issuer) -> bool:
     except ValueError:
         return False
     # Plain http is an issuer's only where the configuration allows it: on loopback, locally.
-    return allowed and url.scheme == home.scheme and jwks_url.isprintable()
+    is_plain = jwks_url.isprintable() and not {" ", "#"} & {*jwks_url}
+    return allowed and url.scheme == home.scheme and is_plain
 
 
 def read_key_set(raw_keys: RawKeys, issuer: Issuer) -> dict[str, VerificationKey]:
@@ -334,20 +334,27 @@ def read_key_set(raw_keys: RawKeys, issuer: Issuer) -> dict[str, VerificationKey
     """
     found: dict[str, VerificationKey] = {}
     for key_id, raw_keys_of_id in _by_key_id(raw_keys).items():
-        if len(raw_keys_of_id) == 1:
-            key = _read_key(raw_keys_of_id[0], issuer)
-            if key is not None:
-                found[key_id] = key
+        read = (_read_key(raw_key, issuer) for raw_key in raw_keys_of_id)
+        same = _only_key([key for key in read if key is not None])
+        if same is not None:
+            found[key_id] = same
     return found
 
 
+def _only_key(keys: Sequence[VerificationKey]) -> VerificationKey | None:
+    """Return the one key that these are, for all of their algorithms; None if they differ."""
+    if not keys or any(key.public_key != keys[0].public_key for key in keys):
+        return None
+    algorithms = dict.fromkeys(name for key in keys for name in key.algorithms)
+    return VerificationKey(keys[0].public_key, tuple(algorithms))
+
+
 def _by_key_id(raw_keys: RawKeys) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the keys by their id; the same key twice is one."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for raw_key in raw_keys:
         key_id = raw_key.get("kid")
-        if isinstance(key_id, str) and raw_key not in found.setdefault(key_id, []):
-            found[key_id].append(raw_key)
+        if isinstance(key_id, str):
+            found.setdefault(key_id, []).append(raw_key)
     return found
 
 
@@ -399,9 +406,10 @@ def _find_faults(raw_keys: RawKeys, issuer: Issuer) -> Iterator[AuditRecord]:
     """
     faults: dict[str, list[str]] = {}
     for key_id, same_id in _by_key_id(raw_keys).items():
-        if len(same_id) > 1:
+        keys = [key for raw_key in same_id if (key := _read_key(raw_key, issuer)) is not None]
+        if keys and _only_key(keys) is None:
             faults.setdefault("duplicate-key-id", []).append(key_id)
-        elif not _is_usable(same_id[0]):
+        if not all(map(_is_usable, same_id)):
             faults.setdefault("unusable-key", []).append(key_id)
     for reason, key_ids in faults.items():
         shown = [printable(key_id) for key_id in key_ids[:MAX_SHOWN]]

@@ -23,7 +23,8 @@ _ANY_TEXT: Final = r"[^\x00-\x1f\x7f]{1,255}"
 _DIGITS: Final = r"[0-9]{1,32}"
 _ID: Final = r"[A-Za-z0-9._-]{1,64}"
 _SLUG: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-_REPOSITORY: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}"
+_UUID: Final = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_REPOSITORY: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}(?<!\.git)"
 # https://docs.gitlab.com/user/reserved_names/: special characters are single and not the last one,
 # and no slug ends with `.git` or `.atom`. Old ones may begin with an underscore.
 _GITLAB_SLUG: Final = (
@@ -145,6 +146,16 @@ class Provider:
         return tuple(f for f in self.fields if f.role is role)
 
 
+def _is_same_workflow(expected: str, seen: str) -> bool:
+    # `owner/repo/path@point`: names of owners and repositories have no case, all else has.
+    owner, repository, *rest = expected.split("/", 2)
+    seen_owner, seen_repository, *seen_rest = [*seen.split("/", 2), ""][:3]
+    same_repository = is_same_ignoring_case(
+        f"{owner}/{repository}", f"{seen_owner}/{seen_repository}"
+    )
+    return same_repository and rest == seen_rest
+
+
 def _github_workflow(file: str, claims: SignedClaims) -> tuple[str, ...]:
     # The workflow must be the repository's own, at the token's own ref or sha: a reusable workflow
     # of a stranger, or a crafted branch name, never reads like this.
@@ -158,7 +169,8 @@ def _is_reusable_workflow(expected: str, seen: str) -> bool:
     # a file may be called `x.yml@evil.yml`.
     path, _, ref = expected.partition("@")
     seen_path, _, seen_ref = seen.partition("@")
-    return path == seen_path and (ref == seen_ref if ref else _is_git_point(seen_ref))
+    is_same_ref = ref == seen_ref if ref else _is_git_point(seen_ref)
+    return _is_same_workflow(path, seen_path) and is_same_ref
 
 
 def _is_git_point(text: str) -> bool:
@@ -167,7 +179,7 @@ def _is_git_point(text: str) -> bool:
 
 
 def _is_owner_of_repository(owner: str, claims: SignedClaims) -> bool:
-    return owner == (claims.text("repository") or "").partition("/")[0]
+    return is_same_ignoring_case(owner, (claims.text("repository") or "").partition("/")[0])
 
 
 # Triggers that run with the repository's rights on somebody else's behalf.
@@ -201,6 +213,7 @@ GITHUB: Final = Provider(
             "workflow",
             "job_workflow_ref",
             required=True,
+            compare=_is_same_workflow,
             expand=_github_workflow,
             claim_beside={"reusable_workflow": "workflow_ref"},
             # An @ may be in a file's name: the whole claim is compared, so it can mislead nobody.
@@ -218,7 +231,8 @@ GITHUB: Final = Provider(
             "reusable_workflow",
             "job_workflow_ref",
             compare=_is_reusable_workflow,
-            pattern=r"[A-Za-z0-9_-]+/[A-Za-z0-9._-]+/\.github/workflows/[^/@]+\.ya?ml(@[^@]+)?",
+            pattern=rf"{_REPOSITORY}/\.github/workflows/[^\x00-\x20\x7f/@]+\.ya?ml"
+            r"(@[^\x00-\x20\x7f@]+)?",
             example="octo-org/workflows/.github/workflows/publish.yml",
         ),
         Field("ref", "ref", compare=is_glob_match, pattern=_GIT_REF, example="refs/tags/v*"),
@@ -545,6 +559,12 @@ BUILDKITE: Final = Provider(
     },
 )
 
+
+def _is_bitbucket_subject(subject: str, claims: SignedClaims) -> bool:
+    # The environment, if there is one, and the step follow.
+    return is_led_by(claims.text("repositoryUuid") or "", subject)
+
+
 BITBUCKET: Final = Provider(
     name="bitbucket",
     title="Bitbucket Pipelines",
@@ -556,7 +576,7 @@ BITBUCKET: Final = Provider(
             "repositoryUuid",
             Role.IDENTITY,
             required=True,
-            pattern=r"\{[0-9a-f-]{36}\}",
+            pattern=rf"\{{{_UUID}\}}",
             example="{5e7c3f1a-0000-4000-8000-000000000001}",
         ),
         # The issuer's URL has the workspace's name, which another may get after it was renamed.
@@ -564,13 +584,13 @@ BITBUCKET: Final = Provider(
             "workspace_uuid",
             "workspaceUuid",
             Role.PIN,
-            pattern=r"\{[0-9a-f-]{36}\}",
+            pattern=rf"\{{{_UUID}\}}",
             example="{5e7c3f1a-0000-4000-8000-000000000002}",
         ),
         Field(
             "deployment_environment_uuid",
             "deploymentEnvironmentUuid",
-            pattern=r"\{[0-9a-f-]{36}\}",
+            pattern=rf"\{{{_UUID}\}}",
             example="{5e7c3f1a-0000-4000-8000-000000000003}",
         ),
         # Sources disagree on whether every token names its branch; one that does not is refused
@@ -578,6 +598,7 @@ BITBUCKET: Final = Provider(
         Field("branch", "branchName", compare=is_glob_match, pattern=_SHORT_REF, example="main"),
     ),
     required_claims=("sub", "repositoryUuid", "workspaceUuid", "pipelineUuid", "stepUuid"),
+    agreements={"sub": _is_bitbucket_subject},
     recorded={
         "repository": "repositoryUuid",
         "run": "pipelineUuid",
@@ -587,6 +608,12 @@ BITBUCKET: Final = Provider(
     # Audiences are configured as a list; no source shows what becomes of a list of one.
     may_list_audience=True,
 )
+
+
+def _is_azure_organization(organization_id: str, claims: SignedClaims) -> bool:
+    # Every organisation has an issuer of its own, which speaks for nobody else.
+    return is_same_ignoring_case(organization_id, claims.issuer.rstrip("/").rpartition("/")[2])
+
 
 AZURE_DEVOPS: Final = Provider(
     name="azure-devops",
@@ -630,6 +657,7 @@ AZURE_DEVOPS: Final = Provider(
         Field("ref", "rpo_ref", compare=is_glob_match, pattern=_GIT_REF, example="refs/tags/v*"),
     ),
     required_claims=("jti", "sub", "org_id", "prj_id", "def_id"),
+    agreements={"org_id": _is_azure_organization},
     recorded={
         "repository": "rpo_uri",
         "run": "run_id",
@@ -677,6 +705,7 @@ FORGEJO: Final = Provider(
             "workflow",
             "workflow_ref",
             required=True,
+            compare=_is_same_workflow,
             expand=_forgejo_workflow,
             pattern=_WORKFLOW_FILE,
             example="release.yml",
@@ -715,6 +744,13 @@ def _is_semaphore_subject(subject: str, claims: SignedClaims) -> bool:
     return is_led_by(fold(f"{project}:repo:{repository}"), fold(subject))
 
 
+def _is_semaphore_organization(organization: str, claims: SignedClaims) -> bool:
+    # An organisation's own issuer speaks for nobody else; one of a self-hosted Semaphore may.
+    host = claims.issuer.partition("://")[2]
+    owner, _, domain = host.partition(".")
+    return domain != "semaphoreci.com" or is_same_ignoring_case(owner, organization)
+
+
 SEMAPHORE: Final = Provider(
     name="semaphore",
     title="Semaphore",
@@ -750,7 +786,7 @@ SEMAPHORE: Final = Provider(
         Field("job_type", "job_type", pattern=r"[a-z_]{1,64}", example="pipeline_job"),
     ),
     required_claims=("jti", "sub", "org", "org_id", "prj", "prj_id", "repo_slug"),
-    agreements={"sub": _is_semaphore_subject},
+    agreements={"org": _is_semaphore_organization, "sub": _is_semaphore_subject},
     recorded={
         "repository": "repo_slug",
         "run": "wf_id",
@@ -812,6 +848,11 @@ KUBERNETES: Final = Provider(
     may_list_audience=True,
 )
 
+
+def _is_account_of_arn(account: str, claims: SignedClaims) -> bool:
+    return (claims.text("sub") or "").split(":")[4:5] == [account]
+
+
 AWS: Final = Provider(
     name="aws",
     title="AWS IAM roles",
@@ -824,7 +865,7 @@ AWS: Final = Provider(
             "sub",
             Role.IDENTITY,
             required=True,
-            pattern=r"arn:aws[a-z-]{0,16}:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]{1,576}",
+            pattern=r"arn:aws[a-z-]{0,16}:iam::[0-9]{12}:(role|user)/[A-Za-z0-9_+=,.@/-]{1,576}",
             example="arn:aws:iam::123456789012:role/release",
         ),
         Field(
@@ -842,6 +883,7 @@ AWS: Final = Provider(
         ),
     ),
     required_claims=("jti", "sub", "https://sts.amazonaws.com/>aws_account"),
+    agreements={"https://sts.amazonaws.com/>aws_account": _is_account_of_arn},
     recorded={"actor": "sub"},
 )
 

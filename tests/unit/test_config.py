@@ -93,6 +93,21 @@ def test_an_audience_of_two_registries_is_remarked() -> None:
     assert remark.startswith("registries[1].audience: `same` is registries[0]'s too")
 
 
+def test_an_audience_derived_from_a_host_is_remarked_like_any_other() -> None:
+    text = """
+[[registries]]
+name = "a"
+hosts = ["a.example.com"]
+[[registries]]
+name = "b"
+audience = "a.example.com"
+"""
+
+    (remark,) = parse(text).remarks
+
+    assert remark.startswith("registries[1].audience: `a.example.com` is registries[0]'s too")
+
+
 def test_two_publishers_that_contradict_each_other_are_refused() -> None:
     one, two = (
         PUBLISHER + f'repository_owner_id = "{owner_id}"\nenvironment = "{owner_id}"\n'
@@ -170,6 +185,16 @@ ISSUER = '[[issuers]]\nurl = "{}"\nprovider = "github"'
         "https://issuer.example.com/../x",
         "https://issuer.example.com//x",
         "https://ISSUER.example.com",
+        "HTTPS://issuer.example.com",
+        "https://issuer.example.com/./x",
+        "https://issuer.example.com/x/.",
+        "https://issuer.example.com/x//",
+        "https://issuer.example.com:",
+        "https://issuer.example.com:0",
+        "https://issuer.example.com:-1",
+        "https://issuer.example.com:99999",
+        "https://issuer.example.com:abc",
+        "https://issuer.example.com:0443",
         "https://issuer.exämple.com",
         "https://issuer.example.com\\\\x",
         "https://issuer.example.com\\nx",
@@ -191,6 +216,35 @@ def test_an_issuer_url_that_could_lead_elsewhere_is_refused(url: str) -> None:
     (line, *_) = mistakes(ISSUER.format(url))
 
     assert line.startswith("issuers[0].url: ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://issuer.example.com",
+        "https://issuer.example.com/",
+        "https://issuer.example.com:8443/a/B/",
+        "https://issuer.example.com/a..b",
+    ],
+)
+def test_an_issuer_url_may_have_a_port_a_path_and_a_last_slash(url: str) -> None:
+    assert url in parse(ISSUER.format(url)).configuration.issuers
+
+
+@pytest.mark.parametrize("url", ["http://LOCALHOST", "http://localhost:99999", "http://[::1]:x"])
+def test_an_issuer_on_this_machine_has_a_plain_url_too(url: str) -> None:
+    (line, *_) = mistakes(ISSUER.format(url), allow_loopback=True)
+
+    assert line.startswith("issuers[0].url: ")
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "10.0.0.1", "localhost", "2130706433", "0x7f.1", "intranet", "*"]
+)
+def test_a_host_of_key_sets_that_could_lead_inside_is_refused(host: str) -> None:
+    (line,) = mistakes(ISSUER.format("https://x.example") + f'\njwks_hosts = ["{host}"]')
+
+    assert line.startswith("issuers[0].jwks_hosts[0]: ")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +297,6 @@ def test_loopback_does_not_allow_plain_http_elsewhere() -> None:
             "issuers[0].algorithms[0]",
         ),
         (ISSUER.format("https://x.example") + "\nalgorithms = []", "issuers[0].algorithms"),
-        (ISSUER.format("https://x.example") + '\njwks_hosts = ["*"]', "issuers[0].jwks_hosts[0]"),
     ],
 )
 def test_a_mistake_is_named_with_its_dotted_path(text: str, path: str) -> None:
@@ -312,6 +365,7 @@ claims = {}
     [
         '{ sub = "project:gizmos:release", protected = "true" }',
         '{ sub = "project:gizmos", ref = "refs/tags/v*" }',
+        '{ sub = "x", workflow_ref = "o/w/.github/workflows/x.yml@refs/tags/v*" }',
         '{ "kubernetes.io>namespace" = "release", sub = "system:*:x" }',
     ],
 )
@@ -337,6 +391,13 @@ def test_a_generic_publisher_is_known_by_its_claims(claims: str) -> None:
         '{ sub = "repo:my-org*", id = "5" }',
         '{ sub = "repo:org/repo*:x", id = "5" }',
         '{ protected = "true" }',
+        '{ protected = "True" }',
+        '{ ref = "refs/heads/main" }',
+        '{ ref_type = "tag", event_name = "push", environment = "release" }',
+        '{ sub = "x", job_workflow_ref = "my-org*/w/.github/workflows/x.yml@refs/heads/main" }',
+        '{ sub = "x", ci_config_ref_uri = "gitlab.example.com/my-org*/x//y.yml@refs/heads/main" }',
+        '{ sub = "x", sub_ref = "my-org*" }',
+        '{ sub = "x", " sub" = "y" }',
         '{ aud = "acme" }',
         '{ iss = "https://ci.example.com" }',
         '{ "" = "x" }',
@@ -359,13 +420,29 @@ def test_any_publisher_may_add_claims() -> None:
     assert publisher.claims == {"ref_protected": "true"}
 
 
+def test_two_rules_for_one_claim_are_refused() -> None:
+    claims = '{ sub = "project:gizmos", ref = "refs/heads/main" }'
+    text = GENERIC.replace("{}", claims).replace(
+        '["gizmos"]', '["gizmos"]\nclaims = { ref = "refs/tags/v1" }'
+    )
+
+    (line,) = mistakes(text)
+
+    assert line == (
+        "registries[0].publishers[0]: `claims` has two rules for `ref`; one would not count"
+    )
+
+
 def test_a_publisher_without_a_providers_table_is_refused() -> None:
     (line,) = mistakes('[[registries]]\nname = "a"\n[[registries.publishers]]\nprojects = ["x"]')
 
     assert line.startswith("registries[0].publishers[0]: needs exactly one provider's table")
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"a = ", b"a = 1\na = 2"])
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe", b"a = ", b"a = 1\na = 2", b"a = " + b"[" * 3000, b"a = " + b"1" * 5000],
+)
 def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "broker.toml"
     file.write_bytes(content)

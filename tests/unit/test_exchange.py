@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from pytp_broker.identity import LEEWAY_SECONDS
 from pytp_broker.registries import default_audience
@@ -442,6 +444,28 @@ def test_another_type_of_token_is_refused(world: World, kind: object) -> None:
     token = world.issuer.sign(github_claims(), header={"typ": kind})
 
     assert world.mint(token).code == "invalid-token"
+
+
+def sign_with_header(**members: object) -> str:
+    """Return a good token whose header has these members, which PyJWT would put right."""
+    header = _segment({"alg": "RS256", "kid": "key-1", **members})
+    signed = f"{header}.{_segment(github_claims())}"
+    signature = rsa_key("key-1").sign(signed.encode(), PKCS1v15(), SHA256())
+    return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize(
+    "members", [{"cty": "JWT"}, {"cty": ""}, {"b64": False}, {"b64": 0}, {"b64": True}]
+)
+def test_a_token_that_is_not_simply_claims_is_refused(
+    world: World, members: Mapping[str, Any]
+) -> None:
+    assert world.mint(sign_with_header()).status == 200
+    assert world.mint(sign_with_header(**members)).code == "invalid-payload"
+
+
+def test_a_type_that_is_null_is_none_of_ours(world: World) -> None:
+    assert world.mint(sign_with_header(typ=None)).code == "invalid-token"
 
 
 def test_a_token_without_a_type_is_accepted(world: World) -> None:

@@ -139,6 +139,8 @@ def test_a_bad_answer_never_replaces_a_good_key_set(world: World, answer: Any) -
         {"issuer": "{url}", "jwks_uri": "https://x@token.actions.githubusercontent.com/jwks"},
         {"issuer": "{url}", "jwks_uri": "https://token.actions.githubusercontent.com\n.evil/jwks"},
         {"issuer": "{url}", "jwks_uri": "https://[::1/jwks"},
+        {"issuer": "{url}", "jwks_uri": " {url}/.well-known/jwks"},
+        {"issuer": "{url}", "jwks_uri": "{url}/.well-known/jwks#@evil.example/"},
         {"issuer": "{url}", "jwks_uri": "//token.actions.githubusercontent.com/jwks"},
     ],
 )
@@ -251,6 +253,40 @@ def test_two_different_keys_with_one_id_verify_nothing(world: World) -> None:
 def test_the_same_key_twice_verifies(world: World) -> None:
     key = public_jwk(rsa_key("key-1"), "key-1")
     world.issuer.serve([key, dict(key)])
+
+    assert world.mint(good(world)).status == 200
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kty": "oct", "k": "c2VjcmV0"},
+        {"kty": "RSA", "e": "AQAB"},
+        public_jwk(rsa_key("weak", 1024), "key-1"),
+        public_jwk(rsa_key("other"), "key-1", use="enc"),
+        public_jwk(rsa_key("other"), "key-1", alg="RS512"),
+    ],
+    ids=["symmetric", "malformed", "weak", "encryption", "algorithm"],
+)
+def test_a_key_of_no_use_does_not_spoil_a_good_one_of_its_id(
+    world: World, bad: dict[str, Any]
+) -> None:
+    world.issuer.serve([{**bad, "kid": "key-1"}, public_jwk(rsa_key("key-1"), "key-1")])
+
+    assert world.mint(good(world)).status == 200
+    assert world.mint(good(world, key=rsa_key("other"))).code == "invalid-token"
+
+
+def test_the_same_key_said_in_two_ways_verifies(world: World) -> None:
+    plain = public_jwk(rsa_key("key-1"), "key-1")
+    world.issuer.serve([plain, {**plain, "use": "sig", "alg": "RS256"}])
+
+    assert world.mint(good(world)).status == 200
+
+
+def test_what_is_no_key_at_all_does_not_use_up_the_limit(world: World) -> None:
+    nothing: list[Any] = [None] * 200
+    world.issuer.serve([*nothing, public_jwk(rsa_key("key-1"), "key-1")])
 
     assert world.mint(good(world)).status == 200
 
