@@ -44,10 +44,10 @@ Audit = Callable[[AuditRecord], None]
 class Trail:
     """Gathers the facts of one request while they become known."""
 
-    __slots__ = ("_facts", "event")
+    __slots__ = ("_event", "_facts")
 
     def __init__(self, event: str) -> None:
-        self.event = event
+        self._event = event
         self._facts: dict[str, object] = {}
 
     def add(self, **facts: object) -> None:
@@ -60,14 +60,14 @@ class Trail:
 
     def accepted(self) -> AuditRecord:
         """Return the record of a success."""
-        return AuditRecord(self.event, "accepted", facts=dict(self._facts))
+        return AuditRecord(self._event, "accepted", facts=dict(self._facts))
 
     def refused(self, problem: Problem) -> AuditRecord:
         """Return the record of a refusal."""
         facts = {**self._facts, "detail": problem.detail}
         if problem.operator_detail:
             facts["operator_detail"] = problem.operator_detail
-        return AuditRecord(self.event, "refused", problem.reason, facts)
+        return AuditRecord(self._event, "refused", problem.reason, facts)
 
 
 def _fit(fact: object) -> object:

@@ -20,9 +20,11 @@ _INVISIBLE: Final = (
 _HIDDEN: Final = re.compile(f"[{_INVISIBLE}]")
 # Upload tokens, and JWTs whole or in part; the former and whole ones also as the name of a project
 # is normalised. Nobody means to put them where they are shown; some scripts do all the same.
+# A JWT's header begins with a brace and what JSON allows after it: `"`, a blank or a line's end.
 _TOKEN: Final = re.compile(
     r"(?i:pytp[-_.][0-9a-z]{40,})"
-    r"|eyJ[A-Za-z0-9_-]{16,}[A-Za-z0-9_.-]*"
+    r"|(?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71,}"
+    r"|(?:eyJ|eyA|ewo|ew0|ewk)[A-Za-z0-9_-]{16,}[A-Za-z0-9_.-]*"
     r"|(?i:eyj[a-z0-9-]{10,}-eyj[a-z0-9-]{16,})"
 )
 _MASK: Final = "[a token]"

@@ -1,7 +1,8 @@
 """The story: an identity token comes in, an upload token goes out.
 
 Read ``exchange`` from top to bottom. Every step hands a stronger thing to the next one or raises
-a Problem, and nothing is written before all checks have passed.
+a Problem. Nothing is written before every check of the claims has passed: first the immutable ids
+of a first use, then, in one conditional write, the upload token.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Minted:
 def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail) -> Minted:
     """Exchange the identity token in a request body for an upload token (PEP 807).
 
-    Raises a Problem that says what to mend; then nothing has been stored.
+    Raises a Problem that says what to mend; then no token has been stored, as far as we know.
     """
     configuration = broker.configurations.current()
     now = broker.now()
@@ -79,8 +80,8 @@ def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail
     trail.add(publishers=[p.publisher_id for p in publishers])
 
     minted = mint(publishers, claims, features, configuration, broker.now())
-    trail.add_token(minted.token)
     store(minted.record, broker)
+    trail.add_token(minted.token)
     trail.add(projects=[f"{g.registry}/{g.project}" for g in minted.record.scope])
     return minted
 
@@ -172,12 +173,13 @@ def pin(
     """Pin immutable ids on a publisher's first use; raise InvalidPublisher for who came second.
 
     Writes nothing for a publisher whose ids are given or pinned, nor for a replay, which would
-    pin the ids of a former holder: that raises ReusedToken.
+    pin the ids of a former holder: that raises ReusedToken, and InvalidToken one that has expired.
     """
     missing = [unpinned(publisher, claims) for publisher in publishers]
     if not any(missing):
         return publishers
     check_unused(claims, broker)
+    claims.check_unexpired(broker.now())
     pinned = [
         _pin(publisher, pins, broker) if pins else publisher
         for publisher, pins in zip(publishers, missing, strict=True)

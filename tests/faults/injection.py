@@ -45,16 +45,17 @@ class Line:
         self._number: int | None = None
         self._fault = Fault.BEFORE
         self._step: Callable[[], object] | None = None
+        self._is_late = False
 
     def break_at(self, number: int, fault: Fault) -> None:
         """Let the call of this number fail, counted from now."""
         self.mend()
         self._number, self._fault = number, fault
 
-    def meet_at(self, number: int, step: Callable[[], object]) -> None:
-        """Let somebody else do something just before the call of this number."""
+    def meet_at(self, number: int, step: Callable[[], object], *, is_late: bool = False) -> None:
+        """Let somebody else do something just before the call of this number, or just after it."""
         self.break_at(number, Fault.BEFORE)
-        self._step = step
+        self._step, self._is_late = step, is_late
 
     @property
     def was_hit(self) -> bool:
@@ -72,8 +73,7 @@ class Line:
         number = len(self.calls)
         self.calls.append(name)
         if self._step is not None:
-            self._meet(number, self._step)
-            return call()
+            return self._meet(number, self._step, call)
         if self.was_hit and self._fault is Fault.SLOW:
             return self._carry_slowly(call)
         if number == self._number and self._fault is Fault.AFTER:
@@ -94,10 +94,16 @@ class Line:
         FIGURES["faults"] += 1
         raise self._error()
 
-    def _meet(self, number: int, step: Callable[[], object]) -> None:
-        if number == self._number:
-            FIGURES["steps of others"] += 1
+    def _meet(self, number: int, step: Callable[[], object], call: Callable[[], T]) -> T:
+        if number != self._number:
+            return call()
+        FIGURES["steps of others"] += 1
+        if not self._is_late:
             step()
+        result = call()
+        if self._is_late:
+            step()
+        return result
 
 
 class Remote:

@@ -47,8 +47,9 @@ def stages(engines: Engines) -> Iterator[tuple[int, Stage]]:
 
 @pytest.mark.parametrize("ending", [burned, expired, no_longer_trusted, switched_off])
 @pytest.mark.parametrize("single", [False, True], ids=["multi-use", "single-use"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["there", "back"])
 def test_an_upload_whose_right_ended_ten_seconds_ago_publishes_nothing(
-    racing_engines: Engines, ending: Ending, *, single: bool
+    racing_engines: Engines, ending: Ending, *, single: bool, is_late: bool
 ) -> None:
     """Whichever call is slow but the last one, which makes the file visible."""
     for number, stage in stages(racing_engines):
@@ -58,7 +59,7 @@ def test_an_upload_whose_right_ended_ten_seconds_ago_publishes_nothing(
             ending(stage, token)
             stage.let_caches_end()
 
-        stage.line.meet_at(number, end_and_wait)
+        stage.line.meet_at(number, end_and_wait, is_late=is_late)
         answer = stage.faulty.upload(token, wheel())
         if stage.line.calls[number] == "add_file":
             return
@@ -70,15 +71,35 @@ def test_an_upload_whose_right_ended_ten_seconds_ago_publishes_nothing(
         stage.check()
 
 
+def test_a_switch_counts_after_ten_seconds_though_each_call_is_quick(
+    racing_engines: Engines,
+) -> None:
+    """What is cached was nine seconds old when the upload began, and no call took ten."""
+    with racing_engines.open() as engine:
+        stage = Stage(engine, behind_a_line(engine))
+        token = stage.upload_token()
+        assert stage.faulty.upload(token, wheel()).status == 200
+        stage.configure(SWITCHED_OFF)
+        stage.advance(9)
+        before_the_save = ["find_token", "find_file"]
+        stage.line.meet_at(len(before_the_save), partial(stage.advance, 2))
+
+        answer = stage.faulty.upload(token, wheel(version="2.0"))
+
+        assert stage.line.calls[:3] == [*before_the_save, "save"]
+        assert answer.code == "forbidden"
+        assert not stage.is_visible(wheel(version="2.0"))
+
+
 @pytest.mark.parametrize("repository", ["octo-org/widgets", "octo-org/gadgets"])
-def test_an_exchange_that_outlasts_its_identity_token_gives_nothing(
+def test_an_exchange_that_outlasts_its_identity_token_gives_and_pins_nothing(
     racing_engines: Engines, repository: str
 ) -> None:
-    """Whichever call is slow but the last one, which stores the token."""
+    """Whichever call is slow but the last one, which stores the token, and one that pins."""
     for number, stage in stages(racing_engines):
         identity = stage.identity_token(repository)
         stage.line.meet_at(number, partial(stage.advance, IDENTITY_TOKEN_SECONDS))
-        given = len(stage.given)
+        given, before = len(stage.given), stage.engine.dump()
 
         answer = stage.faulty.mint(identity)
         if stage.line.calls[number] == "add_token":
@@ -88,6 +109,9 @@ def test_an_exchange_that_outlasts_its_identity_token_gives_nothing(
         assert answer.code == "invalid-token"
         assert "has expired" in answer.json["detail"]
         assert len(stage.given) == given
+        pinned = "pin_publisher" in stage.line.calls
+        assert pinned == (stage.line.calls[number] == "pin_publisher")
+        assert pinned or stage.engine.dump() == before
         stage.check()
 
 

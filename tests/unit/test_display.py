@@ -1,5 +1,6 @@
 """What is shown of text from outside, and how secrets hide."""
 
+import base64
 import copy
 import dataclasses
 import json
@@ -31,6 +32,13 @@ from tests.world import World
 MARK = "\N{REPLACEMENT CHARACTER}"
 UPLOAD_TOKEN = UploadToken.mint("0123456789abcdef" * 2)
 IDENTITY_TOKEN = Issuer().token()
+
+
+def begun_with(blank: str) -> str:
+    """Return a JWT whose header has this blank after its brace."""
+    header = f'{{{blank}"alg": "RS256", "kid": "key-1"}}'.encode()
+    return ".".join([base64.urlsafe_b64encode(header).rstrip(b"=").decode(), "e30", "c2ln"])
+
 
 # --- values ---------------------------------------------------------------------------------------
 
@@ -70,12 +78,25 @@ def test_a_long_value_is_cut() -> None:
         IDENTITY_TOKEN,
         *IDENTITY_TOKEN.split(".")[:2],
         "." + IDENTITY_TOKEN,
+        *(begun_with(blank) for blank in ("\n", "\r\n", "\t", " ")),
     ],
 )
 def test_a_token_in_the_wrong_place_is_masked(text: str) -> None:
     assert printable(f"<{text}>").replace("<.", "<") in {"<[a token]>", "<[a token]…"}
     assert "[a token]" in printable("x" * 180 + text)
     assert text[:40] not in printable("x" * 180 + text, 200)
+
+
+@pytest.mark.parametrize("underscore", ["%5F", "%255F", "\u00ad_", "\\u005f"])
+def test_an_upload_token_is_known_without_its_prefix(underscore: str) -> None:
+    secret = UPLOAD_TOKEN.reveal().partition("_")[2]
+
+    assert secret[-60:] not in printable(f"/acme/pytp{underscore}{secret}/")
+
+
+@pytest.mark.parametrize("text", ["0a" * 64, "A" * 100, "some-long-name-of-a-project" * 4])
+def test_what_is_only_long_is_no_token(text: str) -> None:
+    assert printable(text) == text
 
 
 def test_a_sentence_keeps_the_backticks_around_values() -> None:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -592,6 +592,25 @@ def test_the_mark_outlives_the_identity_token_and_its_leeway(world: World) -> No
     (record,) = world.store.tokens.values()
     assert record.kept_until > NOW + timedelta(hours=20, seconds=LEEWAY_SECONDS)
     assert record.kept_until > record.expires_at
+
+
+@pytest.mark.parametrize("exp", [SECONDS + 60, SECONDS + 20_000])
+def test_the_mark_outlives_both_tokens_by_a_minute(world: World, exp: int) -> None:
+    world.mint(world.token(exp=exp))
+
+    (record,) = world.store.tokens.values()
+    ends = max(record.expires_at, datetime.fromtimestamp(exp + LEEWAY_SECONDS, UTC))
+    assert record.kept_until == ends + timedelta(seconds=60)
+
+
+def test_a_token_that_has_expired_is_told_so_whoever_it_is_of(world: World) -> None:
+    old = world.token(repository="nobody/nothing", repository_owner="nobody")
+    world.advance(seconds=300 + LEEWAY_SECONDS)
+
+    answer = world.mint(old)
+
+    assert answer.code == "invalid-token"
+    assert "has expired" in answer.detail
 
 
 def test_a_refused_match_does_not_use_the_token_up(world: World) -> None:

@@ -407,6 +407,12 @@ def test_any_of_the_contexts_is_enough() -> None:
         ("o/w/.github/workflows/p.yml", "x/w/.github/workflows/p.yml@refs/tags/v1", False),
         ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/p.yml@e.yml@refs/tags/v1", False),
         ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/p.yml", False),
+        ("o/w/.github/workflows/p.yml", "O/W/.github/workflows/p.yml@refs/tags/v1", True),
+        ("o/w/.github/workflows/p.yml", "o/w/.GitHub/workflows/p.yml@refs/tags/v1", False),
+        ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/P.yml@refs/tags/v1", False),
+        ("o/w/.github/workflows/p.yml@refs/tags/v1", "o/w/.github/workflows/p.yml@refs/tags/V1", 0),
+        ("o/w/.github/workflows/p.yml", "\u212a/w/.github/workflows/p.yml@refs/tags/v1", False),
+        ("o/w/.github/workflows/p.yml", "o", False),
     ],
 )
 def test_a_reusable_workflow_is_named_beside_its_caller(
@@ -420,6 +426,38 @@ def test_a_reusable_workflow_is_named_beside_its_caller(
     assert accepts(replace(publisher, fields=fields), claims) == is_accepted
     assert not accepts(replace(publisher, fields=fields), other_caller)
     assert not accepts(publisher, claims)
+
+
+CASES = ["repository", "repository_owner", "the repository in the workflow's"]
+
+
+@pytest.mark.parametrize("name", ["github", "forgejo"])
+@pytest.mark.parametrize("where", CASES)
+def test_an_owner_and_a_repository_are_the_same_in_any_case_wherever_they_are(
+    name: str, where: str
+) -> None:
+    (publisher,) = documented(name).publishers
+    claims = captured(name)
+    claim = where
+    if where not in claims:
+        claim = "job_workflow_ref" if name == "github" else "workflow_ref"
+    owner, *rest = claims[claim].split("/")
+    head, tail = [owner, *rest][:2], rest[1:]
+
+    assert accepts(publisher, {**claims, claim: "/".join([*(h.upper() for h in head), *tail])})
+
+
+@pytest.mark.parametrize("part", ["workflows", "release", "refs/"])
+@pytest.mark.parametrize("name", ["github", "forgejo"])
+def test_the_rest_of_a_workflow_has_its_case(name: str, part: str) -> None:
+    (publisher,) = documented(name).publishers
+    claims = captured(name)
+    claim = "job_workflow_ref" if name == "github" else "workflow_ref"
+    assert part in claims[claim]
+
+    other = claims[claim].replace(part, part.upper())
+
+    assert not accepts(publisher, {**claims, claim: other})
 
 
 @pytest.mark.parametrize("folder", [".forgejo", ".gitea", ".github"])

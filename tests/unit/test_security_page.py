@@ -10,7 +10,8 @@ import pytest
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "SECURITY.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
-MODEL = ("What we assume", "What we prevent", "What we do not prevent")
+# The parts of the model, and how many sentences each has at least: one that goes is a decision.
+MODEL = {"What we assume": 7, "What we prevent": 33, "What we do not prevent": 11}
 CLAIMS: list[tuple[str, str]] = [
     claim
     for part in MODEL
@@ -40,9 +41,9 @@ def test_a_sentence_is_held_by_tests_that_exist(sentence: str, tests: str) -> No
 
 def test_the_page_says_all_that_a_model_says() -> None:
     assert SECTIONS["Reporting a vulnerability"].strip()
-    for part in MODEL:
+    for part, least in MODEL.items():
         lines = [line for line in SECTIONS[part].splitlines() if not line.startswith("  - ")]
-        assert sum(line.startswith("- ") for line in lines) >= len(MODEL)
+        assert sum(line.startswith("- ") for line in lines) >= least
         assert all(line.startswith(("- ", "#")) for line in lines if line), "no sentence beside"
 
 

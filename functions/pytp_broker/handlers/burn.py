@@ -17,9 +17,11 @@ from pytp_broker.tokens import LOOKUP_ID_BYTES, MalformedTokenError, UploadToken
 
 def burn(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
     """Burn the token if it is one; at a registry's own endpoint only a token of that registry."""
-    token = _read_token(request.body) or _decoy()
+    sent = _read_token(request.body)
+    if sent is not None:
+        trail.add_token(sent)
+    token = sent or _decoy()
     registry = None if destination.is_shared_root else destination.registry.name
-    trail.add_token(token)
     burned = broker.store.burn_token(token.lookup_id, token.hash, registry, broker.now())
     trail.add(burned=burned)
     return json_response({"message": "Accepted", "errors": []}, status=202)

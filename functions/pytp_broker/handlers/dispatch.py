@@ -6,7 +6,7 @@ from typing import ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from pytp_broker.audit import Trail
 from pytp_broker.display import printable
-from pytp_broker.errors import MethodNotAllowed, NotFound, Problem
+from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unexpected
 from pytp_broker.messages import Request, Response, problem_response
 from pytp_broker.registries import Destination
 from pytp_broker.services import Services
@@ -56,35 +56,50 @@ Routes: TypeAlias = Mapping[str, Route[S]]
 def respond(request: Request, routes: Routes[S], services: S) -> Response:
     """Return the answer to a request; every Problem becomes its error object.
 
-    Whatever is no reading leaves one audit record, accepted or refused.
+    Whatever is no reading leaves one audit record, accepted or refused, whatever happens.
     """
-    trail = Trail(NO_EVENT if request.method in READING else ASTRAY)
+    event = _event(request, routes)
+    trail = Trail(event)
     trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
     try:
         response = _answer(request, routes, services, trail)
+        record = trail.accepted()
     except Problem as problem:
-        if trail.event:
-            services.audit(trail.refused(problem))
-        return problem_response(problem, instance=request.path)
-    if trail.event:
-        services.audit(trail.accepted())
+        response = problem_response(problem, instance=request.path)
+        record = trail.refused(problem)
+    except Exception:
+        record = trail.refused(Unexpected())
+        raise
+    finally:
+        if event != NO_EVENT:
+            services.audit(record)
     return response
+
+
+def _event(request: Request, routes: Routes[S]) -> str:
+    """Return what a request is called, before anybody knows whether its registry exists."""
+    below = "/" + request.path.removeprefix("/").partition("/")[2]
+    found = _find_route(request.path, routes) or _find_route(below, routes)
+    if found is not None and found.event != NO_EVENT:
+        return found.event
+    return NO_EVENT if request.method in READING else ASTRAY
 
 
 def _answer(request: Request, routes: Routes[S], services: S, trail: Trail) -> Response:
     destination = services.locate(request.host, request.path)
     route = _find_route(destination.path, routes)
-    trail.event = route.event or trail.event
+    if route is None:
+        raise NotFound("there is nothing at this address")
     if request.method not in route.methods:
         raise MethodNotAllowed(printable(request.method, 20), route.methods)
     return route.answer(request, destination, services, trail)
 
 
-def _find_route(path: str, routes: Routes[S]) -> Route[S]:
+def _find_route(path: str, routes: Routes[S]) -> Route[S] | None:
     """Return the route of the longest matching path; one that ends in ``*`` takes all below it."""
     if path in routes:
         return routes[path]
     for pattern, route in routes.items():
         if pattern.endswith("*") and path.startswith(pattern[:-1]):
             return route
-    raise NotFound("there is nothing at this address")
+    return None
