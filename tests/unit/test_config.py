@@ -167,6 +167,7 @@ def test_a_public_issuer_can_be_switched_off() -> None:
     assert not parse(text).configuration.issuers[GITHUB].enabled
 
 
+CLIENT = f'[[registries.introspection_clients]]\nid = "devpi"\nsecret_sha256 = "{"0" * 64}"\n'
 ISSUER = '[[issuers]]\nurl = "{}"\nprovider = "github"'
 
 
@@ -286,6 +287,10 @@ def test_loopback_does_not_allow_plain_http_elsewhere() -> None:
             "".join(f'[[registries]]\nname = "{n}"\nhosts = ["x.y"]\n' for n in "ab"),
             "registries[1].hosts[0]",
         ),
+        (
+            '[[registries]]\nname = "a"\n' + 2 * CLIENT,
+            "registries[0].introspection_clients[1].id",
+        ),
         ('[[issuers]]\nurl = "https://x.example"\nprovider = "x"', "issuers[0].provider"),
         (f'[[issuers]]\nurl = "{GITHUB}"\nprovider = "generic"', "issuers[0].provider"),
         (
@@ -335,6 +340,8 @@ def test_a_mistake_is_named_with_its_dotted_path(text: str, path: str) -> None:
             "github.repository_owner_id",
         ),
         ('workflow = "release.yml"', 'workflow = "r.yml"\nref = "*"', "github.ref"),
+        ('workflow = "release.yml"', 'workflow = "r.yml"\nref = "refs/**"', "github.ref"),
+        ('workflow = "release.yml"', 'workflow = "*.yml"', "github.workflow"),
         ('workflow = "release.yml"', 'workflow = "r.yml"\nevents = []', "github.events"),
         ('workflow = "release.yml"', "workflow = 'r.yml'\nenvironment = '`'", "github.environment"),
     ],

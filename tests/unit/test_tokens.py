@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytp_broker.tokens import PREFIX, Grant, MalformedTokenError, TokenRecord, UploadToken
+from pytp_broker.tokens import (
+    PREFIX,
+    Grant,
+    MalformedTokenError,
+    TokenRecord,
+    UploadToken,
+    _checksum,
+)
 from tests.signing import NOW
 
 LOOKUP_ID = "00112233445566778899aabbccddeeff"
@@ -41,10 +48,10 @@ def test_no_text_is_an_error_of_ours(text: str) -> None:
             UploadToken(candidate)
 
 
-def test_a_lookup_id_beyond_128_bits_is_malformed() -> None:
-    from pytp_broker.tokens import _checksum
-
-    body = PREFIX + "z" * 65
+@pytest.mark.parametrize("digits", ["z" * 65, "-" + "0" * 64, "0" * 64 + "\u0661"])
+def test_a_right_checksum_is_not_enough(digits: str) -> None:
+    """Neither for a lookup id or a secret of too many bits, nor for what is no digit."""
+    body = PREFIX + digits
     with pytest.raises(MalformedTokenError):
         UploadToken(body + _checksum(body))
 
