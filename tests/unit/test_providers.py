@@ -428,11 +428,11 @@ def test_a_reusable_workflow_is_named_beside_its_caller(
     assert not accepts(publisher, claims)
 
 
-CASES = ["repository", "repository_owner", "the repository in the workflow's"]
+PLACES = ["repository", "repository_owner", "the repository in the workflow's"]
 
 
 @pytest.mark.parametrize("name", ["github", "forgejo"])
-@pytest.mark.parametrize("where", CASES)
+@pytest.mark.parametrize("where", PLACES)
 def test_an_owner_and_a_repository_are_the_same_in_any_case_wherever_they_are(
     name: str, where: str
 ) -> None:
