@@ -42,13 +42,16 @@ def wheel_members(
     }
 
 
-def zipped(members: Iterable[tuple[str | zipfile.ZipInfo, str | bytes]]) -> bytes:
+def zipped(
+    members: Iterable[tuple[str | zipfile.ZipInfo, str | bytes]],
+    method: int = zipfile.ZIP_DEFLATED,
+) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members:
             # A member made here is dated 1980, so that the same wheel is the same bytes.
             member = zipfile.ZipInfo(name) if isinstance(name, str) else name
-            archive.writestr(member, content, zipfile.ZIP_DEFLATED)
+            archive.writestr(member, content, method)
     return buffer.getvalue()
 
 

@@ -3,8 +3,10 @@
 import gzip
 import hashlib
 import io
+import stat
 import struct
 import tarfile
+import tracemalloc
 import warnings
 import zipfile
 import zlib
@@ -910,7 +912,7 @@ def zip_member(name: str, **attributes: int) -> zipfile.ZipInfo:
     return member
 
 
-def with_member(name: str, content: str = "") -> bytes:
+def with_member(name: str | zipfile.ZipInfo, content: str = "") -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile warns about a name that is there already
         return zipped([*wheel_members().items(), (name, content)])
@@ -1026,9 +1028,30 @@ def zip64() -> bytes:
     return end_record(content[:-22] + locator + content[-22:], size=size + len(locator))
 
 
+def with_zip64_directory_in_a_comment() -> bytes:
+    """A zip with an unsafe name for unzip, and a safe one for Python, which heeds the locator."""
+    content = zipped([("../evil", ""), *wheel_members().items()])
+    count, size, start = struct.unpack("<HLL", content[-12:-2])
+    directory = content[start:-22]
+    second = directory.replace(b"../evil", b"widgets")
+    counts = (0, 0, count, count, size, start + size)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, *counts)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, start + 2 * size, 1)
+    comment = second + record + locator
+    last = content.rindex(b"PK\x01\x02") + 32
+    commented = content[:last] + struct.pack("<H", len(comment)) + content[last + 2 : -22]
+    return end_record(commented + comment + content[-22:], size=size + len(comment))
+
+
 def unicode_path(path: bytes) -> bytes:
     """Return the extra field with another name, which only newer versions of Python read."""
     return struct.pack("<HHBL", 0x7075, 5 + len(path), 1, zlib.crc32(b"widgets/aaaa")) + path
+
+
+def asi_unix(mode: int) -> bytes:
+    """Return the extra field with another file mode, which unzip reads where there is none."""
+    values = struct.pack("<HLHH", mode, 0, 0, 0)
+    return struct.pack("<HHL", 0x756E, 4 + len(values), zlib.crc32(values)) + values
 
 
 def zip_bomb() -> bytes:
@@ -1040,6 +1063,29 @@ def lying_metadata() -> bytes:
     bomb = "x" * (50 * 1024 * 1024)
     content = zipped([(name, bomb) for name in wheel_members() if name.endswith("METADATA")])
     return patched(content, struct.pack("<L", len(bomb)), struct.pack("<L", 10))
+
+
+def lying_bomb() -> bytes:
+    """A member that inflates to 80 MB, and says that it has ten bytes."""
+    content = with_member("widgets/zeros", "\0" * 80_000_001)
+    return patched(content, struct.pack("<L", 80_000_001), struct.pack("<L", 10))
+
+
+def stating(packed: bytes, content: bytes, method: int = zipfile.ZIP_DEFLATED) -> Distribution:
+    """Return a wheel whose first member is these bytes, and states that they are that content."""
+    made = zipped([("widgets/x", packed), *wheel_members().items()], zipfile.ZIP_STORED)
+    made = poked(made, 8, struct.pack("<H", method))
+    made = poked(made, 14, struct.pack("<L", zlib.crc32(content)))
+    return Distribution(WHEEL_NAME, poked(made, 22, struct.pack("<L", len(content))))
+
+
+def deflated(content: bytes) -> bytes:
+    return zlib.compress(content, wbits=-15)
+
+
+def noise(length: int) -> bytes:
+    """Return what deflates to no less than its length."""
+    return hashlib.shake_128(b"").digest(length)
 
 
 UNSAFE_NAMES = [
@@ -1090,7 +1136,8 @@ def assert_refused(shelf: Shelf, distribution: Distribution, words: str = "") ->
         (end_record(wheel().content, here=1), "in parts"),
         (end_record(wheel().content, here=3, total=3), "another number"),
         (end_record(wheel().content, offset=0), "directory"),
-        (zip64(), "not a valid archive"),
+        (zip64(), "second directory"),
+        (with_zip64_directory_in_a_comment(), "second directory"),
         (with_member("widgets/__init__.py"), "two members"),
         (with_member("widgets/__init__.py/"), "two members"),
         (patched(with_member("widgets/x\x1fy"), b"x\x1fy", b"x\x00y"), "unsafe"),
@@ -1113,10 +1160,12 @@ def assert_refused(shelf: Shelf, distribution: Distribution, words: str = "") ->
         (with_a_member_listed_twice(), "another number"),
         (streamed(), "data descriptor"),
         (with_extra(unicode_path(b"evil.py")), "two names"),
-        (with_extra(struct.pack("<HHQQ", 1, 16, 0, 0)), "two names or sizes"),
+        (with_extra(asi_unix(stat.S_IFLNK | 0o777)), "two names, sizes or types"),
+        (with_extra(struct.pack("<HHQQ", 1, 16, 0, 0)), "two names, sizes or types"),
         (with_extra(struct.pack("<HH", 0xCAFE, 1)), "malformed extra"),
         (zip_bomb(), "too many bytes"),
-        (lying_metadata(), "not a valid archive"),
+        (lying_metadata(), "another size"),
+        (lying_bomb(), "another size"),
         (zipped([("widgets/__init__.py", "")]), "one directory"),
         (zipped([(f"x/{n}", c) for n, c in wheel_members().items()]), "one directory"),
         (with_member("gadgets-1.0.dist-info/METADATA"), "one directory"),
@@ -1133,6 +1182,170 @@ def assert_refused(shelf: Shelf, distribution: Distribution, words: str = "") ->
 )
 def test_a_wheel_is_refused_that_is(shelf: Shelf, content: bytes, words: str) -> None:
     assert_refused(shelf, Distribution(WHEEL_NAME, content), words)
+
+
+@pytest.mark.parametrize(
+    ("packed", "content"),
+    [
+        (deflated(b"x" * 100), b"x" * 99),
+        (deflated(b"x" * 100), b"x" * 101),
+        (deflated(b"x" * 100), b""),
+        (deflated(noise(200_000)), noise(200_000)[:100_000]),
+        (deflated(noise(100_000) * 2), noise(100_000)),
+    ],
+    ids=["less", "more", "nothing", "half", "once"],
+)
+def test_a_wheel_that_states_another_size_than_a_member_has_is_refused(
+    shelf: Shelf, packed: bytes, content: bytes
+) -> None:
+    assert_refused(shelf, stating(packed, content), "another size")
+
+
+@pytest.mark.parametrize("content", [b"x", b"xxx"], ids=["less", "more"])
+def test_a_wheel_that_states_another_size_than_a_stored_member_has_is_refused(
+    shelf: Shelf, content: bytes
+) -> None:
+    assert_refused(shelf, stating(b"xx", content, zipfile.ZIP_STORED), "another size")
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        stating(b"xx", b"xy", zipfile.ZIP_STORED),
+        stating(deflated(b"xx"), b"xy"),
+        stating(deflated(noise(100_000)), noise(100_000)[::-1]),
+    ],
+    ids=["stored", "deflated", "in pieces"],
+)
+def test_a_wheel_with_a_member_of_another_checksum_is_refused(
+    shelf: Shelf, distribution: Distribution
+) -> None:
+    assert_refused(shelf, distribution, "CRC-32")
+
+
+def test_a_wheel_whose_metadata_has_another_checksum_is_refused(shelf: Shelf) -> None:
+    made = zipped([("widgets-1.0.dist-info/METADATA", metadata())])
+
+    assert_refused(shelf, Distribution(WHEEL_NAME, poked(made, 14, b"\0\0\0\0")), "CRC-32")
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        deflated(b"x" * 100) + b"y",
+        deflated(b"x" * 100) + deflated(b"y"),
+        deflated(b"x" * 100) + b"y" * 100_000,
+        deflated(b"x" * 100)[:-1],
+        b"",
+    ],
+    ids=["a byte more", "a second stream", "much more", "a byte less", "nothing"],
+)
+def test_a_wheel_whose_member_is_more_or_less_than_one_stream_is_refused(
+    shelf: Shelf, packed: bytes
+) -> None:
+    assert_refused(shelf, stating(packed, b"x" * 100), "compressed in the archive is cut short, or")
+
+
+def test_a_wheel_whose_member_is_not_deflated_is_refused(shelf: Shelf) -> None:
+    assert_refused(shelf, stating(b"\xff" * 9, b"x" * 9), "not a valid archive")
+
+
+@pytest.mark.parametrize("content", [lying_bomb(), lying_metadata()], ids=["member", "METADATA"])
+def test_no_more_of_a_member_is_unpacked_than_a_piece_beyond_its_stated_size(
+    shelf: Shelf, content: bytes
+) -> None:
+    body = form(Distribution(WHEEL_NAME, content))
+    tracemalloc.start()
+
+    answer = shelf.post(body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert answer.status == 400
+    assert peak < 4 * len(body) + 512 * 1024
+
+
+@pytest.mark.parametrize("size", [1, 16_384, 65_535, 65_536, 65_537, 1_000_000])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_wheel_may_have_members_of_any_size(shelf: Shelf, method: int, size: int) -> None:
+    members = [("widgets/noise", noise(size)), ("widgets/zeros", bytes(size))]
+    content = zipped([*members, *wheel_members().items()], method)
+
+    assert shelf.publish(Distribution(WHEEL_NAME, content)).status == 200
+
+
+SPECIAL_TYPES = [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, 0o150000]
+
+
+@pytest.mark.parametrize("system", [0, 3, 19], ids=["DOS", "Unix", "macOS"])
+@pytest.mark.parametrize("kind", SPECIAL_TYPES, ids=oct)
+def test_a_wheel_with_a_link_or_a_special_file_is_refused(
+    shelf: Shelf, kind: int, system: int
+) -> None:
+    member = zip_member("widgets/l", create_system=system, external_attr=(kind | 0o777) << 16)
+
+    assert_refused(shelf, Distribution(WHEEL_NAME, with_member(member, "/etc/passwd")), "no plain")
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("widgets/f", stat.S_IFREG | 0o644),
+        ("widgets/f", stat.S_IFREG | 0o4755),
+        ("widgets/f", 0o644),
+        ("widgets/f", 0),
+        ("widgets/d/", stat.S_IFDIR | 0o755),
+    ],
+)
+def test_a_wheel_may_have_files_and_directories_of_any_permissions(
+    shelf: Shelf, name: str, mode: int
+) -> None:
+    member = zip_member(name, create_system=3, external_attr=mode << 16)
+
+    assert shelf.publish(Distribution(WHEEL_NAME, with_member(member))).status == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "widgets-1.0.dist-info/metadata",
+        "widgets-1.0.dist-info/Metadata",
+        "widgets-1.0.dist-info/metadata/",
+        "widgets-1.0.dist-info/METADATA.",
+        "widgets-1.0.dist-info/METADATA ",
+        "widgets-1.0.dist-info/METADATA::$DATA",
+        "Widgets-1.0.dist-info/METADATA",
+        "widgets-1.0.Dist-Info/METADATA",
+        "widgets-1.0.dist-info./METADATA",
+        "widgets-1.0.dist-info /METADATA",
+        "widgets-1.0.dist-info::$INDEX_ALLOCATION/METADATA",
+        "widgets-1.0.di\ufb06-info/METADATA",
+        "widgets-1.0.data/purelib/gadgets-9.9.dist-info/METADATA",
+        "widgets-1.0.data/platlib/Widgets-1.0.DIST-INFO/METADATA",
+        "widgets-1.0.DATA/purelib/gadgets-9.9.dist-info",
+    ],
+)
+def test_a_wheel_has_one_metadata_file_on_every_file_system(shelf: Shelf, name: str) -> None:
+    assert_refused(shelf, Distribution(WHEEL_NAME, with_member(name, metadata("gadgets"))))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "widgets-1.0.data/scripts/widgets",
+        "widgets-1.0.data/data/share/x.dist-info/y",
+        "widgets/a.data/purelib/x.dist-info/METADATA",
+    ],
+)
+def test_a_wheel_may_have_data(shelf: Shelf, name: str) -> None:
+    assert shelf.publish(Distribution(WHEEL_NAME, with_member(name))).status == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["widgets/metadata", "widgets-1.0.dist-info/licenses/metadata", "WIDGETS/__init__.py"]
+)
+def test_other_members_of_a_wheel_may_be_spelt_as_they_like(shelf: Shelf, name: str) -> None:
+    assert shelf.publish(Distribution(WHEEL_NAME, with_member(name))).status == 200
 
 
 @pytest.mark.parametrize(
@@ -1206,6 +1419,23 @@ def sparse_gnu() -> bytes:
     return gzip.compress(bytes(header) + b"\0" * 512 + tarred(sdist_members().items()))
 
 
+def unended() -> bytes:
+    """Return the tar of an sdist up to where its end would be marked."""
+    content = tarred(sdist_members().items()).rstrip(b"\0")
+    return content + b"\0" * (-len(content) % 512)
+
+
+def poked_gzip(position: int) -> bytes:
+    """Return an sdist with another checksum (-8) or length (-4) of what gzip compressed."""
+    content = bytearray(sdist().content)
+    content[position] ^= 1
+    return bytes(content)
+
+
+def evil_tar() -> bytes:
+    return tarred([("../../evil", b"x")])
+
+
 def huge_member() -> bytes:
     """A member of 1 GiB of zeros, in a megabyte."""
     header = tar_member("widgets-1.0/zeros", size=1 << 30).tobuf()
@@ -1225,13 +1455,21 @@ def test_an_sdist_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> N
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"x", "not a valid archive"),
+        (b"x", "cut short"),
         (wheel().content, "not a valid archive"),
         (gzip.compress(b""), "not a valid archive"),
         (gzip.compress(b"x" * 1024), "not a valid archive"),
-        (sdist().content[:-10], "not a valid archive"),
-        (sdist().content + b"x", "not a valid archive"),
-        (sdist().content + wheel().content, "not a valid archive"),
+        (sdist().content[:-10], "cut short"),
+        (sdist().content + b"x", "something follows"),
+        (sdist().content + b"x" * 100_000, "something follows"),
+        (sdist().content + b"\0", "something follows"),
+        (sdist().content + wheel().content, "something follows"),
+        (sdist().content + gzip.compress(b""), "something follows"),
+        (sdist().content + gzip.compress(evil_tar()), "something follows"),
+        (gzip.compress(unended()) + gzip.compress(evil_tar()), "something follows"),
+        (gzip.compress(b"") + sdist().content, "something follows"),
+        (poked_gzip(-8), "not a valid archive"),
+        (poked_gzip(-4), "not a valid archive"),
         (gzip.compress(tarred(sdist_members().items())[:4000]), "not a valid archive"),
         (
             with_tar_member(tar_member("widgets-1.0/l", tarfile.SYMTYPE, linkname="/etc")),
@@ -1257,7 +1495,7 @@ def test_an_sdist_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> N
         (gzip.compress(tarred(sdist_members(text="x" * (1 << 20) + "x").items())), "1 MiB"),
         (gzip.compress(tarred([(f"w/{i}", b"") for i in range(20_001)])), "20000 members"),
         (huge_member(), "too many bytes"),
-        (sdist().content + gzip.compress(b"\0" * (80 << 20)), "too many bytes"),
+        (gzip.compress(unended() + bytes(80 << 20)), "too many bytes"),
         (extended(b"x" * 20_000), "too long"),
         (extended(b"2 " * 4000 + b"=\n"), "malformed extended"),
         (extended(b"10 path=a\n" + b"0 path=b\n"), "malformed extended"),
@@ -1273,6 +1511,77 @@ def test_an_sdist_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> N
 )
 def test_an_sdist_is_refused_that_is(shelf: Shelf, content: bytes, words: str) -> None:
     assert_refused(shelf, Distribution(SDIST_NAME, content), words)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        bytes(1024) + evil_tar(),
+        bytes(10_240) + evil_tar(),
+        bytes(512) + evil_tar(),
+        bytes(100_000) + b"x",
+        bytes(513) + b"x",
+        bytes(511) + b"x",
+        b"x",
+        b"x" * 512 + evil_tar(),
+        evil_tar()[:148] + b"7" + evil_tar()[149:],
+    ],
+    ids=[
+        "a second tar",
+        "a second tar behind the padding",
+        "a second tar behind a single block",
+        "a byte behind the padding",
+        "a byte behind a single block",
+        "a byte in the first block",
+        "a byte",
+        "a second tar behind a block that is no header",
+        "a second tar with a wrong checksum",
+    ],
+)
+def test_an_sdist_with_anything_behind_its_members_is_refused(shelf: Shelf, rest: bytes) -> None:
+    content = gzip.compress(unended() + rest)
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content), "behind the end")
+
+
+@pytest.mark.parametrize("length", [0, 100, 512, 1024, 10_240, 100_000])
+def test_an_sdist_may_be_padded_with_zeros(shelf: Shelf, length: int) -> None:
+    content = gzip.compress(unended() + bytes(length))
+
+    assert shelf.publish(Distribution(SDIST_NAME, content)).status == 200
+
+
+@pytest.mark.parametrize("size", [1, 16_384, 65_535, 65_536, 65_537, 1_000_000])
+def test_an_sdist_may_have_members_of_any_size(shelf: Shelf, size: int) -> None:
+    members = [("widgets-1.0/noise", noise(size)), ("widgets-1.0/zeros", bytes(size))]
+    made = sdist(members=[*members, *sdist_members().items()])
+
+    assert shelf.publish(made).status == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "widgets-1.0/pkg-info",
+        "widgets-1.0/Pkg-Info",
+        "widgets-1.0/PKG-INFO.",
+        "widgets-1.0/PKG-INFO ",
+        "widgets-1.0/PKG-INFO::$DATA",
+        "Widgets-1.0/PKG-INFO",
+        "widgets-1.0./PKG-INFO",
+    ],
+)
+def test_an_sdist_has_one_metadata_file_on_every_file_system(shelf: Shelf, name: str) -> None:
+    content = with_tar_member(name, metadata("gadgets").encode())
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content))
+
+
+@pytest.mark.parametrize("name", ["docs/pkg-info", "src/widgets.egg-info/PKG-INFO"])
+def test_other_members_of_an_sdist_may_be_spelt_as_they_like(shelf: Shelf, name: str) -> None:
+    content = with_tar_member(f"widgets-1.0/{name}", b"x")
+
+    assert shelf.publish(Distribution(SDIST_NAME, content)).status == 200
 
 
 @pytest.mark.parametrize("style", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

@@ -1,6 +1,6 @@
 """What is inside a distribution, found out without unpacking it.
 
-Nothing here trusts a size, a count or a name that the archive states. A member is decompressed only
+Nothing here trusts a size, a count or a name that the archive states. Every member is decompressed,
 up to a limit, and only the one that holds the metadata is kept.
 """
 

@@ -1,13 +1,13 @@
-"""Sdists as tar archives inside gzip: read once, forwards, and their PKG-INFO.
+"""Sdists as one tar archive inside one gzip: read once, forwards, and their PKG-INFO.
 
 tarfile reads whatever length a header states, follows sparse maps of any size, and has gone round
 in circles (CVE-2024-6232, CVE-2025-8194). It reads here from a stream that lets only plain files,
 directories and well-formed extended headers reach it.
 """
 
-import gzip
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator
 from typing import IO, Final, cast
 
@@ -17,12 +17,15 @@ from pytp_broker.index.members import (
     check_count,
     check_metadata_size,
     check_name,
+    check_spelling,
     check_unpacked_size,
+    inflate,
 )
 
 # An extended header holds a path, which has 4 KiB at most, and some small things.
 MAX_READ_BYTES: Final = 16 * 1024
 
+_GZIP: Final = 16 + zlib.MAX_WBITS
 _TYPE_OFFSET: Final = 156
 _PLAIN_TYPES: Final = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE)
 _RECORDS_TYPES: Final = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -37,6 +40,7 @@ def read_sdist(_distribution: Distribution, content: bytes) -> bytes:
     for member in _members(stream):
         top, _, rest = member.name.partition("/")
         tops.add(top)
+        check_spelling(rest, "PKG-INFO")
         if rest == "PKG-INFO" and member.isreg():
             check_metadata_size(member.size)
             found.append(stream.take(member.size))
@@ -60,10 +64,12 @@ class _TarStream:
     """What tarfile reads from: it sees every header before tarfile does."""
 
     def __init__(self, content: bytes) -> None:
-        self._gzip = gzip.GzipFile(fileobj=io.BytesIO(content), mode="rb")
+        self._pieces = inflate(content, _GZIP)
+        self._piece = io.BytesIO()
         self._packed_size = len(content)
         self._position = 0
         self._extended_type = b""
+        self._header = b""
 
     def tell(self) -> int:
         return self._position
@@ -91,6 +97,7 @@ class _TarStream:
         return octets
 
     def _check_header(self, header: bytes) -> None:
+        self._header = header
         kind = header[_TYPE_OFFSET : _TYPE_OFFSET + 1]
         if kind in _EXTENDED_TYPES:
             self._extended_type = kind
@@ -104,15 +111,24 @@ class _TarStream:
 
     def take(self, size: int) -> bytes:
         """Return the next bytes, within the limit for all of them."""
-        octets = self._gzip.read(size)
+        octets = self._piece.read(size)
+        while len(octets) < size and (piece := next(self._pieces, b"")):
+            self._piece = io.BytesIO(piece)
+            octets += self._piece.read(size - len(octets))
         self._position += len(octets)
         check_unpacked_size(self._position, self._packed_size)
         return octets
 
     def finish(self) -> None:
-        """Read to the end: gzip checks its sum there, and that nothing follows."""
-        while self.take(MAX_READ_BYTES):
-            pass
+        """Read to the end, where gzip has its sum; from the last header on, all must be zeros.
+
+        tarfile stops at a block of zeros and at one that is no header. Others go on behind both.
+        """
+        octets = self._header
+        while octets:
+            if octets != bytes(len(octets)):
+                raise InvalidUpload("the sdist goes on behind the end of its tar archive")
+            octets = self.take(MAX_READ_BYTES)
 
 
 def _check_records(octets: bytes) -> None:

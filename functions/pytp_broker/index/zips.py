@@ -1,9 +1,11 @@
 """Wheels as zip archives: one zip from end to end, and its METADATA."""
 
 import io
+import stat
 import struct
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,11 +15,13 @@ from packaging.version import Version
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.index.members import (
-    MAX_METADATA_BYTES,
     check_count,
     check_metadata_size,
     check_name,
+    check_spelling,
     check_unpacked_size,
+    folded,
+    inflate,
 )
 
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
@@ -30,11 +34,18 @@ _CENTRAL_HEADER: Final = struct.Struct("<4s6H3L5H2L")
 # Signature, two disk numbers, two counts, size and offset of the directory, length of the comment.
 _END_RECORD: Final = struct.Struct("<4s4H2LH")
 _EXTRA_HEADER: Final = struct.Struct("<2H")
-# Extra fields that give a member other sizes (zip64) or another name, to whoever reads them.
-_SECOND_OPINIONS: Final = frozenset({0x0001, 0x7075})
+# Where zip64 says that another directory is, if it stands before the end record.
+_LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
+_LOCATOR_SIZE: Final = 20
+# Extra fields that give a member other sizes (zip64), another name (Unicode path) or another type
+# (ASi Unix, which makes links), to whoever reads them.
+_SECOND_OPINIONS: Final = frozenset({0x0001, 0x7075, 0x756E})
 _ENCRYPTED: Final = 0x1
 # Sizes behind the content instead of before it. No build tool writes them, and PyPI takes none.
 _DATA_DESCRIPTOR: Final = 0x8
+_RAW_DEFLATE: Final = -zlib.MAX_WBITS
+# In the upper half of a member's attributes. Some tools write permissions and no type.
+_PLAIN_TYPES: Final = (0, stat.S_IFREG, stat.S_IFDIR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +62,24 @@ class _Header:
 
 def read_wheel(distribution: Distribution, content: bytes) -> bytes:
     """Return a wheel's METADATA; raise InvalidUpload, or what zipfile raises for a broken zip."""
-    _check_framing(content)
+    packed = _read_framing(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = _check_zip_members(archive.infolist(), content)
+        members = archive.infolist()
+        names = _check_zip_members(members, content)
         metadata = archive.getinfo(_metadata_path(names, distribution))
-        check_metadata_size(metadata.file_size)
-        with archive.open(metadata) as file:
-            # Never read() without a limit: it inflates everything before it looks at the size.
-            return file.read(MAX_METADATA_BYTES)
+    check_metadata_size(metadata.file_size)
+    for member in members:
+        for _ in _unpack(member, packed[member.header_offset]):
+            pass
+    return b"".join(_unpack(metadata, packed[metadata.header_offset]))
 
 
-def _check_framing(content: bytes) -> None:
-    """Check that the zip is its members, its directory and its end, each where the last one ends.
+def _read_framing(content: bytes) -> dict[int, memoryview]:
+    """Return the packed content of each member, by where the member starts.
 
-    Parsers disagree about what a zip with something before, after or between its parts holds. Some
-    read the directory and some the members' own headers, so the two must say the same.
+    The zip must be its members, its directory and its end, each where the last one ends. Parsers
+    disagree about what a zip with something before, after or between its parts holds. Some read the
+    directory and some the members' own headers, so the two must say the same.
     """
     if len(content) < _END_RECORD.size or not content.startswith(_LOCAL_SIGNATURE):
         raise InvalidUpload("the wheel is not a zip archive")
@@ -75,15 +89,18 @@ def _check_framing(content: bytes) -> None:
     )
     if signature != _END_SIGNATURE or comment or disk or first_disk or here != total:
         raise InvalidUpload("the zip archive is in parts, or something follows it")
+    if content.startswith(_LOCATOR_SIGNATURE, end - _LOCATOR_SIZE):
+        raise InvalidUpload("the zip archive has a second directory (zip64)")
     if offset + size != end:
         raise InvalidUpload("the zip archive's directory is not at its end")
     directory = dict(_read_directory(content, offset, end))
     if len(directory) != total:
         raise InvalidUpload("the zip archive states another number of members than it has")
-    starts = sorted(directory)
-    ends = [_check_local_header(content, start, directory[start]) for start in starts]
-    if [0, *ends] != [*starts, offset]:
+    ends = {at: _check_local_header(content, at, directory[at]) for at in sorted(directory)}
+    if [0, *ends.values()] != [*ends, offset]:
         raise InvalidUpload("the zip archive has something that is not in its directory")
+    view = memoryview(content)
+    return {at: view[end - directory[at].packed_size : end] for at, end in ends.items()}
 
 
 def _read_directory(content: bytes, offset: int, end: int) -> Iterator[tuple[int, _Header]]:
@@ -124,7 +141,7 @@ def _read_name(content: bytes, offset: int, name_length: int, extra_length: int)
     while extra < end:
         kind, length = _EXTRA_HEADER.unpack_from(content, extra)
         if kind in _SECOND_OPINIONS:
-            raise InvalidUpload("the archive has a member with two names or sizes")
+            raise InvalidUpload("the archive has a member with two names, sizes or types")
         extra += _EXTRA_HEADER.size + length
     if extra != end:
         raise InvalidUpload("the archive has a member with a malformed extra field")
@@ -139,13 +156,34 @@ def _check_zip_members(members: list[zipfile.ZipInfo], content: bytes) -> list[s
             raise InvalidUpload("the archive is compressed by other means than deflate")
         if member.flag_bits & _ENCRYPTED:
             raise InvalidUpload("the archive is encrypted")
+        if stat.S_IFMT(member.external_attr >> 16) not in _PLAIN_TYPES:
+            raise InvalidUpload("the archive has a member that is no plain file and no directory")
     check_unpacked_size(sum(member.file_size for member in members), len(content))
     return [member.filename for member in members]
 
 
+def _unpack(member: zipfile.ZipInfo, packed: memoryview) -> Iterator[bytes | memoryview]:
+    """Yield a member's content in pieces, which must be of the stated size and CRC-32.
+
+    Nothing is inflated beyond that size, so that the limit holds which the sizes were held to: some
+    tools do not look at it, and unpack what is there. Raises InvalidUpload or zlib.error.
+    """
+    is_stored = member.compress_type == zipfile.ZIP_STORED
+    pieces: Iterable[bytes | memoryview] = [packed] if is_stored else inflate(packed, _RAW_DEFLATE)
+    size = checksum = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > member.file_size:
+            break
+        checksum = zlib.crc32(piece, checksum)
+        yield piece
+    if size != member.file_size or checksum != member.CRC:
+        raise InvalidUpload("the archive has a member of another size or CRC-32 than it states")
+
+
 def _metadata_path(names: list[str], distribution: Distribution) -> str:
-    tops = {name.partition("/")[0] for name in names}
-    directories = [top for top in tops if top.lower().endswith(".dist-info")]
+    places = {place for name in names for place in _installed(name)}
+    directories = [place for place in places if folded(place).endswith(".dist-info")]
     expected = f"{distribution.project.replace('-', '_')}-{distribution.version}.dist-info"
     if len(directories) != 1 or not _is_dist_info(directories[0], distribution):
         raise InvalidUpload(
@@ -154,7 +192,17 @@ def _metadata_path(names: list[str], distribution: Distribution) -> str:
     path = f"{directories[0]}/METADATA"
     if path not in names:
         raise InvalidUpload(f"the wheel has no `{expected}/METADATA`")
+    for name in names:
+        check_spelling(name.removesuffix("/"), path)
     return path
+
+
+def _installed(name: str) -> Iterator[str]:
+    """Yield what a member may be installed under: `X.data/purelib/` and its like are unpacked."""
+    top, _, rest = name.partition("/")
+    yield top
+    if folded(top).endswith(".data"):
+        yield rest.partition("/")[2].partition("/")[0]
 
 
 def _is_dist_info(directory: str, distribution: Distribution) -> bool:
