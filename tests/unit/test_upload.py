@@ -1320,6 +1320,7 @@ def test_a_wheel_may_have_files_and_directories_of_any_permissions(
         "widgets-1.0.dist-info /METADATA",
         "widgets-1.0.dist-info::$INDEX_ALLOCATION/METADATA",
         "widgets-1.0.di\ufb06-info/METADATA",
+        "widgets-1.0.data/purelib/widgets-1.0.dist-info/METADATA",
         "widgets-1.0.data/purelib/gadgets-9.9.dist-info/METADATA",
         "widgets-1.0.data/platlib/Widgets-1.0.DIST-INFO/METADATA",
         "widgets-1.0.DATA/purelib/gadgets-9.9.dist-info",

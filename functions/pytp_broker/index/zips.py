@@ -182,8 +182,8 @@ def _unpack(member: zipfile.ZipInfo, packed: memoryview) -> Iterator[bytes | mem
 
 
 def _metadata_path(names: list[str], distribution: Distribution) -> str:
-    places = {place for name in names for place in _installed(name)}
-    directories = [place for place in places if folded(place).endswith(".dist-info")]
+    places = {place for name in names for place in _places(name)}
+    directories = [d for _, d in places if folded(d).endswith(".dist-info")]
     expected = f"{distribution.project.replace('-', '_')}-{distribution.version}.dist-info"
     if len(directories) != 1 or not _is_dist_info(directories[0], distribution):
         raise InvalidUpload(
@@ -197,12 +197,16 @@ def _metadata_path(names: list[str], distribution: Distribution) -> str:
     return path
 
 
-def _installed(name: str) -> Iterator[str]:
-    """Yield what a member may be installed under: `X.data/purelib/` and its like are unpacked."""
+def _places(name: str) -> Iterator[tuple[str, str]]:
+    """Yield the directory that a member is in, and what that is in.
+
+    Twice for `X.data/purelib/` and its like, whose content is installed beside the rest.
+    """
     top, _, rest = name.partition("/")
-    yield top
+    yield "", top
     if folded(top).endswith(".data"):
-        yield rest.partition("/")[2].partition("/")[0]
+        scheme, _, inner = rest.partition("/")
+        yield f"{top}/{scheme}", inner.partition("/")[0]
 
 
 def _is_dist_info(directory: str, distribution: Distribution) -> bool:
