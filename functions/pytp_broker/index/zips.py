@@ -198,9 +198,10 @@ def _metadata_path(names: list[str], distribution: Distribution) -> str:
 
 
 def _places(name: str) -> Iterator[tuple[str, str]]:
-    """Yield the directory that a member is in, and what that is in.
+    """Yield where a member is installed: a root, and the name below it.
 
-    Twice for `X.data/purelib/` and its like, whose content is installed beside the rest.
+    One root is the wheel itself. What is in `X.data/purelib/` and its like is installed as well as
+    if it were at the top.
     """
     top, _, rest = name.partition("/")
     yield "", top
