@@ -44,14 +44,13 @@ _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _CLAIMS: Final = "claims"
 _OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
-_REF_CLAIMS: Final = frozenset(
-    {
-        *("ref", "ref_path", "base_ref", "head_ref", "branch", "tag"),
-        *(f.claim for p in PROVIDERS.values() for f in p.fields if f.is_glob),
-    }
-)
+# Claims that are the name of a branch or a tag, by how they are called; `workflow_ref` and the like
+# begin with a repository.
+_REF_CLAIM: Final = re.compile(r"(?!.*workflow)(.*[._/>-])?(ref|branch|tag)([._-]?[nN]ame|_path)?")
 # Every token of an issuer has these, or any job can bring them about.
-_COMMON_CLAIMS: Final = _REF_CLAIMS | {
+_COMMON_CLAIMS: Final = {
+    *(f.claim for p in PROVIDERS.values() for f in p.fields if f.is_glob),
+    *("ref", "ref_path", "base_ref", "head_ref", "branch", "tag"),
     *("iss", "aud", "azp", "exp", "iat", "nbf", "typ", "jti"),
     *("ref_type", "ref_protected", "environment", "environment_protected", "event_name"),
     *("runner_environment", "pipeline_source", "build_source", "job_type", "step_key"),
@@ -161,8 +160,9 @@ def _check_host(text: str) -> str:
     return text
 
 
-def _check_public_host(text: str) -> str:
-    if not _is_public_name(_check_host(text)):
+def _check_public_host(text: str, info: ValidationInfo) -> str:
+    loopback = bool(info.context and info.context[ALLOW_LOOPBACK])
+    if not _is_public_name(_check_host(text)) and not (loopback and text in _LOOPBACK):
         raise ValueError("must be a fully qualified name, not an address")
     return text
 
@@ -207,8 +207,8 @@ def _check_wildcards(claims: dict[str, str]) -> dict[str, str]:
     # `my-org*` is meant to be one organisation and also lets `my-org-evil` in. The name of a
     # branch or a tag is its owner's, so that `refs/tags/v*` is what it looks like.
     for name, rule in claims.items():
-        owned = "" if name in _REF_CLAIMS else rule.partition("@refs/")[0]
-        if _OPEN_WILDCARD.search(owned):
+        guarded = "" if _REF_CLAIM.fullmatch(name) else rule.partition("@refs/")[0]
+        if _OPEN_WILDCARD.search(guarded):
             raise ValueError(f"`{name}`: a `*` must follow one of / : @ #, or begin the text")
     return claims
 

@@ -18,14 +18,21 @@ _INVISIBLE: Final = (
     "\U000e0100-\U000e01ef"
 )
 _HIDDEN: Final = re.compile(f"[{_INVISIBLE}]")
-# Upload tokens, and JWTs whole or in part; the former and whole ones also as the name of a project
-# is normalised. Nobody means to put them where they are shown; some scripts do all the same.
-# A JWT's header begins with a brace and what JSON allows after it: `"`, a blank or a line's end.
+# Nobody means to put a token where it is shown; some scripts do all the same.
 _TOKEN: Final = re.compile(
-    r"(?i:pytp[-_.][0-9a-z]{40,})"
-    r"|(?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71,}"
-    r"|(?:eyJ|eyA|ewo|ew0|ewk)[A-Za-z0-9_-]{16,}[A-Za-z0-9_.-]*"
-    r"|(?i:eyj[a-z0-9-]{10,}-eyj[a-z0-9-]{16,})"
+    r"""
+    # An upload token, also as the name of a project is normalised.
+    (?i:pytp[-_.][0-9a-z]{40,})
+    # Its 71 digits, whatever became of the underscore. A hash in hex has one case.
+    | (?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71,}
+    # A JWT, whole or in part: JSON begins with a brace and a quotation mark,
+    | eyJ[A-Za-z0-9_-]{16,}[A-Za-z0-9_.-]*
+    # or with a brace, a blank or the end of a line, and then the mark or the like.
+    | (?:eyAi|ew[o0k][gJKNi])(?=[a-z0-9_-]*[A-Z])[A-Za-z0-9_-]{16,}[A-Za-z0-9_.-]*
+    # A whole one as the name of a project is normalised.
+    | (?i:eyj[a-z0-9-]{10,}-eyj[a-z0-9-]{16,})
+    """,
+    re.VERBOSE,
 )
 _MASK: Final = "[a token]"
 

@@ -148,12 +148,17 @@ class Provider:
 
 def _is_same_workflow(expected: str, seen: str) -> bool:
     # `owner/repo/path@point`: names of owners and repositories have no case, all else has.
-    owner, repository, *rest = expected.split("/", 2)
-    seen_owner, seen_repository, *seen_rest = [*seen.split("/", 2), ""][:3]
-    same_repository = is_same_ignoring_case(
-        f"{owner}/{repository}", f"{seen_owner}/{seen_repository}"
+    length = _repository_length(expected)
+    return (
+        length == _repository_length(seen)
+        and is_same_ignoring_case(expected[:length], seen[:length])
+        and expected[length:] == seen[length:]
     )
-    return same_repository and rest == seen_rest
+
+
+def _repository_length(workflow: str) -> int:
+    owner, slash, rest = workflow.partition("/")
+    return len(owner + slash + rest.partition("/")[0])
 
 
 def _github_workflow(file: str, claims: SignedClaims) -> tuple[str, ...]:
@@ -231,7 +236,7 @@ GITHUB: Final = Provider(
             "reusable_workflow",
             "job_workflow_ref",
             compare=_is_reusable_workflow,
-            pattern=rf"{_REPOSITORY}/\.github/workflows/[^\x00-\x20\x7f/@]+\.ya?ml"
+            pattern=rf"{_REPOSITORY}/\.github/workflows/[^\x00-\x1f\x7f/@]+\.ya?ml"
             r"(@[^\x00-\x20\x7f@]+)?",
             example="octo-org/workflows/.github/workflows/publish.yml",
         ),

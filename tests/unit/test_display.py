@@ -94,7 +94,16 @@ def test_an_upload_token_is_known_without_its_prefix(underscore: str) -> None:
     assert secret[-60:] not in printable(f"/acme/pytp{underscore}{secret}/")
 
 
-@pytest.mark.parametrize("text", ["0a" * 64, "A" * 100, "some-long-name-of-a-project" * 4])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0a" * 64, "A" * 100, "some-long-name-of-a-project" * 4),
+        *("robotframework-seleniumlibrary", "pyobjc-framework-automaticassessmentconfiguration"),
+        *("agent-framework-azure-ai-search-preview", "refs/heads/framework-migration-2026"),
+        *("refs/heads/monkeyApiClientRefactoring", "octo-org/homeworkgrader-exercise-templates"),
+        *("refs/heads/keyAgreementProtocolMigration", "viewObjectSerializerAndDeserializer"),
+    ],
+)
 def test_what_is_only_long_is_no_token(text: str) -> None:
     assert printable(text) == text
 

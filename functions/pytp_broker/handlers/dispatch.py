@@ -14,7 +14,6 @@ from pytp_broker.services import Services
 S = TypeVar("S", bound=Services)
 
 READING: Final = ("GET", "HEAD")
-NO_EVENT: Final = ""
 # What a request is called that was meant to change something and has reached no endpoint.
 ASTRAY: Final = "request"
 
@@ -25,7 +24,7 @@ class Read(Generic[S]):
 
     methods: tuple[str, ...]
     handler: Callable[[Request, Destination, S], Response]
-    event: ClassVar[str] = NO_EVENT
+    event: ClassVar[None] = None
 
     def answer(
         self, request: Request, destination: Destination, services: S, _trail: Trail
@@ -59,30 +58,32 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
     Whatever is no reading leaves one audit record, accepted or refused, whatever happens.
     """
     event = _event(request, routes)
-    trail = Trail(event)
+    trail = Trail(event or "")
     trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
+    outcome: Problem | None = Unexpected()  # until we know better
     try:
         response = _answer(request, routes, services, trail)
-        record = trail.accepted()
+        outcome = None
     except Problem as problem:
         response = problem_response(problem, instance=request.path)
-        record = trail.refused(problem)
-    except Exception:
-        record = trail.refused(Unexpected())
-        raise
+        outcome = problem
     finally:
-        if event != NO_EVENT:
-            services.audit(record)
+        if event is not None:
+            services.audit(trail.refused(outcome) if outcome else trail.accepted())
     return response
 
 
-def _event(request: Request, routes: Routes[S]) -> str:
-    """Return what a request is called, before anybody knows whether its registry exists."""
+def _event(request: Request, routes: Routes[S]) -> str | None:
+    """Return what a request is called in its audit record; None if it leaves none.
+
+    Before anybody knows whether there is a registry of this name, so that a store that is down
+    hides nothing: the first segment of the path may be one.
+    """
     below = "/" + request.path.removeprefix("/").partition("/")[2]
     found = _find_route(request.path, routes) or _find_route(below, routes)
-    if found is not None and found.event != NO_EVENT:
+    if found is not None and found.event is not None:
         return found.event
-    return NO_EVENT if request.method in READING else ASTRAY
+    return None if request.method in READING else ASTRAY
 
 
 def _answer(request: Request, routes: Routes[S], services: S, trail: Trail) -> Response:

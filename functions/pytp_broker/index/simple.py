@@ -51,6 +51,8 @@ def show_project(
     registry = destination.registry.name
     project = _normalize(name)
     if name != project or not is_canonical:
+        if printable(project, len(project)) != project:  # somebody's token: we do not repeat it
+            raise NotFound("this is no name of a project")
         return _redirect(pages.project_path(destination.base_path, project))
     files = index.store.list_files(registry, project)
     if not files:
@@ -67,8 +69,6 @@ def _normalize(name: str) -> str:
         raise NotFound("this is no name of a project") from None
     if len(project) > MAX_PROJECT_CHARACTERS:
         raise NotFound("no project has so long a name")
-    if printable(project, len(project)) != project:  # somebody's token: a redirect would repeat it
-        raise NotFound("this is no name of a project")
     return project
 
 

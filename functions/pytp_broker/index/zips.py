@@ -12,6 +12,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.index.members import (
@@ -37,9 +38,12 @@ _EXTRA_HEADER: Final = struct.Struct("<2H")
 # Where zip64 says that another directory is, if it stands before the end record.
 _LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
 _LOCATOR_SIZE: Final = 20
-# Extra fields that give a member other sizes (zip64), another name (Unicode path) or another type
-# (ASi Unix, which makes links), to whoever reads them.
-_SECOND_OPINIONS: Final = frozenset({0x0001, 0x7075, 0x756E})
+# Extra fields that give a member something else, to whoever reads them: another name (Unicode path)
+# or another type (ASi Unix, which makes links).
+_SECOND_OPINIONS: Final = {0x7075: "name", 0x756E: "type"}
+# And other sizes, if they are others: some build tools write them twice.
+_ZIP64: Final = 0x0001
+_ZIP64_SIZES: Final = struct.Struct("<2Q")
 _ENCRYPTED: Final = 0x1
 # Sizes behind the content instead of before it. No build tool writes them, and PyPI takes none.
 _DATA_DESCRIPTOR: Final = 0x8
@@ -114,8 +118,10 @@ def _read_directory(content: bytes, offset: int, end: int) -> Iterator[tuple[int
         if signature != _CENTRAL_SIGNATURE:
             raise InvalidUpload("the zip archive's directory is not at its end")
         offset += _CENTRAL_HEADER.size
-        name = _read_name(content, offset, name_length, extra_length)
-        yield start, _Header(name, flags, method, *numbers)
+        name = content[offset : offset + name_length]
+        header = _Header(name, flags, method, *numbers)
+        _check_extra(content, offset + name_length, extra_length, header)
+        yield start, header
         offset += name_length + extra_length + comment_length
     if offset != end:
         raise InvalidUpload("the zip archive's directory is not at its end")
@@ -126,26 +132,29 @@ def _check_local_header(content: bytes, start: int, header: _Header) -> int:
     fields = _LOCAL_HEADER.unpack_from(content, start)
     signature, _, flags, method, _, _, *numbers, name_length, extra_length = fields
     offset = start + _LOCAL_HEADER.size
-    name = _read_name(content, offset, name_length, extra_length)
+    name = content[offset : offset + name_length]
     if flags & _DATA_DESCRIPTOR:
         raise InvalidUpload("the zip archive has a member with a data descriptor")
     if signature != _LOCAL_SIGNATURE or _Header(name, flags, method, *numbers) != header:
         raise InvalidUpload("the zip archive's directory contradicts a member's own header")
+    _check_extra(content, offset + name_length, extra_length, header)
     return int(offset + name_length + extra_length + header.packed_size)
 
 
-def _read_name(content: bytes, offset: int, name_length: int, extra_length: int) -> bytes:
-    """Return the name at an offset, after checking the extra field behind it."""
-    extra = offset + name_length
-    end = extra + extra_length
-    while extra < end:
-        kind, length = _EXTRA_HEADER.unpack_from(content, extra)
+def _check_extra(content: bytes, offset: int, length: int, header: _Header) -> None:
+    """Check that a member's extra fields say nothing else than its header."""
+    name, end = printable(header.name.decode(errors="replace")), offset + length
+    while offset < end:
+        kind, size = _EXTRA_HEADER.unpack_from(content, offset)
+        offset += _EXTRA_HEADER.size
         if kind in _SECOND_OPINIONS:
-            raise InvalidUpload("the archive has a member with two names, sizes or types")
-        extra += _EXTRA_HEADER.size + length
-    if extra != end:
-        raise InvalidUpload("the archive has a member with a malformed extra field")
-    return content[offset : offset + name_length]
+            raise InvalidUpload(f"the archive's `{name}` has a second {_SECOND_OPINIONS[kind]}")
+        sizes = _ZIP64_SIZES.pack(header.size, header.packed_size)
+        if kind == _ZIP64 and content[offset : offset + size] != sizes:
+            raise InvalidUpload(f"the archive's `{name}` has a second size (zip64)")
+        offset += size
+    if offset != end:
+        raise InvalidUpload(f"the archive's `{name}` has a malformed extra field")
 
 
 def _check_zip_members(members: list[zipfile.ZipInfo], content: bytes) -> list[str]:
