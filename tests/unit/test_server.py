@@ -5,10 +5,15 @@ import base64
 import io
 import json
 import logging
+import re
 import socket
+import ssl
 import stat
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,7 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 import requests
+import uvicorn
 from cryptography import x509
 
 from pytp_broker.audit import AuditRecord
@@ -337,16 +343,23 @@ def test_a_template_without_a_table_is_an_error(
 class Exchange:
     """One ASGI request with its chunks of body, and what is sent in answer."""
 
-    def __init__(self, *chunks: bytes, method: str = "POST", **headers: str) -> None:
+    def __init__(
+        self,
+        *chunks: bytes,
+        method: str = "POST",
+        path: str = "/x%20y",
+        address: str = "192.0.2.1",
+        **headers: str,
+    ) -> None:
         self.scope: dict[str, Any] = {
             "type": "http",
             "http_version": "1.1",
             "scheme": "https",
             "method": method,
-            "raw_path": b"/x%20y",
+            "raw_path": path.encode(),
             "query_string": b"token=secret",
             "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()],
-            "client": ("192.0.2.1", 1234),
+            "client": (address, 1234),
         }
         self._chunks = list(chunks) or [b""]
         self.sent: list[MutableMapping[str, Any]] = []
@@ -369,8 +382,7 @@ class Exchange:
 
     @property
     def body(self) -> bytes:
-        body: bytes = self.sent[1]["body"]
-        return body
+        return b"".join(message.get("body", b"") for message in self.sent[1:])
 
 
 class Gateway:
@@ -381,14 +393,14 @@ class Gateway:
     ) -> None:
         self.log = io.StringIO()
         table = RouteTable([GatewayRoute(key, function)])
-        self._gateway = server.Gateway(table, {function: respond}, server.Log(self.log))
+        self.app = server.Gateway(table, {function: respond}, server.Log(self.log))
 
     def answer(self, exchange: Exchange) -> Exchange:
         asyncio.run(self.send(exchange))
         return exchange
 
     async def send(self, exchange: Exchange) -> None:
-        await self._gateway(exchange.scope, exchange.receive, exchange.send)
+        await self.app(exchange.scope, exchange.receive, exchange.send)
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -452,14 +464,23 @@ def test_an_unexpected_exception_is_a_500_and_its_text_is_not_logged() -> None:
     assert "secret" not in gateway.log.getvalue() + answered.body.decode()
 
 
+LEGACY = "/acme/legacy/"
+
+
 @pytest.mark.parametrize(
-    ("function", "limit"),
-    [("UploadFunction", server.MAX_BODY_BYTES), ("F", server.MAX_SMALL_BODY_BYTES)],
+    ("function", "path", "limit"),
+    [
+        ("UploadFunction", LEGACY, server.MAX_BODY_BYTES),
+        ("UploadFunction", "/nothing", server.MAX_SMALL_BODY_BYTES),
+        ("F", "/x", server.MAX_SMALL_BODY_BYTES),
+    ],
 )
 @pytest.mark.parametrize("is_announced", [True, False])
-def test_a_body_over_the_limit_is_a_413(function: str, limit: int, *, is_announced: bool) -> None:
-    announced = Exchange(content_length=str(limit + 1))
-    sent = Exchange(bytes(limit), b"x", b"never read")
+def test_a_body_over_the_limit_is_a_413(
+    function: str, path: str, limit: int, *, is_announced: bool
+) -> None:
+    announced = Exchange(path=path, content_length=str(limit + 1))
+    sent = Exchange(bytes(limit), b"x", b"never read", path=path)
 
     answered = Gateway(echo, function=function).answer(announced if is_announced else sent)
 
@@ -468,67 +489,246 @@ def test_a_body_over_the_limit_is_a_413(function: str, limit: int, *, is_announc
 
 
 @pytest.mark.parametrize(
-    ("function", "limit"),
-    [("UploadFunction", server.MAX_BODY_BYTES), ("F", server.MAX_SMALL_BODY_BYTES)],
+    ("function", "path", "limit"),
+    [
+        ("UploadFunction", LEGACY, server.MAX_BODY_BYTES),
+        ("F", "/x", server.MAX_SMALL_BODY_BYTES),
+    ],
 )
-def test_a_body_of_just_the_limit_is_read(function: str, limit: int) -> None:
-    answered = Gateway(echo, function=function).answer(Exchange(bytes(limit)))
+def test_a_body_of_just_the_limit_is_read(function: str, path: str, limit: int) -> None:
+    answered = Gateway(echo, function=function).answer(Exchange(bytes(limit), path=path))
 
     assert answered.status == 200
 
 
-class Stalled(Exchange):
-    """A request whose body stops after its first chunk, until the test lets it go on."""
+@pytest.mark.parametrize(
+    ("function", "path", "is_upload"),
+    [
+        ("UploadFunction", "/legacy", True),
+        ("UploadFunction", "/legacy/", True),
+        ("UploadFunction", "/acme/legacy", True),
+        ("UploadFunction", "/acme%2Flegacy/", True),
+        ("UploadFunction", "/acme/legacy/x", False),
+        ("UploadFunction", "/acme/mylegacy/", False),
+        ("UploadFunction", "/nothing", False),
+        ("SimpleFunction", "/simple/legacy/", False),
+    ],
+)
+def test_only_what_is_sent_to_legacy_is_an_upload(
+    function: str, path: str, *, is_upload: bool
+) -> None:
+    exchange = Exchange(path=path, content_length=str(server.MAX_SMALL_BODY_BYTES + 1))
+
+    answered = Gateway(echo, function=function).answer(exchange)
+
+    assert answered.status == (200 if is_upload else 413)
+
+
+class Waiting(Exchange):
+    """A request that comes to a halt, until the test lets it go on."""
+
+    def __init__(self, *chunks: bytes, **parts: str) -> None:
+        super().__init__(*chunks, **parts)
+        self.halted, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def halt(self) -> None:
+        self.halted.set()
+        await self.go_on.wait()
+
+
+class Stalled(Waiting):
+    """A request whose body stops after its first chunk."""
 
     async def receive(self) -> MutableMapping[str, Any]:
         if len(self._chunks) == 1:
-            await self.go_on.wait()
+            await self.halt()
         return await super().receive()
 
-    def __init__(self, *chunks: bytes) -> None:
-        super().__init__(*chunks)
-        self.go_on = asyncio.Event()
+
+class Unread(Waiting):
+    """A request whose answer is read no further than its head."""
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if self.sent:
+            await self.halt()
+        await super().send(message)
+
+
+LANES = pytest.mark.parametrize(
+    ("function", "path"), [("UploadFunction", LEGACY), ("UploadFunction", "/nothing"), ("F", "/x")]
+)
 
 
 @pytest.mark.parametrize(
-    ("function", "limit"), [("UploadFunction", "_UPLOAD_SECONDS"), ("F", "_SMALL_BODY_SECONDS")]
+    ("function", "path", "limit"),
+    [
+        ("UploadFunction", LEGACY, "_UPLOAD_SECONDS"),
+        ("UploadFunction", "/nothing", "_SMALL_BODY_SECONDS"),
+        ("F", "/x", "_SMALL_BODY_SECONDS"),
+    ],
 )
 def test_a_body_that_does_not_arrive_in_time_is_refused(
-    monkeypatch: pytest.MonkeyPatch, function: str, limit: str
+    monkeypatch: pytest.MonkeyPatch, function: str, path: str, limit: str
 ) -> None:
     monkeypatch.setattr(server, limit, 0)
 
-    answered = Gateway(echo, function=function).answer(Stalled(b"one ", b"two"))
+    answered = Gateway(echo, function=function).answer(Stalled(b"one ", b"two", path=path))
 
     assert answered.status == 400
     assert answered.headers[b"connection"] == b"close"
     assert json.loads(answered.body)["errors"][0]["code"] == "invalid-request"
 
 
-@pytest.mark.parametrize("function", ["UploadFunction", "F"])
-def test_requests_beyond_what_the_server_takes_at_a_time_are_told_to_wait(
-    monkeypatch: pytest.MonkeyPatch, function: str
-) -> None:
-    monkeypatch.setattr(server, "_MAX_UPLOADS", 2)
-    monkeypatch.setattr(server, "_MAX_REQUESTS", 2)
-    gateway = Gateway(echo, function=function)
-    stalled = [Stalled(b"one ", b"two") for _ in range(2)]
-    third, fourth = Exchange(), Exchange()
+def in_turn(
+    gateway: Gateway, waiting: Sequence[Waiting], now: Sequence[Exchange], late: Exchange
+) -> list[int]:
+    """Return the statuses of requests while others wait, of those, and of one after them."""
 
     async def act() -> None:
-        tasks = [asyncio.create_task(gateway.send(exchange)) for exchange in stalled]
-        await asyncio.sleep(0)
-        await gateway.send(third)
-        for exchange in stalled:
-            exchange.go_on.set()
+        tasks = [asyncio.create_task(gateway.send(exchange)) for exchange in waiting]
+        for each in waiting:
+            await each.halted.wait()
+        for exchange in now:
+            await gateway.send(exchange)
+        for each in waiting:
+            each.go_on.set()
         await asyncio.gather(*tasks)
-        await gateway.send(fourth)
+        await gateway.send(late)
 
     asyncio.run(act())
+    return [exchange.status for exchange in (*now, *waiting, late)]
 
-    assert [exchange.status for exchange in (*stalled, third, fourth)] == [200, 200, 503, 200]
-    assert third.headers[b"retry-after"] == b"1"
-    assert json.loads(third.body)["errors"][0]["code"] == "unavailable"
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each lane four places."""
+    monkeypatch.setattr(server, "_MAX_UPLOADS", 4)
+    monkeypatch.setattr(server, "_MAX_REQUESTS", 4)
+
+
+@LANES
+@pytest.mark.usefixtures("narrow")
+def test_requests_beyond_what_the_server_takes_at_a_time_are_told_to_wait(
+    function: str, path: str
+) -> None:
+    gateway = Gateway(echo, function=function)
+    addresses = [f"192.0.2.{number}" for number in range(6)]
+    stalled = [Stalled(b"one ", b"two", path=path, address=each) for each in addresses[:4]]
+    fifth, late = (Exchange(path=path, address=each) for each in addresses[4:])
+
+    assert in_turn(gateway, stalled, [fifth], late) == [503, 200, 200, 200, 200, 200]
+    assert fifth.headers[b"retry-after"] == b"1"
+    assert json.loads(fifth.body)["errors"][0]["code"] == "unavailable"
+
+
+@LANES
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (["192.0.2.1"] * 3, "192.0.2.2"),
+        (["2001:db8::1", "2001:db8::2", "2001:db8::3"], "2001:db8:0:1::1"),
+    ],
+    ids=["IPv4", "IPv6"],
+)
+@pytest.mark.usefixtures("narrow")
+def test_one_address_takes_at_most_half_of_a_lane(
+    function: str, path: str, own: list[str], other: str
+) -> None:
+    gateway = Gateway(echo, function=function)
+    stalled = [Stalled(b"one ", b"two", path=path, address=each) for each in own[:2]]
+    now = [Exchange(path=path, address=each) for each in (own[2], other)]
+    late = Exchange(path=path, address=own[2])
+
+    assert in_turn(gateway, stalled, now, late) == [503, 200, 200, 200, 200]
+    assert now[0].headers[b"retry-after"] == b"1"
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_lane_keeps_no_address_that_has_nothing_in_it() -> None:
+    gateway = Gateway(echo)
+
+    in_turn(gateway, [Stalled(b"one ", b"two")], [Exchange(address="192.0.2.2")], Exchange())
+
+    assert gateway.app._others.requests == {}
+
+
+@LANES
+@pytest.mark.usefixtures("narrow")
+def test_a_place_is_kept_until_the_answer_is_sent(function: str, path: str) -> None:
+    gateway = Gateway(echo, function=function)
+    unread = [Unread(b"one", path=path) for _ in range(2)]
+
+    statuses = in_turn(gateway, unread, [Exchange(path=path)], Exchange(path=path))
+
+    assert statuses == [503, 200, 200, 200]
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def answering(body: bytes, status: int = 200, **headers: str) -> server.Function:
+    """Return a function that answers so, as ours do: in base64."""
+    encoded = base64.b64encode(body).decode()
+    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    result = {"statusCode": status, "headers": named, "body": encoded, "isBase64Encoded": True}
+    return lambda _event: result
+
+
+@pytest.mark.parametrize("size", [0, 1, 49_151, 49_152, 49_153, 65_536, 1_000_000])
+def test_an_answer_of_any_size_is_what_the_function_said(size: int) -> None:
+    body = bytes(number % 251 for number in range(size))
+
+    answered = Gateway(answering(body)).answer(Exchange())
+
+    assert answered.body == body
+    assert answered.headers[b"content-length"] == str(size).encode()
+
+
+def test_an_answer_is_sent_in_chunks_and_an_end_that_waits_for_the_last() -> None:
+    answered = Gateway(answering(bytes(150_000))).answer(Exchange())
+
+    chunks = [(len(m.get("body", b"")), m.get("more_body", False)) for m in answered.sent[1:]]
+    assert chunks == [(65_536, True), (65_536, True), (18_928, True), (0, False)]
+
+
+@pytest.mark.parametrize(("size", "status"), [(200_000, 200), (300_000, 500)])
+def test_only_a_large_answer_waits_on_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int, status: int
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
+    gateway = Gateway(answering(bytes(size)))
+
+    answered = gateway.answer(Exchange())
+
+    assert answered.status == status
+    assert [line["error"] for line in gateway.lines if line["event"] == "fault"] == (
+        [] if status == 200 else ["FileNotFoundError"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "body", "said", "sent"),
+    [
+        ("HEAD", 200, b"", "9900000", b"9900000"),
+        ("HEAD", 200, b"", None, b"0"),
+        ("HEAD", 404, b"{}", None, b"2"),
+        ("HEAD", 200, b"{}", "3", b"2"),
+        ("GET", 304, b"", "9900000", b"9900000"),
+        ("GET", 304, b"", None, None),
+        ("HEAD", 304, b"", "9900000", b"9900000"),
+        ("GET", 200, b"", "3", b"0"),
+        ("GET", 200, b"{}", "3", b"2"),
+        ("POST", 200, b"", "3", b"0"),
+    ],
+)
+def test_the_length_is_the_functions_where_the_body_is_left_out(
+    method: str, status: int, body: bytes, said: str | None, sent: bytes | None
+) -> None:
+    headers = {} if said is None else {"content_length": said}
+
+    answered = Gateway(answering(body, status, **headers)).answer(Exchange(method=method))
+
+    assert answered.headers.get(b"content-length") == sent
 
 
 def test_a_request_that_breaks_off_goes_nowhere() -> None:
@@ -637,6 +837,320 @@ def test_what_a_library_logs_of_an_exception_is_not_its_text() -> None:
 
     assert json.loads(stream.getvalue())["error"] == "ValueError"
     assert "secret" not in stream.getvalue()
+
+
+# --- clients that do not go on ------------------------------------------------------------------
+
+HEAD = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+LARGE = 9_900_000
+
+
+class Client:
+    """A connection to the server, with no more room for what it does not read than it has to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def answer(self) -> tuple[bytes, bytes]:
+        """Return the head and the body of one answer."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        found = re.search(rb"content-length: (\d+)", head.lower())
+        assert found
+        return head, await self.reader.readexactly(int(found[1]))
+
+    async def rest(self) -> int:
+        """Return how many bytes come before the connection ends."""
+        size = 0
+        with suppress(ConnectionError):
+            while octets := await self.reader.read(65_536):
+                size += len(octets)
+        return size
+
+
+class Wire:
+    """A server in this event loop, whose clock the test puts forward, and its clients."""
+
+    def __init__(self, running: uvicorn.Server, address: tuple[str, int], ca: Path | None) -> None:
+        self.connections = running.server_state.connections
+        self._address = address
+        self._context = ssl.create_default_context(cafile=ca) if ca else None
+        self._loop = asyncio.get_running_loop()
+        self._clients: list[Client] = []
+        self._time, self._ahead = self._loop.time, 0.0
+        self._loop.time = lambda: self._time() + self._ahead  # type: ignore[method-assign]
+
+    async def connect(self, sent: bytes = b"", *, is_tls: bool | None = None) -> Client:
+        """Return a connection on which these bytes were sent; of the server's kind, if not told."""
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        connection.setblocking(False)
+        await self._loop.sock_connect(connection, self._address)
+        context = self._context if is_tls is not False else None
+        opened = await asyncio.open_connection(
+            sock=connection,
+            ssl=context,
+            server_hostname="127.0.0.1" if context else None,
+            limit=4096,
+        )
+        self._clients.append(Client(*opened))
+        opened[1].write(sent)
+        await self.pass_time(0)
+        return self._clients[-1]
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, and whatever is due happen."""
+        self._ahead += seconds
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.writer.transport.abort()
+
+
+def on_the_wire(
+    gateway: Gateway, act: Callable[[Wire], Awaitable[None]], folder: Path | None = None
+) -> None:
+    """Run a server and what the test does with it; with TLS, if there is a folder for its files."""
+
+    async def serve() -> None:
+        certificate = issue_certificate(folder, [], datetime.now(UTC)) if folder else None
+        listener = socket.create_server(("127.0.0.1", 0))
+        ready = asyncio.Event()
+        running = server._Server(server._configure(gateway.app, certificate), ready.set)
+        serving = asyncio.create_task(running.serve([listener]))
+        await ready.wait()
+        ca = certificate.ca if certificate else None
+        wire = Wire(running, listener.getsockname(), ca)
+        try:
+            await asyncio.wait_for(act(wire), 200)  # most of which the test lets pass
+        finally:
+            wire.close()
+            running.should_exit = True
+            await serving
+
+    with asyncio.Runner(loop_factory=server._Loop) as runner:
+        runner.run(serve())
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "TLS"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    """Return a folder for certificates, where there is to be TLS."""
+    return tmp_path if request.param else None
+
+
+def test_whoever_reads_nothing_is_given_up_and_leaves_its_place(folder: Path | None) -> None:
+    gateway = Gateway(answering(bytes(LARGE)))
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD)
+        while not gateway.lines:
+            await wire.pass_time(0)
+        await wire.pass_time(1)
+        assert gateway.app._others.requests == {"127.0.0.1": 1}
+
+        for _ in range(5):  # some bytes may have been on their way
+            await wire.pass_time(31)
+
+        assert gateway.app._others.requests == {}
+        assert await client.rest() < LARGE / 10
+
+    on_the_wire(gateway, act, folder)
+
+
+def test_whoever_leaves_the_end_unread_is_given_up_too(folder: Path | None) -> None:
+    def respond(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"statusCode": 200, "body": "x" * int(event["rawPath"][1:])}
+
+    gateway = Gateway(respond)
+
+    async def act(wire: Wire) -> None:
+        # In one of these the end is behind what the kernel takes, and in front of what it has not
+        # room for at all.
+        for size in range(100_000, 400_000, 25_000):
+            await wire.connect(HEAD.replace(b"/", b"/%d" % size, 1))
+        while len(gateway.lines) < 12:
+            await wire.pass_time(0)
+
+        for _ in range(15):
+            await wire.pass_time(6)
+
+        assert wire.connections == set()
+
+    on_the_wire(gateway, act, folder)
+
+
+def test_whoever_reads_slowly_gets_everything(folder: Path | None) -> None:
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD)
+        await client.reader.readuntil(b"\r\n\r\n")
+
+        for _ in range(5):
+            await wire.pass_time(29)
+            await client.reader.readexactly(LARGE // 5)
+
+    on_the_wire(Gateway(answering(bytes(LARGE))), act, folder)
+
+
+def test_the_end_of_an_answer_may_be_read_late(folder: Path | None) -> None:
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        for _ in range(5):
+            await wire.pass_time(5)
+
+        _, body = await client.answer()
+
+        assert len(body) == 200_000
+
+    on_the_wire(Gateway(answering(bytes(200_000))), act, folder)
+
+
+@pytest.mark.parametrize("sent", [b"", HEAD[:1], HEAD[:-1]])
+def test_a_connection_without_a_whole_head_is_closed_after_ten_seconds(
+    folder: Path | None, sent: bytes
+) -> None:
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(sent[:-1])
+        await wire.pass_time(9)
+        assert not client.reader.at_eof()
+        client.writer.write(sent[-1:])
+
+        await wire.pass_time(2)
+
+        assert await client.rest() == 0
+
+    on_the_wire(Gateway(echo), act, folder)
+
+
+def test_tls_is_agreed_upon_in_ten_seconds(tmp_path: Path) -> None:
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(is_tls=False)
+        await wire.pass_time(9)
+        assert not client.reader.at_eof()
+
+        await wire.pass_time(2)
+
+        assert await client.rest() == 0
+
+    on_the_wire(Gateway(echo), act, tmp_path)
+
+
+def test_the_time_for_another_head_begins_with_the_end_of_the_answer(folder: Path | None) -> None:
+    async def act(wire: Wire) -> None:
+        client = await wire.connect()
+        for _ in range(3):
+            await wire.pass_time(4)
+            client.writer.write(HEAD[:9])
+            await wire.pass_time(4)
+            client.writer.write(HEAD[9:])
+            assert (await client.answer())[0].startswith(b"HTTP/1.1 200 ")
+        client.writer.write(HEAD[:-1])
+        await wire.pass_time(9)
+        assert not client.reader.at_eof()
+
+        await wire.pass_time(2)
+
+        assert await client.rest() == 0
+
+    on_the_wire(Gateway(echo), act, folder)
+
+
+def test_a_connection_is_kept_for_five_seconds_after_an_answer(folder: Path | None) -> None:
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD)
+        await client.answer()
+        await wire.pass_time(4)
+        assert not client.reader.at_eof()
+
+        await wire.pass_time(2)
+
+        assert await client.rest() == 0
+
+    on_the_wire(Gateway(echo), act, folder)
+
+
+def test_a_whole_head_is_answered_however_long_that_takes(folder: Path | None) -> None:
+    go_on = threading.Event()
+
+    def respond(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        go_on.wait(10)
+        return echo(event)
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD)
+        await wire.pass_time(100)
+        go_on.set()
+
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 200 ")
+
+    on_the_wire(Gateway(respond), act, folder)
+
+
+def test_a_body_that_was_refused_may_still_be_sent_for_a_minute(folder: Path | None) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999\r\n\r\n"
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(head)
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 413 ")
+        client.writer.write(b"x")
+        await wire.pass_time(59)
+        assert not client.reader.at_eof()
+        client.writer.write(b"x")
+
+        await wire.pass_time(2)
+
+        assert await client.rest() == 0
+
+    on_the_wire(Gateway(echo), act, folder)
+
+
+def test_what_turns_out_to_be_no_http_leaves_its_place_at_once(folder: Path | None) -> None:
+    gateway = Gateway(echo)
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(head)
+        assert gateway.app._others.requests == {"127.0.0.1": 1}
+        client.writer.write(b"no\r\n")
+
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 400 ")
+
+        assert gateway.app._others.requests == {}
+        await wire.pass_time(100)
+        assert gateway.lines == []
+
+    on_the_wire(gateway, act, folder)
+
+
+def test_a_client_is_at_the_address_that_it_connects_from(folder: Path | None) -> None:
+    def respond(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        request = read_event(event)
+        return {"statusCode": 200, "body": f"{request.source_ip} {request.scheme}"}
+
+    other = "http" if folder else "https"
+    forged = f"x-forwarded-for: 192.0.2.9\r\nx-forwarded-proto: {other}\r\n\r\n".encode()
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD[:-2] + forged)
+
+        _, body = await client.answer()
+
+        assert body.decode() == f"127.0.0.1 {'https' if folder else 'http'}"
+
+    on_the_wire(Gateway(respond), act, folder)
+
+
+def test_an_answer_to_head_has_its_length_and_no_body() -> None:
+    head = HEAD.replace(b"GET", b"HEAD")
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(head + head)
+
+        for _ in range(2):
+            answered = await client.reader.readuntil(b"\r\n\r\n")
+            assert b"\r\ncontent-length: 9900000\r\n" in answered
+
+    on_the_wire(Gateway(answering(b"", content_length=str(LARGE))), act)
 
 
 # --- certificates -------------------------------------------------------------------------------
