@@ -378,7 +378,7 @@ class _Protocol(H11Protocol):
     def handle_events(self) -> None:
         """Read what has come; once a head is complete it is us who are waited for."""
         super().handle_events()
-        if not _is_idle(self):
+        if not self.transport.is_closing() and not _is_idle(self):
             self._head.lift()
 
     def on_response_complete(self) -> None:
