@@ -23,8 +23,9 @@ _TOKEN: Final = re.compile(
     r"""
     # An upload token, also as the name of a project is normalised.
     (?i:pytp[-_.][0-9a-z]{40,})
-    # Its 71 digits, whatever became of the underscore. A hash in hex has one case.
-    | (?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71,}
+    # Its 71 digits, whatever became of the underscore, or as many of a JWT or a password in base64
+    # (a hash in hex has one case), with what hangs on them: the next part of a JWT.
+    | (?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71,}[A-Za-z0-9_.-]*
     # A JWT, whole or in part: JSON begins with a brace and a quotation mark,
     | eyJ[A-Za-z0-9_-]{16,}[A-Za-z0-9_.-]*
     # or with a brace, a blank or the end of a line, and then the mark or the like.

@@ -34,6 +34,11 @@ UPLOAD_TOKEN = UploadToken.mint("0123456789abcdef" * 2)
 IDENTITY_TOKEN = Issuer().token()
 
 
+def encoded(document: object) -> str:
+    """Return a document as a part of a JWT."""
+    return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
+
+
 def begun_with(blank: str) -> str:
     """Return a JWT whose header has this blank after its brace."""
     header = f'{{{blank}"alg": "RS256", "kid": "key-1"}}'.encode()
@@ -85,6 +90,15 @@ def test_a_token_in_the_wrong_place_is_masked(text: str) -> None:
     assert printable(f"<{text}>").replace("<.", "<") in {"<[a token]>", "<[a token]…"}
     assert "[a token]" in printable("x" * 180 + text)
     assert text[:40] not in printable("x" * 180 + text, 200)
+
+
+@pytest.mark.parametrize("key_id", ["1", "e8d32c96003a4f459d356a9f0ef80b16", "k" * 200])
+@pytest.mark.parametrize("signature", ["c2ln", "Ab-" * 100, "Ab_" * 30, "Ab1" * 100])
+def test_a_masked_identity_token_takes_its_signature_with_it(key_id: str, signature: str) -> None:
+    header, claims = {"alg": "RS256", "kid": key_id, "typ": "JWT"}, {"sub": "octo-org" * 20}
+    token = ".".join([*map(encoded, (header, claims)), signature])
+
+    assert legible(f"/acme/simple/{token}/") == "/acme/simple/[a token]/"
 
 
 @pytest.mark.parametrize("underscore", ["%5F", "%255F", "\u00ad_", "\\u005f"])

@@ -63,8 +63,8 @@ _HEAD_SECONDS: Final = 10
 # How long a client may read nothing of its answer. Not how long it may take for all of it: 10 MB
 # take 84 s at 1 Mbit/s, and who reads nothing at all should not keep its place for so long.
 _STALL_SECONDS: Final = 30
-# What the kernel may hold unsent. Else that is 4 MiB, a client at 1 Mbit/s is seen to read every
-# 11 s, and an answer counts as sent half a minute before it is. Measured with this limit: 1.5 s.
+# What the kernel may hold unsent. Linux holds 4 MiB: a client at 1 Mbit/s is seen to read once in
+# 11 s, and an answer counts as sent half a minute before it is. With this limit, once in 1.5 s.
 _UNSENT_BYTES: Final = 128 * 1024
 # An answer is sent in chunks, for the client to catch up in between, and waits for that on disk if
 # it is large. The chunk is a multiple of 4, the digits that base64 makes of three bytes.
@@ -153,7 +153,8 @@ class _Lane:
     def entered(self, address: str) -> Iterator[None]:
         """Take a place in the lane; raise Unavailable when there is none for this address.
 
-        One address gets half of the lane at most, so that it does not stop all others.
+        One address gets half of the lane at most, so that it does not stop all others. What one
+        IPv6 client has is a network of them.
         """
         source = network_of(address)
         is_full = self.requests.total() >= self.max_requests
