@@ -20,7 +20,7 @@ from pytp_broker.cli.place import Place
 from pytp_broker.errors import InvalidToken, Problem
 from pytp_broker.handlers import introspect
 from pytp_broker.handlers.dispatch import respond
-from pytp_broker.local.server import Log
+from pytp_broker.local.log import Log
 from pytp_broker.messages import Request
 from pytp_broker.providers import PROVIDERS
 from pytp_broker.registries import Configuration, Registry

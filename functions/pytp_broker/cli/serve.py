@@ -109,7 +109,7 @@ def _stop(_signal_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) -> None:
-    from pytp_broker.local import deployment, routes, server
+    from pytp_broker.local import deployment, log, routes, server
 
     host = arguments.public_host or arguments.host
     try:
@@ -122,9 +122,7 @@ def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) ->
         certificate = None if arguments.no_tls else _certify(folder, host, loaded)
         storage = _open_storage(arguments, folder, stack)
         Place(storage.store, local_user()).apply(loaded, arguments.config)
-        gateway = deployment.build_gateway(
-            storage, host, server.Log(), arguments.disclosure_keys_url
-        )
+        gateway = deployment.build_gateway(storage, host, log.Log(), arguments.disclosure_keys_url)
     except OSError as error:
         raise CommandError(f"cannot write the data folder: {_reason(error)}") from None
     except StoreUnavailable as problem:

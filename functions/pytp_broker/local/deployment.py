@@ -18,8 +18,9 @@ from pytp_broker.handlers import broker, introspect, simple, upload
 from pytp_broker.handlers.gateway import handle
 from pytp_broker.index.files import FileStore
 from pytp_broker.keysets import KeySets
+from pytp_broker.local.gateway import Gateway
+from pytp_broker.local.log import Log
 from pytp_broker.local.routes import RouteTable, TemplateError, find_template, load_template
-from pytp_broker.local.server import Gateway, Log
 from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker, Index
 from pytp_broker.store import Store

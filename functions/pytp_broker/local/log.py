@@ -1,0 +1,64 @@
+"""The local server's log: JSON lines, for a person or a program."""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from threading import Lock
+from typing import TextIO
+
+from pytp_broker.audit import AuditRecord
+from pytp_broker.display import printable
+
+
+class Log:
+    """JSON lines, one an event. What is given to it holds no token."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._stream = stream
+        self._lock = Lock()
+
+    def write(self, event: str, **facts: object) -> None:
+        """Write one line."""
+        self._print({**facts, "event": event})
+
+    def audit(self, record: AuditRecord) -> None:
+        """Write an audit record: what happened to an exchange, a burn or an upload."""
+        self._print(record.document())
+
+    def fault(self, error: Exception) -> None:
+        """Write where an unexpected exception comes from; its text may quote a request."""
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        self.write("fault", error=type(error).__name__, traceback=lines)
+
+    def capture(self) -> None:
+        """Write what libraries log to this log, as far as they warn."""
+        logging.basicConfig(handlers=[_Warnings(self)])
+
+    def _print(self, document: Mapping[str, object]) -> None:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": at, **document}, default=str)
+        with self._lock:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+
+class _Warnings(logging.Handler):
+    """What a library has to say, in a line of our log; an exception without its text."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Exception):
+            self._log.fault(error)
+        else:
+            self._log.write(
+                "warning", by=record.name, message=printable(record.getMessage().strip())
+            )

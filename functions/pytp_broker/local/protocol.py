@@ -1,0 +1,110 @@
+"""HTTP/1.1 as the local server speaks it: uvicorn's, and nobody is waited for without end."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pytp_broker.errors import MalformedRequest
+from pytp_broker.local.gateway import UPLOAD_SECONDS
+from pytp_broker.messages import problem_response
+
+# How long a head may take, from the connection or from the end of the answer before.
+HEAD_SECONDS: Final = 10
+# How long a client may read nothing of its answer. Not how long it may take for all of it: 10 MB
+# take 84 s at 1 Mbit/s, and who reads nothing at all should not keep its place for so long.
+_STALL_SECONDS: Final = 30
+
+
+class _Deadline:
+    """When to give a client up, unless it does what it should before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, seconds: float, give_up: Callable[[], None]) -> None:
+        """Give up in so many seconds, whatever was set before."""
+        self.lift()
+        self._timer = self._loop.call_later(seconds, give_up)
+
+    def lift(self) -> None:
+        """Do not give up."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class Protocol(H11Protocol):
+    """uvicorn's, but no client is waited for without end, and what is no HTTP is told so our way.
+
+    uvicorn itself closes a connection on which nothing comes for five seconds after an answer.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a head."""
+        self._head = _Deadline(self.loop)
+        self._reading = _Deadline(self.loop)
+        super().connection_made(transport)
+        # Writing is to pause as long as anything is unsent. (With TLS, 0 would pause it always.)
+        transport.set_write_buffer_limits(high=1, low=0)
+        self._head.set(HEAD_SECONDS, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._head.lift()
+        self._reading.lift()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        """Read what has come; once a head is complete it is us who are waited for."""
+        super().handle_events()
+        if not self.transport.is_closing() and not is_idle(self):
+            self._head.lift()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next head, and for what is left of a body that was refused before it."""
+        is_body_left = self.conn.their_state is h11.SEND_BODY
+        self._head.set(UPLOAD_SECONDS if is_body_left else HEAD_SECONDS, self._give_up)
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._reading.set(_STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        self._reading.lift()
+        super().resume_writing()
+
+    def _give_up(self) -> None:
+        if self.transport.is_closing():
+            # TLS keeps the end of an answer to itself: that has its time to be read as well.
+            self._head.set(_STALL_SECONDS, self.transport.abort)
+        else:
+            self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what came, if there still is something to answer."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            response = problem_response(MalformedRequest(msg), instance="")
+            length = str(len(response.body))
+            headers = {**response.headers, "Connection": "close", "Content-Length": length}
+            for event in (
+                h11.Response(status_code=response.status, headers=[*headers.items()]),
+                h11.Data(data=response.body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+        self._head.set(_STALL_SECONDS, self.transport.abort)
+        if self.cycle is not None:  # what it was the body of needs no other answer
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+
+def is_idle(connection: H11Protocol) -> bool:
+    """Return whether the client has all answers to what it has asked for."""
+    return getattr(connection.cycle, "response_complete", True)  # None before a first request

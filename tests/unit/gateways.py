@@ -1,0 +1,91 @@
+"""The local gateway with a function of the test's, and what is sent to it."""
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from pytp_broker.handlers.gateway import read_event
+from pytp_broker.local import gateway as local
+from pytp_broker.local import log
+from pytp_broker.local.routes import GatewayRoute, RouteTable
+
+
+class Exchange:
+    """One ASGI request with its chunks of body, and what is sent in answer."""
+
+    def __init__(
+        self,
+        *chunks: bytes,
+        method: str = "POST",
+        path: str = "/x%20y",
+        address: str = "192.0.2.1",
+        **headers: str,
+    ) -> None:
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": "1.1",
+            "scheme": "https",
+            "method": method,
+            "raw_path": path.encode(),
+            "query_string": b"token=secret",
+            "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()],
+            "client": (address, 1234),
+        }
+        self._chunks = list(chunks) or [b""]
+        self.sent: list[MutableMapping[str, Any]] = []
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        chunk = self._chunks.pop(0)
+        return {"type": "http.request", "body": chunk, "more_body": bool(self._chunks)}
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.sent.append(message)
+
+    @property
+    def status(self) -> int:
+        status: int = self.sent[0]["status"]
+        return status
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return dict(self.sent[0]["headers"])
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.sent[1:])
+
+
+class Gateway:
+    """The gateway with one route and a function of the test's."""
+
+    def __init__(self, respond: local.Function, key: str = "$default", function: str = "F") -> None:
+        self.log = io.StringIO()
+        table = RouteTable([GatewayRoute(key, function)])
+        self.app = local.Gateway(table, {function: respond}, log.Log(self.log))
+
+    def answer(self, exchange: Exchange) -> Exchange:
+        asyncio.run(self.send(exchange))
+        return exchange
+
+    async def send(self, exchange: Exchange) -> None:
+        await self.app(exchange.scope, exchange.receive, exchange.send)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+def answering(body: bytes, status: int = 200, **headers: str) -> local.Function:
+    """Return a function that answers so, as ours do: in base64."""
+    encoded = base64.b64encode(body).decode()
+    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    result = {"statusCode": status, "headers": named, "body": encoded, "isBase64Encoded": True}
+    return lambda _event: result
+
+
+def echo(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    body = read_event(event).body.decode()
+    return {"statusCode": 200, "headers": {"Content-Type": "text/plain"}, "body": body}

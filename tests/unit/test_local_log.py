@@ -1,0 +1,39 @@
+"""The local server's log."""
+
+import io
+import json
+import logging
+import sys
+
+from pytp_broker.audit import AuditRecord
+from pytp_broker.local import log
+
+
+def test_an_audit_record_is_one_line_that_its_facts_cannot_forge() -> None:
+    stream = io.StringIO()
+    facts = {"event": "burn", "outcome": "accepted\n", "x": 1}
+    record = AuditRecord("exchange", "refused", "invalid-token", facts)
+
+    log.Log(stream).audit(record)
+
+    [line] = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (line["event"], line["outcome"], line["reason"], line["x"]) == (
+        "exchange",
+        "refused",
+        "invalid-token",
+        1,
+    )
+
+
+def test_what_a_library_logs_of_an_exception_is_not_its_text() -> None:
+    stream = io.StringIO()
+    handler = log._Warnings(log.Log(stream))
+    try:
+        raise ValueError("secret")
+    except ValueError:
+        facts = sys.exc_info()
+
+    handler.handle(logging.LogRecord("x", logging.ERROR, "", 0, "failed", (), facts))
+
+    assert json.loads(stream.getvalue())["error"] == "ValueError"
+    assert "secret" not in stream.getvalue()
