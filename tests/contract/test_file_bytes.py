@@ -1,6 +1,7 @@
 """Where the bytes of distributions are: FolderFiles and S3Files."""
 
 import os
+import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
@@ -121,6 +122,28 @@ def test_a_folder_keeps_nothing_of_a_write_that_failed(
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert str(tmp_path) not in refused.value.detail
+
+
+@pytest.mark.parametrize(("age", "is_left"), [(3_500, True), (3_700, False)])
+def test_what_a_killed_process_left_half_written_is_removed_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: int, *, is_left: bool
+) -> None:
+    def killing(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", killing)
+        killed.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            FolderFiles(tmp_path).save(KEY, b"wheel")
+    (left,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    os.utime(left, (time.time() - age,) * 2)
+
+    files = FolderFiles(tmp_path)
+
+    assert left.exists() is is_left
+    files.save(KEY, b"wheel")
+    assert files.read(KEY) == b"wheel"
 
 
 def test_a_folder_that_cannot_be_read_is_unavailable(

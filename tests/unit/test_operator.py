@@ -186,6 +186,22 @@ def test_a_dry_run_burns_nothing(desk: Desk) -> None:
     assert desk.records() == []
 
 
+def test_a_token_that_another_has_burned_meanwhile_is_said_to_be(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    burn_first = type(desk.store).burn_token
+
+    def burn_twice(store: Store, *which: Any) -> bool:
+        burn_first(store, *which)
+        return burn_first(store, *which)
+
+    monkeypatch.setattr(type(desk.store), "burn_token", burn_twice)
+
+    assert desk.type("token burn --prefix ab") == "already burned abb000000000 for other/gizmos\n"
+    assert desk.is_burned("abb")
+    assert desk.records() == []
+
+
 def test_burn_wants_to_know_which(desk: Desk) -> None:
     assert desk.type("token burn") == (
         "say which tokens: with --prefix, --publisher, --registry or --all\nexit 2\n"

@@ -473,7 +473,10 @@ class DynamoStore:
         return [_read_file(row) for row in rows]
 
     def list_projects(self, registry: str) -> Sequence[str]:
-        """Return the normalised names of all projects with a file, ordered."""
+        """Return the normalised names of all projects with a file, ordered.
+
+        And of one whose first file was cut off between the two writes of ``add_file``.
+        """
         rows = self._query(f"REGISTRY#{registry}", "PROJECT#")
         return [row["sk"].removeprefix("PROJECT#") for row in rows]
 

@@ -71,6 +71,8 @@ def burn(arguments: argparse.Namespace, broker: Place) -> int:
         elif broker.store.burn_token(record.lookup_id, record.token_hash, None, datetime.now(UTC)):
             broker.record("burn", token_hash=_prefix(record), burned=True, projects=_scope(record))
             print(f"burned {_summary(record)}")
+        else:  # by another, since we have looked
+            print(f"already burned {_summary(record)}")
     if not live:
         print("no tokens to burn")
     return 0

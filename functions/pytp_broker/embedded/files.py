@@ -3,7 +3,9 @@
 import os
 import re
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -14,13 +16,20 @@ from pytp_broker.errors import StoreUnavailable
 # leave the folder on any system, nor meet a temporary file.
 _SEGMENT: Final = r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*"
 _KEY: Final = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
+# Where a file is until it is whole. Whoever is killed meanwhile leaves it there.
+_INCOMING: Final = ".incoming"
+_ABANDONED_SECONDS: Final = 3600
 
 
 class FolderFiles:
     """A FileStore in a folder, which is created when it is not there."""
 
     def __init__(self, folder: str | PathLike[str]) -> None:
+        """Remove what was left half-written, long enough ago to be no other process's."""
         self._folder = Path(folder)
+        self._incoming = self._folder / _INCOMING
+        with suppress(OSError):  # it may not be there yet, or another sweeps too
+            _sweep(self._incoming)
 
     def save(self, key: str, content: bytes) -> None:
         """Store the bytes under the key, durably; raise ValueError for what is no key."""
@@ -29,8 +38,9 @@ class FolderFiles:
             raise ValueError("not a key of this store")
         try:
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, content)
+                for folder in (self._incoming, path.parent):
+                    folder.mkdir(parents=True, exist_ok=True)
+                _write(path, content, self._incoming)
                 # The new name is durable only with the folder that lists it, and so on upwards.
                 _sync(path.parents[: key.count("/") + 1])
         except OSError:
@@ -56,8 +66,14 @@ class FolderFiles:
         return self._folder / key if _KEY.fullmatch(key) else None
 
 
-def _write(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
+def _sweep(incoming: Path) -> None:
+    for path in incoming.iterdir():
+        if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+            path.unlink()
+
+
+def _write(path: Path, content: bytes, incoming: Path) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=incoming)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
