@@ -102,7 +102,7 @@ class World:
         self.broker = Broker(
             store=self.store,
             configurations=ConfigurationCache(
-                self.store.load_configuration, clock=lambda: self.ticks
+                self.store.load_configuration, clocks=[lambda: self.ticks]
             ),
             shared_host=HOST,
             now=lambda: self.now,

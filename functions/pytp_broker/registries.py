@@ -7,7 +7,7 @@ for all registries that take part in it, because every released client asks ther
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final, Self
@@ -144,37 +144,54 @@ class Configuration:
         )
 
 
+# Lambda freezes a function between requests, and the first of these may stand still meanwhile; the
+# second may be set.
+_CLOCKS: Final = (time.monotonic, time.time)
+_Moment = tuple[float, ...]
+
+
 class ConfigurationCache:
     """The configuration as it was at most ten seconds ago; never older, so it fails closed."""
 
     def __init__(
-        self, load: Callable[[], Configuration], clock: Callable[[], float] = time.monotonic
+        self,
+        load: Callable[[], Configuration],
+        clocks: Sequence[Callable[[], float]] = _CLOCKS,
     ) -> None:
         self._load = load
-        self._clock = clock
+        self._clocks = clocks
         self._lock = Lock()
-        self._loaded: tuple[float, Configuration] | None = None
-        self._failed_at = float("-inf")
+        self._loaded: tuple[_Moment, Configuration] | None = None
+        self._failed_at: _Moment = ()  # before all others
 
     def current(self) -> Configuration:
         """Return the configuration; raise StoreUnavailable when it cannot be had."""
-        arrived_at = self._clock()
+        arrived_at = self._moment()
         with self._lock:
-            asked_at = self._clock()
-            if self._loaded and asked_at - self._loaded[0] < CONFIGURATION_MAX_AGE_SECONDS:
+            asked_at = self._moment()
+            if self._loaded and _is_fresh(self._loaded[0], asked_at):
                 return self._loaded[1]
             if arrived_at < self._failed_at:
                 raise StoreUnavailable("the configuration cannot be read")  # waited for that
             return self._reload(asked_at)
 
-    def _reload(self, asked_at: float) -> Configuration:
+    def _moment(self) -> _Moment:
+        return tuple(clock() for clock in self._clocks)
+
+    def _reload(self, asked_at: _Moment) -> Configuration:
         try:
             configuration = self._load()
         except StoreUnavailable:
-            self._failed_at = self._clock()
+            self._failed_at = self._moment()
             raise
         self._loaded = (asked_at, configuration)
         return configuration
+
+
+def _is_fresh(loaded_at: _Moment, now: _Moment) -> bool:
+    """Return whether every clock says that little time has passed."""
+    ages = (end - begin for begin, end in zip(loaded_at, now, strict=True))
+    return all(0 <= age < CONFIGURATION_MAX_AGE_SECONDS for age in ages)
 
 
 @dataclass(frozen=True, slots=True)

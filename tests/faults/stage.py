@@ -136,7 +136,7 @@ class Deployment:
         self._stage = stage
 
         def configurations() -> ConfigurationCache:
-            return ConfigurationCache(store.load_configuration, clock=lambda: stage.ticks)
+            return ConfigurationCache(store.load_configuration, clocks=[lambda: stage.ticks])
 
         def now() -> datetime:
             return stage.now

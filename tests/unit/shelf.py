@@ -52,7 +52,7 @@ class Shelf:
         self.index = Index(
             store=self.store,
             configurations=ConfigurationCache(
-                self.store.load_configuration, clock=lambda: self.ticks
+                self.store.load_configuration, clocks=[lambda: self.ticks]
             ),
             shared_host=HOST,
             now=lambda: self.now,

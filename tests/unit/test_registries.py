@@ -1,5 +1,6 @@
 """The configuration as the functions have it: fresh, shared, and never guessed."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -10,15 +11,16 @@ from pytp_broker.registries import CONFIGURATION_MAX_AGE_SECONDS, Configuration,
 
 
 class Source:
-    """A store and a clock, of which the test decides."""
+    """A store and two clocks, of which the test decides."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds, self.wall_seconds = 0.0, 0.0
         self.reads = 0
         self.is_down = False
 
-    def clock(self) -> float:
-        return self.seconds
+    @property
+    def clocks(self) -> list[Callable[[], float]]:
+        return [lambda: self.seconds, lambda: self.wall_seconds]
 
     def load(self) -> Configuration:
         self.reads += 1
@@ -29,7 +31,7 @@ class Source:
 
 def test_the_configuration_is_read_once_in_ten_seconds() -> None:
     source = Source()
-    cache = ConfigurationCache(source.load, source.clock)
+    cache = ConfigurationCache(source.load, source.clocks)
 
     for seconds in (0.0, 5.0, CONFIGURATION_MAX_AGE_SECONDS - 0.1):
         source.seconds = seconds
@@ -41,9 +43,25 @@ def test_the_configuration_is_read_once_in_ten_seconds() -> None:
     assert source.reads == 2
 
 
+@pytest.mark.parametrize(
+    ("seconds", "wall_seconds"), [(0.1, 3600.0), (3600.0, 0.1), (0.1, -1.0), (3600.0, -3600.0)]
+)
+def test_either_clock_may_stand_still_or_be_set_and_the_configuration_is_not_old(
+    seconds: float, wall_seconds: float
+) -> None:
+    source = Source()
+    cache = ConfigurationCache(source.load, source.clocks)
+    cache.current()
+
+    source.seconds, source.wall_seconds = seconds, wall_seconds
+    cache.current()
+
+    assert source.reads == 2
+
+
 def test_a_configuration_that_cannot_be_read_is_not_guessed() -> None:
     source = Source()
-    cache = ConfigurationCache(source.load, source.clock)
+    cache = ConfigurationCache(source.load, source.clocks)
     cache.current()
 
     source.is_down, source.seconds = True, CONFIGURATION_MAX_AGE_SECONDS
@@ -69,7 +87,7 @@ def test_whoever_waited_for_a_failure_does_not_wait_for_the_next() -> None:
             arrived.set()  # the second caller asks for the time before it waits
         return source.seconds
 
-    cache = ConfigurationCache(slow_load, clock)
+    cache = ConfigurationCache(slow_load, [clock])
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.current)
         assert loading.wait(5)

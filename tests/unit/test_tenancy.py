@@ -87,7 +87,9 @@ class Deployment:
         self.store.apply(loaded.configuration, loaded.publishers)
         common: dict[str, Any] = {
             "store": self.store,
-            "configurations": ConfigurationCache(self.store.load_configuration, clock=lambda: 0.0),
+            "configurations": ConfigurationCache(
+                self.store.load_configuration, clocks=[lambda: 0.0]
+            ),
             "shared_host": HOST,
             "now": lambda: NOW,
             "audit": lambda _record: None,
