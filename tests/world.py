@@ -108,7 +108,9 @@ class World:
             now=lambda: self.now,
             audit=self.records.append,
             key_sets=KeySets(self._fetch, self.store, self.records.append, self.waits.append),
-            disclosure_keys=DisclosureKeys(self.scanner.keys_url, self.scanner.fetch, self.store),
+            disclosure_keys=DisclosureKeys(
+                self.scanner.keys_url, self.scanner.fetch, self.store, self.records.append
+            ),
         )
 
     def budget(self, budget: RefusalBudget) -> None:

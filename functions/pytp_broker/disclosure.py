@@ -7,12 +7,12 @@ signature over the raw body. Its keys are PEM, listed under one URL with their i
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from pytp_broker.audit import Audit, AuditRecord
 from pytp_broker.display import printable
 from pytp_broker.errors import (
     InvalidPayload,
@@ -31,7 +32,7 @@ from pytp_broker.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from pytp_broker.keysets import Fetch, FetchError, KeySetStore, StoredKeySet
+from pytp_broker.keysets import Fetch, FetchError, KeySetStore, RawKeys, StoredKeySet
 from pytp_broker.messages import parse_json, parse_json_object
 from pytp_broker.tokens import MalformedTokenError, UploadToken
 
@@ -45,11 +46,13 @@ MAX_MATCHES: Final = 500
 MAX_KEYS: Final = 100
 MAX_HEADER_CHARACTERS: Final = 256
 
-# GitHub answers 60 unauthenticated calls an hour from one address, and the key id of an unsigned
-# request is anybody's choice: twelve refreshes an hour leave room for those who share the address.
+# The key id of an unsigned request is anybody's choice, and GitHub answers 60 unauthenticated calls
+# an hour from one address, which a function shares with strangers: a refresh may fail for days.
+# An old key is no danger. Whoever could forge a report with it can only burn tokens whose text they
+# have, and these they may burn without one.
 COOLDOWN: Final = timedelta(minutes=5)
 MAX_AGE: Final = timedelta(hours=1)
-MAX_STALE: Final = timedelta(hours=24)
+MAX_STALE: Final = timedelta(days=30)
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _NOT_SIGNED: Final = "the request is not signed with a key that secret scanning publishes"
@@ -64,10 +67,11 @@ class DisclosureKeys:
     start in the store and an outage for a bounded time, and one request at a time refreshes.
     """
 
-    def __init__(self, url: str, fetch: Fetch, store: KeySetStore) -> None:
+    def __init__(self, url: str, fetch: Fetch, store: KeySetStore, audit: Audit) -> None:
         self._url = url
         self._fetch = fetch
         self._store = store
+        self._audit = audit
         self._lock = Lock()
         self._keys: Keys = {}
         self._fetched_at = self._attempted_at = _NEVER
@@ -76,7 +80,7 @@ class DisclosureKeys:
     def find_key(self, key_id: str, now: datetime) -> EllipticCurvePublicKey:
         """Return the key of this id; raise MalformedRequest or, when we cannot know, Unavailable.
 
-        A key is good for an hour after it was last seen, and for a day while no list can be had.
+        A key is good for an hour after it was last seen, and for 30 days while no list can be had.
         """
         with self._lock:
             self._load()
@@ -108,28 +112,43 @@ class DisclosureKeys:
         if now - self._attempted_at < COOLDOWN:
             return
         self._attempted_at = now
-        raw_keys = self._fetch_keys()
-        keys = read_keys(raw_keys)
-        self._has_failed = not keys
-        if self._has_failed:
-            return  # an empty list never replaces a good one
+        try:
+            raw_keys, keys = self._fetch_usable()
+        except FetchError as error:
+            self._has_failed = True
+            self._audit(_failure(self._url, now - self._fetched_at, str(error)))
+            return
+        self._has_failed = False
         self._keys, self._fetched_at = keys, now
         try:
             self._store.save_key_set(self._url, StoredKeySet(raw_keys, now))
         except StoreUnavailable:
             return  # kept for cold starts only
 
-    def _fetch_keys(self) -> Sequence[Mapping[str, Any]]:
+    def _fetch_usable(self) -> tuple[RawKeys, Keys]:
+        """Return the keys, as published and as read; raise FetchError when none is of use.
+
+        So an empty list never replaces a good one.
+        """
         try:
             listed = parse_json_object(self._fetch(self._url)).get("public_keys")
-        except (FetchError, InvalidPayload):
-            return []
-        if not isinstance(listed, list):
-            return []
-        return [key for key in listed[:MAX_KEYS] if isinstance(key, dict)]
+        except InvalidPayload as problem:
+            raise FetchError(problem.detail) from None
+        raw_keys = listed[:MAX_KEYS] if isinstance(listed, list) else []
+        raw_keys = [key for key in raw_keys if isinstance(key, dict)]
+        keys = read_keys(raw_keys)
+        if not keys:
+            raise FetchError("the list has no key that is of use")
+        return raw_keys, keys
 
 
-def read_keys(raw_keys: Sequence[Mapping[str, Any]]) -> Keys:
+def _failure(url: str, age: timedelta, detail: str) -> AuditRecord:
+    """Return the record of a refresh that failed."""
+    reason = "refresh-failed" if age < MAX_STALE else "no-keys"
+    return AuditRecord("key-set", "refused", reason, {"issuer": url, "detail": detail})
+
+
+def read_keys(raw_keys: RawKeys) -> Keys:
     """Return the usable keys by their id: those on P-256. A bad one is skipped, never the list.
 
     Also those that are not current: what they signed may still be under way.

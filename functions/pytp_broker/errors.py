@@ -228,8 +228,11 @@ class Unavailable(Problem):
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
 
-    def __init__(self, detail: str, *, retry_after_seconds: int = 5) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after_seconds)})
+    def __init__(
+        self, detail: str, *, retry_after_seconds: int = 5, operator_detail: str = ""
+    ) -> None:
+        headers = {"Retry-After": str(retry_after_seconds)}
+        super().__init__(detail, operator_detail=operator_detail, headers=headers)
 
 
 class IssuerUnavailable(Unavailable):

@@ -161,7 +161,8 @@ def test_a_refusal_by_dynamodb_is_unavailable_and_says_nothing_of_the_table(
     with pytest.raises(StoreUnavailable) as refused:
         call(DynamoStore(table.client, "no-such-table"))
 
-    assert "no-such-table" not in refused.value.detail
+    assert "no-such-table" not in refused.value.detail + refused.value.operator_detail
+    assert refused.value.operator_detail.endswith(": ResourceNotFoundException")
 
 
 @pytest.mark.parametrize("call", EVERY_CALL)
@@ -175,7 +176,8 @@ def test_no_connection_is_unavailable(call: Callable[[Store], Any]) -> None:
     with pytest.raises(StoreUnavailable) as refused:
         call(DynamoStore(client, "table"))
 
-    assert "example.com" not in refused.value.detail
+    assert refused.value.detail == "the store did not answer"
+    assert refused.value.operator_detail == "EndpointConnectionError"
     client.close()
 
 

@@ -1,10 +1,12 @@
 """Where the bytes of distributions are: FolderFiles and S3Files."""
 
+import errno
 import os
 import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -121,7 +123,7 @@ def test_a_folder_keeps_nothing_of_a_write_that_failed(
         FolderFiles(tmp_path).save(KEY, b"wheel")
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    assert str(tmp_path) not in refused.value.detail
+    assert str(tmp_path) not in refused.value.detail + refused.value.operator_detail
 
 
 @pytest.mark.parametrize(("age", "is_left"), [(3_500, True), (3_700, False)])
@@ -150,13 +152,14 @@ def test_a_folder_that_cannot_be_read_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(path: Path) -> bytes:
-        raise PermissionError(path)
+        raise PermissionError(errno.EACCES, "Permission denied", path)
 
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(StoreUnavailable) as refused:
         FolderFiles(tmp_path).read(KEY)
 
     assert str(tmp_path) not in refused.value.detail
+    assert refused.value.operator_detail == "Permission denied"
 
 
 def test_every_folder_on_the_way_is_made_durable(
@@ -215,9 +218,38 @@ def test_a_bucket_that_does_not_answer_is_unavailable(moto_s3: Any) -> None:
 
     with pytest.raises(StoreUnavailable) as refused:
         files.save(KEY, b"wheel")
-    assert "no-such-bucket" not in refused.value.detail
+    assert refused.value.detail == "the files cannot be written"
+    assert refused.value.operator_detail == "PutObject: NoSuchBucket"
     with pytest.raises(StoreUnavailable):
         files.read(KEY)
+
+
+def meet_others(client: Any, *, times: int) -> None:
+    """Let S3 say that another write of the same key is under way, so many times."""
+    error = {"Code": "ConditionalRequestConflict", "Message": "try again"}
+    answers = [(SimpleNamespace(status_code=409), {"Error": error})] * times
+    client.meta.events.register(
+        "before-call.s3.PutObject", lambda **_: answers.pop() if answers else None
+    )
+
+
+def test_a_write_that_meets_another_of_the_same_bytes_is_tried_again(moto_s3: Any) -> None:
+    files = S3Files(moto_s3, create_bucket(moto_s3))
+    meet_others(moto_s3, times=1)
+
+    files.save(KEY, b"wheel")
+
+    assert files.read(KEY) == b"wheel"
+
+
+def test_a_write_that_meets_others_again_and_again_is_unavailable(moto_s3: Any) -> None:
+    files = S3Files(moto_s3, create_bucket(moto_s3))
+    meet_others(moto_s3, times=2)
+
+    with pytest.raises(StoreUnavailable) as refused:
+        files.save(KEY, b"wheel")
+
+    assert refused.value.operator_detail == "PutObject: ConditionalRequestConflict"
 
 
 def test_without_credentials_there_is_no_download_url() -> None:

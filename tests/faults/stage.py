@@ -149,7 +149,9 @@ class Deployment:
             now=now,
             audit=audit,
             key_sets=KeySets(stage.issuer.fetch, store, audit, wait=lambda _: None),
-            disclosure_keys=DisclosureKeys(stage.scanner.keys_url, stage.scanner.fetch, store),
+            disclosure_keys=DisclosureKeys(
+                stage.scanner.keys_url, stage.scanner.fetch, store, audit
+            ),
         )
         self.index = Index(store, configurations(), HOST, now, audit, files)
         self.introspection = Index(store, configurations(), HOST, now, audit, files)

@@ -96,7 +96,9 @@ class Subject:
             "audit": lambda _record: None,
         }
         key_sets = KeySets(self.issuer.fetch, self.store, common["audit"], wait=lambda _: None)
-        disclosure_keys = DisclosureKeys(scanner.keys_url, scanner.fetch, self.store)
+        disclosure_keys = DisclosureKeys(
+            scanner.keys_url, scanner.fetch, self.store, common["audit"]
+        )
         exchange = Broker(**common, key_sets=key_sets, disclosure_keys=disclosure_keys)
         index = Index(**common, files=self.files)
         self._functions: dict[str, tuple[Any, Any]] = {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 import jsonschema
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pytp_broker.audit import AuditRecord, Trail
 from pytp_broker.aws.edge import Edge
 from pytp_broker.cli.place import Place
-from pytp_broker.errors import InvalidToken, Problem
+from pytp_broker.errors import InvalidToken, Problem, StoreUnavailable
 from pytp_broker.handlers import introspect
 from pytp_broker.handlers.dispatch import respond
 from pytp_broker.local.log import Log
@@ -273,6 +273,36 @@ def test_reading_leaves_no_record(method: str, path: str) -> None:
     world.call(method, path)
 
     assert not world.records
+
+
+@pytest.mark.parametrize("path", ["/acme/_/oidc/audience", "/acme/_/oidc/discover", "/x"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_reading_that_we_fail_to_answer_leaves_a_record(method: str, path: str) -> None:
+    world = World()
+    world.store.fail_next("load_configuration")
+
+    assert world.call(method, path).status == 503
+
+    (record,) = world.records
+    assert (record.event, record.reason) == ("request", "store-unavailable")
+    assert record.facts["path"] == path
+
+
+def test_a_record_says_which_call_to_the_store_failed_and_its_answer_does_not() -> None:
+    world = World()
+    cause = "Query: AccessDeniedException"
+
+    def refuse() -> NoReturn:
+        raise StoreUnavailable("the store did not answer", operator_detail=cause)
+
+    world.store.load_configuration = refuse  # type: ignore[method-assign]
+    world.start()
+
+    answer = world.call("GET", "/acme/_/oidc/audience")
+
+    (record,) = world.records
+    assert record.facts["operator_detail"] == cause
+    assert "AccessDenied" not in answer.body.decode()
 
 
 # --- what is written ------------------------------------------------------------------------------

@@ -299,15 +299,32 @@ def test_without_keys_the_answer_is_503_and_nothing_is_burned(
     assert not is_burned(world, token)
 
 
-def test_the_last_good_keys_outlive_an_outage_for_a_day(world: World) -> None:
+def test_the_last_good_keys_outlive_an_outage_for_thirty_days(world: World) -> None:
     assert is_known(world)
     world.scanner.down = True
-    world.advance(hours=23)
+    world.advance(days=29, hours=23)
     assert is_known(world)
 
     world.advance(hours=1)
 
     assert not is_known(world)
+
+
+@pytest.mark.parametrize(("days", "reason"), [(1, "refresh-failed"), (30, "no-keys")])
+def test_a_refresh_that_fails_is_recorded_once_a_cooldown(
+    world: World, days: int, reason: str
+) -> None:
+    assert is_known(world)
+    world.scanner.down = True
+    world.advance(days=days)
+    world.records.clear()
+
+    for _ in range(3):
+        is_known(world)
+
+    (record,) = [each for each in world.records if each.event == "key-set"]
+    assert (record.outcome, record.reason) == ("refused", reason)
+    assert record.facts["issuer"] == world.scanner.keys_url
 
 
 def test_the_last_good_keys_survive_a_cold_start(world: World) -> None:

@@ -97,7 +97,7 @@ class Deployment:
         exchange = Broker(
             **common,
             key_sets=KeySets(self._fetch, self.store, common["audit"], wait=lambda _: None),
-            disclosure_keys=DisclosureKeys("", self._fetch, self.store),
+            disclosure_keys=DisclosureKeys("", self._fetch, self.store, common["audit"]),
         )
         index = Index(**common, files=self.files)
         self._functions: Any = {

@@ -27,6 +27,6 @@ handler = edge.handler(
         now=utc_now,
         audit=edge.audit,
         key_sets=KeySets(fetch, store, edge.audit),
-        disclosure_keys=DisclosureKeys(settings.disclosure_keys_url, fetch, store),
+        disclosure_keys=DisclosureKeys(settings.disclosure_keys_url, fetch, store, edge.audit),
     ),
 )

@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.audit import AuditRecord
+from pytp_broker.aws.causes import cause_of, code_of
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.keysets import StoredKeySet
 from pytp_broker.publishers import TrustedPublisher
@@ -520,17 +521,20 @@ class DynamoStore:
 
 
 def _ask(operation: Callable[..., Any], **request: object) -> Mapping[str, Any]:
-    # DynamoDB's messages name the table, the account and the role: nothing for a caller.
     try:
         answer: Mapping[str, Any] = operation(**request)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+        if code_of(error) == "ConditionalCheckFailedException":
             held: Any = error.response.get("Item", {})
             raise _ConditionFailedError(_values(held)) from None
-        raise StoreUnavailable("the store did not answer") from None
-    except BotoCoreError:
-        raise StoreUnavailable("the store did not answer") from None
+        raise _unavailable(error) from None
+    except BotoCoreError as error:
+        raise _unavailable(error) from None
     return answer
+
+
+def _unavailable(error: ClientError | BotoCoreError) -> StoreUnavailable:
+    return StoreUnavailable("the store did not answer", operator_detail=cause_of(error))
 
 
 # Keys and documents

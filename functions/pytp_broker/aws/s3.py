@@ -2,10 +2,13 @@
 
 import base64
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pytp_broker.aws.causes import cause_of, code_of
 from pytp_broker.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -26,26 +29,28 @@ class S3Files:
         """Store the bytes under the key; those that are there already stay."""
         # S3 compares the checksum before it stores anything.
         checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        put = partial(
+            self._client.put_object,
+            Bucket=self._bucket,
+            Key=key,
+            Body=content,
+            ChecksumSHA256=checksum,
+            IfNoneMatch="*",
+        )
         try:
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=key,
-                Body=content,
-                ChecksumSHA256=checksum,
-                IfNoneMatch="*",
-            )
+            _put(put)
         except (ClientError, BotoCoreError) as error:
-            if _code(error) != "PreconditionFailed":
-                raise StoreUnavailable("the files cannot be written") from None
+            if code_of(error) != "PreconditionFailed":
+                raise _unavailable("the files cannot be written", error) from None
 
     def read(self, key: str) -> bytes:
         """Return the bytes; raise KeyError when there are none."""
         try:
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except (ClientError, BotoCoreError) as error:
-            if _code(error) == "NoSuchKey":
+            if code_of(error) == "NoSuchKey":
                 raise KeyError(key) from None
-            raise StoreUnavailable("the files cannot be read") from None
+            raise _unavailable("the files cannot be read", error) from None
 
     def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - the key ends in it
         """Return a URL that is good for five minutes."""
@@ -55,9 +60,18 @@ class S3Files:
                 Params={"Bucket": self._bucket, "Key": key},
                 ExpiresIn=DOWNLOAD_SECONDS,
             )
-        except (ClientError, BotoCoreError):
-            raise StoreUnavailable("the files cannot be read") from None
+        except (ClientError, BotoCoreError) as error:
+            raise _unavailable("the files cannot be read", error) from None
 
 
-def _code(error: ClientError | BotoCoreError) -> str:
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+def _put(put: Callable[[], object]) -> None:
+    try:
+        put()
+    except ClientError as error:
+        if code_of(error) != "ConditionalRequestConflict":
+            raise
+        put()  # another write of the same key was under way: S3 asks for a second attempt
+
+
+def _unavailable(detail: str, error: ClientError | BotoCoreError) -> StoreUnavailable:
+    return StoreUnavailable(detail, operator_detail=cause_of(error))

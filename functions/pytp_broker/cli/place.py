@@ -74,8 +74,12 @@ def opened(arguments: argparse.Namespace, doing: str) -> Iterator[Place]:
             with _opened_table(arguments) as place:
                 yield place
     except StoreUnavailable as problem:
-        # The store keeps AWS's own words from callers; the operator needs them.
-        raise CommandError(f"cannot {doing}: {problem.__context__ or problem.detail}") from None
+        raise CommandError(f"cannot {doing}: {reason_of(problem)}") from None
+
+
+def reason_of(problem: StoreUnavailable) -> str:
+    """Return why a store is unavailable; it keeps AWS's own words from callers, not from here."""
+    return str(problem.__context__ or problem.detail)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from pytp_broker.cli.command import MISUSED, CommandError, load_configuration
-from pytp_broker.cli.place import Place, local_user
+from pytp_broker.cli.place import Place, local_user, reason_of
 from pytp_broker.disclosure import GITHUB_KEYS_URL
 from pytp_broker.errors import StoreUnavailable
 
@@ -126,7 +126,7 @@ def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) ->
     except OSError as error:
         raise CommandError(f"cannot write the data folder: {_reason(error)}") from None
     except StoreUnavailable as problem:
-        raise CommandError(f"cannot apply the configuration: {problem.detail}") from None
+        raise CommandError(f"cannot apply the configuration: {reason_of(problem)}") from None
     except routes.TemplateError as error:
         raise CommandError(str(error)) from None
     port = listener.getsockname()[1]

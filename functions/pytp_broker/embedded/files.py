@@ -43,8 +43,8 @@ class FolderFiles:
                 _write(path, content, self._incoming)
                 # The new name is durable only with the folder that lists it, and so on upwards.
                 _sync(path.parents[: key.count("/") + 1])
-        except OSError:
-            raise StoreUnavailable("the files cannot be written") from None
+        except OSError as error:
+            raise _unavailable("the files cannot be written", error) from None
 
     def read(self, key: str) -> bytes:
         """Return the bytes; raise KeyError when there are none."""
@@ -55,8 +55,8 @@ class FolderFiles:
             return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise KeyError(key) from None
-        except OSError:
-            raise StoreUnavailable("the files cannot be read") from None
+        except OSError as error:
+            raise _unavailable("the files cannot be read", error) from None
 
     def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - no URLs here
         """Return None: the bytes are read here."""
@@ -83,6 +83,10 @@ def _write(path: Path, content: bytes, incoming: Path) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _unavailable(detail: str, error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(detail, operator_detail=error.strerror or type(error).__name__)
 
 
 def _sync(folders: Sequence[Path]) -> None:

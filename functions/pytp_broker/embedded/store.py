@@ -346,8 +346,9 @@ class SqliteStore:
             with self._lend() as connection, connection:
                 connection.execute(f"BEGIN {mode}")
                 yield connection
-        except (sqlite3.Error, UnicodeEncodeError):
-            raise StoreUnavailable("the store did not answer") from None
+        except (sqlite3.Error, UnicodeEncodeError) as error:
+            cause = _cause(error)
+            raise StoreUnavailable("the store did not answer", operator_detail=cause) from None
 
     @contextmanager
     def _lend(self) -> Iterator[sqlite3.Connection]:
@@ -386,6 +387,11 @@ def _create(path: Path) -> None:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         with suppress(FileExistsError):
             path.hardlink_to(made)
+
+
+def _cause(error: sqlite3.Error | UnicodeEncodeError) -> str:
+    """Return what the operator may know: SQLite's name for it, without the words of a statement."""
+    return getattr(error, "sqlite_errorname", type(error).__name__)
 
 
 def _check_version(connection: sqlite3.Connection) -> None:

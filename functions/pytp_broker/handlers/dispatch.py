@@ -14,13 +14,13 @@ from pytp_broker.services import Services
 S = TypeVar("S", bound=Services)
 
 READING: Final = ("GET", "HEAD")
-# What a request is called that was meant to change something and has reached no endpoint.
-ASTRAY: Final = "request"
+# What a request is called that has reached none of the acts.
+OTHER: Final = "request"
 
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[S]):
-    """An endpoint that shows what is there. Reading leaves no audit record."""
+    """An endpoint that shows what is there. Reading leaves no audit record, if we can answer."""
 
     methods: tuple[str, ...]
     handler: Callable[[Request, Destination, S], Response]
@@ -55,10 +55,11 @@ Routes: TypeAlias = Mapping[str, Route[S]]
 def respond(request: Request, routes: Routes[S], services: S) -> Response:
     """Return the answer to a request; every Problem becomes its error object.
 
-    Whatever is no reading leaves one audit record, accepted or refused, whatever happens.
+    Whatever is no reading leaves one audit record, accepted or refused, whatever happens; and so
+    does a reading that we fail to answer.
     """
     event = _event(request, routes)
-    trail = Trail(event or "")
+    trail = Trail(event or OTHER)
     trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
     outcome: Problem | None = Unexpected()  # until we know better
     try:
@@ -68,13 +69,14 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
         response = problem_response(problem, instance=request.path)
         outcome = problem
     finally:
-        if event is not None:
+        is_failure = outcome is not None and not outcome.is_callers
+        if event is not None or is_failure:
             services.audit(trail.refused(outcome) if outcome else trail.accepted())
     return response
 
 
 def _event(request: Request, routes: Routes[S]) -> str | None:
-    """Return what a request is called in its audit record; None if it leaves none.
+    """Return what a request is called in its audit record; None for a reading.
 
     Before anybody knows whether there is a registry of this name, so that a store that is down
     hides nothing: the first segment of the path may be one.
@@ -83,7 +85,7 @@ def _event(request: Request, routes: Routes[S]) -> str | None:
     found = _find_route(request.path, routes) or _find_route(below, routes)
     if found is not None and found.event is not None:
         return found.event
-    return None if request.method in READING else ASTRAY
+    return None if request.method in READING else OTHER
 
 
 def _answer(request: Request, routes: Routes[S], services: S, trail: Trail) -> Response:

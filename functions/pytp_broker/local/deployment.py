@@ -59,7 +59,7 @@ def build_gateway(
     configurations = ConfigurationCache(store.load_configuration)
     fetch = HttpFetch(only_public=False)
     common = (store, configurations, shared_host, _now, log.audit)
-    disclosure_keys = DisclosureKeys(disclosure_keys_url, fetch, store)
+    disclosure_keys = DisclosureKeys(disclosure_keys_url, fetch, store, log.audit)
     exchange = Broker(*common, KeySets(fetch, store, log.audit), disclosure_keys)
     index = Index(*common, storage.files)
     functions = {
