@@ -15,6 +15,8 @@ from pytp_broker.keysets import FetchError
 from tests.signing import ec_key
 
 TYPE = "pytp_broker_upload_token"
+# A token by its form; its digits are no accident, as those of a new one are.
+LEAKED = "pytp_0Xz2RjQm4tYw8Lb3NcE5sH0UgZaP6xKd1VoiW2yB7rTnJqG9hMuF4lAeDkS3vCpX53Nbq07"
 URL = "https://github.com/octo-org/widgets/blob/main/release.sh"
 
 

@@ -31,6 +31,7 @@ from pytp_broker import providers, registries
 from pytp_broker.keysets import ASYMMETRIC_ALGORITHMS
 from pytp_broker.providers import PROVIDERS, Provider
 from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.registries import CLIENT_ID
 
 ALLOW_LOOPBACK: Final = "allow_loopback"
 MIN_LIFETIME_SECONDS: Final = 900
@@ -247,7 +248,7 @@ ProjectName = Annotated[Text, AfterValidator(_normalize_project)]
 ClaimName = Annotated[str, AfterValidator(_check_claim_name)]
 ClaimRule = Annotated[Text, AfterValidator(_check_claim_rule)]
 Claims = Annotated[dict[ClaimName, ClaimRule], AfterValidator(_check_wildcards)]
-ClientId = Annotated[Text, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+ClientId = Annotated[Text, Field(pattern=f"^{CLIENT_ID}$")]
 Sha256 = Annotated[Text, Field(pattern=r"^[0-9a-f]{64}$")]
 ProviderName = Annotated[str, AfterValidator(_one_of(PROVIDERS)), _choices(PROVIDERS)]
 Algorithm = Annotated[

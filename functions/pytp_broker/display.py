@@ -5,6 +5,7 @@ line around or take no room, no more than a line's worth of it, and no token, wh
 """
 
 import re
+import string
 from typing import Final, NoReturn
 
 MAX_VALUE_CHARACTERS: Final = 200
@@ -14,28 +15,36 @@ MAX_SENTENCE_CHARACTERS: Final = 4000
 # Invisible, and yet letters, marks or symbols to Unicode and so printable to Python. All others
 # that take no room or change the direction (Cf: U+200B, U+202E, U+2066 …) are not printable.
 _INVISIBLE: Final = (
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
-    "\U000e0100-\U000e01ef"
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffc"
+    "\U00016fe4\U0001d159\U000e0100-\U000e01ef"
 )
 _HIDDEN: Final = re.compile(f"[{_INVISIBLE}]")
 # Nobody means to put a token where it is shown; some scripts do all the same.
 _TOKEN: Final = re.compile(
     r"""
-    # An upload token, also as the name of a project is normalised.
-    (?i:pytp[-_.][0-9a-z]{40,})
-    # Its 71 digits, whatever became of the underscore, or as many of a JWT or a password in base64
-    # (a hash in hex has one case), with what hangs on them: the next part of a JWT.
-    | (?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71,}[A-Za-z0-9_.-]*
-    # A JWT, whole or in part: JSON begins with a brace and a quotation mark,
-    | eyJ[A-Za-z0-9_-]{16,}[A-Za-z0-9_.-]*
-    # or with a brace, a blank or the end of a line, and then the mark or the like.
-    | (?:eyAi|ew[o0k][gJKNi])(?=[a-z0-9_-]*[A-Z])[A-Za-z0-9_-]{16,}[A-Za-z0-9_.-]*
-    # A whole one as the name of a project is normalised.
-    | (?i:eyj[a-z0-9-]{10,}-eyj[a-z0-9-]{16,})
+    # An upload token, also as the name of a project is normalised, or with its underscore escaped.
+    (?i:pytp(?:[-_.]|%(?:25)*5f)+[0-9a-z]{24,})
+    # A JWT, whole or in part. JSON begins with a brace and a quotation mark, or blanks and ends of
+    # lines around the brace; and it is ASCII, as the digits of `keyJavaClient` are not.
+    | (?:eyJ[A-Za-z0-9_-]|eyA[giJKN]|ew[o0k][gJKNi]|IHsi|ICB7|Cns[iK]|DQp7|CXsi)
+      (?:[CDI-Za-f][A-Za-z0-9_-]{3}){4,}[A-Za-z0-9_.-]*
+    # One in one case, as a host or a project is folded: `{"alg":…`, `{"typ":…`, `{"kid":…`.
+    | (?i:eyj(?:hbgci|0exai|rawqi)[a-z0-9_.-]+)
     """,
     re.VERBOSE,
 )
+# What may be a part of one without such a mark: a signature, or what is folded to one case.
+_LONG: Final = re.compile(r"[A-Za-z0-9_-]{64,}[A-Za-z0-9_.-]*")
+# It is if it has as many digits in a row as an upload token has behind its underscore, which a hash
+# in hex has in one case only;
+_DIGITS: Final = re.compile(r"(?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71}")
+# or numbers beside letters (none of hex) again and again, which a name has not.
+_NUMBERS: Final = re.compile(r"[0-9](?=[G-Zg-z])|[G-Zg-z](?=[0-9])")
+_MIN_NUMBERS: Final = 5
 _MASK: Final = "[a token]"
+# The beginning of a token, when the rest of it is cut off, may not be known for what it is.
+_CUT_CHARACTERS: Final = 100
+_TOKEN_CHARACTERS: Final = string.ascii_letters + string.digits + "_-."
 
 
 def printable(text: str, limit: int = MAX_VALUE_CHARACTERS) -> str:
@@ -48,10 +57,19 @@ def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> str:
     # Cut before the work, so that it is little whatever comes; the margin lets a token at the cut
     # be known for one.
     near = text[: limit + 1000]
-    masked = _TOKEN.sub(_MASK, near)
+    masked = _LONG.sub(_mask_random, _TOKEN.sub(_MASK, near))
+    if near != text:
+        whole = len(masked.rstrip(_TOKEN_CHARACTERS))
+        masked = masked[: max(whole, len(masked) - _CUT_CHARACTERS)]
     seen = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", masked)
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in seen)
     return shown if near == text and len(shown) <= limit else shown[:limit] + "…"
+
+
+def _mask_random(found: re.Match[str]) -> str:
+    text = found[0]
+    is_random = _DIGITS.search(text) or len(_NUMBERS.findall(text)) >= _MIN_NUMBERS
+    return _MASK if is_random else text
 
 
 class Hidden:

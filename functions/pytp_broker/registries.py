@@ -20,7 +20,11 @@ CONFIGURATION_MAX_AGE_SECONDS: Final = 10
 # Far above what a misconfigured pipeline causes, also where many share one address.
 DEFAULT_REFUSALS_PER_MINUTE: Final = 3000
 
-_HOST: Final = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+# RFC 1123 §2.1: 63 characters between two dots, so that nothing longer is said again in a URL.
+_NAME: Final = r"(?=[^:]{1,253}(:|\Z))[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?"
+_HOST: Final = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(:[0-9]{{1,5}})?")
+# What an index is called that may ask about tokens.
+CLIENT_ID: Final = r"[A-Za-z0-9._-]{1,64}"
 
 LEGACY_PATH: Final = "/legacy/"
 AUDIENCE_PATH: Final = "/_/oidc/audience"

@@ -60,10 +60,10 @@ def _token_text(scheme: str, credentials: str) -> str:
     if scheme in _TOKEN_SCHEMES:
         return credentials
     if scheme != "basic":
-        raise ValueError(scheme)
+        raise ValueError("another scheme")
     user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
     if user != USER_NAME:
-        raise ValueError(user)
+        raise ValueError("another user")
     return password.strip()
 
 

@@ -30,7 +30,7 @@ class Variable:
         if value is None:
             raise SettingsError(f"{self.name} is not set: {self.what}")
         if not re.fullmatch(self.pattern, value):
-            raise SettingsError(f"{self.name} is {value!r}, but must be {self.what}")
+            raise SettingsError(f"{self.name} is malformed: it must be {self.what}")
         return value
 
 

@@ -8,6 +8,7 @@ without a read. Only the SHA-256 of the whole token is stored.
 
 import hashlib
 import hmac
+import re
 import secrets
 import zlib
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ _LOOKUP_ID_DIGITS: Final = 22
 _SECRET_DIGITS: Final = 43
 _CHECKSUM_DIGITS: Final = 6
 _LENGTH: Final = len(PREFIX) + _LOOKUP_ID_DIGITS + _SECRET_DIGITS + _CHECKSUM_DIGITS
+_FORM: Final = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_LENGTH - len(PREFIX)}}}")
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUES: Final = {digit: value for value, digit in enumerate(_ALPHABET)}
 
@@ -72,6 +74,11 @@ class UploadToken(Hidden):
 
     def __repr__(self) -> str:
         return f"<UploadToken {self.hash[:8]}>"
+
+
+def holds_token(text: str) -> bool:
+    """Say whether an upload token stands somewhere in a text, by its form."""
+    return _FORM.search(text) is not None
 
 
 def _checksum(body: str) -> str:

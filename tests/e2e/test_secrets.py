@@ -204,7 +204,7 @@ def misplaced_paths(token: str, identity_token: str) -> list[str]:
     return [
         f"{path}{text}"
         for path in ("/", "/acme/simple/", "/acme/_/token/verify/", "/acme/files/0/", "/x?token=")
-        for text in (token, identity_token)
+        for text in (token, identity_token, *identity_token.split("."), identity_token.lower())
     ]
 
 

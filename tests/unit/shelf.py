@@ -164,14 +164,14 @@ def basic(credentials: str | bytes) -> str:
     return f"Basic {base64.b64encode(octets).decode()}"
 
 
-def publisher(publisher_id: str, registry: str, project: str) -> TrustedPublisher:
+def publisher(publisher_id: str, registry: str, *projects: str) -> TrustedPublisher:
     return TrustedPublisher(
         publisher_id=publisher_id,
         registry=registry,
         issuer=GITHUB,
         provider="github",
-        projects=(project,),
-        fields={"repository": f"octo-org/{project}", "workflow": "release.yml"},
+        projects=projects,
+        fields={"repository": f"octo-org/{projects[0]}", "workflow": "release.yml"},
     )
 
 

@@ -168,10 +168,21 @@ def test_over_plain_http_the_endpoints_are_plain_http(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["", "evil.example/x?", 'evil.example"', "a b", "a.example:x", "[", "user@a.example"]
+    "host",
+    [
+        *("", "evil.example/x?", 'evil.example"', "a b", "a.example:x", "[", "user@a.example"),
+        *(f"{'a' * 64}.example", ".".join(["a" * 63] * 4), "a..example"),
+    ],
 )
 def test_a_host_that_is_none_is_not_answered_with(world: World, host: str) -> None:
     assert world.call("GET", "/acme/_/oidc/discover", host=host).status == 404
+
+
+@pytest.mark.parametrize("host", [f"{'a' * 63}.example:8443", "a-b.example.", "[::1]:8443"])
+def test_a_host_is_answered_with_as_it_was_asked(world: World, host: str) -> None:
+    answer = world.call("GET", "/acme/_/oidc/discover", host=host)
+
+    assert answer.json["audience-endpoint"].startswith(f"https://{host}/")
 
 
 @pytest.mark.parametrize(

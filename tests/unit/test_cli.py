@@ -23,6 +23,7 @@ from pytp_broker.local import deployment, process
 from pytp_broker.local.process import ServerError, ServerProcess
 from pytp_broker.local.routes import TemplateError
 from tests.emulator import Emulator
+from tests.scanner import LEAKED
 
 REGION = "eu-central-1"
 CONFIGURATION = """\
@@ -158,6 +159,50 @@ def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, sa
     seen = terminal.type(line)
 
     assert said in seen
+    assert seen.endswith("exit 2\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"token burn {LEAKED}", f"token {LEAKED}", f"validate --config broker.toml {LEAKED}"),
+        *(f"serve --config x --port {LEAKED}", f"validate --config {LEAKED}", f"secret {LEAKED}"),
+        *(f"token find --data {LEAKED}", f"explain --config broker.toml --registry {LEAKED} {{}}"),
+    ],
+)
+def test_a_token_among_the_arguments_is_not_said_again(terminal: Terminal, line: str) -> None:
+    seen = terminal.type(f"pytp-broker {line}")
+
+    assert "exit" in seen
+    assert LEAKED[:40] not in seen
+
+
+def test_a_configuration_is_quoted_as_a_terminal_may_show_it(terminal: Terminal) -> None:
+    terminal.write(
+        "broker.toml", f'"\\u001b[31m{LEAKED}" = "x"\n[[registries]]\nname = "\\u202e"\n'
+    )
+
+    seen = terminal.type("pytp-broker validate --config broker.toml")
+
+    assert seen.endswith("exit 2\n")
+    assert not {"\x1b", "\u202e"} & {*seen}
+    assert LEAKED not in seen
+
+
+def test_a_project_that_is_a_token_is_not_said_again(terminal: Terminal, table: str) -> None:
+    terminal.write("broker.toml", CONFIGURATION.replace("widgets", LEAKED, 1))
+
+    seen = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
+
+    assert "[a token]" in seen
+    assert LEAKED[5:40].lower() not in seen.lower()
+
+
+@pytest.mark.parametrize("name", ['devpi"', "de vpi", "\x1b[31m", "x" * 65])
+def test_a_client_is_called_what_a_configuration_may_call_it(terminal: Terminal, name: str) -> None:
+    seen = terminal.type(f"pytp-broker secret {shlex.quote(name)}")
+
+    assert "must be 1 to 64 letters" in seen
     assert seen.endswith("exit 2\n")
 
 

@@ -23,6 +23,7 @@ from pytp_broker.identity import read_unverified
 from pytp_broker.local.events import HttpRequest
 from pytp_broker.messages import Request
 from pytp_broker.tokens import UploadToken
+from tests.scanner import LEAKED
 from tests.signing import Issuer
 from tests.unit import distributions
 from tests.unit.shelf import Shelf, basic
@@ -39,10 +40,21 @@ def encoded(document: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
 
 
+def encoded_text(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
 def begun_with(blank: str) -> str:
     """Return a JWT whose header has this blank after its brace."""
     header = f'{{{blank}"alg": "RS256", "kid": "key-1"}}'.encode()
     return ".".join([base64.urlsafe_b64encode(header).rstrip(b"=").decode(), "e30", "c2ln"])
+
+
+# Not by chance: what is random looks like a name once in some thousand times.
+SIGNATURE = "MEUCIQDk9v_7Xz2Rj-Qm4tYw8L_b3NcE5sHf0U-gZaP6xKd1V_oiW2yB7rTnJ-qG9hMuF4lAeDkS3vC_pX"
+CLIENT_SECRET = "Zk3vT9qLx2Wm7RbN5cYh8JdP4sFg6KaQ1uEoXwVtIyM"
+HEADER = encoded({"alg": "ES256", "kid": "e8d32c96003a4f459d356a9f0ef80b16", "typ": "JWT"})
+CLAIMS = encoded({"jti": "0b2c7d54-9f0e-4c1b-8f7a-6f4b6d1d2c3e", "sub": "repo:octo-org/widgets"})
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -101,6 +113,30 @@ def test_a_masked_identity_token_takes_its_signature_with_it(key_id: str, signat
     assert legible(f"/acme/simple/{token}/") == "/acme/simple/[a token]/"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(SIGNATURE, SIGNATURE.lower(), f"e30.e30.{SIGNATURE}"),
+        *(CLAIMS, CLAIMS.lower(), f"{HEADER}.{CLAIMS}".lower(), f"{HEADER}-{CLAIMS}".lower()),
+        *(LEAKED[5:].lower(), LEAKED.lower().replace("_", "%255f")),
+        *(basic(f"devpi:{CLIENT_SECRET}")[6:], basic(f"__token__:{LEAKED}")[6:].lower()),
+        *(encoded_text(blank + '{"alg": "RS256", "kid": "1"}') for blank in (" ", "\n", "\r\n")),
+        *(encoded_text("{" + blank + '"sub": "octo-org"}') for blank in ("  ", " \n", " \t")),
+    ],
+)
+def test_what_is_random_or_folded_or_begins_with_a_blank_is_masked_too(text: str) -> None:
+    assert "[a token]" in legible(f"/acme/simple/{text}/")
+    assert not any(text[i : i + 40] in legible(text) for i in range(len(text) - 39))
+
+
+def test_the_beginning_of_a_token_is_not_shown_where_the_rest_is_cut_off() -> None:
+    # A token that is masked makes room for what was behind the end.
+    text = "/acme/eyJ".ljust(1200 - 45, "a") + "/" + LEAKED
+
+    assert LEAKED[:10] not in printable(text)
+    assert printable("x" * 2000) == "x" * 200 + "…"
+
+
 @pytest.mark.parametrize("underscore", ["%5F", "%255F", "\u00ad_", "\\u005f"])
 def test_an_upload_token_is_known_without_its_prefix(underscore: str) -> None:
     secret = UPLOAD_TOKEN.reveal().partition("_")[2]
@@ -115,6 +151,11 @@ def test_an_upload_token_is_known_without_its_prefix(underscore: str) -> None:
         *("robotframework-seleniumlibrary", "pyobjc-framework-automaticassessmentconfiguration"),
         *("agent-framework-azure-ai-search-preview", "refs/heads/framework-migration-2026"),
         *("refs/heads/monkeyApiClientRefactoring", "octo-org/homeworkgrader-exercise-templates"),
+        *("refs/heads/keyJwtAuthenticationFilter", "octo-org/HoneyJar-Kubernetes-Operator"),
+        *("monkeyJavaClient-library-rewrite", "octo-org/turkeyJenkinsPipelineLibrary"),
+        "system:serviceaccount:ci-builds:release-publisher-7d9f8b6c5d-x2x4z",
+        f"/acme/files/{'0a' * 32}/nvidia_cublas_cu12-12.4.5.8-py3-none-manylinux2014_x86_64.whl",
+        "google-cloud-aiplatform-1-25-dev20230413-language-models-py2-py3-none-any-whl",
         *("refs/heads/keyAgreementProtocolMigration", "viewObjectSerializerAndDeserializer"),
     ],
 )

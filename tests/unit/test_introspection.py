@@ -12,7 +12,7 @@ from pytp_broker.handlers import introspect
 from pytp_broker.handlers.dispatch import respond
 from pytp_broker.messages import Request
 from pytp_broker.tokens import SINGLE_USE, UploadToken
-from tests.unit.shelf import HOST, Shelf
+from tests.unit.shelf import HOST, Shelf, publisher
 from tests.world import Answer
 
 SECRET = "a-long-random-secret"
@@ -291,6 +291,18 @@ def test_a_live_token_is_verified(shelf: Shelf) -> None:
 
 def test_a_token_is_verified_for_a_project(shelf: Shelf) -> None:
     assert verify(shelf, "/Widgets").headers["X-Pytp-Projects"] == "widgets"
+
+
+def test_a_token_for_more_projects_than_a_header_holds_is_verified_for_one(shelf: Shelf) -> None:
+    projects = [f"a-project-of-many-{number}" for number in range(100)]
+    grants = [("acme", project, "p-widgets") for project in projects]
+    shelf.publishers[0] = publisher("p-widgets", "acme", *projects)
+    shelf.apply()
+    token = shelf.mint(*grants, lookup_id="4" * 32)
+
+    assert verify(shelf, token=token).status == 403
+    assert "ask for one" in verify(shelf, token=token).body.decode()
+    assert verify(shelf, "/a-project-of-many-7", token).status == 200
 
 
 @pytest.mark.parametrize("path", ["/gadgets", "/secret-project", "/widgets/x", "/..", "/%00"])

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from pytp_broker.audit import AuditRecord
+from pytp_broker.display import printable
 from pytp_broker.embedded.store import SqliteStore
+from tests.scanner import LEAKED
 from tests.signing import NOW
 from tests.unit import distributions
 from tests.unit.shelf import Shelf
@@ -118,6 +120,11 @@ def test_reading_needs_no_token(path: str) -> None:
     shelf.publish(distributions.wheel())
 
     assert shelf.get(path).status == 200
+
+
+def test_a_short_piece_of_a_token_is_shown_as_it_is() -> None:
+    assert printable(LEAKED[-63:]) == LEAKED[-63:]
+    assert printable(LEAKED[-64:]) == "[a token]"
 
 
 def test_a_secret_of_another_kind_is_shown_as_it_is(world: World) -> None:

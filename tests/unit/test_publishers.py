@@ -258,6 +258,15 @@ def test_a_refused_exchange_pins_nothing() -> None:
     assert pins(world) == {}
 
 
+@pytest.mark.parametrize("text", [" 70107786", "7" * 300, "7\x1b[2J", "octo-org"])
+def test_what_is_no_id_is_not_pinned(text: str) -> None:
+    world = World(UNPINNED)
+
+    assert "claim `repository_id` is no id" in refusal(world, repository_id=text)
+
+    assert pins(world) == {}
+
+
 def test_a_replay_pins_nothing() -> None:
     world = World(UNPINNED)
     token = world.token(repository_owner_id="1111")

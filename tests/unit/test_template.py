@@ -225,7 +225,7 @@ def test_settings_name_every_wrong_variable_at_once() -> None:
 
     missing, malformed = str(refused.value).splitlines()
     assert missing == "PYTP_TABLE is not set: the name of the DynamoDB table"
-    assert malformed.startswith("PYTP_SHARED_HOST is 'https://packages.example.com', but must be ")
+    assert malformed.startswith("PYTP_SHARED_HOST is malformed: it must be the deployment's host")
 
 
 CALL_HANDLER = """

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from pytp_broker.store import PublishedFile
 from pytp_broker.tokens import SINGLE_USE, UploadToken
 from tests.fakes import MemoryFiles
+from tests.scanner import LEAKED
 from tests.signing import GITHUB, NOW
 from tests.unit import distributions
 from tests.unit.distributions import (
@@ -764,6 +765,7 @@ def test_a_file_name_of_240_characters_is_the_longest(shelf: Shelf) -> None:
         "widgets-1.0-py3-none-any\x7f.whl",
         "widgets-1.0-1 x-py3-none-any.whl",
         " widgets-1.0-py3-none-any.whl",
+        f"widgets-1.0-{LEAKED}-none-any.whl",
         named(241),
         ".whl",
         "-1.0-py3-none-any.whl",
@@ -1640,6 +1642,9 @@ def described(*lines: str) -> str:
         (metadata("widgets", "1.0", "Requires-Python: >=3", "Requires-Python: <3"), "repeats"),
         (metadata("widgets", "1.0", "Requires-Python: 3"), "`requires-python`"),
         (metadata("widgets", "1.0", "Requires-Python: <script>"), "`requires-python`"),
+        (metadata("widgets", "1.0", "Requires-Python: ===\x1b[2J"), "`requires-python`"),
+        (metadata("widgets", "1.0", "Requires-Python: ===\u202e"), "`requires-python`"),
+        (metadata("widgets", "1.0", f"Requires-Python: ==={LEAKED}"), "`requires-python`"),
         (metadata("widgets", "1.0", "Requires-Python: " + ">=3," * 500), "too long"),
         (metadata("widgets", "1.0", *(f"X-{i}: x" for i in range(100))), "too many fields"),
         (metadata("widgets", "1.0", *["Classifier: x"] * 10_001), "too many fields"),

@@ -4,10 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from pytp_broker.cli import apply, audit, demo, explain, schema, secret, serve, token, validate
-from pytp_broker.cli.command import FAILED, CommandError
+from pytp_broker.cli.command import FAILED, CommandError, say
+from pytp_broker.display import legible
 
 _COMMANDS: Final = (serve, apply, validate, explain, token, audit, schema, secret, demo)
 # The extra that brings what a command imports when it runs.
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except CommandError as error:
-        print(*error.lines, sep="\n", file=sys.stderr)
+        say(*error.lines, file=sys.stderr)
         return error.status
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
@@ -39,8 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse's, but a token among the arguments is not said again. Commands inherit it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with 2."""
+        super().error(legible(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pytp-broker",
         description="Trusted publishing for your own Python package registries.",
     )

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pytp_broker.cli import place
-from pytp_broker.cli.command import load_configuration
+from pytp_broker.cli.command import load_configuration, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,5 +20,5 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_configuration(arguments.config, allow_loopback=False)
     with place.opened(arguments, "apply") as broker:
         changes = broker.apply(loaded, arguments.config)
-    print(*changes.lines or ["no changes"], sep="\n")
+    say(*changes.lines or ["no changes"])
     return 0

@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
+
+from pytp_broker.display import legible
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded
@@ -32,6 +34,11 @@ def load_configuration(path: Path, *, allow_loopback: bool) -> "Loaded":
         loaded = load(path, allow_loopback=allow_loopback)
     except ConfigurationError as error:
         raise CommandError(error.lines, MISUSED) from None
-    for remark in loaded.remarks:
-        print(f"note: {remark}", file=sys.stderr)
+    say(*(f"note: {remark}" for remark in loaded.remarks), file=sys.stderr)
     return loaded
+
+
+def say(*lines: str, file: TextIO | None = None) -> None:
+    """Print lines that may quote arguments, a configuration or claims, fit to be shown."""
+    for line in lines:
+        print(legible(line), file=file)

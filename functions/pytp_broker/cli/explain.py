@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytp_broker.cli.command import CommandError, load_configuration
+from pytp_broker.cli.command import CommandError, load_configuration, say
 from pytp_broker.diagnosis import explain
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, InvalidPublisher
@@ -49,12 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     if issuer is None:
         raise CommandError(f"the configuration knows no issuer `{printable(claims.issuer)}`")
     provider = PROVIDERS[issuer.provider]
-    print(f"{provider.title}, issuer {issuer.url}; the token's signature and times are not checked")
+    say(f"{provider.title}, issuer {issuer.url}; the token's signature and times are not checked")
     is_meant = _print_audience(claims, loaded, arguments.registry, arguments.host)
     candidates = _candidates(loaded, claims.issuer, arguments.registry)
     matching = [p for p in candidates if _print_publisher(p, claims, provider)]
     if not candidates:
-        print("no publisher is configured for this issuer here")
+        say("no publisher is configured for this issuer here")
     return 0 if matching and is_meant and _is_acceptable(claims, provider) else 1
 
 
@@ -66,14 +66,14 @@ def _print_audience(
     known = [r for r in loaded.configuration.registries.values() if registry in {None, r.name}]
     if host is None:
         expected = {r.name: r.audience for r in known if r.audience is not None}
-        print(f"audience {_shown(seen)}; not checked without --host")
+        say(f"audience {_shown(seen)}; not checked without --host")
     else:
         expected = {r.name: r.audience_on(host) for r in known}
         expected["the shared root"] = default_audience(host)
         mark = "✓" if seen in expected.values() else "✗"
-        print(f"{mark} audience {_shown(seen)}")
+        say(f"{mark} audience {_shown(seen)}")
     for place, audience in expected.items():
-        print(f"  {place} expects {audience}")
+        say(f"  {place} expects {audience}")
     return host is None or seen in expected.values()
 
 
@@ -111,7 +111,7 @@ def _is_acceptable(claims: SignedClaims, provider: Provider) -> bool:
     try:
         check_claims(claims, provider)
     except InvalidPublisher as problem:
-        print(f"\n✗ whatever the publishers ask for: {problem.detail}")
+        say("", f"✗ whatever the publishers ask for: {problem.detail}")
         return False
     return True
 
@@ -120,12 +120,11 @@ def _print_publisher(publisher: TrustedPublisher, claims: SignedClaims, provider
     findings = compare(publisher, claims)
     matches = all(f.matched for f in findings)
     verdict = "matches" if matches else "does not match"
-    print(
-        f"\nregistry {publisher.registry}, publisher of {', '.join(publisher.projects)}: {verdict}"
-    )
+    projects = ", ".join(publisher.projects)
+    say("", f"registry {publisher.registry}, publisher of {projects}: {verdict}")
     _print_table(findings)
     for text in explain(findings, claims, provider):
-        print(f"  - {text}")
+        say(f"  - {text}")
     return matches
 
 
@@ -133,13 +132,14 @@ def _print_table(findings: Iterable[Finding]) -> None:
     rows = [_COLUMNS, *(_row(finding) for finding in findings)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
     for row in rows:
-        print("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+        say("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
 
 
 def _row(finding: Finding) -> tuple[str, ...]:
     seen = _MISSING if finding.seen is None else printable(finding.seen, 80)
     mark = "✓" if finding.matched else "✗"
-    return mark, finding.rule, finding.claim, printable(finding.expected, 80), seen
+    said = (printable(text, 80) for text in (finding.rule, finding.claim, finding.expected))
+    return mark, *said, seen
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - an unchecked claim

@@ -2,12 +2,23 @@
 
 import argparse
 import hashlib
+import re
 import secrets
+
+from pytp_broker.registries import CLIENT_ID
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("id", metavar="ID", help="what the other index is called, such as devpi")
+    parser.add_argument(
+        "id", metavar="ID", type=_client_id, help="what the other index is called, such as devpi"
+    )
+
+
+def _client_id(text: str) -> str:
+    if not re.fullmatch(CLIENT_ID, text):
+        raise argparse.ArgumentTypeError("must be 1 to 64 letters, digits, `.`, `_` or `-`")
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from packaging.utils import canonicalize_name
 
 from pytp_broker.audit import Trail
 from pytp_broker.display import printable
-from pytp_broker.errors import Unauthorized
+from pytp_broker.errors import Forbidden, Unauthorized
 from pytp_broker.handlers.dispatch import READING, Act, Routes
 from pytp_broker.introspection import introspect, read_question, verify_client
 from pytp_broker.messages import Request, Response, json_response
@@ -18,6 +18,8 @@ from pytp_broker.tokens import MalformedTokenError, UploadToken
 
 INTROSPECT_PATH: Final = "/_/token/introspect"
 VERIFY_PATH: Final = "/_/token/verify"
+# nginx takes 4 KiB for all headers of an answer, API Gateway 10.
+MAX_PROJECTS_CHARACTERS: Final = 2048
 
 
 def introspect_token(
@@ -54,11 +56,14 @@ def verify(
         record, projects = verify_any_right(token, registry.name, services)
     if record.used_for is not None:
         raise Unauthorized("the upload token was for a single upload, and has been used")
+    named = ", ".join(projects)
+    if len(named) > MAX_PROJECTS_CHARACTERS:
+        raise Forbidden(f"the upload token is for {len(projects)} projects: ask for one of them")
     trail.add(active=True)
     headers = {
         "Cache-Control": "no-store",
         "X-Pytp-Registry": registry.name,
-        "X-Pytp-Projects": ", ".join(projects),
+        "X-Pytp-Projects": named,
         "X-Pytp-Issuer": record.issuer,
     }
     return Response(200, headers=headers)

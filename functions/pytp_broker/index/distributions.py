@@ -14,6 +14,7 @@ from packaging.version import Version
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.forms import Form
+from pytp_broker.tokens import holds_token
 
 WHEEL: Final = "bdist_wheel"
 SDIST: Final = "sdist"
@@ -49,6 +50,8 @@ def parse_filename(filename: str) -> Distribution:
             f"`{printable(filename)}` is no name of a distribution of at most "
             f"{MAX_FILE_NAME_CHARACTERS} characters"
         )
+    if holds_token(filename):
+        raise InvalidUpload("the file name holds an upload token, and would be published: burn it")
     try:
         return _parse_wheel(filename) if filename.endswith(".whl") else _parse_sdist(filename)
     except ValueError:

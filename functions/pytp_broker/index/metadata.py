@@ -9,6 +9,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload
+from pytp_broker.tokens import holds_token
 
 # There are some 35 fields; a large project repeats one of them a thousand times. The parser's work
 # is the product of the two.
@@ -63,6 +64,10 @@ def _read_header(octets: bytes) -> str:
 def _validate(metadata: Metadata, requires_python: str) -> CoreMetadata:
     if len(requires_python) > MAX_REQUIRES_PYTHON_CHARACTERS:
         raise InvalidUpload("the metadata in the archive has too long a `requires-python`")
+    # `===` takes any text, and installers print it.
+    is_plain = requires_python.isascii() and requires_python.isprintable()
+    if not is_plain or holds_token(requires_python):
+        raise InvalidUpload("the metadata in the archive has no valid `requires-python`")
     for field in ("metadata_version", "requires_python"):
         getattr(metadata, field)  # packaging validates a field when it is read
     return CoreMetadata(canonicalize_name(metadata.name), metadata.version, requires_python or None)
