@@ -49,13 +49,13 @@ KEYS = [
 
 def parse(document: dict[str, Any]) -> None:
     """Parse a document, and nothing but a ConfigurationError is raised, soon."""
-    started_at = time.perf_counter()
+    started_at = time.thread_time()
     try:
         config.parse(document, allow_loopback=False)
         FIGURES["good configurations"] += 1
     except ConfigurationError:
         FIGURES["bad configurations"] += 1
-    assert time.perf_counter() - started_at < 1
+    assert time.thread_time() - started_at < 1
 
 
 @given(st.dictionaries(st.sampled_from(KEYS) | texts, values, max_size=4))
