@@ -453,21 +453,36 @@ def test_a_signal_ends_the_server_cleanly(
 def test_a_request_under_way_is_answered_before_the_server_ends(
     config: Path, tmp_path: Path
 ) -> None:
-    head = b"POST /_/oidc/mint-token HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+    head = b"POST /_/oidc/mint-token HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
     with (
         ServerProcess(config, tmp_path / "log", "--no-tls") as server,
-        socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as client,
+        socket.create_connection(("127.0.0.1", port_of(server))) as client,
         ThreadPoolExecutor(1) as pool,
     ):
-        client.sendall(head + b"{")
-        time.sleep(0.2)
+        client.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 100 ")
+        client.sendall(b"{")
         ended = pool.submit(server.stop)
-        time.sleep(0.3)
+        while accepts_connections(server):
+            time.sleep(0.01)
         client.sendall(b"}")
         answer = client.recv(4096)
 
         assert answer.startswith(b"HTTP/1.1 422 ")
         assert ended.result() == 0
+
+
+def port_of(server: ServerProcess) -> int:
+    return int(server.url.rpartition(":")[2])
+
+
+def accepts_connections(server: ServerProcess) -> bool:
+    """Say whether the server has not yet heard the signal that ends it."""
+    try:
+        socket.create_connection(("127.0.0.1", port_of(server))).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_a_taken_port_is_named_in_one_line(config: Path) -> None:
