@@ -37,6 +37,7 @@ from pytp_broker.audit import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.keysets import StoredKeySet
 from pytp_broker.tokens import UploadToken
+from tests.emulator import START_SECONDS
 from tests.issuer import Issuer
 from tests.signing import public_jwk
 
@@ -257,12 +258,12 @@ def free_port() -> int:
 
 
 def wait_until_ready(cloud: Cloud, process: subprocess.Popen[bytes]) -> None:
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up_at:
         assert process.poll() is None, "the emulator has ended"
         try:
             requests.get(f"{cloud.url}/_ministack/health", timeout=1, verify=str(cloud.ca_file))
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # or it listens, and is not there yet
             time.sleep(0.1)
         else:
             return
