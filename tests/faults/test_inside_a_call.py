@@ -23,8 +23,11 @@ from tests.faults.statements import StoreOnLine, make_line
 from tests.faults.trials import Lay, try_every_call
 from tests.faults.wire import Wire, deliver_by_http, deliver_to_moto, make_client
 
+# The functions' own, but for the patience: whatever takes too long is put on the wire here, and an
+# emulator on a busy machine must not add to it.
+PATIENT_CONFIG = CLIENT_CONFIG.merge(Config(connect_timeout=60, read_timeout=60))
 # An emulator has no subdomain for each bucket.
-S3_CONFIG = CLIENT_CONFIG.merge(Config(s3={"addressing_style": "path"}, signature_version="s3v4"))
+S3_CONFIG = PATIENT_CONFIG.merge(Config(s3={"addressing_style": "path"}, signature_version="s3v4"))
 
 every_fault = pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 every_operation = pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def on_the_wire(engines: DynamoEngines, closing: ExitStack, *, for_good: bool) -
     deliver = deliver_to_moto if engines.name == "moto" else deliver_by_http
     wire = Wire(deliver, for_good=for_good)
     url = None if engines.name == "moto" else engines.dynamodb.meta.endpoint_url
-    dynamodb = make_client("dynamodb", CLIENT_CONFIG, url)
+    dynamodb = make_client("dynamodb", PATIENT_CONFIG, url)
     s3 = make_client("s3", S3_CONFIG, url)
     for client in (dynamodb, s3):
         closing.callback(client.close)

@@ -85,7 +85,7 @@ class _Body:
 
 
 def make_client(service: str, config: Config, endpoint_url: str | None) -> Any:
-    """Return a client of an emulation, with the functions' own patience."""
+    """Return a client of an emulation, configured like this."""
     build: Any = boto3.client  # typed for each service by its literal name
     return build(
         service,
