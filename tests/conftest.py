@@ -4,8 +4,13 @@ from collections import Counter
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.emulator"]
+
+# The same examples in every run, whichever tests are run, and however long one of them takes.
+settings.register_profile("pytp", derandomize=True, deadline=None, database=None)
+settings.load_profile("pytp")
 
 # The catalogues: what their tests are called in the summary.
 CATALOGUES: Final = {
