@@ -1,5 +1,6 @@
 """Fixtures that every test may ask for, and what a run has tried, in one line."""
 
+import os
 from collections import Counter
 from typing import Final
 
@@ -11,6 +12,12 @@ pytest_plugins = ["tests.emulator"]
 # The same examples in every run, whichever tests are run, and however long one of them takes.
 settings.register_profile("pytp", derandomize=True, deadline=None, database=None)
 settings.load_profile("pytp")
+
+# Whatever a test talks to is on this machine: no proxy leads there, and a client of AWS without
+# credentials is not to ask the machine's own cloud for some. Processes that tests start inherit it.
+for name in ("NO_PROXY", "no_proxy"):
+    os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 # The catalogues: what their tests are called in the summary.
 CATALOGUES: Final = {
