@@ -124,7 +124,7 @@ class DynamoStore:
         """Bring the table to this configuration; raise StoreUnavailable if somebody else does too.
 
         What is there is read again until it is what it should be. Two at the same time therefore
-        leave what one of them wanted, never a mixture, or both say that they failed.
+        leave what one of them wanted, never a mixture, unless one says that it has failed.
         """
         want = partial(_want, configuration, publishers)
         present = first = self._read_state()
