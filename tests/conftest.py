@@ -2,16 +2,26 @@
 
 import os
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 pytest_plugins = ["tests.emulator"]
 
-# The same examples in every run, whichever tests are run, and however long one of them takes.
-settings.register_profile("pytp", derandomize=True, deadline=None, database=None)
-settings.load_profile("pytp")
+# The same examples in every run, whichever tests are run; or, for `make fuzz`, new ones each time,
+# of which those that fail are kept.
+COMMON: Final[dict[str, Any]] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("pytp-short", max_examples=300, derandomize=True, database=None, **COMMON)
+settings.register_profile(
+    "pytp-long",
+    max_examples=int(os.environ.get("EXAMPLES", "10000")),
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+    **COMMON,
+)
+settings.load_profile(os.environ.get("PYTP_FUZZ_PROFILE", "pytp-short"))
 
 # Whatever a test talks to is on this machine: no proxy leads there, and a client of AWS without
 # credentials is not to ask the machine's own cloud for some. Processes that tests start inherit it.

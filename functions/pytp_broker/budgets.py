@@ -45,7 +45,10 @@ _EMPTY: Final = _Bucket(0.0, 0.0)
 
 
 class RefusalBudget:
-    """A bucket of refusals for each source; it fills up again within a minute."""
+    """A bucket of refusals for each source; it fills up again within a minute.
+
+    Of our own time: a function that is frozen meanwhile may make a source wait for longer.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -143,7 +143,7 @@ class DisclosureKeys:
 
 
 def _failure(url: str, age: timedelta, detail: str) -> AuditRecord:
-    """Return the record of a refresh that failed."""
+    """Return the record of a refresh that failed. Old keys are no danger here: none is `stale`."""
     reason = "refresh-failed" if age < MAX_STALE else "no-keys"
     return AuditRecord("key-set", "refused", reason, {"issuer": url, "detail": detail})
 

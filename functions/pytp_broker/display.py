@@ -35,12 +35,14 @@ _TOKEN: Final = re.compile(
 )
 # What may be a part of one without such a mark: a signature, or what is folded to one case.
 _LONG: Final = re.compile(r"[A-Za-z0-9_-]{64,}[A-Za-z0-9_.-]*")
-# It is if it has as many digits in a row as an upload token has behind its underscore, which a hash
-# in hex has in one case only;
+# It is one if it has as many digits in a row as an upload token has behind its underscore, which a
+# hash in hex has in one case; or if it has numbers beside letters that are none of hex, and is not
+# made of words.
 _DIGITS: Final = re.compile(r"(?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71}")
-# or numbers beside letters (none of hex) again and again, which a name has not.
 _NUMBERS: Final = re.compile(r"[0-9](?=[G-Zg-z])|[G-Zg-z](?=[0-9])")
 _MIN_NUMBERS: Final = 5
+_SEPARATORS: Final = re.compile(r"[_.-]")
+_MIN_WORD: Final = 8
 _MASK: Final = "[a token]"
 # The beginning of a token, when the rest of it is cut off, may not be known for what it is.
 _CUT_CHARACTERS: Final = 100
@@ -68,8 +70,12 @@ def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> str:
 
 def _mask_random(found: re.Match[str]) -> str:
     text = found[0]
-    is_random = _DIGITS.search(text) or len(_NUMBERS.findall(text)) >= _MIN_NUMBERS
-    return _MASK if is_random else text
+    return _MASK if _DIGITS.search(text) or _is_random(text) else text
+
+
+def _is_random(text: str) -> bool:
+    words = len(_SEPARATORS.findall(text)) + 1
+    return len(_NUMBERS.findall(text)) >= _MIN_NUMBERS and len(text) >= words * _MIN_WORD
 
 
 class Hidden:

@@ -10,7 +10,7 @@ from pytp_broker.diagnosis import (
 )
 from pytp_broker.errors import ChangedIdentity, InvalidPublisher
 from pytp_broker.identity import SignedClaims
-from pytp_broker.providers import Provider
+from pytp_broker.providers import Provider, Role
 from pytp_broker.publishers import TrustedPublisher, compare
 
 
@@ -60,3 +60,6 @@ def _check_types(claims: SignedClaims, provider: Provider) -> None:
     for rule in provider.fields:
         if not rule.is_of_its_type(claims):
             raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")
+    for pin in provider.fields_of(Role.PIN):
+        if not pin.is_of_its_form(claims):  # or it would be pinned as it is
+            raise InvalidPublisher(f"valid token, but claim `{pin.claim}` is no immutable id")

@@ -5,6 +5,7 @@ issuer of the same provider. Adding a provider is one entry here, one captured c
 tests and one page in the documentation; a test holds the three together.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -87,6 +88,11 @@ class Field:
         """Say whether the claim, if it is there at all, is of the type that the provider signs."""
         values = [claims.value(name) for name in (self.claim, *self.claim_beside.values())]
         return all(isinstance(v, list if self.in_list else str) for v in values if v is not None)
+
+    def is_of_its_form(self, claims: SignedClaims) -> bool:
+        """Say whether the claim, if it is there at all, looks like what the provider signs."""
+        text = claims.text(self.claim)
+        return text is None or re.fullmatch(self.pattern, text) is not None
 
     def texts(self, claims: SignedClaims, fields: Fields) -> tuple[str, ...]:
         """Return what the claim says: one text, or a list's; nothing if it is of another type."""

@@ -20,7 +20,7 @@ CONFIGURATION_MAX_AGE_SECONDS: Final = 10
 # Far above what a misconfigured pipeline causes, also where many share one address.
 DEFAULT_REFUSALS_PER_MINUTE: Final = 3000
 
-# RFC 1123 §2.1: 63 characters between two dots, so that nothing longer is said again in a URL.
+# RFC 1123 §2.1: at most 63 characters between two dots, so that our URLs repeat no token sent here.
 _NAME: Final = r"(?=[^:]{1,253}(:|\Z))[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?"
 _HOST: Final = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(:[0-9]{{1,5}})?")
 # What an index is called that may ask about tokens.
@@ -167,6 +167,7 @@ class ConfigurationCache:
         self._lock = Lock()
         self._loaded: tuple[_Moment, Configuration] | None = None
         self._failed_at: _Moment = ()  # before all others
+        self._cause = ""
 
     def current(self) -> Configuration:
         """Return the configuration; raise StoreUnavailable when it cannot be had."""
@@ -176,7 +177,9 @@ class ConfigurationCache:
             if self._loaded and _is_fresh(self._loaded[0], asked_at):
                 return self._loaded[1]
             if arrived_at < self._failed_at:
-                raise StoreUnavailable("the configuration cannot be read")  # waited for that
+                # It has waited for that failure, and does not wait for the next.
+                detail = "the configuration cannot be read"
+                raise StoreUnavailable(detail, operator_detail=self._cause)
             return self._reload(asked_at)
 
     def _moment(self) -> _Moment:
@@ -185,8 +188,8 @@ class ConfigurationCache:
     def _reload(self, asked_at: _Moment) -> Configuration:
         try:
             configuration = self._load()
-        except StoreUnavailable:
-            self._failed_at = self._moment()
+        except StoreUnavailable as problem:
+            self._failed_at, self._cause = self._moment(), problem.operator_detail
             raise
         self._loaded = (asked_at, configuration)
         return configuration

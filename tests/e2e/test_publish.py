@@ -179,7 +179,7 @@ def masked_token(published: subprocess.CompletedProcess[str]) -> str:
 
 
 def traffic(server: ServerProcess, since: int = 0) -> list[str]:
-    requests_seen = server.events("request")[since:]
+    requests_seen = server.events("access")[since:]
     return [f"{r['method']} {r['path']} {r['status']}" for r in requests_seen]
 
 
@@ -202,7 +202,7 @@ def test_uv_publishes_to_a_registry_of_a_shared_host(
     project = repository.partition("/")[2]
     files = TinyPackage(project, greeting=registry).build(clients.folder / "dist")
     job = issuer.start_job(**github_job(repository, owner_id=owner_id))
-    before = len(server.events("request"))
+    before = len(server.events("access"))
 
     published = clients.uv_publish(f"{server.url}/{registry}/legacy/", files, job)
 
@@ -463,7 +463,9 @@ def test_a_request_under_way_is_answered_before_the_server_ends(
         assert client.recv(4096).startswith(b"HTTP/1.1 100 ")
         client.sendall(b"{")
         ended = pool.submit(server.stop)
+        give_up_at = time.monotonic() + 30
         while accepts_connections(server):
+            assert time.monotonic() < give_up_at
             time.sleep(0.01)
         client.sendall(b"}")
         answer = client.recv(4096)

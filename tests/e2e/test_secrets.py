@@ -168,7 +168,7 @@ def test_nothing_that_a_local_run_writes_holds_a_secret(
     search.add("log", server.log.read_text())
 
     assert {e["event"] for e in map(json.loads, server.log.read_text().splitlines())} >= {
-        *("request", "exchange", "upload", "burn", "introspection", "disclosure")
+        *("access", "exchange", "upload", "burn", "introspection", "disclosure")
     }
     search.check(expects=["log", "commands"])
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytp_broker.audit import AuditRecord, Trail
@@ -373,9 +373,7 @@ BODIES = st.one_of(
 )
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(TEXTS, HEADERS, BODIES, TEXTS), min_size=1, max_size=5))
 def test_labels_are_bounded_whatever_the_caller_sends(
     capsys: pytest.CaptureFixture[str], calls: list[tuple[str, Any, Any, str]]

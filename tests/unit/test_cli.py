@@ -255,6 +255,14 @@ def table(aws: None) -> str:
     return "broker"
 
 
+def test_what_a_library_says_in_several_lines_stays_so(terminal: Terminal, aws: None) -> None:
+    seen = terminal.type("pytp-broker apply --config broker.toml --table ''").splitlines()
+
+    assert seen[0] == "cannot apply: Parameter validation failed:"
+    assert seen[1].startswith("Invalid length for parameter TableName")
+    assert seen[-1] == "exit 1"
+
+
 def test_apply_prints_what_it_changes_and_then_nothing_more(terminal: Terminal, table: str) -> None:
     first = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
     second = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")

@@ -53,6 +53,7 @@ def begun_with(blank: str) -> str:
 # Not by chance: what is random looks like a name once in some thousand times.
 SIGNATURE = "MEUCIQDk9v_7Xz2Rj-Qm4tYw8L_b3NcE5sHf0U-gZaP6xKd1V_oiW2yB7rTnJ-qG9hMuF4lAeDkS3vC_pX"
 CLIENT_SECRET = "Zk3vT9qLx2Wm7RbN5cYh8JdP4sFg6KaQ1uEoXwVtIyM"
+FIVE_NUMBERS = "1{0}1{0}1AA1z".format("z" * 30)
 HEADER = encoded({"alg": "ES256", "kid": "e8d32c96003a4f459d356a9f0ef80b16", "typ": "JWT"})
 CLAIMS = encoded({"jti": "0b2c7d54-9f0e-4c1b-8f7a-6f4b6d1d2c3e", "sub": "repo:octo-org/widgets"})
 
@@ -67,6 +68,7 @@ CLAIMS = encoded({"jti": "0b2c7d54-9f0e-4c1b-8f7a-6f4b6d1d2c3e", "sub": "repo:oc
         *("\u202a", "\u202e", "\u2066", "\u2069", "\u200e", "\u200f", "\u061c"),
         *("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u180e"),
         *("\u034f", "\u115f", "\u1160", "\u2800", "\u3164", "\uffa0", "\ufe0f", "\U000e0101"),
+        *("\ufffc", "\U00016fe4", "\U0001d159"),
         *("\u00a0", "\u3000", "\U000e0041", "\ue000", "\ud800", "\uffff", "`"),
     ],
 )
@@ -122,6 +124,8 @@ def test_a_masked_identity_token_takes_its_signature_with_it(key_id: str, signat
         *(basic(f"devpi:{CLIENT_SECRET}")[6:], basic(f"__token__:{LEAKED}")[6:].lower()),
         *(encoded_text(blank + '{"alg": "RS256", "kid": "1"}') for blank in (" ", "\n", "\r\n")),
         *(encoded_text("{" + blank + '"sub": "octo-org"}') for blank in ("  ", " \n", " \t")),
+        # Each of these is known by one mark only.
+        *("pytp%5F" + "a" * 24, encoded({"alg": "RS256"}).lower(), "Aa" * 36, FIVE_NUMBERS),
     ],
 )
 def test_what_is_random_or_folded_or_begins_with_a_blank_is_masked_too(text: str) -> None:
@@ -131,7 +135,7 @@ def test_what_is_random_or_folded_or_begins_with_a_blank_is_masked_too(text: str
 
 def test_the_beginning_of_a_token_is_not_shown_where_the_rest_is_cut_off() -> None:
     # A token that is masked makes room for what was behind the end.
-    text = "/acme/eyJ".ljust(1200 - 45, "a") + "/" + LEAKED
+    text = "/acme/eyJ".ljust(1200 - 25, "a") + "/" + LEAKED
 
     assert LEAKED[:10] not in printable(text)
     assert printable("x" * 2000) == "x" * 200 + "…"
@@ -151,6 +155,10 @@ def test_an_upload_token_is_known_without_its_prefix(underscore: str) -> None:
         *("robotframework-seleniumlibrary", "pyobjc-framework-automaticassessmentconfiguration"),
         *("agent-framework-azure-ai-search-preview", "refs/heads/framework-migration-2026"),
         *("refs/heads/monkeyApiClientRefactoring", "octo-org/homeworkgrader-exercise-templates"),
+        FIVE_NUMBERS[:-1],
+        "JIRA-1234-upgrade-python3-to-k8s-v2-with-s3-and-ec2-and-h2-database-support-x86",
+        "chore-bump-node18-to-node20-and-php7-to-php8-and-mysql5-to-mysql8-and-log4j2",
+        f"sha512-{'0a' * 64}",
         *("refs/heads/keyJwtAuthenticationFilter", "octo-org/HoneyJar-Kubernetes-Operator"),
         *("monkeyJavaClient-library-rewrite", "octo-org/turkeyJenkinsPipelineLibrary"),
         "system:serviceaccount:ci-builds:release-publisher-7d9f8b6c5d-x2x4z",

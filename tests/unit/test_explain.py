@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytp_broker.cli import main
+from tests.scanner import LEAKED
 from tests.signing import ABSENT, Issuer, github_claims
 
 CONFIGURATION = """
@@ -68,6 +69,29 @@ def test_every_rule_is_a_row_with_both_sides(explain: Explain, tmp_path: Path) -
     assert ["✗", "environment", "environment", "release", "(missing)"] in rows
     assert "add `environment: release` to the job" in seen
     assert "registry other" not in seen
+
+
+def test_what_configuration_and_claims_say_is_shown_as_a_terminal_may_show_it(
+    explain: Explain, tmp_path: Path
+) -> None:
+    hostile = f"\x1b[2J\u202e{LEAKED}"
+    config = CONFIGURATION.replace('"release"\n', json.dumps(f"\u202e{LEAKED}"[:200]) + "\n", 1)
+    (tmp_path / "broker.toml").write_text(config)
+
+    _, seen = explain(claims_file(tmp_path, environment=hostile, actor=hostile))
+
+    assert "[a token]" in seen
+    assert not {"\x1b", "\u202e"} & {*seen}
+    assert LEAKED[:40] not in seen
+
+
+def test_an_id_that_is_none_is_refused_as_the_exchange_does(
+    explain: Explain, tmp_path: Path
+) -> None:
+    status, seen = explain(claims_file(tmp_path, repository_id="octo-org"))
+
+    assert status == 1
+    assert "claim `repository_id` is no immutable id" in seen
 
 
 @pytest.mark.parametrize(

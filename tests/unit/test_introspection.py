@@ -294,7 +294,7 @@ def test_a_token_is_verified_for_a_project(shelf: Shelf) -> None:
 
 
 def test_a_token_for_more_projects_than_a_header_holds_is_verified_for_one(shelf: Shelf) -> None:
-    projects = [f"a-project-of-many-{number}" for number in range(100)]
+    projects = [f"a-project-of-many-{number}" for number in range(400)]
     grants = [("acme", project, "p-widgets") for project in projects]
     shelf.publishers[0] = publisher("p-widgets", "acme", *projects)
     shelf.apply()

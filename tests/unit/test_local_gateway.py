@@ -33,7 +33,7 @@ def test_a_request_is_logged_by_its_path_alone() -> None:
 
     [line] = gateway.lines
     assert (line["event"], line["method"], line["path"], line["status"]) == (
-        "request",
+        "access",
         "POST",
         "/x y",
         200,

@@ -31,6 +31,15 @@ SECOND = timedelta(seconds=1)
 # `serve` brings a local broker up to date, not `apply`.
 deployed = pytest.mark.parametrize("desk", ["dynamodb"], indirect=True)
 CONFIGURATION = '[[registries]]\nname = "acme"\n'
+MANY = """
+[[registries]]
+name = "acme"
+[[registries.publishers]]
+projects = {projects}
+[registries.publishers.github]
+repository = "octo-org/widgets"
+workflow = "release.yml"
+"""
 
 
 def token(name: str, **changes: Any) -> TokenRecord:
@@ -267,6 +276,22 @@ def test_every_change_of_configuration_is_recorded_with_who_and_when(
     assert first["configuration_sha256"] == hashlib.sha256(CONFIGURATION.encode()).hexdigest()
     assert {kept["event"] for kept in changes} == {"configuration"}
     assert "+ registry acme" in [kept["change"] for kept in changes]
+
+
+@deployed
+def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
+    desk: Desk, tmp_path: Path
+) -> None:
+    projects = [f"package-number-{number}-of-many" for number in range(250)]
+    config = tmp_path / "broker.toml"
+    config.write_text(MANY.format(projects=json.dumps(projects)))
+
+    shown = desk.type(f"apply --config {config}")
+
+    recorded = " ".join(kept.get("change", "") for kept in desk.records())
+    for text in (shown, recorded):
+        assert all(project in text for project in projects)
+        assert "…" not in text
 
 
 @deployed

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import pytest
+import time_machine
 
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.registries import CONFIGURATION_MAX_AGE_SECONDS, Configuration, ConfigurationCache
@@ -55,6 +57,19 @@ def test_either_clock_may_stand_still_or_be_set_and_the_configuration_is_not_old
 
     source.seconds, source.wall_seconds = seconds, wall_seconds
     cache.current()
+
+    assert source.reads == 2
+
+
+def test_an_old_configuration_is_known_by_both_clocks_of_the_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = Source()
+    cache = ConfigurationCache(source.load)
+    cache.current()
+
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=1)):  # a function that was frozen
+        cache.current()
 
     assert source.reads == 2
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytp_broker.store import PublishedFile
@@ -1766,7 +1766,6 @@ def test_text_from_outside_is_made_printable(shelf: Shelf) -> None:
 FORM = form(wheel())
 
 
-@settings(derandomize=True, deadline=None, max_examples=300, database=None)
 @given(st.one_of(st.binary(max_size=2000), st.binary(max_size=200).map(lambda b: FORM[:300] + b)))
 def test_a_hostile_body_is_a_problem_of_the_caller(body: bytes) -> None:
     shelf = Shelf()
@@ -1777,7 +1776,6 @@ def test_a_hostile_body_is_a_problem_of_the_caller(body: bytes) -> None:
     assert answer.detail
 
 
-@settings(derandomize=True, deadline=None, max_examples=300, database=None)
 @given(st.data())
 def test_a_form_with_changed_bytes_never_breaks_us(data: st.DataObject) -> None:
     shelf = Shelf()
@@ -1789,7 +1787,6 @@ def test_a_form_with_changed_bytes_never_breaks_us(data: st.DataObject) -> None:
     assert answer.status in {200, 400, 401, 403}
 
 
-@settings(derandomize=True, deadline=None, max_examples=300, database=None)
 @given(st.sampled_from([wheel(), sdist()]), st.data())
 def test_an_archive_with_changed_bytes_never_breaks_us(
     d: Distribution, data: st.DataObject

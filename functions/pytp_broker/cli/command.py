@@ -41,4 +41,4 @@ def load_configuration(path: Path, *, allow_loopback: bool) -> "Loaded":
 def say(*lines: str, file: TextIO | None = None) -> None:
     """Print lines that may quote arguments, a configuration or claims, fit to be shown."""
     for line in lines:
-        print(legible(line), file=file)
+        print(legible(line, len(line)), file=file)

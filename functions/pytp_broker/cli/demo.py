@@ -89,7 +89,7 @@ def _set_up(stack: ExitStack) -> "Stage":
     try:
         server = stack.enter_context(ServerProcess(config, folder / "server.log"))
     except ServerError as error:
-        raise CommandError(f"the broker does not start: {error}") from None
+        raise CommandError(f"the broker does not start: {error}".splitlines()) from None
     return Stage(folder, issuer, server)
 
 
@@ -162,7 +162,7 @@ class Stage:
         self.server = server
         self._folder = folder
         self._masked: dict[str, str] = {}
-        self._seen = {"request": 0, "exchange": 0}
+        self._seen = {"access": 0, "exchange": 0}
 
     # The way it should be
 
@@ -294,7 +294,7 @@ class Stage:
 
     def _traffic(self, expected: set[HTTPStatus]) -> list[str]:
         """Return the requests since the last time; the last must have an expected status."""
-        requests = self._new_events("request")
+        requests = self._new_events("access")
         if not requests or requests[-1]["status"] not in expected:
             raise StepError(f"expected {sorted(expected)}, saw {_describe(requests)}")
         return _describe(requests)

@@ -9,10 +9,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.cli.command import CommandError
+from pytp_broker.display import MAX_SENTENCE_CHARACTERS
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.store import Changes, Store
 
@@ -36,7 +38,7 @@ class Place:
         self.store.add_operator_record(record, datetime.now(UTC))
 
     def apply(self, loaded: "Loaded", config: Path) -> Changes:
-        """Bring the store to a configuration, and keep a record of each change.
+        """Bring the store to a configuration, and keep a record of each change, or several.
 
         That it begins is recorded first: should it be cut off, no change lacks its originator.
         """
@@ -44,7 +46,8 @@ class Place:
         self.record("apply", configuration_sha256=sha256)
         changes = self.store.apply(loaded.configuration, loaded.publishers)
         for line in changes.lines:
-            self.record("configuration", change=line)
+            for part in wrap(line, MAX_SENTENCE_CHARACTERS):
+                self.record("configuration", change=part)
         return changes
 
 
@@ -74,11 +77,11 @@ def opened(arguments: argparse.Namespace, doing: str) -> Iterator[Place]:
             with _opened_table(arguments) as place:
                 yield place
     except StoreUnavailable as problem:
-        raise CommandError(f"cannot {doing}: {reason_of(problem)}") from None
+        raise CommandError(f"cannot {doing}: {reason_of(problem)}".splitlines()) from None
 
 
 def reason_of(problem: StoreUnavailable) -> str:
-    """Return why a store is unavailable; it keeps AWS's own words from callers, not from here."""
+    """Return why a store is unavailable: its engine's own words, which callers are not told."""
     return str(problem.__context__ or problem.detail)
 
 
@@ -121,7 +124,7 @@ def _opened_table(arguments: argparse.Namespace) -> Iterator[Place]:
             operator = session.client("sts", **options).get_caller_identity()["Arn"]
         store = DynamoStore(session.client("dynamodb", **options), table)
     except (BotoCoreError, ClientError, ValueError) as error:  # botocore's, for what is no URL
-        raise CommandError(f"cannot reach the deployment: {error}") from None
+        raise CommandError(f"cannot reach the deployment: {error}".splitlines()) from None
     yield Place(store, operator)
 
 

@@ -126,7 +126,9 @@ def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) ->
     except OSError as error:
         raise CommandError(f"cannot write the data folder: {_reason(error)}") from None
     except StoreUnavailable as problem:
-        raise CommandError(f"cannot apply the configuration: {reason_of(problem)}") from None
+        raise CommandError(
+            f"cannot apply the configuration: {reason_of(problem)}".splitlines()
+        ) from None
     except routes.TemplateError as error:
         raise CommandError(str(error)) from None
     port = listener.getsockname()[1]
@@ -177,7 +179,7 @@ def _open_aws(arguments: argparse.Namespace) -> "Storage":
     try:
         return deployment.open_aws(places)
     except (BotoCoreError, ClientError, ValueError) as error:  # botocore's, for what is no URL
-        raise CommandError(f"cannot open the store: {error}") from None
+        raise CommandError(f"cannot open the store: {error}".splitlines()) from None
 
 
 def _announce(host: str, port: int, certificate: "CertificateFiles | None") -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from pytp_broker.audit import HASH_PREFIX_DIGITS
 from pytp_broker.cli import place
-from pytp_broker.cli.command import MISUSED, CommandError
+from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.place import Place
 from pytp_broker.display import printable
 from pytp_broker.tokens import TokenRecord
@@ -52,9 +52,10 @@ def find(arguments: argparse.Namespace, broker: Place) -> int:
     """Print the selected tokens, a block of lines each."""
     selected = _select(arguments, broker)
     for record in selected:
-        print(*_describe(record), sep="\n  ")
+        first, *others = _describe(record)
+        say(first, *(f"  {line}" for line in others))
     if not selected:
-        print("no tokens")
+        say("no tokens")
     return 0
 
 
@@ -67,14 +68,14 @@ def burn(arguments: argparse.Namespace, broker: Place) -> int:
     live = [record for record in _select(arguments, broker) if record.burned_at is None]
     for record in live:
         if arguments.dry_run:
-            print(f"would burn {_summary(record)}")
+            say(f"would burn {_summary(record)}")
         elif broker.store.burn_token(record.lookup_id, record.token_hash, None, datetime.now(UTC)):
             broker.record("burn", token_hash=_prefix(record), burned=True, projects=_scope(record))
-            print(f"burned {_summary(record)}")
+            say(f"burned {_summary(record)}")
         else:  # by another, since we have looked
-            print(f"already burned {_summary(record)}")
+            say(f"already burned {_summary(record)}")
     if not live:
-        print("no tokens to burn")
+        say("no tokens to burn")
     return 0
 
 

@@ -28,8 +28,7 @@ class FolderFiles:
         """Remove what was left half-written, long enough ago to be no other process's."""
         self._folder = Path(folder)
         self._incoming = self._folder / _INCOMING
-        with suppress(OSError):  # it may not be there yet, or another sweeps too
-            _sweep(self._incoming)
+        _sweep(self._incoming)
 
     def save(self, key: str, content: bytes) -> None:
         """Store the bytes under the key, durably; raise ValueError for what is no key."""
@@ -67,9 +66,10 @@ class FolderFiles:
 
 
 def _sweep(incoming: Path) -> None:
-    for path in incoming.iterdir():
-        if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
-            path.unlink()
+    for path in incoming.glob("*"):  # none where there is no folder yet
+        with suppress(OSError):  # another process sweeps too
+            if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                path.unlink()
 
 
 def _write(path: Path, content: bytes, incoming: Path) -> None:

@@ -18,8 +18,8 @@ from pytp_broker.tokens import MalformedTokenError, UploadToken
 
 INTROSPECT_PATH: Final = "/_/token/introspect"
 VERIFY_PATH: Final = "/_/token/verify"
-# nginx takes 4 KiB for all headers of an answer, API Gateway 10.
-MAX_PROJECTS_CHARACTERS: Final = 2048
+# API Gateway takes 10 KiB for all headers of an answer.
+MAX_PROJECTS_CHARACTERS: Final = 8192
 
 
 def introspect_token(

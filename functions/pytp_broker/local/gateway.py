@@ -140,7 +140,7 @@ class Gateway:
                 answer = _refuse(problem, request)
             # Before the answer, so that a client that has it finds the line too.
             self.log.write(
-                "request",
+                "access",
                 method=printable(request.method, 20),
                 path=printable(request.path),
                 status=answer.status,
