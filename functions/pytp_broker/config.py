@@ -37,6 +37,7 @@ ALLOW_LOOPBACK: Final = "allow_loopback"
 MIN_LIFETIME_SECONDS: Final = 900
 MAX_LIFETIME_SECONDS: Final = 21_600
 
+_MAX_PORT: Final = 65_535
 # What an own host of a registry serves at its root; a prefix of that name would be ambiguous.
 _RESERVED_NAMES: Final = frozenset({"simple", "legacy", "files"})
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -161,10 +162,13 @@ def _check_host(text: str) -> str:
     return text
 
 
-def _check_public_host(text: str, info: ValidationInfo) -> str:
+def _check_jwks_host(text: str, info: ValidationInfo) -> str:
     loopback = bool(info.context and info.context[ALLOW_LOOPBACK])
-    if not _is_public_name(_check_host(text)) and not (loopback and text in _LOOPBACK):
+    host, colon, port = text.partition(":")
+    if not _is_public_name(_check_host(host)) and not (loopback and host in _LOOPBACK):
         raise ValueError("must be a fully qualified name, not an address")
+    if colon and not (re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) <= _MAX_PORT):
+        raise ValueError("must have a port from 1 to 65535 behind the colon")
     return text
 
 
@@ -240,7 +244,7 @@ def _choices(choices: Iterable[str]) -> WithJsonSchema:
 Text = Annotated[str, BeforeValidator(_strip)]
 IssuerUrl = Annotated[Text, Field(max_length=255), AfterValidator(_check_issuer_url)]
 HostName = Annotated[Text, AfterValidator(_check_host)]
-PublicHostName = Annotated[Text, AfterValidator(_check_public_host)]
+JwksHost = Annotated[Text, AfterValidator(_check_jwks_host)]
 Audience = Annotated[Text, AfterValidator(_check_audience)]
 RegistryName = Annotated[Text, AfterValidator(_check_registry_name)]
 ProjectName = Annotated[Text, AfterValidator(_normalize_project)]
@@ -269,7 +273,7 @@ class IssuerModel(_Table):
     url: IssuerUrl
     provider: ProviderName
     algorithms: Annotated[list[Algorithm], Field(min_length=1)] | None = None
-    jwks_hosts: list[PublicHostName] = []
+    jwks_hosts: list[JwksHost] = []
     enabled: bool = True
 
 

@@ -64,14 +64,7 @@ def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail
 
     key = broker.key_sets.find_key(issuer, unverified.unverified_key_id, now)
     provider = PROVIDERS[issuer.provider]
-    claims = verify(
-        unverified,
-        key,
-        issuer,
-        destination.audience,
-        now,
-        may_list_audience=provider.may_list_audience,
-    )
+    claims = verify(unverified, key, issuer, destination.audience, now, form=provider.token_form)
     trail.add(**recorded_claims(claims, provider))
 
     candidates = find_candidates(claims, provider, destination, configuration, broker)

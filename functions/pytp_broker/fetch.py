@@ -22,7 +22,8 @@ MAX_DOCUMENT_BYTES: Final = 100 * 1024
 MAX_THREADS: Final = 8
 
 _HEADERS: Final = {
-    "Accept": "application/json",
+    # Kubernetes has its key set in the second type only (RFC 7517 §8.5), and else answers 406.
+    "Accept": "application/json, application/jwk-set+json, */*;q=0.1",
     # Not even gzip: a hundred bytes of it may unpack to a hundred megabytes.
     "Accept-Encoding": "identity",
     "User-Agent": "pytp-broker",

@@ -28,14 +28,30 @@ MAX_TOKEN_ID_CHARACTERS: Final = 1024
 # its own leeway (TOB-PYPI26-1).
 LEEWAY_SECONDS: Final = 30
 
-# CI systems sign for minutes up to a job's time limit; a day is beyond every one of them.
-MAX_LIFETIME_SECONDS: Final = 24 * 3600
+# CI systems sign for minutes up to a job's time limit, which is hours; Microsoft Entra signs for a
+# day and five minutes.
+MAX_LIFETIME_SECONDS: Final = 25 * 3600
 
 # RFC 8725 §3.11: an access token (at+jwt) or a logout token is not an identity token.
 _TYPES: Final = ("JWT", "jwt")
 # Of these an identity token has none: another token inside it (RFC 7519 §5.2), or a payload that is
 # not base64url (RFC 7797), which PyJWT would only notice together with `crit`.
 _FOREIGN_HEADERS: Final = ("cty", "b64")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenForm:
+    """What the identity tokens of one kind of CI may be.
+
+    ``may_list_audience`` takes a list of the one audience as well (RFC 7519 §4.1.3), for providers
+    that know no other form.
+    """
+
+    may_list_audience: bool = False
+    max_lifetime_seconds: int = MAX_LIFETIME_SECONDS
+
+
+PLAIN: Final = TokenForm()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +160,22 @@ def _required_text(members: Mapping[str, Any], name: str, limit: int = 2048) -> 
     return value
 
 
-def verify(  # noqa: PLR0913 - the four things a token must agree with, and how
+def verify(  # noqa: PLR0913 - the five things that a token must agree with
     unverified: UnverifiedToken,
     key: VerificationKey,
     issuer: Issuer,
     audience: str,
     now: datetime,
     *,
-    may_list_audience: bool = False,
+    form: TokenForm = PLAIN,
 ) -> SignedClaims:
     """Return the claims if the issuer signed them for this audience and this time.
 
-    ``may_list_audience`` takes a list of this one audience as well (RFC 7519 §4.1.3), for
-    providers that know no other form. Raises InvalidToken.
+    Raises InvalidToken.
     """
     text = unverified.text.reveal()
-    claims = _verify_signature(text, key, issuer, audience, may_list_audience=may_list_audience)
-    expires_at = _verify_lifetime(claims, now)
+    claims = _verify_signature(text, key, issuer, audience, form)
+    expires_at = _verify_lifetime(claims, now, form)
     signed = SignedClaims(issuer.url, _token_id(text, claims), expires_at, claims)
     signed.check_unexpired(now)
     return signed
@@ -171,8 +186,7 @@ def _verify_signature(
     key: VerificationKey,
     issuer: Issuer,
     audience: str,
-    *,
-    may_list_audience: bool,
+    form: TokenForm,
 ) -> dict[str, Any]:
     # Every option is spelled out on purpose, also where it is the library's default. Times are
     # checked below with our own clock and stricter types.
@@ -188,7 +202,7 @@ def _verify_signature(
                 "verify_signature": True,
                 "verify_iss": True,
                 "verify_aud": True,
-                "strict_aud": not may_list_audience,
+                "strict_aud": not form.may_list_audience,
                 "verify_exp": False,
                 "verify_iat": False,
                 "verify_nbf": False,
@@ -204,7 +218,7 @@ def _verify_signature(
         raise InvalidToken("the identity token's `typ` is not JWT")
     claims: dict[str, Any] = decoded["payload"]
     seen = claims["aud"]
-    is_ours = seen == audience or (may_list_audience and seen == [audience])
+    is_ours = seen == audience or (form.may_list_audience and seen == [audience])
     if claims["iss"] != issuer.url or not is_ours:
         raise InvalidToken("the identity token is for another issuer or audience")
     return claims
@@ -219,11 +233,12 @@ def _wrong_audience(text: str, audience: str) -> str:
     )
 
 
-def _verify_lifetime(claims: Mapping[str, Any], now: datetime) -> datetime:
+def _verify_lifetime(claims: Mapping[str, Any], now: datetime, form: TokenForm) -> datetime:
     """Return when it ends; raise InvalidToken unless it is short and has begun."""
     issued_at, expires_at = _integer_date(claims, "iat"), _integer_date(claims, "exp")
-    if not issued_at < expires_at <= issued_at + MAX_LIFETIME_SECONDS:
-        raise InvalidToken("the identity token's lifetime (`exp` - `iat`) is not within a day")
+    if not issued_at < expires_at <= issued_at + form.max_lifetime_seconds:
+        hours = form.max_lifetime_seconds // 3600
+        raise InvalidToken(f"the identity token's lifetime (`exp` - `iat`) is not within {hours} h")
     begins_at = max(issued_at, _integer_date(claims, "nbf") if "nbf" in claims else 0)
     if int(now.timestamp()) < begins_at - LEEWAY_SECONDS:
         raise InvalidToken("the identity token is not valid yet (`iat` or `nbf`)")

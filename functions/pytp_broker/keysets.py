@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -40,6 +40,7 @@ LOOK_AGAIN: Final = timedelta(seconds=5)
 WAIT_SECONDS: Final = 0.25
 MAX_WAITS: Final = 10
 
+_PORTS: Final = {"https": 443, "http": 80}
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -317,14 +318,19 @@ def _parse(body: bytes) -> dict[str, Any]:
 def _may_fetch(jwks_url: str, issuer: Issuer) -> bool:
     try:
         url, home = urlsplit(jwks_url), urlsplit(issuer.url)
-        allowed = url.netloc == home.netloc or (
-            url.netloc in issuer.jwks_hosts and url.scheme == "https"
-        )
+        place = _place(url)
+        is_listed = place in {_place(urlsplit(f"https://{host}")) for host in issuer.jwks_hosts}
+        is_allowed = place == _place(home) or (is_listed and url.scheme == "https")
     except ValueError:
         return False
     # Plain http is an issuer's only where the configuration allows it: on loopback, locally.
-    is_plain = jwks_url.isprintable() and not {" ", "#"} & {*jwks_url}
-    return allowed and url.scheme == home.scheme and is_plain
+    is_plain = jwks_url.isprintable() and not {" ", "#"} & {*jwks_url} and "@" not in url.netloc
+    return is_allowed and url.scheme == home.scheme and is_plain
+
+
+def _place(url: SplitResult) -> tuple[str | None, int]:
+    """Return host and port, as one of each is written in several ways (RFC 3986 §6.2)."""
+    return url.hostname, url.port or _PORTS.get(url.scheme, 0)
 
 
 def read_key_set(raw_keys: RawKeys, issuer: Issuer) -> dict[str, VerificationKey]:

@@ -18,7 +18,7 @@ from pytp_broker.comparisons import (
     is_led_by,
     is_same_ignoring_case,
 )
-from pytp_broker.identity import SignedClaims
+from pytp_broker.identity import PLAIN, SignedClaims, TokenForm
 
 _ANY_TEXT: Final = r"[^\x00-\x1f\x7f]{1,255}"
 _DIGITS: Final = r"[0-9]{1,32}"
@@ -125,8 +125,8 @@ class Provider:
     name to theirs.
 
     ``has_immutable_identity`` says that the identity itself is of ids that no one else can get,
-    so that nothing needs to be pinned. ``may_list_audience`` says that `aud` may be a list of
-    the one audience.
+    so that nothing needs to be pinned. ``token_form`` says what its tokens may be beyond the
+    plainest.
     """
 
     name: str
@@ -145,7 +145,7 @@ class Provider:
     refused_events: tuple[str, ...] = ()
     recorded: Mapping[str, str] = field(default_factory=dict)
     has_immutable_identity: bool = False
-    may_list_audience: bool = False
+    token_form: TokenForm = PLAIN
 
     def fields_of(self, role: Role) -> tuple[Field, ...]:
         """Return the fields with this role."""
@@ -243,7 +243,7 @@ GITHUB: Final = Provider(
             "job_workflow_ref",
             compare=_is_reusable_workflow,
             pattern=rf"{_REPOSITORY}/\.github/workflows/[^\x00-\x1f\x7f/@]+\.ya?ml"
-            r"(@[^\x00-\x20\x7f@]+)?",
+            rf"(@({_GIT_REF}|[0-9a-f]{{40}}|[0-9a-f]{{64}}))?",
             example="octo-org/workflows/.github/workflows/publish.yml",
         ),
         Field("ref", "ref", compare=is_glob_match, pattern=_GIT_REF, example="refs/tags/v*"),
@@ -364,6 +364,8 @@ GITLAB: Final = Provider(
         "environment": "environment",
         "actor": "user_login",
     },
+    # Signed for as long as the job may take, which a project sets, up to a month.
+    token_form=TokenForm(max_lifetime_seconds=31 * 24 * 3600),
 )
 
 GOOGLE: Final = Provider(
@@ -617,7 +619,7 @@ BITBUCKET: Final = Provider(
         "environment": "deploymentEnvironmentUuid",
     },
     # Audiences are configured as a list; no source shows what becomes of a list of one.
-    may_list_audience=True,
+    token_form=TokenForm(may_list_audience=True),
 )
 
 
@@ -856,7 +858,7 @@ KUBERNETES: Final = Provider(
         "run": "kubernetes.io>pod>name",
         "actor": "sub",
     },
-    may_list_audience=True,
+    token_form=TokenForm(may_list_audience=True),
 )
 
 
@@ -907,6 +909,8 @@ GENERIC: Final = Provider(
     fields=(),
     required_claims=("sub",),
     recorded={"actor": "sub"},
+    # Some libraries that sign write a list of one by default (golang-jwt).
+    token_form=TokenForm(may_list_audience=True),
 )
 
 PROVIDERS: Final[Mapping[str, Provider]] = {

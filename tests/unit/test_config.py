@@ -240,12 +240,44 @@ def test_an_issuer_on_this_machine_has_a_plain_url_too(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["169.254.169.254", "10.0.0.1", "localhost", "2130706433", "0x7f.1", "intranet", "*"]
+    "host",
+    [
+        *("169.254.169.254", "10.0.0.1", "localhost", "2130706433", "0x7f.1", "intranet", "*"),
+        *("169.254.169.254:443", "x.example:", "x.example:0", "x.example:65536", "x.example:443x"),
+        *("user@x.example", "x.example:443:443", "X.example"),
+    ],
 )
 def test_a_host_of_key_sets_that_could_lead_inside_is_refused(host: str) -> None:
     (line,) = mistakes(ISSUER.format("https://x.example") + f'\njwks_hosts = ["{host}"]')
 
     assert line.startswith("issuers[0].jwks_hosts[0]: ")
+
+
+WORKFLOW = "octo-org/workflows/.github/workflows/publish.yml"
+CALLER = """
+[[registries]]
+name = "acme"
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+repository_id = "17"
+workflow = "release.yml"
+reusable_workflow = "{}"
+"""
+
+
+@pytest.mark.parametrize("ref", ["", "@refs/tags/v1", "@refs/tags/pkg@1.0", "@" + "0a" * 20])
+def test_a_reusable_workflow_is_named_as_it_is_signed(ref: str) -> None:
+    assert parse(CALLER.format(WORKFLOW + ref)).publishers
+
+
+@pytest.mark.parametrize("ref", ["@", "@v1", "@main", "@heads/main", "@" + "0a" * 19, "@refs/a b"])
+def test_a_reusable_workflow_that_could_match_nothing_is_refused(ref: str) -> None:
+    (line,) = mistakes(CALLER.format(WORKFLOW + ref))
+
+    assert line.startswith("registries[0].publishers[0].github.reusable_workflow: ")
 
 
 def test_a_host_of_key_sets_may_be_on_this_machine_as_its_issuer_may() -> None:

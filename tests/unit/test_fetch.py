@@ -166,6 +166,7 @@ def test_a_request_says_nothing_of_us(
     names = {line.partition(":")[0].lower() for line in head.splitlines()[1:]}
     assert names == {"host", "accept", "accept-encoding", "user-agent"}
     assert "Accept-Encoding: identity" in head
+    assert "application/jwk-set+json" in head  # all that Kubernetes serves
 
 
 def test_cookies_are_not_kept(issuer: MisbehavingIssuer, fetch: HttpFetch) -> None:

@@ -141,6 +141,8 @@ def test_a_bad_answer_never_replaces_a_good_key_set(world: World, answer: Any) -
         {"issuer": "{url}", "jwks_uri": "https://[::1/jwks"},
         {"issuer": "{url}", "jwks_uri": " {url}/.well-known/jwks"},
         {"issuer": "{url}", "jwks_uri": "{url}/.well-known/jwks#@evil.example/"},
+        {"issuer": "{url}", "jwks_uri": "{url}:6443/.well-known/jwks"},
+        {"issuer": "{url}", "jwks_uri": "https://me@token.actions.githubusercontent.com/jwks"},
         {"issuer": "{url}", "jwks_uri": "//token.actions.githubusercontent.com/jwks"},
     ],
 )
@@ -156,13 +158,23 @@ def test_a_discovery_document_that_leads_elsewhere_is_not_followed(
     assert world.issuer.fetched == [world.issuer.discovery_url]
 
 
-def test_a_jwks_uri_on_a_configured_host_is_followed() -> None:
+@pytest.mark.parametrize(
+    ("host", "jwks_url"),
+    [
+        ("keys.example.com", "https://keys.example.com/jwks"),
+        ("keys.example.com", "https://KEYS.example.com:443/jwks"),
+        ("keys.example.com:443", "https://keys.example.com/jwks"),
+        ("keys.example.com:6443", "https://keys.example.com:6443/openid/v1/jwks"),
+        ("keys.example.com", "https://token.actions.githubusercontent.com:443/jwks"),
+    ],
+)
+def test_a_jwks_uri_on_a_configured_host_is_followed(host: str, jwks_url: str) -> None:
     world = World(
-        """
+        f"""
         [[issuers]]
         url = "https://token.actions.githubusercontent.com"
         provider = "github"
-        jwks_hosts = ["keys.example.com"]
+        jwks_hosts = ["{host}"]
         [[registries]]
         name = "acme"
         audience = "acme"
@@ -175,9 +187,9 @@ def test_a_jwks_uri_on_a_configured_host_is_followed() -> None:
     )
     issuer = world.issuer
     issuer.documents[issuer.discovery_url] = json.dumps(
-        {"issuer": issuer.url, "jwks_uri": "https://keys.example.com/jwks"}
+        {"issuer": issuer.url, "jwks_uri": jwks_url}
     ).encode()
-    issuer.documents["https://keys.example.com/jwks"] = json.dumps(
+    issuer.documents[jwks_url] = json.dumps(
         {"keys": [public_jwk(rsa_key("key-1"), "key-1")]}
     ).encode()
 

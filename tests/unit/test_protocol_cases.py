@@ -48,8 +48,8 @@ REFUSALS: Final = {"upload": "403 forbidden", "auth": UNAUTHORIZED, "form": REFU
 OURS: Final[dict[str, tuple[str, str]]] = {
     "jwt-010": (INVALID_TOKEN, "an RSA key below 2048 bits verifies nothing"),
     "jwt-018": (INVALID_TOKEN, "exp before iat: no token ends before it begins"),
-    "jwt-026": (INVALID_TOKEN, "a lifetime is at most a day, so iat cannot be years ago"),
-    "jwt-027": (INVALID_TOKEN, "a lifetime is at most a day, so exp cannot be years ahead"),
+    "jwt-026": (INVALID_TOKEN, "a lifetime is at most 25 hours, so iat cannot be years ago"),
+    "jwt-027": (INVALID_TOKEN, "a lifetime is at most 25 hours, so exp cannot be years ahead"),
     "jwt-065": (INVALID_TOKEN, "an empty jti would stop no replay"),
     "jwt-066": (INVALID_TOKEN, "an access token is no identity token"),
     "payload-002": (INVALID_PAYLOAD, "a repeated member means different things to two parsers"),

@@ -22,7 +22,7 @@ from pytp_broker import config
 from pytp_broker.comparisons import fold, is_exact, is_glob_match, is_led_by, is_same_ignoring_case
 from pytp_broker.config import Loaded
 from pytp_broker.errors import InvalidPublisher, InvalidToken
-from pytp_broker.identity import SignedClaims, read_unverified, verify
+from pytp_broker.identity import SignedClaims, TokenForm, read_unverified, verify
 from pytp_broker.keysets import VerificationKey
 from pytp_broker.matching import find_matching
 from pytp_broker.providers import PROVIDERS, Field, FieldValue, Provider, Role
@@ -160,7 +160,7 @@ def test_the_captured_claims_are_for_the_documented_audience(name: str) -> None:
 
     expected = {registry.audience_on(HOST), HOST}
     assert (audience if isinstance(audience, str) else audience[0]) in expected
-    assert isinstance(audience, str) or PROVIDERS[name].may_list_audience
+    assert isinstance(audience, str) or PROVIDERS[name].token_form.may_list_audience
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -411,6 +411,11 @@ def test_any_of_the_contexts_is_enough() -> None:
         ("o/w/.github/workflows/p.yml", "o/w/.GitHub/workflows/p.yml@refs/tags/v1", False),
         ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/P.yml@refs/tags/v1", False),
         ("o/w/.github/workflows/p.yml@refs/tags/v1", "o/w/.github/workflows/p.yml@refs/tags/V1", 0),
+        (
+            "o/w/.github/workflows/p.yml@refs/tags/p@1.0",
+            "o/w/.github/workflows/p.yml@refs/tags/p@1.0",
+            True,
+        ),
         ("o/w/.github/workflows/p.yml", "\u212a/w/.github/workflows/p.yml@refs/tags/v1", False),
         ("o/w/.github/workflows/p.yml", "o", False),
     ],
@@ -547,13 +552,33 @@ def test_a_list_of_our_audience_alone_is_ours_where_the_provider_signs_lists(
     issuer = Issuer(signer.url, "kubernetes", ("RS256",))
 
     def check() -> SignedClaims:
-        return verify(unverified, key, issuer, "acme", NOW, may_list_audience=listed)
+        form = TokenForm(may_list_audience=listed)
+        return verify(unverified, key, issuer, "acme", NOW, form=form)
 
     if is_ours is True or (is_ours == "listed" and listed):
         assert check().claims["aud"] == audience
     else:
         with pytest.raises(InvalidToken):
             check()
+
+
+@pytest.mark.parametrize(
+    ("provider", "hours"), [("github", 25), ("azure-devops", 25), ("generic", 25), ("gitlab", 744)]
+)
+def test_a_token_lives_for_as_long_as_its_kind_of_ci_signs(provider: str, hours: int) -> None:
+    signer = signing.Issuer()
+    key = VerificationKey(signer.keys["key-1"].public_key(), ("RS256",))
+    issuer = Issuer(signer.url, provider, ("RS256",))
+    form = PROVIDERS[provider].token_form
+
+    def check(seconds: int) -> SignedClaims:
+        begun = int(NOW.timestamp())
+        unverified = read_unverified(signer.token(iat=begun, exp=begun + seconds))
+        return verify(unverified, key, issuer, "acme", NOW, form=form)
+
+    assert check(hours * 3600).issuer == signer.url
+    with pytest.raises(InvalidToken, match=f"not within {hours} h"):
+        check(hours * 3600 + 1)
 
 
 # --- cases observed from PyPI's implementation ----------------------------------------------------

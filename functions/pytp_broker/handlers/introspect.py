@@ -7,7 +7,7 @@ from packaging.utils import canonicalize_name
 
 from pytp_broker.audit import Trail
 from pytp_broker.display import printable
-from pytp_broker.errors import Forbidden, Unauthorized
+from pytp_broker.errors import Forbidden
 from pytp_broker.handlers.dispatch import READING, Act, Routes
 from pytp_broker.introspection import introspect, read_question, verify_client
 from pytp_broker.messages import Request, Response, json_response
@@ -44,7 +44,8 @@ def verify(
     """Answer ``GET /_/token/verify[/{project}]`` from the headers alone, for forward-auth proxies.
 
     200 with what the token is good for in ``X-Pytp-…`` headers, else 401 or 403. A proxy must go on
-    to hold the file against the project: it has not seen the form.
+    to hold the file against the project: it has not seen the form. Nor can it say when a single-use
+    token is used, which is therefore refused.
     """
     registry, project = destination.registry, _project_in(request.path)
     trail.add(registry=registry.name, project=printable(project))
@@ -54,8 +55,8 @@ def verify(
         record, projects = verify_right(token, registry.name, project, services).record, [project]
     else:
         record, projects = verify_any_right(token, registry.name, services)
-    if record.used_for is not None:
-        raise Unauthorized("the upload token was for a single upload, and has been used")
+    if record.is_single_use:
+        raise Forbidden("a single-use token is good where the index itself uses it up, not here")
     named = ", ".join(projects)
     if len(named) > MAX_PROJECTS_CHARACTERS:
         raise Forbidden(f"the upload token is for {len(projects)} projects: ask for one of them")
