@@ -14,7 +14,7 @@ from pytp_broker.messages import Request, Response, json_response
 from pytp_broker.registries import Destination
 from pytp_broker.rights import read_token, verify_any_right, verify_right
 from pytp_broker.services import Services
-from pytp_broker.tokens import MalformedTokenError, UploadToken
+from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken
 
 INTROSPECT_PATH: Final = "/_/token/introspect"
 VERIFY_PATH: Final = "/_/token/verify"
@@ -44,30 +44,40 @@ def verify(
     """Answer ``GET /_/token/verify[/{project}]`` from the headers alone, for forward-auth proxies.
 
     200 with what the token is good for in ``X-Pytp-…`` headers, else 401 or 403. A proxy must go on
-    to hold the file against the project: it has not seen the form. Nor can it say when a single-use
-    token is used, which is therefore refused.
+    to hold the file against the project: it has not seen the form.
     """
     registry, project = destination.registry, _project_in(request.path)
     trail.add(registry=registry.name, project=printable(project))
     token = read_token(request.headers)
     trail.add_token(token)
-    if project:
-        record, projects = verify_right(token, registry.name, project, services).record, [project]
-    else:
-        record, projects = verify_any_right(token, registry.name, services)
-    if record.is_single_use:
-        raise Forbidden("a single-use token is good where the index itself uses it up, not here")
-    named = ", ".join(projects)
-    if len(named) > MAX_PROJECTS_CHARACTERS:
-        raise Forbidden(f"the upload token is for {len(projects)} projects: ask for one of them")
-    trail.add(active=True)
+    record, projects = _verify(token, registry.name, project, services)
     headers = {
         "Cache-Control": "no-store",
         "X-Pytp-Registry": registry.name,
-        "X-Pytp-Projects": named,
+        "X-Pytp-Projects": _name_all(projects),
         "X-Pytp-Issuer": record.issuer,
     }
+    trail.add(active=True)
     return Response(200, headers=headers)
+
+
+def _verify(
+    token: UploadToken, registry: str, project: str, services: Services
+) -> tuple[TokenRecord, list[str]]:
+    if project:
+        record, projects = verify_right(token, registry, project, services).record, [project]
+    else:
+        record, projects = verify_any_right(token, registry, services)
+    if record.is_single_use:  # a proxy cannot say when it is used
+        raise Forbidden("a single-use token is good where the index itself uses it up, not here")
+    return record, projects
+
+
+def _name_all(projects: list[str]) -> str:
+    named = ", ".join(projects)
+    if len(named) > MAX_PROJECTS_CHARACTERS:
+        raise Forbidden(f"the upload token is for {len(projects)} projects: ask for one of them")
+    return named
 
 
 def _project_in(path: str) -> str:
