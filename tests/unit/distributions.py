@@ -11,6 +11,27 @@ from dataclasses import dataclass
 BOUNDARY = "a0b1c2d3e4f5"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
+WHEEL_NAME = "widgets-1.0-py3-none-any.whl"
+SDIST_NAME = "widgets-1.0.tar.gz"
+
+UNSAFE_NAMES = [
+    "/etc/passwd",
+    "../x",
+    "a/../../x",
+    "a/..",
+    "..",
+    "a//b",
+    "./a",
+    "a/./b",
+    "a\\b",
+    "..\\a",
+    "C:/a",
+    "c:a",
+    "a\nb",
+    "a\x7fb",
+    "/",
+]
+
 Fields = Sequence[tuple[str, str]]
 
 
@@ -27,6 +48,11 @@ class Distribution:
 def metadata(name: str = "widgets", version: str = "1.0", *more: str) -> str:
     lines = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *more)
     return "".join(f"{line}\n" for line in lines) + "\nA description.\n"
+
+
+def noise(length: int) -> bytes:
+    """Return what deflates to no less than its length."""
+    return hashlib.shake_128(b"").digest(length)
 
 
 def wheel_members(

@@ -159,6 +159,15 @@ class Shelf:
         return record
 
 
+def assert_refused(shelf: Shelf, distribution: Distribution, words: str = "") -> None:
+    answer = shelf.publish(distribution)
+
+    assert answer.status == 400
+    assert words in answer.detail
+    assert not shelf.store.files
+    assert not shelf.files.contents
+
+
 def basic(credentials: str | bytes) -> str:
     octets = credentials.encode() if isinstance(credentials, str) else credentials
     return f"Basic {base64.b64encode(octets).decode()}"
