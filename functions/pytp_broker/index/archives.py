@@ -5,7 +5,6 @@ up to a limit, and only the one that holds the metadata is kept.
 """
 
 import struct
-import tarfile
 import zipfile
 import zlib
 from typing import Final
@@ -17,7 +16,6 @@ from pytp_broker.index.zips import read_wheel
 
 # What the standard library raises for archives that were made to break it.
 _BROKEN: Final = (
-    tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
     struct.error,

@@ -1,16 +1,20 @@
 """Sdists as one tar archive inside one gzip: read once, forwards, and their PKG-INFO.
 
-tarfile reads whatever length a header states, follows sparse maps of any size, and has gone round
-in circles (CVE-2024-6232, CVE-2025-8194). It reads here from a stream that lets only plain files,
-directories and well-formed extended headers reach it.
+Tar has grown for forty years, and its readers disagree: which of two names or two sizes of a member
+counts, where a number or a name ends, what a header means that has no meaning. What one of them
+checks is not what another one unpacks (CVE-2025-62518, CVE-2026-33055, CVE-2026-53655). So this
+reads only what all of them understand alike, which is all that build tools write, and refuses the
+rest. Python's tarfile is one of those that take far more: it is not asked.
 """
 
 import io
-import tarfile
+import re
+import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO, Final, cast
+from typing import Final, NamedTuple
 
+from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.index.members import (
@@ -26,121 +30,274 @@ from pytp_broker.index.members import (
 MAX_READ_BYTES: Final = 16 * 1024
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
-_TYPE_OFFSET: Final = 156
-_PLAIN_TYPES: Final = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE)
-_RECORDS_TYPES: Final = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-_EXTENDED_TYPES: Final = (*_RECORDS_TYPES, tarfile.GNUTYPE_LONGNAME)
+_BLOCK_BYTES: Final = 512
+_HEADER: Final = struct.Struct("<100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
+_POSIX: Final = b"ustar\x0000"
+_GNU: Final = b"ustar  \0"
+
+_DIRECTORY: Final = b"5"
+_PLAIN_TYPES: Final = (b"0", b"\0", _DIRECTORY)
+_GLOBAL: Final = b"g"
+_RECORDS: Final = b"x"
+_LONG_NAME: Final = b"L"
+
+# Octal digits, with blanks before them and blanks or NULs behind; tools differ about all else.
+_OCTAL: Final = re.compile(rb" *([0-7]+)[ \0]*")
+# Numbers that nothing depends on may be missing, or binary if too large for their field.
+_NUMBER: Final = re.compile(rb" *[0-7]*[ \0]*|[\x80\xff].*", re.DOTALL)
+# ``LENGTH KEY=VALUE`` and a newline. An empty value takes back what was said before; and some tools
+# end a value at a NUL, or a record at the first newline.
+_RECORD: Final = re.compile(rb"([1-9][0-9]{0,4}) ([^=\0\n]+)=([^\0\n]+)\n")
+# What records may say for all members, and what else for one: no links, nothing sparse, no charset.
+_GLOBAL_KEYS: Final = frozenset(b"atime comment ctime gid gname mtime uid uname".split())
+_KEYS: Final = _GLOBAL_KEYS | {b"path", b"size"}
+
+
+class _Header(NamedTuple):
+    """The fields of a header, as they are in it."""
+
+    name: bytes
+    mode: bytes
+    uid: bytes
+    gid: bytes
+    stated_size: bytes
+    mtime: bytes
+    checksum: bytes
+    kind: bytes
+    link: bytes
+    magic: bytes
+    user: bytes
+    group: bytes
+    major: bytes
+    minor: bytes
+    prefix: bytes
+    rest: bytes
+
+    @property
+    def size(self) -> int:
+        return _parse_octal(self.stated_size)
+
+    @property
+    def path(self) -> bytes:
+        name, prefix = _end_text(self.name), _end_text(self.prefix)
+        return prefix + b"/" + name if prefix else name
+
+
+class _Member(NamedTuple):
+    name: str
+    kind: bytes
+    size: int
 
 
 def read_sdist(_distribution: Distribution, content: bytes) -> bytes:
-    """Return an sdist's PKG-INFO; raise InvalidUpload, or what tarfile raises for a broken tar."""
-    stream = _TarStream(content)
+    """Return an sdist's PKG-INFO; raise InvalidUpload, or zlib.error for a broken gzip."""
+    stream = _Stream(content)
     tops: set[str] = set()
     found: list[bytes] = []
     for member in _members(stream):
         top, _, rest = member.name.partition("/")
         tops.add(top)
         check_spelling(rest, "PKG-INFO")
-        if rest == "PKG-INFO" and member.isreg():
+        if rest == "PKG-INFO" and member.kind != _DIRECTORY:
             check_metadata_size(member.size)
             found.append(stream.take(member.size))
-    stream.finish()
     if len(tops) != 1 or not found:
         raise InvalidUpload("the sdist must have one top-level directory, with a PKG-INFO in it")
     return found[0]
 
 
-def _members(stream: "_TarStream") -> Iterator[tarfile.TarInfo]:
+def _members(stream: "_Stream") -> Iterator[_Member]:
     """Yield the members; while one is looked at, the stream stands where its content begins."""
     names: set[str] = set()
-    with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as archive:
-        for member in archive:
-            check_name(member.name, names)
-            check_count(len(names))
-            yield member
+    header = _read_header(stream)
+    if header and header.kind == _GLOBAL:
+        _read_records(stream, header, _GLOBAL_KEYS)
+        header = _read_following(stream)
+    while header:
+        member = _read_member(stream, header)
+        check_name(member.name, names)
+        check_count(len(names))
+        end = stream.position + member.size + _padding(member.size)
+        yield member
+        stream.skip(end - stream.position)
+        header = _read_header(stream)
 
 
-class _TarStream:
-    """What tarfile reads from: it sees every header before tarfile does."""
+def _read_member(stream: "_Stream", header: _Header) -> _Member:
+    """Return a member, whose own header may be the next: records or a long name come before it.
+
+    One of them at most: some tools take the first of several, and some the last.
+    """
+    said: dict[bytes, bytes] = {}
+    if header.kind == _RECORDS:
+        said = _read_records(stream, header, _KEYS)
+        header = _read_following(stream)
+    elif header.kind == _LONG_NAME:
+        said = {b"path": _read_long_name(stream, header)}
+        header = _read_following(stream)
+    name = said.get(b"path", header.path)
+    _check_member(header, name)
+    size = b"%d" % header.size
+    if said.get(b"size", size) != size:
+        raise InvalidUpload("the sdist has a member whose headers state two sizes")
+    return _Member(_decode(name), header.kind, header.size)
+
+
+def _check_member(header: _Header, name: bytes) -> None:
+    """Check that a member is a plain file or a directory by all that is said of it.
+
+    Some tools know a directory by its type, some by its name, and not all skip its content.
+    """
+    if header.kind in (_GLOBAL, _RECORDS, _LONG_NAME):
+        raise InvalidUpload("the sdist has an extended header where a member must be")
+    if header.kind not in _PLAIN_TYPES:
+        kind = printable(header.kind.decode("latin-1"))
+        raise InvalidUpload(
+            f"the sdist has a member of type `{kind}`, which is no plain file and no directory"
+        )
+    if header.link.strip(b"\0"):
+        raise InvalidUpload("the sdist has a plain file or directory that is also a link")
+    if name.endswith(b"/") and header.kind != _DIRECTORY:
+        raise InvalidUpload("the sdist has a file with the name of a directory")
+    if header.kind == _DIRECTORY and header.size:
+        raise InvalidUpload("the sdist has a directory with content")
+
+
+def _read_following(stream: "_Stream") -> _Header:
+    """Return the header that must come after one that says something about it."""
+    header = _read_header(stream)
+    if not header:
+        raise InvalidUpload("the sdist ends behind an extended header")
+    return header
+
+
+def _read_header(stream: "_Stream") -> _Header | None:
+    """Return the next header, or nothing at the end of the archive: a block of zeros, or no block.
+
+    Some tools go on behind such a block, so that only zeros may follow.
+    """
+    block = stream.take(_BLOCK_BYTES)
+    if not block.strip(b"\0"):
+        stream.finish()
+        return None
+    if len(block) < _BLOCK_BYTES:
+        raise InvalidUpload("the sdist is cut short, or something follows its tar archive")
+    header = _Header(*_HEADER.unpack(block))
+    # The sum takes its own field for blanks.
+    _check_header(header, sum(block) - sum(header.checksum) + 8 * ord(" "))
+    return header
+
+
+def _check_header(header: _Header, checksum: int) -> None:
+    """Check that a header is one for every tool: some skip it, or stop, where others read it."""
+    if _parse_octal(header.checksum) != checksum:
+        raise InvalidUpload("the sdist has a tar header with a wrong checksum")
+    if header.magic not in (_POSIX, _GNU):
+        raise InvalidUpload("the sdist has a tar header that is neither POSIX's nor GNU tar's")
+    # GNU tar has other things in place of the prefix, and star at its end.
+    if header.rest.strip(b"\0") or (header.magic == _GNU and header.prefix.strip(b"\0")):
+        raise InvalidUpload("the sdist has a tar header with something behind its fields")
+    for number in (header.mode, header.uid, header.gid, header.mtime, header.major, header.minor):
+        if not _NUMBER.fullmatch(number):
+            raise InvalidUpload("the sdist has a tar header with a malformed number")
+
+
+def _parse_octal(field: bytes) -> int:
+    match = _OCTAL.fullmatch(field)
+    if not match:
+        raise InvalidUpload("the sdist has a tar header with a malformed size or checksum")
+    return int(match[1], 8)
+
+
+def _end_text(field: bytes) -> bytes:
+    """Return what is in a field up to its NULs, with nothing behind: not all tools stop there."""
+    text = field.rstrip(b"\0")
+    if b"\0" in text:
+        raise InvalidUpload("the sdist has a name with something behind its end")
+    return text
+
+
+def _decode(name: bytes) -> str:
+    """Return a name as text; tools write other bytes than UTF-8 each in its own way."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise InvalidUpload("the sdist has a member whose name is not UTF-8") from None
+
+
+def _read_long_name(stream: "_Stream", header: _Header) -> bytes:
+    """Return GNU tar's long name: with one NUL, at its end, where the stated size ends too."""
+    name, end, rest = _read_extended(stream, header).partition(b"\0")
+    if not end or rest:
+        raise InvalidUpload("the sdist has a long name that is shorter or longer than stated")
+    return name
+
+
+def _read_records(
+    stream: "_Stream", header: _Header, known: frozenset[bytes]
+) -> dict[bytes, bytes]:
+    """Return what an extended header says: known things, and each of them once."""
+    octets = _read_extended(stream, header)
+    records: dict[bytes, bytes] = {}
+    while octets:
+        match = _RECORD.match(octets)
+        if not match or int(match[1]) != match.end():
+            raise InvalidUpload("the sdist has a malformed extended header")
+        _, key, value = match.groups()
+        shown = printable(key.decode(errors="replace"))
+        if key not in known:
+            raise InvalidUpload(f"the sdist has an extended header that must not say `{shown}`")
+        if key in records:
+            raise InvalidUpload(f"the sdist has an extended header that says `{shown}` twice")
+        records[key] = value
+        octets = octets[match.end() :]
+    return records
+
+
+def _read_extended(stream: "_Stream", header: _Header) -> bytes:
+    """Return the content of an extended header; some tools read on in the zeros behind it."""
+    if header.size > MAX_READ_BYTES:
+        raise InvalidUpload("the sdist has a header that is too long")
+    octets = stream.take(header.size)
+    if stream.take(_padding(header.size)).strip(b"\0"):
+        raise InvalidUpload("the sdist has an extended header that is longer than stated")
+    return octets
+
+
+def _padding(size: int) -> int:
+    """Return how much follows content of this size, up to the next header."""
+    return -size % _BLOCK_BYTES
+
+
+class _Stream:
+    """What is in the gzip, piece by piece."""
 
     def __init__(self, content: bytes) -> None:
         self._pieces = inflate(content, _GZIP)
         self._piece = io.BytesIO()
         self._packed_size = len(content)
-        self._position = 0
-        self._extended_type = b""
-        self._header = b""
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int) -> None:
-        """Go forwards; at the end of the stream tarfile finds out by itself."""
-        if position < self._position:
-            raise InvalidUpload("the sdist has a member of impossible size")
-        while self._position < position:
-            if not self.take(min(MAX_READ_BYTES, position - self._position)):
-                return
-
-    def read(self, size: int) -> bytes:
-        """Return a header, or what belongs to an extended one: tarfile asks for nothing else.
-
-        But for single bytes, with which it makes sure that content is there.
-        """
-        if size > MAX_READ_BYTES:
-            raise InvalidUpload("the sdist has a header that is too long")
-        octets = self.take(size)
-        if self._extended_type:
-            self._check_extended(octets)
-        elif size == tarfile.BLOCKSIZE:
-            self._check_header(octets)
-        return octets
-
-    def _check_header(self, header: bytes) -> None:
-        self._header = header
-        kind = header[_TYPE_OFFSET : _TYPE_OFFSET + 1]
-        if kind in _EXTENDED_TYPES:
-            self._extended_type = kind
-        elif kind and kind not in _PLAIN_TYPES:
-            raise InvalidUpload("the sdist has a member that is no plain file and no directory")
-
-    def _check_extended(self, octets: bytes) -> None:
-        if self._extended_type in _RECORDS_TYPES:
-            _check_records(octets)
-        self._extended_type = b""
+        self.position = 0
 
     def take(self, size: int) -> bytes:
-        """Return the next bytes, within the limit for all of them."""
+        """Return the next bytes, within the limit for all of them; fewer at the end."""
         octets = self._piece.read(size)
         while len(octets) < size and (piece := next(self._pieces, b"")):
             self._piece = io.BytesIO(piece)
             octets += self._piece.read(size - len(octets))
-        self._position += len(octets)
-        check_unpacked_size(self._position, self._packed_size)
+        self.position += len(octets)
+        check_unpacked_size(self.position, self._packed_size)
         return octets
 
+    def skip(self, size: int) -> None:
+        """Read what must be there."""
+        while size:
+            octets = self.take(min(size, MAX_READ_BYTES))
+            if not octets:
+                raise InvalidUpload("the sdist is cut short")
+            size -= len(octets)
+
     def finish(self) -> None:
-        """Read to the end, where gzip has its sum; from the last header on, all must be zeros.
-
-        tarfile stops at a block of zeros and at one that is no header. Others go on behind both.
-        """
-        octets = self._header
-        while octets:
-            if octets != bytes(len(octets)):
+        """Read to the end, where gzip has its sum: all must be zeros."""
+        while octets := self.take(MAX_READ_BYTES):
+            if octets.strip(b"\0"):
                 raise InvalidUpload("the sdist goes on behind the end of its tar archive")
-            octets = self.take(MAX_READ_BYTES)
-
-
-def _check_records(octets: bytes) -> None:
-    """Check that the records of an extended header follow one another, and make nothing sparse.
-
-    A record is ``LENGTH KEY=VALUE`` and a newline, the length counting all of it.
-    """
-    rest = octets.rstrip(b"\0")
-    while rest:
-        length, _, _ = rest.partition(b" ")
-        record = rest[: max(0, int(length))]
-        key, separator, _ = record[len(length) + 1 :].partition(b"=")
-        if not separator or not record.endswith(b"\n") or key.startswith(b"GNU.sparse"):
-            raise InvalidUpload("the sdist has a malformed extended header")
-        rest = rest[len(record) :]
