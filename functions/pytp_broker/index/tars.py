@@ -43,11 +43,14 @@ _LONG_NAME: Final = b"L"
 
 # Octal digits, with blanks before them and blanks or NULs behind; tools differ about all else.
 _OCTAL: Final = re.compile(rb" *([0-7]+)[ \0]*")
-# Numbers that nothing depends on may be missing, or binary if too large for their field.
-_NUMBER: Final = re.compile(rb" *[0-7]*[ \0]*|[\x80\xff].*", re.DOTALL)
+# Numbers that nothing depends on may be missing, or binary, of 32 bits. Some tools skip the whole
+# member where one is larger.
+_NUMBER: Final = re.compile(rb" *[0-7]*[ \0]*|\x80\0{3}(?:\0{4})?.{4}", re.DOTALL)
 # ``LENGTH KEY=VALUE`` and a newline. An empty value takes back what was said before; and some tools
 # end a value at a NUL, or a record at the first newline.
 _RECORD: Final = re.compile(rb"([1-9][0-9]{0,4}) ([^=\0\n]+)=([^\0\n]+)\n")
+_DECIMAL: Final = re.compile(rb"-?[0-9]{1,12}(?:\.[0-9]*)?")
+_DECIMAL_KEYS: Final = frozenset(b"atime ctime gid mtime size uid".split())
 # What records may say for all members, and what else for one: no links, nothing sparse, no charset.
 _GLOBAL_KEYS: Final = frozenset(b"atime comment ctime gid gname mtime uid uname".split())
 _KEYS: Final = _GLOBAL_KEYS | {b"path", b"size"}
@@ -249,6 +252,8 @@ def _read_records(
             raise InvalidUpload(f"the sdist has an extended header that must not say `{shown}`")
         if key in records:
             raise InvalidUpload(f"the sdist has an extended header that says `{shown}` twice")
+        if key in _DECIMAL_KEYS and not _DECIMAL.fullmatch(value):
+            raise InvalidUpload(f"the sdist has an extended header with a malformed `{shown}`")
         records[key] = value
         octets = octets[match.end() :]
     return records
