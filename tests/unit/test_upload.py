@@ -984,11 +984,13 @@ def with_a_member_listed_twice() -> bytes:
     return end_record(changed, size=size, here=total, total=total)
 
 
-def with_long_comment() -> bytes:
-    """The last entry of the directory has a comment that reaches beyond its end."""
+def with_comment() -> bytes:
+    """The last entry of the directory has a comment."""
     content = wheel().content
     start = content.rindex(b"PK\x01\x02") + 32
-    return content[:start] + b"\x01" + content[start + 1 :]
+    (size,) = struct.unpack("<L", content[-10:-6])
+    commented = content[:start] + b"\x01" + content[start + 1 : -22] + b"x"
+    return end_record(commented + content[-22:], size=size + 1)
 
 
 def streamed() -> bytes:
@@ -1121,7 +1123,7 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
         (poked_directory(wheel().content, 24, b"\x01"), "contradicts"),
         (poked_directory(wheel().content, 42, b"\x01"), "contradicts"),
         (poked_directory(wheel().content, 28, b"\x01"), "directory is not at its end"),
-        (with_long_comment(), "directory is not at its end"),
+        (with_comment(), "comment on a member"),
         (with_another_local_name(), "contradicts"),
         (with_hidden_member(), "not in its directory"),
         (with_hidden_member_between(), "not in its directory"),

@@ -118,11 +118,13 @@ def _read_directory(content: bytes, offset: int, end: int) -> Iterator[tuple[int
         if signature != _CENTRAL_SIGNATURE:
             raise InvalidUpload("the zip archive's directory is not at its end")
         offset += _CENTRAL_HEADER.size
+        if comment_length:
+            raise InvalidUpload("the zip archive has a comment on a member")
         name = content[offset : offset + name_length]
         header = _Header(name, flags, method, *numbers)
         _check_extra(content, offset + name_length, extra_length, header)
         yield start, header
-        offset += name_length + extra_length + comment_length
+        offset += name_length + extra_length
     if offset != end:
         raise InvalidUpload("the zip archive's directory is not at its end")
 
