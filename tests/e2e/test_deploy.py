@@ -8,7 +8,6 @@ roles, and the actions that no role lists are refused.
 """
 
 import hashlib
-import io
 import json
 import os
 import platform
@@ -17,7 +16,6 @@ import socket
 import subprocess
 import time
 import tomllib
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +38,7 @@ from pytp_broker.tokens import UploadToken
 from tests.emulator import START_SECONDS
 from tests.issuer import Issuer
 from tests.signing import public_jwk
+from tests.unit.distributions import wheel
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
 
@@ -142,7 +141,7 @@ class Deployment:
         return str(answer.json()["token"])
 
     def upload(self, token: str, version: str, slash: str = "/") -> requests.Response:
-        content = wheel("widgets", version)
+        content = wheel("widgets", version).content
         form = {
             ":action": "file_upload",
             "protocol_version": "1",
@@ -156,21 +155,6 @@ class Deployment:
         files = {"content": (f"widgets-{version}-py3-none-any.whl", content)}
         auth = ("__token__", token)
         return self.call("POST", f"/acme/legacy{slash}", data=form, files=files, auth=auth)
-
-
-def wheel(name: str, version: str) -> bytes:
-    folder = f"{name}-{version}.dist-info"
-    members = {
-        f"{name}.py": "",
-        f"{folder}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{folder}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{folder}/RECORD": "",
-    }
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for path, text in members.items():
-            archive.writestr(zipfile.ZipInfo(path), text)
-    return buffer.getvalue()
 
 
 def problem_code(answer: requests.Response) -> str:

@@ -2,13 +2,11 @@
 
 import gzip
 import tracemalloc
-import zipfile
 from collections.abc import Callable
-from io import BytesIO
 
 import pytest
 
-from tests.unit.distributions import Distribution, form, wheel
+from tests.unit.distributions import Distribution, form, recorded, wheel, wheel_members, zipped
 from tests.unit.shelf import Shelf
 from tests.world import World
 
@@ -47,24 +45,29 @@ def test_no_exchange_takes_more_than_a_few_mebibytes(body: bytes) -> None:
 
 def bomb(members: int, size: int) -> Distribution:
     """Return a wheel of zeros: small, until somebody unpacks it."""
-    buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(members):
-            archive.writestr(f"widgets-1.0.dist-info/{number}", b"0" * size)
-        archive.writestr("widgets-1.0.dist-info/METADATA", b"0" * size)
-    return Distribution(wheel().filename, buffer.getvalue())
+    zeros = [(f"widgets/{number}", b"0" * size) for number in range(members)]
+    described = wheel_members(text="no metadata").items()
+    return Distribution(wheel().filename, zipped(recorded([*zeros, *described])))
 
 
 @pytest.mark.parametrize(
     "distribution",
     [
-        bomb(20, 4 * MEBIBYTE),
-        bomb(0, 64 * MEBIBYTE),
+        bomb(15, 4 * MEBIBYTE),
+        bomb(1, 63 * MEBIBYTE),
+        bomb(19_000, 1),
         Distribution("widgets-1.0.tar.gz", gzip.compress(b"0" * (64 * MEBIBYTE))),
         Distribution("widgets-1.0.tar.gz", gzip.compress(bytes(64 * MEBIBYTE))),
         Distribution(wheel().filename, b"PK\x05\x06" * MEBIBYTE),
     ],
-    ids=["many members", "one member", "tar of text", "tar of nothing", "zip of ends"],
+    ids=[
+        "large members",
+        "one member",
+        "many members",
+        "tar of text",
+        "tar of nothing",
+        "zip of ends",
+    ],
 )
 def test_no_upload_takes_more_than_some_times_its_size(distribution: Distribution) -> None:
     shelf = Shelf()

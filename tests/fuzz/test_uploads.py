@@ -126,6 +126,16 @@ def test_any_damage_of_an_archive(subject: Subject, data: st.DataObject) -> None
     assert answer.status == 400
 
 
+@given(st.binary(max_size=400), st.sampled_from(["WHEEL", "RECORD"]))
+def test_anything_that_a_wheel_says_of_itself(subject: Subject, text: bytes, file: str) -> None:
+    members = dict(distributions.recorded(distributions.wheel_members(version="6.0").items()))
+    members[f"widgets-6.0.dist-info/{file}"] = text
+    content = distributions.zipped(members.items())
+    made = distributions.Distribution("widgets-6.0-py3-none-any.whl", content)
+
+    assert upload(subject, distributions.form(made)).status in {200, 400}
+
+
 @given(st.binary(max_size=400), st.booleans())
 def test_any_metadata(subject: Subject, text: bytes, is_wheel: bool) -> None:
     shown = text.decode("latin-1")

@@ -1,5 +1,7 @@
 """Small real wheels and sdists, built in memory, and the forms that clients send them in."""
 
+import base64
+import csv
 import gzip
 import hashlib
 import io
@@ -33,6 +35,7 @@ UNSAFE_NAMES = [
 ]
 
 Fields = Sequence[tuple[str, str]]
+Member = tuple[str | zipfile.ZipInfo, str | bytes]
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,43 @@ def noise(length: int) -> bytes:
 
 def wheel_members(
     name: str = "widgets", version: str = "1.0", text: str | None = None
-) -> dict[str, str]:
+) -> dict[str, str | bytes]:
+    """Return what is in a wheel but for RECORD, which ``recorded`` adds."""
     text = metadata(name, version) if text is None else text
     directory = f"{name.replace('-', '_')}-{version}.dist-info"
     return {
         f"{name}/__init__.py": "",
         f"{directory}/METADATA": text,
         f"{directory}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{directory}/RECORD": "",
     }
 
 
-def zipped(
-    members: Iterable[tuple[str | zipfile.ZipInfo, str | bytes]],
-    method: int = zipfile.ZIP_DEFLATED,
-) -> bytes:
+def recorded(members: Iterable[Member]) -> list[Member]:
+    """Return the members of a wheel, and a RECORD that lists them."""
+    members = list(members)
+    names = [name_of(member) for member, _ in members]
+    directory = next(name.partition("/")[0] for name in names if ".dist-info/" in name)
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    for name, (_, content) in zip(names, members, strict=True):
+        if not name.endswith("/"):
+            octets = content.encode() if isinstance(content, str) else content
+            lines.writerow((name, hash_of(octets), len(octets)))
+    lines.writerow((f"{directory}/RECORD", "", ""))
+    return [*members, (f"{directory}/RECORD", text.getvalue())]
+
+
+def name_of(member: str | zipfile.ZipInfo) -> str:
+    return member if isinstance(member, str) else member.filename
+
+
+def hash_of(octets: bytes, algorithm: str = "sha256") -> str:
+    """Return a hash as RECORD has it."""
+    digest = hashlib.new(algorithm, octets).digest()
+    return f"{algorithm}={base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def zipped(members: Iterable[Member], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members:
@@ -86,12 +111,12 @@ def wheel(
     version: str = "1.0",
     *,
     text: str | None = None,
-    members: Mapping[str, str] | None = None,
+    members: Mapping[str, str | bytes] | None = None,
     filename: str | None = None,
 ) -> Distribution:
     members = wheel_members(name, version, text) if members is None else members
     filename = filename or f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
-    return Distribution(filename, zipped(members.items()))
+    return Distribution(filename, zipped(recorded(members.items())))
 
 
 def tarred(members: Iterable[tuple[tarfile.TarInfo | str, bytes]]) -> bytes:

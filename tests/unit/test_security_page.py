@@ -11,7 +11,7 @@ TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "SECURITY.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 # The parts of the model, and how many sentences each has at least: one that goes is a decision.
-MODEL = {"What we assume": 7, "What we prevent": 34, "What we do not prevent": 11}
+MODEL = {"What we assume": 7, "What we prevent": 35, "What we do not prevent": 11}
 CLAIMS: list[tuple[str, str]] = [
     claim
     for part in MODEL

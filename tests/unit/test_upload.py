@@ -35,6 +35,7 @@ from tests.unit.distributions import (
     metadata,
     noise,
     part,
+    recorded,
     sdist,
     tarred,
     text_part,
@@ -917,7 +918,7 @@ def zip_member(name: str, **attributes: int) -> zipfile.ZipInfo:
 def with_member(name: str | zipfile.ZipInfo, content: str = "") -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile warns about a name that is there already
-        return zipped([*wheel_members().items(), (name, content)])
+        return zipped(recorded([*wheel_members().items(), (name, content)]))
 
 
 def patched(content: bytes, old: bytes, new: bytes) -> bytes:
@@ -1015,7 +1016,7 @@ def streamed() -> bytes:
 def with_extra(extra: bytes) -> bytes:
     member = zip_member("widgets/aaaa")
     member.extra = extra
-    return zipped([*wheel_members().items(), (member, "")])
+    return zipped(recorded([*wheel_members().items(), (member, "")]))
 
 
 def end_record(content: bytes, **changes: int) -> bytes:
@@ -1063,21 +1064,26 @@ def zip_bomb() -> bytes:
 
 
 def lying_metadata() -> bytes:
-    """A METADATA that inflates to 50 MiB, and says that it has ten bytes."""
+    """A METADATA that inflates to 50 MiB, and says that it has ten bytes, as RECORD does."""
     bomb = "x" * (50 * 1024 * 1024)
-    content = zipped([(name, bomb) for name in wheel_members() if name.endswith("METADATA")])
-    return patched(content, struct.pack("<L", len(bomb)), struct.pack("<L", 10))
+    return lying("widgets-1.0.dist-info/METADATA", bomb)
 
 
 def lying_bomb() -> bytes:
-    """A member that inflates to 80 MB, and says that it has ten bytes."""
-    content = with_member("widgets/zeros", "\0" * 80_000_001)
-    return patched(content, struct.pack("<L", 80_000_001), struct.pack("<L", 10))
+    """A member that inflates to 80 MB, and says that it has ten bytes, as RECORD does."""
+    return lying("widgets/zeros", "\0" * 80_000_001)
+
+
+def lying(name: str, bomb: str) -> bytes:
+    members = dict(recorded({**wheel_members(), name: bomb[:10]}.items()))
+    content = zipped({**members, name: bomb}.items())
+    return patched(content, struct.pack("<L", len(bomb)), struct.pack("<L", 10))
 
 
 def stating(packed: bytes, content: bytes, method: int = zipfile.ZIP_DEFLATED) -> Distribution:
     """Return a wheel whose first member is these bytes, and states that they are that content."""
-    made = zipped([("widgets/x", packed), *wheel_members().items()], zipfile.ZIP_STORED)
+    _, *others = recorded([("widgets/x", content), *wheel_members().items()])
+    made = zipped([("widgets/x", packed), *others], zipfile.ZIP_STORED)
     made = poked(made, 8, struct.pack("<H", method))
     made = poked(made, 14, struct.pack("<L", zlib.crc32(content)))
     return Distribution(WHEEL_NAME, poked(made, 22, struct.pack("<L", len(content))))
@@ -1111,6 +1117,7 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
         (with_zip64_directory_in_a_comment(), "second directory"),
         (with_member("widgets/__init__.py"), "two members"),
         (with_member("widgets/__init__.py/"), "two members"),
+        (with_member("widgets/d/", "x"), "directory with content"),
         (patched(with_member("widgets/x\x1fy"), b"x\x1fy", b"x\x00y"), "unsafe"),
         (poked(wheel().content, 8, b"\x0e\x00"), "deflate"),
         (poked(wheel().content, 6, b"\x01\x00"), "encrypted"),
@@ -1149,7 +1156,7 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
         (zipped([("widgets.dist-info/METADATA", metadata())]), "not a valid archive"),
         (zipped([("widgets-1.0.dist-info/WHEEL", "")]), "METADATA"),
         (zipped([("widgets-1.0.dist-info/a/METADATA", metadata())]), "METADATA"),
-        (zipped(wheel_members(text="x" * (1024 * 1024 + 1)).items()), "1 MiB"),
+        (wheel(text="x" * (1024 * 1024 + 1)).content, "1 MiB"),
         (zipped([(str(i), "") for i in range(20_001)]), "20000 members"),
     ],
 )
@@ -1197,7 +1204,8 @@ def test_a_wheel_with_a_member_of_another_checksum_is_refused(
 
 
 def test_a_wheel_whose_metadata_has_another_checksum_is_refused(shelf: Shelf) -> None:
-    made = zipped([("widgets-1.0.dist-info/METADATA", metadata())])
+    members = {"widgets-1.0.dist-info/METADATA": metadata(), **wheel_members()}
+    made = wheel(members=members).content
 
     assert_refused(shelf, Distribution(WHEEL_NAME, poked(made, 14, b"\0\0\0\0")), "CRC-32")
 
@@ -1242,7 +1250,7 @@ def test_no_more_of_a_member_is_unpacked_than_a_piece_beyond_its_stated_size(
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_wheel_may_have_members_of_any_size(shelf: Shelf, method: int, size: int) -> None:
     members = [("widgets/noise", noise(size)), ("widgets/zeros", bytes(size))]
-    content = zipped([*members, *wheel_members().items()], method)
+    content = zipped(recorded([*members, *wheel_members().items()]), method)
 
     assert shelf.publish(Distribution(WHEEL_NAME, content)).status == 200
 
@@ -1346,7 +1354,11 @@ def test_the_members_of_a_wheel_may_be_listed_in_any_order(shelf: Shelf) -> None
 
 
 def test_directories_and_differently_written_names_in_a_wheel_are_fine(shelf: Shelf) -> None:
-    members = {"My.Widgets-1.0.0.dist-info/METADATA": metadata("my.widgets"), "my_widgets/": ""}
+    members = {
+        "My.Widgets-1.0.0.dist-info/METADATA": metadata("my.widgets"),
+        "My.Widgets-1.0.0.dist-info/WHEEL": "Wheel-Version: 1.0\n",
+        "my_widgets/": "",
+    }
     d = wheel("my-widgets", members=members)
 
     assert shelf.publish(d).status == 200
@@ -1401,7 +1413,7 @@ def rebuilt(build: Callable[..., Distribution], member: str, octets: bytes) -> D
     if build is sdist:
         content = gzip.compress(tarred([(f"widgets-1.0/{member}", octets)]))
         return Distribution(SDIST_NAME, content)
-    return Distribution(WHEEL_NAME, zipped([(f"widgets-1.0.dist-info/{member}", octets)]))
+    return wheel(members={**wheel_members(), f"widgets-1.0.dist-info/{member}": octets})
 
 
 @pytest.mark.parametrize(

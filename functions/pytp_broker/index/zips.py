@@ -1,4 +1,4 @@
-"""Wheels as zip archives: one zip from end to end, and its METADATA."""
+"""Wheels as zip archives: one zip from end to end, the files it must have, and its METADATA."""
 
 import io
 import stat
@@ -23,6 +23,13 @@ from pytp_broker.index.members import (
     check_unpacked_size,
     folded,
     inflate,
+)
+from pytp_broker.index.records import (
+    MAX_RECORD_BYTES,
+    MAX_WHEEL_BYTES,
+    check_format,
+    read_record,
+    verify_file,
 )
 
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
@@ -50,6 +57,9 @@ _DATA_DESCRIPTOR: Final = 0x8
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 # In the upper half of a member's attributes. Some tools write permissions and no type.
 _PLAIN_TYPES: Final = (0, stat.S_IFREG, stat.S_IFDIR)
+# What is read of a wheel's `.dist-info` directory, and what must be there.
+_READ: Final = ("METADATA", "RECORD", "WHEEL")
+_REQUIRED: Final = ("METADATA", "RECORD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +74,45 @@ class _Header:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """The members of an archive by name, and the packed content of each by where it starts."""
+
+    infos: dict[str, zipfile.ZipInfo]
+    packed: dict[int, memoryview]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return the size of each file: directories are no files."""
+        infos = self.infos.items()
+        return {name: info.file_size for name, info in infos if not name.endswith("/")}
+
+    def unpack(self, name: str) -> Iterator[bytes | memoryview]:
+        """Yield a member's content in pieces."""
+        info = self.infos[name]
+        return _unpack(info, self.packed[info.header_offset])
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return a member's content, if it is not too large; raise InvalidUpload."""
+        if self.infos[name].file_size > limit:
+            file = name.rpartition("/")[2]
+            raise InvalidUpload(f"the wheel's {file} is larger than {limit // 1024} KiB")
+        return b"".join(self.unpack(name))
+
+
 def read_wheel(distribution: Distribution, content: bytes) -> bytes:
     """Return a wheel's METADATA; raise InvalidUpload, or what zipfile raises for a broken zip."""
     packed = _read_framing(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = archive.infolist()
-        names = _check_zip_members(members, content)
-        metadata = archive.getinfo(_metadata_path(names, distribution))
-    check_metadata_size(metadata.file_size)
-    for member in members:
-        for _ in _unpack(member, packed[member.header_offset]):
-            pass
-    return b"".join(_unpack(metadata, packed[metadata.header_offset]))
+        members = _Members(_check_zip_members(archive.infolist(), content), packed)
+    metadata, record, wheel = _find_dist_info_files(list(members.infos), distribution)
+    check_metadata_size(members.infos[metadata].file_size)
+    if wheel in members.infos:
+        check_format(members.read(wheel, MAX_WHEEL_BYTES))
+    hashes = read_record(members.read(record, MAX_RECORD_BYTES), record, members.sizes)
+    for name in members.infos:
+        verify_file(name, members.unpack(name), hashes.get(name, ""))
+    return b"".join(members.unpack(metadata))
 
 
 def _read_framing(content: bytes) -> dict[int, memoryview]:
@@ -159,7 +196,9 @@ def _check_extra(content: bytes, offset: int, length: int, header: _Header) -> N
         raise InvalidUpload(f"the archive's `{name}` has a malformed extra field")
 
 
-def _check_zip_members(members: list[zipfile.ZipInfo], content: bytes) -> list[str]:
+def _check_zip_members(
+    members: list[zipfile.ZipInfo], content: bytes
+) -> dict[str, zipfile.ZipInfo]:
     names: set[str] = set()
     for member in members:
         check_name(member.orig_filename, names)
@@ -169,8 +208,10 @@ def _check_zip_members(members: list[zipfile.ZipInfo], content: bytes) -> list[s
             raise InvalidUpload("the archive is encrypted")
         if stat.S_IFMT(member.external_attr >> 16) not in _PLAIN_TYPES:
             raise InvalidUpload("the archive has a member that is no plain file and no directory")
+        if member.is_dir() and member.file_size:
+            raise InvalidUpload("the archive has a directory with content")
     check_unpacked_size(sum(member.file_size for member in members), len(content))
-    return [member.filename for member in members]
+    return {member.filename: member for member in members}
 
 
 def _unpack(member: zipfile.ZipInfo, packed: memoryview) -> Iterator[bytes | memoryview]:
@@ -192,7 +233,8 @@ def _unpack(member: zipfile.ZipInfo, packed: memoryview) -> Iterator[bytes | mem
         raise InvalidUpload("the archive has a member of another size or CRC-32 than it states")
 
 
-def _metadata_path(names: list[str], distribution: Distribution) -> str:
+def _find_dist_info_files(names: list[str], distribution: Distribution) -> list[str]:
+    """Return the paths of METADATA, RECORD and WHEEL: a wheel has none of them twice."""
     places = {place for name in names for place in _places(name)}
     directories = [d for _, d in places if folded(d).endswith(".dist-info")]
     expected = f"{distribution.project.replace('-', '_')}-{distribution.version}.dist-info"
@@ -200,12 +242,13 @@ def _metadata_path(names: list[str], distribution: Distribution) -> str:
         raise InvalidUpload(
             f"the wheel must have one directory `{expected}`, and no other of these"
         )
-    path = f"{directories[0]}/METADATA"
-    if path not in names:
-        raise InvalidUpload(f"the wheel has no `{expected}/METADATA`")
-    for name in names:
-        check_spelling(name.removesuffix("/"), path)
-    return path
+    paths = [f"{directories[0]}/{file}" for file in _READ]
+    for path, file in zip(paths, _READ, strict=True):
+        if path not in names and file in _REQUIRED:
+            raise InvalidUpload(f"the wheel has no `{expected}/{file}`")
+        for name in names:
+            check_spelling(name.removesuffix("/"), path)
+    return paths
 
 
 def _places(name: str) -> Iterator[tuple[str, str]]:
