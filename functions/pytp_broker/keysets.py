@@ -324,13 +324,13 @@ def _may_fetch(jwks_url: str, issuer: Issuer) -> bool:
     except ValueError:
         return False
     # Plain http is an issuer's only where the configuration allows it: on loopback, locally.
-    is_plain = jwks_url.isprintable() and not {" ", "#"} & {*jwks_url} and "@" not in url.netloc
-    return is_allowed and url.scheme == home.scheme and is_plain
+    is_plain = jwks_url.isascii() and jwks_url.isprintable() and not {" ", "#"} & {*jwks_url}
+    return is_allowed and url.scheme == home.scheme and is_plain and "@" not in url.netloc
 
 
 def _place(url: SplitResult) -> tuple[str | None, int]:
     """Return host and port, as one of each is written in several ways (RFC 3986 §6.2)."""
-    return url.hostname, url.port or _PORTS.get(url.scheme, 0)
+    return url.hostname, _PORTS.get(url.scheme, 0) if url.port is None else url.port
 
 
 def read_key_set(raw_keys: RawKeys, issuer: Issuer) -> dict[str, VerificationKey]:

@@ -143,6 +143,8 @@ def test_a_bad_answer_never_replaces_a_good_key_set(world: World, answer: Any) -
         {"issuer": "{url}", "jwks_uri": "{url}/.well-known/jwks#@evil.example/"},
         {"issuer": "{url}", "jwks_uri": "{url}:6443/.well-known/jwks"},
         {"issuer": "{url}", "jwks_uri": "https://me@token.actions.githubusercontent.com/jwks"},
+        {"issuer": "{url}", "jwks_uri": "{url}:0/.well-known/jwks"},
+        {"issuer": "{url}", "jwks_uri": "https://to\u212aen.actions.githubusercontent.com/jwks"},
         {"issuer": "{url}", "jwks_uri": "//token.actions.githubusercontent.com/jwks"},
     ],
 )

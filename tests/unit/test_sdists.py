@@ -317,6 +317,16 @@ def test_an_extended_header_with_a_fractional_time_is_accepted(shelf: Shelf) -> 
     assert shelf.publish(Distribution(SDIST_NAME, content)).status == 200
 
 
+@pytest.mark.parametrize("name", ["BZh", "widgets-1.0/" + "x" * 87 + "\u00e4"])
+def test_the_name_of_an_extended_header_may_be_any_text(shelf: Shelf, name: str) -> None:
+    octets = record("path", "widgets-1.0/p")
+    content = ending_with(
+        sized(len(octets), kind=b"x", name=name.encode()[:100]) + padded(octets), header()
+    )
+
+    assert shelf.publish(Distribution(SDIST_NAME, content)).status == 200
+
+
 # What tar readers disagree about
 
 
@@ -338,6 +348,71 @@ EVIL = header("widgets-1.0/evil")
 )
 def test_an_sdist_with_a_member_of_two_sizes_is_refused(shelf: Shelf, blocks: list[bytes]) -> None:
     assert_refused(shelf, Distribution(SDIST_NAME, ending_with(*blocks)), "two sizes")
+
+
+@pytest.mark.parametrize(
+    "said_before",
+    [said("path", "widgets-1.0/blob"), long_name(b"widgets-1.0/blob\0")],
+    ids=["records", "a long name"],
+)
+def test_a_file_that_python_takes_for_a_directory_is_refused(
+    shelf: Shelf, said_before: bytes
+) -> None:
+    """It goes by the header's own name, and reads the content as members."""
+    evil = EVIL + padded(b"import os")
+    content = ending_with(
+        said_before, header("widgets-1.0/d/", b"\0", size=b"%011o" % len(evil)), evil
+    )
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content), "name of a directory")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (b"\x1f\x8b\x08", "not UTF-8"),
+        (b"begin 644 a\n#mtree\n", "no text"),
+        (b"BZh91AY&SY", "no text"),
+        (b"\xfd7zXZ", "not UTF-8"),
+        (b"a\0b", "something behind its end"),
+    ],
+)
+@pytest.mark.parametrize("kind", [b"x", b"L", b"g", b"0"])
+def test_an_sdist_that_begins_like_something_else_is_refused(
+    shelf: Shelf, name: bytes, words: str, kind: bytes
+) -> None:
+    """Some tools unpack whatever the first bytes look like, and these are a name."""
+    content = gzip.compress(header(kind=kind, name=name) + unended() + bytes(1024))
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content), words)
+
+
+def test_a_member_below_a_file_is_refused(shelf: Shelf) -> None:
+    content = ending_with(
+        header("widgets-1.0/x/y"), header("widgets-1.0/x"), header("widgets-1.0/x.py")
+    )
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content), "below the file `widgets-1.0/x`")
+
+
+def test_a_member_below_a_directory_and_beside_a_file_is_accepted(shelf: Shelf) -> None:
+    content = ending_with(
+        *(header("widgets-1.0/x/", b"5"), header("widgets-1.0/x/y"), header("widgets-1.0/x-1")),
+        *(header("widgets-1.0/x/y.py"), header("widgets-1.0/x.py")),
+    )
+
+    assert shelf.publish(Distribution(SDIST_NAME, content)).status == 200
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["widgets-1.0/" + "x" * 4085], ["widgets-1.0/" + "x" * 4000 + f"{n}" for n in range(2100)]],
+    ids=["one", "together"],
+)
+def test_names_that_are_too_long_are_refused(shelf: Shelf, names: list[str]) -> None:
+    content = ending_with(*(said("path", name) + header() for name in names))
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content), "names that are too long")
 
 
 LONG_NAME = long_name(b"widgets-1.0/long\0")

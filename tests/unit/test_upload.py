@@ -1019,6 +1019,24 @@ def with_extra(extra: bytes) -> bytes:
     return zipped(recorded([*wheel_members().items(), (member, "")]))
 
 
+def with_flag(flag: int) -> bytes:
+    """Return a wheel whose first member has this flag, in both of its headers."""
+    content = bytearray(wheel().content)
+    for place in (6, content.index(b"PK\x01\x02") + 8):
+        content[place : place + 2] = struct.pack("<H", flag)
+    return bytes(content)
+
+
+def with_attributes(name: str, attributes: int) -> bytes:
+    member = zip_member(name)
+    member.external_attr = attributes
+    return zipped(recorded([*wheel_members().items(), (member, "")]))
+
+
+def with_members(*names: str) -> bytes:
+    return zipped(recorded([*wheel_members().items(), *((name, "") for name in names)]))
+
+
 def end_record(content: bytes, **changes: int) -> bytes:
     keys = ("disk", "first", "here", "total", "size", "offset", "comment")
     values = dict(zip(keys, struct.unpack("<4H2LH", content[-18:]), strict=True)) | changes
@@ -1139,7 +1157,14 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
         (streamed(), "data descriptor"),
         (with_extra(unicode_path(b"evil.py")), "`widgets/aaaa` has a second name"),
         (with_extra(asi_unix(stat.S_IFLNK | 0o777)), "`widgets/aaaa` has a second type"),
+        (with_extra(struct.pack("<HHH", 0x000D, 2, 0)), "`widgets/aaaa` has a second type"),
+        (with_extra(struct.pack("<HHH", 0x6C78, 2, 0)), "`widgets/aaaa` has a second type"),
         (with_extra(struct.pack("<HHQQ", 1, 16, 0, 0)), "`widgets/aaaa` has a second size"),
+        *((with_flag(flag), "not all tools read") for flag in (0x1, 0x10, 0x20, 0x40, 0x2000)),
+        (with_attributes("widgets/x.py", stat.S_IFDIR << 16), "to some tools only"),
+        (with_attributes("widgets/x.py", 0x10), "to some tools only"),
+        (with_attributes("widgets/x/", stat.S_IFREG << 16), "to some tools only"),
+        (with_members("widgets/x", "widgets/x/y"), "below the file `widgets/x`"),
         (with_extra(struct.pack("<HHQ", 1, 8, 0)), "`widgets/aaaa` has a second size"),
         (with_extra(struct.pack("<HH", 1, 0)), "`widgets/aaaa` has a second size"),
         (with_extra(struct.pack("<HH", 0xCAFE, 1)), "malformed extra"),

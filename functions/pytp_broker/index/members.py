@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from pytp_broker.display import printable
@@ -10,6 +11,9 @@ from pytp_broker.errors import InvalidUpload
 
 MAX_METADATA_BYTES: Final = 1024 * 1024
 MAX_MEMBERS: Final = 20_000
+# Linux takes no longer path. All names are kept in memory, some with four bytes a character.
+MAX_NAME_CHARACTERS: Final = 4096
+MAX_NAMES_CHARACTERS: Final = 8 * 1024 * 1024
 # A bomb is what exceeds both: the numbers are PyPI's.
 MAX_EXPANSION: Final = 50
 ALWAYS_ALLOWED_BYTES: Final = 64 * 1024 * 1024
@@ -23,17 +27,37 @@ _UNPACKED_BYTES: Final = 64 * 1024
 _UNSAFE_NAME: Final = re.compile(r"[\x00-\x1f\x7f\\]|\A[A-Za-z]:|(?:\A|/)\.{0,2}(?:/|\Z)")
 
 
-def check_name(name: str, known: set[str]) -> None:
-    """Check that a member's name is safe to unpack and new, and add it to the known ones.
+class MemberNames:
+    """The names of an archive's members: all safe to unpack, none twice, none below a file."""
 
-    Raises InvalidUpload.
-    """
-    name = name.removesuffix("/")
-    if _UNSAFE_NAME.search(name):
-        raise InvalidUpload(f"the archive has a member with the unsafe name `{printable(name)}`")
-    if name in known:
-        raise InvalidUpload(f"the archive has two members of the name `{printable(name)}`")
-    known.add(name)
+    def __init__(self) -> None:
+        self._is_file: dict[str, bool] = {}
+        self._characters = 0
+
+    def add(self, name: str, *, is_file: bool) -> None:
+        """Check a name and keep it; raise InvalidUpload."""
+        name = name.removesuffix("/")
+        self._characters += len(name)
+        if len(name) > MAX_NAME_CHARACTERS or self._characters > MAX_NAMES_CHARACTERS:
+            raise InvalidUpload("the archive has names that are too long")
+        if _UNSAFE_NAME.search(name):
+            shown = printable(name)
+            raise InvalidUpload(f"the archive has a member with the unsafe name `{shown}`")
+        if name in self._is_file:
+            raise InvalidUpload(f"the archive has two members of the name `{printable(name)}`")
+        self._is_file[name] = is_file
+        check_count(len(self._is_file))
+
+    def check_nesting(self) -> None:
+        """Check that none of them is below a file: some tools then replace it by a folder.
+
+        Raises InvalidUpload.
+        """
+        # What is below a member stands directly behind it: nothing sorts before NUL.
+        names = sorted(self._is_file, key=lambda name: name.replace("/", "\0"))
+        for name, following in pairwise(names):
+            if self._is_file[name] and following.startswith(f"{name}/"):
+                raise InvalidUpload(f"the archive has a member below the file `{printable(name)}`")
 
 
 def check_spelling(name: str, expected: str) -> None:
@@ -41,7 +65,9 @@ def check_spelling(name: str, expected: str) -> None:
 
     Where both are one file, the second to be unpacked overwrites the first.
     """
-    if name != expected and folded(name) == folded(expected):
+    if name.count("/") != expected.count("/") or name == expected:
+        return
+    if folded(name) == folded(expected):
         raise InvalidUpload(
             f"the archive has `{printable(name)}`, which some file systems take for `{expected}`"
         )

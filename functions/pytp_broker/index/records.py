@@ -73,6 +73,7 @@ def read_record(octets: bytes, path: str, sizes: Mapping[str, int]) -> dict[str,
             )
         if name in hashes:
             raise InvalidUpload(f"the wheel's RECORD lists `{printable(name)}` twice")
+        # What a file says of its own hash and size cannot be right.
         hashes[name] = "" if name == path else stated
         if name != path:
             _check_line(name, stated, size, sizes[name])

@@ -7,6 +7,7 @@ reads only what all of them understand alike, which is all that build tools writ
 rest. Python's tarfile is one of those that take far more: it is not asked.
 """
 
+import codecs
 import io
 import re
 import struct
@@ -18,9 +19,8 @@ from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.index.members import (
-    check_count,
+    MemberNames,
     check_metadata_size,
-    check_name,
     check_spelling,
     check_unpacked_size,
     inflate,
@@ -49,11 +49,18 @@ _NUMBER: Final = re.compile(rb" *[0-7]*[ \0]*|\x80\0{3}(?:\0{4})?.{4}", re.DOTAL
 # ``LENGTH KEY=VALUE`` and a newline. An empty value takes back what was said before; and some tools
 # end a value at a NUL, or a record at the first newline.
 _RECORD: Final = re.compile(rb"([1-9][0-9]{0,4}) ([^=\0\n]+)=([^\0\n]+)\n")
-_DECIMAL: Final = re.compile(rb"-?[0-9]{1,12}(?:\.[0-9]*)?")
-_DECIMAL_KEYS: Final = frozenset(b"atime ctime gid mtime size uid".split())
+_NUMBERS: Final = {
+    **dict.fromkeys(b"gid uid".split(), re.compile(rb"[0-9]{1,12}")),
+    **dict.fromkeys(b"atime ctime mtime size".split(), re.compile(rb"-?[0-9]{1,12}(?:\.[0-9]*)?")),
+}
 # What records may say for all members, and what else for one: no links, nothing sparse, no charset.
 _GLOBAL_KEYS: Final = frozenset(b"atime comment ctime gid gname mtime uid uname".split())
 _KEYS: Final = _GLOBAL_KEYS | {b"path", b"size"}
+
+
+# Control characters; and how bzip2 begins, which has none at first.
+_NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f]|\ABZh[1-9]1AY&SY")
+_NOT_ONE_FOLDER: Final = "the sdist must have one top-level directory, with a PKG-INFO in it"
 
 
 class _Header(NamedTuple):
@@ -95,35 +102,36 @@ class _Member(NamedTuple):
 def read_sdist(_distribution: Distribution, content: bytes) -> bytes:
     """Return an sdist's PKG-INFO; raise InvalidUpload, or zlib.error for a broken gzip."""
     stream = _Stream(content)
-    tops: set[str] = set()
+    only_top = None
     found: list[bytes] = []
     for member in _members(stream):
         top, _, rest = member.name.partition("/")
-        tops.add(top)
+        if top != (only_top := only_top or top):
+            raise InvalidUpload(_NOT_ONE_FOLDER)
         check_spelling(rest, "PKG-INFO")
         if rest == "PKG-INFO" and member.kind != _DIRECTORY:
             check_metadata_size(member.size)
             found.append(stream.take(member.size))
-    if len(tops) != 1 or not found:
-        raise InvalidUpload("the sdist must have one top-level directory, with a PKG-INFO in it")
+    if not found:
+        raise InvalidUpload(_NOT_ONE_FOLDER)
     return found[0]
 
 
 def _members(stream: "_Stream") -> Iterator[_Member]:
     """Yield the members; while one is looked at, the stream stands where its content begins."""
-    names: set[str] = set()
+    names = MemberNames()
     header = _read_header(stream)
     if header and header.kind == _GLOBAL:
         _read_records(stream, header, _GLOBAL_KEYS)
         header = _read_following(stream)
     while header:
         member = _read_member(stream, header)
-        check_name(member.name, names)
-        check_count(len(names))
+        names.add(member.name, is_file=member.kind != _DIRECTORY)
         end = stream.position + member.size + _padding(member.size)
         yield member
         stream.skip(end - stream.position)
         header = _read_header(stream)
+    names.check_nesting()
 
 
 def _read_member(stream: "_Stream", header: _Header) -> _Member:
@@ -160,7 +168,10 @@ def _check_member(header: _Header, name: bytes) -> None:
         )
     if header.link.strip(b"\0"):
         raise InvalidUpload("the sdist has a plain file or directory that is also a link")
-    if name.endswith(b"/") and header.kind != _DIRECTORY:
+    # Python's tarfile takes the old type of files for directories' by the header's own name, also
+    # where another name counts. Others cut a long one behind a slash.
+    is_old = header.kind == b"\0" and _end_text(header.name).endswith(b"/")
+    if (is_old or name.endswith(b"/")) and header.kind != _DIRECTORY:
         raise InvalidUpload("the sdist has a file with the name of a directory")
     if header.kind == _DIRECTORY and header.size:
         raise InvalidUpload("the sdist has a directory with content")
@@ -197,12 +208,26 @@ def _check_header(header: _Header, checksum: int) -> None:
         raise InvalidUpload("the sdist has a tar header with a wrong checksum")
     if header.magic not in (_POSIX, _GNU):
         raise InvalidUpload("the sdist has a tar header that is neither POSIX's nor GNU tar's")
+    _check_own_name(header.name)
     # GNU tar has other things in place of the prefix, and star at its end.
     if header.rest.strip(b"\0") or (header.magic == _GNU and header.prefix.strip(b"\0")):
         raise InvalidUpload("the sdist has a tar header with something behind its fields")
     for number in (header.mode, header.uid, header.gid, header.mtime, header.major, header.minor):
         if not _NUMBER.fullmatch(number):
             raise InvalidUpload("the sdist has a tar header with a malformed number")
+
+
+def _check_own_name(field: bytes) -> None:
+    """Check that a header begins with text: bsdtar unpacks whatever begins as if compressed.
+
+    The name may be cut within a character.
+    """
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(_end_text(field))
+    except UnicodeDecodeError:
+        raise InvalidUpload("the sdist has a member whose name is not UTF-8") from None
+    if _NO_TEXT.search(text):
+        raise InvalidUpload("the sdist has a tar header whose name is no text")
 
 
 def _parse_octal(field: bytes) -> int:
@@ -252,7 +277,7 @@ def _read_records(
             raise InvalidUpload(f"the sdist has an extended header that must not say `{shown}`")
         if key in records:
             raise InvalidUpload(f"the sdist has an extended header that says `{shown}` twice")
-        if key in _DECIMAL_KEYS and not _DECIMAL.fullmatch(value):
+        if key in _NUMBERS and not _NUMBERS[key].fullmatch(value):
             raise InvalidUpload(f"the sdist has an extended header with a malformed `{shown}`")
         records[key] = value
         octets = octets[match.end() :]

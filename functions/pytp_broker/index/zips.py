@@ -16,9 +16,9 @@ from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.index.members import (
+    MemberNames,
     check_count,
     check_metadata_size,
-    check_name,
     check_spelling,
     check_unpacked_size,
     folded,
@@ -46,12 +46,14 @@ _EXTRA_HEADER: Final = struct.Struct("<2H")
 _LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
 _LOCATOR_SIZE: Final = 20
 # Extra fields that give a member something else, to whoever reads them: another name (Unicode path)
-# or another type (ASi Unix, which makes links).
-_SECOND_OPINIONS: Final = {0x7075: "name", 0x756E: "type"}
+# or another type (ASi Unix, PKWARE Unix and what libarchive writes, which make links).
+_SECOND_OPINIONS: Final = {0x7075: "name", 0x756E: "type", 0x000D: "type", 0x6C78: "type"}
 # And other sizes, if they are others: some build tools write them twice.
 _ZIP64: Final = 0x0001
 _ZIP64_SIZES: Final = struct.Struct("<2Q")
-_ENCRYPTED: Final = 0x1
+# How much deflate tried, and that the name is UTF-8. All others change how a member is read.
+_KNOWN_FLAGS: Final = 0x0806
+_DOS_DIRECTORY: Final = 0x10
 # Sizes behind the content instead of before it. No build tool writes them, and PyPI takes none.
 _DATA_DESCRIPTOR: Final = 0x8
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
@@ -199,19 +201,29 @@ def _check_extra(content: bytes, offset: int, length: int, header: _Header) -> N
 def _check_zip_members(
     members: list[zipfile.ZipInfo], content: bytes
 ) -> dict[str, zipfile.ZipInfo]:
-    names: set[str] = set()
+    names = MemberNames()
     for member in members:
-        check_name(member.orig_filename, names)
+        names.add(member.orig_filename, is_file=not member.is_dir())
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise InvalidUpload("the archive is compressed by other means than deflate")
-        if member.flag_bits & _ENCRYPTED:
-            raise InvalidUpload("the archive is encrypted")
-        if stat.S_IFMT(member.external_attr >> 16) not in _PLAIN_TYPES:
-            raise InvalidUpload("the archive has a member that is no plain file and no directory")
+        if member.flag_bits & ~_KNOWN_FLAGS:
+            raise InvalidUpload("the archive is encrypted, or of a kind that not all tools read")
+        _check_zip_type(member)
         if member.is_dir() and member.file_size:
             raise InvalidUpload("the archive has a directory with content")
+    names.check_nesting()
     check_unpacked_size(sum(member.file_size for member in members), len(content))
     return {member.filename: member for member in members}
+
+
+def _check_zip_type(member: zipfile.ZipInfo) -> None:
+    """Check that a member is a file or a directory by its attributes as by its name."""
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in _PLAIN_TYPES:
+        raise InvalidUpload("the archive has a member that is no plain file and no directory")
+    is_folder = kind == stat.S_IFDIR or bool(member.external_attr & _DOS_DIRECTORY)
+    if (is_folder and not member.is_dir()) or (kind == stat.S_IFREG and member.is_dir()):
+        raise InvalidUpload("the archive has a member that is a directory to some tools only")
 
 
 def _unpack(member: zipfile.ZipInfo, packed: memoryview) -> Iterator[bytes | memoryview]:
