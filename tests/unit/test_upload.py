@@ -1019,9 +1019,14 @@ def with_extra(extra: bytes) -> bytes:
     return zipped(recorded([*wheel_members().items(), (member, "")]))
 
 
-def with_flag(flag: int) -> bytes:
+def begun_with(name: str) -> bytes:
+    """Return a wheel whose first member has this name."""
+    return zipped(recorded([(name, ""), *wheel_members().items()]))
+
+
+def with_flag(flag: int, wheel: bytes) -> bytes:
     """Return a wheel whose first member has this flag, in both of its headers."""
-    content = bytearray(wheel().content)
+    content = bytearray(wheel)
     for place in (6, content.index(b"PK\x01\x02") + 8):
         content[place : place + 2] = struct.pack("<H", flag)
     return bytes(content)
@@ -1160,7 +1165,11 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
         (with_extra(struct.pack("<HHH", 0x000D, 2, 0)), "`widgets/aaaa` has a second type"),
         (with_extra(struct.pack("<HHH", 0x6C78, 2, 0)), "`widgets/aaaa` has a second type"),
         (with_extra(struct.pack("<HHQQ", 1, 16, 0, 0)), "`widgets/aaaa` has a second size"),
-        *((with_flag(flag), "not all tools read") for flag in (0x1, 0x10, 0x20, 0x40, 0x2000)),
+        *(
+            (with_flag(flag, wheel().content), "not all tools read")
+            for flag in (0x1, 0x10, 0x20, 0x40, 0x2000)
+        ),
+        (with_flag(0, begun_with("widgets/\u00e4")), "to be UTF-8"),
         (with_attributes("widgets/x.py", stat.S_IFDIR << 16), "to some tools only"),
         (with_attributes("widgets/x.py", 0x10), "to some tools only"),
         (with_attributes("widgets/x/", stat.S_IFREG << 16), "to some tools only"),

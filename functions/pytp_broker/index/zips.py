@@ -51,8 +51,10 @@ _SECOND_OPINIONS: Final = {0x7075: "name", 0x756E: "type", 0x000D: "type", 0x6C7
 # And other sizes, if they are others: some build tools write them twice.
 _ZIP64: Final = 0x0001
 _ZIP64_SIZES: Final = struct.Struct("<2Q")
-# How much deflate tried, and that the name is UTF-8. All others change how a member is read.
-_KNOWN_FLAGS: Final = 0x0806
+# That the name is UTF-8: without it some tools take it for the DOS alphabet, and some do not.
+_UTF8: Final = 0x0800
+# And how much deflate tried. All other flags change how a member is read.
+_KNOWN_FLAGS: Final = _UTF8 | 0x0006
 _DOS_DIRECTORY: Final = 0x10
 # Sizes behind the content instead of before it. No build tool writes them, and PyPI takes none.
 _DATA_DESCRIPTOR: Final = 0x8
@@ -206,6 +208,8 @@ def _check_zip_members(
         names.add(member.orig_filename, is_file=not member.is_dir())
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise InvalidUpload("the archive is compressed by other means than deflate")
+        if not member.orig_filename.isascii() and not member.flag_bits & _UTF8:
+            raise InvalidUpload("the archive has a name that is not said to be UTF-8")
         if member.flag_bits & ~_KNOWN_FLAGS:
             raise InvalidUpload("the archive is encrypted, or of a kind that not all tools read")
         _check_zip_type(member)
