@@ -44,7 +44,7 @@ class TokenForm:
     """What the identity tokens of one kind of CI may be.
 
     ``may_list_audience`` takes a list of the one audience as well (RFC 7519 §4.1.3), for providers
-    that know no other form.
+    that sign one. A lifetime is from ``iat`` to ``exp``.
     """
 
     may_list_audience: bool = False

@@ -73,10 +73,11 @@ def read_record(octets: bytes, path: str, sizes: Mapping[str, int]) -> dict[str,
             )
         if name in hashes:
             raise InvalidUpload(f"the wheel's RECORD lists `{printable(name)}` twice")
-        # What a file says of its own hash and size cannot be right.
-        hashes[name] = "" if name == path else stated
-        if name != path:
+        if name == path:  # what it says of itself is not looked at
+            hashes[name] = ""
+        else:
             _check_line(name, stated, size, sizes[name])
+            hashes[name] = stated
     return hashes
 
 

@@ -49,15 +49,14 @@ _NUMBER: Final = re.compile(rb" *[0-7]*[ \0]*|\x80\0{3}(?:\0{4})?.{4}", re.DOTAL
 # ``LENGTH KEY=VALUE`` and a newline. An empty value takes back what was said before; and some tools
 # end a value at a NUL, or a record at the first newline.
 _RECORD: Final = re.compile(rb"([1-9][0-9]{0,4}) ([^=\0\n]+)=([^\0\n]+)\n")
-_NUMBERS: Final = {
+# Numbers in records, by their key; a size is compared with the header's besides.
+_RECORD_NUMBERS: Final = {
     **dict.fromkeys(b"gid uid".split(), re.compile(rb"[0-9]{1,12}")),
     **dict.fromkeys(b"atime ctime mtime size".split(), re.compile(rb"-?[0-9]{1,12}(?:\.[0-9]*)?")),
 }
 # What records may say for all members, and what else for one: no links, nothing sparse, no charset.
 _GLOBAL_KEYS: Final = frozenset(b"atime comment ctime gid gname mtime uid uname".split())
 _KEYS: Final = _GLOBAL_KEYS | {b"path", b"size"}
-
-
 # Control characters; and how bzip2 begins, which has none at first.
 _NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f]|\ABZh[1-9]1AY&SY")
 _NOT_ONE_FOLDER: Final = "the sdist must have one top-level directory, with a PKG-INFO in it"
@@ -277,7 +276,7 @@ def _read_records(
             raise InvalidUpload(f"the sdist has an extended header that must not say `{shown}`")
         if key in records:
             raise InvalidUpload(f"the sdist has an extended header that says `{shown}` twice")
-        if key in _NUMBERS and not _NUMBERS[key].fullmatch(value):
+        if key in _RECORD_NUMBERS and not _RECORD_NUMBERS[key].fullmatch(value):
             raise InvalidUpload(f"the sdist has an extended header with a malformed `{shown}`")
         records[key] = value
         octets = octets[match.end() :]

@@ -1,4 +1,4 @@
-"""Wheels as zip archives: one zip from end to end, the files it must have, and its METADATA."""
+"""Wheels as zip archives: one zip from end to end, the same to every tool, and its METADATA."""
 
 import io
 import stat
