@@ -12,7 +12,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 
 # The commands, the local server and the embedded store; pydantic and the like are not here anyway.
-LEFT_OUT = ("cli", "local", "embedded", "config.py")
+LEFT_OUT = ("cli", "local", "embedded", "config")
 
 
 def finish(build: Path) -> None:

@@ -30,7 +30,7 @@ def finish_build() -> ModuleType:
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
     package = tmp_path / "BrokerFunction" / "pytp_broker"
-    for name in ("exchange.py", "config.py", "cli/__init__.py", "local/server.py"):
+    for name in ("exchange.py", "config/load.py", "cli/__init__.py", "local/server.py"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("ANSWER = 42\n")
     return tmp_path
@@ -42,6 +42,7 @@ def test_the_artifact_has_nothing_that_no_function_runs(built: Path) -> None:
     package = built / "BrokerFunction" / "pytp_broker"
     assert [path.name for path in package.glob("*.py")] == ["exchange.py"]
     assert not (package / "cli").exists()
+    assert not (package / "config").exists()
     assert not (package / "local").exists()
 
 

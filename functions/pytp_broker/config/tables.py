@@ -1,0 +1,176 @@
+"""Tables of the configuration file: which keys each one has. Unknown keys are mistakes."""
+
+import re
+from typing import Annotated, Any, Final, Optional, Self
+
+from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
+
+from pytp_broker import providers, registries
+from pytp_broker.config.values import (
+    Algorithm,
+    Audience,
+    Claims,
+    ClientId,
+    HostName,
+    IssuerUrl,
+    JwksHost,
+    ProjectName,
+    ProviderName,
+    RegistryName,
+    Sha256,
+    Text,
+    blank_is_absent,
+    check_identifying,
+)
+from pytp_broker.providers import PROVIDERS, Provider
+
+MIN_LIFETIME_SECONDS: Final = 900
+MAX_LIFETIME_SECONDS: Final = 21_600
+
+_CLAIMS: Final = "claims"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class IssuerModel(_Table):
+    """A URL that signs identity tokens. The public, well-known ones need no entry."""
+
+    url: IssuerUrl
+    provider: ProviderName
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)] | None = None
+    jwks_hosts: list[JwksHost] = []
+    enabled: bool = True
+
+
+def _field_type(field: providers.Field) -> object:
+    def check(text: str) -> str:
+        if not re.fullmatch(field.pattern, text):
+            raise ValueError(f"does not look like a `{field.name}`, such as `{field.example}`")
+        if field.is_glob and ("**" in text or not text.strip("*/:@#")):
+            raise ValueError("must hold more than wildcards")
+        if not field.is_glob and "*" in text:
+            raise ValueError("`*` has no meaning here: the text is compared as it is")
+        return text
+
+    text = Annotated[Text, AfterValidator(check)]
+    if field.any_of:
+        return Annotated[list[text], Field(min_length=1)]
+    return text
+
+
+def _provider_model(provider: Provider) -> type[_Table]:
+    members: dict[str, Any] = {}
+    if not provider.fields:  # what is generic is known by its claims alone
+        members[_CLAIMS] = (Annotated[Claims, AfterValidator(check_identifying)], ...)
+    for field in provider.fields:
+        kind: Any = _field_type(field)
+        optional = Annotated[Optional[kind], BeforeValidator(blank_is_absent)]  # noqa: UP045
+        members[field.name] = (kind, ...) if field.required else (optional, None)
+    title = f"{provider.name.title().replace('-', '')}Publisher"
+    return create_model(title, __base__=_Table, __doc__=provider.title, **members)
+
+
+class PublisherBase(_Table):
+    """What every publisher has, whatever its provider."""
+
+    projects: Annotated[list[ProjectName], Field(min_length=1)]
+    issuer: IssuerUrl | None = None
+    claims: Claims = {}
+
+    @model_validator(mode="after")
+    def _check_one_provider(self) -> Self:
+        given = [name for name in PROVIDERS if getattr(self, _member(name)) is not None]
+        if len(given) != 1:
+            known = ", ".join(f"`{name}`" for name in PROVIDERS)
+            raise ValueError(f"needs exactly one provider's table, one of: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_one_rule_for_each_claim(self) -> Self:
+        for name in self.claims.keys() & self._table().get(_CLAIMS, {}).keys():
+            raise ValueError(f"`claims` has two rules for `{name}`; one would not count")
+        return self
+
+    @property
+    def provider(self) -> Provider:
+        """Return the provider whose table is given."""
+        return next(p for n, p in PROVIDERS.items() if getattr(self, _member(n)) is not None)
+
+    @property
+    def fields(self) -> providers.Fields:
+        """Return the provider's fields that are set."""
+        return {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in self._table().items()
+            if name != _CLAIMS
+        }
+
+    @property
+    def all_claims(self) -> dict[str, str]:
+        """Return the rules on claims, the publisher's own and those of the generic table."""
+        return {**self.claims, **self._table().get(_CLAIMS, {})}
+
+    def _table(self) -> dict[str, Any]:
+        table: BaseModel = getattr(self, _member(self.provider.name))
+        return table.model_dump(exclude_none=True)
+
+
+def _member(provider_name: str) -> str:
+    return provider_name.replace("-", "_")
+
+
+_PROVIDER_TABLES: Final[dict[str, Any]] = {
+    _member(name): (_provider_model(provider) | None, Field(default=None, alias=name))
+    for name, provider in PROVIDERS.items()
+}
+PublisherModel = create_model(
+    "PublisherModel",
+    __base__=PublisherBase,
+    __doc__="What may upload to these projects: exactly one provider's table.",
+    **_PROVIDER_TABLES,
+)
+
+
+class IntrospectionClientModel(_Table):
+    """Another index that may ask about this registry's tokens (RFC 7662).
+
+    `pytp-broker secret` makes a secret and prints its hash for here.
+    """
+
+    id: ClientId
+    secret_sha256: Sha256
+
+
+class RegistryModel(_Table):
+    """One upload destination with its own prefix, audience, issuers and publishers."""
+
+    name: RegistryName
+    hosts: list[HostName] = []
+    audience: Audience | None = None
+    issuers: Annotated[list[IssuerUrl], Field(min_length=1)] | None = None
+    token_lifetime: Annotated[int, Field(ge=MIN_LIFETIME_SECONDS, le=MAX_LIFETIME_SECONDS)] = 900
+    shared_host_exchange: bool = True
+    enabled: bool = True
+    refusals_per_minute: Annotated[int, Field(ge=10, le=1_000_000)] = (
+        registries.DEFAULT_REFUSALS_PER_MINUTE
+    )
+    introspection_clients: list[IntrospectionClientModel] = []
+    publishers: list[PublisherModel] = []  # type: ignore[valid-type]
+
+
+class BrokerModel(_Table):
+    """The configuration of a broker: issuers, registries and their publishers."""
+
+    enabled: bool = True
+    issuers: list[IssuerModel] = []
+    registries: list[RegistryModel] = []
