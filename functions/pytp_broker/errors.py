@@ -30,11 +30,15 @@ and what to do next, and nothing secret. The codes that PyPI has keep PyPI's mea
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from pytp_broker.display import legible, printable
 
-DOCUMENTATION_URL = "https://github.com/pytp-broker/pytp-broker/blob/main/docs/errors.md"
+# What an error's `type` begins with; the error's code follows. A URN leads nowhere, so nobody can
+# register a site that our users would be sent to. A deployment that publishes docs/errors.md names
+# its own page instead.
+DEFAULT_TYPE_BASE: Final = "urn:pytp-broker:errors#"
+TYPE_BASE: Final = r"(urn:[!-~]+|https://[a-z0-9.-]+(:[0-9]{1,5})?/[!-~]*)"
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
@@ -57,12 +61,16 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         """Return what audit records and metrics call it: the code, or something narrower."""
         return self.code
 
+    def advise(self, advice: str) -> None:
+        """Add a sentence to the detail."""
+        self.detail = f"{self.detail}. {advice}"
+
     @property
     def is_callers(self) -> bool:
         """Say whether the caller is to mend it, not we."""
         return self.status < 500  # noqa: PLR2004 - RFC 9110 §15
 
-    def document(self, instance: str) -> dict[str, Any]:
+    def document(self, instance: str, type_base: str = DEFAULT_TYPE_BASE) -> dict[str, Any]:
         """Return the one error object: RFC 9457's members and PyPI's in the same place.
 
         twine and the PyPA publish action read ``errors`` and crash without it, uv prints
@@ -71,7 +79,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         """
         detail = legible(self.detail)
         return {
-            "type": f"{DOCUMENTATION_URL}#{self.code}",
+            "type": type_base + self.code,
             "title": self.title,
             "status": self.status,
             "detail": detail,
@@ -161,7 +169,10 @@ class InvalidUpload(Problem):
 
 
 class FileExists(InvalidUpload):
-    """The file name is taken by other content; files never change."""
+    """The file name is taken by other content; files never change.
+
+    twine, pdm, maturin and poetry look for "already exist" in the answer: the title has it.
+    """
 
     code, title = "file-exists", "File already exists"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytp_broker.errors import InvalidPayload, Problem
+from pytp_broker.errors import DEFAULT_TYPE_BASE, InvalidPayload, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,14 @@ def json_response(
     return Response(status, body, {"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
-def problem_response(problem: Problem, instance: str) -> Response:
+def problem_response(
+    problem: Problem, instance: str, type_base: str = DEFAULT_TYPE_BASE
+) -> Response:
     """Return the error object of a refusal (RFC 9457)."""
     response = json_response(
-        problem.document(instance), status=problem.status, content_type="application/problem+json"
+        problem.document(instance, type_base),
+        status=problem.status,
+        content_type="application/problem+json",
     )
     return Response(response.status, response.body, {**response.headers, **problem.headers})
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pytp_broker.audit import Audit
 from pytp_broker.budgets import RefusalBudget
 from pytp_broker.disclosure import DisclosureKeys
+from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.index.files import FileStore
 from pytp_broker.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache, Destination, locate
@@ -20,7 +21,8 @@ class Services:
     """What every function of the deployment has.
 
     ``shared_host`` is the host name of the deployment itself, from its own configuration and never
-    from a request: the audience of its root is derived from it.
+    from a request: the audience of its root is derived from it. ``error_type_base`` is what the
+    ``type`` of every error begins with.
     """
 
     store: Store
@@ -28,6 +30,7 @@ class Services:
     shared_host: str
     now: Clock
     audit: Audit
+    error_type_base: str = field(default=DEFAULT_TYPE_BASE, kw_only=True)
 
     def locate(self, host: str, path: str) -> Destination:
         """Return what a request is addressed to; raise StoreUnavailable."""

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
+from pytp_broker.errors import TYPE_BASE
+
 _HOST_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
 
 
@@ -49,6 +51,9 @@ class Settings:
     table: str = _variable("PYTP_TABLE", "the name of the DynamoDB table", r"[A-Za-z0-9_.-]{3,255}")
     shared_host: str = _variable(
         "PYTP_SHARED_HOST", "the deployment's host name in lower case, without a port", _HOST_NAME
+    )
+    error_type_base: str = _variable(
+        "PYTP_ERROR_TYPE_BASE", "an https URL or a URN that an error's code follows", TYPE_BASE
     )
 
     @classmethod

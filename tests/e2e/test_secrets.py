@@ -294,6 +294,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": REGION,
         "PYTP_SHARED_HOST": "packages.example.com",
+        "PYTP_ERROR_TYPE_BASE": "urn:pytp-broker:errors#",
         "PYTP_DISCLOSURE_KEYS_URL": SecretScanner().keys_url,
         "POWERTOOLS_LOGGER_LOG_EVENT": "true",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",

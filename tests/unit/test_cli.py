@@ -152,6 +152,10 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
         ("pytp-broker", "the following arguments are required: COMMAND"),
         ("pytp-broker serve", "the following arguments are required: --config"),
         ("pytp-broker serve --config x --port 65536", "65536 is not between 0 and 65535"),
+        (
+            "pytp-broker serve --config x --error-type-base javascript:x",
+            "javascript:x is neither an https URL nor a URN",
+        ),
         ("pytp-broker apply --config x", "one of the arguments --stack --table is required"),
     ],
 )

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from pytp_broker import errors
 from pytp_broker.errors import Problem
 
@@ -43,7 +45,36 @@ def test_every_class_is_drawn_in_the_tree() -> None:
         assert re.search(rf"\b{problem.__name__}\b", tree), problem.__name__
 
 
-def test_a_problem_links_to_its_section() -> None:
+def test_the_type_of_a_problem_leads_to_no_site_unless_the_operator_names_one() -> None:
     document = errors.InvalidToken("x").document("/acme/_/oidc/mint-token")
 
-    assert str(document["type"]).endswith("docs/errors.md#invalid-token")
+    assert document["type"] == "urn:pytp-broker:errors#invalid-token"
+
+
+def test_the_type_of_a_problem_leads_to_its_section_of_the_page_that_the_operator_names() -> None:
+    page = "https://docs.example.com/errors.html#"
+
+    document = errors.InvalidToken("x").document("/acme/_/oidc/mint-token", page)
+
+    assert document["type"] == "https://docs.example.com/errors.html#invalid-token"
+
+
+@pytest.mark.parametrize("base", ["urn:example:errors#", "https://docs.example.com/errors#"])
+def test_a_urn_or_an_https_url_may_begin_the_type(base: str) -> None:
+    assert re.fullmatch(errors.TYPE_BASE, base)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "",
+        "/errors#",
+        "http://docs.example.com/",
+        "javascript:alert(1)#",
+        "urn:a b",
+        "https://",
+        "urn:",
+    ],
+)
+def test_nothing_else_may_begin_the_type(base: str) -> None:
+    assert not re.fullmatch(errors.TYPE_BASE, base)

@@ -78,6 +78,28 @@ def test_what_is_no_http_after_the_answer_ends_the_connection(process: ServerPro
     assert process.events("fault") == []
 
 
+def test_every_error_has_the_type_that_the_operator_names(tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text('[[registries]]\nname = "acme"\n')
+    page = "https://docs.example.com/errors#"
+    close = b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+    requests = {
+        "not-found": b"GET /" + close + b"\r\n",
+        "invalid-payload": b"POST /_/oidc/mint-token" + close + b"content-length: 0\r\n\r\n",
+        "payload-too-large": b"POST /" + close + b"content-length: 99999999\r\n\r\n",
+        "invalid-request": b"no http\r\n\r\n",
+    }
+
+    with ServerProcess(config, tmp_path / "log", "--no-tls", "--error-type-base", page) as process:
+        bodies = {
+            code: exchange_bytes(process, sent).partition(b"\r\n\r\n")[2]
+            for code, sent in requests.items()
+        }
+
+    types = {code: json.loads(body)["type"] for code, body in bodies.items()}
+    assert types == {code: page + code for code in requests}
+
+
 # --- clients that do not go on -----------------------------------------------------------------
 
 

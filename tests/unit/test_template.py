@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "PYTP_TABLE": "pytp-broker-Table",
     "PYTP_SHARED_HOST": "a1b2c3d4.execute-api.eu-west-1.amazonaws.com",
     "PYTP_BUCKET": "pytp-broker-bucket",
+    "PYTP_ERROR_TYPE_BASE": "urn:pytp-broker:errors#",
     "PYTP_DISCLOSURE_KEYS_URL": "https://api.github.com/meta/public_keys/secret_scanning",
     "AWS_DEFAULT_REGION": "eu-west-1",
 }
@@ -218,7 +219,11 @@ def test_a_function_is_given_the_variables_that_it_reads(
 
 
 def test_settings_name_every_wrong_variable_at_once() -> None:
-    environ = {"PYTP_SHARED_HOST": "https://packages.example.com", "PYTP_BUCKET": "files"}
+    environ = {
+        "PYTP_SHARED_HOST": "https://packages.example.com",
+        "PYTP_ERROR_TYPE_BASE": "urn:pytp-broker:errors#",
+        "PYTP_BUCKET": "files",
+    }
 
     with pytest.raises(SettingsError) as refused:
         IndexSettings.from_environment(environ)

@@ -862,7 +862,8 @@ def test_other_content_under_a_name_that_is_taken_is_refused(shelf: Shelf) -> No
     answer = shelf.publish(other_wheel())
 
     assert answer.status == 400
-    assert answer.detail.startswith("File already exists")
+    assert answer.detail.startswith("`widgets-1.0-py3-none-any.whl` is published")
+    assert answer.text.count("already exist") == 2  # once in each of `title` and `message`
     assert answer.json["type"].endswith("#file-exists")
     assert shelf.store.files["acme", WHEEL_NAME].sha256 == wheel().sha256
 

@@ -26,6 +26,7 @@ handler = edge.handler(
         shared_host=settings.shared_host,
         now=utc_now,
         audit=edge.audit,
+        error_type_base=settings.error_type_base,
         key_sets=KeySets(fetch, store, edge.audit),
         disclosure_keys=DisclosureKeys(settings.disclosure_keys_url, fetch, store, edge.audit),
     ),

@@ -74,7 +74,8 @@ class Edge:
             # Python would print both, and the first one's message may hold a token.
             self._report(failure)
             path = event.get("rawPath", "")
-            return gateway.write_result(problem_response(Unexpected(), instance=path))
+            problem = problem_response(Unexpected(), path, services.error_type_base)
+            return gateway.write_result(problem)
 
         return handle
 
@@ -93,6 +94,7 @@ def open_index(settings: IndexSettings, audit: Audit) -> Index:
         shared_host=settings.shared_host,
         now=utc_now,
         audit=audit,
+        error_type_base=settings.error_type_base,
         files=S3Files(boto3.client("s3", config=S3_CONFIG), settings.bucket),
     )
 

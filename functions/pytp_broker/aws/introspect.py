@@ -22,5 +22,6 @@ handler = edge.handler(
         shared_host=settings.shared_host,
         now=utc_now,
         audit=edge.audit,
+        error_type_base=settings.error_type_base,
     ),
 )

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import tempfile
 from contextlib import ExitStack, suppress
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from pytp_broker.cli.command import MISUSED, CommandError, load_configuration
 from pytp_broker.cli.place import Place, local_user, reason_of
 from pytp_broker.disclosure import GITHUB_KEYS_URL
-from pytp_broker.errors import StoreUnavailable
+from pytp_broker.display import printable
+from pytp_broker.errors import DEFAULT_TYPE_BASE, TYPE_BASE, StoreUnavailable
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded
@@ -56,6 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=GITHUB_KEYS_URL,
         help="of the keys that sign disclosures of leaked tokens (default: GitHub's)",
     )
+    parser.add_argument(
+        "--error-type-base",
+        type=_type_base,
+        metavar="URL",
+        default=DEFAULT_TYPE_BASE,
+        help="what an error's `type` begins with, such as your copy of docs/errors.md "
+        "with its `#` (default: %(default)s)",
+    )
     _add_store_arguments(parser.add_argument_group("store"))
 
 
@@ -64,6 +74,12 @@ def _port(text: str) -> int:
     if not 0 <= port < 1 << 16:
         raise argparse.ArgumentTypeError(f"{port} is not between 0 and 65535")
     return port
+
+
+def _type_base(text: str) -> str:
+    if not re.fullmatch(TYPE_BASE, text):
+        raise argparse.ArgumentTypeError(f"{printable(text)} is neither an https URL nor a URN")
+    return text
 
 
 def _add_store_arguments(group: "argparse._ArgumentGroup") -> None:
@@ -122,7 +138,9 @@ def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) ->
         certificate = None if arguments.no_tls else _certify(folder, host, loaded)
         storage = _open_storage(arguments, folder, stack)
         Place(storage.store, local_user()).apply(loaded, arguments.config)
-        gateway = deployment.build_gateway(storage, host, log.Log(), arguments.disclosure_keys_url)
+        gateway = deployment.build_gateway(
+            storage, host, log.Log(), arguments.disclosure_keys_url, arguments.error_type_base
+        )
     except OSError as error:
         raise CommandError(f"cannot write the data folder: {_reason(error)}") from None
     except StoreUnavailable as problem:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, TypeAlias, TypeVar
 
+from pytp_broker.addresses import advise
 from pytp_broker.audit import Trail
 from pytp_broker.display import printable
 from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unexpected
@@ -66,7 +67,7 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
         response = _answer(request, routes, services, trail)
         outcome = None
     except Problem as problem:
-        response = problem_response(problem, instance=request.path)
+        response = problem_response(problem, request.path, services.error_type_base)
         outcome = problem
     finally:
         is_failure = outcome is not None and not outcome.is_callers
@@ -90,6 +91,16 @@ def _event(request: Request, routes: Routes[S]) -> str | None:
 
 def _answer(request: Request, routes: Routes[S], services: S, trail: Trail) -> Response:
     destination = services.locate(request.host, request.path)
+    try:
+        return _answer_at(destination, request, routes, services, trail)
+    except (NotFound, MethodNotAllowed) as problem:
+        problem.advise(advise(request, destination))
+        raise
+
+
+def _answer_at(
+    destination: Destination, request: Request, routes: Routes[S], services: S, trail: Trail
+) -> Response:
     route = _find_route(destination.path, routes)
     if route is None:
         raise NotFound("there is nothing at this address")

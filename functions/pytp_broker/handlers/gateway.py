@@ -16,7 +16,7 @@ def handle(event: Event, routes: Routes[S], services: S) -> dict[str, Any]:
     try:
         response = respond(read_event(event), routes, services)
     except Problem as problem:
-        response = problem_response(problem, instance=event["rawPath"])
+        response = problem_response(problem, event["rawPath"], services.error_type_base)
     return write_result(response)
 
 

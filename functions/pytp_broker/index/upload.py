@@ -102,10 +102,9 @@ def is_published(candidate: Candidate, index: Index) -> bool:
     if existing is None:
         return False
     if existing.sha256 != candidate.sha256:
-        # twine, pdm, maturin and poetry look for "already exist".
         raise FileExists(
-            f"File already exists: `{existing.filename}` is published with the sha256 "
-            f"{existing.sha256}, and files never change: publish a new version"
+            f"`{existing.filename}` is published with the sha256 {existing.sha256}, "
+            "and a published file never changes: publish a new version"
         )
     return True
 

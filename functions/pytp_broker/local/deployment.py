@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytp_broker.disclosure import GITHUB_KEYS_URL, DisclosureKeys
 from pytp_broker.embedded.files import FolderFiles
 from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.fetch import HttpFetch
 from pytp_broker.handlers import broker, introspect, simple, upload
 from pytp_broker.handlers.gateway import handle
@@ -52,7 +53,11 @@ class AwsPlaces:
 
 
 def build_gateway(
-    storage: Storage, shared_host: str, log: Log, disclosure_keys_url: str = GITHUB_KEYS_URL
+    storage: Storage,
+    shared_host: str,
+    log: Log,
+    disclosure_keys_url: str = GITHUB_KEYS_URL,
+    error_type_base: str = DEFAULT_TYPE_BASE,
 ) -> Gateway:
     """Return the gateway with every function behind it; raise TemplateError."""
     store = storage.store
@@ -60,15 +65,17 @@ def build_gateway(
     fetch = HttpFetch(only_public=False)
     common = (store, configurations, shared_host, _now, log.audit)
     disclosure_keys = DisclosureKeys(disclosure_keys_url, fetch, store, log.audit)
-    exchange = Broker(*common, KeySets(fetch, store, log.audit), disclosure_keys)
-    index = Index(*common, storage.files)
+    key_sets = KeySets(fetch, store, log.audit)
+    exchange = Broker(*common, key_sets, disclosure_keys, error_type_base=error_type_base)
+    index = Index(*common, storage.files, error_type_base=error_type_base)
     functions = {
         "BrokerFunction": partial(handle, routes=broker.ROUTES, services=exchange),
         "UploadFunction": partial(handle, routes=upload.ROUTES, services=index),
         "SimpleFunction": partial(handle, routes=simple.ROUTES, services=index),
         "IntrospectFunction": partial(handle, routes=introspect.ROUTES, services=index),
     }
-    return Gateway(RouteTable.from_template(load_template(find_template())), functions, log)
+    routes = RouteTable.from_template(load_template(find_template()))
+    return Gateway(routes, functions, log, error_type_base)
 
 
 def _now() -> datetime:

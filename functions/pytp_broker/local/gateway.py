@@ -21,6 +21,7 @@ from typing import Any, Final
 from pytp_broker.budgets import network_of
 from pytp_broker.display import printable
 from pytp_broker.errors import (
+    DEFAULT_TYPE_BASE,
     MalformedRequest,
     NotFound,
     PayloadTooLarge,
@@ -112,7 +113,13 @@ class _Answer:
 class Gateway:
     """A raw ASGI application that does what API Gateway does."""
 
-    def __init__(self, routes: RouteTable, functions: Mapping[str, Function], log: Log) -> None:
+    def __init__(
+        self,
+        routes: RouteTable,
+        functions: Mapping[str, Function],
+        log: Log,
+        error_type_base: str = DEFAULT_TYPE_BASE,
+    ) -> None:
         """Raise TemplateError when a route leads to a function that is not given."""
         missing = routes.functions - functions.keys()
         if missing:
@@ -122,6 +129,7 @@ class Gateway:
         self._uploads = _Lane(_MAX_UPLOADS, MAX_BODY_BYTES, UPLOAD_SECONDS)
         self._others = _Lane(_MAX_REQUESTS, MAX_SMALL_BODY_BYTES, SMALL_BODY_SECONDS)
         self.log = log
+        self.error_type_base = error_type_base
         self._workers = ThreadPoolExecutor(_WORKERS, "function")
         self._file_workers = ThreadPoolExecutor(_FILE_WORKERS, "file")
 
@@ -137,7 +145,7 @@ class Gateway:
             except _DisconnectedError:
                 return
             except Problem as problem:
-                answer = _refuse(problem, request)
+                answer = self._refuse(problem, request)
             # Before the answer, so that a client that has it finds the line too.
             self.log.write(
                 "access",
@@ -170,7 +178,7 @@ class Gateway:
         """Return the answer to a request; whatever goes wrong is an error object too."""
         selected = self._routes.select(request.method, request.path)
         if selected is None:
-            return _refuse(NotFound("there is nothing at this address"), request)
+            return self._refuse(NotFound("there is nothing at this address"), request)
         route, variables = selected
         try:
             event = build_event(request, route, variables, datetime.now(UTC))
@@ -179,7 +187,11 @@ class Gateway:
             failure = error
         # Only now, so that no error of the log itself is printed together with the first one.
         self.log.fault(failure)
-        return _refuse(Unexpected(), request)
+        return self._refuse(Unexpected(), request)
+
+    def _refuse(self, problem: Problem, request: HttpRequest) -> _Answer:
+        response = problem_response(problem, request.path, self.error_type_base)
+        return _read_result(write_result(response), request)
 
 
 def _read_head(scope: Scope) -> HttpRequest:
@@ -222,10 +234,6 @@ async def _receive_body(receive: Receive, limit: int) -> bytes:
 def _check_size(length: int, limit: int) -> None:
     if length > limit:
         raise PayloadTooLarge(f"a request takes at most {limit // 1024} KiB here")
-
-
-def _refuse(problem: Problem, request: HttpRequest) -> _Answer:
-    return _read_result(write_result(problem_response(problem, instance=request.path)), request)
 
 
 def _read_result(result: Mapping[str, Any], request: HttpRequest) -> _Answer:

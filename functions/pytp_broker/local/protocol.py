@@ -89,7 +89,7 @@ class Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what came, if there still is something to answer."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            response = problem_response(MalformedRequest(msg), instance="")
+            response = problem_response(MalformedRequest(msg), "", self.app.error_type_base)
             length = str(len(response.body))
             headers = {**response.headers, "Connection": "close", "Content-Length": length}
             for event in (

@@ -1,0 +1,52 @@
+"""The right address for a client that asked at a wrong one.
+
+The advice depends on the form of the request alone, so that it is the same for a registry or a
+project that exists and for one that does not.
+"""
+
+from typing import Final
+
+from pytp_broker.messages import Request
+from pytp_broker.registries import AUDIENCE_PATH, LEGACY_PATH, MINT_PATH, Destination
+
+_READING: Final = frozenset({"GET", "HEAD"})
+# Segments of a path that say what the client meant.
+_DISCOVERY: Final = frozenset({".well-known", "pytp", "discover"})
+_EXCHANGE: Final = frozenset({"oidc", "audience", "mint-token", "burn-token"})
+_INTROSPECTION: Final = frozenset({"introspect", "verify"})
+_UPLOAD: Final = frozenset({"legacy", "upload"})
+_INDEX: Final = frozenset({"simple", "files"})
+
+_DISCOVERY_ADVICE: Final = (
+    f"Discovery is at {{root}}/.well-known/pytp?discover={{prefix}}{LEGACY_PATH}"
+)
+_EXCHANGE_ADVICE: Final = (
+    f"Clients ask for the audience at {{root}}{AUDIENCE_PATH} and exchange identity tokens at "
+    f"{{root}}{MINT_PATH}, or at the same paths below {{root}}{{prefix}}"
+)
+_INTROSPECTION_ADVICE: Final = "Indexes ask about tokens at {root}{prefix}/_/token/introspect"
+_UPLOAD_ADVICE: Final = f"Upload URLs have the form {{root}}{{prefix}}{LEGACY_PATH}"
+_INDEX_ADVICE: Final = "Index URLs have the form {root}{prefix}/simple/"
+
+
+def advise(request: Request, destination: Destination) -> str:
+    """Return a sentence that names the form of the address that the client seems to mean."""
+    has_own_host = not destination.base_path and not destination.is_shared_root
+    return _choose(request).format(
+        root=f"{request.scheme}://{destination.host}", prefix="" if has_own_host else "/REGISTRY"
+    )
+
+
+def _choose(request: Request) -> str:
+    segments = frozenset(request.path.lower().split("/"))
+    if segments & _DISCOVERY:
+        return _DISCOVERY_ADVICE
+    if segments & _EXCHANGE:
+        return _EXCHANGE_ADVICE
+    if segments & _INTROSPECTION:
+        return _INTROSPECTION_ADVICE
+    if segments & _UPLOAD or request.method not in _READING:
+        return _UPLOAD_ADVICE
+    if segments & _INDEX:
+        return _INDEX_ADVICE
+    return f"{_INDEX_ADVICE}. {_UPLOAD_ADVICE}"

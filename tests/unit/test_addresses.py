@@ -1,0 +1,107 @@
+"""What a client is told that asks at an address where nothing is."""
+
+import pytest
+
+from tests.unit.shelf import HOST, Shelf
+from tests.world import World
+
+UPLOADS = f"Upload URLs have the form https://{HOST}/REGISTRY/legacy/"
+PAGES = f"Index URLs have the form https://{HOST}/REGISTRY/simple/"
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/acme", "/acme/", "/legacy/", "/amce/legacy/", "/acme/legcay/", "/acme/legacy/widgets", "/"],
+)
+def test_a_post_at_a_wrong_address_is_told_the_form_of_an_upload_url(
+    shelf: Shelf, path: str
+) -> None:
+    answer = shelf.call("POST", path)
+
+    assert (answer.status, answer.code) == (404, "not-found")
+    assert answer.detail.endswith(UPLOADS)
+
+
+def test_an_upload_to_the_index_is_told_the_form_of_an_upload_url(shelf: Shelf) -> None:
+    answer = shelf.call("POST", "/acme/simple/")
+
+    assert answer.status == 405
+    assert answer.detail == f"use GET, HEAD instead of POST. {UPLOADS}"
+
+
+@pytest.mark.parametrize("path", ["/simple/", "/amce/simple/", "/simple/widgets/", "/files/x"])
+def test_a_reader_at_a_wrong_address_is_told_the_form_of_an_index_url(
+    shelf: Shelf, path: str
+) -> None:
+    answer = shelf.get(path)
+
+    assert answer.status == 404
+    assert answer.detail.endswith(PAGES)
+
+
+@pytest.mark.parametrize("path", ["/", "/acme/", "/acme", "/index.html"])
+def test_a_browser_is_told_both_forms(shelf: Shelf, path: str) -> None:
+    answer = shelf.get(path)
+
+    assert answer.status == 404
+    assert answer.detail == f"there is nothing at this address. {PAGES}. {UPLOADS}"
+
+
+def test_the_advice_is_the_same_for_a_registry_that_exists_and_for_one_that_does_not(
+    shelf: Shelf,
+) -> None:
+    known, unknown = shelf.call("POST", "/acme/upload"), shelf.call("POST", "/ghost/upload")
+
+    assert known.detail == unknown.detail
+
+
+def test_a_host_of_its_own_has_no_prefix_in_the_advice(shelf: Shelf) -> None:
+    answer = shelf.call("POST", "/other/legacy/", host="other.example.com")
+
+    assert answer.detail.endswith("Upload URLs have the form https://other.example.com/legacy/")
+
+
+@pytest.mark.parametrize(
+    "path", ["/amce/_/oidc/mint-token", "/acme/oidc/audience", "/acme/legacy/_/oidc/mint-token"]
+)
+def test_an_exchange_at_a_wrong_address_is_told_where_identity_tokens_are_exchanged(
+    world: World, path: str
+) -> None:
+    answer = world.call("POST", path)
+
+    assert answer.status == 404
+    assert f"https://{HOST}/_/oidc/mint-token" in answer.detail
+    assert f"https://{HOST}/REGISTRY" in answer.detail
+
+
+def test_discovery_at_a_wrong_address_is_told_what_to_ask(world: World) -> None:
+    answer = world.call("GET", "/.well-known/pytp", query={"discover": "/acme/"})
+
+    assert answer.status == 404
+    assert f"https://{HOST}/.well-known/pytp?discover=/REGISTRY/legacy/" in answer.detail
+
+
+@pytest.mark.parametrize("path", ["/acme/_/introspect", "/ghost/_/token/verify"])
+def test_an_index_at_a_wrong_address_is_told_where_to_ask_about_tokens(
+    world: World, path: str
+) -> None:
+    answer = world.call("POST", path)
+
+    assert answer.detail.endswith(f"https://{HOST}/REGISTRY/_/token/introspect")
+
+
+def test_a_host_that_is_not_a_host_name_is_not_repeated(shelf: Shelf) -> None:
+    answer = shelf.call("POST", "/acme/legacy", host="evil host\r\n")
+
+    assert answer.status == 404
+    assert "evil" not in answer.detail
