@@ -34,7 +34,9 @@ class PublishedFile:
     """One visible file of the index; it never changes.
 
     ``project`` is the normalised name that ``filename`` begins with. ``published_by`` keeps who
-    published: issuer and signed claims (repository, run, …).
+    published: issuer and signed claims (repository, run, …). ``has_static_dependencies`` says that
+    the dependencies in an sdist's PKG-INFO hold for every wheel built from it (PEP 643). Records of
+    older versions lack it, and then nothing is known.
     """
 
     registry: str
@@ -47,6 +49,16 @@ class PublishedFile:
     requires_python: str | None
     uploaded_at: datetime
     published_by: Mapping[str, str]
+    has_static_dependencies: bool = False
+
+    @property
+    def advertises_metadata(self) -> bool:
+        """Say whether installers may rely on the metadata beside the file (PEP 658).
+
+        They take the dependencies from there and never look inside: a wheel's are final, an
+        sdist's only if they are static.
+        """
+        return self.filename.endswith(".whl") or self.has_static_dependencies
 
     def document(self) -> dict[str, Any]:
         """Return the file as JSON types."""
@@ -61,6 +73,7 @@ class PublishedFile:
             "requires_python": self.requires_python,
             "uploaded_at": self.uploaded_at.isoformat(),
             "published_by": dict(self.published_by),
+            "has_static_dependencies": self.has_static_dependencies,
         }
 
     @classmethod

@@ -15,6 +15,12 @@ def test_a_file_is_found_with_all_that_is_known_of_it(store: Store) -> None:
     assert store.find_file("acme", "widgets-1.0.tar.gz") == file()
 
 
+def test_a_file_keeps_that_its_dependencies_are_static(store: Store) -> None:
+    store.add_file(file(has_static_dependencies=True))
+
+    assert store.find_file("acme", "widgets-1.0.tar.gz") == file(has_static_dependencies=True)
+
+
 def test_what_may_be_absent_comes_back_absent(store: Store) -> None:
     store.add_file(file(requires_python=None, published_by={}))
 

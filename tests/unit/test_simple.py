@@ -14,6 +14,7 @@ from pytp_broker.handlers.gateway import handle
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute
 from pytp_broker.messages import Request
+from pytp_broker.store import PublishedFile
 from tests.signing import NOW
 from tests.unit.distributions import Distribution, metadata, sdist, wheel
 from tests.unit.shelf import HOST, Shelf
@@ -30,6 +31,7 @@ SDIST = sdist()
 WHEEL_PATH = f"/acme/files/{WHEEL.sha256}/{WHEEL.filename}"
 LOCAL = wheel(version="1.0+local")
 METADATA = metadata("widgets", "1.0", "Requires-Python: >=3.9,<4").encode()
+STATIC = metadata("widgets", "1.0", "Requires-Dist: gadgets").replace("2.1", "2.2")
 
 
 @pytest.fixture
@@ -460,16 +462,116 @@ def test_a_file_is_what_was_published(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize(
     ("distribution", "text"),
-    [(WHEEL, METADATA), (SDIST, metadata().encode())],
+    [(WHEEL, METADATA), (sdist(text=STATIC), STATIC.encode())],
     ids=["wheel", "sdist"],
 )
 def test_the_metadata_beside_a_file_is_what_is_inside(
-    shelf: Shelf, distribution: Distribution, text: bytes
+    distribution: Distribution, text: bytes
 ) -> None:
+    shelf = Shelf()
+    shelf.publish(distribution)
+
     answer = shelf.get(f"/acme/files/{distribution.sha256}/{distribution.filename}.metadata")
 
     assert answer.status == 200
     assert answer.body == text
+
+
+def dynamic(*fields: str, version: str = "2.2") -> str:
+    lines = [f"Dynamic: {field}" for field in fields]
+    return metadata("widgets", "1.0", *lines).replace("2.1", version)
+
+
+def is_advertised(shelf: Shelf) -> bool:
+    """Say whether the metadata of the project's one file is; in all places, or in none."""
+    (file,) = shelf.get("/acme/simple/widgets/", JSON).json["files"]
+    (link,) = Links(shelf.get("/acme/simple/widgets/").text).links
+    statuses = {shelf.call(method, f"{file['url']}.metadata").status for method in ("GET", "HEAD")}
+    said = {
+        "core-metadata" in file,
+        "data-core-metadata" in link,
+        "data-dist-info-metadata" in link,
+        statuses == {200},
+    }
+    assert statuses in ({200}, {404})
+    assert len(said) == 1
+    return said.pop()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(dynamic(version=version) for version in ("1.0", "1.1", "1.2", "2.1")),
+        dynamic("License-File", version="2.1"),
+        dynamic("Requires-Dist"),
+        dynamic("Requires-Python"),
+        dynamic("Provides-Extra"),
+        dynamic("Summary", "requires-dist"),
+        dynamic("REQUIRES-DIST", version="2.4"),
+        dynamic("Requires-Dist "),
+        dynamic("\tRequires-Dist"),
+        dynamic("\n Requires-Dist"),
+        dynamic("Requires_Dist"),
+        dynamic("Requires-Dist, Provides-Extra"),
+        dynamic("Summary, Requires-Dist"),
+        dynamic("Summary\ndynamic: Requires-Dist"),
+        dynamic("Unheard-Of"),
+        dynamic(""),
+    ],
+)
+def test_metadata_of_an_sdist_that_is_no_promise_is_not_advertised(text: str) -> None:
+    shelf = Shelf()
+    assert shelf.publish(sdist(text=text)).status == 200
+
+    assert not is_advertised(shelf)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STATIC,
+        *(dynamic(version=version) for version in ("2.2", "2.3", "2.4", "2.5")),
+        dynamic("License-File", "Summary", "Classifier"),
+        dynamic() + "Dynamic: Requires-Dist",
+    ],
+)
+def test_metadata_of_an_sdist_with_static_dependencies_is_advertised(text: str) -> None:
+    shelf = Shelf()
+    assert shelf.publish(sdist(text=text)).status == 200
+
+    assert is_advertised(shelf)
+
+
+@pytest.mark.parametrize("text", [metadata(), STATIC, dynamic("Requires-Dist")])
+def test_metadata_of_a_wheel_is_always_advertised(text: str) -> None:
+    shelf = Shelf()
+    assert shelf.publish(wheel(text=text)).status == 200
+
+    assert is_advertised(shelf)
+
+
+@pytest.mark.parametrize(("made", "is_said"), [(wheel(), True), (sdist(text=STATIC), False)])
+def test_what_an_older_version_published_is_advertised_if_it_is_a_wheel(
+    made: Distribution, is_said: bool
+) -> None:
+    """Its records do not say whether an sdist's dependencies are static."""
+    shelf = Shelf()
+    shelf.publish(made)
+    document = shelf.store.files["acme", made.filename].document()
+    del document["has_static_dependencies"]
+    shelf.store.files["acme", made.filename] = PublishedFile.from_document(document)
+
+    assert is_advertised(shelf) is is_said
+
+
+def test_what_an_sdist_requires_of_python_is_shown_although_it_is_dynamic() -> None:
+    """It spares old Pythons an sdist that they cannot build; installers ask again afterwards."""
+    shelf = Shelf()
+    shelf.publish(sdist(text=metadata("widgets", "1.0", "Requires-Python: >=3.9")))
+
+    (file,) = shelf.get("/acme/simple/widgets/", JSON).json["files"]
+
+    assert file["requires-python"] == ">=3.9"
 
 
 @pytest.mark.parametrize("path", [WHEEL_PATH, f"{WHEEL_PATH}.metadata"])

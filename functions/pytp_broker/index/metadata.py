@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from packaging.metadata import Metadata, parse_email
+from packaging.metadata import InvalidMetadata, Metadata, parse_email
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
@@ -18,6 +18,9 @@ MAX_FIELDS: Final = 10_000
 MAX_REQUIRES_PYTHON_CHARACTERS: Final = 1024
 
 _FIELD_NAME: Final = re.compile(r"^[^\s:]+(?=:)", re.MULTILINE)
+# PKG-INFO says what is dynamic since this version (PEP 643).
+_KNOWS_DYNAMIC: Final = Version("2.2")
+_DEPENDENCIES: Final = frozenset({"requires-dist", "requires-python", "provides-extra"})
 _USED: Final = frozenset({"metadata-version", "name", "version", "requires-python"})
 
 
@@ -28,6 +31,7 @@ class CoreMetadata:
     project: NormalizedName
     version: Version
     requires_python: str | None
+    has_static_dependencies: bool
 
 
 def parse_metadata(octets: bytes) -> CoreMetadata:
@@ -70,4 +74,20 @@ def _validate(metadata: Metadata, requires_python: str) -> CoreMetadata:
         raise InvalidUpload("the metadata in the archive has no valid `requires-python`")
     for field in ("metadata_version", "requires_python"):
         getattr(metadata, field)  # packaging validates a field when it is read
-    return CoreMetadata(canonicalize_name(metadata.name), metadata.version, requires_python or None)
+    return CoreMetadata(
+        project=canonicalize_name(metadata.name),
+        version=metadata.version,
+        requires_python=requires_python or None,
+        has_static_dependencies=_has_static_dependencies(metadata),
+    )
+
+
+def _has_static_dependencies(metadata: Metadata) -> bool:
+    """Say whether the dependencies hold for every wheel that is built from an sdist (PEP 643)."""
+    if Version(metadata.metadata_version) < _KNOWS_DYNAMIC:
+        return False
+    try:
+        return _DEPENDENCIES.isdisjoint(metadata.dynamic or ())
+    except InvalidMetadata:
+        # `Dynamic` names a field that nobody knows: it may be one of these, misspelt.
+        return False

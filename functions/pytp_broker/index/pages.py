@@ -72,21 +72,21 @@ def _file_document(file: PublishedFile, base_path: str) -> dict[str, Any]:
         "hashes": {"sha256": file.sha256},
         "size": file.size,
         "upload-time": file.uploaded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "core-metadata": {"sha256": file.metadata_sha256},
         "yanked": False,
     }
+    if file.advertises_metadata:
+        document["core-metadata"] = {"sha256": file.metadata_sha256}
     if file.requires_python is not None:
         document["requires-python"] = file.requires_python
     return document
 
 
 def _file_attributes(file: PublishedFile, base_path: str) -> dict[str, str]:
-    metadata = f"sha256={file.metadata_sha256}"
-    attributes = {
-        "href": f"{file_path(base_path, file)}#sha256={file.sha256}",
-        "data-core-metadata": metadata,
-        "data-dist-info-metadata": metadata,  # what it was called before PEP 714
-    }
+    attributes = {"href": f"{file_path(base_path, file)}#sha256={file.sha256}"}
+    if file.advertises_metadata:
+        attributes["data-core-metadata"] = f"sha256={file.metadata_sha256}"
+        # What it was called before PEP 714.
+        attributes["data-dist-info-metadata"] = attributes["data-core-metadata"]
     if file.requires_python is not None:
         attributes["data-requires-python"] = file.requires_python
     return attributes

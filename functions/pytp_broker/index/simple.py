@@ -90,7 +90,8 @@ def send_file(
 ) -> Response:
     """Return a file's bytes or its metadata, or a redirect to the bytes.
 
-    Raises NotFound, or RangeNotSatisfiable for a part that is not there.
+    Raises NotFound, also for metadata that is not advertised, or RangeNotSatisfiable for a part
+    that is not there.
 
     Only what is visible is sent, whatever else the file store keeps.
     """
@@ -109,6 +110,10 @@ def _find_file(registry: str, sha256: str, filename: str, index: Index) -> Publi
 
 
 def _send_metadata(request: Request, file: PublishedFile, index: Index) -> Response:
+    if not file.advertises_metadata:
+        raise NotFound(
+            "the dependencies of this sdist are known only once it is built: download the sdist"
+        )
     headers = _file_headers(file.metadata_sha256)
     if has_current(request.headers, headers["ETag"]):
         return Response(304, headers=headers)

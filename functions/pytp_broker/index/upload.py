@@ -144,6 +144,7 @@ def _describe(
         requires_python=metadata.requires_python,
         uploaded_at=index.now(),
         published_by={"issuer": record.issuer, **record.identity},
+        has_static_dependencies=metadata.has_static_dependencies,
     )
 
 
