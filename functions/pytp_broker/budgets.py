@@ -1,8 +1,9 @@
-"""How many refusals a source may cause before it has to wait.
+"""Count refusals by source, and make a source wait that has caused too many.
 
-Only refused exchanges count, so an honest caller never pays, and the count is kept in this
-instance's memory, so nobody pays a round trip. The gateway's throttling bounds what all sources
-together may do; this keeps one of them from using that up.
+Only refusals count, so an honest caller never pays, and each instance keeps its own count in
+memory, so nobody pays a round trip. The gateway's throttle counts every request before a function
+sees it. A source that does not stop when it is told to wait can therefore still use the throttle
+up; only something before the gateway, such as `infra/firewall.yaml`, can turn it away.
 """
 
 import math

@@ -17,8 +17,10 @@ from pytp_broker.errors import NotFound, StoreUnavailable
 # Every kill switch (registry, issuer, everything) works within this time.
 CONFIGURATION_MAX_AGE_SECONDS: Final = 10
 
-# Far above what a misconfigured pipeline causes, also where many share one address.
-DEFAULT_REFUSALS_PER_MINUTE: Final = 3000
+# Far above what a misconfigured pipeline causes, also where many share one address, and a small
+# part of what the gateway lets through in a minute: one address meets its own limit before it has
+# used up everybody's.
+DEFAULT_REFUSALS_PER_MINUTE: Final = 300
 
 # RFC 1123 §2.1: at most 63 characters between two dots, so that our URLs repeat no token sent here.
 _NAME: Final = r"(?=[^:]{1,253}(:|\Z))[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?"

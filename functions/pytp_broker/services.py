@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pytp_broker.audit import Audit
-from pytp_broker.budgets import RefusalBudget
+from pytp_broker.budgets import RefusalBudget, network_of
 from pytp_broker.disclosure import DisclosureKeys
-from pytp_broker.errors import DEFAULT_TYPE_BASE
+from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.index.files import FileStore
 from pytp_broker.keysets import KeySets
+from pytp_broker.messages import Request
 from pytp_broker.registries import ConfigurationCache, Destination, locate
 from pytp_broker.store import Store
 
@@ -36,6 +37,15 @@ class Services:
         """Return what a request is addressed to; raise StoreUnavailable."""
         return locate(self.configurations.current(), host, path, self.shared_host)
 
+    def turn_away(
+        self,
+        request: Request,  # noqa: ARG002 - the broker counts by its source
+        destination: Destination,  # noqa: ARG002
+        problem: Problem,
+    ) -> Problem:
+        """Return the refusal of a request that reaches no endpoint."""
+        return problem
+
 
 @dataclass(frozen=True, slots=True)
 class Broker(Services):
@@ -44,6 +54,17 @@ class Broker(Services):
     key_sets: KeySets
     disclosure_keys: DisclosureKeys
     budget: RefusalBudget = field(default_factory=RefusalBudget)
+
+    def turn_away(self, request: Request, destination: Destination, problem: Problem) -> Problem:
+        """Return the refusal, and count it; raise TooManyRequests.
+
+        The gateway's throttle has counted the request as it counts an exchange. A registry that
+        does not exist is the root's, so that a new name is not a new budget.
+        """
+        source = (destination.name, network_of(request.source_ip))
+        self.budget.check(source, destination.refusals_per_minute)
+        self.budget.charge(source, destination.refusals_per_minute)
+        return problem
 
 
 @dataclass(frozen=True, slots=True)

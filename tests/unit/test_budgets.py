@@ -1,4 +1,7 @@
-"""One address cannot use the exchange up for all others."""
+"""A source that is refused too often waits, and no other source waits with it.
+
+What the gateway in front lets through is another limit: a request counts there before it is here.
+"""
 
 import pytest
 
@@ -45,6 +48,31 @@ def test_whoever_is_refused_too_often_waits(world: World) -> None:
     assert (answer.status, answer.code) == (429, "too-many-requests")
     assert answer.headers["Retry-After"] == "1"
     assert not world.store.tokens
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/nobody/_/oidc/mint-token", 404),
+        ("GET", "/nobody/_/oidc/audience", 404),
+        ("GET", "/_/oidc/mint-token", 405),
+    ],
+)
+def test_what_reaches_no_endpoint_is_counted_too(
+    world: World, method: str, path: str, status: int
+) -> None:
+    assert {world.call(method, path).status for _ in range(10)} == {status}
+
+    assert world.call(method, path).code == "too-many-requests"
+    assert world.call(method, path.replace("nobody", "made-up")).status == 429
+    assert world.call(method, path, source_ip=ELSEWHERE).status == status
+
+
+def test_a_registry_does_not_wait_for_what_was_asked_of_others(world: World) -> None:
+    for number in range(11):
+        world.call("POST", f"/nobody-{number}/_/oidc/mint-token")
+
+    assert world.mint(world.token()).status == 200
 
 
 def test_waiting_as_long_as_told_helps(world: World) -> None:

@@ -1,6 +1,7 @@
 """`infra/`: the finished artifact, and alarms on what the code really counts."""
 
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 import yaml
 
 from pytp_broker.aws import edge
-from pytp_broker.errors import Problem
+from pytp_broker.errors import Problem, TooManyRequests
 from tests.unit.test_template import TEMPLATE, Loader
 
-INFRA = Path(__file__).parents[2] / "infra"
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
 ALARMS: dict[str, Any] = yaml.load((INFRA / "alarms.yaml").read_text(), Loader)  # noqa: S506
 
 
@@ -84,6 +86,41 @@ def test_every_alarm_is_on_a_metric_that_the_code_writes() -> None:
 
     for _, alarm in our_metrics():
         assert f'"{alarm["MetricName"]}"' in source
+
+
+def test_there_are_alarms_on_what_is_throttled_and_on_what_is_refused_too_often() -> None:
+    gateway = ALARMS["Resources"]["ThrottledRequests"]["Properties"]
+    budget = ALARMS["Resources"]["TooManyRefusals"]["Properties"]
+
+    assert (gateway["Namespace"], gateway["MetricName"]) == ("AWS/ApiGateway", "4xx")
+    assert {"Name": "reason", "Value": TooManyRequests.code} in budget["Dimensions"]
+
+
+def test_the_firewall_counts_the_exchanges_of_each_address() -> None:
+    firewall = yaml.load((INFRA / "firewall.yaml").read_text(), Loader)  # noqa: S506
+    (rule,) = firewall["Resources"]["Firewall"]["Properties"]["Rules"]
+    statement = rule["Statement"]["RateBasedStatement"]
+
+    assert statement["AggregateKeyType"] == "IP"
+    match = statement["ScopeDownStatement"]["ByteMatchStatement"]
+    assert match["PositionalConstraint"] == "ENDS_WITH"
+    assert all(
+        key.endswith(match["SearchString"])
+        for key in TEMPLATE["Resources"]["Stage"]["Properties"]["RouteSettings"]
+    )
+
+
+@pytest.mark.parametrize("template", sorted(INFRA.glob("*.yaml")), ids=lambda path: path.name)
+def test_cloudformation_accepts(template: Path) -> None:
+    linter = ROOT / ".venv-sam/bin/cfn-lint"
+    if not linter.exists():
+        pytest.skip("cfn-lint is not there: `make sam`")
+
+    done = subprocess.run(
+        [linter, template], capture_output=True, text=True, check=False, timeout=120
+    )
+
+    assert done.returncode == 0, done.stdout
 
 
 def test_every_alarm_on_an_exchange_is_on_a_reason_that_exists() -> None:

@@ -16,6 +16,7 @@ import yaml
 
 from pytp_broker.handlers import broker, introspect, simple, upload
 from pytp_broker.handlers.dispatch import Routes
+from pytp_broker.registries import DEFAULT_REFUSALS_PER_MINUTE
 from pytp_broker.settings import BrokerSettings, IndexSettings, Settings, SettingsError
 
 PATH = Path(__file__).parents[2] / "template.yaml"
@@ -144,6 +145,23 @@ def test_an_upload_depends_on_no_reading(path: str) -> None:
     assert function_at(path, IS_A_CHARACTER) == "UploadFunction"
 
 
+ROUTES_OF: dict[str, Routes[Any]] = {
+    "BrokerFunction": broker.ROUTES,
+    "UploadFunction": upload.ROUTES,
+    "SimpleFunction": simple.ROUTES,
+    "IntrospectFunction": introspect.ROUTES,
+}
+
+
+@pytest.mark.parametrize("reading", [BEGINS_A_REST, IS_NOTHING, IS_A_CHARACTER])
+@pytest.mark.parametrize("prefix", ["", "/acme"])
+def test_the_list_of_projects_depends_on_no_reading(prefix: str, reading: Reading) -> None:
+    function = function_at(f"{prefix}/simple/", reading)
+
+    assert ROUTES_OF[function]["/simple/"].methods == ("GET", "HEAD")
+    assert is_allowed(function.replace("Function", "Role"), "Query", ["REGISTRY#acme"])
+
+
 @every_reading
 @pytest.mark.parametrize("project", ["legacy", "simple", "files"])
 @pytest.mark.parametrize("prefix", ["", "/acme"])
@@ -159,17 +177,10 @@ def test_anything_else_reaches_our_own_404(path: str) -> None:
     assert function_at(path) == routes()["$default"] == "UploadFunction"
 
 
-@pytest.mark.parametrize(
-    ("function", "patterns"),
-    [
-        ("BrokerFunction", broker.ROUTES),
-        ("UploadFunction", upload.ROUTES),
-        ("SimpleFunction", simple.ROUTES),
-        ("IntrospectFunction", introspect.ROUTES),
-    ],
-)
+@pytest.mark.parametrize(("function", "patterns"), ROUTES_OF.items())
 def test_every_endpoint_in_the_code_is_routed(function: str, patterns: Routes[Any]) -> None:
-    for prefix, pattern in product(("", "/acme"), patterns):
+    fallbacks = {"/simple/"} if function == "UploadFunction" else set()
+    for prefix, pattern in product(("", "/acme"), patterns.keys() - fallbacks):
         assert function_at(prefix + pattern.replace("*", "some/thing")) == function
 
 
@@ -192,6 +203,12 @@ def test_every_mint_route_has_a_throttle_of_its_own() -> None:
     assert len(mint_keys) == 4
     assert stage["Properties"]["RouteSettings"].keys() == mint_keys
     assert set(stage["DependsOn"]) == names
+
+
+def test_one_address_meets_its_budget_long_before_the_throttle() -> None:
+    a_minute = TEMPLATE["Parameters"]["MintRate"]["Default"] * 60
+
+    assert a_minute >= 10 * DEFAULT_REFUSALS_PER_MINUTE
 
 
 # --- functions ------------------------------------------------------------------------------------
@@ -305,8 +322,8 @@ def is_met(operator: str, allowed: Mapping[str, list[str]], asked: Mapping[str, 
     )
 
 
-def as_list(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 FILE = ("pk", "sk", "document")
@@ -329,6 +346,7 @@ USE = ("pk", "sk", "used_for", "ttl")
         ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], FILE),
         ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], CLAIM),
         ("UploadRole", "Query", ["CONFIGURATION"], ()),
+        ("UploadRole", "Query", ["REGISTRY#acme"], ()),
         ("UploadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
         ("UploadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
@@ -453,9 +471,115 @@ def test_the_table_is_what_the_store_expects() -> None:
 
 def test_the_bucket_is_closed() -> None:
     assert all(RESOURCES["Bucket"]["Properties"]["PublicAccessBlockConfiguration"].values())
-    (statement,) = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    assert statement["Effect"] == "Deny"
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+
+
+def bucket_denies(action: str, **context: bool | str) -> bool:
+    """Evaluate the bucket's policy as IAM does, for a request with these condition keys."""
+    statements = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert all(s["Effect"] == "Deny" and s["Principal"] == "*" for s in statements)
+    return any(
+        fnmatchcase(action, statement["Action"])
+        and {"Fn::Sub": "${Bucket.Arn}/*"} in as_list(statement["Resource"])
+        and all(
+            holds(operator, wanted, context.get(key.replace(":", "_").replace("-", "_")))
+            for operator, wanted_values in statement["Condition"].items()
+            for key, wanted in wanted_values.items()
+        )
+        for statement in statements
+    )
+
+
+def holds(operator: str, wanted: bool, value: bool | str | None) -> bool:
+    """Say whether a condition holds; `Bool` does not for a key that the request does not have."""
+    if operator == "Null":
+        return wanted == (value is None)
+    assert operator == "Bool"
+    return wanted == value
+
+
+PUT = {"aws_SecureTransport": True, "s3_ObjectCreationOperation": True}
+
+
+def test_the_bucket_takes_new_files_only() -> None:
+    assert not bucket_denies("s3:PutObject", **PUT, s3_if_none_match="*")
+    assert bucket_denies("s3:PutObject", **PUT)
+
+
+def test_the_bucket_takes_the_parts_of_a_large_file() -> None:
+    """Their requests cannot carry the header; the one that completes the file can, and must."""
+    parts: dict[str, bool] = {**PUT, "s3_ObjectCreationOperation": False}
+
+    assert not bucket_denies("s3:PutObject", **parts)
+
+
+@pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
+def test_the_bucket_answers_over_tls_only(action: str) -> None:
+    assert bucket_denies(action, s3_if_none_match="*", aws_SecureTransport=False)
+    assert not bucket_denies("s3:GetObject", aws_SecureTransport=True)
+
+
+# --- address --------------------------------------------------------------------------------------
+
+
+def resolve(value: Any, parameters: Mapping[str, str]) -> Any:
+    """Return what CloudFormation makes of a value, as far as conditions and parameters go."""
+    if isinstance(value, dict) and "Fn::If" in value:
+        name, yes, no = value["Fn::If"]
+        return resolve(yes if is_met_by(name, parameters) else no, parameters)
+    if isinstance(value, dict) and "Ref" in value:
+        return parameters.get(value["Ref"], value)
+    return value
+
+
+def is_met_by(condition: Any, parameters: Mapping[str, str]) -> bool:
+    """Evaluate a condition of the template, by its name or as it is written."""
+    if isinstance(condition, str):
+        return is_met_by(TEMPLATE["Conditions"][condition], parameters)
+    ((function, argument),) = condition.items()
+    if function == "Fn::Condition":
+        return is_met_by(argument, parameters)
+    if function == "Fn::And":
+        return all(is_met_by(each, parameters) for each in argument)
+    if function == "Fn::Not":
+        return not is_met_by(argument[0], parameters)
+    assert function == "Fn::Equals"
+    first, second = (resolve(each, parameters) for each in argument)
+    return bool(first == second)
+
+
+@pytest.mark.parametrize(
+    ("host_name", "serve_default", "is_disabled"),
+    [
+        ("", "false", False),
+        ("", "true", False),
+        ("packages.example.com", "false", True),
+        ("packages.example.com", "true", False),
+    ],
+)
+def test_the_apis_own_address_is_closed_when_clients_have_another(
+    host_name: str, serve_default: str, is_disabled: bool
+) -> None:
+    parameters = {"HostName": host_name, "ServeDefaultEndpoint": serve_default}
+    api = RESOURCES["Api"]["Properties"]
+
+    assert resolve(api["DisableExecuteApiEndpoint"], parameters) is is_disabled
+
+
+def test_the_address_is_closed_unless_the_operator_says_otherwise() -> None:
+    assert TEMPLATE["Parameters"]["ServeDefaultEndpoint"]["Default"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("host_name", "url"),
+    [
+        ("", "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}"),
+        ("packages.example.com", "https://${HostName}"),
+    ],
+)
+def test_the_url_that_is_put_out_is_the_one_that_answers(host_name: str, url: str) -> None:
+    output = resolve(TEMPLATE["Outputs"]["Url"]["Value"], {"HostName": host_name})
+
+    assert output == {"Fn::Sub": url}
 
 
 def test_every_parameter_and_output_says_what_it_is() -> None:

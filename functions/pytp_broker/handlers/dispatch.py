@@ -103,9 +103,11 @@ def _answer_at(
 ) -> Response:
     route = _find_route(destination.path, routes)
     if route is None:
-        raise NotFound("there is nothing at this address")
+        nothing_here = NotFound("there is nothing at this address")
+        raise services.turn_away(request, destination, nothing_here)
     if request.method not in route.methods:
-        raise MethodNotAllowed(printable(request.method, 20), route.methods)
+        wrong_method = MethodNotAllowed(printable(request.method, 20), route.methods)
+        raise services.turn_away(request, destination, wrong_method)
     return route.answer(request, destination, services, trail)
 
 

@@ -6,7 +6,8 @@ It is never redirected: some clients follow with GET and report a success where 
 from typing import Final
 
 from pytp_broker.audit import Trail
-from pytp_broker.handlers.dispatch import Act, Routes
+from pytp_broker.handlers.dispatch import READING, Act, Read, Routes
+from pytp_broker.handlers.simple import SIMPLE_PATH, projects
 from pytp_broker.index.upload import upload
 from pytp_broker.messages import Request, Response
 from pytp_broker.registries import LEGACY_PATH, Destination
@@ -25,4 +26,6 @@ def legacy_upload(
 ROUTES: Final[Routes[Index]] = {
     LEGACY_PATH: Act("upload", ("POST",), legacy_upload),
     LEGACY_PATH.rstrip("/"): Act("upload", ("POST",), legacy_upload),
+    # Some gateways have no route that takes `/simple/`: they send it here, to `$default`.
+    SIMPLE_PATH: Read(READING, projects),
 }
