@@ -48,8 +48,9 @@ MAX_HEADER_CHARACTERS: Final = 256
 
 # The key id of an unsigned request is anybody's choice, and GitHub answers 60 unauthenticated calls
 # an hour from one address, which a function shares with strangers: a refresh may fail for days.
-# An old key is no danger. Whoever could forge a report with it can only burn tokens whose text they
-# have, and these they may burn without one.
+# An old key is no danger: a forged report burns only tokens whose text the forger has, and anybody
+# may burn those without a report. So an empty list, unlike an issuer's empty key set, withdraws
+# nothing; a report of a leak that we refuse for want of a key may never come again.
 COOLDOWN: Final = timedelta(minutes=5)
 MAX_AGE: Final = timedelta(hours=1)
 MAX_STALE: Final = timedelta(days=30)

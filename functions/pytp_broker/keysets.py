@@ -10,7 +10,7 @@ attacker's free choice.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Final, Protocol
@@ -27,9 +27,9 @@ from pytp_broker.messages import parse_json_object
 from pytp_broker.registries import Issuer
 
 COOLDOWN: Final = timedelta(seconds=60)
-# A key that the issuer withdraws is dead after this time.
+# A key that the issuer withdraws is dead after this time, also when it publishes no other.
 MAX_AGE: Final = timedelta(hours=1)
-# While the issuer is down its last good keys are served for this time.
+# While the issuer does not answer, its last good keys are served for this time.
 MAX_STALE: Final = timedelta(hours=24)
 MIN_RSA_BITS: Final = 2048
 MAX_KEYS: Final = 100
@@ -40,6 +40,7 @@ LOOK_AGAIN: Final = timedelta(seconds=5)
 WAIT_SECONDS: Final = 0.25
 MAX_WAITS: Final = 10
 
+_NO_USABLE_KEY: Final = "the issuer publishes no key that can verify its tokens"
 _PORTS: Final = {"https": 443, "http": 80}
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -72,10 +73,6 @@ RawKeys = Sequence[Mapping[str, Any]]
 
 class FetchError(Exception):
     """A document of the issuer cannot be had, or is not what it must be."""
-
-
-class NoUsableKeyError(FetchError):
-    """The issuer publishes keys, but none that may verify its tokens."""
 
 
 class Fetch(Protocol):
@@ -120,10 +117,14 @@ class VerificationKey:
 
 @dataclass(frozen=True, slots=True)
 class _KeySet:
-    """The usable keys of one fetch; replaced as a whole, so that no reader sees half of it."""
+    """The usable keys of one fetch; replaced as a whole, so that no reader sees half of it.
+
+    ``good_for`` bounds how long the keys are served while no newer ones can be had.
+    """
 
     keys: Mapping[str, VerificationKey] = field(default_factory=dict)
     fetched_at: datetime = _NEVER
+    good_for: timedelta = MAX_STALE
 
     def age(self, now: datetime) -> timedelta:
         return now - self.fetched_at
@@ -132,7 +133,7 @@ class _KeySet:
         return self.keys.get(key_id) if self.age(now) < MAX_AGE else None
 
     def stale_key(self, key_id: str, now: datetime) -> VerificationKey | None:
-        return self.keys.get(key_id) if self.age(now) < MAX_STALE else None
+        return self.keys.get(key_id) if self.age(now) < self.good_for else None
 
 
 @dataclass(slots=True)
@@ -226,17 +227,35 @@ class KeySets:
 
     def _refresh(self, cached: _Cached, issuer: Issuer, now: datetime) -> None:
         try:
-            raw_keys, keys = fetch_usable(issuer, self._fetch)
+            raw_keys = fetch_key_set(issuer, self._fetch)
         except FetchError as error:
-            age = cached.key_set.age(now)
-            self._audit(_failure(issuer, age, str(error)))
-            if isinstance(error, NoUsableKeyError) and age >= MAX_STALE:
-                cached.key_set = _KeySet({}, now)  # it answered: no token of its can be good
+            self._audit(_failure(issuer, cached.key_set.age(now), str(error)))
+            return
+        keys = read_key_set(raw_keys, issuer)
+        if not keys:
+            self._withdraw(cached, issuer, raw_keys, now)
             return
         cached.key_set = _KeySet(keys, now)
         for record in _find_faults(raw_keys, issuer):
             self._audit(record)
         self._save(issuer, StoredKeySet(raw_keys, now))
+
+    def _withdraw(self, cached: _Cached, issuer: Issuer, raw_keys: RawKeys, now: datetime) -> None:
+        """Take note that the issuer answered without a usable key.
+
+        It may be the issuer's mistake, so fresh keys stay in force; but it may be an emergency, so
+        they are never served stale. The store tells the other instances.
+        """
+        known = cached.key_set
+        if known.keys and known.age(now) < MAX_AGE:
+            self._audit(_failure(issuer, known.age(now), _NO_USABLE_KEY))
+            cached.key_set = replace(known, good_for=MAX_AGE)
+            return
+        self._audit(_failure(issuer, MAX_STALE, _NO_USABLE_KEY))
+        # An issuer that has never published a key has withdrawn none: it is not ready yet.
+        if raw_keys or known.fetched_at != _NEVER:
+            cached.key_set = _KeySet({}, now)
+            self._save(issuer, StoredKeySet(raw_keys, now))
 
     def _save(self, issuer: Issuer, key_set: StoredKeySet) -> None:
         try:
@@ -271,20 +290,6 @@ def _failure_reason(age: timedelta) -> str:
     if age < MAX_AGE:
         return "refresh-failed"
     return "stale" if age < MAX_STALE else "no-keys"
-
-
-def fetch_usable(issuer: Issuer, fetch: Fetch) -> tuple[RawKeys, Mapping[str, VerificationKey]]:
-    """Return an issuer's keys, as published and as read; raise FetchError when none is of use.
-
-    So an empty set never replaces a good one.
-    """
-    raw_keys = fetch_key_set(issuer, fetch)
-    keys = read_key_set(raw_keys, issuer)
-    if not raw_keys:
-        raise FetchError("the key set is empty")
-    if not keys:
-        raise NoUsableKeyError("the key set has no key that is of use")
-    return raw_keys, keys
 
 
 def fetch_key_set(issuer: Issuer, fetch: Fetch) -> RawKeys:

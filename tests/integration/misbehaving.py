@@ -203,6 +203,8 @@ def compressed(issuer: MisbehavingIssuer) -> Iterator[bytes]:
 
 
 BOMB = gzip.compress(b" " * 50_000_000)
+# As a key set these say that the issuer has no key any more; as anything else they are nonsense.
+WITHDRAWALS = ("an empty set", "keys that are none")
 BEHAVIOURS: dict[str, Behaviour] = {
     "500": answering(b"{}", "500 Internal Server Error"),
     "429": answering(b"{}", "429 Too Many Requests", "Retry-After: 3600"),

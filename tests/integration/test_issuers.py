@@ -20,6 +20,7 @@ from tests.integration.misbehaving import (
     BEHAVIOURS,
     DISCOVERY,
     JWKS,
+    WITHDRAWALS,
     MisbehavingIssuer,
     answering,
 )
@@ -108,8 +109,13 @@ def world(issuer: MisbehavingIssuer) -> HttpWorld:
 # --- one bad answer -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [DISCOVERY, JWKS])
-@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+@pytest.mark.parametrize(
+    ("behaviour", "path"),
+    [
+        *((behaviour, DISCOVERY) for behaviour in BEHAVIOURS),
+        *((behaviour, JWKS) for behaviour in BEHAVIOURS if behaviour not in WITHDRAWALS),
+    ],
+)
 def test_a_good_key_set_outlives_a_misbehaving_issuer(
     world: HttpWorld, behaviour: str, path: str
 ) -> None:
@@ -127,6 +133,16 @@ def test_a_good_key_set_outlives_a_misbehaving_issuer(
     assert 1 <= int(unknown.headers["Retry-After"]) <= 60
     assert world.store.key_sets[world.issuer.url] == stored
     assert world.reasons == ["stale"]
+
+
+@pytest.mark.parametrize("behaviour", WITHDRAWALS)
+def test_a_key_set_without_a_key_withdraws_the_old_one(world: HttpWorld, behaviour: str) -> None:
+    assert world.mint_good().status == 200
+    world.misbehave(behaviour, JWKS)
+    world.advance(seconds=MAX_AGE.total_seconds())
+
+    assert world.mint_good().code == "invalid-token"
+    assert world.reasons == ["no-keys"]
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)

@@ -634,7 +634,6 @@ def test_a051_a_flood_of_key_ids_at_several_instances(world: World) -> None:
         FetchError("the issuer cannot be reached (SSLError)"),
         b"<html>",
         b"{}",
-        b'{"keys": []}',
         b'{"keys": [{"kty"',
     ],
 )
@@ -649,6 +648,21 @@ def test_a053_an_issuer_that_answers_badly(world: World, document: Any) -> None:
     answer = assert_refused(world, unknown, "issuer-unavailable")
     assert 0 < int(answer.headers["Retry-After"]) <= 60
     assert world.store.key_sets == good
+
+
+def test_a053_an_issuer_that_publishes_an_empty_set(world: World) -> None:
+    # It answers, so this may be how it withdraws its keys in an emergency: they end with the hour.
+    world.mint(world.token())
+    good = dict(world.store.key_sets)
+    world.issuer.serve([])
+    world.advance(seconds=MAX_AGE.total_seconds() - 1)
+    unknown = world.issuer.sign(github_claims(world.now), key_id="new", key=rsa_key("new"))
+
+    assert_refused(world, unknown, "issuer-unavailable")
+    assert world.store.key_sets == good
+    assert world.mint(world.token()).status == 200
+    world.advance(seconds=1)
+    assert world.mint(world.token()).status == 503
 
 
 @pytest.mark.parametrize(

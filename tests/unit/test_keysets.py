@@ -107,10 +107,7 @@ def test_a_withdrawn_key_is_dead_within_the_maximum_age(world: World) -> None:
         FetchError("500"),
         b"<html>",
         b"{}",
-        b'{"keys": []}',
         b'{"keys": {}}',
-        b'{"keys": [{"kid": "key-1"}]}',
-        b'{"keys": ["x", 5, null]}',
         b'{"keys": [{"kty": "RSA"',
         b"[]",
         b"\xff",
@@ -123,6 +120,112 @@ def test_a_bad_answer_never_replaces_a_good_key_set(world: World, answer: Any) -
 
     assert world.mint(good(world)).status == 200
     assert world.mint(good(world, key_id="unknown", key=rsa_key("x"))).status == 503
+
+
+USELESS = {
+    "empty": [],
+    "no key at all": ["x", 5, None],
+    "malformed": [{"kid": "key-1"}],
+    "symmetric": [{"kty": "oct", "kid": "key-1", "k": "c2VjcmV0"}],
+    "weak": [public_jwk(rsa_key("weak", 1024), "key-1")],
+    "for encryption": [public_jwk(rsa_key("key-1"), "key-1", use="enc")],
+    "another algorithm": [public_jwk(rsa_key("key-1"), "key-1", alg="RS512")],
+    "two of one id": [public_jwk(rsa_key(name), "key-1") for name in ("key-1", "other")],
+}
+useless = pytest.mark.parametrize("keys", USELESS.values(), ids=USELESS)
+
+
+@useless
+def test_an_issuer_that_publishes_no_usable_key_has_withdrawn_its_keys(
+    world: World, keys: Any
+) -> None:
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=MAX_AGE.total_seconds())
+
+    assert world.mint(good(world)).code == "invalid-token"
+    assert [r.reason for r in world.records if r.event == "key-set"] == ["no-keys"]
+
+    world.start()
+    world.issuer.down = True
+    assert world.mint(good(world)).code == "invalid-token"
+    world.advance(seconds=COOLDOWN.total_seconds())
+    assert world.mint(good(world)).status == 503
+
+
+@useless
+def test_fresh_keys_survive_an_answer_without_a_usable_one(world: World, keys: Any) -> None:
+    world.mint(good(world))
+    stored = dict(world.store.key_sets)
+    world.issuer.serve(keys)
+    world.advance(seconds=COOLDOWN.total_seconds())
+
+    assert world.mint(good(world, key_id="unknown", key=rsa_key("x"))).status == 503
+    assert world.mint(good(world)).status == 200
+    assert world.store.key_sets == stored
+
+
+@useless
+def test_a_withdrawal_just_before_the_hour_is_over_ends_the_keys_with_it(
+    world: World, keys: Any
+) -> None:
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=(MAX_AGE - timedelta(seconds=1)).total_seconds())
+    world.mint(good(world, key_id="unknown", key=rsa_key("x")))  # has the set refreshed
+    world.issuer.down = True
+
+    world.advance(seconds=1)
+
+    assert world.mint(good(world)).status == 503
+
+
+@useless
+def test_other_instances_learn_of_a_withdrawal_from_the_store(world: World, keys: Any) -> None:
+    world.mint(good(world))
+    other = world.broker
+    world.start()
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=MAX_AGE.total_seconds())
+    world.mint(good(world))
+    world.issuer.fetched.clear()
+
+    world.broker = other
+
+    assert world.mint(good(world)).code == "invalid-token"
+    assert world.issuer.fetched == []
+
+
+@useless
+def test_a_withdrawal_stays_one_while_the_issuer_goes_on_answering(world: World, keys: Any) -> None:
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=MAX_AGE.total_seconds())
+
+    for _ in range(3):
+        assert world.mint(good(world)).code == "invalid-token"
+        world.advance(seconds=COOLDOWN.total_seconds())
+
+
+@useless
+def test_new_keys_after_a_withdrawal_are_good_after_a_cooldown(world: World, keys: Any) -> None:
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=MAX_AGE.total_seconds())
+    world.mint(good(world))
+    world.issuer.serve([public_jwk(rsa_key("new"), "new")])
+
+    world.advance(seconds=COOLDOWN.total_seconds())
+
+    assert world.mint(good(world, key_id="new", key=rsa_key("new"))).status == 200
+
+
+def test_an_issuer_that_has_published_no_key_yet_is_not_ready(world: World) -> None:
+    world.issuer.serve([])
+
+    assert world.mint(good(world)).code == "issuer-unavailable"
+    assert not world.store.key_sets
 
 
 @pytest.mark.parametrize(
