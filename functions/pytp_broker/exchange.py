@@ -91,11 +91,10 @@ def read_payload(body: bytes) -> tuple[UnverifiedToken, tuple[str, ...]]:
 def _read_features(features: object) -> tuple[str, ...]:
     if features is None or features == []:
         return DEFAULT_FEATURES
-    asked = features if isinstance(features, list) else [features]
-    known = tuple(feature for feature in FEATURES if feature in asked)
-    if len(known) != 1 or len(asked) != 1:
-        raise InvalidPayload(f"the member `features` must list one of: {', '.join(FEATURES)}")
-    return known
+    if not isinstance(features, list) or len(features) != 1 or features[0] not in FEATURES:
+        choices = " or ".join(f'["{feature}"]' for feature in FEATURES)
+        raise InvalidPayload(f"the member `features` must be an array of one string: {choices}")
+    return (features[0],)
 
 
 def find_issuer(

@@ -1,8 +1,8 @@
 """From an unverified identity token to signed claims: the only way, and every check on it.
 
 PyJWT verifies the signature, the issuer and the audience. What it is lenient about is checked
-here: repeated members, padding, times that are strings or fractions, unbounded lifetimes, the
-type of token, unknown extensions, an empty token id.
+here: repeated members, padding, times that are strings, unbounded lifetimes, the type of token,
+unknown extensions, an empty token id.
 """
 
 import hashlib
@@ -31,6 +31,8 @@ LEEWAY_SECONDS: Final = 30
 # CI systems sign for minutes up to a job's time limit, which is hours; Microsoft Entra signs for a
 # day and five minutes.
 MAX_LIFETIME_SECONDS: Final = 25 * 3600
+# Above any date, and low enough for a float to hold microseconds.
+_END_OF_TIME: Final = 1 << 33
 
 # RFC 8725 §3.11: an access token (at+jwt) or a logout token is not an identity token.
 _TYPES: Final = ("JWT", "jwt")
@@ -235,22 +237,25 @@ def _wrong_audience(text: str, audience: str) -> str:
 
 def _verify_lifetime(claims: Mapping[str, Any], now: datetime, form: TokenForm) -> datetime:
     """Return when it ends; raise InvalidToken unless it is short and has begun."""
-    issued_at, expires_at = _integer_date(claims, "iat"), _integer_date(claims, "exp")
+    issued_at, expires_at = _numeric_date(claims, "iat"), _numeric_date(claims, "exp")
     if not issued_at < expires_at <= issued_at + form.max_lifetime_seconds:
         hours = form.max_lifetime_seconds // 3600
         raise InvalidToken(f"the identity token's lifetime (`exp` - `iat`) is not within {hours} h")
-    begins_at = max(issued_at, _integer_date(claims, "nbf") if "nbf" in claims else 0)
-    if int(now.timestamp()) < begins_at - LEEWAY_SECONDS:
+    begins_at = max(issued_at, _numeric_date(claims, "nbf") if "nbf" in claims else 0)
+    if now.timestamp() < begins_at - LEEWAY_SECONDS:
         raise InvalidToken("the identity token is not valid yet (`iat` or `nbf`)")
     return datetime.fromtimestamp(expires_at, UTC)
 
 
-def _integer_date(claims: Mapping[str, Any], name: str) -> int:
-    # RFC 7519 allows fractions; no issuer sends them, and a string or a float fails elsewhere.
+def _numeric_date(claims: Mapping[str, Any], name: str) -> float:
+    # RFC 7519 §2: a JSON number, which may have a fraction; JetBrains and pyoidc sign such times.
+    # A boolean is an `int` to Python, and `1e400` an infinity, which the upper bound refuses.
     value = claims[name]
-    if type(value) is not int or not 0 <= value < 1 << 40:
-        raise InvalidToken(f"the identity token's `{name}` must be an integer number of seconds")
-    return value
+    if type(value) not in {int, float} or not 0 <= value < _END_OF_TIME:
+        raise InvalidToken(
+            f"the identity token's `{name}` must be a number of seconds since 1970 (RFC 7519)"
+        )
+    return float(value)
 
 
 def _token_id(text: str, claims: Mapping[str, Any]) -> str:
