@@ -5,9 +5,9 @@ slow on purpose-made input, unanchored by accident, and match across delimiters.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
-_DELIMITERS: Final = re.compile(r"([/:@#])")
 _ASCII_UPPER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -34,10 +34,39 @@ def is_led_by(expected: str, seen: str) -> bool:
     return seen == expected or seen.startswith(expected + ":")
 
 
-def is_glob_match(pattern: str, seen: str) -> bool:
-    """Say whether the pattern covers the text; ``*`` stops at ``/``, ``:``, ``@`` and ``#``."""
-    patterns, texts = _DELIMITERS.split(pattern), _DELIMITERS.split(seen)
-    return len(patterns) == len(texts) and all(map(_is_segment_match, patterns, texts))
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A comparison with a pattern whose ``*`` stands for any text up to one of ``stops``."""
+
+    stops: str
+
+    def __call__(self, pattern: str, seen: str) -> bool:
+        """Say whether the pattern covers the text."""
+        delimiters = f"([{self.stops}])"
+        patterns, texts = re.split(delimiters, pattern), re.split(delimiters, seen)
+        return len(patterns) == len(texts) and all(map(_is_segment_match, patterns, texts))
+
+    @property
+    def rule(self) -> str:
+        """Return what stops a ``*``, as pages and refusals say it."""
+        *others, last = (f"`{stop}`" for stop in self.stops)
+        return f"a `*` stops at {', '.join(others)}{' and ' if others else ''}{last}"
+
+
+# The name of a branch or a tag is its owner's whole choice and has no separator but the slash:
+# `refs/tags/*` covers the tag `widgets@1.2.0`.
+REF_GLOB: Final = Glob("/")
+# Other claims join the names of several owners by any of these.
+TEXT_GLOB: Final = Glob("/:@#")
+
+# How claims are called that hold the whole name of a branch or a tag. `workflow_ref` and the like
+# begin with a repository.
+_REF_CLAIM: Final = re.compile(r"(?!.*workflow)(.*[._/>-])?(ref|branch|tag)([._-]?[nN]ame|_path)?")
+
+
+def glob_for(claim: str) -> Glob:
+    """Return how a pattern is compared with the claim of this name."""
+    return REF_GLOB if _REF_CLAIM.fullmatch(claim) else TEXT_GLOB
 
 
 def _is_segment_match(pattern: str, text: str) -> bool:

@@ -67,6 +67,8 @@ def _explain(finding: Finding, claims: SignedClaims, provider: Provider) -> str:
     else:
         seen = f"claim `{finding.claim}` is `{printable(finding.seen)}`"
     text = f"{seen}; the publisher's `{finding.rule}` expects `{finding.expected}`"
+    if finding.hint:
+        text += f" ({finding.hint})"
     advise = _find_advice(finding, provider)
     return text if advise is None else f"{text}: {advise(finding, claims)}"
 

@@ -12,9 +12,10 @@ from enum import Enum
 from typing import Any, Final
 
 from pytp_broker.comparisons import (
+    REF_GLOB,
+    Glob,
     fold,
     is_exact,
-    is_glob_match,
     is_led_by,
     is_same_ignoring_case,
 )
@@ -75,7 +76,7 @@ class Field:
     @property
     def is_glob(self) -> bool:
         """Say whether ``*`` has a meaning in the configured text."""
-        return self.compare is is_glob_match
+        return isinstance(self.compare, Glob)
 
     def claim_for(self, fields: Fields) -> str:
         """Return the claim to compare with, given the publisher's other fields."""
@@ -246,7 +247,7 @@ GITHUB: Final = Provider(
             rf"(@({_GIT_REF}|[0-9a-f]{{40}}|[0-9a-f]{{64}}))?",
             example="octo-org/workflows/.github/workflows/publish.yml",
         ),
-        Field("ref", "ref", compare=is_glob_match, pattern=_GIT_REF, example="refs/tags/v*"),
+        Field("ref", "ref", compare=REF_GLOB, pattern=_GIT_REF, example="refs/tags/v*"),
         Field("ref_type", "ref_type", pattern=r"branch|tag", example="tag"),
         Field("events", "event_name", any_of=True, pattern=r"[a-z_]{1,64}", example="push"),
         Field(
@@ -334,7 +335,7 @@ GITLAB: Final = Provider(
             pattern=r"[A-Za-z0-9 _./${}-]{1,255}",
             example="release",
         ),
-        Field("ref", "ref", compare=is_glob_match, pattern=_SHORT_REF, example="v*"),
+        Field("ref", "ref", compare=REF_GLOB, pattern=_SHORT_REF, example="v*"),
         Field("ref_type", "ref_type", pattern=r"branch|tag", example="tag"),
         # GitLab signs these two as texts, not as booleans.
         Field("ref_protected", "ref_protected", pattern=_BOOLEAN, example="true"),
@@ -484,7 +485,7 @@ CIRCLECI: Final = Provider(
         Field(
             "vcs_ref",
             "oidc.circleci.com/vcs-ref",
-            compare=is_glob_match,
+            compare=REF_GLOB,
             pattern=_GIT_REF,
             example="refs/heads/main",
         ),
@@ -544,8 +545,8 @@ BUILDKITE: Final = Provider(
             pattern=_ID,
             example="0184990a-4782-42b5-afc1-16715b10b002",
         ),
-        Field("branch", "build_branch", compare=is_glob_match, pattern=_SHORT_REF, example="main"),
-        Field("tag", "build_tag", compare=is_glob_match, pattern=_SHORT_REF, example="v*"),
+        Field("branch", "build_branch", compare=REF_GLOB, pattern=_SHORT_REF, example="main"),
+        Field("tag", "build_tag", compare=REF_GLOB, pattern=_SHORT_REF, example="v*"),
         Field("step_key", "step_key", example="publish"),
         Field(
             "build_sources",
@@ -608,7 +609,7 @@ BITBUCKET: Final = Provider(
         ),
         # Sources disagree on whether every token names its branch; one that does not is refused
         # by a publisher that asks for a branch. Tags are in no source.
-        Field("branch", "branchName", compare=is_glob_match, pattern=_SHORT_REF, example="main"),
+        Field("branch", "branchName", compare=REF_GLOB, pattern=_SHORT_REF, example="main"),
     ),
     required_claims=("sub", "repositoryUuid", "workspaceUuid", "pipelineUuid", "stepUuid"),
     agreements={"sub": _is_bitbucket_subject},
@@ -667,7 +668,7 @@ AZURE_DEVOPS: Final = Provider(
             "rpo_uri",
             example="https://dev.azure.com/acme/widgets/_git/widgets",
         ),
-        Field("ref", "rpo_ref", compare=is_glob_match, pattern=_GIT_REF, example="refs/tags/v*"),
+        Field("ref", "rpo_ref", compare=REF_GLOB, pattern=_GIT_REF, example="refs/tags/v*"),
     ),
     required_claims=("jti", "sub", "org_id", "prj_id", "def_id"),
     agreements={"org_id": _is_azure_organization},
@@ -723,7 +724,7 @@ FORGEJO: Final = Provider(
             pattern=_WORKFLOW_FILE,
             example="release.yml",
         ),
-        Field("ref", "ref", compare=is_glob_match, pattern=_GIT_REF, example="refs/tags/v*"),
+        Field("ref", "ref", compare=REF_GLOB, pattern=_GIT_REF, example="refs/tags/v*"),
         Field("ref_type", "ref_type", pattern=r"branch|tag", example="tag"),
         Field("ref_protected", "ref_protected", pattern=_BOOLEAN, example="true"),
         Field("events", "event_name", any_of=True, pattern=r"[a-z_]{1,64}", example="push"),
@@ -793,7 +794,7 @@ SEMAPHORE: Final = Provider(
             pattern=r"[^\x00-\x20\x7f/]{1,100}(/[^\x00-\x20\x7f/]{1,100}){1,20}",
             example="acme/widgets",
         ),
-        Field("ref", "ref", compare=is_glob_match, pattern=_GIT_REF, example="refs/tags/v*"),
+        Field("ref", "ref", compare=REF_GLOB, pattern=_GIT_REF, example="refs/tags/v*"),
         Field("ref_type", "ref_type", pattern=r"branch|tag|pull-request", example="tag"),
         # `debug_job` and `project_debug_job` are jobs with somebody's shell in them.
         Field("job_type", "job_type", pattern=r"[a-z_]{1,64}", example="pipeline_job"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from pytp_broker.comparisons import fold, is_glob_match
+from pytp_broker.comparisons import Glob, fold, glob_for
 from pytp_broker.identity import SignedClaims
 from pytp_broker.providers import PROVIDERS, Field, Fields, FieldValue, Provider, Role
 
@@ -101,7 +101,10 @@ def _identity_key(issuer: str, texts: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule of a publisher held against the claims: what was expected, and what was seen."""
+    """One rule of a publisher held against the claims: what was expected, and what was seen.
+
+    ``hint`` says how the expected text is read, where that is not plain.
+    """
 
     rule: str
     claim: str
@@ -109,6 +112,7 @@ class Finding:
     seen: str | None
     matched: bool
     role: Role = Role.RULE
+    hint: str = ""
 
 
 def compare(publisher: TrustedPublisher, claims: SignedClaims) -> tuple[Finding, ...]:
@@ -134,13 +138,20 @@ def _compare_field(
     matched = any(rule.matches(expected, text, claims) for text in seen)
     shown = expected if isinstance(expected, str) else ", ".join(expected)
     claim = rule.claim_for(fields)
-    return Finding(rule.name, claim, shown, ", ".join(seen) or None, matched, rule.role)
+    hint = _glob_hint(rule.compare, shown) if isinstance(rule.compare, Glob) else ""
+    return Finding(rule.name, claim, shown, ", ".join(seen) or None, matched, rule.role, hint)
 
 
 def _compare_claim(name: str, pattern: str, claims: SignedClaims) -> Finding:
     seen = claims.text(name)
-    matched = seen is not None and is_glob_match(pattern, seen)
-    return Finding(f"claims.{name}", name, pattern, seen, matched)
+    glob = glob_for(name)
+    matched = seen is not None and glob(pattern, seen)
+    hint = _glob_hint(glob, pattern)
+    return Finding(f"claims.{name}", name, pattern, seen, matched, hint=hint)
+
+
+def _glob_hint(glob: Glob, pattern: str) -> str:
+    return glob.rule if "*" in pattern else ""
 
 
 def _compare_event(provider: Provider, fields: Fields, claims: SignedClaims) -> list[Finding]:

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from pytp_broker import config
-from pytp_broker.comparisons import fold, is_exact, is_glob_match, is_led_by, is_same_ignoring_case
+from pytp_broker.comparisons import REF_GLOB, fold, is_exact, is_led_by, is_same_ignoring_case
 from pytp_broker.config import Loaded
 from pytp_broker.errors import InvalidPublisher, InvalidToken
 from pytp_broker.identity import SignedClaims, TokenForm, read_unverified, verify
@@ -45,7 +45,7 @@ ROLES = {Role.IDENTITY: "identifies", Role.PIN: "pinned", Role.RULE: "narrows"}
 COMPARISONS: dict[Callable[[str, str], bool], str] = {
     is_exact: "exact",
     is_same_ignoring_case: "without case",
-    is_glob_match: "glob",
+    REF_GLOB: "glob",
 }
 
 
@@ -252,7 +252,7 @@ def test_any_other_value_of_a_field_is_refused(name: str, field: Field) -> None:
     for wrong in ("other", f"{field.example}x", f"x{field.example}", field.example[:-1], "*"):
         value: FieldValue = (wrong,) if field.any_of else wrong
         other = replace(publisher, fields={**publisher.fields, field.name: value})
-        if not (field.is_glob and is_glob_match(wrong, str(captured(name)[field.claim]))):
+        if not (field.is_glob and REF_GLOB(wrong, str(captured(name)[field.claim]))):
             assert not accepts(other, captured(name)), wrong
 
 

@@ -91,6 +91,39 @@ def test_an_event_that_runs_for_somebody_else_is_refused(event: str) -> None:
     assert "`workflow_dispatch`" in detail
 
 
+@pytest.mark.parametrize("ref", ["refs/tags/widgets@1.2.0", "refs/tags/a:b#c", "refs/tags/v1"])
+def test_a_star_covers_the_whole_name_of_a_tag(ref: str) -> None:
+    world = World(PINNED + 'ref = "refs/tags/*"\n')
+    workflow = f"octo-org/widgets/.github/workflows/release.yml@{ref}"
+
+    token = world.token(ref=ref, job_workflow_ref=workflow, workflow_ref=workflow)
+
+    assert world.mint(token).status == 200
+
+
+def test_a_star_that_does_not_reach_is_told_with_what_stops_it() -> None:
+    ref = "refs/tags/a/b"
+    workflow = f"octo-org/widgets/.github/workflows/release.yml@{ref}"
+
+    detail = refusal(
+        World(PINNED + 'ref = "refs/tags/*"\n'),
+        ref=ref,
+        job_workflow_ref=workflow,
+        workflow_ref=workflow,
+    )
+
+    assert "expects `refs/tags/*` (a `*` stops at `/`)" in detail
+
+
+def test_a_star_in_a_further_claim_is_told_with_what_stops_it() -> None:
+    claims = 'claims = { actor = "octo:*" }\n'
+    head, table = PINNED.split("[registries.publishers.github]")
+
+    detail = refusal(World(f"{head}{claims}[registries.publishers.github]{table}"))
+
+    assert "expects `octo:*` (a `*` stops at `/`, `:`, `@` and `#`)" in detail
+
+
 def test_only_the_rules_that_failed_are_told() -> None:
     detail = refusal(World(PINNED), environment="staging")
 

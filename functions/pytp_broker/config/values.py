@@ -13,6 +13,7 @@ from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
     WithJsonSchema,
 )
 
+from pytp_broker.comparisons import REF_GLOB, glob_for
 from pytp_broker.keysets import ASYMMETRIC_ALGORITHMS
 from pytp_broker.providers import PROVIDERS
 from pytp_broker.registries import CLIENT_ID
@@ -27,9 +28,6 @@ _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # The dot between labels is not optional, or a long name with a mistake in it takes for ever.
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
-# Claims that are the name of a branch or a tag, by how they are called; `workflow_ref` and the like
-# begin with a repository.
-_REF_CLAIM: Final = re.compile(r"(?!.*workflow)(.*[._/>-])?(ref|branch|tag)([._-]?[nN]ame|_path)?")
 # Every token of an issuer has these, or any job can bring them about.
 _COMMON_CLAIMS: Final = {
     *(f.claim for p in PROVIDERS.values() for f in p.fields if f.is_glob),
@@ -138,7 +136,7 @@ def _check_wildcards(claims: dict[str, str]) -> dict[str, str]:
     # `my-org*` is meant to be one organisation and also lets `my-org-evil` in. The name of a
     # branch or a tag is its owner's, so that `refs/tags/v*` is what it looks like.
     for name, rule in claims.items():
-        guarded = "" if _REF_CLAIM.fullmatch(name) else rule.partition("@refs/")[0]
+        guarded = "" if glob_for(name) is REF_GLOB else rule.partition("@refs/")[0]
         if _OPEN_WILDCARD.search(guarded):
             raise ValueError(f"`{name}`: a `*` must follow one of / : @ #, or begin the text")
     return claims
