@@ -130,7 +130,12 @@ def _advise_github_workflow(finding: Finding, claims: SignedClaims) -> str:
 
 
 def _advise_reusable_workflow(finding: Finding, _: SignedClaims) -> str:
-    return f"call the reusable workflow `{finding.expected}` from the job"
+    if "@" in finding.expected:
+        return f"call the reusable workflow `{finding.expected}` from the job"
+    return (
+        f"call the reusable workflow `{finding.expected}` from the job, at one of its branches or "
+        "tags; another ref or a commit counts only where the publisher names it after an `@`"
+    )
 
 
 def _advise_gitlab_workflow(finding: Finding, _: SignedClaims) -> str:

@@ -177,17 +177,19 @@ def _github_workflow(file: str, claims: SignedClaims) -> tuple[str, ...]:
 
 
 def _is_reusable_workflow(expected: str, seen: str) -> bool:
-    # `org/repo/.github/workflows/x.yml[@ref]`. Without a ref, what follows the first @ must be one:
-    # a file may be called `x.yml@evil.yml`.
+    # `org/repo/.github/workflows/x.yml[@ref]`. Without a ref, what follows the first @ must be a
+    # branch or a tag: a file may be called `x.yml@evil.yml`.
     path, _, ref = expected.partition("@")
     seen_path, _, seen_ref = seen.partition("@")
-    is_same_ref = ref == seen_ref if ref else _is_git_point(seen_ref)
+    is_same_ref = ref == seen_ref if ref else _is_branch_or_tag(seen_ref)
     return _is_same_workflow(path, seen_path) and is_same_ref
 
 
-def _is_git_point(text: str) -> bool:
-    is_sha = len(text) in {40, 64} and set(text) <= set("0123456789abcdef")
-    return text.startswith("refs/") or is_sha
+def _is_branch_or_tag(ref: str) -> bool:
+    # A stranger chooses what `refs/pull/N/head` holds, and GitHub finds the commits of every fork
+    # in the parent as well, so a bare commit may be a stranger's too.
+    kind, _, name = ref.removeprefix("refs/").partition("/")
+    return ref.startswith("refs/") and kind in {"heads", "tags"} and name != ""
 
 
 def _is_owner_of_repository(owner: str, claims: SignedClaims) -> bool:

@@ -400,7 +400,34 @@ def test_any_of_the_contexts_is_enough() -> None:
     ("reusable", "called", "is_accepted"),
     [
         ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/p.yml@refs/tags/v1", True),
-        ("o/w/.github/workflows/p.yml", f"o/w/.github/workflows/p.yml@{'a' * 40}", True),
+        ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/p.yml@refs/heads/main", True),
+        ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/p.yml@refs/heads/a/b@c", True),
+        *(
+            ("o/w/.github/workflows/p.yml", f"o/w/.github/workflows/p.yml@{point}", False)
+            for point in (
+                *("refs/pull/7/head", "refs/pull/7/merge", "refs/merge-queue/x", "refs/stash"),
+                *(
+                    "a" * 40,
+                    "0" * 64,
+                    "a" * 7,
+                    "main",
+                    "v1",
+                    "heads/main",
+                    "",
+                    "refs/",
+                    "refs/tags",
+                ),
+                *("refs/heads", "refs/heads/", "refs/tags/", "REFS/HEADS/main", "refs/Heads/main"),
+                *("refs/remotes/origin/main", "xrefs/heads/main", " refs/heads/main", "refs//main"),
+                *("refs/headsx/main", "refs/pull/heads/7", "@refs/heads/main", "refs/refs/heads/x"),
+            )
+        ),
+        (
+            f"o/w/.github/workflows/p.yml@{'a' * 40}",
+            f"o/w/.github/workflows/p.yml@{'a' * 40}",
+            True,
+        ),
+        (f"o/w/.github/workflows/p.yml@{'a' * 40}", "o/w/.github/workflows/p.yml@refs/tags/v1", 0),
         ("o/w/.github/workflows/p.yml@refs/tags/v1", "o/w/.github/workflows/p.yml@refs/tags/v1", 1),
         ("o/w/.github/workflows/p.yml@refs/tags/v1", "o/w/.github/workflows/p.yml@refs/tags/v2", 0),
         ("o/w/.github/workflows/p.yml", "o/w/.github/workflows/q.yml@refs/tags/v1", False),

@@ -81,6 +81,19 @@ def test_a_reusable_workflow_is_told_apart_from_a_wrong_one() -> None:
     assert "`reusable_workflow`" in detail
 
 
+@pytest.mark.parametrize("point", ["refs/pull/7/head", "a" * 40])
+def test_a_reusable_workflow_at_a_point_of_a_stranger_is_told_with_its_cure(point: str) -> None:
+    reusable = "octo-org/workflows/.github/workflows/publish.yml"
+
+    detail = refusal(
+        World(PINNED + f'reusable_workflow = "{reusable}"\n'),
+        job_workflow_ref=f"{reusable}@{point}",
+    )
+
+    assert f"`{reusable}@{point}`" in detail
+    assert "at one of its branches or tags" in detail
+
+
 @pytest.mark.parametrize(
     "event", ["pull_request_target", "workflow_run", "pull_request", "issue_comment"]
 )
