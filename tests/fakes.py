@@ -15,6 +15,7 @@ from pytp_broker.registries import Configuration
 from pytp_broker.store import (
     AlreadyExchangedError,
     AlreadyPublishedError,
+    Approve,
     Changes,
     Place,
     PublishedFile,
@@ -80,14 +81,20 @@ class MemoryStore(Failing):
 
     @remote
     def apply(
-        self, configuration: Configuration, publishers: Sequence[TrustedPublisher]
+        self,
+        configuration: Configuration,
+        publishers: Sequence[TrustedPublisher],
+        approve: Approve | None = None,
     ) -> Changes:
         present = {p.rules_hash: p for p in self.publishers.values()}
         before = Setup(self.configuration, present)
         after = Setup(configuration, carry_over(present.values(), publishers))
+        changes = Changes.between(before, after)
+        if approve is not None and not approve(changes):
+            return changes
         self.configuration = configuration
         self.publishers = {p.publisher_id: p for p in after.publishers.values()}
-        return Changes.between(before, after)
+        return changes
 
     @remote
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:

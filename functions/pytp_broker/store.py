@@ -5,7 +5,7 @@ does not answer. Two stores fulfil it today: SQLite (``embedded``) and DynamoDB 
 contract test suite holds them together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, Self, TypeAlias
@@ -90,12 +90,16 @@ class ConfigurationStore(Protocol):
         """Return the issuers, registries and the main switch."""
 
     def apply(
-        self, configuration: Configuration, publishers: Sequence[TrustedPublisher]
+        self,
+        configuration: Configuration,
+        publishers: Sequence[TrustedPublisher],
+        approve: "Approve | None" = None,
     ) -> "Changes":
         """Bring the store to this configuration; may be repeated, and resumed after a crash.
 
-        Not one round trip. Publishers that are there already (same registry and rules) keep their
-        id and pins; rights are taken away before new ones are given.
+        ``approve`` is shown the changes before the first write; when it returns false, nothing is
+        written. Not one round trip. Publishers that are there already (same registry and rules)
+        keep their id and pins; rights are taken away before new ones are given.
         """
 
 
@@ -163,9 +167,15 @@ def _title(publisher: TrustedPublisher) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What ``apply`` changed, as one line a change: ``-`` removed, ``~`` changed, ``+`` added."""
+    """What ``apply`` changes, as one line a change: ``-`` removed, ``~`` changed, ``+`` added.
+
+    ``losses`` are those lines that remove a registry, or a publisher whose projects its identity
+    may not publish any more. A publisher whose rules change is removed and added again, and that
+    loses nothing.
+    """
 
     lines: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
 
     @classmethod
     def between(cls, before: Setup, after: Setup) -> Self:
@@ -178,7 +188,27 @@ class Changes:
             if key in old and old[key][1] != content
         ]
         added = [f"+ {title}" for key, (title, _) in new.items() if key not in old]
-        return cls((*sorted(removed), *sorted(changed), *sorted(added)))
+        lines = (*sorted(removed), *sorted(changed), *sorted(added))
+        return cls(lines, tuple(sorted(_losses(before, after))))
+
+
+Approve = Callable[[Changes], bool]
+
+
+def _losses(before: Setup, after: Setup) -> Iterable[str]:
+    registries = after.configuration.registries
+    yield from (
+        f"- registry {name}" for name in before.configuration.registries if name not in registries
+    )
+    rights = {right for kept in after.publishers.values() for right in _rights(kept)}
+    for key, publisher in before.publishers.items():
+        if key not in after.publishers and not rights.issuperset(_rights(publisher)):
+            yield f"- {_title(publisher)}"
+
+
+def _rights(publisher: TrustedPublisher) -> Iterable[tuple[str, str, str]]:
+    identity = publisher.identity_key
+    return ((publisher.registry, identity, project) for project in publisher.projects)
 
 
 class TokenStore(KeySetStore, Protocol):

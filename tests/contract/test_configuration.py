@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytp_broker.registries import Configuration
-from pytp_broker.store import Store
+from pytp_broker.store import Changes, Store
 from tests.contract.samples import (
     ACME,
     ISSUER,
@@ -190,3 +190,57 @@ def test_apply_touches_neither_tokens_nor_files(store: Store) -> None:
     store.apply(*FIRST)
 
     assert store.find_token(record().lookup_id, "acme", "widgets") is not None
+
+
+def test_changes_that_are_not_approved_are_not_written(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+    shown = []
+
+    def refuse(changes: Changes) -> bool:
+        shown.append(changes)
+        return False
+
+    returned = store.apply(configuration(OTHER), [], refuse)
+
+    assert shown == [returned]
+    assert store.load_configuration() == configuration()
+    assert store.apply(configuration(), [publisher()]).lines == ()
+
+
+def test_changes_that_are_approved_are_written(store: Store) -> None:
+    store.apply(configuration(), [], lambda _: True)
+
+    assert store.load_configuration() == configuration()
+
+
+def test_a_registry_or_publisher_that_is_removed_is_a_loss(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+
+    changes = store.apply(configuration(OTHER), [])
+
+    assert set(changes.losses) <= set(changes.lines)
+    assert {line.split()[1] for line in changes.losses} == {"registry", "publisher"}
+
+
+def test_a_publisher_whose_rules_change_is_no_loss(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+    changed = replace(publisher(), fields={**publisher().fields, "environment": "release"})
+
+    changes = store.apply(configuration(), [changed])
+
+    assert [line[0] for line in changes.lines] == ["-", "+"]
+    assert changes.losses == ()
+
+
+@pytest.mark.parametrize("projects", [("widgets",), ("widgets", "gadgets")])
+def test_a_publisher_that_changes_and_keeps_not_all_of_its_projects_is_a_loss(
+    store: Store, projects: tuple[str, ...]
+) -> None:
+    store.apply(configuration(), [publisher(projects=("widgets", "gadgets"))])
+    changed = replace(
+        publisher(projects=projects), fields={**publisher().fields, "environment": "release"}
+    )
+
+    changes = store.apply(configuration(), [changed])
+
+    assert len(changes.losses) == (1 if projects == ("widgets",) else 0)

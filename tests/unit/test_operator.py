@@ -20,6 +20,7 @@ from moto import mock_aws
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.cli import main, place
 from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.errors import StoreUnavailable
 from pytp_broker.store import Store
 from pytp_broker.tokens import SINGLE_USE, Grant, TokenRecord
 from tests.audit import check
@@ -267,13 +268,16 @@ def test_every_change_of_configuration_is_recorded_with_who_and_when(
     for _ in range(2):
         desk.type(f"apply --config {config}")
 
-    first, *changes, last = desk.records()
-    for kept in (first, *changes, last):
+    begun, *changes, ended, begun_again, ended_again = desk.records()
+    for kept in (begun, *changes, ended, begun_again, ended_again):
         check(kept)
         assert kept["by"] == desk.operator
         assert kept["time"].startswith("2026-11-22T12:00:")
-    assert first["event"] == last["event"] == "apply"
-    assert first["configuration_sha256"] == hashlib.sha256(CONFIGURATION.encode()).hexdigest()
+    for kept in (begun, ended, begun_again, ended_again):
+        assert kept["event"] == "apply"
+        assert kept["configuration_sha256"] == hashlib.sha256(CONFIGURATION.encode()).hexdigest()
+    assert begun["outcome"] == begun_again["outcome"] == "begun"
+    assert ended["outcome"] == ended_again["outcome"] == "accepted"
     assert {kept["event"] for kept in changes} == {"configuration"}
     assert "+ registry acme" in [kept["change"] for kept in changes]
 
@@ -308,7 +312,150 @@ def test_an_apply_that_is_cut_off_has_a_record(
     with pytest.raises(KeyboardInterrupt):
         desk.type(f"apply --config {config}")
 
-    assert [kept["event"] for kept in desk.records()] == ["apply"]
+    assert [kept["outcome"] for kept in desk.records()] == ["begun"]
+
+
+@deployed
+def test_an_apply_that_failed_is_recorded_as_refused(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text(CONFIGURATION)
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the store does not answer", operator_detail="Scan: AccessDenied")
+
+    monkeypatch.setattr(DynamoStore, "apply", fail)
+    seen = desk.type(f"apply --config {config}")
+
+    assert seen == "cannot apply: the store does not answer\nexit 1\n"
+    records = desk.records()
+    for kept in records:
+        check(kept)
+    assert [(kept["outcome"], kept["reason"]) for kept in records] == [
+        ("begun", ""),
+        ("refused", "store-unavailable"),
+    ]
+
+
+@deployed
+def test_an_apply_whose_end_cannot_be_recorded_says_why_it_failed(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text(CONFIGURATION)
+    add = DynamoStore.add_operator_record
+
+    def add_begin_only(store: DynamoStore, record: Any, at: datetime) -> None:
+        if record.outcome != "begun":
+            raise StoreUnavailable("no record either")
+        add(store, record, at)
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the store does not answer")
+
+    monkeypatch.setattr(DynamoStore, "add_operator_record", add_begin_only)
+    monkeypatch.setattr(DynamoStore, "apply", fail)
+
+    assert desk.type(f"apply --config {config}").startswith("cannot apply: the store does not")
+    assert [kept["outcome"] for kept in desk.records()] == ["begun"]
+
+
+WIDGETS = """
+[[registries]]
+name = "acme"
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+"""
+GADGETS = WIDGETS.replace("acme", "umbrella").replace("widgets", "gadgets")
+
+
+def apply(desk: Desk, folder: Path, text: str, options: str = "") -> str:
+    (folder / "broker.toml").write_text(text)
+    return desk.type(f"apply --config {folder}/broker.toml {options}")
+
+
+@deployed
+def test_nothing_is_removed_without_prune(desk: Desk, tmp_path: Path) -> None:
+    apply(desk, tmp_path, WIDGETS + GADGETS)
+    before = desk.store.load_configuration()
+
+    seen = apply(desk, tmp_path, GADGETS)
+
+    assert seen == (
+        "nothing was changed: this configuration would remove\n"
+        "- publisher acme github octo-org/widgets -> widgets\n"
+        "- registry acme\n"
+        "if that is meant, run the command again with --prune\n"
+        "exit 1\n"
+    )
+    assert desk.store.load_configuration() == before
+    last = desk.records()[-1]
+    check(last)
+    assert (last["event"], last["outcome"], last["reason"]) == ("apply", "refused", "needs-prune")
+
+
+@deployed
+def test_prune_removes_what_the_configuration_no_longer_has(desk: Desk, tmp_path: Path) -> None:
+    apply(desk, tmp_path, WIDGETS + GADGETS)
+
+    seen = apply(desk, tmp_path, GADGETS, "--prune")
+
+    assert "- registry acme\n" in seen
+    assert set(desk.store.load_configuration().registries) == {"umbrella"}
+
+
+@deployed
+@pytest.mark.parametrize(
+    "text",
+    [
+        WIDGETS + 'environment = "release"',
+        WIDGETS.replace("release.yml", "publish.yml"),
+        WIDGETS.replace('["widgets"]', '["widgets", "more"]'),
+        WIDGETS.replace('"acme"', '"acme"\nenabled = false'),
+    ],
+)
+def test_a_change_that_takes_no_project_away_needs_no_prune(
+    desk: Desk, tmp_path: Path, text: str
+) -> None:
+    apply(desk, tmp_path, WIDGETS)
+
+    assert "exit" not in apply(desk, tmp_path, text)
+
+
+@deployed
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[registries]]\nname = "acme"',
+        WIDGETS.replace('["widgets"]', '["more"]') + 'environment = "release"',
+        WIDGETS.replace("octo-org/widgets", "octo-org/renamed"),
+    ],
+)
+def test_a_publisher_that_is_lost_needs_prune(desk: Desk, tmp_path: Path, text: str) -> None:
+    apply(desk, tmp_path, WIDGETS)
+
+    assert "- publisher acme github octo-org/widgets" in apply(desk, tmp_path, text)
+    assert desk.records()[-1]["outcome"] == "refused"
+
+
+@deployed
+def test_a_dry_run_of_apply_says_what_would_change_and_changes_nothing(
+    desk: Desk, tmp_path: Path
+) -> None:
+    apply(desk, tmp_path, WIDGETS)
+    before, records = desk.store.load_configuration(), desk.records()
+
+    seen = apply(desk, tmp_path, GADGETS, "--dry-run")
+
+    assert "- registry acme\n" in seen
+    assert "+ registry umbrella\n" in seen
+    assert desk.store.load_configuration() == before
+    assert desk.records() == records
 
 
 def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

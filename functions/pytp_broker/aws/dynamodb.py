@@ -49,6 +49,7 @@ from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.store import (
     AlreadyExchangedError,
     AlreadyPublishedError,
+    Approve,
     Changes,
     Place,
     PublishedFile,
@@ -119,7 +120,10 @@ class DynamoStore:
         return _read_configuration(self._query(_CONFIGURATION))
 
     def apply(
-        self, configuration: Configuration, publishers: Sequence[TrustedPublisher]
+        self,
+        configuration: Configuration,
+        publishers: Sequence[TrustedPublisher],
+        approve: Approve | None = None,
     ) -> Changes:
         """Bring the table to this configuration; raise StoreUnavailable if somebody else does too.
 
@@ -128,6 +132,9 @@ class DynamoStore:
         """
         want = partial(_want, configuration, publishers)
         present = first = self._read_state()
+        planned = Changes.between(first.effective, want(first).setup)
+        if approve is not None and not approve(planned):
+            return planned
         for attempt in range(1, MAX_APPLY_ROUNDS + 1):
             started_at = time.monotonic()
             for step in self._plan(present, want(present)):

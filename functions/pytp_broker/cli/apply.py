@@ -9,8 +9,18 @@ from pytp_broker.cli.command import load_configuration, say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
+    parser.epilog = (
+        "Prints one line for each change: - removed, ~ changed, + added. A configuration that "
+        "would remove a registry or a publisher is refused without --prune."
+    )
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="the configuration, in TOML"
+    )
+    parser.add_argument(
+        "--prune", action="store_true", help="remove registries and publishers that are not in it"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would change, and change nothing"
     )
     place.add_arguments(parser, with_data=False)
 
@@ -19,6 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print one line for each change, and keep a record of it; raise CommandError."""
     loaded = load_configuration(arguments.config, allow_loopback=False)
     with place.opened(arguments, "apply") as broker:
-        changes = broker.apply(loaded, arguments.config)
+        if arguments.dry_run:
+            changes = broker.plan(loaded)
+        else:
+            changes = broker.apply(loaded, prune=arguments.prune)
     say(*changes.lines or ["no changes"])
     return 0

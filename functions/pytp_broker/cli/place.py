@@ -2,12 +2,12 @@
 
 import argparse
 import getpass
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +25,19 @@ DATABASE: Final = "broker.sqlite3"
 _TABLE: Final = "AWS::DynamoDB::Table"
 
 
+class RemovalError(CommandError):
+    """A configuration would remove registries or publishers, and nobody said that it should."""
+
+    def __init__(self, losses: Sequence[str]) -> None:
+        super().__init__(
+            [
+                "nothing was changed: this configuration would remove",
+                *losses,
+                "if that is meant, run the command again with --prune",
+            ]
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A broker's store, and who works on it: an ARN as AWS knows it, or this system's user."""
@@ -32,19 +45,44 @@ class Place:
     store: Store
     operator: str
 
-    def record(self, event: str, **facts: object) -> None:
+    def record(
+        self, event: str, outcome: str = "accepted", reason: str = "", **facts: object
+    ) -> None:
         """Keep a record of what the operator does."""
-        record = AuditRecord(event, "accepted", facts={"by": self.operator, **facts})
+        record = AuditRecord(event, outcome, reason, {"by": self.operator, **facts})
         self.store.add_operator_record(record, datetime.now(UTC))
 
-    def apply(self, loaded: "Loaded", config: Path) -> Changes:
+    def plan(self, loaded: "Loaded") -> Changes:
+        """Return what ``apply`` would change; write nothing."""
+        return self.store.apply(loaded.configuration, loaded.publishers, lambda _: False)
+
+    def apply(self, loaded: "Loaded", *, prune: bool) -> Changes:
         """Bring the store to a configuration, and keep a record of each change, or several.
 
-        That it begins is recorded first: should it be cut off, no change lacks its originator.
+        That it begins is recorded first and how it ended last: when it is cut off, each change has
+        its originator all the same, and the end is missing. Without ``prune`` a configuration
+        that removes a registry or a publisher changes nothing and raises RemovalError.
         """
-        sha256 = hashlib.sha256(config.read_bytes()).hexdigest()
-        self.record("apply", configuration_sha256=sha256)
-        changes = self.store.apply(loaded.configuration, loaded.publishers)
+        record = partial(self.record, "apply", configuration_sha256=loaded.sha256)
+        record("begun")
+        try:
+            changes = self._apply(loaded, prune=prune)
+        except RemovalError as error:
+            record("refused", "needs-prune", detail=" ".join(error.lines))
+            raise
+        except StoreUnavailable as problem:
+            with suppress(StoreUnavailable):  # the record of the beginning stands alone then
+                record("refused", problem.reason, detail=problem.detail)
+            raise
+        record("accepted")
+        return changes
+
+    def _apply(self, loaded: "Loaded", *, prune: bool) -> Changes:
+        changes = self.store.apply(
+            loaded.configuration, loaded.publishers, lambda changes: prune or not changes.losses
+        )
+        if changes.losses and not prune:
+            raise RemovalError(changes.losses)
         for line in changes.lines:
             for part in wrap(line, MAX_SENTENCE_CHARACTERS):
                 self.record("configuration", change=part)

@@ -137,7 +137,7 @@ def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) ->
         folder = _open_folder(arguments.data, stack)
         certificate = None if arguments.no_tls else _certify(folder, host, loaded)
         storage = _open_storage(arguments, folder, stack)
-        Place(storage.store, local_user()).apply(loaded, arguments.config)
+        Place(storage.store, local_user()).apply(loaded, prune=True)
         gateway = deployment.build_gateway(
             storage, host, log.Log(), arguments.disclosure_keys_url, arguments.error_type_base
         )

@@ -1,7 +1,9 @@
 """Read a configuration file, and return what it says or name every mistake in it."""
 
+import hashlib
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,14 @@ def load(path: Path, *, allow_loopback: bool) -> Loaded:
     ``allow_loopback`` lets issuers on this machine be plain http: for local use only.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        document = tomllib.loads(content.decode())
     except OSError as error:
         raise ConfigurationError([f"{path}: {error.strerror}"]) from None
     except (ValueError, RecursionError) as error:  # also for numbers and nesting without end
         raise ConfigurationError([f"{path}: not TOML: {error}"]) from None
-    return parse(document, allow_loopback=allow_loopback)
+    loaded = parse(document, allow_loopback=allow_loopback)
+    return replace(loaded, sha256=hashlib.sha256(content).hexdigest())
 
 
 def parse(document: dict[str, Any], *, allow_loopback: bool) -> Loaded:

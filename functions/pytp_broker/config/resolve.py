@@ -22,12 +22,13 @@ class ConfigurationError(Exception):
 class Loaded:
     """What a configuration file says, in the core's own types.
 
-    ``remarks`` name what is allowed, but better known.
+    ``remarks`` name what is allowed, but better known. ``sha256`` is the file's.
     """
 
     configuration: registries.Configuration
     publishers: tuple[TrustedPublisher, ...]
     remarks: tuple[str, ...] = ()
+    sha256: str = ""
 
 
 class Resolver:

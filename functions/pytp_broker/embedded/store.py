@@ -24,6 +24,7 @@ from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.store import (
     AlreadyExchangedError,
     AlreadyPublishedError,
+    Approve,
     Changes,
     Place,
     PublishedFile,
@@ -132,18 +133,24 @@ class SqliteStore:
             return _load_configuration(connection)
 
     def apply(
-        self, configuration: Configuration, publishers: Sequence[TrustedPublisher]
+        self,
+        configuration: Configuration,
+        publishers: Sequence[TrustedPublisher],
+        approve: Approve | None = None,
     ) -> Changes:
         """Bring the store to this configuration, in one transaction."""
         with self._transaction("IMMEDIATE") as connection:
             present = {p.rules_hash: p for p in _list_publishers(connection, "TRUE", ())}
             before = Setup(_load_configuration(connection), present)
             after = Setup(configuration, carry_over(present.values(), publishers))
+            changes = Changes.between(before, after)
+            if approve is not None and not approve(changes):
+                return changes
             _save_configuration(connection, configuration)
             _remove_publishers(connection, present.keys() - after.publishers.keys())
             for publisher in after.publishers.values():
                 _save_publisher(connection, publisher)
-        return Changes.between(before, after)
+        return changes
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         """Return every token that has not expired, also burned and used ones."""
