@@ -277,6 +277,22 @@ def test_a_burned_token_is_refused(
     assert refused.json()["errors"][0]["code"] == "unauthorized"
 
 
+def test_twine_shows_what_to_do_about_a_refusal(
+    server: ServerProcess, issuer: Issuer, clients: Clients, session: requests.Session
+) -> None:
+    token = mint(session, f"{server.url}/acme", issuer)
+    files = TinyPackage("gadgets", version="3").build(clients.folder / "dist")
+
+    refused = clients.run(
+        *(sys.executable, "-m", "twine", "upload", "--non-interactive", "--disable-progress-bar"),
+        *("--repository-url", f"{server.url}/acme/legacy/", "--cert", clients.ca_file),
+        *("-u", "__token__", "-p", token, *files),
+    )
+
+    shown = " ".join((refused.stdout + refused.stderr).split())
+    assert "the file is for the project `gadgets`, but this upload token is for `widgets`" in shown
+
+
 def test_a_token_of_one_registry_is_refused_at_another(
     server: ServerProcess, issuer: Issuer, clients: Clients, session: requests.Session
 ) -> None:

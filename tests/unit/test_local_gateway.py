@@ -32,11 +32,12 @@ def test_a_request_is_logged_by_its_path_alone() -> None:
     gateway.answer(Exchange(b"secret", authorization="secret"))
 
     [line] = gateway.lines
-    assert (line["event"], line["method"], line["path"], line["status"]) == (
+    assert (line["event"], line["method"], line["path"], line["status"], line["source_ip"]) == (
         "access",
         "POST",
         "/x y",
         200,
+        "192.0.2.1",
     )
     assert "secret" not in gateway.log.getvalue()
 

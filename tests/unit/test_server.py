@@ -64,6 +64,77 @@ def test_what_is_no_http_gets_the_one_error_object(process: ServerProcess, sent:
     assert json.loads(body)["errors"][0]["code"] == "invalid-request"
     [warning] = [json.loads(line) for line in process.log.read_text().splitlines()]
     assert (warning["event"], warning["by"]) == ("warning", "uvicorn.error")
+    assert warning["source_ip"] == "127.0.0.1"
+
+
+NEXT = b"0\r\n\r\nGET /next HTTP/1.1\r\nhost: x\r\n\r\n"
+POST = b"POST /acme/_/oidc/burn-token HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        POST + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+        POST + b"content-length: 5\r\ncontent-length: 5\r\n\r\n",
+        POST + b"content-length: 5\r\ncontent-length: 6\r\n\r\n",
+        POST + b"content-length: 5, 6\r\n\r\n",
+        POST + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
+        POST + b"transfer-encoding: chunked, gzip\r\n\r\n",
+        POST + b"transfer-encoding: gzip, chunked\r\n\r\n",
+        POST + b"transfer-encoding: xchunked\r\n\r\n",
+        POST + b"transfer-encoding:\r\n chunked\r\n\r\n",
+        POST + b"content-length : 5\r\n\r\n",
+        POST + b"x: y\r\n content-length: 5\r\n\r\n",
+        POST + b"x: y\ncontent-length: 5\r\n\r\n",
+        POST + b"content-length: 5\r\n\n",
+        POST + b"x: y\rcontent-length: 5\r\n\r\n",
+        POST.replace(b"1.1", b"1.0") + b"transfer-encoding: chunked\r\n\r\n",
+    ],
+)
+def test_a_request_that_could_end_in_two_places_ends_the_connection(
+    process: ServerProcess, head: bytes
+) -> None:
+    received = exchange_bytes(process, head + NEXT)
+
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nconnection: close\r\n" in received.lower()
+    assert received.count(b"HTTP/1.1") == 1
+    assert process.events("access") == []
+    assert [line["source_ip"] for line in process.events("warning")] == ["127.0.0.1"]
+
+
+def test_a_head_that_comes_in_pieces_is_one_head(process: ServerProcess) -> None:
+    sent = b"GET /acme/_/oidc/audience HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
+    address = urlsplit(process.url)
+
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for octet in sent:
+            connection.sendall(bytes([octet]))
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_refusal_says_in_its_first_line_what_is_wrong(process: ServerProcess) -> None:
+    sent = (
+        b"POST /acme/legacy/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    )
+
+    head, _, body = exchange_bytes(process, sent).partition(b"\r\n\r\n")
+
+    detail = json.loads(body)["detail"]
+    assert head.splitlines()[0].decode() == f"HTTP/1.1 401 {detail}"
+
+
+def test_what_is_no_http_is_told_in_the_first_line_too(process: ServerProcess) -> None:
+    head = POST + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n"
+
+    received, _, body = exchange_bytes(process, head).partition(b"\r\n\r\n")
+
+    detail = json.loads(body)["detail"]
+    assert "send one Content-Length, or Transfer-Encoding" in detail
+    assert received.splitlines()[0].decode() == f"HTTP/1.1 400 {detail}"
 
 
 def test_what_is_no_http_after_the_answer_ends_the_connection(process: ServerProcess) -> None:
@@ -132,9 +203,10 @@ class Client:
 class Wire:
     """A server in this event loop, whose clock stands still but for the test, and its clients."""
 
-    def __init__(self, running: uvicorn.Server, address: tuple[str, int], ca: Path | None) -> None:
+    def __init__(self, running: uvicorn.Server, listener: socket.socket, ca: Path | None) -> None:
         self.connections = running.server_state.connections
-        self._address = address
+        self.listener = listener
+        self._address = listener.getsockname()
         self._context = ssl.create_default_context(cafile=ca) if ca else None
         self._loop = asyncio.get_running_loop()
         self._clients: list[Client] = []
@@ -193,7 +265,7 @@ def on_the_wire(
         serving = asyncio.create_task(running.serve([listener]))
         await ready.wait()
         ca = certificate.ca if certificate else None
-        wire = Wire(running, listener.getsockname(), ca)
+        wire = Wire(running, listener, ca)
         acting = asyncio.ensure_future(act(wire))
         # On no clock of the loop's: one that waits in vain has none that goes.
         guard = threading.Timer(
@@ -429,6 +501,59 @@ def test_a_client_is_at_the_address_that_it_connects_from(folder: Path | None) -
         assert body.decode() == f"127.0.0.1 {'https' if folder else 'http'}"
 
     on_the_wire(Gateway(respond), act, folder)
+
+
+def test_every_write_leaves_at_once(folder: Path | None) -> None:
+    async def act(wire: Wire) -> None:
+        await wire.connect()
+
+        [connection] = wire.connections
+
+        assert isinstance(connection, H11Protocol)
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+    on_the_wire(Gateway(echo), act, folder)
+
+
+def test_every_write_leaves_at_once_where_a_connection_inherits_nothing() -> None:
+    async def act(wire: Wire) -> None:
+        wire.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+        await wire.connect()
+
+        [connection] = wire.connections
+
+        assert isinstance(connection, H11Protocol)
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+    on_the_wire(Gateway(echo), act)
+
+
+def test_the_first_line_of_a_success_is_as_ever() -> None:
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD + HEAD)
+
+        for _ in range(2):
+            head, _ = await client.answer()
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+
+    on_the_wire(Gateway(echo), act)
+
+
+def test_the_first_line_of_a_refusal_is_not_that_of_the_next_answer() -> None:
+    def respond(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        if event["rawPath"] == "/":
+            return echo(event)
+        raise ValueError
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD.replace(b"/", b"/fault", 1) + HEAD)
+
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 500 something went wrong here")
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 200 OK\r\n")
+
+    on_the_wire(Gateway(respond), act)
 
 
 def test_an_answer_to_head_has_its_length_and_no_body() -> None:

@@ -32,6 +32,7 @@ from pytp_broker.errors import (
 from pytp_broker.handlers.gateway import Event, write_result
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.log import Log
+from pytp_broker.local.reasons import read_reason
 from pytp_broker.local.routes import RouteTable, TemplateError
 from pytp_broker.messages import problem_response
 from pytp_broker.registries import LEGACY_PATH
@@ -62,8 +63,9 @@ _FILE_WORKERS: Final = 8
 
 Function = Callable[[Event], Mapping[str, Any]]
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 class _DisconnectedError(Exception):
@@ -106,6 +108,7 @@ class _Answer:
     """What is sent to a client. Who has it closes its content."""
 
     status: int
+    reason: bytes
     headers: Mapping[str, str]
     content: SpooledTemporaryFile[bytes]
 
@@ -151,6 +154,7 @@ class Gateway:
                 "access",
                 method=printable(request.method, 20),
                 path=printable(request.path),
+                source_ip=request.source_ip,
                 status=answer.status,
                 milliseconds=round((time.monotonic() - began) * 1000),
             )
@@ -241,13 +245,14 @@ def _read_result(result: Mapping[str, Any], request: HttpRequest) -> _Answer:
     content = _read_content(result)
     headers = {name.lower(): value for name, value in result.get("headers", {}).items()}
     length = str(content.tell())
+    reason = read_reason(headers, content)
     content.seek(0)
     # HEAD and 304 leave the body out and say how long it is (RFC 9110 §8.6): the function knows.
     if request.method == "HEAD" and length == "0":
         headers.setdefault("content-length", length)
     elif result["statusCode"] != HTTPStatus.NOT_MODIFIED:
         headers["content-length"] = length
-    return _Answer(result["statusCode"], headers, content)
+    return _Answer(result["statusCode"], reason, headers, content)
 
 
 def _read_content(result: Mapping[str, Any]) -> SpooledTemporaryFile[bytes]:
@@ -267,7 +272,8 @@ async def _send(answer: _Answer, send: Send) -> None:
     """Send an answer no faster than the client reads it; return when it is sent."""
     headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in answer.headers.items()]
     with answer.content as content:
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        await send({**start, "reason": answer.reason})  # not ASGI's: our protocol reads it
         while chunk := content.read(_CHUNK_BYTES):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         # uvicorn waits before it sends and not after: this end waits for the last chunk.

@@ -59,6 +59,6 @@ class _Warnings(logging.Handler):
         if isinstance(error, Exception):
             self._log.fault(error)
         else:
-            self._log.write(
-                "warning", by=record.name, message=printable(record.getMessage().strip())
-            )
+            message = printable(record.getMessage().strip())
+            addressed = {"source_ip": record.source_ip} if hasattr(record, "source_ip") else {}
+            self._log.write("warning", by=record.name, message=message, **addressed)

@@ -1,14 +1,18 @@
 """HTTP/1.1 as the local server speaks it: uvicorn's, and nobody is waited for without end."""
 
 import asyncio
+import logging
+import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pytp_broker.errors import MalformedRequest
-from pytp_broker.local.gateway import UPLOAD_SECONDS
+from pytp_broker.local.framing import StrictConnection
+from pytp_broker.local.gateway import UPLOAD_SECONDS, Message, Receive, Scope, Send
+from pytp_broker.local.reasons import write_reason
 from pytp_broker.messages import problem_response
 
 # How long a head may take, from the connection or from the end of the answer before.
@@ -36,17 +40,33 @@ class _Deadline:
             self._timer.cancel()
 
 
+class _AddressedLogger(logging.LoggerAdapter[logging.Logger]):
+    """uvicorn's logger, with the address of the client in every record."""
+
+    @property
+    def level(self) -> int:
+        return self.logger.level
+
+
 class Protocol(H11Protocol):
-    """uvicorn's, but no client is waited for without end, and what is no HTTP is told so our way.
+    """uvicorn's protocol with deadlines, strict framing and our own error object.
 
     uvicorn itself closes a connection on which nothing comes for five seconds after an answer.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*arguments, **options)
+        self.conn: StrictConnection = StrictConnection()
+        self._gateway, self.app = self.app, self._answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head."""
         self._head = _Deadline(self.loop)
         self._reading = _Deadline(self.loop)
         super().connection_made(transport)
+        source_ip = self.client[0] if self.client else ""
+        self.logger = _AddressedLogger(self.logger, {"source_ip": source_ip})  # type: ignore[assignment]
+        _send_at_once(transport.get_extra_info("socket"))
         # Writing is to pause as long as anything is unsent. (With TLS, 0 would pause it always.)
         transport.set_write_buffer_limits(high=1, low=0)
         self._head.set(HEAD_SECONDS, self._give_up)
@@ -57,8 +77,18 @@ class Protocol(H11Protocol):
         self._reading.lift()
         super().connection_lost(exc)
 
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the gateway answer, with the reason phrase that it chooses."""
+
+        async def send_with_reason(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.conn.reason = message.get("reason", b"")
+            await send(message)
+
+        await self._gateway(scope, receive, send_with_reason)
+
     def handle_events(self) -> None:
-        """Read what has come; once a head is complete it is us who are waited for."""
+        """Read what has come; once a head is complete, the client waits for us."""
         super().handle_events()
         if not self.transport.is_closing() and not is_idle(self):
             self._head.lift()
@@ -89,9 +119,12 @@ class Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what came, if there still is something to answer."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            response = problem_response(MalformedRequest(msg), "", self.app.error_type_base)
+            detail = self.conn.complaint or msg
+            base = self._gateway.error_type_base
+            response = problem_response(MalformedRequest(detail), "", base)
             length = str(len(response.body))
             headers = {**response.headers, "Connection": "close", "Content-Length": length}
+            self.conn.reason = write_reason(detail)
             for event in (
                 h11.Response(status_code=response.status, headers=[*headers.items()]),
                 h11.Data(data=response.body),
@@ -103,6 +136,16 @@ class Protocol(H11Protocol):
         if self.cycle is not None:  # what it was the body of needs no other answer
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+
+
+def _send_at_once(connection: socket.socket) -> None:
+    """Send every write at once: head and body leave in two, and the second would wait otherwise.
+
+    It would wait for the client's acknowledgement of the first, which a client delays by 40 ms.
+    asyncio sets this for sockets whose protocol number is that of TCP; `socket.create_server` makes
+    them with 0. Some systems do not hand an option of the listening socket on to its connections.
+    """
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def is_idle(connection: H11Protocol) -> bool:

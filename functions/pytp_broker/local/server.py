@@ -29,8 +29,9 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        if sys.platform == "linux":  # pragma: no branch - other systems have smaller buffers
-            for listener in sockets or []:  # its connections have what it has
+        for listener in sockets or []:  # its connections have what it has
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # also in TLS handshakes
+            if sys.platform == "linux":  # pragma: no branch - other systems have smaller buffers
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         await super().startup(sockets)
         self._on_ready()

@@ -1,0 +1,75 @@
+"""Where a request ends, read so that no proxy in front of us can read it otherwise.
+
+Two servers that disagree about the end of a request take one request for two (request smuggling).
+h11 is lenient in a few places where RFC 9112 lets a server choose, or asks it to refuse. Each of
+these is refused here, and the connection is closed.
+"""
+
+import re
+from typing import Final
+
+import h11
+
+_HEAD: Final = re.compile(rb".*?\n\r?\n", re.DOTALL)
+_BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
+_FOLDED_LINE: Final = re.compile(rb"\n[ \t]")
+_LENGTH: Final = re.compile(rb"\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
+
+
+class StrictConnection(h11.Connection):
+    """h11's server side of a connection, without the leniency that other servers do not share.
+
+    ``complaint`` says why the last request was refused, where it was us who refused it. ``reason``
+    is the reason phrase of the next answer; without one, h11's caller decides.
+    """
+
+    complaint: str = ""
+    reason: bytes = b""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return h11's next event; raise RemoteProtocolError."""
+        if self.their_state is h11.IDLE:
+            self._refuse(_fault_of_head(self.trailing_data[0]))
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._refuse(_fault_of_framing(event))
+        return event
+
+    def _refuse(self, complaint: str) -> None:
+        if complaint:
+            self.complaint = complaint
+            raise h11.RemoteProtocolError(complaint)
+
+    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
+        """Return the bytes of an event; a response has our reason phrase, if there is one."""
+        if isinstance(event, h11.Response) and self.reason:
+            event = h11.Response(
+                status_code=event.status_code, headers=event.headers, reason=self.reason
+            )
+        return super().send_with_data_passthrough(event)
+
+
+def _fault_of_head(received: bytes) -> str:
+    """Return what is wrong with the lines of a head, of which the end may be missing."""
+    found = _HEAD.match(received)
+    head = found[0] if found else received
+    if _BARE_LINE_FEED.search(head):
+        return "a line of the head ends with LF alone: end every line with CR LF"
+    if _FOLDED_LINE.search(head):
+        return "a header field goes on in a second line: send every field in one line"
+    if len(_LENGTH.findall(head)) > 1:
+        return (
+            "the head has two fields for the length of the body: "
+            "send one Content-Length, or Transfer-Encoding, and not both"
+        )
+    return ""
+
+
+def _fault_of_framing(request: h11.Request) -> str:
+    is_chunked = any(name == b"transfer-encoding" for name, _ in request.headers)
+    if is_chunked and request.http_version < b"1.1":
+        return "HTTP/1.0 has no Transfer-Encoding: send Content-Length, or a later version of HTTP"
+    return ""

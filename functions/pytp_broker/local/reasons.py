@@ -1,0 +1,28 @@
+"""The reason phrase of a refusal: its detail, for clients that show nothing of the body.
+
+twine, hatch, pdm and poetry print the phrase of an answer's first line. API Gateway gives nobody a
+choice of it, and HTTP/2 has none: only the local server can do this.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import IO, Final
+
+from pytp_broker.display import legible
+
+# As much as a line or two of a terminal takes.
+MAX_REASON_CHARACTERS: Final = 200
+
+
+def read_reason(headers: Mapping[str, str], content: IO[bytes]) -> bytes:
+    """Return the phrase for an answer: nothing, if it is not our error object."""
+    if headers.get("content-type") != "application/problem+json":
+        return b""
+    content.seek(0)
+    return write_reason(json.load(content)["detail"])
+
+
+def write_reason(detail: str) -> bytes:
+    """Return a sentence as one line of printable ASCII, masked and cut (RFC 9112 §4)."""
+    shown = legible(detail, MAX_REASON_CHARACTERS - len("...")).replace("…", "...")
+    return shown.encode("ascii", "replace")
