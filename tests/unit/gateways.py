@@ -11,6 +11,10 @@ from pytp_broker.handlers.gateway import read_event
 from pytp_broker.local import gateway as local
 from pytp_broker.local import log
 from pytp_broker.local.routes import GatewayRoute, RouteTable
+from pytp_broker.tokens import UploadToken
+
+# Well-formed, and nobody's.
+BEARER = f"Bearer {UploadToken.mint('00' * 16).reveal()}"
 
 
 class Exchange:
@@ -22,8 +26,11 @@ class Exchange:
         method: str = "POST",
         path: str = "/x%20y",
         address: str = "192.0.2.1",
+        authorization: str | None = BEARER,
         **headers: str,
     ) -> None:
+        if authorization is not None:
+            headers["authorization"] = authorization
         self.scope: dict[str, Any] = {
             "type": "http",
             "http_version": "1.1",
@@ -59,12 +66,16 @@ class Exchange:
 
 
 class Gateway:
-    """The gateway with one route and a function of the test's."""
+    """The gateway with a function of the test's behind one route, or behind several names."""
 
-    def __init__(self, respond: local.Function, key: str = "$default", function: str = "F") -> None:
+    def __init__(
+        self, respond: local.Function, key: str = "$default", function: str = "F", **more: str
+    ) -> None:
         self.log = io.StringIO()
-        table = RouteTable([GatewayRoute(key, function)])
-        self.app = local.Gateway(table, {function: respond}, log.Log(self.log))
+        named = {key: function} | {f"ANY /{path}": name for path, name in more.items()}
+        table = RouteTable([GatewayRoute(*route) for route in named.items()])
+        functions = dict.fromkeys(named.values(), respond)
+        self.app = local.Gateway(table, functions, log.Log(self.log))
 
     def answer(self, exchange: Exchange) -> Exchange:
         asyncio.run(self.send(exchange))
@@ -76,6 +87,10 @@ class Gateway:
     @property
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+    @property
+    def refused(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == "refused"]
 
 
 def answering(body: bytes, status: int = 200, **headers: str) -> local.Function:

@@ -1,9 +1,10 @@
 """The local gateway: its answers, and what its requests may take up."""
 
 import asyncio
+import base64
 import json
 import tempfile
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,13 @@ import pytest
 from pytp_broker.errors import PayloadTooLarge
 from pytp_broker.local import gateway as local
 from pytp_broker.local import log
+from pytp_broker.local.lanes import Lane
 from pytp_broker.local.routes import GatewayRoute, RouteTable, TemplateError
-from tests.unit.gateways import Exchange, Gateway, answering, echo
+from tests.unit.gateways import BEARER, Exchange, Gateway, answering, echo
+
+
+def basic(token: str) -> str:
+    return "Basic " + base64.b64encode(f"__token__:{token}".encode()).decode()
 
 
 def test_a_request_goes_to_its_function_and_the_result_comes_back() -> None:
@@ -184,53 +190,104 @@ def test_a_body_that_does_not_arrive_in_time_is_refused(
     assert json.loads(answered.body)["errors"][0]["code"] == "invalid-request"
 
 
-def in_turn(
-    gateway: Gateway, waiting: Sequence[Waiting], now: Sequence[Exchange], late: Exchange
-) -> list[int]:
-    """Return the statuses of requests while others wait, of those, and of one after them."""
-
-    async def act() -> None:
-        tasks = [asyncio.create_task(gateway.send(exchange)) for exchange in waiting]
-        for each in waiting:
-            await each.halted.wait()
-        for exchange in now:
-            await gateway.send(exchange)
-        for each in waiting:
-            each.go_on.set()
-        await asyncio.gather(*tasks)
-        await gateway.send(late)
-
-    asyncio.run(act())
-    return [exchange.status for exchange in (*now, *waiting, late)]
-
-
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each lane four places."""
-    monkeypatch.setattr(local, "_MAX_UPLOADS", 4)
-    monkeypatch.setattr(local, "_MAX_REQUESTS", 4)
+    """Give each lane four places, and its queue eight."""
+    for name, places in {"REQUESTS": 4, "UPLOADS": 4}.items():
+        monkeypatch.setattr(local, f"_MAX_{name}", places)
+        monkeypatch.setattr(local, f"_MAX_WAITING_{name}", 2 * places)
+
+
+class Crowd:
+    """Requests that are sent to one gateway, and come to a halt or wait."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._tasks: dict[Exchange, asyncio.Task[None]] = {}
+
+    async def send(self, *exchanges: Exchange) -> None:
+        """Send these, and let all that can go on do so."""
+        for exchange in exchanges:
+            self._tasks[exchange] = asyncio.create_task(self._gateway.send(exchange))
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def finish(self, exchange: Exchange) -> Exchange:
+        """Let one go on, and return it when it is answered."""
+        if isinstance(exchange, Waiting):
+            exchange.go_on.set()
+        await self._tasks[exchange]
+        await self.settle()
+        return exchange
+
+    async def leave(self, exchange: Exchange) -> None:
+        self._tasks[exchange].cancel()
+        await self.settle()
+
+
+def stalled(path: str, *addresses: str) -> list[Stalled]:
+    return [Stalled(b"one ", b"two", path=path, address=address) for address in addresses]
+
+
+A, B, C, D = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
 
 
 @LANES
 @pytest.mark.usefixtures("narrow")
-def test_requests_beyond_what_the_server_takes_at_a_time_are_told_to_wait(
-    function: str, path: str
-) -> None:
+def test_requests_beyond_what_the_server_takes_at_a_time_wait(function: str, path: str) -> None:
     gateway = Gateway(echo, function=function)
-    addresses = [f"192.0.2.{number}" for number in range(6)]
-    stalled = [Stalled(b"one ", b"two", path=path, address=each) for each in addresses[:4]]
-    fifth, late = (Exchange(path=path, address=each) for each in addresses[4:])
 
-    assert in_turn(gateway, stalled, [fifth], late) == [503, 200, 200, 200, 200, 200]
-    assert fifth.headers[b"retry-after"] == b"1"
-    assert json.loads(fifth.body)["errors"][0]["code"] == "unavailable"
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        first = stalled(path, A, A, B, B)
+        late = Exchange(path=path, address=C)
+        await crowd.send(*first, late)
+        assert late.sent == []
+
+        for each in (*first, late):
+            assert (await crowd.finish(each)).status == 200
+
+    asyncio.run(act())
+
+
+@LANES
+@pytest.mark.parametrize("limit", ["SECONDS", "PLACES"])
+@pytest.mark.usefixtures("narrow")
+def test_a_request_that_cannot_wait_is_told_to_come_back(
+    monkeypatch: pytest.MonkeyPatch, function: str, path: str, limit: str
+) -> None:
+    names = {"SECONDS": ("_WAIT_SECONDS", "_UPLOAD_WAIT_SECONDS")}
+    for name in names.get(limit, ("_MAX_WAITING_REQUESTS", "_MAX_WAITING_UPLOADS")):
+        monkeypatch.setattr(local, name, 0)
+    gateway = Gateway(echo, function=function)
+
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        first = stalled(path, A, A, B, B)
+        refused, late = (Exchange(path=path, address=C) for _ in range(2))
+        await crowd.send(*first)
+        await crowd.send(refused)
+
+        assert (await crowd.finish(refused)).status == 503
+
+        assert refused.headers[b"retry-after"] == b"10"
+        assert json.loads(refused.body)["errors"][0]["code"] == "unavailable"
+        for each in first:
+            assert (await crowd.finish(each)).status == 200
+        await crowd.send(late)
+        assert (await crowd.finish(late)).status == 200
+
+    asyncio.run(act())
 
 
 @LANES
 @pytest.mark.parametrize(
     ("own", "other"),
     [
-        (["192.0.2.1"] * 3, "192.0.2.2"),
+        ([A, A, A], B),
         (["2001:db8::1", "2001:db8::2", "2001:db8::3"], "2001:db8:0:1::1"),
     ],
     ids=["IPv4", "IPv6"],
@@ -240,32 +297,220 @@ def test_one_address_takes_at_most_half_of_a_lane(
     function: str, path: str, own: list[str], other: str
 ) -> None:
     gateway = Gateway(echo, function=function)
-    stalled = [Stalled(b"one ", b"two", path=path, address=each) for each in own[:2]]
-    now = [Exchange(path=path, address=each) for each in (own[2], other)]
-    late = Exchange(path=path, address=own[2])
 
-    assert in_turn(gateway, stalled, now, late) == [503, 200, 200, 200, 200]
-    assert now[0].headers[b"retry-after"] == b"1"
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        first = stalled(path, *own)
+        await crowd.send(*first)
+        at_once = Exchange(path=path, address=other)
+        await crowd.send(at_once)
+
+        assert (await crowd.finish(at_once)).status == 200
+
+        assert [each.halted.is_set() for each in first] == [True, True, False]
+        for each in first:
+            assert (await crowd.finish(each)).status == 200
+
+    asyncio.run(act())
+
+
+@LANES
+@pytest.mark.usefixtures("narrow")
+def test_addresses_that_wait_are_served_in_turn(function: str, path: str) -> None:
+    gateway = Gateway(echo, function=function)
+
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        first = stalled(path, A, A, B, B)
+        many = stalled(path, A, A, A)
+        single = stalled(path, C)
+        await crowd.send(*first, *many, *single)
+
+        await crowd.finish(first[0])
+        assert [each.halted.is_set() for each in (*many, *single)] == [True, False, False, False]
+        await crowd.finish(first[1])
+
+        assert [each.halted.is_set() for each in (*many, *single)] == [True, False, False, True]
+        for each in (*first, *many, *single):
+            assert (await crowd.finish(each)).status == 200
+
+    asyncio.run(act())
 
 
 @pytest.mark.usefixtures("narrow")
-def test_a_lane_keeps_no_address_that_has_nothing_in_it() -> None:
+def test_one_address_takes_at_most_half_of_the_queue() -> None:
     gateway = Gateway(echo)
 
-    in_turn(gateway, [Stalled(b"one ", b"two")], [Exchange(address="192.0.2.2")], Exchange())
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        first = stalled("/x", A, A, B, B)
+        waiting = stalled("/x", A, A, A, A)
+        fifth, other = Exchange(path="/x", address=A), Exchange(path="/x", address=C)
+        await crowd.send(*first, *waiting, fifth, other)
 
-    assert gateway.app._others.requests == {}
+        assert fifth.status == 503
+        assert other.sent == []
+
+        for each in (*first, *waiting, other):
+            assert (await crowd.finish(each)).status == 200
+
+    asyncio.run(act())
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_request_that_waits_and_leaves_takes_no_place() -> None:
+    gateway = Gateway(echo)
+
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        first = stalled("/x", A, A, B, B)
+        gone, stays = stalled("/x", C, C)
+        await crowd.send(*first, gone, stays)
+
+        await crowd.leave(gone)
+
+        await crowd.finish(first[0])
+        assert stays.halted.is_set()
+        for each in (*first[1:], stays):
+            assert (await crowd.finish(each)).status == 200
+        assert gateway.app._others.requests == {}
+
+    asyncio.run(act())
+
+
+def test_a_place_that_comes_when_its_request_has_left_goes_to_the_next() -> None:
+    lane = Lane(places=2, queue_places=4, wait_seconds=9)
+
+    async def visit(until: asyncio.Event) -> None:
+        async with lane.entered(A):
+            await until.wait()
+
+    async def act() -> None:
+        stay = asyncio.Event()
+        async with lane.entered(A):
+            second, third = (asyncio.create_task(visit(stay)) for _ in range(2))
+            await asyncio.sleep(0)
+        second.cancel()
+
+        await asyncio.wait([second], timeout=1)
+
+        assert second.cancelled()
+        assert lane.requests == {A: 1}
+        stay.set()
+        await third
+        assert lane.requests == {}
+
+    asyncio.run(act())
 
 
 @LANES
 @pytest.mark.usefixtures("narrow")
 def test_a_place_is_kept_until_the_answer_is_sent(function: str, path: str) -> None:
     gateway = Gateway(echo, function=function)
-    unread = [Unread(b"one", path=path) for _ in range(2)]
 
-    statuses = in_turn(gateway, unread, [Exchange(path=path)], Exchange(path=path))
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        unread = [Unread(b"one", path=path) for _ in range(2)]
+        late = Exchange(path=path)
+        for each in unread:
+            await crowd.send(each)
+            await each.halted.wait()
+        await crowd.send(late)
 
-    assert statuses == [503, 200, 200, 200]
+        assert late.sent == []
+
+        for exchange in (*unread, late):
+            assert (await crowd.finish(exchange)).status == 200
+
+    asyncio.run(act())
+
+
+@pytest.mark.parametrize("function", ["BrokerFunction", "IntrospectFunction"])
+@pytest.mark.usefixtures("narrow")
+def test_readers_and_uploads_do_not_make_an_exchange_wait(function: str) -> None:
+    gateway = Gateway(echo, "$default", "SimpleFunction", legacy="UploadFunction", mint=function)
+
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        others = stalled("/file", A, A, B, B) + stalled("/legacy", A, A, B, B)
+        await crowd.send(*others)
+        exchange = Exchange(path="/mint", address=A)
+        await crowd.send(exchange)
+
+        assert (await crowd.finish(exchange)).status == 200
+
+        for each in others:
+            await crowd.finish(each)
+
+    asyncio.run(act())
+
+
+# --- uploads without a token --------------------------------------------------------------------
+
+
+class Unreadable(Exchange):
+    """A request whose body must not be asked for."""
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer pytp_nonsense",
+        BEARER[:-1],
+        BEARER + "0",
+        "Basic !",
+        f"{BEARER},{BEARER}",
+        "Digest username=x",
+    ],
+)
+def test_an_upload_without_a_well_formed_token_is_answered_before_its_body(
+    authorization: str | None,
+) -> None:
+    gateway = Gateway(echo, function="UploadFunction")
+    exchange = Unreadable(path=LEGACY, authorization=authorization, content_length="99999999")
+
+    answered = gateway.answer(exchange)
+
+    assert (answered.status, answered.body) == (200, b"")  # what the function makes of no body
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [BEARER, BEARER.lower().replace(BEARER[7:].lower(), BEARER[7:]), basic(BEARER[7:])],
+)
+def test_the_body_of_an_upload_with_a_well_formed_token_is_read(authorization: str) -> None:
+    gateway = Gateway(echo, function="UploadFunction")
+
+    answered = gateway.answer(Exchange(b"body", path=LEGACY, authorization=authorization))
+
+    assert answered.body == b"body"
+
+
+@pytest.mark.usefixtures("narrow")
+def test_uploads_without_a_token_take_no_place_of_uploads() -> None:
+    gateway = Gateway(echo, function="UploadFunction")
+
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        unread = [
+            Unread(b"x", path=LEGACY, authorization="", address=address) for address in (A, A, B)
+        ]
+        await crowd.send(*unread)
+        upload = Exchange(b"body", path=LEGACY, address=A)
+        await crowd.send(upload)
+
+        assert (await crowd.finish(upload)).body == b"body"
+
+        for each in unread:
+            await crowd.finish(each)
+
+    asyncio.run(act())
 
 
 # --- answers ------------------------------------------------------------------------------------

@@ -2,27 +2,22 @@
 
 import asyncio
 import json
-import re
 import socket
-import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pytp_broker.handlers.gateway import read_event
-from pytp_broker.local import server
-from pytp_broker.local.certificates import issue_certificate
 from pytp_broker.local.gateway import MAX_SMALL_BODY_BYTES
 from pytp_broker.local.process import ServerProcess
-from tests.unit.gateways import Gateway, answering, echo
+from tests.unit.gateways import BEARER, Gateway, answering, echo
+from tests.unit.wire import HEAD, LARGE, Client, Wire, on_the_wire
 
 
 @pytest.fixture
@@ -174,116 +169,6 @@ def test_every_error_has_the_type_that_the_operator_names(tmp_path: Path) -> Non
 # --- clients that do not go on -----------------------------------------------------------------
 
 
-HEAD = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
-LARGE = 9_900_000
-
-
-class Client:
-    """A connection to the server, with no more room for what it does not read than it has to."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def answer(self) -> tuple[bytes, bytes]:
-        """Return the head and the body of one answer."""
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        found = re.search(rb"content-length: (\d+)", head.lower())
-        assert found
-        return head, await self.reader.readexactly(int(found[1]))
-
-    async def rest(self) -> int:
-        """Return how many bytes come before the connection ends."""
-        size = 0
-        with suppress(ConnectionError):
-            while octets := await self.reader.read(65_536):
-                size += len(octets)
-        return size
-
-
-class Wire:
-    """A server in this event loop, whose clock stands still but for the test, and its clients."""
-
-    def __init__(self, running: uvicorn.Server, listener: socket.socket, ca: Path | None) -> None:
-        self.connections = running.server_state.connections
-        self.listener = listener
-        self._address = listener.getsockname()
-        self._context = ssl.create_default_context(cafile=ca) if ca else None
-        self._loop = asyncio.get_running_loop()
-        self._clients: list[Client] = []
-        self._real_time, self._now = self._loop.time, self._loop.time()
-        self._loop.time = lambda: self._now  # type: ignore[method-assign]
-
-    async def connect(self, sent: bytes = b"", *, is_tls: bool | None = None) -> Client:
-        """Return a connection on which these bytes were sent; of the server's kind, if not told."""
-        known = set(self.connections)
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
-        connection.setblocking(False)
-        await self._loop.sock_connect(connection, self._address)
-        context = self._context if is_tls is not False else None
-        opened = await asyncio.open_connection(
-            sock=connection,
-            ssl=context,
-            server_hostname="127.0.0.1" if context else None,
-            limit=4096,
-        )
-        client = Client(*opened)
-        self._clients.append(client)
-        if context is self._context:
-            while not self.connections - known:
-                await self.pass_time(0)
-        else:  # uvicorn does not hear of it; but who came earlier is accepted earlier
-            await self.connect()
-        client.writer.write(sent)
-        await self.pass_time(0)
-        return client
-
-    async def pass_time(self, seconds: float) -> None:
-        """Let time pass, and whatever is due happen."""
-        self._now += seconds
-        for _ in range(10):
-            await asyncio.sleep(0)
-
-    def close(self) -> None:
-        """Let the clients go, and the clock."""
-        ahead = self._now - self._real_time()
-        self._loop.time = lambda: self._real_time() + ahead  # type: ignore[method-assign]
-        for client in self._clients:
-            client.writer.transport.abort()
-
-
-def on_the_wire(
-    gateway: Gateway, act: Callable[[Wire], Awaitable[None]], folder: Path | None = None
-) -> None:
-    """Run a server and what the test does with it; with TLS, if there is a folder for its files."""
-
-    async def serve() -> None:
-        certificate = issue_certificate(folder, [], datetime.now(UTC)) if folder else None
-        listener = socket.create_server(("127.0.0.1", 0))
-        ready = asyncio.Event()
-        running = server._Server(server._configure(gateway.app, certificate), ready.set)
-        serving = asyncio.create_task(running.serve([listener]))
-        await ready.wait()
-        ca = certificate.ca if certificate else None
-        wire = Wire(running, listener, ca)
-        acting = asyncio.ensure_future(act(wire))
-        # On no clock of the loop's: one that waits in vain has none that goes.
-        guard = threading.Timer(
-            60, asyncio.get_running_loop().call_soon_threadsafe, [acting.cancel]
-        )
-        guard.start()
-        try:
-            await acting
-        finally:
-            guard.cancel()
-            wire.close()
-            running.should_exit = True
-            await serving
-
-    with asyncio.Runner(loop_factory=server._Loop) as runner:
-        runner.run(serve())
-
-
 @pytest.fixture(params=[False, True], ids=["plain", "TLS"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
     """Return a folder for certificates, where there is to be TLS."""
@@ -341,6 +226,123 @@ def test_whoever_reads_slowly_gets_everything(folder: Path | None) -> None:
             await client.reader.readexactly(LARGE // 5)
 
     on_the_wire(Gateway(answering(bytes(LARGE))), act, folder)
+
+
+def test_whoever_reads_too_little_in_a_minute_is_given_up(folder: Path | None) -> None:
+    gateway = Gateway(answering(bytes(LARGE)))
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD)
+        await client.reader.readuntil(b"\r\n\r\n")
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            for _ in range(18):
+                await wire.pass_time(10)
+                await client.reader.readexactly(60_000)
+
+        assert wire.connections == set()
+
+        assert gateway.app._others.requests == {}
+        assert {(line["source_ip"], line["reason"]) for line in gateway.refused} == {
+            ("127.0.0.1", "slow-reader")
+        }
+
+    on_the_wire(gateway, act, folder)
+
+
+def test_whoever_reads_twice_of_what_is_asked_gets_everything(folder: Path | None) -> None:
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD)
+        await client.reader.readuntil(b"\r\n\r\n")
+
+        for _ in range(30):
+            await wire.pass_time(10)
+            await client.reader.readexactly(LARGE // 30)
+
+    on_the_wire(Gateway(answering(bytes(LARGE))), act, folder)
+
+
+UPLOAD = b"POST /acme/legacy/ HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n"
+TOKEN = f"authorization: {BEARER}\r\n".encode()
+
+
+async def trickle(wire: Wire, client: Client, octets: int) -> None:
+    """Send so many bytes of a body every ten seconds, until there is an answer or no more."""
+    for _ in range(9_000_000 // octets):
+        await wire.pass_time(10)
+        client.writer.write(bytes(octets))
+        for _ in range(octets // 10_000):
+            await wire.pass_time(0)
+        if client.has_answer():
+            return
+
+
+def test_an_upload_that_comes_too_slowly_is_ended(folder: Path | None) -> None:
+    gateway = Gateway(echo, function="UploadFunction")
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(UPLOAD + TOKEN + b"\r\n")
+        await trickle(wire, client, 60_000)
+
+        head, body = await client.answer()
+
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"\r\nconnection: close\r\n" in head.lower()
+        assert "within 60 s" in json.loads(body)["detail"]
+        assert gateway.app._uploads.requests == {}
+
+    on_the_wire(gateway, act, folder)
+
+
+def test_an_upload_at_a_megabit_a_second_is_taken(folder: Path | None) -> None:
+    gateway = Gateway(echo, function="UploadFunction")
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(UPLOAD + TOKEN + b"\r\n")
+        await trickle(wire, client, 1_250_000)
+        client.writer.write(bytes(9_000_000 % 1_250_000))
+
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 200 ")
+
+    on_the_wire(gateway, act, folder)
+
+
+def test_a_client_that_sends_its_upload_without_a_token_hears_why(folder: Path | None) -> None:
+    gateway = Gateway(echo, function="UploadFunction")
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(UPLOAD + b"\r\n")
+        client.writer.write(bytes(9_000_000))
+        await client.writer.drain()
+
+        _, body = await client.answer()
+
+        assert body == b""  # what the function makes of no body
+        client.writer.write(HEAD)
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 200 ")
+
+    on_the_wire(gateway, act, folder)
+
+
+@pytest.mark.parametrize("token", [b"", TOKEN], ids=["without", "with"])
+def test_a_client_that_asks_first_sends_its_body_only_with_a_token(
+    folder: Path | None, token: bytes
+) -> None:
+    gateway = Gateway(echo, function="UploadFunction")
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(UPLOAD + token + b"expect: 100-continue\r\n\r\n")
+        first = await client.reader.readuntil(b"\r\n\r\n")
+
+        if not token:
+            assert b"\r\nconnection: close\r\n" in first.lower()
+            assert await client.rest() == 0
+            return
+
+        assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.writer.write(bytes(9_000_000))
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 200 ")
+
+    on_the_wire(gateway, act, folder)
 
 
 def test_the_end_of_an_answer_may_be_read_late(folder: Path | None) -> None:

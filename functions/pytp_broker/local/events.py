@@ -43,7 +43,7 @@ def build_event(
     request: HttpRequest, route: GatewayRoute, variables: Mapping[str, str], now: datetime
 ) -> dict[str, Any]:
     """Return the event that the function behind the route is given."""
-    headers = _join(request.headers) | {"x-forwarded-proto": request.scheme}
+    headers = join_pairs(request.headers) | {"x-forwarded-proto": request.scheme}
     cookies = headers.pop("cookie", None)
     event: dict[str, Any] = {
         "version": "2.0",
@@ -54,7 +54,7 @@ def build_event(
         "requestContext": _context(request, route, headers, now),
         "isBase64Encoded": False,
     }
-    parameters = _join(parse_qsl(request.query, keep_blank_values=True), lower=False)
+    parameters = join_pairs(parse_qsl(request.query, keep_blank_values=True), lower=False)
     if cookies is not None:
         event["cookies"] = [cookie.strip() for cookie in cookies.split(";")]
     if parameters:
@@ -66,7 +66,8 @@ def build_event(
     return event
 
 
-def _join(pairs: Iterable[tuple[str, str]], *, lower: bool = True) -> dict[str, str]:
+def join_pairs(pairs: Iterable[tuple[str, str]], *, lower: bool = True) -> dict[str, str]:
+    """Return headers or query parameters by name, those of one name joined by commas."""
     joined: dict[str, str] = {}
     for name, value in pairs:
         key = name.lower() if lower else name

@@ -4,14 +4,15 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pytp_broker.errors import MalformedRequest
+from pytp_broker.local.answers import Message, Receive, Scope, Send, SlowClientError
 from pytp_broker.local.framing import StrictConnection
-from pytp_broker.local.gateway import UPLOAD_SECONDS, Message, Receive, Scope, Send
+from pytp_broker.local.gateway import UPLOAD_SECONDS, Gateway
 from pytp_broker.local.reasons import write_reason
 from pytp_broker.messages import problem_response
 
@@ -57,15 +58,17 @@ class Protocol(H11Protocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*arguments, **options)
         self.conn: StrictConnection = StrictConnection()
-        self._gateway, self.app = self.app, self._answer
+        self._gateway = cast("Gateway", self.config.app)
+        self.app = self._answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head."""
         self._head = _Deadline(self.loop)
         self._reading = _Deadline(self.loop)
         super().connection_made(transport)
-        source_ip = self.client[0] if self.client else ""
-        self.logger = _AddressedLogger(self.logger, {"source_ip": source_ip})  # type: ignore[assignment]
+        self._source_ip = self.client[0] if self.client else ""
+        addressed = _AddressedLogger(self.logger, {"source_ip": self._source_ip})
+        self.logger = addressed  # type: ignore[assignment]
         _send_at_once(transport.get_extra_info("socket"))
         # Writing is to pause as long as anything is unsent. (With TLS, 0 would pause it always.)
         transport.set_write_buffer_limits(high=1, low=0)
@@ -78,14 +81,28 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the gateway answer, with the reason phrase that it chooses."""
+        """Let the gateway answer; a client that is too slow for that loses its connection."""
 
-        async def send_with_reason(message: Message) -> None:
+        async def send_ours(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.conn.reason = message.get("reason", b"")
+                self._prepare(message)
             await send(message)
 
-        await self._gateway(scope, receive, send_with_reason)
+        try:
+            await self._gateway(scope, receive, send_ours)
+        except SlowClientError:
+            self.cycle.disconnected = True
+            self._drop("slow-reader")
+
+    def _prepare(self, start: Message) -> None:
+        """Use the gateway's reason phrase, and tell a client that waits to send a body not to.
+
+        It asked before it sent its body (`Expect: 100-continue`) and this is the answer. Whether
+        the body comes all the same, nobody knows: the connection ends here (RFC 9110 §10.1.1).
+        """
+        self.conn.reason = start.get("reason", b"")
+        if self.conn.they_are_waiting_for_100_continue:
+            start["headers"] = [*start["headers"], (b"connection", b"close")]
 
     def handle_events(self) -> None:
         """Read what has come; once a head is complete, the client waits for us."""
@@ -102,7 +119,7 @@ class Protocol(H11Protocol):
     def pause_writing(self) -> None:
         """Wait for the client to read."""
         super().pause_writing()
-        self._reading.set(_STALL_SECONDS, self.transport.abort)
+        self._reading.set(_STALL_SECONDS, lambda: self._drop("slow-reader"))
 
     def resume_writing(self) -> None:
         """Go on: the client has read."""
@@ -114,7 +131,11 @@ class Protocol(H11Protocol):
             # TLS keeps the end of an answer to itself: that has its time to be read as well.
             self._head.set(_STALL_SECONDS, self.transport.abort)
         else:
-            self.transport.abort()
+            self._drop("no-request" if is_idle(self) else "no-body")
+
+    def _drop(self, reason: str) -> None:
+        self._gateway.refusals.note(self._source_ip, reason)
+        self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what came, if there still is something to answer."""

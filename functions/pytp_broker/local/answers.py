@@ -1,0 +1,96 @@
+"""Answers on their way to a client: large ones wait on disk, slow readers are given up."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from http import HTTPStatus
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Final
+
+from pytp_broker.local.events import HttpRequest
+from pytp_broker.local.reasons import read_reason
+
+# An answer is sent in chunks, for the client to catch up in between, and waits for that on disk if
+# it is large. The chunk is a multiple of 4, the digits that base64 makes of three bytes.
+_CHUNK_BYTES: Final = 64 * 1024
+_MAX_BYTES_IN_MEMORY: Final = 256 * 1024
+# The least that a client must read of a long answer: 16 KiB a second, over a minute.
+_PACE_SECONDS: Final = 60
+_PACE_BYTES: Final = 16 * 1024 * _PACE_SECONDS
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class SlowClientError(Exception):
+    """The client reads its answer too slowly to keep its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent to a client. Whoever has it closes its content."""
+
+    status: int
+    reason: bytes
+    headers: Mapping[str, str]
+    content: SpooledTemporaryFile[bytes]
+
+
+def read_result(result: Mapping[str, Any], request: HttpRequest) -> Answer:
+    """Return the answer that a function's result says; raise OSError when the disk is full."""
+    content = _read_content(result)
+    headers = {name.lower(): value for name, value in result.get("headers", {}).items()}
+    length = str(content.tell())
+    reason = read_reason(headers, content)
+    content.seek(0)
+    # HEAD and 304 leave the body out and say how long it is (RFC 9110 §8.6): the function knows.
+    if request.method == "HEAD" and length == "0":
+        headers.setdefault("content-length", length)
+    elif result["statusCode"] != HTTPStatus.NOT_MODIFIED:
+        headers["content-length"] = length
+    return Answer(result["statusCode"], reason, headers, content)
+
+
+def _read_content(result: Mapping[str, Any]) -> SpooledTemporaryFile[bytes]:
+    is_base64 = result.get("isBase64Encoded")
+    body = result.get("body", "")
+    with ExitStack() as failed:
+        content = failed.enter_context(SpooledTemporaryFile[bytes](_MAX_BYTES_IN_MEMORY))
+        # Piece by piece: a second copy of all of it is what the file is there to avoid.
+        for start in range(0, len(body), _CHUNK_BYTES):
+            piece = body[start : start + _CHUNK_BYTES]
+            content.write(base64.b64decode(piece) if is_base64 else piece.encode())
+        failed.pop_all()
+    return content
+
+
+async def send_answer(answer: Answer, send: Send) -> None:
+    """Send an answer no faster than the client reads it; return when it is sent.
+
+    Raises SlowClientError when the client reads too slowly for a minute.
+    """
+    headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in answer.headers.items()]
+    start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+    with answer.content as content:
+        try:
+            async with asyncio.timeout(_PACE_SECONDS) as limit:
+                await send({**start, "reason": answer.reason})  # our protocol's, not ASGI's
+                await _send_content(content, send, limit)
+        except TimeoutError:
+            raise SlowClientError from None
+
+
+async def _send_content(content: IO[bytes], send: Send, limit: asyncio.Timeout) -> None:
+    sent = 0
+    while chunk := content.read(_CHUNK_BYTES):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        sent += len(chunk)
+        if sent >= _PACE_BYTES:
+            sent = 0
+            limit.reschedule(asyncio.get_running_loop().time() + _PACE_SECONDS)
+    # uvicorn waits before it sends and not after: this end waits for the last chunk.
+    await send({"type": "http.response.body"})

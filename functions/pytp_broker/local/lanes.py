@@ -1,0 +1,106 @@
+"""Who is served when: places for requests of one kind, and a fair queue in front of them.
+
+Clients of an index do not try again: twine shows a 503 and ends. So a request that finds no place
+waits for one. The queue takes one request of each waiting address in turn, so that somebody with
+sixty-four uploads does not stop somebody else's single one.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from pytp_broker.budgets import network_of
+from pytp_broker.errors import Unavailable
+
+# A full queue is a load that the next second does not end.
+_RETRY_AFTER_SECONDS: Final = 10
+
+_Turn = asyncio.Future[None]
+
+
+class Lane:
+    """Places for requests, and a queue for those that find none.
+
+    One address gets half of the places and of the queue at most, so that it does not stop all
+    others. What one IPv6 client has is a network of addresses: ``network_of`` says which.
+    """
+
+    def __init__(self, places: int, queue_places: int, wait_seconds: float) -> None:
+        self._places = places
+        self._queue_places = queue_places
+        self._wait_seconds = wait_seconds
+        self.requests: Counter[str] = Counter()  # that have a place, of each source
+        self._queue: OrderedDict[str, deque[_Turn]] = OrderedDict()  # whose turn is next is first
+
+    @asynccontextmanager
+    async def entered(self, address: str) -> AsyncIterator[None]:
+        """Take a place in the lane, or wait for one; raise Unavailable when that takes too long."""
+        source = network_of(address)
+        if self._has_place(source):
+            self.requests[source] += 1
+        else:
+            await self._wait(source)
+        try:
+            yield
+        finally:
+            self._leave(source)
+
+    def _has_place(self, source: str) -> bool:
+        return self.requests.total() < self._places and self.requests[source] < self._places // 2
+
+    async def _wait(self, source: str) -> None:
+        """Return with a place; raise Unavailable."""
+        turn = self._queue_up(source)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await turn
+        except BaseException as error:
+            self._give_up(source, turn)
+            if isinstance(error, TimeoutError):
+                raise _no_room(f"no place became free within {self._wait_seconds} s") from None
+            raise
+
+    def _queue_up(self, source: str) -> _Turn:
+        waiting = sum(map(len, self._queue.values()))
+        own = len(self._queue.get(source, ()))
+        if waiting >= self._queue_places or own >= self._queue_places // 2:
+            raise _no_room("too many requests wait already")
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        self._queue.setdefault(source, deque()).append(turn)
+        return turn
+
+    def _give_up(self, source: str, turn: _Turn) -> None:
+        if turn in self._queue.get(source, ()):
+            self._queue[source].remove(turn)
+            self._drop_if_empty(source)
+        else:  # the place came in the same moment
+            self._leave(source)
+
+    def _leave(self, source: str) -> None:
+        self.requests[source] -= 1
+        if not self.requests[source]:
+            del self.requests[source]
+        self._call_next()
+
+    def _call_next(self) -> None:
+        """Give a free place to the first source that may have one; its next turn is the last."""
+        for source in self._queue:
+            if self._has_place(source):
+                self._queue[source].popleft().set_result(None)
+                self.requests[source] += 1
+                self._queue.move_to_end(source)
+                self._drop_if_empty(source)
+                return
+
+    def _drop_if_empty(self, source: str) -> None:
+        if not self._queue[source]:
+            del self._queue[source]
+
+
+def _no_room(what: str) -> Unavailable:
+    return Unavailable(
+        f"this server has no room for another request of yours: {what}. Try again later",
+        retry_after_seconds=_RETRY_AFTER_SECONDS,
+    )

@@ -1,0 +1,46 @@
+"""Lines about clients that are turned away before they have asked for anything.
+
+A client can connect a thousand times a second, and a line for each would fill the disk. So a
+source gets a line at its first refusal and one a minute after that, with how many there were.
+"""
+
+import asyncio
+from collections import Counter
+from typing import Final
+
+from pytp_broker.budgets import network_of
+from pytp_broker.local.log import Log
+
+SECONDS: Final = 60
+# Beyond these, sources are counted together: the log stays small whatever comes.
+MAX_SOURCES: Final = 500
+_OTHERS: Final = "others"
+
+
+class RefusalLog:
+    """The local server's lines about refused connections: a bounded number a minute."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._unsaid: Counter[tuple[str, str]] = Counter()  # 0: said, and nothing since
+
+    def note(self, address: str, reason: str) -> None:
+        """Write a line about a refusal, or count it for the next line."""
+        refusal = (network_of(address), reason)
+        if refusal not in self._unsaid and len(self._unsaid) >= MAX_SOURCES:
+            refusal = (_OTHERS, reason)
+        if refusal in self._unsaid:
+            self._unsaid[refusal] += 1
+        else:
+            self._say(refusal, 1)
+
+    def _say(self, refusal: tuple[str, str], count: int) -> None:
+        source, reason = refusal
+        self._log.write("refused", source_ip=source, reason=reason, count=count)
+        self._unsaid[refusal] = 0
+        asyncio.get_running_loop().call_later(SECONDS, self._say_again, refusal)
+
+    def _say_again(self, refusal: tuple[str, str]) -> None:
+        count = self._unsaid.pop(refusal)
+        if count:
+            self._say(refusal, count)
