@@ -3,19 +3,26 @@
 import asyncio
 import socket
 import sys
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Final, cast
 
 import uvicorn
 
+from pytp_broker.local.acceptor import Acceptor, raise_file_limit
 from pytp_broker.local.certificates import CertificateFiles
 from pytp_broker.local.gateway import Gateway
-from pytp_broker.local.protocol import HEAD_SECONDS, Protocol, is_idle
+from pytp_broker.local.protocol import Protocol, is_idle
 
 # What the kernel may hold unsent. Linux holds 4 MiB: a client at 1 Mbit/s is seen to read once in
 # 11 s, and an answer counts as sent half a minute before it is. With this limit, once in 1.5 s.
 _UNSENT_BYTES: Final = 128 * 1024
 _SHUTDOWN_SECONDS: Final = 5
+# asyncio's own is 256 KiB. One record of TLS is 16 KiB at most.
+_TLS_BUFFER_BYTES: Final = 32 * 1024
+# The loop that can watch a socket before anything is made for it; on Windows not asyncio's own.
+_Loop: Final = asyncio.SelectorEventLoop
 
 
 class _Server(uvicorn.Server):
@@ -29,12 +36,22 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        for listener in sockets or []:  # its connections have what it has
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # also in TLS handshakes
-            if sys.platform == "linux":  # pragma: no branch - other systems have smaller buffers
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        await super().startup(sockets)
+        # With nothing to listen on: uvicorn would have asyncio accept whatever comes.
+        await super().startup([])
+        for listener in sockets or []:
+            _prepare(listener)
+            self.servers.append(self._accept(listener))  # type: ignore[arg-type]
         self._on_ready()
+
+    def _accept(self, listener: socket.socket) -> Acceptor:
+        make_protocol = partial(
+            Protocol,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        gateway = cast("Gateway", self.config.app)
+        return Acceptor(listener, make_protocol, self.config.ssl, gateway.refusals)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
@@ -44,18 +61,11 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    """asyncio's, but TLS has to be agreed upon in the time of a head, not in a minute."""
-
-    async def create_server(  # hands on what it is given
-        self,
-        *arguments: Any,  # noqa: ANN401
-        **options: Any,  # noqa: ANN401
-    ) -> asyncio.Server:
-        """Return a server with that deadline, which uvicorn has no option for."""
-        if options.get("ssl") is not None:
-            options["ssl_handshake_timeout"] = HEAD_SECONDS
-        return await super().create_server(*arguments, **options)
+def _prepare(listener: socket.socket) -> None:
+    """Set what its connections have too."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # counts for TLS's handshake
+    if sys.platform == "linux":  # pragma: no branch - other systems have smaller buffers
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
 
 
 def run(
@@ -66,6 +76,9 @@ def run(
 ) -> None:
     """Serve on a bound socket until SIGINT or SIGTERM; ``on_ready`` is called once it accepts."""
     gateway.log.capture()
+    raise_file_limit()
+    # asyncio allocates this for each TLS connection, and has no option for it.
+    SSLProtocol.max_size = _TLS_BUFFER_BYTES
     with asyncio.Runner(loop_factory=_Loop) as runner:
         runner.run(_Server(_configure(gateway, certificate), on_ready).serve([listener]))
 
