@@ -69,6 +69,8 @@ def _explain(finding: Finding, claims: SignedClaims, provider: Provider) -> str:
     text = f"{seen}; the publisher's `{finding.rule}` expects `{finding.expected}`"
     if finding.hint:
         text += f" ({finding.hint})"
+    if finding.advice:
+        return f"{text}: {finding.advice}"
     advise = _find_advice(finding, provider)
     return text if advise is None else f"{text}: {advise(finding, claims)}"
 
@@ -143,12 +145,7 @@ def _advise_gitlab_workflow(finding: Finding, _: SignedClaims) -> str:
 
 
 def _advise_event(finding: Finding, _: SignedClaims) -> str:
-    if finding.seen == "pull_request_target":
-        return (
-            "`pull_request_target` runs with the repository's rights on somebody else's change: "
-            "publish from `push`, `release` or `workflow_dispatch`"
-        )
-    return "publish from another event, such as `push`, `release` or `workflow_dispatch`"
+    return f"publish from one of the events that the publisher lists: `{finding.expected}`"
 
 
 def _advise_ref(finding: Finding, _: SignedClaims) -> str:

@@ -20,6 +20,17 @@ from pytp_broker.comparisons import (
     is_same_ignoring_case,
 )
 from pytp_broker.identity import PLAIN, SignedClaims, TokenForm
+from pytp_broker.jobs import (
+    AZURE_DEVOPS_JOBS,
+    CIRCLECI_JOBS,
+    GITHUB_EVENTS,
+    GITHUB_JOBS,
+    GITLAB_JOBS,
+    GITLAB_SOURCES,
+    SEMAPHORE_JOB_TYPES,
+    SEMAPHORE_JOBS,
+    JobRule,
+)
 
 _ANY_TEXT: Final = r"[^\x00-\x1f\x7f]{1,255}"
 _DIGITS: Final = r"[0-9]{1,32}"
@@ -36,7 +47,9 @@ _WORKFLOW_FILE: Final = r"[^\x00-\x1f\x7f/]{1,200}\.ya?ml"
 _GIT_REF: Final = r"refs/[^\x00-\x20\x7f]{1,250}"
 # Where the claim is the bare name of a branch or tag, `refs/heads/main` would never match.
 _SHORT_REF: Final = r"(?!refs/)[^\x00-\x20\x7f]{1,250}"
-_BOOLEAN: Final = r"true|false"
+_BOOLEAN: Final = ("true", "false")
+# https://buildkite.com/docs/pipelines/configure/environment-variables#BUILDKITE_SOURCE
+_BUILD_SOURCES: Final = ("webhook", "api", "ui", "trigger_job", "schedule")
 
 FieldValue = str | tuple[str, ...]
 Fields = Mapping[str, FieldValue]
@@ -57,8 +70,8 @@ class Field:
     ``expand`` turns the configured text into the claim values that it stands for. ``claim_beside``
     names another claim to compare with when that other field is set as well. With ``any_of`` the
     configuration lists several texts. ``pattern`` is what a configured text must look like, in
-    full, and ``example`` one that does. With ``in_list`` the claim is a list of texts, of which
-    one must match.
+    full, and ``example`` one that does; ``choices`` are all of them where they can be listed. With
+    ``in_list`` the claim is a list of texts, of which one must match.
     """
 
     name: str
@@ -72,6 +85,7 @@ class Field:
     in_list: bool = False
     pattern: str = _ANY_TEXT
     example: str = ""
+    choices: tuple[str, ...] = ()
 
     @property
     def is_glob(self) -> bool:
@@ -115,6 +129,13 @@ class Field:
         return any(self.compare(text, seen) for text in texts)
 
 
+def _choice(
+    name: str, claim: str, choices: tuple[str, ...], *, example: str, any_of: bool = False
+) -> Field:
+    pattern = "|".join(map(re.escape, choices))
+    return Field(name, claim, any_of=any_of, pattern=pattern, example=example, choices=choices)
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """A kind of CI service.
@@ -122,8 +143,11 @@ class Provider:
     ``issuer`` is the public one, if there is one for all; ``issuer_shape`` shows what the others
     look like. ``required_claims`` must be non-empty strings in every token, ``present_claims``
     strings that may be empty, ``constants`` exactly these values, and each of ``agreements`` must
-    agree with the claims beside it. ``recorded`` are the claims kept with tokens and files: our
-    name to theirs.
+    agree with the claims beside it; one of ``claims_to_agree`` only if it is there. ``recorded``
+    are the claims kept with tokens and files: our name to theirs.
+
+    ``jobs`` tell the jobs that a stranger can cause from the others. ``blind_spot`` says what the
+    claims do not tell.
 
     ``has_immutable_identity`` says that the identity itself is of ids that no one else can get,
     so that nothing needs to be pinned. ``token_form`` says what its tokens may be beyond the
@@ -142,8 +166,9 @@ class Provider:
     present_claims: tuple[str, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
     agreements: Mapping[str, Callable[[str, SignedClaims], bool]] = field(default_factory=dict)
-    event_claim: str | None = None
-    refused_events: tuple[str, ...] = ()
+    claims_to_agree: Mapping[str, Callable[[str, SignedClaims], bool]] = field(default_factory=dict)
+    jobs: tuple[JobRule, ...] = ()
+    blind_spot: str = ""
     recorded: Mapping[str, str] = field(default_factory=dict)
     has_immutable_identity: bool = False
     token_form: TokenForm = PLAIN
@@ -196,9 +221,6 @@ def _is_owner_of_repository(owner: str, claims: SignedClaims) -> bool:
     return is_same_ignoring_case(owner, (claims.text("repository") or "").partition("/")[0])
 
 
-# Triggers that run with the repository's rights on somebody else's behalf.
-_REFUSED_EVENTS: Final = ("pull_request_target", "workflow_run", "pull_request", "issue_comment")
-
 GITHUB: Final = Provider(
     name="github",
     title="GitHub Actions",
@@ -250,12 +272,12 @@ GITHUB: Final = Provider(
             example="octo-org/workflows/.github/workflows/publish.yml",
         ),
         Field("ref", "ref", compare=REF_GLOB, pattern=_GIT_REF, example="refs/tags/v*"),
-        Field("ref_type", "ref_type", pattern=r"branch|tag", example="tag"),
-        Field("events", "event_name", any_of=True, pattern=r"[a-z_]{1,64}", example="push"),
-        Field(
+        _choice("ref_type", "ref_type", ("branch", "tag"), example="tag"),
+        _choice("events", "event_name", GITHUB_EVENTS, example="push", any_of=True),
+        _choice(
             "runner_environment",
             "runner_environment",
-            pattern=r"github-hosted|self-hosted",
+            ("github-hosted", "self-hosted"),
             example="github-hosted",
         ),
     ),
@@ -269,8 +291,7 @@ GITHUB: Final = Provider(
     # PyPI takes tokens in which these are empty; one that lacks them is not GitHub's.
     present_claims=("ref", "sha", "event_name"),
     agreements={"repository_owner": _is_owner_of_repository},
-    event_claim="event_name",
-    refused_events=_REFUSED_EVENTS,
+    jobs=GITHUB_JOBS,
     recorded={
         "repository": "repository",
         "run": "run_id",
@@ -301,6 +322,11 @@ def _is_gitlab_subject(subject: str, claims: SignedClaims) -> bool:
     # What follows is the project's own choice (`ci_id_token_sub_claim_components`), but the path
     # always comes first.
     return is_led_by(fold(f"project_path:{claims.text('project_path')}"), fold(subject))
+
+
+def _is_gitlab_project(job_project_id: str, claims: SignedClaims) -> bool:
+    # Where a merge request of a fork runs in its parent, the job's project is another.
+    return claims.text("project_id") in {None, job_project_id}
 
 
 GITLAB: Final = Provider(
@@ -338,26 +364,22 @@ GITLAB: Final = Provider(
             example="release",
         ),
         Field("ref", "ref", compare=REF_GLOB, pattern=_SHORT_REF, example="v*"),
-        Field("ref_type", "ref_type", pattern=r"branch|tag", example="tag"),
+        _choice("ref_type", "ref_type", ("branch", "tag"), example="tag"),
         # GitLab signs these two as texts, not as booleans.
-        Field("ref_protected", "ref_protected", pattern=_BOOLEAN, example="true"),
-        Field("environment_protected", "environment_protected", pattern=_BOOLEAN, example="true"),
-        Field(
-            "pipeline_sources",
-            "pipeline_source",
-            any_of=True,
-            pattern=r"[a-z_]{1,64}",
-            example="push",
-        ),
-        Field(
+        _choice("ref_protected", "ref_protected", _BOOLEAN, example="true"),
+        _choice("environment_protected", "environment_protected", _BOOLEAN, example="true"),
+        _choice("pipeline_sources", "pipeline_source", GITLAB_SOURCES, example="push", any_of=True),
+        _choice(
             "runner_environment",
             "runner_environment",
-            pattern=r"gitlab-hosted|self-hosted",
+            ("gitlab-hosted", "self-hosted"),
             example="gitlab-hosted",
         ),
     ),
     required_claims=("jti", "sub", "project_path", "ci_config_ref_uri", "ref_path", "sha"),
     agreements={"sub": _is_gitlab_subject},
+    claims_to_agree={"job_project_id": _is_gitlab_project},
+    jobs=GITLAB_JOBS,
     recorded={
         "repository": "project_path",
         "run": "pipeline_id",
@@ -392,6 +414,8 @@ GOOGLE: Final = Provider(
     # No `jti`: the hash of the token stands in for it against replay.
     required_claims=("email",),
     constants={"email_verified": True},
+    blind_spot="The claims name the account and not the job: whatever runs as the account "
+    "publishes, also a build of a stranger's change.",
     recorded={"actor": "email"},
 )
 
@@ -433,6 +457,8 @@ ACTIVESTATE: Final = Provider(
     ),
     required_claims=("sub", "organization", "project", "actor_id"),
     constants={"builder": "pypi-publisher"},
+    blind_spot="No claim tells why a build runs: whatever the platform builds for the project "
+    "publishes.",
     agreements={"sub": _is_activestate_subject},
     recorded={"repository": "project_path", "run": "artifact_id", "actor": "actor"},
 )
@@ -501,6 +527,9 @@ CIRCLECI: Final = Provider(
     # Whoever re-runs a job with SSH sits in it with a shell.
     constants={"oidc.circleci.com/ssh-rerun": False},
     agreements={"oidc.circleci.com/org-id": _is_circleci_organization},
+    jobs=CIRCLECI_JOBS,
+    blind_spot="Only `vcs_origin` tells a fork's pipeline from the project's own: where CircleCI "
+    "hands secrets to pull requests of forks, set `vcs_origin` in the publisher.",
     recorded={
         "repository": "oidc.circleci.com/vcs-origin",
         "run": "oidc.circleci.com/pipeline-id",
@@ -550,23 +579,19 @@ BUILDKITE: Final = Provider(
         Field("branch", "build_branch", compare=REF_GLOB, pattern=_SHORT_REF, example="main"),
         Field("tag", "build_tag", compare=REF_GLOB, pattern=_SHORT_REF, example="v*"),
         Field("step_key", "step_key", example="publish"),
-        Field(
-            "build_sources",
-            "build_source",
-            any_of=True,
-            pattern=r"[a-z_]{1,64}",
-            example="webhook",
-        ),
-        Field(
+        _choice("build_sources", "build_source", _BUILD_SOURCES, example="webhook", any_of=True),
+        _choice(
             "runner_environment",
             "runner_environment",
-            pattern=r"buildkite-hosted|self-hosted",
+            ("buildkite-hosted", "self-hosted"),
             example="buildkite-hosted",
         ),
     ),
     # `sub` may be another claim's value (`--subject-claim`), so nothing is asked of it. Buildkite
     # signs a `jti` since January 2025 though its page on claims has none; it is not required.
     required_claims=("organization_slug", "pipeline_slug", "job_id"),
+    blind_spot="No claim tells a build of a pull request from one of a branch, and a fork's branch "
+    "may be called `main`: do not build forks in a pipeline that publishes.",
     recorded={
         "run": "job_id",
         "sha": "build_commit",
@@ -615,6 +640,8 @@ BITBUCKET: Final = Provider(
     ),
     required_claims=("sub", "repositoryUuid", "workspaceUuid", "pipelineUuid", "stepUuid"),
     agreements={"sub": _is_bitbucket_subject},
+    blind_spot="No claim tells a pull request's pipeline from a branch's. Bitbucket runs a fork's "
+    "pipelines in the fork, so that they speak for another repository.",
     recorded={
         "repository": "repositoryUuid",
         "run": "pipelineUuid",
@@ -674,6 +701,9 @@ AZURE_DEVOPS: Final = Provider(
     ),
     required_claims=("jti", "sub", "org_id", "prj_id", "def_id"),
     agreements={"org_id": _is_azure_organization},
+    jobs=AZURE_DEVOPS_JOBS,
+    blind_spot="No claim tells who started a run or why: a build of a fork is known by its ref "
+    "alone, so do not give forks the pipeline's secrets.",
     recorded={
         "repository": "rpo_uri",
         "run": "run_id",
@@ -727,9 +757,9 @@ FORGEJO: Final = Provider(
             example="release.yml",
         ),
         Field("ref", "ref", compare=REF_GLOB, pattern=_GIT_REF, example="refs/tags/v*"),
-        Field("ref_type", "ref_type", pattern=r"branch|tag", example="tag"),
-        Field("ref_protected", "ref_protected", pattern=_BOOLEAN, example="true"),
-        Field("events", "event_name", any_of=True, pattern=r"[a-z_]{1,64}", example="push"),
+        _choice("ref_type", "ref_type", ("branch", "tag"), example="tag"),
+        _choice("ref_protected", "ref_protected", _BOOLEAN, example="true"),
+        _choice("events", "event_name", GITHUB_EVENTS, example="push", any_of=True),
     ),
     required_claims=(
         "sub",
@@ -741,8 +771,7 @@ FORGEJO: Final = Provider(
         "sha",
     ),
     agreements={"repository_owner": _is_owner_of_repository},
-    event_claim="event_name",
-    refused_events=_REFUSED_EVENTS,
+    jobs=GITHUB_JOBS,
     recorded={
         "repository": "repository",
         "run": "run_id",
@@ -797,12 +826,12 @@ SEMAPHORE: Final = Provider(
             example="acme/widgets",
         ),
         Field("ref", "ref", compare=REF_GLOB, pattern=_GIT_REF, example="refs/tags/v*"),
-        Field("ref_type", "ref_type", pattern=r"branch|tag|pull-request", example="tag"),
-        # `debug_job` and `project_debug_job` are jobs with somebody's shell in them.
-        Field("job_type", "job_type", pattern=r"[a-z_]{1,64}", example="pipeline_job"),
+        _choice("ref_type", "ref_type", ("branch", "tag", "pull-request"), example="tag"),
+        _choice("job_type", "job_type", SEMAPHORE_JOB_TYPES, example="pipeline_job"),
     ),
     required_claims=("jti", "sub", "org", "org_id", "prj", "prj_id", "repo_slug"),
     agreements={"org": _is_semaphore_organization, "sub": _is_semaphore_subject},
+    jobs=SEMAPHORE_JOBS,
     recorded={
         "repository": "repo_slug",
         "run": "wf_id",
@@ -857,6 +886,8 @@ KUBERNETES: Final = Provider(
         "kubernetes.io>serviceaccount>uid",
     ),
     agreements={"sub": _is_service_account_subject},
+    blind_spot="The claims name the service account and not what the pod does: never run a "
+    "stranger's change under an account that publishes.",
     recorded={
         "run": "kubernetes.io>pod>name",
         "actor": "sub",
@@ -900,6 +931,8 @@ AWS: Final = Provider(
     ),
     required_claims=("jti", "sub", "https://sts.amazonaws.com/>aws_account"),
     agreements={"https://sts.amazonaws.com/>aws_account": _is_account_of_arn},
+    blind_spot="The claims name the role and not the job: whatever assumes the role publishes, "
+    "also a build of a stranger's change.",
     recorded={"actor": "sub"},
 )
 
@@ -911,6 +944,8 @@ GENERIC: Final = Provider(
     # No fields: what a publisher asks for is all in its `claims`.
     fields=(),
     required_claims=("sub",),
+    blind_spot="No claim is known to tell a job that a stranger can cause: ask in `claims` for one "
+    "that does, such as a protected branch.",
     recorded={"actor": "sub"},
     # Some libraries that sign write a list of one by default (golang-jwt).
     token_form=TokenForm(may_list_audience=True),

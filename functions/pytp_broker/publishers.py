@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from pytp_broker.comparisons import Glob, fold, glob_for
 from pytp_broker.identity import SignedClaims
+from pytp_broker.jobs import JobRule
 from pytp_broker.providers import PROVIDERS, Field, Fields, FieldValue, Provider, Role
 
 
@@ -103,7 +104,8 @@ def _identity_key(issuer: str, texts: Sequence[str]) -> str:
 class Finding:
     """One rule of a publisher held against the claims: what was expected, and what was seen.
 
-    ``hint`` says how the expected text is read, where that is not plain.
+    ``hint`` says how the expected text is read, where that is not plain, and ``advice`` what to do
+    where the rule itself knows.
     """
 
     rule: str
@@ -113,6 +115,7 @@ class Finding:
     matched: bool
     role: Role = Role.RULE
     hint: str = ""
+    advice: str = ""
 
 
 def compare(publisher: TrustedPublisher, claims: SignedClaims) -> tuple[Finding, ...]:
@@ -127,7 +130,12 @@ def compare(publisher: TrustedPublisher, claims: SignedClaims) -> tuple[Finding,
         if (expected := publisher.fields.get(f.name, publisher.pins.get(f.name))) is not None
     ]
     findings += [_compare_claim(name, text, claims) for name, text in publisher.claims.items()]
-    findings += _compare_event(provider, publisher.fields, claims)
+    findings += [
+        _compare_job(rule, claims)
+        for rule in provider.jobs
+        if not rule.is_decided_by(publisher.fields)
+        and (rule.is_required or claims.value(rule.claim) is not None)
+    ]
     return tuple(findings)
 
 
@@ -154,15 +162,14 @@ def _glob_hint(glob: Glob, pattern: str) -> str:
     return glob.rule if "*" in pattern else ""
 
 
-def _compare_event(provider: Provider, fields: Fields, claims: SignedClaims) -> list[Finding]:
-    # The publisher's own list of events takes the place of the default.
-    if provider.event_claim is None or "events" in fields:
-        return []
-    seen = claims.value(provider.event_claim)
-    matched = isinstance(seen, str) and seen not in provider.refused_events
-    expected = "any event but " + ", ".join(provider.refused_events)
-    shown = seen if isinstance(seen, str) else None
-    return [Finding("events", provider.event_claim, expected, shown, matched)]
+def _compare_job(rule: JobRule, claims: SignedClaims) -> Finding:
+    seen = claims.value(rule.claim)
+    text = seen if isinstance(seen, str) else None
+    matched = text is not None and rule.is_trusted(text)
+    hint = "the default of a publisher that does not say"
+    return Finding(
+        rule.field, rule.claim, rule.expected, text, matched, hint=hint, advice=rule.advice
+    )
 
 
 def unpinned(publisher: TrustedPublisher, claims: SignedClaims) -> dict[str, str]:

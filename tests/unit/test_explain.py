@@ -131,6 +131,26 @@ def test_claims_that_no_publisher_could_accept_are_told_apart(
     assert "whatever the publishers ask for" in seen
 
 
+def test_what_the_claims_do_not_tell_is_said(explain: Explain, tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text('[[registries]]\nname = "acme"')
+    file = tmp_path / "claims.json"
+    file.write_text((Path(__file__).parents[1] / "providers" / "buildkite.json").read_text())
+
+    _, seen = explain(str(file))
+
+    assert "note: No claim tells a build of a pull request from one of a branch" in seen
+
+
+def test_a_job_that_a_stranger_can_cause_is_a_row(explain: Explain, tmp_path: Path) -> None:
+    status, seen = explain(claims_file(tmp_path, event_name="issues"), "--registry", "acme")
+
+    (row,) = [line for line in seen.splitlines() if " event_name " in line]
+    assert status == 1
+    assert row.split()[:3] == ["✗", "events", "event_name"]
+    assert "note: No claim" not in seen
+
+
 def test_a_registry_without_publishers_says_so(explain: Explain, tmp_path: Path) -> None:
     config = tmp_path / "broker.toml"
     config.write_text('[[registries]]\nname = "acme"')

@@ -95,13 +95,18 @@ def test_a_reusable_workflow_at_a_point_of_a_stranger_is_told_with_its_cure(poin
 
 
 @pytest.mark.parametrize(
-    "event", ["pull_request_target", "workflow_run", "pull_request", "issue_comment"]
+    "event",
+    [
+        *("pull_request_target", "workflow_run", "pull_request", "issue_comment", "issues"),
+        *("discussion", "fork", "watch", "gollum", "check_run", "status", "unheard_of"),
+    ],
 )
 def test_an_event_that_runs_for_somebody_else_is_refused(event: str) -> None:
     detail = refusal(World(PINNED), event_name=event)
 
-    assert f"`{event}`" in detail
-    assert "`workflow_dispatch`" in detail
+    assert f"claim `event_name` is `{event}`" in detail
+    assert "expects `push, release, workflow_dispatch" in detail
+    assert "the publisher takes others only if its `events` lists them" in detail
 
 
 @pytest.mark.parametrize("ref", ["refs/tags/widgets@1.2.0", "refs/tags/a:b#c", "refs/tags/v1"])

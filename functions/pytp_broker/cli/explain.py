@@ -50,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"the configuration knows no issuer `{printable(claims.issuer)}`")
     provider = PROVIDERS[issuer.provider]
     say(f"{provider.title}, issuer {issuer.url}; the token's signature and times are not checked")
+    if provider.blind_spot:
+        say(f"note: {provider.blind_spot}")
     is_meant = _print_audience(claims, loaded, arguments.registry, arguments.host)
     candidates = _candidates(loaded, claims.issuer, arguments.registry)
     matching = [p for p in candidates if _print_publisher(p, claims, provider)]
