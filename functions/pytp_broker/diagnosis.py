@@ -2,7 +2,9 @@
 
 The publisher of a package is told which rule failed, with what was seen, what was expected and
 what to do, but only once the repository (or the provider's like) and the pinned immutable ids
-match. For everybody else "no such publisher" and "not yours" read the same.
+match. A caller whose repository has a publisher's name, but other ids, is told that its ids are
+the reason, and not which are expected. For everybody else "no such publisher" and "not yours" read
+the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,28 +23,73 @@ _UNDISCLOSED: Final = (
     "with the registry's configuration, also after a repository was renamed or moved; its operator "
     "can see every rule with `pytp-broker explain`"
 )
+_OTHER_IDS: Final = (
+    "valid token, but no trusted publisher here matches {}: a publisher has this name, but {}. {}"
+)
+_NEW_ID: Final = (
+    "If it was transferred, or made anew under its old name, ask the registry's operator to set "
+    "the new id in the publisher"
+)
+_NO_ID: Final = "Let the job ask its CI for a token with this claim"
 
 
 def diagnose(compared: Sequence[Findings], claims: SignedClaims, provider: Provider) -> str:
     """Return what the caller may know: the nearest publisher's failed rules, or nothing of any."""
     disclosable = [findings for findings in compared if _is_disclosable(findings, provider)]
-    if not disclosable:
-        return _UNDISCLOSED.format(_identity(claims, provider))
-    nearest = min(disclosable, key=lambda findings: len(failed(findings)))
-    return _REFUSED + "; ".join(explain(nearest, claims, provider))
+    if disclosable:
+        return _REFUSED + "; ".join(explain(_nearest(disclosable), claims, provider))
+    namesakes = _namesakes(compared)
+    if namesakes:
+        others = _other_ids(_nearest(namesakes))
+        cure = _NO_ID if all(f.seen is None for f in others) else _NEW_ID
+        reasons = " and ".join(map(_explain_id, others))
+        return _OTHER_IDS.format(_identity(claims, provider), reasons, cure)
+    return _UNDISCLOSED.format(_identity(claims, provider))
 
 
 def diagnose_in_full(compared: Sequence[Findings], claims: SignedClaims, provider: Provider) -> str:
     """Return the nearest publisher's failed rules for the audit, whoever the caller is."""
     if not compared:
         return f"no publisher is configured for {_identity(claims, provider)}"
-    nearest = min(compared, key=lambda findings: len(failed(findings)))
-    return "; ".join(explain(nearest, claims, provider))
+    return "; ".join(explain(_nearest(compared), claims, provider))
 
 
-def has_changed_id(compared: Sequence[Findings]) -> bool:
-    """Say whether an immutable id differs from the one given or pinned: a recycled name."""
-    return any(f.role is Role.PIN and not f.matched for findings in compared for f in findings)
+def has_changed_id(compared: Sequence[Findings], provider: Provider) -> bool:
+    """Say whether an immutable id differs from the one given or pinned: a recycled name.
+
+    Not where the ids of another publisher of this name are the caller's, nor where the token has
+    no such id at all.
+    """
+    if any(_is_disclosable(findings, provider) for findings in compared):
+        return False
+    return any(
+        f.seen is not None for findings in _namesakes(compared) for f in _other_ids(findings)
+    )
+
+
+def _namesakes(compared: Sequence[Findings]) -> list[Findings]:
+    """Return the publishers that have the caller's name and another immutable id."""
+    return [
+        findings
+        for findings in compared
+        if _other_ids(findings) and all(f.matched for f in findings if f.role is Role.IDENTITY)
+    ]
+
+
+def _other_ids(findings: Findings) -> list[Finding]:
+    return [finding for finding in failed(findings) if finding.role is Role.PIN]
+
+
+def _explain_id(finding: Finding) -> str:
+    # Never the expected id: the caller may be the name's new holder.
+    if finding.seen is None:
+        return f"claim `{finding.claim}` is missing, and the publisher has an id for it"
+    seen = printable(finding.seen)
+    return f"claim `{finding.claim}` is `{seen}`, which is not the id that it has"
+
+
+def _nearest(compared: Sequence[Findings]) -> Findings:
+    return min(compared, key=lambda findings: len(failed(findings)))
 
 
 def failed(findings: Findings) -> list[Finding]:
@@ -156,8 +203,13 @@ def _advise_runner(finding: Finding, _: SignedClaims) -> str:
     return f"run the job on a `{finding.expected}` runner"
 
 
-def _advise_pin(_finding: Finding, _: SignedClaims) -> str:
-    return "the name now belongs to somebody else, or moved: pin the new id only if that is meant"
+def _advise_pin(finding: Finding, _: SignedClaims) -> str:
+    if finding.seen is None:
+        return "the job must ask for this claim, or the CI is too old to sign it"
+    return (
+        "the name belongs to somebody else now, or was transferred, or the id was mistyped: set "
+        f"`{finding.rule}` to the new id only if that is meant"
+    )
 
 
 _ADVICE: Final[Mapping[tuple[str, str], Advise]] = {

@@ -126,7 +126,7 @@ class InvalidPublisher(Problem):
 class ChangedIdentity(InvalidPublisher):
     """The same, because an immutable id is not the one that is given or pinned: a recycled name.
 
-    The caller, who may be the name's new holder, is told no more than anybody else.
+    The caller, who may be the name's new holder, is told that, and not which id is expected.
     """
 
     @property

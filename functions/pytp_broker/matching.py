@@ -27,7 +27,7 @@ def find_matching(
     matching = tuple(c for c, findings in compared if findings and all(f.matched for f in findings))
     if not matching:
         all_findings = [findings for _, findings in compared]
-        kind = ChangedIdentity if has_changed_id(all_findings) else InvalidPublisher
+        kind = ChangedIdentity if has_changed_id(all_findings, provider) else InvalidPublisher
         raise kind(
             diagnose(all_findings, claims, provider),
             operator_detail=diagnose_in_full(all_findings, claims, provider),

@@ -165,7 +165,6 @@ def test_the_nearest_publisher_is_told() -> None:
     [
         {"repository": "octo-org/other"},
         {"repository": "evil/widgets", "repository_owner": "evil"},
-        {"repository_owner_id": "1111"},
         {"repository": "octo-org/widgets\x00"},
     ],
 )
@@ -173,12 +172,40 @@ def test_a_stranger_is_not_told_what_a_publisher_expects(changes: Mapping[str, A
     assert undisclosed(refusal(World(PINNED), environment="staging", **changes))
 
 
+NOBODY = '[[registries]]\nname = "acme"\naudience = "acme"'
+
+
 def test_no_such_publisher_and_not_yours_read_the_same() -> None:
-    nobody = World('[[registries]]\nname = "acme"\naudience = "acme"')
+    workflow = {"job_workflow_ref": OTHER_WORKFLOW, "workflow_ref": OTHER_WORKFLOW}
 
-    not_yours = refusal(World(PINNED), repository_owner_id="1111")
+    # Nobody has proven yet to be the owner whom this publisher is for.
+    not_yours = refusal(World(UNPINNED), **workflow)
 
-    assert refusal(nobody, repository_owner_id="1111") == not_yours
+    assert refusal(World(NOBODY), **workflow) == not_yours
+
+
+@pytest.mark.parametrize("environment", ["release", "staging"])
+def test_a_wrong_owner_id_is_told_as_such_and_nothing_else(environment: str) -> None:
+    detail = refusal(World(PINNED), repository_owner_id="1111", environment=environment)
+
+    assert "claim `repository_owner_id` is `1111`, which is not the id" in detail
+    assert "ask the registry's operator to set the new id" in detail
+    assert "ompare the names" not in detail
+    for secret in ("9919", "release", "environment", "workflow"):
+        assert secret not in detail
+
+
+def test_every_wrong_id_is_told() -> None:
+    world = World(UNPINNED)
+    world.mint(world.token())
+    world.store.tokens.clear()
+
+    detail = refusal(world, repository_owner_id="1111", repository_id="2222")
+
+    assert "`repository_owner_id` is `1111`" in detail
+    assert "`repository_id` is `2222`" in detail
+    assert "9919" not in detail
+    assert "70107786" not in detail
 
 
 def test_the_operator_is_told_what_the_stranger_is_not() -> None:
@@ -294,7 +321,7 @@ def test_a_changed_id_is_refused_and_raises_its_own_alarm(claim: str) -> None:
     world.store.tokens.clear()
     world.records.clear()
 
-    assert undisclosed(refusal(world, **{claim: "1111"}))
+    assert f"claim `{claim}` is `1111`" in refusal(world, **{claim: "1111"})
 
     (record,) = world.records
     assert record.reason == "immutable-id-changed"
