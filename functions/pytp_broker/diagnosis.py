@@ -150,8 +150,9 @@ def _identity(claims: SignedClaims, provider: Provider) -> str:
 
 _MISSING: Final[Mapping[tuple[str, str], str]] = {
     ("gitlab", "ci_config_ref_uri"): (
-        ": the pipeline's configuration does not live in the project (GitLab leaves the claim out "
-        "for a remote or external one): keep it in the project itself"
+        ": the pipeline's configuration does not live in the project, or this GitLab leaves the "
+        "claim out for such a pipeline (a child pipeline, Auto DevOps): keep the configuration in "
+        "the project itself, and publish from a pipeline of its own"
     ),
 }
 

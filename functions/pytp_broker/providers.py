@@ -319,9 +319,10 @@ def _is_gitlab_pipeline(expected: str, seen: str) -> bool:
 
 
 def _is_gitlab_subject(subject: str, claims: SignedClaims) -> bool:
-    # What follows is the project's own choice (`ci_id_token_sub_claim_components`), but the path
-    # always comes first.
-    return is_led_by(fold(f"project_path:{claims.text('project_path')}"), fold(subject))
+    # Which claims `sub` repeats, and in which order, is the project's own choice
+    # (`ci_id_token_sub_claim_components`): the first of them must be this token's.
+    name, colon, _ = subject.partition(":")
+    return colon != "" and is_led_by(fold(f"{name}:{claims.text(name) or ''}"), fold(subject))
 
 
 def _is_gitlab_project(job_project_id: str, claims: SignedClaims) -> bool:

@@ -735,6 +735,36 @@ def test_a_gitlab_project_in_other_case_is_the_same(point: str, spelling: str) -
     assert accepts(publisher, claims)
 
 
+@pytest.mark.parametrize(
+    ("subject", "is_accepted"),
+    [
+        ("project_path:group/sub/gadgets", True),
+        ("project_path:Group/Sub/gadgets:ref_type:tag:ref:v1.2.0", True),
+        ("ref_type:tag:project_path:group/sub/gadgets:ref:v1.2.0", True),
+        ("project_id:20:environment:release", True),
+        ("namespace_path:group/sub:project_path:group/sub/gadgets", True),
+        ("environment_protected:true", True),
+        ("absent_claim::project_path:group/sub/gadgets", True),
+        ("project_path:group/sub/gadgets-evil", False),
+        ("project_path:evil/gadgets:ref_type:tag", False),
+        ("project_path::ref_type:tag", False),
+        ("project_path:", False),
+        ("project_path", False),
+        ("ref_type:branch:project_path:group/sub/gadgets", False),
+        ("project_id:21", False),
+        ("project_id:200", False),
+        ("absent_claim:group/sub/gadgets", False),
+        (":project_path:group/sub/gadgets", False),
+        ("groups_direct:group", False),
+        ("group/sub/gadgets", False),
+    ],
+)
+def test_a_gitlab_subject_begins_with_a_claim_of_the_token(subject: str, is_accepted: bool) -> None:
+    claims = {**captured("gitlab"), "sub": subject}
+
+    assert accepts(strict("gitlab"), claims) is is_accepted
+
+
 def test_letters_beyond_ascii_do_not_fold() -> None:
     claims = captured("github")
     kelvin = {**claims, "repository": "octo-org/wid\N{KELVIN SIGN}ets"}
