@@ -105,17 +105,16 @@ def find_issuer(
     Raises UnknownIssuer or NotEnabled.
     """
     url = unverified.unverified_issuer
-    if (
-        not any(registry.enabled for registry in destination.registries)
-        or not configuration.enabled
-    ):
+    enabled = [registry for registry in destination.registries if registry.enabled]
+    if not enabled or not configuration.enabled:
         raise NotEnabled("trusted publishing is switched off here")
     issuer = configuration.issuers.get(url) if url in destination.issuer_urls else None
     if issuer is None:
         raise UnknownIssuer(
             f"unknown trusted publishing issuer `{printable(url)}`{_enterprise_hint(url)}"
         )
-    if not issuer.enabled:
+    # For a registry that is switched off no issuer is asked for its keys.
+    if not issuer.enabled or not any(url in registry.issuers for registry in enabled):
         raise NotEnabled(f"tokens of the issuer `{issuer.url}` are switched off here")
     return issuer
 
@@ -124,8 +123,8 @@ def _enterprise_hint(url: str) -> str:
     for provider in PROVIDERS.values():
         if provider.issuer is not None and url.startswith(provider.issuer + "/"):
             return (
-                f": it looks like the issuer of one enterprise or organization at {provider.title},"
-                " which the registry's operator must add with exactly this URL"
+                f": it looks like the issuer of one enterprise or organization at {provider.title};"
+                " ask the registry's operator to add this exact URL as an issuer"
             )
     return ""
 

@@ -140,6 +140,25 @@ def test_the_shared_root_exchanges_for_every_registry_that_trusts_the_identity(
     }
 
 
+def test_an_issuer_of_a_disabled_registry_alone_is_not_asked_for_keys() -> None:
+    world = World(
+        """
+        [[registries]]
+        name = "acme"
+        issuers = ["https://gitlab.com"]
+        [[registries]]
+        name = "other"
+        enabled = false
+        issuers = ["https://token.actions.githubusercontent.com"]
+        """
+    )
+
+    answer = world.mint(world.token(aud=HOST), "")
+
+    assert (answer.status, answer.code) == (422, "not-enabled")
+    assert world.issuer.fetched == []
+
+
 def test_a_registry_may_stay_out_of_the_shared_root() -> None:
     closed = World(
         """
