@@ -1,8 +1,9 @@
-"""Whose signed claims are: the trusted publishers that match them, or why none does."""
+"""Find the trusted publishers that match a token's claims, or explain why none does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pytp_broker.diagnosis import (
+    Findings,
     diagnose,
     diagnose_in_full,
     explain_missing,
@@ -24,15 +25,26 @@ def find_matching(
     """
     check_claims(claims, provider)
     compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
-    matching = tuple(c for c, findings in compared if findings and all(f.matched for f in findings))
+    matching = tuple(candidate for candidate, findings in compared if is_match(findings))
     if not matching:
-        all_findings = [findings for _, findings in compared]
-        kind = ChangedIdentity if has_changed_id(all_findings, provider) else InvalidPublisher
-        raise kind(
-            diagnose(all_findings, claims, provider),
-            operator_detail=diagnose_in_full(all_findings, claims, provider),
-        )
+        raise refusal([findings for _, findings in compared], claims, provider)
     return matching
+
+
+def is_match(findings: Findings) -> bool:
+    """Say whether every rule of a publisher matched; one without any rule matches nobody."""
+    return bool(findings) and all(finding.matched for finding in findings)
+
+
+def refusal(
+    compared: Sequence[Findings], claims: SignedClaims, provider: Provider
+) -> InvalidPublisher:
+    """Return what the exchange answers when none of these publishers matches."""
+    kind = ChangedIdentity if has_changed_id(compared, provider) else InvalidPublisher
+    return kind(
+        diagnose(compared, claims, provider),
+        operator_detail=diagnose_in_full(compared, claims, provider),
+    )
 
 
 def check_claims(claims: SignedClaims, provider: Provider) -> None:
