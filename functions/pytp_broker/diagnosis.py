@@ -27,8 +27,8 @@ _OTHER_IDS: Final = (
     "valid token, but no trusted publisher here matches {}: a publisher has this name, but {}. {}"
 )
 _NEW_ID: Final = (
-    "If it was transferred, or made anew under its old name, ask the registry's operator to set "
-    "the new id in the publisher"
+    "If {} was recreated or transferred, ask the registry's operator to set the new id in the "
+    "publisher"
 )
 _NO_ID: Final = "Let the job ask its CI for a token with this claim"
 
@@ -40,10 +40,7 @@ def diagnose(compared: Sequence[Findings], claims: SignedClaims, provider: Provi
         return _REFUSED + "; ".join(explain(_nearest(disclosable), claims, provider))
     namesakes = _namesakes(compared)
     if namesakes:
-        others = _other_ids(_nearest(namesakes))
-        cure = _NO_ID if all(f.seen is None for f in others) else _NEW_ID
-        reasons = " and ".join(map(_explain_id, others))
-        return _OTHER_IDS.format(_identity(claims, provider), reasons, cure)
+        return _explain_ids(_nearest(namesakes), _identity(claims, provider))
     return _UNDISCLOSED.format(_identity(claims, provider))
 
 
@@ -80,12 +77,19 @@ def _other_ids(findings: Findings) -> list[Finding]:
     return [finding for finding in failed(findings) if finding.role is Role.PIN]
 
 
+def _explain_ids(findings: Findings, identity: str) -> str:
+    others = _other_ids(findings)
+    is_lacking = all(finding.seen is None for finding in others)
+    cure = _NO_ID if is_lacking else _NEW_ID.format(identity)
+    return _OTHER_IDS.format(identity, " and ".join(map(_explain_id, others)), cure)
+
+
 def _explain_id(finding: Finding) -> str:
     # Never the expected id: the caller may be the name's new holder.
     if finding.seen is None:
         return f"claim `{finding.claim}` is missing, and the publisher has an id for it"
     seen = printable(finding.seen)
-    return f"claim `{finding.claim}` is `{seen}`, which is not the id that it has"
+    return f"claim `{finding.claim}` is `{seen}`, which is not the id that it expects"
 
 
 def _nearest(compared: Sequence[Findings]) -> Findings:

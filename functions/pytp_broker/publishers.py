@@ -166,9 +166,8 @@ def _compare_job(rule: JobRule, claims: SignedClaims) -> Finding:
     seen = claims.value(rule.claim)
     text = seen if isinstance(seen, str) else None
     matched = text is not None and rule.is_trusted(text)
-    hint = "the default of a publisher that does not say"
     return Finding(
-        rule.field, rule.claim, rule.expected, text, matched, hint=hint, advice=rule.advice
+        rule.field, rule.claim, rule.expected, text, matched, hint="the default", advice=rule.advice
     )
 
 
