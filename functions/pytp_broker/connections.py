@@ -1,7 +1,8 @@
 """Connections to issuers: to checked addresses only, and over by a deadline.
 
 The address of a host is looked up once, checked, and connected to as it is: no second look-up can
-lead elsewhere (DNS rebinding). The host's name stays what TLS asks for and verifies.
+lead elsewhere (DNS rebinding). The host's name stays what TLS asks for and verifies. A proxy looks
+the host up itself: then no address is checked here.
 """
 
 import ipaddress
@@ -12,14 +13,19 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
 from pytp_broker.keysets import FetchError
+from pytp_broker.registries import Access
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 AddressEntry = tuple[Any, Any, int, str, Any]  # as getaddrinfo returns them
+
+# OpenSSL's X509_V_ERR_* of a chain that ends at nobody known.
+_UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
 
 # No wait is longer, whatever the deadline: the socket's own limit is a C integer.
 MAX_SECONDS: Final = 60.0
@@ -37,10 +43,36 @@ _RESERVED: Final = (
 )
 
 
+# Where a company has its servers (RFC 1918, RFC 6598, RFC 4193).
+_INTERNAL: Final = (
+    ipaddress.IPv4Network("10.0.0.0/8"),
+    ipaddress.IPv4Network("172.16.0.0/12"),
+    ipaddress.IPv4Network("192.168.0.0/16"),
+    ipaddress.IPv4Network("100.64.0.0/10"),
+    ipaddress.IPv6Network("fc00::/7"),
+)
+# Services of clouds for their own machines, which give credentials away. Others of them are
+# link-local, and so not internal in the first place.
+_METADATA: Final = (
+    ipaddress.IPv4Network("100.100.100.200/32"),
+    ipaddress.IPv6Network("fd00:ec2::/32"),
+    ipaddress.IPv6Network("fd20:ce::/32"),
+)
+
+
+def is_internal(address: Address) -> bool:
+    """Say whether an address is of a private network, where an operator's own issuer may be."""
+    return _is_in(address, _INTERNAL) and not _is_in(address, _METADATA)
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
 def is_public(address: Address) -> bool:
     """Say whether an address is of the public Internet, and so nothing inside our own network."""
     is_routed = address.version == 4 or address in _GLOBAL_UNICAST  # noqa: PLR2004 - IPv4
-    is_reserved = address.is_multicast or any(address in network for network in _RESERVED)
+    is_reserved = address.is_multicast or _is_in(address, _RESERVED)
     return address.is_global and is_routed and not is_reserved
 
 
@@ -92,31 +124,81 @@ class _Connection(HTTPConnection):
         found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
         allowed = [entry for entry in found if self.is_allowed(_address_of(entry))]
         if not allowed:
-            raise FetchError("the issuer's host has no address that may be connected to")
-        return _open_first(allowed, self.deadline)
+            raise _no_address(found)
+        opened = _open_first(allowed, self.deadline)
+        opened.deadline = self.deadline  # already now: a proxy's answer comes before TLS
+        return opened
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    @staticmethod
-    def is_allowed(address: Address) -> bool:  # noqa: ARG004 - an operator's own network too
-        return True
+    is_allowed = staticmethod(is_public)
 
     def connect(self) -> None:
         context = create_urllib3_context()  # verifies certificate and name; requests adds the CAs
         context.sslsocket_class = _TlsSocket
+        if self.ca_cert_data is not None:
+            self.ca_certs = None  # an issuer's own authorities take the place of the public ones
         self.ssl_context = context
-        super().connect()
+        try:
+            super().connect()
+        except ssl.SSLCertVerificationError as error:
+            cure = _cure_of(error, has_own_authorities=self.ca_cert_data is not None)
+            raise FetchError("the issuer cannot be reached (SSLError)", cure) from None
 
 
-class _PublicTlsConnection(_TlsConnection):
-    is_allowed = staticmethod(is_public)
+class _PrivateTlsConnection(_TlsConnection):
+    @staticmethod
+    def is_allowed(address: Address) -> bool:
+        return is_public(address) or is_internal(address)
+
+
+class _LocalTlsConnection(_TlsConnection):
+    @staticmethod
+    def is_allowed(address: Address) -> bool:
+        return is_public(address) or address.is_loopback
+
+
+class _LocalPrivateTlsConnection(_TlsConnection):
+    @staticmethod
+    def is_allowed(address: Address) -> bool:
+        return is_public(address) or is_internal(address) or address.is_loopback
+
+
+class _ProxiedTlsConnection(_TlsConnection):
+    """A connection to a proxy, which the operator has named, and through it to an issuer."""
+
+    @staticmethod
+    def is_allowed(address: Address) -> bool:  # noqa: ARG004 - wherever the operator's proxy is
+        return True
+
+
+def _cure_of(error: ssl.SSLCertVerificationError, *, has_own_authorities: bool) -> str:
+    if error.verify_code not in _UNKNOWN_AUTHORITY:
+        return f"its certificate is refused: {error.verify_message}"
+    if has_own_authorities:
+        return "its certificate is not signed by an authority in the `ca_file` of its table"
+    return (
+        "its certificate is signed by an unknown authority; give that authority's certificate as"
+        " `ca_file` in the issuer's table"
+    )
+
+
+def _no_address(found: Sequence[AddressEntry]) -> FetchError:
+    internal = [address for address in map(_address_of, found) if is_internal(address)]
+    cure = (
+        f"{internal[0]} is a private address; set `private = true` in the issuer's table if the"
+        " issuer is inside your network"
+        if internal
+        else ""
+    )
+    return FetchError("the issuer's host has no address that may be connected to", cure)
 
 
 def _address_of(entry: AddressEntry) -> Address:
     return ipaddress.ip_address(entry[4][0])
 
 
-def _open_first(entries: Sequence[AddressEntry], deadline: float) -> socket.socket:
+def _open_first(entries: Sequence[AddressEntry], deadline: float) -> "_Socket":
     """Return a socket connected to the first of the addresses that answers; raise OSError."""
     error: OSError = TimeoutError()
     for left, entry in zip(range(len(entries), 0, -1), entries, strict=True):
@@ -129,7 +211,7 @@ def _open_first(entries: Sequence[AddressEntry], deadline: float) -> socket.sock
     raise error
 
 
-def _open(entry: AddressEntry, patience: float) -> socket.socket:
+def _open(entry: AddressEntry, patience: float) -> "_Socket":
     family, kind, protocol, _, address = entry
     opened = _Socket(family, kind, protocol)
     try:
@@ -149,13 +231,46 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-class _PublicTlsPool(HTTPSConnectionPool):
-    ConnectionCls = _PublicTlsConnection
+class _PrivateTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _PrivateTlsConnection
 
+
+class _LocalTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _LocalTlsConnection
+
+
+class _LocalPrivateTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _LocalPrivateTlsConnection
+
+
+class _ProxiedTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _ProxiedTlsConnection
+
+
+Pools = Mapping[str, type[HTTPConnectionPool]]
 
 # By URL scheme. What is not here cannot be fetched: http from anywhere but this machine.
-PUBLIC_POOLS: Final[Mapping[str, type[HTTPConnectionPool]]] = {"https": _PublicTlsPool}
-LOCAL_POOLS: Final[Mapping[str, type[HTTPConnectionPool]]] = {
-    "https": _TlsPool,
-    "http": _LoopbackPool,
+_POOLS: Final[Mapping[tuple[bool, bool], Pools]] = {
+    # only public hosts, or this machine as well; and the operator's network too
+    (True, False): {"https": _TlsPool},
+    (True, True): {"https": _PrivateTlsPool},
+    (False, False): {"https": _LocalTlsPool, "http": _LoopbackPool},
+    (False, True): {"https": _LocalPrivateTlsPool, "http": _LoopbackPool},
 }
+
+
+def pools_for(access: Access, *, only_public: bool) -> Pools:
+    """Return the pools of connections for an issuer: what is not in them cannot be fetched."""
+    return _POOLS[only_public, access.is_private]
+
+
+def authorities_for(access: Access) -> dict[str, Any]:
+    """Return what a pool is told of the authorities that sign an issuer's certificate."""
+    return {"ca_cert_data": access.ca_pem} if access.ca_pem else {}
+
+
+def proxy_manager(url: str, headers: Mapping[str, str], access: Access) -> ProxyManager:
+    """Return what connects through a proxy."""
+    manager = ProxyManager(url, proxy_headers=headers, **authorities_for(access))
+    manager.pool_classes_by_scheme = {"https": _ProxiedTlsPool}
+    return manager

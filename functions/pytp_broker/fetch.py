@@ -4,12 +4,15 @@
 import costs more than all else in the function.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from copy import copy
 from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING, Final
 
 from pytp_broker.keysets import FetchError
+from pytp_broker.registries import ENVIRONMENT_PROXY, PUBLIC_ACCESS, Access
 
 if TYPE_CHECKING:
     import requests
@@ -34,8 +37,8 @@ class HttpFetch:
     """Gets small documents; many threads may share it.
 
     With ``only_public`` nothing but https to public addresses is fetched: an issuer's host name
-    must not lead into the network that we run in. Without, https leads anywhere, and http to this
-    machine: for local use. ``ca_file`` takes the place of the public authorities.
+    must not lead into the network that we run in. Without, https and http lead to this machine as
+    well: for local use. ``ca_file`` takes the place of the public authorities.
     """
 
     def __init__(
@@ -48,7 +51,17 @@ class HttpFetch:
         self._only_public = only_public
         self._deadline_seconds = deadline_seconds
         self._ca_file = ca_file
+        self._access, self._environment_proxy = PUBLIC_ACCESS, ""
         self._threads = BoundedSemaphore(MAX_THREADS)
+
+    def reach(self, access: Access, environment_proxy: str = "") -> "HttpFetch":
+        """Return one for an issuer that is reached in a way of its own; the limits are shared.
+
+        ``environment_proxy`` is used for an issuer whose operator wants it.
+        """
+        other = copy(self)
+        other._access, other._environment_proxy = access, environment_proxy  # noqa: SLF001 - a copy
+        return other
 
     def __call__(self, url: str) -> bytes:
         """Return the body of a 200 answer of at most 100 KiB, by the deadline; raise FetchError.
@@ -76,11 +89,16 @@ class HttpFetch:
         import requests
         from urllib3.exceptions import HTTPError
 
+        proxies = self._proxies()
         try:
             with (
-                self._open_session() as session,
+                self._open_session(proxies) as session,
                 session.get(
-                    url, timeout=self._deadline_seconds, allow_redirects=False, stream=True
+                    url,
+                    timeout=self._deadline_seconds,
+                    allow_redirects=False,
+                    stream=True,
+                    proxies=proxies,
                 ) as response,
             ):
                 return _read(response)
@@ -88,7 +106,19 @@ class HttpFetch:
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise FetchError(f"the issuer cannot be reached ({type(error).__name__})") from None
 
-    def _open_session(self) -> "requests.Session":
+    def _proxies(self) -> dict[str, str]:
+        """Return the proxy that the operator wants, as ``requests`` takes it; raise FetchError."""
+        proxy = self._access.proxy
+        if proxy == ENVIRONMENT_PROXY:
+            proxy = self._environment_proxy
+            if not proxy.startswith("http://"):
+                raise FetchError(
+                    "the issuer's table has `proxy = true`",
+                    "set HTTPS_PROXY to an http:// URL where the broker runs, or name the proxy",
+                )
+        return {"https": proxy} if proxy else {}
+
+    def _open_session(self, proxies: Mapping[str, str]) -> "requests.Session":
         """Return a session that knows nothing: no cookies, and none of the environment's.
 
         A netrc file would add passwords to a request, a proxy variable would send it elsewhere.
@@ -96,17 +126,21 @@ class HttpFetch:
         import requests
         from requests.adapters import HTTPAdapter
 
-        from pytp_broker.connections import LOCAL_POOLS, PUBLIC_POOLS
+        from pytp_broker.connections import authorities_for, pools_for, proxy_manager
 
         session = requests.Session()
         session.trust_env = False
         session.verify = self._ca_file or True
         session.headers = requests.structures.CaseInsensitiveDict(_HEADERS)
         session.adapters.clear()
-        pools = PUBLIC_POOLS if self._only_public else LOCAL_POOLS
+        pools = pools_for(self._access, only_public=self._only_public)
         for scheme in pools:
             adapter = HTTPAdapter(max_retries=0)
             adapter.poolmanager.pool_classes_by_scheme = dict(pools)
+            adapter.poolmanager.connection_pool_kw |= authorities_for(self._access)
+            for url in proxies.values():
+                headers = adapter.proxy_headers(url)
+                adapter.proxy_manager[url] = proxy_manager(url, headers, self._access)
             session.mount(f"{scheme}://", adapter)
         return session
 

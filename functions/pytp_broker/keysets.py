@@ -24,7 +24,7 @@ from pytp_broker.audit import Audit, AuditRecord
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, InvalidToken, IssuerUnavailable, StoreUnavailable
 from pytp_broker.messages import parse_json_object
-from pytp_broker.registries import Issuer
+from pytp_broker.registries import PUBLIC_ACCESS, Access, Issuer
 
 COOLDOWN: Final = timedelta(seconds=60)
 # A key that the issuer withdraws is dead after this time, also when it publishes no other.
@@ -72,7 +72,19 @@ RawKeys = Sequence[Mapping[str, Any]]
 
 
 class FetchError(Exception):
-    """A document of the issuer cannot be had, or is not what it must be."""
+    """A document of the issuer cannot be had, or is not what it must be.
+
+    ``cure`` tells the operator what to do about it, where that is known. Callers never see either.
+    """
+
+    def __init__(self, detail: str, cure: str = "") -> None:
+        super().__init__(detail)
+        self.cure = cure
+
+    @property
+    def explanation(self) -> str:
+        """Return what went wrong and what to do, for the operator's log."""
+        return f"{self}: {self.cure}" if self.cure else str(self)
 
 
 class Fetch(Protocol):
@@ -80,6 +92,13 @@ class Fetch(Protocol):
 
     def __call__(self, url: str) -> bytes:
         """Return the body; raise FetchError."""
+
+
+Reach = Callable[[Access], Fetch]
+
+
+def _reach_nobody(_access: Access) -> Fetch:
+    raise FetchError("this broker reaches no issuer with `private`, `ca_file` or `proxy`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +173,10 @@ class KeySets:
         store: KeySetStore,
         audit: Audit,
         wait: Callable[[float], None] = time.sleep,
+        reach: Reach = _reach_nobody,
     ) -> None:
         self._fetch = fetch
+        self._reach = reach
         self._store = store
         self._audit = audit
         self._wait = wait
@@ -227,9 +248,9 @@ class KeySets:
 
     def _refresh(self, cached: _Cached, issuer: Issuer, now: datetime) -> None:
         try:
-            raw_keys = fetch_key_set(issuer, self._fetch)
+            raw_keys = fetch_key_set(issuer, self._fetch_for(issuer))
         except FetchError as error:
-            self._audit(_failure(issuer, cached.key_set.age(now), str(error)))
+            self._audit(_failure(issuer, cached.key_set.age(now), error.explanation))
             return
         keys = read_key_set(raw_keys, issuer)
         if not keys:
@@ -256,6 +277,10 @@ class KeySets:
         if raw_keys or known.fetched_at != _NEVER:
             cached.key_set = _KeySet({}, now)
             self._save(issuer, StoredKeySet(raw_keys, now))
+
+    def _fetch_for(self, issuer: Issuer) -> Fetch:
+        # Each issuer has a way of its own: no other profits from its authority or its network.
+        return self._fetch if issuer.access == PUBLIC_ACCESS else self._reach(issuer.access)
 
     def _save(self, issuer: Issuer, key_set: StoredKeySet) -> None:
         try:

@@ -34,6 +34,24 @@ MINT_PATH: Final = "/_/oidc/mint-token"
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """How one issuer's documents are fetched, where that is not over the public Internet.
+
+    ``is_private`` allows addresses inside the operator's network. ``ca_pem`` holds the certificates
+    of the authorities that count for this issuer in place of the public ones. ``proxy`` is the URL
+    of a proxy, or ``ENVIRONMENT_PROXY`` for the one that the broker's environment names.
+    """
+
+    is_private: bool = False
+    ca_pem: str = ""
+    proxy: str = ""
+
+
+PUBLIC_ACCESS: Final = Access()
+ENVIRONMENT_PROXY: Final = "HTTPS_PROXY"
+
+
+@dataclass(frozen=True, slots=True)
 class Issuer:
     """A URL that signs identity tokens, and the kind of CI behind it."""
 
@@ -42,6 +60,7 @@ class Issuer:
     algorithms: tuple[str, ...]
     jwks_hosts: tuple[str, ...] = ()
     enabled: bool = True
+    access: Access = PUBLIC_ACCESS
 
     def document(self) -> dict[str, Any]:
         """Return the issuer as JSON types."""
@@ -51,6 +70,9 @@ class Issuer:
             "algorithms": list(self.algorithms),
             "jwks_hosts": list(self.jwks_hosts),
             "enabled": self.enabled,
+            "private": self.access.is_private,
+            "ca_pem": self.access.ca_pem,
+            "proxy": self.access.proxy,
         }
 
     @classmethod
@@ -62,6 +84,12 @@ class Issuer:
             algorithms=tuple(document["algorithms"]),
             jwks_hosts=tuple(document["jwks_hosts"]),
             enabled=document["enabled"],
+            # Rows of earlier versions have none of these.
+            access=Access(
+                is_private=document.get("private", False),
+                ca_pem=document.get("ca_pem", ""),
+                proxy=document.get("proxy", ""),
+            ),
         )
 
 

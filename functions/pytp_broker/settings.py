@@ -14,6 +14,11 @@ from pytp_broker.errors import TYPE_BASE
 _HOST_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
 
 
+def environment_proxy(environ: Mapping[str, str]) -> str:
+    """Return the proxy of the environment, for issuers whose operator says so; usually empty."""
+    return environ.get("HTTPS_PROXY") or environ.get("https_proxy") or ""
+
+
 class SettingsError(Exception):
     """The environment is not what it must be; each line names one variable."""
 

@@ -17,12 +17,14 @@ from pytp_broker import connections
 from pytp_broker.connections import is_public
 from pytp_broker.fetch import MAX_DOCUMENT_BYTES, MAX_THREADS, HttpFetch
 from pytp_broker.keysets import FetchError
+from pytp_broker.registries import ENVIRONMENT_PROXY, Access
 from tests.integration.misbehaving import (
     BEHAVIOURS,
     JWKS,
     MisbehavingIssuer,
     answering,
 )
+from tests.integration.proxy import Proxy
 
 NAME = "issuer.example.com"
 DEADLINE_SECONDS = 0.25
@@ -432,6 +434,159 @@ def test_plain_http_is_never_fetched_from_the_public(monkeypatch: pytest.MonkeyP
 
     assert "InvalidSchema" in _refusal(HttpFetch(only_public=True), f"http://{NAME}/jwks")
     assert "no address" in _refusal(HttpFetch(only_public=False), f"http://{NAME}/jwks")
+
+
+# --- issuers inside a company ---------------------------------------------------------------------
+
+INTERNAL = ["10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fc00::1", "fd12:3456::1"]
+METADATA = ["169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254", "fe80::1"]
+PRIVATE = Access(is_private=True)
+
+
+def _try(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let every connection be refused; return the addresses that are tried."""
+    tried: list[str] = []
+
+    def refuse(entry: Any, _: float) -> socket.socket:
+        tried.append(entry[4][0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(connections, "_open", refuse)
+    return tried
+
+
+@pytest.mark.parametrize("only_public", [True, False])
+@pytest.mark.parametrize("address", INTERNAL)
+def test_a_private_address_is_connected_to_only_where_the_operator_says_so(
+    address: str, only_public: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, address)
+    tried = _try(monkeypatch)
+    fetch = HttpFetch(only_public=only_public)
+
+    assert "no address" in _refusal(fetch, f"https://{NAME}/jwks")
+    assert tried == []
+    assert "cannot be reached" in _refusal(fetch.reach(PRIVATE), f"https://{NAME}/jwks")
+    assert tried == [address]
+    assert "no address" in _refusal(fetch, f"https://{NAME}/jwks")
+
+
+@pytest.mark.parametrize("address", INTERNAL)
+def test_what_to_do_about_a_private_address_is_said(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, "127.0.0.1", address)
+
+    with pytest.raises(FetchError) as refused:
+        HttpFetch(only_public=True)(f"https://{NAME}/jwks")
+
+    assert f"{address} is a private address; set `private = true`" in refused.value.explanation
+
+
+@pytest.mark.parametrize("only_public", [True, False])
+@pytest.mark.parametrize("address", METADATA)
+def test_no_issuer_is_at_an_address_that_gives_credentials_away(
+    address: str, only_public: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, address)
+    monkeypatch.setattr(connections, "_open", _never)
+
+    fetch = HttpFetch(only_public=only_public).reach(PRIVATE)
+
+    with pytest.raises(FetchError) as refused:
+        fetch(f"https://{NAME}/jwks")
+    assert refused.value.explanation == (
+        "the issuer's host has no address that may be connected to"
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "::ffff:10.0.0.1"])  # noqa: S104
+def test_no_private_issuer_is_this_machine_on_aws(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, address)
+    monkeypatch.setattr(connections, "_open", _never)
+
+    assert "no address" in _refusal(HttpFetch(only_public=True).reach(PRIVATE), f"https://{NAME}/")
+
+
+def test_a_private_issuer_is_never_fetched_in_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    _resolve(monkeypatch, "10.0.0.1")
+    monkeypatch.setattr(connections, "_open", _never)
+
+    for only_public in (True, False):
+        fetch = HttpFetch(only_public=only_public).reach(PRIVATE)
+        assert _refusal(fetch, f"http://{NAME}/jwks")
+
+
+def test_an_authority_of_ones_own_takes_the_place_of_the_public_ones(
+    secure: MisbehavingIssuer, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, "127.0.0.1")
+    fetch = HttpFetch(only_public=False)
+    own = fetch.reach(Access(ca_pem=authority.cert_pem.bytes().decode()))
+    another = fetch.reach(Access(ca_pem=trustme.CA().cert_pem.bytes().decode()))
+
+    assert own(secure.jwks_url)
+    with pytest.raises(FetchError) as refused:
+        another(secure.jwks_url)
+    assert "not signed by an authority in the `ca_file`" in refused.value.explanation
+    assert "SSLError" in _refusal(fetch, secure.jwks_url)
+    assert len(secure.heads) == 1
+
+
+def test_a_certificate_of_another_name_is_refused_by_an_authority_of_ones_own_too(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, "127.0.0.1")
+    own = Access(ca_pem=authority.cert_pem.bytes().decode())
+    with MisbehavingIssuer(_context(authority, "evil.example.com"), NAME) as impostor:
+        with pytest.raises(FetchError) as refused:
+            HttpFetch(only_public=False).reach(own)(impostor.jwks_url)
+
+        assert "Hostname mismatch" in refused.value.explanation
+        assert impostor.heads == []
+
+
+@pytest.mark.parametrize("environment", ["", "https://proxy.example.com:3128"])
+def test_a_proxy_of_the_environment_must_be_there(environment: str) -> None:
+    fetch = HttpFetch(only_public=True).reach(Access(proxy=ENVIRONMENT_PROXY), environment)
+
+    with pytest.raises(FetchError) as refused:
+        fetch(f"https://{NAME}/jwks")
+
+    assert "set HTTPS_PROXY to an http:// URL" in refused.value.explanation
+
+
+def test_a_proxy_that_refuses_is_no_answer_and_shows_no_password() -> None:
+    with Proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as proxy:
+        url = proxy.url.replace("//", "//me:secret@")
+        fetch = HttpFetch(only_public=True).reach(Access(proxy=ENVIRONMENT_PROXY), url)
+
+        with pytest.raises(FetchError) as refused:
+            fetch(f"https://{NAME}/jwks")
+
+        assert "cannot be reached" in refused.value.explanation
+        assert "secret" not in refused.value.explanation
+        assert "Proxy-Authorization: Basic" in proxy.heads[0]
+
+
+def test_the_deadline_holds_for_a_proxy_too() -> None:
+    before = _threads()
+    with Proxy(b"HTTP/1.1 407 ") as proxy:
+        fetch = HttpFetch(only_public=True, deadline_seconds=DEADLINE_SECONDS)
+        started_at = time.monotonic()
+
+        _refusal(fetch.reach(Access(proxy=proxy.url)), f"https://{NAME}/jwks")
+
+        assert time.monotonic() - started_at < SOON_SECONDS
+        _wait_until(lambda: not any(t.name != "proxy" for t in _threads() - before))
+
+
+def test_the_limit_of_threads_is_one_for_all_issuers() -> None:
+    fetch = HttpFetch(only_public=True)
+
+    assert fetch.reach(PRIVATE)._threads is fetch._threads
 
 
 def test_the_deployed_function_fetches_from_the_public_only_and_serve_from_here(

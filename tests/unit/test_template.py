@@ -430,6 +430,35 @@ def test_a_function_has_its_own_role_and_its_own_log(function: str) -> None:
     assert logging["Resource"] == {"Fn::GetAtt": f"{name}Logs.Arn"}
 
 
+def test_the_broker_is_in_a_network_only_where_the_operator_names_one() -> None:
+    function = RESOURCES["BrokerFunction"]["Properties"]
+    role = RESOURCES["BrokerRole"]["Properties"]
+    subnets = {"Ref": "SubnetIds"}
+    nothing = {"Ref": "AWS::NoValue"}
+
+    for value, chosen in ((function["VpcConfig"], "SubnetIds"), (role["ManagedPolicyArns"], "ENI")):
+        condition, inside, outside = value["Fn::If"]
+        assert condition == "HasNetwork"
+        assert chosen in str(inside)
+        assert outside == nothing
+    assert TEMPLATE["Conditions"]["HasNetwork"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", subnets]}, ""]}]
+    }
+    assert TEMPLATE["Parameters"]["SubnetIds"]["Default"] == ""
+
+
+def test_the_code_may_not_use_the_rights_that_its_network_needs() -> None:
+    policy = RESOURCES["BrokerNetworkPolicy"]
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+
+    assert policy["Condition"] == "HasNetwork"
+    assert statement["Effect"] == "Deny"
+    assert all(action.startswith("ec2:") for action in statement["Action"])
+    assert statement["Condition"] == {
+        "ArnEquals": {"lambda:SourceFunctionArn": {"Fn::GetAtt": "BrokerFunction.Arn"}}
+    }
+
+
 # --- keeping --------------------------------------------------------------------------------------
 
 

@@ -26,8 +26,17 @@ def load(path: Path, *, allow_loopback: bool) -> Loaded:
         raise ConfigurationError([f"{path}: {error.strerror}"]) from None
     except (ValueError, RecursionError) as error:  # also for numbers and nesting without end
         raise ConfigurationError([f"{path}: not TOML: {error}"]) from None
+    _anchor(document, path.parent)
     loaded = parse(document, allow_loopback=allow_loopback)
     return replace(loaded, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _anchor(document: dict[str, Any], folder: Path) -> None:
+    """Make the paths in a document relative to its own folder, not to where the command runs."""
+    issuers = document.get("issuers")
+    for issuer in issuers if isinstance(issuers, list) else []:
+        if isinstance(issuer, dict) and isinstance(issuer.get("ca_file"), str):
+            issuer["ca_file"] = str(folder / issuer["ca_file"].strip())
 
 
 def parse(document: dict[str, Any], *, allow_loopback: bool) -> Loaded:

@@ -97,6 +97,8 @@ class Resolver:
             owner = next((p for p in PROVIDERS.values() if p.issuer == model.url), None)
             if owner is not None and owner.name != model.provider:
                 self._complain(f"issuers[{i}].provider", f"`{model.url}` is `{owner.name}`'s")
+            if owner is not None and model.private:
+                self._complain(f"issuers[{i}].private", f"`{model.url}` is a public issuer")
             yield self._issuer(model)
 
     def _issuer(self, model: IssuerModel) -> registries.Issuer:
@@ -104,7 +106,10 @@ class Resolver:
         is_public = model.url == provider.issuer
         hosts = tuple(model.jwks_hosts) or (provider.jwks_hosts if is_public else ())
         algorithms = tuple(model.algorithms or provider.algorithms)
-        return registries.Issuer(model.url, model.provider, algorithms, hosts, model.enabled)
+        access = registries.Access(model.private, model.ca_file or "", model.proxy)
+        return registries.Issuer(
+            model.url, model.provider, algorithms, hosts, model.enabled, access
+        )
 
     def _registries(self, issuers: dict[str, registries.Issuer]) -> Iterator[registries.Registry]:
         for i, model in enumerate(self._model.registries):

@@ -17,6 +17,7 @@ from pytp_broker import providers, registries
 from pytp_broker.config.values import (
     Algorithm,
     Audience,
+    CertificatesFile,
     Claims,
     ClientId,
     HostName,
@@ -24,6 +25,7 @@ from pytp_broker.config.values import (
     JwksHost,
     ProjectName,
     ProviderName,
+    Proxy,
     RegistryName,
     Sha256,
     Text,
@@ -50,6 +52,9 @@ class IssuerModel(_Table):
     algorithms: Annotated[list[Algorithm], Field(min_length=1)] | None = None
     jwks_hosts: list[JwksHost] = []
     enabled: bool = True
+    private: bool = False
+    ca_file: CertificatesFile | None = None
+    proxy: Proxy = ""
 
 
 def _field_type(field: providers.Field) -> object:

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
     AfterValidator,
     BeforeValidator,
@@ -16,9 +19,12 @@ from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
 from pytp_broker.comparisons import REF_GLOB, glob_for
 from pytp_broker.keysets import ASYMMETRIC_ALGORITHMS
 from pytp_broker.providers import PROVIDERS
-from pytp_broker.registries import CLIENT_ID
+from pytp_broker.registries import CLIENT_ID, ENVIRONMENT_PROXY
 
 ALLOW_LOOPBACK: Final = "allow_loopback"
+
+# They are part of the issuer's row, which every function reads. A dozen authorities have 20 KB.
+MAX_CERTIFICATES_CHARACTERS: Final = 32 * 1024
 
 _MAX_PORT: Final = 65_535
 # What an own host of a registry serves at its root; a prefix of that name would be ambiguous.
@@ -27,6 +33,9 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # The dot between labels is not optional, or a long name with a mistake in it takes for ever.
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+_PROXY: Final = re.compile(
+    r"http://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[1-9][0-9]{0,4}/?"
+)
 _OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
 # Every token of an issuer has these, or any job can bring them about.
 _COMMON_CLAIMS: Final = {
@@ -78,6 +87,42 @@ def _is_public_name(host: str) -> bool:
     # 0x7f.1 and 2130706433 are addresses to a resolver: a last label that begins with a digit.
     last_label = host.rpartition(".")[2]
     return bool(_HOST_NAME.fullmatch(host)) and "." in host and not last_label[0].isdigit()
+
+
+def _read_proxy(value: object) -> str:
+    """Return the proxy's URL, or how the one of the environment is called."""
+    if isinstance(value, bool):
+        return ENVIRONMENT_PROXY if value else ""
+    text = value.strip() if isinstance(value, str) else ""
+    if "@" in text:
+        raise ValueError(
+            "must hold no password: set HTTPS_PROXY where the broker runs, and `proxy = true` here"
+        )
+    if not _PROXY.fullmatch(text) or int(text.rstrip("/").rpartition(":")[2]) > _MAX_PORT:
+        raise ValueError("must be `true`, or an http URL such as `http://proxy.example.com:3128`")
+    return text.rstrip("/")
+
+
+def _read_certificates(text: str) -> str:
+    """Return the certificates in a file as PEM and nothing else that it holds."""
+    try:
+        content = Path(text).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"cannot read {text}: {reason}") from None
+    if b"PRIVATE KEY" in content:
+        raise ValueError(f"{text} holds a private key; give the authorities' certificates alone")
+    try:
+        certificates = x509.load_pem_x509_certificates(content)
+    except ValueError:
+        raise ValueError(f"{text} holds no certificate in PEM") from None
+    pem = "".join(c.public_bytes(Encoding.PEM).decode() for c in certificates)
+    if len(pem) > MAX_CERTIFICATES_CHARACTERS:
+        raise ValueError(
+            f"{text} holds more than {MAX_CERTIFICATES_CHARACTERS} characters of certificates; give"
+            " only the authorities that sign this issuer's"
+        )
+    return pem
 
 
 def _check_host(text: str) -> str:
@@ -170,6 +215,12 @@ Text = Annotated[str, BeforeValidator(_strip)]
 IssuerUrl = Annotated[Text, Field(max_length=255), AfterValidator(_check_issuer_url)]
 HostName = Annotated[Text, AfterValidator(_check_host)]
 JwksHost = Annotated[Text, AfterValidator(_check_jwks_host)]
+CertificatesFile = Annotated[Text, Field(min_length=1), AfterValidator(_read_certificates)]
+Proxy = Annotated[
+    str,
+    BeforeValidator(_read_proxy),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "string"}]}),
+]
 Audience = Annotated[Text, AfterValidator(_check_audience)]
 RegistryName = Annotated[Text, AfterValidator(_check_registry_name)]
 ProjectName = Annotated[Text, AfterValidator(_normalize_project)]

@@ -22,8 +22,9 @@ from pytp_broker.keysets import KeySets
 from pytp_broker.local.gateway import Gateway
 from pytp_broker.local.log import Log
 from pytp_broker.local.routes import RouteTable, TemplateError, find_template, load_template
-from pytp_broker.registries import ConfigurationCache
+from pytp_broker.registries import Access, ConfigurationCache
 from pytp_broker.services import Broker, Index
+from pytp_broker.settings import environment_proxy
 from pytp_broker.store import Store
 
 if TYPE_CHECKING:
@@ -63,9 +64,12 @@ def build_gateway(
     store = storage.store
     configurations = ConfigurationCache(store.load_configuration)
     fetch = HttpFetch(only_public=False)
+    reach = partial(fetch.reach, environment_proxy=environment_proxy(os.environ))
+    # The operator names this URL on the command line: it may be a copy inside the own network.
+    fetch_disclosure_keys = fetch.reach(Access(is_private=True))
     common = (store, configurations, shared_host, _now, log.audit)
-    disclosure_keys = DisclosureKeys(disclosure_keys_url, fetch, store, log.audit)
-    key_sets = KeySets(fetch, store, log.audit)
+    disclosure_keys = DisclosureKeys(disclosure_keys_url, fetch_disclosure_keys, store, log.audit)
+    key_sets = KeySets(fetch, store, log.audit, reach=reach)
     exchange = Broker(*common, key_sets, disclosure_keys, error_type_base=error_type_base)
     index = Index(*common, storage.files, error_type_base=error_type_base)
     functions = {
