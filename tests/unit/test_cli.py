@@ -325,6 +325,33 @@ def test_apply_says_what_aws_says(terminal: Terminal, aws: None, options: str, s
     assert seen.endswith("exit 1\n")
 
 
+def test_a_command_says_where_it_has_looked(terminal: Terminal, aws: None) -> None:
+    by_table = terminal.type("pytp-broker apply --config broker.toml --table none")
+    by_stack = terminal.type(
+        "pytp-broker apply --config broker.toml --stack none --region eu-west-3"
+        " --endpoint-url http://127.0.0.1:1"
+    )
+
+    assert by_table.splitlines()[-2] == (
+        f"asked for the table none in the region {REGION}, with the profile default"
+    )
+    assert by_stack.splitlines()[-2] == (
+        "asked for the stack none in the region eu-west-3 at http://127.0.0.1:1,"
+        " with the profile default"
+    )
+
+
+def test_a_command_says_that_it_knows_no_region(
+    terminal: Terminal, aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+
+    seen = terminal.type("pytp-broker apply --config broker.toml --table none")
+
+    assert "in no region (give --region)" in seen
+
+
 def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
     terminal.write("broker.toml", '[[issuers]]\nurl = "http://127.0.0.1:1"\nprovider = "github"\n')
 

@@ -105,15 +105,16 @@ def add_arguments(parser: argparse.ArgumentParser, *, with_data: bool) -> None:
 
 
 @contextmanager
-def opened(arguments: argparse.Namespace, doing: str) -> Iterator[Place]:
+def opened(
+    arguments: argparse.Namespace, doing: str, *, is_for_writing: bool = True
+) -> Iterator[Place]:
     """Open the place that the arguments name; raise CommandError for whatever goes wrong there."""
     try:
         if getattr(arguments, "data", None) is not None:
             with _opened_folder(arguments.data) as place:
                 yield place
         else:
-            with _opened_table(arguments) as place:
-                yield place
+            yield _open_table(arguments, doing, is_for_writing=is_for_writing)
     except StoreUnavailable as problem:
         raise CommandError(f"cannot {doing}: {reason_of(problem)}".splitlines()) from None
 
@@ -137,33 +138,49 @@ def _opened_folder(folder: Path) -> Iterator[Place]:
         store.close()
 
 
-@contextmanager
-def _opened_table(arguments: argparse.Namespace) -> Iterator[Place]:
+def _open_table(arguments: argparse.Namespace, doing: str, *, is_for_writing: bool) -> Place:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     from pytp_broker.aws.dynamodb import DynamoStore
+    from pytp_broker.aws.tables import ForeignTableError, check_table
 
     # boto3's default is to try for half a minute.
     options: Any = {
         "endpoint_url": arguments.endpoint_url,
         "config": Config(connect_timeout=5, retries={"mode": "standard"}),
     }
+    failure, asked = "cannot reach the deployment", []
     try:
         session = boto3.Session(region_name=arguments.region)
+        asked = [_asked(arguments, session.region_name, session.profile_name)]
         table = arguments.table
         if table is None:
             cloudformation = session.client("cloudformation", **options)
             found = cloudformation.describe_stack_resources(StackName=arguments.stack)
             table = _find_table(found["StackResources"], arguments.stack)
+        dynamodb = session.client("dynamodb", **options)
+        failure = f"cannot {doing}"
+        check_table(dynamodb, table, is_for_writing=is_for_writing)
         operator = local_user()
         with suppress(BotoCoreError, ClientError):  # what stands in for AWS may know no STS
             operator = session.client("sts", **options).get_caller_identity()["Arn"]
-        store = DynamoStore(session.client("dynamodb", **options), table)
-    except (BotoCoreError, ClientError, ValueError) as error:  # botocore's, for what is no URL
-        raise CommandError(f"cannot reach the deployment: {error}".splitlines()) from None
-    yield Place(store, operator)
+    except ForeignTableError as error:
+        raise CommandError(str(error)) from None
+    except ValueError as error:  # botocore's, for what is no URL
+        raise CommandError([f"cannot reach the deployment: {error}", *asked]) from None
+    except (BotoCoreError, ClientError) as error:
+        raise CommandError([*f"{failure}: {error}".splitlines(), *asked]) from None
+    return Place(DynamoStore(dynamodb, table), operator)
+
+
+def _asked(arguments: argparse.Namespace, region: str | None, profile: str) -> str:
+    """Return where the command has looked: most often that is what is wrong."""
+    place = f"the stack {arguments.stack}" if arguments.stack else f"the table {arguments.table}"
+    endpoint = f" at {arguments.endpoint_url}" if arguments.endpoint_url else ""
+    where = f"in the region {region}" if region else "in no region (give --region)"
+    return f"asked for {place} {where}{endpoint}, with the profile {profile}"
 
 
 def local_user() -> str:

@@ -105,13 +105,14 @@ def open_embedded(folder: Path) -> Iterator[Storage]:
 def open_aws(places: AwsPlaces) -> Storage:
     """Open the DynamoDB store and the S3 files; make table and bucket where there are none.
 
-    Raises what boto3 raises.
+    Raises what boto3 raises, and ForeignTableError for somebody else's table.
     """
     import boto3
     from botocore.config import Config
 
     from pytp_broker.aws.dynamodb import DynamoStore
     from pytp_broker.aws.s3 import S3Files
+    from pytp_broker.aws.tables import check_table
 
     session = boto3.Session(**_session_options())
     patience = Config(connect_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
@@ -120,6 +121,7 @@ def open_aws(places: AwsPlaces) -> Storage:
     dynamodb = session.client("dynamodb", endpoint_url=places.dynamodb_endpoint, config=patience)
     s3 = session.client("s3", endpoint_url=places.s3_endpoint, config=patience.merge(by_path))
     _ensure_table(dynamodb, places.table)
+    check_table(dynamodb, places.table)
     _ensure_bucket(s3, places.bucket)
     return Storage(DynamoStore(dynamodb, places.table), S3Files(s3, places.bucket))
 
