@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from pytp_broker.audit import Audit
 from pytp_broker.budgets import RefusalBudget, network_of
@@ -13,6 +14,9 @@ from pytp_broker.keysets import KeySets
 from pytp_broker.messages import Request
 from pytp_broker.registries import ConfigurationCache, Destination, locate
 from pytp_broker.store import Store
+
+# API Gateway passes no larger body. Where less or more fits through, the deployment says so.
+MAX_UPLOAD_BYTES: Final = 10 * 1000 * 1000
 
 Clock = Callable[[], datetime]
 
@@ -69,6 +73,10 @@ class Broker(Services):
 
 @dataclass(frozen=True, slots=True)
 class Index(Services):
-    """What upload and downloads work with."""
+    """What upload and downloads work with.
+
+    ``max_upload_bytes`` is what the gateway and the function take where they run.
+    """
 
     files: FileStore
+    max_upload_bytes: int = MAX_UPLOAD_BYTES

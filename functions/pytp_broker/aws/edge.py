@@ -39,6 +39,10 @@ S3_CONFIG: Final = CLIENT_CONFIG.merge(
     Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
 )
 
+# A function is called with at most 6 MiB, in which a body is base64: 4 characters for 3 bytes. API
+# Gateway answers what is larger itself, with a 413 of its own.
+MAX_UPLOAD_BYTES: Final = 6 * 1024 * 1024 * 3 // 4
+
 LambdaHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 
@@ -95,6 +99,7 @@ def open_index(settings: IndexSettings, audit: Audit) -> Index:
         now=utc_now,
         audit=audit,
         error_type_base=settings.error_type_base,
+        max_upload_bytes=MAX_UPLOAD_BYTES,
         files=S3Files(boto3.client("s3", config=S3_CONFIG), settings.bucket),
     )
 

@@ -18,8 +18,6 @@ from pytp_broker.errors import InvalidUpload, PayloadTooLarge
 from pytp_broker.messages import Request
 from pytp_broker.rights import MAX_PROJECT_CHARACTERS
 
-# API Gateway passes no larger body. Lambda's own limit is nearer, but not ours to enforce.
-MAX_BODY_BYTES: Final = 10 * 1000 * 1000
 # A description, or attestations; the fields that we use are far smaller.
 MAX_FIELD_BYTES: Final = 1024 * 1024
 MAX_TEXT_BYTES: Final = 1024
@@ -87,10 +85,13 @@ class Form:
         return values[0]
 
 
-def read_form(request: Request) -> Form:
+def read_form(request: Request, max_bytes: int) -> Form:
     """Return the form in a request; raise PayloadTooLarge or InvalidUpload."""
-    if len(request.body) > MAX_BODY_BYTES:
-        raise PayloadTooLarge("an upload takes at most 10 MB")
+    if len(request.body) > max_bytes:
+        raise PayloadTooLarge(
+            f"the form has {_mebibytes(len(request.body))}; an upload takes at most"
+            f" {_mebibytes(max_bytes)} here, its other fields included"
+        )
     content_type, options = parse_options_header(request.headers.get("content-type", ""))
     if content_type != "multipart/form-data":
         raise InvalidUpload("an upload is a form of the type multipart/form-data")
@@ -99,6 +100,10 @@ def read_form(request: Request) -> Form:
     except ValueError as error:  # MultipartError is one
         raise InvalidUpload(f"the form is malformed: {printable(str(error.args[0]))}") from None
     return _gather(parts)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / (1024 * 1024):.1f} MiB"
 
 
 def _parse(body: bytes, boundary: str) -> list[tuple[MultipartSegment, bytes]]:

@@ -69,7 +69,7 @@ def read_named_form(request: Request, token: UploadToken, registry: str, index: 
     Raises Unauthorized, PayloadTooLarge or InvalidUpload.
     """
     try:
-        form = read_form(request)
+        form = read_form(request, index.max_upload_bytes)
         _ = form.project
     except Problem:
         verify_token(token, registry, NO_PROJECT, index)

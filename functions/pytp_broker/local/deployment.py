@@ -19,7 +19,7 @@ from pytp_broker.handlers import broker, introspect, simple, upload
 from pytp_broker.handlers.gateway import handle
 from pytp_broker.index.files import FileStore
 from pytp_broker.keysets import KeySets
-from pytp_broker.local.gateway import Gateway
+from pytp_broker.local.gateway import MAX_BODY_BYTES, Gateway
 from pytp_broker.local.log import Log
 from pytp_broker.local.routes import RouteTable, TemplateError, find_template, load_template
 from pytp_broker.registries import Access, ConfigurationCache
@@ -71,7 +71,7 @@ def build_gateway(
     disclosure_keys = DisclosureKeys(disclosure_keys_url, fetch_disclosure_keys, store, log.audit)
     key_sets = KeySets(fetch, store, log.audit, reach=reach)
     exchange = Broker(*common, key_sets, disclosure_keys, error_type_base=error_type_base)
-    index = Index(*common, storage.files, error_type_base=error_type_base)
+    index = Index(*common, storage.files, MAX_BODY_BYTES, error_type_base=error_type_base)
     functions = {
         "BrokerFunction": partial(handle, routes=broker.ROUTES, services=exchange),
         "UploadFunction": partial(handle, routes=upload.ROUTES, services=index),
