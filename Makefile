@@ -9,6 +9,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+ARCHITECTURE ?= arm64
 BIN := .venv/bin
 
 # The functions run on Lambda's python3.13, so `sam build` and the emulator want one.
@@ -61,9 +62,12 @@ validate: sam ## Check template.yaml and the templates of infra/
 	@.venv-sam/bin/sam validate --lint
 	@.venv-sam/bin/cfn-lint infra/*.yaml
 
-build: sam ## Build the Lambda artifact into .aws-sam
+build: sam ## Build the Lambda artifact into .aws-sam (ARCHITECTURE=x86_64 instead of arm64)
 	@$(if $(PYTHON313),,echo "sam build needs python3.13, on PATH or under pyenv" >&2; exit 1)
-	@$(WITH_PYTHON313) .venv-sam/bin/sam build
+	@$(if $(filter arm64 x86_64,$(ARCHITECTURE)),,echo \
+		"ARCHITECTURE is $(ARCHITECTURE); it must be arm64 or x86_64" >&2; exit 1)
+	@$(WITH_PYTHON313) .venv-sam/bin/sam build --cached --parallel \
+		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(PYTHON313) infra/finish_build.py .aws-sam/build
 
 fuzz: install ## Fuzz for as long as it takes (EXAMPLES=10000 for each property)

@@ -1,11 +1,14 @@
 """Finish what `sam build` made: leave out what no function runs, and compile the rest.
 
+The built template is left with the architecture that was built, and takes no other.
+
 Compiled files that carry a hash instead of a date halve the start of a function: Lambda unpacks
 the archive with dates that no ordinary compiled file would be valid for, into a folder where none
 can be written. Run it with the functions' own minor version of Python.
 """
 
 import compileall
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +16,15 @@ from py_compile import PycInvalidationMode
 
 # The commands, the local server and the embedded store; pydantic and the like are not here anyway.
 LEFT_OUT = ("cli", "local", "embedded", "config")
+
+
+# ELF's e_machine, and what Lambda calls it.
+MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
+# The parameter as `sam build` writes it, and as it stands in template.yaml.
+PARAMETER = re.compile(
+    r"(\n  Architecture:\n(?:    .*\n)*?    Default: )\w+"
+    r"(\n    AllowedValues:)(?: \[.*\]|(?:\n +- \w+)+)(?=\n)"
+)
 
 
 def finish(build: Path) -> None:
@@ -35,6 +47,34 @@ def finish(build: Path) -> None:
             invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
         ):
             sys.exit(f"{package.parent} does not compile")
+    architectures = {a for a in map(architecture_of, build.rglob("*.so*")) if a is not None}
+    if architectures:
+        pin(build / "template.yaml", architectures)
+
+
+def architecture_of(library: Path) -> str | None:
+    """Return what Lambda calls the processor that a compiled library is for."""
+    with library.open("rb") as file:
+        head = file.read(20)
+    return MACHINES.get(int.from_bytes(head[18:20], "little")) if head[:4] == b"\x7fELF" else None
+
+
+def pin(template: Path, architectures: set[str]) -> None:
+    """Let the built template take the built architecture alone.
+
+    A function that is deployed for another one does not start, and `sam deploy` does not say so.
+    """
+    if len(architectures) > 1:
+        names = " and ".join(sorted(architectures))
+        sys.exit(f"{template.parent} holds libraries for {names}; run `make clean` and build again")
+    (architecture,) = architectures
+    text, count = PARAMETER.subn(
+        rf"\g<1>{architecture}\g<2>\n    - {architecture}", template.read_text()
+    )
+    if count != 1:
+        sys.exit(f"{template} has no parameter Architecture with a default and allowed values")
+    template.write_text(text)
+    print(f"built for {architecture}; it can be deployed for no other Architecture")  # noqa: T201
 
 
 if __name__ == "__main__":

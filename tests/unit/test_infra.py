@@ -1,6 +1,7 @@
 """`infra/`: the finished artifact, and alarms on what the code really counts."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,107 @@ def test_a_file_that_does_not_compile_is_said(built: Path) -> None:
 
     with pytest.raises(SystemExit, match="does not compile"):
         finish_build().finish(built)
+
+
+# --- the architecture that was built --------------------------------------------------------------
+
+ELF = b"\x7fELF\x02\x01\x01".ljust(18, b"\0")
+X86_64, ARM64 = (0x3E).to_bytes(2, "little"), (0xB7).to_bytes(2, "little")
+# As `sam build` writes it.
+BUILT_TEMPLATE = """Parameters:
+  HostName:
+    Type: String
+    Default: ''
+  Architecture:
+    Description: Processor of the functions; arm64 costs a fifth less. What is built
+      takes no other.
+    Type: String
+    Default: arm64
+    AllowedValues:
+    - arm64
+    - x86_64
+    ConstraintDescription: must be the processor that was built for
+Globals:
+  Function:
+    Architectures:
+    - Ref: Architecture
+"""
+
+
+def add_library(built: Path, machine: bytes, name: str = "_rust.abi3.so") -> None:
+    library = built / "BrokerFunction" / "cryptography" / name
+    library.parent.mkdir(exist_ok=True)
+    library.write_bytes(ELF + machine + b"\0" * 44)
+
+
+def architecture(template: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(template.read_text(), Loader)["Parameters"]["Architecture"]  # noqa: S506
+    return found
+
+
+@pytest.mark.parametrize("text", [BUILT_TEMPLATE, (ROOT / "template.yaml").read_text()])
+@pytest.mark.parametrize(("machine", "name"), [(X86_64, "x86_64"), (ARM64, "arm64")])
+def test_what_is_built_can_be_deployed_for_its_own_processor_only(
+    built: Path, text: str, machine: bytes, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = built / "template.yaml"
+    template.write_text(text)
+    before = yaml.load(text, Loader)  # noqa: S506
+    add_library(built, machine)
+
+    finish_build().finish(built)
+    finish_build().finish(built)  # again, as after a cached build
+
+    assert architecture(template)["Default"] == name
+    assert architecture(template)["AllowedValues"] == [name]
+    after = yaml.load(template.read_text(), Loader)  # noqa: S506
+    before["Parameters"]["Architecture"] |= {"Default": name, "AllowedValues": [name]}
+    assert after == before
+    assert f"built for {name}" in capsys.readouterr().out
+
+
+def test_a_build_for_two_processors_is_said(built: Path) -> None:
+    (built / "template.yaml").write_text(BUILT_TEMPLATE)
+    add_library(built, X86_64)
+    add_library(built, ARM64, "other.so.1")
+
+    with pytest.raises(SystemExit, match="holds libraries for arm64 and x86_64"):
+        finish_build().finish(built)
+
+
+def test_a_template_without_the_parameter_is_said(built: Path) -> None:
+    (built / "template.yaml").write_text("Parameters: {}\n")
+    add_library(built, X86_64)
+
+    with pytest.raises(SystemExit, match="has no parameter Architecture"):
+        finish_build().finish(built)
+
+
+def test_a_library_that_is_not_compiled_says_nothing(built: Path) -> None:
+    library = built / "BrokerFunction" / "notes.so"
+    library.write_text("INPUT(-lc)")
+
+    finish_build().finish(built)
+
+
+def test_the_build_is_told_the_architecture_that_is_asked_for() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+
+    assert (
+        "sam build --cached --parallel \\\n\t\t--parameter-overrides Architecture=$(ARCH"
+        in makefile
+    )
+
+
+def test_what_the_guided_deployment_writes_is_ignored() -> None:
+    """It rewrites the file with its answers: a tracked one would be in the way of an upgrade."""
+    assert "samconfig.toml" in (ROOT / ".gitignore").read_text().splitlines()
+    readme = (ROOT / "README.md").read_text()
+    (stack,) = re.findall(r"sam deploy --guided --stack-name (\S+)", readme)
+    assert f"apply --config broker.toml --stack {stack}\n" in readme
+
+
+# --- alarms and firewall --------------------------------------------------------------------------
 
 
 def our_metrics() -> Iterator[tuple[str, dict[str, Any]]]:
