@@ -50,6 +50,8 @@ SAM = ROOT / ".venv-sam/bin/sam"
 REGION = "us-east-1"
 STACK = "pytp-broker-test"
 TIMEOUT = 15
+# The functions run on this machine: compiled dependencies for another would not import.
+ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
 CONFIGURATION = """
 [[issuers]]
@@ -256,9 +258,7 @@ def wait_until_ready(cloud: Cloud, process: subprocess.Popen[bytes]) -> None:
 
 def deploy(cloud: Cloud, folder: Path) -> dict[str, str]:
     """Build and deploy as an operator does; return the outputs of the stack."""
-    # The functions run on this machine: compiled dependencies for another would not import.
-    architecture = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
-    parameters = ["--parameter-overrides", f"Architecture={architecture}"]
+    parameters = ["--parameter-overrides", f"Architecture={ARCHITECTURE}"]
     built = folder / "build"
     sam(cloud, "build", "--no-cached", "--build-dir", str(built), *parameters)
     subprocess.run([PYTHON, ROOT / "infra" / "finish_build.py", built], check=True)
@@ -336,6 +336,51 @@ def test_a_published_file_can_be_fetched(deployment: Deployment) -> None:
 
     assert answer.status_code == 200
     assert hashlib.sha256(answer.content).hexdigest() == file["hashes"]["sha256"]
+
+
+@pytest.mark.parametrize("path", ["/acme/simple/", "/acme/simple"])
+def test_the_list_of_projects_is_there(deployment: Deployment, path: str) -> None:
+    assert deployment.upload(deployment.new_token(), "2.1").status_code == 200
+
+    answer = deployment.call("GET", path)
+    if answer.status_code == 301:
+        answer = deployment.call("GET", answer.headers["Location"])
+
+    assert answer.status_code == 200
+    assert "widgets" in answer.text
+
+
+def test_what_is_built_can_be_deployed_for_this_processor_only(deployment: Deployment) -> None:
+    parameters = deployment.cloud.client("cloudformation").get_template_summary(StackName=STACK)[
+        "Parameters"
+    ]
+    (architecture,) = [p for p in parameters if p["ParameterKey"] == "Architecture"]
+
+    assert architecture["DefaultValue"] == ARCHITECTURE
+
+
+def test_the_bucket_has_the_policy_that_keeps_files_from_being_replaced(
+    deployment: Deployment,
+) -> None:
+    """The emulator knows the condition key of no write, and so does not enforce it."""
+    s3 = deployment.cloud.client("s3")
+    policy = json.loads(s3.get_bucket_policy(Bucket=deployment.outputs["Bucket"])["Policy"])
+    only_new = next(s for s in policy["Statement"] if s["Sid"] == "OnlyNewFiles")
+
+    assert only_new["Effect"] == "Deny"
+    assert str(only_new["Condition"]["Null"]["s3:if-none-match"]).lower() == "true"
+
+
+def test_a_file_is_not_replaced_by_a_write_like_ours(deployment: Deployment) -> None:
+    s3 = deployment.cloud.client("s3")
+    place = {"Bucket": deployment.outputs["Bucket"], "Key": "files/once"}
+    s3.put_object(**place, Body=b"first", IfNoneMatch="*")
+
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(**place, Body=b"second", IfNoneMatch="*")
+
+    assert refused.value.response["Error"]["Code"] == "PreconditionFailed"
+    assert s3.get_object(**place)["Body"].read() == b"first"
 
 
 def test_the_root_mints_for_every_registry_of_the_host(deployment: Deployment) -> None:
