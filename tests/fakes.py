@@ -23,7 +23,7 @@ from pytp_broker.store import (
     carry_over,
     unexpired,
 )
-from pytp_broker.tokens import TokenRecord
+from pytp_broker.tokens import TokenRecord, Trust
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,6 +69,7 @@ class MemoryStore(Failing):
         super().__init__()
         self.configuration = configuration or Configuration()
         self.publishers: dict[str, TrustedPublisher] = {}
+        self.trust: dict[Place, dict[str, int]] = {}
         self.key_sets: dict[str, StoredKeySet] = {}
         self.refreshes: dict[str, datetime] = {}
         self.tokens: dict[str, TokenRecord] = {}
@@ -94,6 +95,12 @@ class MemoryStore(Failing):
             return changes
         self.configuration = configuration
         self.publishers = {p.publisher_id: p for p in after.publishers.values()}
+        trust, self.trust = self.trust, {}
+        for publisher in self.publishers.values():
+            for project in publisher.projects:
+                place, publisher_id = (publisher.registry, project), publisher.publisher_id
+                since = trust.get(place, {}).get(publisher_id, publisher.generation)
+                self.trust.setdefault(place, {})[publisher_id] = since
         return changes
 
     @remote
@@ -148,22 +155,15 @@ class MemoryStore(Failing):
     @remote
     def find_token(
         self, lookup_id: str, registry: str, project: str
-    ) -> tuple[TokenRecord, frozenset[str]] | None:
+    ) -> tuple[TokenRecord, Trust] | None:
         record = self.tokens.get(lookup_id)
         if record is None:
             return None
-        return record, self._trusted((registry, project))
+        return record, self.trust.get((registry, project), {})
 
     @remote
-    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, frozenset[str]]:
-        return {place: self._trusted(place) for place in places}
-
-    def _trusted(self, place: Place) -> frozenset[str]:
-        return frozenset(
-            p.publisher_id
-            for p in self.publishers.values()
-            if p.registry == place[0] and place[1] in p.projects
-        )
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:
+        return {place: self.trust.get(place, {}) for place in places}
 
     @remote
     def use_token(self, record: TokenRecord, file: str) -> bool:

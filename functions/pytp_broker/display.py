@@ -6,11 +6,14 @@ line around or take no room, no more than a line's worth of it, and no token, wh
 
 import re
 import string
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 MAX_VALUE_CHARACTERS: Final = 200
 # A refusal explains itself in a few sentences, each with a value or two.
 MAX_SENTENCE_CHARACTERS: Final = 4000
+# More names than that nobody reads in a sentence.
+MAX_NAMES: Final = 20
 
 # Invisible, and yet letters, marks or symbols to Unicode and so printable to Python. All others
 # that take no room or change the direction (Cf: U+200B, U+202E, U+2066 …) are not printable.
@@ -66,6 +69,13 @@ def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> str:
     seen = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", masked)
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in seen)
     return shown if near == text and len(shown) <= limit else shown[:limit] + "…"
+
+
+def and_more(names: Sequence[str], count: int) -> str:
+    """Return the first names of a list of this many, and how many more it has."""
+    shown = ", ".join(names[:MAX_NAMES])
+    more = count - len(names[:MAX_NAMES])
+    return f"{shown} and {more:,} more" if more else shown
 
 
 def _mask_random(found: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ of a first use, then, in one conditional write, the upload token.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Final
 
 from pytp_broker.audit import Trail
@@ -31,6 +32,7 @@ from pytp_broker.tokens import (
     NO_PROJECT,
     NO_REGISTRY,
     Grant,
+    Listing,
     TokenRecord,
     UploadToken,
 )
@@ -40,6 +42,11 @@ _REUSED: Final = "the identity token was exchanged before: ask the CI for a new 
 # How long a used identity token is remembered beyond the last moment at which it could be used:
 # longer than a store may take for the write that follows our last look at the clock.
 REPLAY_MARGIN: Final = timedelta(seconds=60)
+
+# How much of the names of its projects a token's record keeps for messages: about a hundred names.
+MAX_KEPT_CHARACTERS: Final = 2048
+# And its audit record: about two thousand names. A line of CloudWatch's has 256 KB.
+MAX_AUDITED_CHARACTERS: Final = 48 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Minted:
 def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail) -> Minted:
     """Exchange the identity token in a request body for an upload token (PEP 807).
 
-    Raises a Problem that says what to mend; then no token has been stored, as far as we know.
+    Raises a Problem that says what to correct; then no token has been stored, as far as we know.
     """
     configuration = broker.configurations.current()
     now = broker.now()
@@ -75,7 +82,7 @@ def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail
     minted = mint(publishers, claims, features, configuration, broker.now())
     store(minted.record, broker)
     trail.add_token(minted.token)
-    trail.add(projects=[f"{g.registry}/{g.project}" for g in minted.record.scope])
+    record_projects(publishers, trail)
     return minted
 
 
@@ -201,7 +208,7 @@ def mint(
     configuration: Configuration,
     now: datetime,
 ) -> Minted:
-    """Return a new upload token for every project that one of the publishers may upload to.
+    """Return a new upload token for every project that trusts one of the publishers.
 
     Raises InvalidToken if the identity token has expired on the way here.
     """
@@ -214,11 +221,13 @@ def mint(
         token_hash=token.hash,
         issuer=claims.issuer,
         identity=recorded_claims(claims, provider),
-        scope=_scope(publishers),
+        grants=_grants(publishers),
+        projects=list_projects(publishers, MAX_KEPT_CHARACTERS),
         features=features,
         issued_at=now,
         expires_at=expires_at,
         kept_until=max(expires_at, claims.last_use) + REPLAY_MARGIN,
+        identity_key=publishers[0].identity_key,
     )
     return Minted(token, record)
 
@@ -230,12 +239,35 @@ def _lifetime_seconds(
     return min(configuration.registries[p.registry].token_lifetime_seconds for p in publishers)
 
 
-def _scope(publishers: tuple[TrustedPublisher, ...]) -> tuple[Grant, ...]:
-    pairs: dict[tuple[str, str], list[str]] = {}
+def _grants(publishers: tuple[TrustedPublisher, ...]) -> tuple[Grant, ...]:
+    found: dict[str, dict[str, int]] = {}
     for publisher in publishers:
-        for project in publisher.projects:
-            pairs.setdefault((publisher.registry, project), []).append(publisher.publisher_id)
-    return tuple(Grant(registry, project, tuple(ids)) for (registry, project), ids in pairs.items())
+        found.setdefault(publisher.registry, {})[publisher.publisher_id] = publisher.generation
+    return tuple(Grant(registry, None, ids) for registry, ids in found.items())
+
+
+def list_projects(publishers: tuple[TrustedPublisher, ...], characters: int) -> dict[str, Listing]:
+    """Return the projects by registry: all, or as many names as have so many characters."""
+    found: dict[str, dict[str, None]] = {}
+    for publisher in publishers:
+        found.setdefault(publisher.registry, {}).update(dict.fromkeys(publisher.projects))
+    room = characters
+    listings = {}
+    for registry, projects in found.items():
+        ends = accumulate(len(project) for project in projects)
+        names = tuple(p for p, end in zip(projects, ends, strict=True) if end <= room)
+        room -= sum(map(len, names))
+        listings[registry] = Listing(names, len(projects))
+    return listings
+
+
+def record_projects(publishers: tuple[TrustedPublisher, ...], trail: Trail) -> None:
+    """Add to the audit record what the token is for, and how many projects these are."""
+    listings = list_projects(publishers, MAX_AUDITED_CHARACTERS)
+    trail.add(
+        projects=[f"{name}/{project}" for name, each in listings.items() for project in each.names],
+        project_count=sum(each.count for each in listings.values()),
+    )
 
 
 def store(record: TokenRecord, broker: Broker) -> None:

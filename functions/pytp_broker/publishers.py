@@ -21,7 +21,9 @@ class TrustedPublisher:
     """One configured right: this identity may upload to these projects of this registry.
 
     ``publisher_id`` is given anew whenever the publisher is added, so that a token does not
-    outlive its publisher's removal. ``pins`` are immutable ids pinned on first use.
+    outlive its publisher's removal. ``generation`` counts the times that projects were added to
+    it, so that a token does not cover what was added after its exchange. ``pins`` are immutable
+    ids pinned on first use.
     """
 
     publisher_id: str
@@ -32,6 +34,7 @@ class TrustedPublisher:
     fields: Fields
     claims: Mapping[str, str] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
+    generation: int = 0
 
     @property
     def identity_key(self) -> str:
@@ -41,7 +44,7 @@ class TrustedPublisher:
 
     @property
     def rules_hash(self) -> str:
-        """Return a hash of everything but id, projects and pins: the publisher's own identity."""
+        """Return a hash of issuer, registry and rules: the publisher's own identity."""
         rules = [self.registry, self.issuer, self.provider, dict(self.fields), dict(self.claims)]
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
@@ -63,6 +66,7 @@ class TrustedPublisher:
             "projects": list(self.projects),
             "fields": dict(self.fields),
             "claims": dict(self.claims),
+            "generation": self.generation,
         }
 
     @classmethod
@@ -80,6 +84,7 @@ class TrustedPublisher:
             },
             claims=document["claims"],
             pins=pins,
+            generation=document.get("generation", 0),
         )
 
 

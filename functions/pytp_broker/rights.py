@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pytp_broker.display import printable
+from pytp_broker.display import and_more, printable
 from pytp_broker.errors import Forbidden, Unauthorized
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Services
-from pytp_broker.tokens import NO_PROJECT, TokenRecord, UploadToken
+from pytp_broker.store import Place
+from pytp_broker.tokens import NO_PROJECT, Listing, TokenRecord, Trust, UploadToken
 
 USER_NAME: Final = "__token__"
 # No configuration names a longer one, and a key of a store has its limits.
@@ -69,7 +70,7 @@ def _token_text(scheme: str, credentials: str) -> str:
 
 def verify_token(
     token: UploadToken, registry: str, project: str, services: Services
-) -> tuple[TokenRecord, frozenset[str]]:
+) -> tuple[TokenRecord, Trust]:
     """Return the record of a live token and the publishers that the project trusts now.
 
     Raises Unauthorized. One round trip, also for no project at all.
@@ -85,21 +86,15 @@ def verify_token(
 def verify_right(token: UploadToken, registry: str, project: str, services: Services) -> Right:
     """Return the right, if the token may upload to this project now.
 
-    Raises Unauthorized or Forbidden. The token's scope was fixed at the exchange; whether its
-    publishers are still trusted, and its issuer still enabled, is asked again at every use.
+    Raises Unauthorized or Forbidden. The token's publishers were fixed at the exchange; whether the
+    project trusts one of them, and the issuer is still enabled, is asked at every use.
     """
     asked_at = services.now()
     record, trusted = verify_token(token, registry, project, services)
     _check_enabled(record, registry, services.configurations.current())
-    grant = record.find_grant(registry, project)
-    if grant is None:
-        raise Forbidden(_out_of_scope(record, registry, project))
-    publisher_ids = tuple(i for i in grant.publisher_ids if i in trusted)
+    publisher_ids = record.publishers_for(registry, project, trusted)
     if not publisher_ids:
-        raise Forbidden(
-            f"the project `{project}` no longer trusts the publisher that this upload token "
-            "comes from"
-        )
+        raise Forbidden(_explain(record, registry, project))
     return Right(token, record, registry, project, publisher_ids, asked_at)
 
 
@@ -120,16 +115,17 @@ def verify_any_right(
 ) -> tuple[TokenRecord, list[str]]:
     """Return the record of a live token and the projects here that it may upload to now.
 
-    Raises Unauthorized, or Forbidden where there is none. Two round trips.
+    Raises Unauthorized, or Forbidden where there is none. Three round trips, and one more for
+    every further hundred of projects.
     """
     record, _ = verify_token(token, registry, NO_PROJECT, services)
     _check_enabled(record, registry, services.configurations.current())
-    grants = {(g.registry, g.project): g for g in record.scope if g.registry == registry}
-    trust = services.store.list_trust([*grants])
+    places = _places_of(record, registry, services)
+    trust = services.store.list_trust(places)
     projects = [
-        grant.project
-        for place, grant in grants.items()
-        if not trust.get(place, frozenset()).isdisjoint(grant.publisher_ids)
+        project
+        for _, project in places
+        if record.publishers_for(registry, project, trust.get((registry, project), {}))
     ]
     if not projects:
         raise Forbidden("the upload token is for no project of this registry")
@@ -141,9 +137,30 @@ def _check_enabled(record: TokenRecord, registry: str, configuration: Configurat
         raise Forbidden(f"uploads to this registry by tokens of `{record.issuer}` are switched off")
 
 
-def _out_of_scope(record: TokenRecord, registry: str, project: str) -> str:
+def _places_of(record: TokenRecord, registry: str, services: Services) -> list[Place]:
+    """Return the projects here that the token may be for: trust must still be asked."""
+    grants = [grant for grant in record.grants if grant.registry == registry]
+    projects = [grant.project for grant in grants if grant.project is not None]
+    publisher_ids = {i for grant in grants if grant.project is None for i in grant.publishers}
+    if publisher_ids:
+        for publisher in services.store.list_publishers(record.identity_key):
+            if publisher.publisher_id in publisher_ids:
+                projects += publisher.projects
+    return [(registry, project) for project in dict.fromkeys(projects)]
+
+
+def _explain(record: TokenRecord, registry: str, project: str) -> str:
+    """Return why the token does not give the right to upload to a project."""
+    listing = record.projects.get(registry, Listing((), 0))
+    if project in listing.names:
+        return (
+            f"the project `{project}` no longer trusts the publisher that this upload token "
+            "comes from"
+        )
     # What the token may do in other registries is not this registry's to tell.
-    allowed = [f"`{grant.project}`" for grant in record.scope if grant.registry == registry]
-    projects = ", ".join(allowed) or "no project of this registry"
+    projects = and_more([f"`{name}`" for name in listing.names], listing.count)
     asked = f"the file is for the project `{printable(project)}`"
-    return f"{asked}, but this upload token is for {projects}"
+    if not listing.is_complete:
+        asked += ", which does not trust the publisher that this upload token comes from"
+        return f"{asked}; the token is for {projects}"
+    return f"{asked}, but this upload token is for {projects or 'no project of this registry'}"

@@ -15,7 +15,7 @@ from pytp_broker.keysets import KeySetStore
 from pytp_broker.providers import PROVIDERS, Role
 from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.registries import Configuration
-from pytp_broker.tokens import TokenRecord
+from pytp_broker.tokens import TokenRecord, Trust
 
 # A registry and a project of it.
 Place: TypeAlias = tuple[str, str]
@@ -109,7 +109,8 @@ def carry_over(
     """Return the wanted publishers by their rules, with ids and pins of those already present.
 
     Two with the same rules are one, for the projects of both. One with new rules has the pins of
-    the same identity in its registry: adding an environment must not let a new holder in.
+    the same identity in its registry: adding an environment must not let a new holder in. One that
+    gets further projects begins a new generation, which live tokens do not belong to.
     """
     known = {publisher.rules_hash: publisher for publisher in present}
     pins = _pins_by_identity(known.values())
@@ -124,7 +125,16 @@ def carry_over(
             publisher_id=origin.publisher_id,
             pins={**pins.get((publisher.registry, publisher.identity_key), {}), **origin.pins},
         )
-    return found
+    return {key: _with_generation(publisher, known.get(key)) for key, publisher in found.items()}
+
+
+def _with_generation(
+    publisher: TrustedPublisher, present: TrustedPublisher | None
+) -> TrustedPublisher:
+    if present is None:
+        return publisher
+    is_larger = not set(publisher.projects) <= set(present.projects)
+    return replace(publisher, generation=present.generation + is_larger)
 
 
 def _pins_by_identity(
@@ -235,14 +245,14 @@ class TokenStore(KeySetStore, Protocol):
 
     def find_token(
         self, lookup_id: str, registry: str, project: str
-    ) -> tuple[TokenRecord, frozenset[str]] | None:
-        """Return the record and the ids of the publishers that the project trusts now.
+    ) -> tuple[TokenRecord, Trust] | None:
+        """Return the record and the publishers that the project trusts now.
 
         One round trip for both. None when there is no such record; expiry is the caller's to check.
         """
 
-    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, frozenset[str]]:
-        """Return the ids of the publishers that each of these projects trusts now.
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:
+        """Return the publishers that each of these projects trusts now.
 
         One round trip for every hundred; a project that trusts nobody may be left out.
         """

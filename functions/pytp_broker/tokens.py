@@ -11,10 +11,10 @@ import hmac
 import re
 import secrets
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 from pytp_broker.display import Hidden
 
@@ -112,13 +112,45 @@ def file_use(registry: str, filename: str, sha256: str) -> str:
     return f"{registry}/{filename}#{sha256}"
 
 
+# The publishers that a project trusts: the id of each, and the generation of the publisher in which
+# the project was added to it.
+Trust: TypeAlias = Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The right to upload to one project of one registry, and the publishers that give it."""
+    """The right to upload to the projects of one registry that trust one of these publishers.
+
+    ``publishers`` has the id of each and its generation at the exchange: a project that was added
+    to the publisher later is not covered. So a record does not grow with the number of projects.
+    A ``project`` limits the grant to that one project, whenever it was added.
+    """
 
     registry: str
-    project: str
-    publisher_ids: tuple[str, ...]
+    project: str | None
+    publishers: Trust
+
+    def publishers_among(self, trusted: Trust) -> tuple[str, ...]:
+        """Return the ids of the publishers that give the right to a project that trusts these."""
+        return tuple(
+            publisher_id
+            for publisher_id, generation in self.publishers.items()
+            if publisher_id in trusted
+            and (self.project is not None or trusted[publisher_id] <= generation)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The projects in one registry that a token was minted for: how many, and the first names."""
+
+    names: tuple[str, ...]
+    count: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether every project has its name here."""
+        return self.count == len(self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,32 +160,53 @@ class TokenRecord:
     The record is also the mark that its identity token is used, so it is kept longer than the
     upload token lives: ``kept_until`` lies behind both expiries (TOB-PYPI26-1).
     ``identity`` holds the signed claims that later say who published, ``used_for`` the file that
-    a single-use token has been used for.
+    a single-use token has been used for. ``identity_key`` finds the publishers again. ``projects``
+    says for each registry what the token was minted for, in messages: it gives no right.
     """
 
     lookup_id: str
     token_hash: str
     issuer: str
     identity: Mapping[str, str]
-    scope: tuple[Grant, ...]
+    grants: tuple[Grant, ...]
+    projects: Mapping[str, Listing]
     features: tuple[str, ...]
     issued_at: datetime
     expires_at: datetime
     kept_until: datetime
+    identity_key: str = ""
     burned_at: datetime | None = None
     used_for: str | None = None
 
     @property
     def registries(self) -> tuple[str, ...]:
         """Return the names of the registries it is good for, each once."""
-        return tuple(dict.fromkeys(grant.registry for grant in self.scope))
+        return tuple(dict.fromkeys(grant.registry for grant in self.grants))
 
-    def find_grant(self, registry: str, project: str) -> Grant | None:
-        """Return the grant for this project of this registry, if there is one."""
-        for grant in self.scope:
-            if (grant.registry, grant.project) == (registry, project):
-                return grant
-        return None
+    @property
+    def publisher_ids(self) -> tuple[str, ...]:
+        """Return the ids of the publishers that gave it its rights, each once."""
+        return tuple(dict.fromkeys(i for grant in self.grants for i in grant.publishers))
+
+    @property
+    def project_count(self) -> int:
+        """Return how many projects it was minted for, in all registries."""
+        return sum(listing.count for listing in self.projects.values())
+
+    @property
+    def places(self) -> list[str]:
+        """Return the listed projects it was minted for, each as ``registry/project``."""
+        listings = self.projects.items()
+        return [f"{registry}/{project}" for registry, each in listings for project in each.names]
+
+    def publishers_for(self, registry: str, project: str, trusted: Trust) -> tuple[str, ...]:
+        """Return the publishers that give it the right to a project, which trusts these now."""
+        found = (
+            grant.publishers_among(trusted)
+            for grant in self.grants
+            if grant.registry == registry and grant.project in {None, project}
+        )
+        return tuple(dict.fromkeys(publisher_id for ids in found for publisher_id in ids))
 
     def is_live(self, token: UploadToken, now: datetime) -> bool:
         """Say whether this is the token's record, and the token neither expired nor burned."""
@@ -176,28 +229,59 @@ class TokenRecord:
             "token_hash": self.token_hash,
             "issuer": self.issuer,
             "identity": dict(self.identity),
-            "scope": [[g.registry, g.project, list(g.publisher_ids)] for g in self.scope],
+            "identity_key": self.identity_key,
+            "grants": [[g.registry, g.project, dict(g.publishers)] for g in self.grants],
+            "scope": self._scope(),
+            "project_counts": {name: each.count for name, each in self.projects.items()},
             "features": list(self.features),
             "issued_at": int(self.issued_at.timestamp()),
             "expires_at": int(self.expires_at.timestamp()),
             "kept_until": int(self.kept_until.timestamp()),
         }
 
+    def _scope(self) -> list[tuple[str, str, list[str]]]:
+        # The form of earlier versions, so that a function of theirs, which is still there while a
+        # deployment is under way, knows the listed projects.
+        first = {g.registry: list(g.publishers)[:1] for g in reversed(self.grants)}
+        return [
+            (registry, project, first.get(registry, []))
+            for registry, listing in self.projects.items()
+            for project in listing.names
+        ]
+
     @classmethod
     def from_document(
         cls, document: Mapping[str, Any], burned_at: int | None, used_for: str | None
     ) -> Self:
-        """Return the record that ``document()`` described."""
+        """Return the record that ``document()`` described, here or in an earlier version.
+
+        Earlier versions kept every project with its publishers in ``scope``, and no grants.
+        """
+        grants = document.get("grants", document["scope"])
         return cls(
             lookup_id=document["lookup_id"],
             token_hash=document["token_hash"],
             issuer=document["issuer"],
             identity=document["identity"],
-            scope=tuple(Grant(r, p, tuple(ids)) for r, p, ids in document["scope"]),
+            grants=tuple(Grant(r, p, _read_publishers(ids)) for r, p, ids in grants),
+            projects=_read_projects(document),
             features=tuple(document["features"]),
             issued_at=datetime.fromtimestamp(document["issued_at"], UTC),
             expires_at=datetime.fromtimestamp(document["expires_at"], UTC),
             kept_until=datetime.fromtimestamp(document["kept_until"], UTC),
+            identity_key=document.get("identity_key", ""),
             burned_at=None if burned_at is None else datetime.fromtimestamp(burned_at, UTC),
             used_for=used_for,
         )
+
+
+def _read_publishers(publishers: Trust | Sequence[str]) -> Trust:
+    return publishers if isinstance(publishers, Mapping) else dict.fromkeys(publishers, 0)
+
+
+def _read_projects(document: Mapping[str, Any]) -> dict[str, Listing]:
+    names: dict[str, list[str]] = {}
+    for registry, project, _ in document["scope"]:
+        names.setdefault(registry, []).append(project)
+    counts = document.get("project_counts") or {name: len(each) for name, each in names.items()}
+    return {name: Listing(tuple(names.get(name, ())), count) for name, count in counts.items()}

@@ -89,6 +89,9 @@ def ministack_table(emulator: Emulator) -> Iterator[Table]:
     client.close()
 
 
+FOLDER = ["folder"]
+
+
 @pytest.fixture(params=["folder", "moto", MINISTACK])
 def files(request: pytest.FixtureRequest) -> FileStore:
     """Return an empty file store of each kind."""

@@ -8,7 +8,7 @@ from pytp_broker.audit import AuditRecord
 from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.store import PublishedFile
-from pytp_broker.tokens import Grant, TokenRecord
+from pytp_broker.tokens import Grant, Listing, TokenRecord
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GITHUB = "https://token.actions.githubusercontent.com"
@@ -75,15 +75,19 @@ def record(secret: str = "secret", **changes: Any) -> TokenRecord:
             token_hash=f"hash of {secret}",
             issuer=GITHUB,
             identity={"repository": "octo-org/widgets", "run": "11855712345"},
-            scope=(
-                Grant("acme", "widgets", ("id-1", "id-2")),
-                Grant("acme", "gadgets", ("id-1",)),
-                Grant("other", "gizmos", ("id-3",)),
+            grants=(
+                Grant("acme", None, {"id-1": 0, "id-2": 3}),
+                Grant("other", "gizmos", {"id-3": 0}),
             ),
+            projects={
+                "acme": Listing(("widgets", "gadgets"), 2),
+                "other": Listing(("gizmos",), 1),
+            },
             features=("multi-use-token",),
             issued_at=NOW,
             expires_at=NOW + timedelta(minutes=15),
             kept_until=NOW + timedelta(minutes=20),
+            identity_key="key of octo-org/widgets",
         ),
         **changes,
     )

@@ -20,11 +20,11 @@ from tests.contract.samples import (
 PINS = {"repository_owner_id": "9919"}
 
 
-def trusted(store: Store, registry: str, project: str) -> frozenset[str]:
+def trusted(store: Store, registry: str, project: str) -> set[str]:
     store.add_token(record())
     found = store.find_token(record().lookup_id, registry, project)
     assert found is not None
-    return found[1]
+    return set(found[1])
 
 
 def test_an_empty_store_has_an_empty_configuration(store: Store) -> None:
@@ -96,7 +96,7 @@ def test_a_publisher_whose_projects_change_keeps_its_id_and_pins(store: Store) -
     store.apply(configuration(), [publisher("id-2", projects=("gadgets", "gizmos"))])
 
     (found,) = store.list_publishers(publisher().identity_key)
-    assert found == publisher(projects=("gadgets", "gizmos"), pins=PINS)
+    assert found == publisher(projects=("gadgets", "gizmos"), pins=PINS, generation=1)
     assert trusted(store, "acme", "widgets") == frozenset()
     assert trusted(store, "acme", "gadgets") == {"id-1"}
     assert trusted(store, "acme", "gizmos") == {"id-1"}
@@ -244,3 +244,17 @@ def test_a_publisher_that_changes_and_keeps_not_all_of_its_projects_is_a_loss(
     changes = store.apply(configuration(), [changed])
 
     assert len(changes.losses) == (1 if projects == ("widgets",) else 0)
+
+
+def test_a_project_trusts_a_publisher_since_the_generation_in_which_it_was_added(
+    store: Store,
+) -> None:
+    for projects in (("widgets",), ("widgets", "gadgets"), ("gadgets",), ("gadgets", "widgets")):
+        store.apply(configuration(), [publisher(projects=projects)])
+
+    (found,) = store.list_publishers(publisher().identity_key)
+    assert found.generation == 2
+    assert store.list_trust([("acme", "widgets"), ("acme", "gadgets")]) == {
+        ("acme", "widgets"): {"id-1": 2},
+        ("acme", "gadgets"): {"id-1": 1},
+    }

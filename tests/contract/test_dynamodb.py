@@ -225,12 +225,97 @@ def test_a_write_that_is_sent_twice_recognises_itself(
     assert len(resent) >= 2
 
 
+def test_of_a_publisher_that_is_trusted_twice_the_later_generation_counts(
+    dynamo: DynamoStore, table: Table
+) -> None:
+    """Two that apply at once may leave that; the next one clears it up."""
+    dynamo.apply(configuration(), [publisher()])
+    table.client.update_item(
+        TableName=table.name,
+        Key={"pk": {"S": "TRUST#acme#widgets"}, "sk": {"S": "TRUST"}},
+        UpdateExpression="ADD publisher_ids :ids",
+        ExpressionAttributeValues={":ids": {"SS": ["id-1@2", "id-1@1"]}},
+    )
+    assert dynamo.list_trust([("acme", "widgets")]) == {("acme", "widgets"): {"id-1": 2}}
+
+    dynamo.apply(configuration(), [publisher()])
+
+    (row,) = [item for item in table.dump() if item["sk"]["S"] == "TRUST"]
+    assert row["publisher_ids"] == {"SS": ["id-1@2"]}
+
+
+def test_a_page_that_another_publisher_left_is_not_read(dynamo: DynamoStore, table: Table) -> None:
+    """An apply was interrupted between a publisher's own row and its pages."""
+    dynamo.apply(configuration(), [publisher()])
+    (row,) = [item for item in table.dump() if item["pk"]["S"].startswith("PUBLISHER#")]
+    page = {
+        "pk": row["pk"],
+        "sk": {"S": f"{row['sk']['S']}#0001"},
+        "publisher_id": {"S": "id-0"},
+        "projects": {"S": '["gadgets"]'},
+    }
+    table.client.put_item(TableName=table.name, Item=page)
+
+    (found,) = dynamo.list_publishers(publisher().identity_key)
+    assert found.projects == ("widgets",)
+
+    dynamo.apply(configuration(), [publisher()])
+    assert page not in table.dump()
+
+
 def test_a_claim_that_is_sent_twice_is_granted(dynamo: DynamoStore, table: Table) -> None:
     table.client.meta.events.register_first(
         "needs-retry.dynamodb.PutItem", lambda attempts, **_: 0 if attempts == 1 else None
     )
 
     assert dynamo.claim_key_set_refresh(ISSUER.url, NOW, COOLDOWN)
+
+
+# Sizes
+
+
+def too_many_clients() -> tuple[Configuration, list[TrustedPublisher]]:
+    clients = {f"client-{number:050}": "0" * 64 for number in range(4000)}
+    return configuration(replace(ACME, introspection_clients=clients)), []
+
+
+def too_many_rules() -> tuple[Configuration, list[TrustedPublisher]]:
+    claims = {f"claim-{number}": "x" * 250 for number in range(2000)}
+    return configuration(), [publisher(claims=claims)]
+
+
+def too_many_trusted() -> tuple[Configuration, list[TrustedPublisher]]:
+    return configuration(), [
+        for_repository(f"octo-org/{number}", f"id-of-{number:026}", projects=("widgets",))
+        for number in range(13_000)
+    ]
+
+
+def too_many_publishers() -> tuple[Configuration, list[TrustedPublisher]]:
+    return configuration(), [
+        publisher(f"id-{number}", projects=(f"project-{number}",), claims={"actor": str(number)})
+        for number in range(13_000)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (too_many_clients, "the configuration of `REGISTRY#acme`"),
+        (too_many_rules, "a publisher of the registry `acme`"),
+        (too_many_trusted, "`acme/widgets` trusts"),
+        (too_many_publishers, "a token"),
+    ],
+)
+def test_what_does_not_fit_into_an_item_is_refused_before_anything_is_written(
+    table: Table, wanted: Callable[[], tuple[Configuration, list[TrustedPublisher]]], words: str
+) -> None:
+    with pytest.raises(StoreUnavailable) as refused:
+        DynamoStore(table.client, table.name).apply(*wanted())
+
+    assert words in refused.value.detail
+    assert refused.value.detail.endswith("nothing was changed")
+    assert table.dump() == []
 
 
 # Applying, interrupted
@@ -272,7 +357,7 @@ def rights(store: Store, publishers: Iterable[TrustedPublisher] = EVERYONE) -> s
         assert token is not None
         names = {p.publisher_id: p.fields["repository"] for p in listed.values()}
         found |= {(names.get(i), project) for i in token[1]}
-        assert {p.publisher_id for p in listed.values() if project in p.projects} == token[1]
+        assert {p.publisher_id for p in listed.values() if project in p.projects} == set(token[1])
     return found
 
 
@@ -344,10 +429,10 @@ def test_rights_are_taken_away_before_new_ones_are_given(dynamo: DynamoStore, ta
         names = {p.publisher_id: p.fields["repository"] for p in EVERYONE}
         seen.append(
             {
-                (str(names[publisher_id]), item["pk"]["S"].rpartition("#")[2])
+                (str(names[trusted.partition("@")[0]]), item["pk"]["S"].rpartition("#")[2])
                 for item in table.dump()
                 if item["sk"]["S"] == "TRUST"
-                for publisher_id in item.get("publisher_ids", {"SS": []})["SS"]
+                for trusted in item.get("publisher_ids", {"SS": []})["SS"]
             }
         )
 

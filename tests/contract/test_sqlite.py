@@ -1,10 +1,12 @@
 """What only the embedded store promises."""
 
+import json
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from pytp_broker.embedded.store import SqliteStore
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.store import Store
 from tests.contract.calls import EVERY_CALL
-from tests.contract.samples import configuration, file, publisher, record
+from tests.contract.samples import NOW, configuration, file, publisher, record
 
 PROCESSES = 4
 # Each process opens the store when it is told to, and prints the exchanges that it wins.
@@ -34,10 +36,10 @@ print("ready", flush=True)
 sys.stdin.readline()
 store = SqliteStore(path)
 for number in range(25):
-    scope, features = (), ("multi-use-token",)
+    grants, projects, features = (), {}, ("multi-use-token",)
     try:
         store.add_token(
-            TokenRecord(str(number), name, "issuer", {}, scope, features, now, now, now)
+            TokenRecord(str(number), name, "issuer", {}, grants, projects, features, now, now, now)
         )
     except AlreadyExchangedError:
         continue
@@ -85,7 +87,7 @@ def test_what_was_stored_is_there_when_the_file_is_opened_again(tmp_path: Path) 
         assert store.load_configuration() == configuration()
         assert store.find_token(record().lookup_id, "acme", "widgets") == (
             record(),
-            frozenset({"id-1"}),
+            {"id-1": 0},
         )
         assert list(store.list_files("acme", "widgets")) == [file()]
 
@@ -170,6 +172,51 @@ def test_a_call_at_work_ends_after_the_store_is_closed(sqlite_store: SqliteStore
 def test_text_that_is_no_unicode_is_no_error_of_ours(sqlite_store: SqliteStore) -> None:
     with pytest.raises(StoreUnavailable):
         sqlite_store.find_file("acme", "\ud800")
+
+
+# What `token.document()` wrote before there were grants.
+EARLIER_TOKEN = {
+    **{name: record().document()[name] for name in ("lookup_id", "token_hash", "issuer")},
+    **{name: record().document()[name] for name in ("identity", "features", "issued_at")},
+    **{name: record().document()[name] for name in ("expires_at", "kept_until")},
+    "scope": [["acme", "widgets", ["id-1"]]],
+}
+
+
+def make_version_1(path: Path) -> None:
+    """Bring a file to the state in which the first version left one, with a token in it."""
+    with closing(SqliteStore(path)) as store:
+        store.apply(configuration(), [publisher()])
+        store.add_token(record())
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE trust DROP COLUMN generation")
+        connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
+        connection.execute("PRAGMA user_version = 1")
+
+
+def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    make_version_1(path)
+
+    with closing(SqliteStore(path)) as store:
+        found = store.find_token(record().lookup_id, "acme", "widgets")
+        assert found is not None
+        token, trusted = found
+        assert token.publishers_for("acme", "widgets", trusted) == ("id-1",)
+        assert store.list_tokens(NOW) == [token]
+        store.apply(configuration(), [publisher(projects=("widgets", "gadgets"))])
+    with closing(SqliteStore(path)) as store:
+        assert store.list_trust([("acme", "gadgets")]) == {("acme", "gadgets"): {"id-1": 1}}
+
+
+def test_two_that_open_a_file_of_an_earlier_version_migrate_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    make_version_1(path)
+
+    with ThreadPoolExecutor(8) as pool:
+        for store in pool.map(lambda _: SqliteStore(path), range(8)):
+            assert store.list_trust([("acme", "widgets")]) == {("acme", "widgets"): {"id-1": 0}}
+            store.close()
 
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:

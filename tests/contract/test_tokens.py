@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from pytp_broker.store import AlreadyExchangedError, Store
-from pytp_broker.tokens import TokenRecord
+from pytp_broker.tokens import TokenRecord, Trust
 from tests.contract.samples import NOW, configuration, for_repository, publisher, record
 
 LATER = NOW + timedelta(minutes=1)
-NO_ONE: frozenset[str] = frozenset()
+NO_ONE: Trust = {}
 
 
 def find(store: Store, lookup_id: str = record().lookup_id) -> TokenRecord | None:
@@ -45,7 +45,7 @@ def test_a_token_is_found_with_the_publishers_that_its_project_trusts_now(store:
     store.add_token(record())
     assert store.find_token(record().lookup_id, "acme", "widgets") == (
         record(),
-        frozenset({"id-1"}),
+        {"id-1": 0},
     )
 
     store.apply(configuration(), [])
@@ -63,8 +63,8 @@ def test_the_publishers_that_projects_trust_are_listed_together(store: Store) ->
         [("acme", "widgets"), ("acme", "gadgets"), ("other", "widgets"), ("acme", "nothing")]
     )
 
-    assert trust["acme", "widgets"] == {"id-1", "id-2"}
-    assert trust["acme", "gadgets"] == {"id-1"}
+    assert trust["acme", "widgets"] == {"id-1": 0, "id-2": 0}
+    assert trust["acme", "gadgets"] == {"id-1": 0}
     assert not trust.get(("other", "widgets"))
     assert not trust.get(("acme", "nothing"))
 
@@ -82,7 +82,7 @@ def test_the_trust_of_more_projects_than_one_request_takes_is_listed(store: Stor
 
     trust = store.list_trust([("acme", project) for project in projects])
 
-    assert trust == {("acme", project): {"id-1"} for project in projects}
+    assert trust == {("acme", project): {"id-1": 0} for project in projects}
 
 
 def test_the_trust_of_no_project_is_nothing(store: Store) -> None:
@@ -245,7 +245,7 @@ def test_the_use_of_a_token_past_its_time_counts_as_gone(store: Store) -> None:
 
 
 def test_a_token_for_nothing_is_stored_all_the_same(store: Store) -> None:
-    store.add_token(record(scope=()))
+    store.add_token(record(grants=(), projects={}))
 
-    assert find(store) == record(scope=())
+    assert find(store) == record(grants=(), projects={})
     assert burn(store, registry="acme") is False

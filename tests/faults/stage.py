@@ -28,7 +28,7 @@ from pytp_broker.registries import ConfigurationCache
 from pytp_broker.rights import verify_right
 from pytp_broker.services import Broker, Index
 from pytp_broker.store import PublishedFile, Store
-from pytp_broker.tokens import Grant, UploadToken
+from pytp_broker.tokens import UploadToken
 from tests.faults.injection import FIGURES, Line
 from tests.scanner import SecretScanner, match
 from tests.signing import NOW, Issuer
@@ -98,6 +98,8 @@ projects = ["gizmos"]
 """
 # As the first, but nobody may upload `widgets`.
 WITHOUT_WIDGETS = CONFIGURATION.replace('["widgets", "old"]', '["old"]')
+PROJECTS = ("widgets", "old", "new", "gadgets", "gizmos")
+PLACES = [(registry, name) for registry in ("acme", "other", "third") for name in PROJECTS]
 SWITCHED_OFF = CONFIGURATION.replace('audience = "acme"', 'audience = "acme"\nenabled = false')
 
 Right = tuple[str, str, str]  # repository, registry, project
@@ -210,9 +212,7 @@ class Deployment:
             except (Unauthorized, Forbidden):
                 return False
 
-        found = self.store.find_token(token.lookup_id, "acme", "")
-        scope = found[0].scope if found is not None else ()
-        return {place for place in map(_place, scope) if has(*place)}
+        return {place for place in PLACES if has(*place)}
 
     def _call(
         self,
@@ -228,10 +228,6 @@ class Deployment:
 
 
 _ROUTES: Any = {**broker.ROUTES, **upload.ROUTES, **simple.ROUTES, **introspect.ROUTES}
-
-
-def _place(grant: Grant) -> tuple[str, str]:
-    return grant.registry, grant.project
 
 
 def basic(user: str, password: str) -> str:

@@ -14,7 +14,7 @@ from pytp_broker.messages import Request, Response
 from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.registries import Configuration, ConfigurationCache, Issuer, Registry
 from pytp_broker.services import Index
-from pytp_broker.tokens import MULTI_USE, Grant, TokenRecord, UploadToken
+from pytp_broker.tokens import MULTI_USE, Grant, Listing, TokenRecord, UploadToken
 from tests.audit import Records
 from tests.fakes import MemoryFiles, MemoryStore
 from tests.signing import GITHUB, NOW
@@ -103,11 +103,20 @@ class Shelf:
             token_hash=token.hash,
             issuer=GITHUB,
             identity=IDENTITY,
-            scope=tuple(Grant(registry, project, (i,)) for registry, project, i in scope),
+            grants=tuple(
+                Grant(name, None, {i: 0 for r, _, i in scope if r == name})
+                for name in dict.fromkeys(registry for registry, _, _ in scope)
+            ),
+            projects={
+                name: Listing(projects, len(projects))
+                for name in dict.fromkeys(registry for registry, _, _ in scope)
+                if (projects := tuple(p for r, p, _ in scope if r == name))
+            },
             features=(feature,),
             issued_at=issued_at,
             expires_at=issued_at + timedelta(seconds=900),
             kept_until=issued_at + timedelta(seconds=1000),
+            identity_key=self.publishers[0].identity_key,
         )
         self.store.tokens.pop(token.lookup_id, None)
         self.store.add_token(record)
@@ -180,7 +189,7 @@ def publisher(publisher_id: str, registry: str, *projects: str) -> TrustedPublis
         issuer=GITHUB,
         provider="github",
         projects=projects,
-        fields={"repository": f"octo-org/{projects[0]}", "workflow": "release.yml"},
+        fields={"repository": "octo-org/widgets", "workflow": f"{projects[0]}.yml"},
     )
 
 

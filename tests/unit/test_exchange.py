@@ -53,7 +53,7 @@ def test_the_record_says_who_may_upload_what_and_who_published(world: World) -> 
     world.mint(world.token())
 
     (record,) = world.store.tokens.values()
-    assert [(g.registry, g.project) for g in record.scope] == [("acme", "widgets")]
+    assert record.places == ["acme/widgets"]
     assert record.identity["repository"] == "octo-org/widgets"
     assert record.identity["run"] == "11855712345"
     assert record.identity["sha"].startswith("8c7d3f1a")
@@ -98,7 +98,7 @@ def test_the_token_covers_the_projects_of_all_matching_publishers(world: World) 
     world.mint(world.token(aud="other"), "/other")
 
     (record,) = world.store.tokens.values()
-    assert {g.project for g in record.scope} == {"gadgets", "gizmos"}
+    assert set(record.places) == {"other/gadgets", "other/gizmos"}
 
 
 # --- hosts, prefixes and audiences ----------------------------------------------------------------
@@ -133,11 +133,7 @@ def test_the_shared_root_exchanges_for_every_registry_that_trusts_the_identity(
 
     assert answer.status == 200
     (record,) = world.store.tokens.values()
-    assert {(g.registry, g.project) for g in record.scope} == {
-        ("acme", "widgets"),
-        ("other", "gadgets"),
-        ("other", "gizmos"),
-    }
+    assert set(record.places) == {"acme/widgets", "other/gadgets", "other/gizmos"}
 
 
 def test_an_issuer_of_a_disabled_registry_alone_is_not_asked_for_keys() -> None:

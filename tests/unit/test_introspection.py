@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pytp_broker.handlers import introspect
 from pytp_broker.handlers.dispatch import respond
 from pytp_broker.messages import Request
-from pytp_broker.tokens import SINGLE_USE, UploadToken
+from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
 from tests.unit.shelf import HOST, Shelf, publisher
 from tests.world import Answer
 
@@ -78,13 +79,37 @@ def test_a_question_about_one_project_takes_one_round_trip(shelf: Shelf) -> None
     assert shelf.store.calls == ["find_token"]
 
 
-def test_a_question_about_no_project_takes_two_round_trips(shelf: Shelf) -> None:
+def test_a_question_about_no_project_takes_three_round_trips(shelf: Shelf) -> None:
     ask(shelf, project="widgets")
     shelf.store.calls.clear()
 
     assert is_active(ask(shelf))
 
-    assert shelf.store.calls == ["find_token", "list_trust"]
+    assert shelf.store.calls == ["find_token", "list_publishers", "list_trust"]
+
+
+def test_a_token_of_an_earlier_version_is_good_for_the_projects_that_its_record_lists(
+    shelf: Shelf,
+) -> None:
+    (record,) = shelf.store.tokens.values()
+    document = record.document()
+    for name in ("grants", "identity_key", "project_counts"):
+        del document[name]
+    earlier = TokenRecord.from_document(document, None, None)
+    shelf.store.tokens[record.lookup_id] = earlier
+    shelf.publishers[0] = replace(shelf.publishers[0], projects=("widgets", "gadgets"))
+    shelf.apply()
+
+    assert ask(shelf).json["projects"] == ["widgets"]
+    assert is_active(ask(shelf, project="widgets"))
+    assert not is_active(ask(shelf, project="gadgets"))
+
+
+def test_a_project_given_to_the_publisher_after_the_exchange_is_not_named(shelf: Shelf) -> None:
+    shelf.publishers[0] = replace(shelf.publishers[0], projects=("widgets", "gadgets"))
+    shelf.apply()
+
+    assert "gadgets" not in ask(shelf).json["projects"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pytp_broker.cli import main, place
 from pytp_broker.embedded.store import SqliteStore
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.store import Store
-from pytp_broker.tokens import SINGLE_USE, Grant, TokenRecord
+from pytp_broker.tokens import SINGLE_USE, Grant, Listing, TokenRecord
 from tests.audit import check
 from tests.contract.samples import record
 from tests.emulator import REGION, create_table
@@ -54,7 +54,8 @@ TOKENS = (
     token("aaa", identity={"repository": "octo-org/widgets\u202e", "run": "17"}),
     token(
         "abb",
-        scope=(Grant("other", "gizmos", ("id-9",)),),
+        grants=(Grant("other", None, {"id-9": 0}),),
+        projects={"other": Listing(("gizmos",), 1)},
         features=(SINGLE_USE,),
         issued_at=record().issued_at + SECOND,
     ),
@@ -233,6 +234,7 @@ def test_who_burned_a_token_is_recorded(desk: Desk) -> None:
         "token_hash": "abb000000000",
         "burned": True,
         "projects": ["other/gizmos"],
+        "project_count": 1,
     }
 
 

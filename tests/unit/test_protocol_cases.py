@@ -342,7 +342,7 @@ class Story:
         """Return what the token in the last answer is for."""
         assert self.answer is not None
         record = self.world.store.tokens[UploadToken(self.answer.json["token"]).lookup_id]
-        return [f"{grant.registry}/{grant.project}" for grant in record.scope]
+        return record.places
 
 
 def replace_k1_by_k9(story: Story) -> None:

@@ -353,6 +353,7 @@ USE = ("pk", "sk", "used_for", "ttl")
         ("UploadRole", "PutItem", ["REGISTRY#acme"], ("pk", "sk")),
         ("UploadRole", "PutItem", ["USE#0123"], USE),
         ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
+        ("IntrospectRole", "Query", ["PUBLISHER#0123"], ()),
         ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
         ("IntrospectRole", "PutItem", ["USE#0123"], USE),
         ("SimpleRole", "Query", ["CONFIGURATION"], ()),
@@ -397,6 +398,11 @@ def test_only_the_broker_may_write_tokens(
 )
 def test_readers_may_not_read_tokens_nor_publishers(action: str, key: str) -> None:
     assert not is_allowed("SimpleRole", action, [key])
+
+
+@pytest.mark.parametrize("action", ["GetItem", "Query", "BatchGetItem"])
+def test_the_upload_function_may_not_read_publishers(action: str) -> None:
+    assert not is_allowed("UploadRole", action, ["PUBLISHER#0123"])
 
 
 @pytest.mark.parametrize("role", ROLES)

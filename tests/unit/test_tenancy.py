@@ -254,8 +254,7 @@ def test_the_same_claims_of_another_issuer_match_nobody_at_the_shared_root(
     minted = deployment.mint(token, "/_/oidc/mint-token")
 
     upload_token = UploadToken(minted.json["token"])
-    scope = deployment.store.tokens[upload_token.lookup_id].scope
-    assert [(grant.registry, grant.project) for grant in scope] == [("other", "gadgets")]
+    assert deployment.store.tokens[upload_token.lookup_id].places == ["other/gadgets"]
     assert deployment.upload(upload_token, "widgets").status == 403
 
 

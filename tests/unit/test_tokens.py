@@ -2,6 +2,7 @@
 
 import pickle
 import traceback
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pytp_broker.tokens import (
     PREFIX,
     Grant,
+    Listing,
     MalformedTokenError,
     TokenRecord,
     UploadToken,
@@ -75,7 +77,8 @@ def record(token: UploadToken) -> TokenRecord:
         token_hash=token.hash,
         issuer="https://issuer.example",
         identity={"repository": "o/r"},
-        scope=(Grant("acme", "widgets", ("p1",)), Grant("acme", "gadgets", ("p1", "p2"))),
+        grants=(Grant("acme", None, {"p1": 2, "p2": 0}),),
+        projects={"acme": Listing(("widgets", "gadgets"), 3)},
         features=("multi-use-token",),
         issued_at=NOW,
         expires_at=NOW + timedelta(seconds=900),
@@ -110,11 +113,59 @@ def test_a_burned_token_is_not_live() -> None:
     assert not burned.is_live(token, NOW)
 
 
-def test_a_grant_is_found_by_registry_and_project() -> None:
+def test_a_token_is_for_the_projects_of_its_registry_that_trust_its_publishers() -> None:
     kept = record(UploadToken.mint(LOOKUP_ID))
 
-    grant = kept.find_grant("acme", "gadgets")
-    assert grant is not None
-    assert grant.publisher_ids == ("p1", "p2")
-    assert kept.find_grant("other", "gadgets") is None
+    assert kept.publishers_for("acme", "gadgets", {"p2": 0, "p1": 0, "p3": 0}) == ("p1", "p2")
+    assert kept.publishers_for("acme", "gadgets", {"p3": 0}) == ()
+    assert kept.publishers_for("other", "gadgets", {"p1": 0}) == ()
     assert kept.registries == ("acme",)
+
+
+def test_a_project_that_was_added_to_a_publisher_after_the_exchange_is_not_covered() -> None:
+    kept = record(UploadToken.mint(LOOKUP_ID))
+
+    assert kept.publishers_for("acme", "gadgets", {"p1": 2, "p2": 1}) == ("p1",)
+    assert kept.publishers_for("acme", "gadgets", {"p1": 3}) == ()
+
+
+def test_a_grant_for_one_project_covers_no_other() -> None:
+    kept = replace(record(UploadToken.mint(LOOKUP_ID)), grants=(Grant("acme", "old", {"p1": 0}),))
+
+    assert kept.publishers_for("acme", "old", {"p1": 7}) == ("p1",)
+    assert kept.publishers_for("acme", "gadgets", {"p1": 0}) == ()
+
+
+# What a record of the version before says, as its `document()` wrote it.
+EARLIER = {
+    "lookup_id": LOOKUP_ID,
+    "token_hash": "0" * 64,
+    "issuer": "https://issuer.example",
+    "identity": {"repository": "o/r"},
+    "scope": [["acme", "widgets", ["p1"]], ["acme", "gadgets", ["p1", "p2"]]],
+    "features": ["multi-use-token"],
+    "issued_at": int(NOW.timestamp()),
+    "expires_at": int(NOW.timestamp()) + 900,
+    "kept_until": int(NOW.timestamp()) + 990,
+}
+
+
+def test_a_record_of_an_earlier_version_is_for_the_projects_that_it_lists() -> None:
+    kept = TokenRecord.from_document(EARLIER, burned_at=None, used_for=None)
+
+    assert kept.publishers_for("acme", "gadgets", {"p2": 0}) == ("p2",)
+    assert kept.publishers_for("acme", "widgets", {"p2": 0}) == ()
+    assert kept.publishers_for("acme", "gizmos", {"p1": 0}) == ()
+    assert kept.projects == {"acme": Listing(("widgets", "gadgets"), 2)}
+    assert kept.registries == ("acme",)
+
+
+def test_an_earlier_version_reads_a_record_as_one_for_its_listed_projects() -> None:
+    kept = record(UploadToken.mint(LOOKUP_ID))
+
+    earlier = {name: kept.document()[name] for name in EARLIER}
+
+    assert [tuple(each) for each in earlier["scope"]] == [
+        ("acme", "widgets", ["p1"]),
+        ("acme", "gadgets", ["p1"]),
+    ]

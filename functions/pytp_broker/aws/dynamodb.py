@@ -7,6 +7,7 @@ pk                                      sk                         holds
 ``CONFIGURATION``                       ``ISSUER#url``             document
 ``CONFIGURATION``                       ``REGISTRY#name``          document
 ``PUBLISHER#identity_key``              ``registry#rules_hash``    document, publisher_id, pins
+``PUBLISHER#identity_key``              ``…rules_hash#number``     publisher_id, projects
 ``TRUST#registry#project``              ``TRUST``                  publisher_ids
 ``PROJECT#registry#project``            ``FILE#filename``          document
 ``REGISTRY#registry``                   ``PROJECT#project``        nothing more
@@ -42,6 +43,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.aws.causes import cause_of, code_of
+from pytp_broker.aws.publisher_rows import (
+    Page,
+    PageKey,
+    document_of,
+    pages_of,
+    publisher_key,
+    read_pages,
+    read_publishers,
+    read_trust,
+    trusted_text,
+)
+from pytp_broker.aws.sizes import check_sizes
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.keysets import StoredKeySet
 from pytp_broker.publishers import TrustedPublisher
@@ -57,7 +70,7 @@ from pytp_broker.store import (
     carry_over,
     unexpired,
 )
-from pytp_broker.tokens import TokenRecord
+from pytp_broker.tokens import TokenRecord, Trust
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -67,12 +80,15 @@ MAX_APPLY_ROUNDS: Final = 10
 # DynamoDB's own limit of BatchGetItem.
 MAX_BATCH_KEYS: Final = 100
 
+NOBODY: Final[frozenset[str]] = frozenset()
+
 _CONFIGURATION: Final = "CONFIGURATION"
 _MAIN: Final = "MAIN"
 _OPERATOR: Final = "OPERATOR"
 _APPLIED: Final = "begins_with(pk, :publisher) OR pk = :configuration OR sk = :trust"
 
-Trust = Mapping[Place, frozenset[str]]
+# Whom each project trusts, as its row has it.
+Trusted = Mapping[Place, frozenset[str]]
 
 
 class _ConditionFailedError(Exception):
@@ -88,7 +104,8 @@ class _State:
     """What ``apply`` looks after."""
 
     setup: Setup
-    trust: Trust
+    pages: Mapping[PageKey, Page]
+    trusted: Trusted
 
     @property
     def effective(self) -> Setup:
@@ -98,7 +115,7 @@ class _State:
                 tuple(
                     project
                     for project in p.projects
-                    if p.publisher_id in self.trust.get((p.registry, project), ())
+                    if p.publisher_id in read_trust(self.trusted.get((p.registry, project), NOBODY))
                 )
             )
             for key, p in self.setup.publishers.items()
@@ -127,11 +144,14 @@ class DynamoStore:
     ) -> Changes:
         """Bring the table to this configuration; raise StoreUnavailable if somebody else does too.
 
+        Or if an item would be larger than DynamoDB's may be: then nothing is written.
+
         What is there is read again until it is what it should be. Two at the same time therefore
         leave what one of them wanted, never a mixture, unless one says that it has failed.
         """
         want = partial(_want, configuration, publishers)
         present = first = self._read_state()
+        _check_sizes(want(first))
         planned = Changes.between(first.effective, want(first).setup)
         if approve is not None and not approve(planned):
             return planned
@@ -160,10 +180,11 @@ class DynamoStore:
                 ),
             )
         )
-        publishers = _read_publishers(r for r in rows if r["pk"].startswith("PUBLISHER#"))
+        mine = [row for row in rows if row["pk"].startswith("PUBLISHER#")]
+        publishers = {p.rules_hash: p for p in read_publishers(mine)}
         configuration = _read_configuration(r for r in rows if r["pk"] == _CONFIGURATION)
-        trust = _read_trust(row for row in rows if row["sk"] == "TRUST")
-        return _State(Setup(configuration, {p.rules_hash: p for p in publishers}), trust)
+        trusted = _read_trusted(row for row in rows if row["sk"] == "TRUST")
+        return _State(Setup(configuration, publishers), read_pages(mine), trusted)
 
     def _plan(self, present: _State, wanted: _State) -> list[Callable[[], object]]:
         """Return the writes in their order: what takes rights away, then what gives them.
@@ -179,7 +200,8 @@ class DynamoStore:
         put = partial(self._put_part, new_parts)
         return [
             *(partial(put, sk) for sk in switch if not is_on),
-            *(partial(self._distrust, *left) for left in _beyond(present.trust, wanted.trust)),
+            *(partial(self._distrust, *left) for left in _beyond(present.trusted, wanted.trusted)),
+            *(partial(self._remove_page, key) for key in present.pages if key not in wanted.pages),
             *(partial(self._remove_publisher, old[key]) for key in old if key not in new),
             *(partial(self._remove_part, sk) for sk in old_parts if sk not in new_parts),
             *(partial(put, sk) for sk in others if sk in old_parts),
@@ -187,9 +209,14 @@ class DynamoStore:
             *(
                 partial(self._change_publisher, new[key])
                 for key in new
-                if key in old and set(old[key].projects) != set(new[key].projects)
+                if key in old and old[key].document() != new[key].document()
             ),
-            *(partial(self._trust, *given) for given in _beyond(wanted.trust, present.trust)),
+            *(
+                partial(self._put_page, key, page)
+                for key, page in wanted.pages.items()
+                if present.pages.get(key) != page
+            ),
+            *(partial(self._trust, *given) for given in _beyond(wanted.trusted, present.trusted)),
             *(partial(put, sk) for sk in others if sk not in old_parts),
             *(partial(put, sk) for sk in switch if is_on),
         ]
@@ -201,12 +228,19 @@ class DynamoStore:
     def _remove_part(self, sk: str) -> None:
         self._call(self._client.delete_item, Key=_attributes(pk=_CONFIGURATION, sk=sk))
 
+    def _put_page(self, key: PageKey, page: Page) -> None:
+        item = _attributes(**key._asdict(), **page._asdict())
+        self._call(self._client.put_item, Item=item)
+
+    def _remove_page(self, key: PageKey) -> None:
+        self._call(self._client.delete_item, Key=_attributes(**key._asdict()))
+
     def _add_publisher(self, publisher: TrustedPublisher) -> None:
         self._call(
             self._client.put_item,
             Item=_attributes(
-                **_publisher_key(publisher),
-                document=_dump(publisher.document()),
+                **publisher_key(publisher),
+                document=document_of(publisher),
                 publisher_id=publisher.publisher_id,
                 pins=publisher.pins,
             ),
@@ -217,18 +251,18 @@ class DynamoStore:
         # Not a put: that would undo a pin made meanwhile.
         self._call(
             self._client.update_item,
-            Key=_attributes(**_publisher_key(publisher)),
+            Key=_attributes(**publisher_key(publisher)),
             UpdateExpression="SET document = :document",
             ConditionExpression="publisher_id = :id",
             ExpressionAttributeValues=_attributes(
-                **{":document": _dump(publisher.document()), ":id": publisher.publisher_id}
+                **{":document": document_of(publisher), ":id": publisher.publisher_id}
             ),
         )
 
     def _remove_publisher(self, publisher: TrustedPublisher) -> None:
         self._call(
             self._client.delete_item,
-            Key=_attributes(**_publisher_key(publisher)),
+            Key=_attributes(**publisher_key(publisher)),
             ConditionExpression="publisher_id = :id",
             ExpressionAttributeValues=_attributes(**{":id": publisher.publisher_id}),
         )
@@ -278,7 +312,7 @@ class DynamoStore:
 
     def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
         """Return every publisher of all registries with this identity key, in one query."""
-        return _read_publishers(self._query(f"PUBLISHER#{identity_key}"))
+        return read_publishers(self._query(f"PUBLISHER#{identity_key}"))
 
     def pin_publisher(
         self, publisher: TrustedPublisher, pins: Mapping[str, str]
@@ -304,7 +338,7 @@ class DynamoStore:
             request["ExpressionAttributeNames"] = names
         try:
             answer = self._call(
-                self._client.update_item, Key=_attributes(**_publisher_key(publisher)), **request
+                self._client.update_item, Key=_attributes(**publisher_key(publisher)), **request
             )
         except _ConditionFailedError:
             return None
@@ -341,8 +375,8 @@ class DynamoStore:
 
     def find_token(
         self, lookup_id: str, registry: str, project: str
-    ) -> tuple[TokenRecord, frozenset[str]] | None:
-        """Return the record and the ids of the publishers that the project trusts now."""
+    ) -> tuple[TokenRecord, Trust] | None:
+        """Return the record and the publishers that the project trusts now."""
         keys = [
             _attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"),
             _attributes(**_use_key(lookup_id)),
@@ -351,16 +385,16 @@ class DynamoStore:
         rows = {row["sk"]: row for row in self._read_items(keys)}
         if "TOKEN" not in rows:
             return None
-        trusted = rows.get("TRUST", {}).get("publisher_ids", frozenset())
-        return _read_token(rows["TOKEN"], rows.get("USE")), trusted
+        trusted = rows.get("TRUST", {}).get("publisher_ids", NOBODY)
+        return _read_token(rows["TOKEN"], rows.get("USE")), read_trust(trusted)
 
-    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, frozenset[str]]:
-        """Return the ids of the publishers that each of these projects trusts now."""
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:
+        """Return the publishers that each of these projects trusts now."""
         rows: list[dict[str, Any]] = []
         for start in range(0, len(places), MAX_BATCH_KEYS):
             batch = places[start : start + MAX_BATCH_KEYS]
             rows += self._read_items([_trust_key(*place) for place in batch])
-        return _read_trust(rows)
+        return {place: read_trust(texts) for place, texts in _read_trusted(rows).items()}
 
     def use_token(self, record: TokenRecord, file: str) -> bool:
         """Mark a single-use token used for a file; say whether it may be."""
@@ -551,13 +585,6 @@ def _dump(document: Mapping[str, Any]) -> str:
     return json.dumps(document, sort_keys=True)
 
 
-def _publisher_key(publisher: TrustedPublisher) -> dict[str, str]:
-    return {
-        "pk": f"PUBLISHER#{publisher.identity_key}",
-        "sk": f"{publisher.registry}#{publisher.rules_hash}",
-    }
-
-
 def _trust_key(registry: str, project: str) -> dict[str, Any]:
     return _attributes(pk=f"TRUST#{registry}#{project}", sk="TRUST")
 
@@ -566,9 +593,9 @@ def _use_key(lookup_id: str) -> dict[str, str]:
     return {"pk": f"USE#{lookup_id}", "sk": "USE"}
 
 
-def _read_trust(rows: Iterable[Mapping[str, Any]]) -> Trust:
+def _read_trusted(rows: Iterable[Mapping[str, Any]]) -> Trusted:
     # DynamoDB takes an empty set away, and leaves the row.
-    return {_read_place(row["pk"]): row.get("publisher_ids", frozenset()) for row in rows}
+    return {_read_place(row["pk"]): row.get("publisher_ids", NOBODY) for row in rows}
 
 
 def _read_place(pk: str) -> Place:
@@ -593,14 +620,6 @@ def _read_token(row: Mapping[str, Any], use: Mapping[str, Any] | None) -> TokenR
     is_its_own = use is not None and use["ttl"] == row["ttl"]
     used_for = use["used_for"] if use is not None and is_its_own else None
     return TokenRecord.from_document(json.loads(row["document"]), row.get("burned_at"), used_for)
-
-
-def _read_publishers(rows: Iterable[Mapping[str, Any]]) -> list[TrustedPublisher]:
-    return [
-        TrustedPublisher.from_document(json.loads(row["document"]), row.get("pins", {}))
-        for row in rows
-        if "document" in row
-    ]
 
 
 def _parts(configuration: Configuration) -> dict[str, Any]:
@@ -630,12 +649,21 @@ def _want(
     configuration: Configuration, publishers: Iterable[TrustedPublisher], present: _State
 ) -> _State:
     wanted = carry_over(present.setup.publishers.values(), publishers)
-    trust: dict[Place, set[str]] = {}
+    trusted: dict[Place, set[str]] = {}
     for publisher in wanted.values():
         for project in publisher.projects:
-            trust.setdefault((publisher.registry, project), set()).add(publisher.publisher_id)
-    frozen = {place: frozenset(ids) for place, ids in trust.items()}
-    return _State(Setup(configuration, wanted), frozen)
+            place, publisher_id = (publisher.registry, project), publisher.publisher_id
+            before = read_trust(present.trusted.get(place, NOBODY))
+            text = trusted_text(publisher_id, before.get(publisher_id, publisher.generation))
+            trusted.setdefault(place, set()).add(text)
+    frozen = {place: frozenset(texts) for place, texts in trusted.items()}
+    return _State(Setup(configuration, wanted), pages_of(wanted.values()), frozen)
+
+
+def _check_sizes(wanted: _State) -> None:
+    parts = {sk: _dump(part) for sk, part in _parts(wanted.setup.configuration).items()}
+    publishers = ((p, document_of(p)) for p in wanted.setup.publishers.values())
+    check_sizes(parts, publishers, wanted.trusted)
 
 
 def _step_aside(seconds: float) -> None:
@@ -644,9 +672,9 @@ def _step_aside(seconds: float) -> None:
     time.sleep(SystemRandom().uniform(0, seconds))
 
 
-def _beyond(these: Trust, those: Trust) -> list[tuple[Place, frozenset[str]]]:
+def _beyond(these: Trusted, those: Trusted) -> list[tuple[Place, frozenset[str]]]:
     """Return what these have and those have not."""
-    more = [(place, ids - those.get(place, frozenset())) for place, ids in these.items()]
+    more = [(place, ids - those.get(place, NOBODY)) for place, ids in these.items()]
     return [(place, ids) for place, ids in more if ids]
 
 

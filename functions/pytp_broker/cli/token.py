@@ -8,7 +8,7 @@ from pytp_broker.audit import HASH_PREFIX_DIGITS
 from pytp_broker.cli import place
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.place import Place
-from pytp_broker.display import printable
+from pytp_broker.display import and_more, printable
 from pytp_broker.tokens import TokenRecord
 
 
@@ -70,7 +70,7 @@ def burn(arguments: argparse.Namespace, broker: Place) -> int:
         if arguments.dry_run:
             say(f"would burn {_summary(record)}")
         elif broker.store.burn_token(record.lookup_id, record.token_hash, None, datetime.now(UTC)):
-            broker.record("burn", token_hash=_prefix(record), burned=True, projects=_scope(record))
+            _record_burn(record, broker)
             say(f"burned {_summary(record)}")
         else:  # by another, since we have looked
             say(f"already burned {_summary(record)}")
@@ -79,12 +79,22 @@ def burn(arguments: argparse.Namespace, broker: Place) -> int:
     return 0
 
 
+def _record_burn(record: TokenRecord, broker: Place) -> None:
+    broker.record(
+        "burn",
+        token_hash=_prefix(record),
+        burned=True,
+        projects=record.places,
+        project_count=record.project_count,
+    )
+
+
 def _select(arguments: argparse.Namespace, broker: Place) -> list[TokenRecord]:
     return [
         record
         for record in broker.store.list_tokens(datetime.now(UTC))
         if record.token_hash.startswith(arguments.prefix.lower())
-        and arguments.publisher in {None, *_publishers(record)}
+        and arguments.publisher in {None, *record.publisher_ids}
         and arguments.registry in {None, *record.registries}
     ]
 
@@ -93,23 +103,15 @@ def _prefix(record: TokenRecord) -> str:
     return record.token_hash[:HASH_PREFIX_DIGITS]
 
 
-def _scope(record: TokenRecord) -> list[str]:
-    return [f"{grant.registry}/{grant.project}" for grant in record.scope]
-
-
-def _publishers(record: TokenRecord) -> list[str]:
-    return list(dict.fromkeys(i for grant in record.scope for i in grant.publisher_ids))
-
-
 def _summary(record: TokenRecord) -> str:
-    return f"{_prefix(record)} for {', '.join(_scope(record))}"
+    return f"{_prefix(record)} for {and_more(record.places, record.project_count)}"
 
 
 def _describe(record: TokenRecord) -> list[str]:
     identity = (f"{name} {printable(text)}" for name, text in sorted(record.identity.items()))
     return [
         _summary(record),
-        f"publishers  {', '.join(_publishers(record))}",
+        f"publishers  {', '.join(record.publisher_ids)}",
         f"issuer      {record.issuer}",
         f"identity    {', '.join(identity)}",
         f"issued      {record.issued_at.isoformat()}",

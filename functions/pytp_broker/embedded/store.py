@@ -32,11 +32,11 @@ from pytp_broker.store import (
     carry_over,
     unexpired,
 )
-from pytp_broker.tokens import TokenRecord
+from pytp_broker.tokens import TokenRecord, Trust
 
 # Clients give the exchange five seconds; after four of waiting for a writer we can still say 503.
 BUSY_SECONDS: Final = 4.0
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 # What is only ever read back whole is a JSON document; what is asked for has a column.
 _SCHEMA: Final = (
@@ -60,6 +60,7 @@ _SCHEMA: Final = (
         registry TEXT NOT NULL,
         project TEXT NOT NULL,
         publisher_id TEXT NOT NULL REFERENCES publishers ON DELETE CASCADE,
+        generation INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (registry, project, publisher_id)
     )""",
     "CREATE INDEX trust_by_publisher ON trust (publisher_id)",
@@ -96,6 +97,11 @@ _SCHEMA: Final = (
     )""",
     "CREATE INDEX files_by_project ON files (registry, project, filename)",
 )
+_TRUSTING: Final = "SELECT project FROM trust WHERE publisher_id = ?"
+# What brings the file of an earlier version to the next one, by the version that it has.
+_MIGRATIONS: Final = {
+    1: ("ALTER TABLE trust ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",),
+}
 
 
 class SqliteStore:
@@ -110,7 +116,10 @@ class SqliteStore:
         try:
             _create(self._path)
             with self._transaction("DEFERRED") as connection:
-                _check_version(connection)
+                is_current = _check_version(connection)
+            if not is_current:
+                with self._transaction("IMMEDIATE") as connection:
+                    _migrate(connection)
         except OSError:
             raise StoreUnavailable("the database file cannot be created") from None
         except StoreUnavailable:
@@ -218,8 +227,8 @@ class SqliteStore:
 
     def find_token(
         self, lookup_id: str, registry: str, project: str
-    ) -> tuple[TokenRecord, frozenset[str]] | None:
-        """Return the record and the ids of the publishers that the project trusts now."""
+    ) -> tuple[TokenRecord, Trust] | None:
+        """Return the record and the publishers that the project trusts now."""
         with self._transaction("DEFERRED") as connection:
             found = connection.execute(
                 "SELECT document, burned_at, used_for FROM tokens WHERE lookup_id = ?", (lookup_id,)
@@ -231,8 +240,8 @@ class SqliteStore:
         record = TokenRecord.from_document(json.loads(document), burned_at, used_for)
         return record, trusted
 
-    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, frozenset[str]]:
-        """Return the ids of the publishers that each of these projects trusts now."""
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:
+        """Return the publishers that each of these projects trusts now."""
         with self._transaction("DEFERRED") as connection:
             return {place: _list_trusted(connection, place) for place in places}
 
@@ -401,10 +410,28 @@ def _cause(error: sqlite3.Error | UnicodeEncodeError) -> str:
     return getattr(error, "sqlite_errorname", type(error).__name__)
 
 
-def _check_version(connection: sqlite3.Connection) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != SCHEMA_VERSION:
+def _check_version(connection: sqlite3.Connection) -> bool:
+    """Say whether the file has this version's schema; raise StoreUnavailable if it cannot get it.
+
+    A later version's file is left alone.
+    """
+    version = _version(connection)
+    if version != SCHEMA_VERSION and version not in _MIGRATIONS:
         raise StoreUnavailable("the database file is not of this version of pytp-broker")
+    return version == SCHEMA_VERSION
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    # The version is read again, because another process may have migrated the file meanwhile.
+    for version in range(_version(connection), SCHEMA_VERSION):
+        for statement in _MIGRATIONS[version]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -473,11 +500,12 @@ def _list_publishers(
     ]
 
 
-def _list_trusted(connection: sqlite3.Connection, place: Place) -> frozenset[str]:
-    found = connection.execute(
-        "SELECT publisher_id FROM trust WHERE registry = ? AND project = ?", place
+def _list_trusted(connection: sqlite3.Connection, place: Place) -> Trust:
+    return dict(
+        connection.execute(
+            "SELECT publisher_id, generation FROM trust WHERE registry = ? AND project = ?", place
+        )
     )
-    return frozenset(publisher_id for (publisher_id,) in found)
 
 
 def _remove_publishers(connection: sqlite3.Connection, rules_hashes: set[str]) -> None:
@@ -496,10 +524,24 @@ def _save_publisher(connection: sqlite3.Connection, publisher: TrustedPublisher)
         (publisher_id, publisher.rules_hash, publisher.identity_key, document),
     )
     _save_pins(connection, publisher_id, publisher.pins)
-    connection.execute("DELETE FROM trust WHERE publisher_id = ?", (publisher_id,))
+    _save_trust(connection, publisher)
+
+
+def _save_trust(connection: sqlite3.Connection, publisher: TrustedPublisher) -> None:
+    mine = (publisher.publisher_id,)
+    trusting = {p for (p,) in connection.execute(_TRUSTING, mine)}
+    wanted = dict.fromkeys(publisher.projects)
     connection.executemany(
-        "INSERT INTO trust (registry, project, publisher_id) VALUES (?, ?, ?)",
-        [(publisher.registry, project, publisher_id) for project in publisher.projects],
+        "DELETE FROM trust WHERE registry = ? AND project = ? AND publisher_id = ?",
+        [(publisher.registry, project, *mine) for project in trusting.difference(wanted)],
+    )
+    connection.executemany(
+        "INSERT INTO trust (registry, project, publisher_id, generation) VALUES (?, ?, ?, ?)",
+        [
+            (publisher.registry, project, *mine, publisher.generation)
+            for project in wanted
+            if project not in trusting
+        ],
     )
 
 
