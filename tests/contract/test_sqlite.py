@@ -100,7 +100,7 @@ def test_closing_leaves_one_file(tmp_path: Path) -> None:
 
 
 def test_a_commit_survives_a_power_failure(sqlite_store: SqliteStore) -> None:
-    with sqlite_store._transaction("DEFERRED") as connection:
+    with sqlite_store._read() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
         assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
@@ -130,7 +130,7 @@ def test_a_closed_store_does_not_answer(
 def test_a_broken_store_does_not_answer_and_says_nothing_of_itself(
     sqlite_store: SqliteStore, call: Callable[[Store], Any]
 ) -> None:
-    with sqlite_store._transaction("IMMEDIATE") as connection:
+    with sqlite_store._write() as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         connection.execute("PRAGMA defer_foreign_keys = ON")
         for (name,) in tables.fetchall():
@@ -160,7 +160,7 @@ def test_a_writer_that_waits_too_long_is_told(
 
 
 def test_a_call_at_work_ends_after_the_store_is_closed(sqlite_store: SqliteStore) -> None:
-    with sqlite_store._transaction("DEFERRED") as connection:
+    with sqlite_store._read() as connection:
         sqlite_store.close()
 
         assert connection.execute("SELECT count(*) FROM tokens").fetchone() == (0,)

@@ -1,7 +1,8 @@
 """The embedded store: one SQLite file, safe with many threads and several processes.
 
-Writers take turns (``BEGIN IMMEDIATE``), readers see one moment of the whole file and wait for
-nobody (write-ahead log). What is committed survives a power failure: a used identity token stays
+Writers take turns: the threads of a process in the order of their coming, processes as SQLite lets
+them (``BEGIN IMMEDIATE``). Readers see one moment of the whole file and wait for nobody
+(write-ahead log). What is committed survives a power failure: a used identity token stays
 used.
 """
 
@@ -17,6 +18,7 @@ from threading import Lock
 from typing import Any, Final
 
 from pytp_broker.audit import AuditRecord
+from pytp_broker.embedded.batches import Writer
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.keysets import StoredKeySet
 from pytp_broker.publishers import TrustedPublisher
@@ -110,15 +112,16 @@ class SqliteStore:
     def __init__(self, path: str | PathLike[str]) -> None:
         """Open the file, and create it if it is not there; raise StoreUnavailable."""
         self._path = Path(path)
+        self._writer = Writer(self._borrow, self._give_back)
         self._lock = Lock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         try:
             _create(self._path)
-            with self._transaction("DEFERRED") as connection:
+            with self._read() as connection:
                 is_current = _check_version(connection)
             if not is_current:
-                with self._transaction("IMMEDIATE") as connection:
+                with self._write() as connection:
                     _migrate(connection)
         except OSError:
             raise StoreUnavailable("the database file cannot be created") from None
@@ -138,7 +141,7 @@ class SqliteStore:
 
     def load_configuration(self) -> Configuration:
         """Return the issuers, registries and the main switch."""
-        with self._transaction("DEFERRED") as connection:
+        with self._read() as connection:
             return _load_configuration(connection)
 
     def apply(
@@ -148,7 +151,7 @@ class SqliteStore:
         approve: Approve | None = None,
     ) -> Changes:
         """Bring the store to this configuration, in one transaction."""
-        with self._transaction("IMMEDIATE") as connection:
+        with self._write(is_alone=True) as connection:
             present = {p.rules_hash: p for p in _list_publishers(connection, "TRUE", ())}
             before = Setup(_load_configuration(connection), present)
             after = Setup(configuration, carry_over(present.values(), publishers))
@@ -163,7 +166,7 @@ class SqliteStore:
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         """Return every token that has not expired, also burned and used ones."""
-        with self._transaction("DEFERRED") as connection:
+        with self._read() as connection:
             found = connection.execute(
                 "SELECT document, burned_at, used_for FROM tokens WHERE kept_until >= ?",
                 (int(now.timestamp()),),
@@ -174,12 +177,12 @@ class SqliteStore:
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
         """Keep an audit record of what an operator does."""
         document = _dump({"time": at.isoformat(), **record.document()})
-        with self._transaction("IMMEDIATE") as connection:
+        with self._write() as connection:
             connection.execute("INSERT INTO operator_records (document) VALUES (?)", (document,))
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return those records in their order."""
-        with self._transaction("DEFERRED") as connection:
+        with self._read() as connection:
             found = connection.execute(
                 "SELECT document FROM operator_records ORDER BY number"
             ).fetchall()
@@ -189,7 +192,7 @@ class SqliteStore:
 
     def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
         """Return every publisher of all registries with this identity key."""
-        with self._transaction("DEFERRED") as connection:
+        with self._read() as connection:
             return _list_publishers(connection, "identity_key = ?", (identity_key,))
 
     def pin_publisher(
@@ -200,7 +203,7 @@ class SqliteStore:
         None when the publisher has been removed.
         """
         mine = (publisher.publisher_id,)
-        with self._transaction("IMMEDIATE") as connection:
+        with self._write() as connection:
             if not _list_publishers(connection, "publisher_id = ?", mine):
                 return None
             _save_pins(connection, publisher.publisher_id, pins)
@@ -213,7 +216,7 @@ class SqliteStore:
 
         Records that nobody needs any more are removed on the way.
         """
-        with self._transaction("IMMEDIATE") as connection:
+        with self._write() as connection:
             connection.execute(
                 "DELETE FROM tokens WHERE kept_until < ?", (int(record.issued_at.timestamp()),)
             )
@@ -229,7 +232,7 @@ class SqliteStore:
         self, lookup_id: str, registry: str, project: str
     ) -> tuple[TokenRecord, Trust] | None:
         """Return the record and the publishers that the project trusts now."""
-        with self._transaction("DEFERRED") as connection:
+        with self._read() as connection:
             found = connection.execute(
                 "SELECT document, burned_at, used_for FROM tokens WHERE lookup_id = ?", (lookup_id,)
             ).fetchone()
@@ -242,12 +245,12 @@ class SqliteStore:
 
     def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:
         """Return the publishers that each of these projects trusts now."""
-        with self._transaction("DEFERRED") as connection:
+        with self._read() as connection:
             return {place: _list_trusted(connection, place) for place in places}
 
     def use_token(self, record: TokenRecord, file: str) -> bool:
         """Mark a single-use token used for a file; say whether it may be."""
-        with self._transaction("IMMEDIATE") as connection:
+        with self._write() as connection:
             used = connection.execute(
                 "UPDATE tokens SET used_for = :file WHERE lookup_id = :lookup_id "
                 "AND (used_for IS NULL OR used_for = :file)",
@@ -259,7 +262,7 @@ class SqliteStore:
         self, lookup_id: str, token_hash: str, registry: str | None, now: datetime
     ) -> bool:
         """End a token early; say whether there was one to end."""
-        with self._transaction("IMMEDIATE") as connection:
+        with self._write() as connection:
             burned = connection.execute(
                 """UPDATE tokens SET burned_at = :now
                 WHERE lookup_id = :lookup_id AND token_hash = :token_hash AND burned_at IS NULL
@@ -278,7 +281,7 @@ class SqliteStore:
 
     def find_key_set(self, issuer_url: str) -> StoredKeySet | None:
         """Return the issuer's last good key set."""
-        with self._transaction("DEFERRED") as connection:
+        with self._read() as connection:
             found = connection.execute(
                 "SELECT keys, fetched_at FROM key_sets WHERE issuer = ?", (issuer_url,)
             ).fetchone()
@@ -290,7 +293,7 @@ class SqliteStore:
     def save_key_set(self, issuer_url: str, key_set: StoredKeySet) -> None:
         """Keep a good key set."""
         keys = json.dumps([dict(key) for key in key_set.keys])
-        with self._transaction("IMMEDIATE") as connection:
+        with self._write() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO key_sets (issuer, keys, fetched_at) VALUES (?, ?, ?)",
                 (issuer_url, keys, key_set.fetched_at.isoformat()),
@@ -298,7 +301,7 @@ class SqliteStore:
 
     def claim_key_set_refresh(self, issuer_url: str, now: datetime, cooldown: timedelta) -> bool:
         """Claim the issuer's next refresh; say whether it is ours."""
-        with self._transaction("IMMEDIATE") as connection:
+        with self._write() as connection:
             claimed = connection.execute(
                 "INSERT INTO key_set_refreshes (issuer, claimed_at) VALUES (:issuer, :now) "
                 "ON CONFLICT (issuer) DO UPDATE SET claimed_at = :now "
@@ -321,7 +324,7 @@ class SqliteStore:
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken."""
         document = _dump(file.document())
-        with self._transaction("IMMEDIATE") as connection:
+        with self._write() as connection:
             held = connection.execute(
                 "SELECT document FROM files WHERE registry = ? AND filename = ?",
                 (file.registry, file.filename),
@@ -340,7 +343,7 @@ class SqliteStore:
 
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered."""
-        with self._transaction("DEFERRED") as connection:
+        with self._read() as connection:
             found = connection.execute(
                 "SELECT DISTINCT project FROM files WHERE registry = ? ORDER BY project",
                 (registry,),
@@ -349,31 +352,37 @@ class SqliteStore:
 
     def _list_files(self, condition: str, values: tuple[str, ...]) -> list[PublishedFile]:
         query = f"SELECT document FROM files WHERE {condition} ORDER BY filename"  # noqa: S608 - ours
-        with self._transaction("DEFERRED") as connection:
+        with self._read() as connection:
             found = connection.execute(query, values).fetchall()
         return [PublishedFile.from_document(json.loads(document)) for (document,) in found]
 
     # Connections
 
     @contextmanager
-    def _transaction(self, mode: str) -> Iterator[sqlite3.Connection]:
-        # Text that is no Unicode (a lone surrogate) cannot be a key of ours either.
-        try:
-            with self._lend() as connection, connection:
-                connection.execute(f"BEGIN {mode}")
-                yield connection
-        except (sqlite3.Error, UnicodeEncodeError) as error:
-            cause = _cause(error)
-            raise StoreUnavailable("the store did not answer", operator_detail=cause) from None
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with _told_as_unavailable(), self._lend() as connection, connection:
+            connection.execute("BEGIN DEFERRED")
+            yield connection
+
+    @contextmanager
+    def _write(self, *, is_alone: bool = False) -> Iterator[sqlite3.Connection]:
+        with (
+            _told_as_unavailable(),
+            self._writer.writing(BUSY_SECONDS, is_alone=is_alone) as connection,
+        ):
+            yield connection
 
     @contextmanager
     def _lend(self) -> Iterator[sqlite3.Connection]:
-        # As many connections as calls at one time; opening one costs more than most calls.
-        connection = self._take() or _connect(self._path)
+        connection = self._borrow()
         try:
             yield connection
         finally:
             self._give_back(connection)
+
+    def _borrow(self) -> sqlite3.Connection:
+        # As many connections as calls at one time; opening one costs more than most calls.
+        return self._take() or _connect(self._path)
 
     def _take(self) -> sqlite3.Connection | None:
         with self._lock:
@@ -405,9 +414,15 @@ def _create(path: Path) -> None:
             path.hardlink_to(made)
 
 
-def _cause(error: sqlite3.Error | UnicodeEncodeError) -> str:
-    """Return what the operator may know: SQLite's name for it, without the words of a statement."""
-    return getattr(error, "sqlite_errorname", type(error).__name__)
+@contextmanager
+def _told_as_unavailable() -> Iterator[None]:
+    # Text that is not Unicode (a lone surrogate) cannot be a key of ours either.
+    try:
+        yield
+    except (sqlite3.Error, UnicodeEncodeError, TimeoutError) as error:
+        # SQLite's name for it, without the words of a statement, is what an operator may know.
+        cause = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise StoreUnavailable("the store did not answer", operator_detail=cause) from None
 
 
 def _check_version(connection: sqlite3.Connection) -> bool:
