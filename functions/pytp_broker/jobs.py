@@ -100,6 +100,15 @@ def _is_pull_request_type(ref_type: str) -> bool:
     return ref_type == "pull-request"
 
 
+def _names_a_fork(branch: str) -> bool:
+    # No branch of git has a colon in its name: Buildkite writes a fork's as `OWNER:BRANCH`.
+    return ":" in branch
+
+
+def _names_no_fork(branch: str) -> bool:
+    return not _names_a_fork(branch)
+
+
 def _is_no_number(text: str) -> bool:
     return re.fullmatch("[0-9]+", text) is None
 
@@ -143,6 +152,17 @@ CIRCLECI_JOBS: Final = (
         advice="publish from a pipeline of a branch or a tag; the publisher takes a pull request's "
         "only if its `vcs_ref` names it",
         is_named=_names_pull_requests_at_circleci,
+    ),
+)
+BUILDKITE_JOBS: Final = (
+    JobRule(
+        field="branch",
+        claim="build_branch",
+        expected="any but a fork's",
+        is_trusted=_names_no_fork,
+        advice="publish from a build of the repository's own branch or tag; the publisher takes a "
+        "fork's only if its `branch` names it",
+        is_named=_names_a_fork,
     ),
 )
 AZURE_DEVOPS_JOBS: Final = (

@@ -22,6 +22,7 @@ from pytp_broker.comparisons import (
 from pytp_broker.identity import PLAIN, SignedClaims, TokenForm
 from pytp_broker.jobs import (
     AZURE_DEVOPS_JOBS,
+    BUILDKITE_JOBS,
     CIRCLECI_JOBS,
     GITHUB_EVENTS,
     GITHUB_JOBS,
@@ -591,8 +592,10 @@ BUILDKITE: Final = Provider(
     # `sub` may be another claim's value (`--subject-claim`), so nothing is asked of it. Buildkite
     # signs a `jti` since January 2025 though its page on claims has none; it is not required.
     required_claims=("organization_slug", "pipeline_slug", "job_id"),
+    jobs=BUILDKITE_JOBS,
     blind_spot="No claim tells a build of a pull request from one of a branch, and a fork's branch "
-    "may be called `main`: do not build forks in a pipeline that publishes.",
+    "may be called `main`: do not build forks in a pipeline that publishes, or let Buildkite "
+    "prefix the names of their branches.",
     recorded={
         "run": "job_id",
         "sha": "build_commit",

@@ -413,6 +413,7 @@ GITLAB_MARKS: list[dict[str, Any]] = [
 ]
 VCS_REF = "oidc.circleci.com/vcs-ref"
 MARKS: dict[str, list[dict[str, Any]]] = {
+    "buildkite": [{"build_branch": branch} for branch in ("stranger:main", ":main", "a:b:c")],
     "gitlab": GITLAB_MARKS,
     "semaphore": [
         *({"ref_type": kind} for kind in ("pull-request", "pr", "Tag", "", 5)),
@@ -444,6 +445,7 @@ NAMED: list[tuple[str, dict[str, FieldValue], dict[str, Any]]] = [
         {"ref_type": "pull-request", "ref": "refs/pull/7/head", "pr": "7"},
     ),
     ("semaphore", {"job_type": "debug_job"}, {"job_type": "debug_job"}),
+    ("buildkite", {"branch": "friend:main"}, {"build_branch": "friend:main"}),
     ("azure-devops", {"ref": "refs/pull/*/merge"}, {"rpo_ref": "refs/pull/7/merge"}),
     ("circleci", {"vcs_ref": "refs/pull/*/head"}, {VCS_REF: "refs/pull/7/head"}),
     ("circleci", {"vcs_ref": "refs/heads/pull/*"}, {VCS_REF: "refs/heads/pull/7"}),
@@ -503,6 +505,7 @@ def test_a_gitlab_publisher_may_list_any_source(source: str) -> None:
         ("semaphore", {"ref_type": "tag"}, {"pr": "7"}),
         ("semaphore", {"ref_type": "tag"}, {"ref": "refs/pull/7/head"}),
         ("semaphore", {"ref": "refs/pull/*/head"}, {"ref": "refs/pull/7/head"}),
+        ("buildkite", {"branch": "*main"}, {"build_branch": "stranger:main"}),
         ("azure-devops", {"ref": "refs/*/*/merge"}, {"rpo_ref": "refs/pull/7/merge"}),
         ("circleci", {"vcs_ref": "refs/*/*/head"}, {VCS_REF: "refs/pull/7/head"}),
         ("circleci", {"vcs_ref": "refs/heads/*/7"}, {VCS_REF: "refs/heads/pull/7"}),
@@ -528,6 +531,7 @@ def test_a_rule_that_does_not_name_such_jobs_lets_none_in(
         ("semaphore", {"ref_type": "branch", "ref": "refs/heads/main"}),
         *(("azure-devops", {"rpo_ref": ref}) for ref in ("refs/heads/pull/7", "refs/heads/main")),
         ("azure-devops", {"rpo_ref": ABSENT}),
+        *(("buildkite", {"build_branch": ref}) for ref in ("main", "a/b", "", ABSENT, None)),
         *(("circleci", {VCS_REF: ref}) for ref in ("refs/heads/pull/x", "refs/tags/pull/7", "")),
         ("circleci", {VCS_REF: ABSENT}),
     ],
