@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_ASCII_UPPER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+_TO_ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 def fold(text: str) -> str:
@@ -16,7 +16,7 @@ def fold(text: str) -> str:
 
     ``str.lower`` would make the Kelvin sign an ordinary k, and so another owner this one.
     """
-    return text.translate(_ASCII_UPPER)
+    return text.translate(_TO_ASCII_LOWER)
 
 
 def is_exact(expected: str, seen: str) -> bool:

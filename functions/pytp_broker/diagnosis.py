@@ -45,7 +45,7 @@ def diagnose(compared: Sequence[Findings], claims: SignedClaims, provider: Provi
 
 
 def diagnose_in_full(compared: Sequence[Findings], claims: SignedClaims, provider: Provider) -> str:
-    """Return the nearest publisher's failed rules for the audit, whoever the caller is."""
+    """Return the nearest publisher's failed rules for the operator, who may know all of them."""
     if not compared:
         return f"no publisher is configured for {_identity(claims, provider)}"
     return "; ".join(explain(_nearest(compared), claims, provider))

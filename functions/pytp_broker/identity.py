@@ -1,7 +1,7 @@
-"""From an unverified identity token to signed claims: the only way, and every check on it.
+"""Verify an identity token and return its signed claims; every check of the token is here.
 
-PyJWT verifies the signature, the issuer and the audience. What it is lenient about is checked
-here: repeated members, padding, times that are strings, unbounded lifetimes, the type of token,
+PyJWT verifies the signature, the issuer and the audience. This module checks what PyJWT is lenient
+about: repeated members, padding, times that are strings, unbounded lifetimes, the type of token,
 unknown extensions, an empty token id.
 """
 
@@ -72,7 +72,7 @@ class UnverifiedToken:
 class SignedClaims:
     """Claims that the issuer has signed for this audience and this time.
 
-    ``token_id`` names the identity token for ever and for all issuers: 32 hex digits.
+    ``token_id`` names the identity token among those of all issuers: 32 hex digits.
     """
 
     issuer: str
@@ -93,13 +93,13 @@ class SignedClaims:
     def text(self, claim: str) -> str | None:
         """Return a claim that is a non-empty string, else None: absent and null are the same.
 
-        A slash-free dotted path such as ``kubernetes.io>namespace`` reads inside objects.
+        ``>`` reads inside an object: ``kubernetes.io>namespace``.
         """
         value = self.value(claim)
         return value if isinstance(value, str) and value else None
 
     def value(self, claim: str) -> object:
-        """Return the claim's value of whatever type; ``>`` leads into an object."""
+        """Return the claim's value of any type; ``>`` reads inside an object."""
         value: object = self.claims
         for name in claim.split(">"):
             value = value.get(name) if isinstance(value, Mapping) else None
@@ -139,7 +139,7 @@ def _segments(text: str) -> tuple[str, str, str]:
 
 
 def _check_signature_shape(segment: str) -> None:
-    # PyJWT skips what is no base64url, so that one token could be written in many ways.
+    # PyJWT skips characters that are not base64url, so one token could be written in many ways.
     try:
         decode_base64url(segment)
     except ValueError:
@@ -231,7 +231,7 @@ def _wrong_audience(text: str, audience: str) -> str:
     shown = f"`{printable(seen)}`" if isinstance(seen, str) else "not a single string"
     return (
         f"the identity token's audience is {shown}, this endpoint's is `{printable(audience)}`: "
-        "ask the audience endpoint beside the mint endpoint that you use"
+        "request the audience from `/_/oidc/audience` at the same host and prefix as the mint URL"
     )
 
 

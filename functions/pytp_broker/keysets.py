@@ -1,4 +1,4 @@
-"""Issuers' key sets: found by discovery, cached, aged, and never refreshed more than needed.
+"""Cache of issuers' signing keys, which discovery finds.
 
 A key set is taken from memory, then from the store (so that a cold start survives an issuer's
 outage), then from the issuer. It is refreshed when it is old, or when a token names an unknown
@@ -121,8 +121,8 @@ class KeySetStore(Protocol):
     def claim_key_set_refresh(self, issuer_url: str, now: datetime, cooldown: timedelta) -> bool:
         """Claim the issuer's next refresh, in one conditional write; say whether it is ours.
 
-        Not within a cooldown of the last claim. One in the future is a clock's mistake and counts
-        for no more than that, or it would hold for ever.
+        Not within a cooldown of the last claim. A claim dated in the future comes from a wrong
+        clock and holds no longer than a cooldown, or it would never end.
         """
 
 
@@ -198,7 +198,7 @@ class KeySets:
     def _renew(self, cached: _Cached, issuer: Issuer, key_id: str, now: datetime) -> None:
         """Bring the key set up to date, if that is due.
 
-        One thread at a time. Whoever has nothing to go on with waits for it and finds its result.
+        One thread at a time. A thread without a stale key to use waits for it and takes its result.
         """
         must_wait = cached.key_set.stale_key(key_id, now) is None
         if not cached.lock.acquire(blocking=must_wait):
@@ -228,7 +228,7 @@ class KeySets:
             stored = self._store.find_key_set(issuer.url)
         except StoreUnavailable:
             return
-        # One of the future is a clock's mistake, and would be fresh for ever.
+        # A set dated in the future comes from a wrong clock and would never expire: ignore it.
         if stored and cached.key_set.fetched_at < stored.fetched_at < now + COOLDOWN:
             cached.key_set = _KeySet(read_key_set(stored.keys, issuer), stored.fetched_at)
 
@@ -290,7 +290,7 @@ class KeySets:
 
 
 def _usable_key(cached: _Cached, key_id: str, now: datetime) -> VerificationKey:
-    # Reached after a refresh was tried or refused: stale keys count now, but not for ever.
+    # Reached after a refresh was tried or refused: stale keys count now, for a bounded time.
     key = cached.key_set.stale_key(key_id, now)
     if key is not None:
         return key
@@ -436,9 +436,9 @@ def _is_for_signatures(raw_key: Mapping[str, Any]) -> bool:
 
 
 def _find_faults(raw_keys: RawKeys, issuer: Issuer) -> Iterator[AuditRecord]:
-    """Return a record for each kind of fault in a key set that is of use all the same.
+    """Return a record for each kind of fault in a usable key set.
 
-    A key for another purpose, or for an algorithm that is not ours, is no fault.
+    A key for another purpose, or for an algorithm that is not ours, is not a fault.
     """
     faults: dict[str, list[str]] = {}
     for key_id, same_id in _by_key_id(raw_keys).items():

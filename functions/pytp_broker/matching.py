@@ -48,7 +48,7 @@ def refusal(
 
 
 def check_claims(claims: SignedClaims, provider: Provider) -> None:
-    """Check what every token of the provider must be, whatever the publishers ask for.
+    """Check what every token of the provider must be, before any publisher's own rules.
 
     Raises InvalidPublisher.
     """
@@ -78,4 +78,6 @@ def _check_types(claims: SignedClaims, provider: Provider) -> None:
             raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")
     for pin in provider.fields_of(Role.PIN):
         if not pin.is_of_its_form(claims):  # or it would be pinned as it is
-            raise InvalidPublisher(f"valid token, but claim `{pin.claim}` is no immutable id")
+            raise InvalidPublisher(
+                f"valid token, but claim `{pin.claim}` does not look like an immutable id"
+            )

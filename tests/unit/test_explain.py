@@ -91,7 +91,7 @@ def test_an_id_that_is_none_is_refused_as_the_exchange_does(
     status, seen = explain(claims_file(tmp_path, repository_id="octo-org"))
 
     assert status == 1
-    assert "claim `repository_id` is no immutable id" in seen
+    assert "claim `repository_id` does not look like an immutable id" in seen
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,9 @@ def test_a_refused_exchange_pins_nothing() -> None:
 def test_what_is_no_id_is_not_pinned(text: str) -> None:
     world = World(UNPINNED)
 
-    assert "claim `repository_id` is no immutable id" in refusal(world, repository_id=text)
+    assert "claim `repository_id` does not look like an immutable id" in refusal(
+        world, repository_id=text
+    )
 
     assert pins(world) == {}
 
