@@ -66,11 +66,11 @@ def test_a_wheel_without_record_is_refused(shelf: Shelf) -> None:
     assert_refused(shelf, distribution, f"the wheel has no `{RECORD}`")
 
 
-def test_a_wheel_may_name_no_format(shelf: Shelf) -> None:
+def test_a_wheel_without_wheel_is_refused(shelf: Shelf) -> None:
     members = wheel_members()
     del members[f"{FOLDER}/WHEEL"]
 
-    assert shelf.publish(wheel(members=members)).status == 200
+    assert_refused(shelf, wheel(members=members), f"the wheel has no `{FOLDER}/WHEEL`")
 
 
 @pytest.mark.parametrize("file", ["wheel", "Record", "RECORD.", "RECORD::$DATA"])

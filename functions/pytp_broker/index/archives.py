@@ -5,18 +5,16 @@ up to a limit, and only the one that holds the metadata is kept.
 """
 
 import struct
-import zipfile
 import zlib
 from typing import Final
 
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.distributions import WHEEL, Distribution
 from pytp_broker.index.tars import read_sdist
-from pytp_broker.index.zips import read_wheel
+from pytp_broker.index.wheels import read_wheel
 
 # What the standard library raises for archives that were made to break it.
 _BROKEN: Final = (
-    zipfile.BadZipFile,
     zlib.error,
     struct.error,
     ValueError,

@@ -1,8 +1,9 @@
 """What every archive is held to, whatever its format: safe names, and limits."""
 
 import re
+import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Final
 
@@ -23,12 +24,22 @@ _NOT_ONE_STREAM: Final = "what is compressed in the archive is cut short, or som
 _PACKED_BYTES: Final = 16 * 1024
 _UNPACKED_BYTES: Final = 64 * 1024
 
-# Control characters, backslashes, drive letters, and segments that are empty, `.` or `..`.
-_UNSAFE_NAME: Final = re.compile(r"[\x00-\x1f\x7f\\]|\A[A-Za-z]:|(?:\A|/)\.{0,2}(?:/|\Z)")
+# Control characters, backslashes, and segments that are empty, `.` or `..`. A colon is as bad, in
+# any segment: tools cut off the first ones, and then a drive's letter begins an absolute path.
+_UNSAFE_NAME: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(?:\A|/)\.{0,2}(?:/|\Z)")
+# Characters that file systems leave out when they compare names: what Unicode calls ignorable. HFS+
+# leaves out some of them, ext4 with case folding leaves out all.
+_IGNORABLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+# What Windows takes for a device in every directory, also with an ending.
+_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3])")
 
 
 class MemberNames:
-    """The names of an archive's members: all safe to unpack, none twice, none below a file."""
+    """The names of an archive's members: safe to unpack, and each a file of its own everywhere."""
 
     def __init__(self) -> None:
         self._is_file: dict[str, bool] = {}
@@ -40,24 +51,46 @@ class MemberNames:
         self._characters += len(name)
         if len(name) > MAX_NAME_CHARACTERS or self._characters > MAX_NAMES_CHARACTERS:
             raise InvalidUpload("the archive has names that are too long")
+        shown = printable(name)
         if _UNSAFE_NAME.search(name):
-            shown = printable(name)
-            raise InvalidUpload(f"the archive has a member with the unsafe name `{shown}`")
+            raise InvalidUpload(
+                f"the archive has a member with the unsafe name `{shown}`: a relative path needs "
+                "no empty segment, `.`, `..`, backslash or control character; rename it"
+            )
+        if ":" in name:
+            raise InvalidUpload(
+                f"the archive has a member with the unsafe name `{shown}`, which some file systems "
+                "take for a drive's or a stream's because of its colon; rename it"
+            )
         if name in self._is_file:
-            raise InvalidUpload(f"the archive has two members of the name `{printable(name)}`")
+            raise InvalidUpload(f"the archive has two members of the name `{shown}`; remove one")
         self._is_file[name] = is_file
         check_count(len(self._is_file))
 
-    def check_nesting(self) -> None:
-        """Check that none of them is below a file: some tools then replace it by a folder.
+    def check_together(self) -> None:
+        """Check that no member is in another one's place; raise InvalidUpload."""
+        check_places((folded(name), name, is_file) for name, is_file in self._is_file.items())
 
-        Raises InvalidUpload.
-        """
-        # What is below a member stands directly behind it: nothing sorts before NUL.
-        names = sorted(self._is_file, key=lambda name: name.replace("/", "\0"))
-        for name, following in pairwise(names):
-            if self._is_file[name] and following.startswith(f"{name}/"):
-                raise InvalidUpload(f"the archive has a member below the file `{printable(name)}`")
+
+def check_places(members: Iterable[tuple[str, str, bool]], place: str = "file systems") -> None:
+    """Check members by path, name and whether they are files; raise InvalidUpload.
+
+    None may have the path of another, or be below a file. File systems that ignore case, as on
+    Windows and macOS, keep one file of two, and that is the last to be unpacked. Two directories
+    become one there, which hides nothing.
+    """
+    # What is below a member stands directly behind it: nothing sorts before NUL.
+    ordered = sorted((path.replace("/", "\0"), name, is_file) for path, name, is_file in members)
+    for (path, name, is_file), (other_path, other, is_other_file) in pairwise(ordered):
+        if path == other_path and (is_file or is_other_file):
+            raise InvalidUpload(
+                f"the archive has `{printable(name)}` and `{printable(other)}`, which are one file "
+                f"on some {place}; rename one of them"
+            )
+        if is_file and other_path.startswith(f"{path}\0"):
+            raise InvalidUpload(
+                f"the archive has a member below the file `{printable(name)}`; rename one of them"
+            )
 
 
 def check_spelling(name: str, expected: str) -> None:
@@ -74,12 +107,26 @@ def check_spelling(name: str, expected: str) -> None:
 
 
 def folded(name: str) -> str:
-    """Return a name as Windows and macOS compare it: equal for two names of one file.
+    """Return a name as file systems compare it: equal for two names of one file on any of them.
 
-    Both ignore case. Windows also drops dots and blanks at the end, and the stream after a colon.
+    Windows and macOS ignore case, and macOS how an accent is written. Windows also drops dots and
+    blanks at the end, and the stream after a colon.
     """
+    if not name.isascii():
+        name = unicodedata.normalize("NFD", _IGNORABLE.sub("", name))
     segments = (segment.partition(":")[0].rstrip(". ") for segment in name.split("/"))
-    return "/".join(segments).casefold()
+    return unicodedata.normalize("NFD", "/".join(segments).casefold())
+
+
+def is_visible(name: str) -> bool:
+    """Say whether a name has no character without a shape of its own, as uv demands of a wheel."""
+    return name.isascii() or not any(unicodedata.category(c).startswith("C") for c in name)
+
+
+def is_device(segment: str) -> bool:
+    """Say whether a segment of a name is a device to Windows, as `nul` and `aux.py` are."""
+    stem = folded(segment).partition(".")[0].rstrip()
+    return _DEVICE.fullmatch(stem) is not None
 
 
 def check_count(count: int) -> None:

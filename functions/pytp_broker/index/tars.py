@@ -130,7 +130,7 @@ def _members(stream: "_Stream") -> Iterator[_Member]:
         yield member
         stream.skip(end - stream.position)
         header = _read_header(stream)
-    names.check_nesting()
+    names.check_together()
 
 
 def _read_member(stream: "_Stream", header: _Header) -> _Member:

@@ -1,69 +1,89 @@
-"""Wheels as zip archives: one zip from end to end, the same to every tool, and its METADATA."""
+"""Zip archives that every tool reads alike: one archive from end to end, and the same members.
 
-import io
+A zip says most things twice: before each member, and in a directory at its end. Some tools read the
+one and some the other, and they disagree about what may stand between. So this reads both, which
+must say the same, and refuses what is neither. Python's zipfile takes far more: it is not asked.
+"""
+
+import operator
+import re
 import stat
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
-
-from packaging.utils import canonicalize_name
-from packaging.version import Version
+from typing import Final, NamedTuple
 
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.distributions import Distribution
-from pytp_broker.index.members import (
-    MemberNames,
-    check_count,
-    check_metadata_size,
-    check_spelling,
-    check_unpacked_size,
-    folded,
-    inflate,
-)
-from pytp_broker.index.records import (
-    MAX_RECORD_BYTES,
-    MAX_WHEEL_BYTES,
-    check_format,
-    read_record,
-    verify_file,
-)
+from pytp_broker.index.members import MemberNames, check_count, check_unpacked_size, inflate
 
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 _CENTRAL_SIGNATURE: Final = b"PK\x01\x02"
 _END_SIGNATURE: Final = b"PK\x05\x06"
-# Signature, version, flags, method, date and time, CRC, two sizes, lengths of name and extra field.
+_ZIP64_END_SIGNATURE: Final = b"PK\x06\x06"
+_LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
+# Signature, version needed, flags, method, date and time, CRC, two sizes, lengths of name and extra
+# field.
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
-# The same with another version before it; then length of the comment, disk, attributes, offset.
+# The same with the version that made it before; then length of the comment, disk, two kinds of
+# attributes, offset.
 _CENTRAL_HEADER: Final = struct.Struct("<4s6H3L5H2L")
 # Signature, two disk numbers, two counts, size and offset of the directory, length of the comment.
 _END_RECORD: Final = struct.Struct("<4s4H2LH")
+# Signature, own length, two versions, two disk numbers, two counts, size and offset.
+_ZIP64_END_RECORD: Final = struct.Struct("<4sQ2H2L4Q")
+# Signature, disk, offset of the record above, number of disks.
+_LOCATOR: Final = struct.Struct("<4sLQL")
 _EXTRA_HEADER: Final = struct.Struct("<2H")
-# Where zip64 says that another directory is, if it stands before the end record.
-_LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
-_LOCATOR_SIZE: Final = 20
+# "See the zip64 field", where a size, an offset or a count would be.
+_ELSEWHERE_16: Final = 0xFFFF
+_ELSEWHERE_32: Final = 0xFFFFFFFF
+_ZIP64: Final = 0x0001
 # Extra fields that give a member something else, to whoever reads them: another name (Unicode path)
 # or another type (ASi Unix, PKWARE Unix and what libarchive writes, which make links).
 _SECOND_OPINIONS: Final = {0x7075: "name", 0x756E: "type", 0x000D: "type", 0x6C78: "type"}
-# And other sizes, if they are others: some build tools write them twice.
-_ZIP64: Final = 0x0001
-_ZIP64_SIZES: Final = struct.Struct("<2Q")
+# That of zip64. Tools skip a member that needs more, each from another version on; nothing here
+# does. The upper byte is reserved.
+_MAX_VERSION_NEEDED: Final = 45
+_STORED: Final = 0
+_DEFLATED: Final = 8
 # That the name is UTF-8: without it some tools take it for the DOS alphabet, and some do not.
 _UTF8: Final = 0x0800
 # And how much deflate tried. All other flags change how a member is read.
 _KNOWN_FLAGS: Final = _UTF8 | 0x0006
-_DOS_DIRECTORY: Final = 0x10
-# Sizes behind the content instead of before it. No build tool writes them, and PyPI takes none.
+# Sizes behind the content instead of before it. PyPI takes none.
 _DATA_DESCRIPTOR: Final = 0x8
+# Systems whose names unzip takes for code page 850, whatever the flag above says: DOS, which
+# Python's zipfile writes on Windows, OS/2, and Windows NT with the version that WinZip wrote.
+_DOS_SYSTEMS: Final = (0x00, 0x06)
+_DOS_VERSION: Final = 0x0B32
+# What it writes for the upper half of that alphabet: a character of ISO 8859-1, of ASCII where a
+# line or a block was, or nothing (here 0xFF).
+_FROM_DOS: Final = bytes(range(0x80)) + bytes.fromhex(
+    "c7fce9e2e4e0e5e7eaebe8efeeecc4c5c9e6c6f4f6f2fbf9ffd6dcf8a3d8d783"
+    "e1edf3faf1d1aababfaeacbdbca1abbba6a6a6a6a6c1c2c0a9a6a62b2ba2a52b"
+    "2b2d2d2b2d2be3c32b2b2d2da62d2ba4f0d0cacbc869cdcecf2b2ba65fa6ccaf"
+    "d3dfd4d2f5d5b5fededadbd9fdddafb4adb13dbeb6a7f7b8b0a8b7b9b3b2a6a0"
+)
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
+# Attributes of DOS. A member with a volume's label is none to unzip.
+_DOS_VOLUME_LABEL: Final = 0x08
+_DOS_DIRECTORY: Final = 0x10
 # In the upper half of a member's attributes. Some tools write permissions and no type.
 _PLAIN_TYPES: Final = (0, stat.S_IFREG, stat.S_IFDIR)
-# What is read of a wheel's `.dist-info` directory, and what must be there.
-_READ: Final = ("METADATA", "RECORD", "WHEEL")
-_REQUIRED: Final = ("METADATA", "RECORD")
+# A comment may be text. Every other record begins with one of these characters in its signature, so
+# that no tool can take a part of the comment for the end of another archive.
+_NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+REBUILD: Final = "write the archive anew, as `wheel unpack` and `wheel pack` do"
+
+
+class _Extent(NamedTuple):
+    """Where the directory is, and how many members it has."""
+
+    start: int
+    end: int
+    members: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,214 +97,309 @@ class _Header:
     packed_size: int
     size: int
 
+    @property
+    def shown(self) -> str:
+        return printable(self.name.decode(errors="replace"))
+
 
 @dataclass(frozen=True, slots=True)
-class _Members:
-    """The members of an archive by name, and the packed content of each by where it starts."""
+class _Entry:
+    """What the directory says of a member, and what it alone says."""
 
-    infos: dict[str, zipfile.ZipInfo]
-    packed: dict[int, memoryview]
+    header: _Header
+    start: int
+    made_by: int
+    attributes: int
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """Return the size of each file: directories are no files."""
-        infos = self.infos.items()
-        return {name: info.file_size for name, info in infos if not name.endswith("/")}
-
-    def unpack(self, name: str) -> Iterator[bytes | memoryview]:
-        """Yield a member's content in pieces."""
-        info = self.infos[name]
-        return _unpack(info, self.packed[info.header_offset])
-
-    def read(self, name: str, limit: int) -> bytes:
-        """Return a member's content, if it is not too large; raise InvalidUpload."""
-        if self.infos[name].file_size > limit:
-            file = name.rpartition("/")[2]
-            raise InvalidUpload(f"the wheel's {file} is larger than {limit // 1024} KiB")
-        return b"".join(self.unpack(name))
+    def unzip_path(self) -> str:
+        """Return where unzip writes the member, a character for each byte."""
+        name = self.header.name.rstrip(b"/")
+        if self.made_by >> 8 in _DOS_SYSTEMS or self.made_by == _DOS_VERSION:
+            name = name.translate(_FROM_DOS).replace(b"\xff", b"")
+        return name.decode("latin-1")
 
 
-def read_wheel(distribution: Distribution, content: bytes) -> bytes:
-    """Return a wheel's METADATA; raise InvalidUpload, or what zipfile raises for a broken zip."""
-    packed = _read_framing(content)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = _Members(_check_zip_members(archive.infolist(), content), packed)
-    metadata, record, wheel = _find_dist_info_files(list(members.infos), distribution)
-    check_metadata_size(members.infos[metadata].file_size)
-    if wheel in members.infos:
-        check_format(members.read(wheel, MAX_WHEEL_BYTES))
-    hashes = read_record(members.read(record, MAX_RECORD_BYTES), record, members.sizes)
-    for name in members.infos:
-        verify_file(name, members.unpack(name), hashes.get(name, ""))
-    return b"".join(members.unpack(metadata))
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member, which is what it says: ``unpack`` holds it to that."""
+
+    name: str
+    unzip_path: str
+    size: int
+    checksum: int
+    is_stored: bool
+    packed: memoryview
+
+    @property
+    def is_file(self) -> bool:
+        """Say whether it is a file, and not a directory."""
+        return not self.name.endswith("/")
+
+    def unpack(self) -> Iterator[bytes | memoryview]:
+        """Yield the content in pieces, which must be of the stated size and CRC-32.
+
+        Nothing is inflated beyond that size, so that the limit holds which the sizes were held to:
+        some tools do not look at it, and unpack what is there. Raises InvalidUpload or zlib.error.
+        """
+        pieces: Iterable[bytes | memoryview] = [self.packed]
+        if not self.is_stored:
+            pieces = inflate(self.packed, _RAW_DEFLATE)
+        size = checksum = 0
+        for piece in pieces:
+            size += len(piece)
+            if size > self.size:
+                break
+            checksum = zlib.crc32(piece, checksum)
+            yield piece
+        if size != self.size or checksum != self.checksum:
+            raise InvalidUpload(
+                f"the archive's `{printable(self.name)}` has another size or CRC-32 than it "
+                f"states; {REBUILD}"
+            )
 
 
-def _read_framing(content: bytes) -> dict[int, memoryview]:
-    """Return the packed content of each member, by where the member starts.
+def read_zip(content: bytes) -> dict[str, Member]:
+    """Return the members by name, in the directory's order; raise InvalidUpload or struct.error."""
+    if not content.startswith(_LOCAL_SIGNATURE):
+        raise InvalidUpload("the wheel is not a zip archive: its first bytes are not a member's")
+    extent = _read_end(content)
+    entries = list(_read_directory(content, extent))
+    by_start = {entry.start: entry for entry in entries}
+    if len(entries) != extent.members or len(by_start) != extent.members:
+        raise InvalidUpload(
+            f"the zip archive states another number of members than it has; {REBUILD}"
+        )
+    ends = {start: _check_local_header(content, by_start[start]) for start in sorted(by_start)}
+    if [0, *ends.values()] != [*ends, extent.start]:
+        raise InvalidUpload(
+            "the zip archive has something that is not in its directory, as after an update in "
+            f"place; {REBUILD}"
+        )
+    return _check_members(content, entries, ends)
 
-    The zip must be its members, its directory and its end, each where the last one ends. Parsers
-    disagree about what a zip with something before, after or between its parts holds. Some read the
-    directory and some the members' own headers, so the two must say the same.
+
+def _read_end(content: bytes) -> _Extent:
+    """Return where the directory is: behind it there is the end record, and nothing but a comment.
+
+    Tools look for that record from the end, so that no other may be in it or in the comment.
     """
-    if len(content) < _END_RECORD.size or not content.startswith(_LOCAL_SIGNATURE):
-        raise InvalidUpload("the wheel is not a zip archive")
-    end = len(content) - _END_RECORD.size
-    signature, disk, first_disk, here, total, size, offset, comment = _END_RECORD.unpack_from(
-        content, end
+    at = content.rfind(_END_SIGNATURE)
+    if at < 0 or len(content) - at < _END_RECORD.size:
+        raise _not_whole()
+    _, *disks, here, count, size, start, comment_length = _END_RECORD.unpack_from(content, at)
+    comment = content[at + _END_RECORD.size :]
+    if any(disks) or here != count or len(comment) != comment_length:
+        raise _not_whole()
+    if _NO_TEXT.search(comment):
+        raise InvalidUpload("the zip archive has a comment that is not text; leave the comment out")
+    end = at
+    if content.startswith(_LOCATOR_SIGNATURE, at - _LOCATOR.size):
+        end = at - _LOCATOR.size - _ZIP64_END_RECORD.size
+        count, size, start = _read_zip64_end(content, end, (count, size, start))
+    if start + size != end:
+        raise InvalidUpload(f"the zip archive's directory is not at its end; {REBUILD}")
+    return _Extent(start, end, count)
+
+
+def _not_whole() -> InvalidUpload:
+    return InvalidUpload(
+        f"the zip archive is cut short or in parts, or something follows it; {REBUILD}"
     )
-    if signature != _END_SIGNATURE or comment or disk or first_disk or here != total:
-        raise InvalidUpload("the zip archive is in parts, or something follows it")
-    if content.startswith(_LOCATOR_SIGNATURE, end - _LOCATOR_SIZE):
-        raise InvalidUpload("the zip archive has a second directory (zip64)")
-    if offset + size != end:
-        raise InvalidUpload("the zip archive's directory is not at its end")
-    directory = dict(_read_directory(content, offset, end))
-    if len(directory) != total:
-        raise InvalidUpload("the zip archive states another number of members than it has")
-    ends = {at: _check_local_header(content, at, directory[at]) for at in sorted(directory)}
-    if [0, *ends.values()] != [*ends, offset]:
-        raise InvalidUpload("the zip archive has something that is not in its directory")
-    view = memoryview(content)
-    return {at: view[end - directory[at].packed_size : end] for at, end in ends.items()}
 
 
-def _read_directory(content: bytes, offset: int, end: int) -> Iterator[tuple[int, _Header]]:
-    """Return where each member starts, and what the directory says of it."""
-    count = 0
-    while offset < end:
+def _read_zip64_end(content: bytes, at: int, plain: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return count, size and offset as the zip64 records have them, which stand from here on.
+
+    The end record must refer to them, or some tools do not look at them, and must contradict none.
+    """
+    locator = _LOCATOR.unpack_from(content, at + _ZIP64_END_RECORD.size)
+    record = _ZIP64_END_RECORD.unpack_from(content, max(at, 0))
+    signature, length, _, needed, *disks, here, count, size, start = record
+    found = (count, size, start)
+    elsewhere = (_ELSEWHERE_16, _ELSEWHERE_32, _ELSEWHERE_32)
+    is_known = (signature, length) == (_ZIP64_END_SIGNATURE, _ZIP64_END_RECORD.size - 12)
+    is_whole = not any(disks) and here == count and needed <= _MAX_VERSION_NEEDED
+    refers = any(map(operator.eq, plain, elsewhere))
+    agrees = all(map(operator.contains, zip(found, elsewhere, strict=True), plain))
+    is_next = locator == (_LOCATOR_SIGNATURE, 0, at, 1)
+    if not (is_next and is_known and is_whole and refers and agrees):
+        raise InvalidUpload(f"the zip archive has a second directory (zip64); {REBUILD}")
+    return found
+
+
+def _read_directory(content: bytes, extent: _Extent) -> Iterator[_Entry]:
+    """Yield what the directory says of each member."""
+    offset, count = extent.start, 0
+    while offset < extent.end:
         check_count(count := count + 1)
-        fields = _CENTRAL_HEADER.unpack_from(content, offset)
-        signature, _, _, flags, method, _, _, *numbers, name_length, extra_length = fields[:12]
-        comment_length, _, _, _, start = fields[12:]
+        signature, made_by, needed, flags, method, _, _, *rest = _CENTRAL_HEADER.unpack_from(
+            content, offset
+        )
+        checksum, packed, size, name_length, extra_length, comment_length = rest[:6]
+        disk, _, attributes, start = rest[6:]
         if signature != _CENTRAL_SIGNATURE:
-            raise InvalidUpload("the zip archive's directory is not at its end")
+            raise InvalidUpload(f"the zip archive's directory is not at its end; {REBUILD}")
         offset += _CENTRAL_HEADER.size
-        if comment_length:
-            raise InvalidUpload("the zip archive has a comment on a member")
         name = content[offset : offset + name_length]
-        header = _Header(name, flags, method, *numbers)
-        _check_extra(content, offset + name_length, extra_length, header)
-        yield start, header
+        shown = printable(name.decode(errors="replace"))
+        _check_version_needed(needed, shown)
+        if comment_length:
+            raise InvalidUpload(f"the archive has a comment on a member, `{shown}`; leave it out")
+        if disk:
+            raise InvalidUpload(f"the archive's `{shown}` is on another disk; {REBUILD}")
+        zip64 = _read_zip64(content, offset + name_length, extra_length, shown)
+        size, packed, start = _read_numbers(zip64, (size, packed, start), shown)
+        header = _Header(name, flags, method, checksum, packed, size)
+        yield _Entry(header, start, made_by, attributes)
         offset += name_length + extra_length
-    if offset != end:
-        raise InvalidUpload("the zip archive's directory is not at its end")
+    if offset != extent.end:
+        raise InvalidUpload(f"the zip archive's directory is not at its end; {REBUILD}")
 
 
-def _check_local_header(content: bytes, start: int, header: _Header) -> int:
-    """Return where the member ends, its own header saying what the directory says."""
-    fields = _LOCAL_HEADER.unpack_from(content, start)
-    signature, _, flags, method, _, _, *numbers, name_length, extra_length = fields
-    offset = start + _LOCAL_HEADER.size
-    name = content[offset : offset + name_length]
-    if flags & _DATA_DESCRIPTOR:
-        raise InvalidUpload("the zip archive has a member with a data descriptor")
-    if signature != _LOCAL_SIGNATURE or _Header(name, flags, method, *numbers) != header:
-        raise InvalidUpload("the zip archive's directory contradicts a member's own header")
-    _check_extra(content, offset + name_length, extra_length, header)
-    return int(offset + name_length + extra_length + header.packed_size)
+def _read_zip64(content: bytes, offset: int, length: int, shown: str) -> bytes:
+    """Return the zip64 field among a member's extra fields, or nothing.
 
-
-def _check_extra(content: bytes, offset: int, length: int, header: _Header) -> None:
-    """Check that a member's extra fields say nothing else than its header."""
-    name, end = printable(header.name.decode(errors="replace")), offset + length
+    None of the others may say what the header says otherwise.
+    """
+    found = b""
+    end = offset + length
     while offset < end:
         kind, size = _EXTRA_HEADER.unpack_from(content, offset)
         offset += _EXTRA_HEADER.size
         if kind in _SECOND_OPINIONS:
-            raise InvalidUpload(f"the archive's `{name}` has a second {_SECOND_OPINIONS[kind]}")
-        sizes = _ZIP64_SIZES.pack(header.size, header.packed_size)
-        if kind == _ZIP64 and content[offset : offset + size] != sizes:
-            raise InvalidUpload(f"the archive's `{name}` has a second size (zip64)")
+            raise InvalidUpload(
+                f"the archive's `{shown}` has a second {_SECOND_OPINIONS[kind]}, in an extra field;"
+                f" {REBUILD}"
+            )
+        if kind == _ZIP64 and (found or not size):
+            raise _second_size(shown)
+        found = content[offset : offset + size] if kind == _ZIP64 else found
         offset += size
     if offset != end:
-        raise InvalidUpload(f"the archive's `{name}` has a malformed extra field")
+        raise InvalidUpload(f"the archive's `{shown}` has a malformed extra field; {REBUILD}")
+    return found
 
 
-def _check_zip_members(
-    members: list[zipfile.ZipInfo], content: bytes
-) -> dict[str, zipfile.ZipInfo]:
-    names = MemberNames()
-    for member in members:
-        names.add(member.orig_filename, is_file=not member.is_dir())
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise InvalidUpload("the archive is compressed by other means than deflate")
-        if not member.orig_filename.isascii() and not member.flag_bits & _UTF8:
-            raise InvalidUpload("the archive has a name that is not said to be UTF-8")
-        if member.flag_bits & ~_KNOWN_FLAGS:
-            raise InvalidUpload("the archive is encrypted, or of a kind that not all tools read")
-        _check_zip_type(member)
-        if member.is_dir() and member.file_size:
-            raise InvalidUpload("the archive has a directory with content")
-    names.check_nesting()
-    check_unpacked_size(sum(member.file_size for member in members), len(content))
-    return {member.filename: member for member in members}
+def _read_numbers(zip64: bytes, plain: tuple[int, int, int], shown: str) -> tuple[int, ...]:
+    """Return the numbers of the directory's entry: those that refer to zip64 are there, in order.
 
-
-def _check_zip_type(member: zipfile.ZipInfo) -> None:
-    """Check that a member is a file or a directory by its attributes as by its name."""
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if kind not in _PLAIN_TYPES:
-        raise InvalidUpload("the archive has a member that is no plain file and no directory")
-    is_folder = kind == stat.S_IFDIR or bool(member.external_attr & _DOS_DIRECTORY)
-    if (is_folder and not member.is_dir()) or (kind == stat.S_IFREG and member.is_dir()):
-        raise InvalidUpload("the archive has a member that is a directory to some tools only")
-
-
-def _unpack(member: zipfile.ZipInfo, packed: memoryview) -> Iterator[bytes | memoryview]:
-    """Yield a member's content in pieces, which must be of the stated size and CRC-32.
-
-    Nothing is inflated beyond that size, so that the limit holds which the sizes were held to: some
-    tools do not look at it, and unpack what is there. Raises InvalidUpload or zlib.error.
+    And no others: uv takes no archive where one is there in vain.
     """
-    is_stored = member.compress_type == zipfile.ZIP_STORED
-    pieces: Iterable[bytes | memoryview] = [packed] if is_stored else inflate(packed, _RAW_DEFLATE)
-    size = checksum = 0
-    for piece in pieces:
-        size += len(piece)
-        if size > member.file_size:
-            break
-        checksum = zlib.crc32(piece, checksum)
-        yield piece
-    if size != member.file_size or checksum != member.CRC:
-        raise InvalidUpload("the archive has a member of another size or CRC-32 than it states")
+    missing = sum(number == _ELSEWHERE_32 for number in plain)
+    if len(zip64) != 8 * missing:
+        raise _second_size(shown)
+    numbers = iter(struct.unpack(f"<{missing}Q", zip64))
+    return tuple(next(numbers) if number == _ELSEWHERE_32 else number for number in plain)
 
 
-def _find_dist_info_files(names: list[str], distribution: Distribution) -> list[str]:
-    """Return the paths of METADATA, RECORD and WHEEL: a wheel has none of them twice."""
-    places = {place for name in names for place in _places(name)}
-    directories = [d for _, d in places if folded(d).endswith(".dist-info")]
-    expected = f"{distribution.project.replace('-', '_')}-{distribution.version}.dist-info"
-    if len(directories) != 1 or not _is_dist_info(directories[0], distribution):
+def _check_local_header(content: bytes, entry: _Entry) -> int:
+    """Return where the member ends, its own header saying what the directory says."""
+    fields = _LOCAL_HEADER.unpack_from(content, entry.start)
+    signature, needed, flags, method, _, _, checksum, *sizes, name_length, extra_length = fields
+    offset = entry.start + _LOCAL_HEADER.size
+    name = content[offset : offset + name_length]
+    header = entry.header
+    if signature != _LOCAL_SIGNATURE:
+        raise _contradiction(header)
+    _check_version_needed(needed, header.shown)
+    if flags & _DATA_DESCRIPTOR:
         raise InvalidUpload(
-            f"the wheel must have one directory `{expected}`, and no other of these"
+            f"the archive's `{header.shown}` has a data descriptor, as a zip that is written to a "
+            f"pipe has; {REBUILD}"
         )
-    paths = [f"{directories[0]}/{file}" for file in _READ]
-    for path, file in zip(paths, _READ, strict=True):
-        if path not in names and file in _REQUIRED:
-            raise InvalidUpload(f"the wheel has no `{expected}/{file}`")
-        for name in names:
-            check_spelling(name.removesuffix("/"), path)
-    return paths
-
-
-def _places(name: str) -> Iterator[tuple[str, str]]:
-    """Yield where a member is installed: a root, and the name below it.
-
-    One root is the wheel itself. What is in `X.data/purelib/` and its like is installed as well as
-    if it were at the top.
-    """
-    top, _, rest = name.partition("/")
-    yield "", top
-    if folded(top).endswith(".data"):
-        scheme, _, inner = rest.partition("/")
-        yield f"{top}/{scheme}", inner.partition("/")[0]
-
-
-def _is_dist_info(directory: str, distribution: Distribution) -> bool:
-    stem, _, suffix = directory.rpartition(".")
-    name, _, version = stem.partition("-")
-    return (
-        suffix == "dist-info"
-        and canonicalize_name(name) == distribution.project
-        and Version(version) == distribution.version
+    zip64 = _read_zip64(content, offset + name_length, extra_length, header.shown)
+    expected = (header.packed_size, header.size)
+    if zip64 and zip64 != struct.pack("<2Q", header.size, header.packed_size):
+        raise _second_size(header.shown)
+    # With a zip64 field a size may refer to it or, as in what Bazel builds, be there all the same.
+    is_same = all(
+        size == right or (zip64 and size == _ELSEWHERE_32)
+        for size, right in zip(sizes, expected, strict=True)
     )
+    if _Header(name, flags, method, checksum, *expected) != header or not is_same:
+        raise _contradiction(header)
+    return int(offset + name_length + extra_length + header.packed_size)
+
+
+def _contradiction(header: _Header) -> InvalidUpload:
+    return InvalidUpload(
+        f"the zip archive's directory contradicts the header before `{header.shown}`; {REBUILD}"
+    )
+
+
+def _check_version_needed(needed: int, shown: str) -> None:
+    if needed > _MAX_VERSION_NEEDED:
+        raise InvalidUpload(
+            f"the archive's `{shown}` needs version {needed / 10} of the zip format, and not all "
+            f"tools know more than 4.5; {REBUILD}"
+        )
+
+
+def _second_size(shown: str) -> InvalidUpload:
+    return InvalidUpload(
+        f"the archive's `{shown}` has a second size or none, in a zip64 field; {REBUILD}"
+    )
+
+
+def _check_members(
+    content: bytes, entries: list[_Entry], ends: dict[int, int]
+) -> dict[str, Member]:
+    names = MemberNames()
+    members = {}
+    view = memoryview(content)
+    for entry in entries:
+        header, end = entry.header, ends[entry.start]
+        name = _check_entry(entry)
+        names.add(name, is_file=not name.endswith("/"))
+        packed = view[end - header.packed_size : end]
+        is_stored = header.method == _STORED
+        members[name] = Member(
+            name, entry.unzip_path, header.size, header.checksum, is_stored, packed
+        )
+    check_unpacked_size(sum(member.size for member in members.values()), len(content))
+    return members
+
+
+def _check_entry(entry: _Entry) -> str:
+    """Return a member's name, its content and kind being what every tool understands alike."""
+    header, shown = entry.header, entry.header.shown
+    if header.method not in (_STORED, _DEFLATED):
+        raise InvalidUpload(
+            f"the archive's `{shown}` is compressed by other means than deflate; {REBUILD}"
+        )
+    if not header.name.isascii() and not header.flags & _UTF8:
+        raise InvalidUpload(
+            f"the archive's `{shown}` has a name that is not said to be UTF-8; {REBUILD}"
+        )
+    if header.flags & ~_KNOWN_FLAGS:
+        raise InvalidUpload(
+            f"the archive's `{shown}` is encrypted, or of a kind that not all tools read; {REBUILD}"
+        )
+    try:
+        name = header.name.decode()
+    except UnicodeDecodeError:
+        raise InvalidUpload(
+            f"the archive's `{shown}` has a name that is not UTF-8; {REBUILD}"
+        ) from None
+    _check_kind(entry, is_folder=name.endswith("/"))
+    return name
+
+
+def _check_kind(entry: _Entry, *, is_folder: bool) -> None:
+    """Check that a member is a file or a directory by its attributes as by its name."""
+    kind, shown = stat.S_IFMT(entry.attributes >> 16), entry.header.shown
+    if kind not in _PLAIN_TYPES:
+        raise InvalidUpload(
+            f"the archive's `{shown}` is a link or a special file, no plain file or directory; "
+            "put a copy in the place of a link"
+        )
+    if entry.attributes & _DOS_VOLUME_LABEL:
+        raise InvalidUpload(
+            f"the archive's `{shown}` is the label of a volume to some tools; {REBUILD}"
+        )
+    says_folder = kind == stat.S_IFDIR or bool(entry.attributes & _DOS_DIRECTORY)
+    if (says_folder and not is_folder) or (kind == stat.S_IFREG and is_folder):
+        raise InvalidUpload(f"the archive's `{shown}` is a directory to some tools only; {REBUILD}")
+    if is_folder and entry.header.size:
+        raise InvalidUpload(f"the archive's `{shown}` is a directory with content; {REBUILD}")

@@ -1,0 +1,161 @@
+"""Wheels: what is in them, where installers put it, and that they can."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from pytp_broker.display import printable
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.distributions import Distribution
+from pytp_broker.index.members import (
+    check_metadata_size,
+    check_places,
+    check_spelling,
+    folded,
+    is_device,
+    is_visible,
+)
+from pytp_broker.index.records import (
+    MAX_RECORD_BYTES,
+    MAX_WHEEL_BYTES,
+    check_format,
+    read_record,
+    verify_file,
+)
+from pytp_broker.index.zips import Member, read_zip
+
+# What is read of a wheel's `.dist-info` directory, and what must be there.
+_REQUIRED: Final = ("METADATA", "RECORD", "WHEEL")
+_ENTRY_POINTS: Final = "entry_points.txt"
+# What makes a directory the record of an installed project, for those who look for projects.
+_PROJECT_RECORDS: Final = (".dist-info", ".egg-info")
+# Where installers put what is in a wheel's `.data` directory; pip and uv know no other.
+_SCHEMES: Final = ("data", "headers", "platlib", "purelib", "scripts")
+# unzip leaves a version of VMS out, and writes over the file of that name without it.
+_VMS_VERSION: Final = re.compile(r";[0-9]*\Z")
+
+
+def read_wheel(distribution: Distribution, content: bytes) -> bytes:
+    """Return a wheel's METADATA; raise InvalidUpload, struct.error or zlib.error."""
+    members = read_zip(content)
+    dist_info = _find_dist_info(members, distribution)
+    files = {file: f"{dist_info}/{file}" for file in (*_REQUIRED, _ENTRY_POINTS)}
+    _check_files(members, files.values())
+    _check_names(members, distribution)
+    _check_places(members, dist_info)
+    metadata = members[files["METADATA"]]
+    check_metadata_size(metadata.size)
+    check_format(_read(members[files["WHEEL"]], MAX_WHEEL_BYTES))
+    _check_record(members, files["RECORD"])
+    return b"".join(metadata.unpack())
+
+
+def _read(member: Member, limit: int) -> bytes:
+    """Return a member's content, if it is not too large."""
+    if member.size > limit:
+        file = member.name.rpartition("/")[2]
+        raise InvalidUpload(f"the wheel's {file} is larger than {limit // 1024} KiB")
+    return b"".join(member.unpack())
+
+
+def _check_record(members: Mapping[str, Member], path: str) -> None:
+    """Check all members against RECORD, and so that they are what the archive says."""
+    sizes = {name: member.size for name, member in members.items() if member.is_file}
+    hashes = read_record(_read(members[path], MAX_RECORD_BYTES), path, sizes)
+    for name, member in members.items():
+        verify_file(name, member.unpack(), hashes.get(name, ""))
+
+
+def _find_dist_info(names: Iterable[str], distribution: Distribution) -> str:
+    """Return the name of the directory that tells installers which project this is: it has one."""
+    tops = sorted({name.partition("/")[0] for name in names})
+    found = [top for top in tops if folded(top).endswith(".dist-info")]
+    if len(found) != 1 or not _is_dist_info(found[0], distribution):
+        seen = ", ".join(f"`{printable(top)}`" for top in found[:3]) or "none"
+        expected = f"{distribution.project.replace('-', '_')}-{distribution.version}.dist-info"
+        raise InvalidUpload(
+            f"the wheel must have one directory `{expected}`, and no other of these; it has {seen}"
+        )
+    return found[0]
+
+
+def _is_dist_info(directory: str, distribution: Distribution) -> bool:
+    stem, _, suffix = directory.rpartition(".")
+    name, _, version = stem.partition("-")
+    if suffix != "dist-info" or canonicalize_name(name) != distribution.project:
+        return False
+    try:
+        return Version(version) == distribution.version
+    except InvalidVersion:
+        return False
+
+
+def _check_names(members: Mapping[str, Member], distribution: Distribution) -> None:
+    """Check that the names are the same to all tools, and possible where the wheel is for."""
+    platforms = distribution.filename.removesuffix(".whl").rpartition("-")[2].split(".")
+    is_for_windows = any(p == "any" or p.startswith("win") for p in platforms)
+    for name in members:
+        shown = printable(name)
+        if _VMS_VERSION.search(name) or not is_visible(name):
+            raise InvalidUpload(
+                f"the archive has a member with the name `{shown}`, which some tools refuse or "
+                "change; rename it"
+            )
+        if is_for_windows and any(map(is_device, name.split("/"))):
+            raise InvalidUpload(
+                f"the archive has `{shown}`, which is a device on Windows; rename it, or build the "
+                "wheel for other platforms only"
+            )
+    check_places((folded(name.rstrip("/")), name, m.is_file) for name, m in members.items())
+    # unzip asks the system that wrote the archive, and takes `\u0718` for `_` where that was DOS.
+    check_places((m.unzip_path, name, m.is_file) for name, m in members.items())
+
+
+def _check_places(names: Iterable[str], dist_info: str) -> None:
+    """Check that all installers put each member in the same place, and none as another project.
+
+    What is in `X.data/purelib/` and its like is installed as well as if it were at the top. pip
+    does so for every such directory, and uv for that which belongs to `.dist-info`.
+    """
+    expected = f"{dist_info.removesuffix('.dist-info')}.data"
+    for name in names:
+        top, *below = name.split("/")
+        if folded(top).endswith(".data") and below:
+            _check_data(name, top, below, expected)
+        elif folded(top).endswith(".egg-info"):
+            raise InvalidUpload(
+                f"the wheel has `{printable(name)}`, which is the record of an installed project; "
+                f"only `{dist_info}` may be one"
+            )
+
+
+def _check_data(name: str, top: str, below: list[str], expected: str) -> None:
+    """Check the place of a member in a `.data` directory; the last of its segments may be empty."""
+    scheme, *inner = below
+    if top != expected or (scheme and (scheme not in _SCHEMES or not inner)):
+        raise InvalidUpload(
+            f"the wheel has `{printable(name)}`, which installers do not know where to put: data "
+            f"must be below `{expected}/` in one of {', '.join(_SCHEMES)}"
+        )
+    if any(folded(segment).endswith(_PROJECT_RECORDS) for segment in inner):
+        raise InvalidUpload(
+            f"the wheel has `{printable(name)}`, which would be the record of another installed "
+            "project; leave it out"
+        )
+
+
+def _check_files(names: Iterable[str], files: Iterable[str]) -> None:
+    """Check that a wheel has what it must have, and none of it twice."""
+    for path in files:
+        if path not in names and not path.endswith(f"/{_ENTRY_POINTS}"):
+            raise InvalidUpload(
+                f"the wheel has no `{path}`, which installers need; build the wheel with a build "
+                "backend, and not with a tool for zip archives"
+            )
+        for name in names:
+            check_spelling(name.removesuffix("/"), path)
+            if name.startswith(f"{path}/"):
+                raise InvalidUpload(f"the wheel's `{path}` must be a file, not a directory")
