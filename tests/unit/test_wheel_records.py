@@ -86,7 +86,6 @@ def test_a_wheel_has_each_of_them_once_on_every_file_system(shelf: Shelf, file: 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "Wheel-Version: 1.0",
         "Wheel-Version: 1.9\n",
         "Wheel-Version: 1\n",
@@ -110,6 +109,10 @@ def test_a_wheel_of_the_first_version_of_the_format_is_published(shelf: Shelf, t
         ("Wheel-Version: 1.\u0661\n", "`Wheel-Version: 1.\u0661`"),
         ("Wheel-Version: \x1b[2J\n", "`Wheel-Version: \N{REPLACEMENT CHARACTER}[2J`"),
         ("Wheel-Version: 1.0\nWheel-Version: 2.0\n", "`Wheel-Version: 2.0`"),
+        ("", "WHEEL has no `Wheel-Version`"),
+        ("Root-Is-Purelib: true\n", "WHEEL has no `Wheel-Version`"),
+        ("Root-Is-Purelib: true\n\nWheel-Version: 1.0\n", "WHEEL has no `Wheel-Version`"),
+        ("Wheel-Version:\n", "`Wheel-Version: `"),
         (b"Wheel-Version: 1.0\nGenerator: \xff\n", "WHEEL is not UTF-8"),
         ("Wheel-Version: 1.0\n" + "x" * 65_536, "WHEEL is larger than 64 KiB"),
     ],

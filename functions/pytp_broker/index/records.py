@@ -43,13 +43,19 @@ _KNOWN_FORMAT: Final = re.compile(r"1(?:\.[0-9]+)*")
 def check_format(octets: bytes) -> None:
     """Check that WHEEL names a version of the format that installers know: they must refuse 2.
 
-    Raises InvalidUpload.
+    They also refuse a wheel without one. Raises InvalidUpload.
     """
     try:
         header = HeaderParser().parsestr(octets.decode())
     except UnicodeDecodeError:
         raise InvalidUpload("the wheel's WHEEL is not UTF-8") from None
-    for version in header.get_all("Wheel-Version", []):
+    versions = header.get_all("Wheel-Version", [])
+    if not versions:
+        raise InvalidUpload(
+            "the wheel's WHEEL has no `Wheel-Version`, which installers need; write "
+            "`Wheel-Version: 1.0` in its first line"
+        )
+    for version in versions:
         if not _KNOWN_FORMAT.fullmatch(version.strip()):
             raise InvalidUpload(
                 f"the wheel's WHEEL says `Wheel-Version: {printable(version.strip())}`; "

@@ -10,6 +10,7 @@ from packaging.version import InvalidVersion, Version
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.distributions import Distribution
+from pytp_broker.index.entry_points import MAX_ENTRY_POINTS_BYTES, check_entry_points
 from pytp_broker.index.members import (
     check_metadata_size,
     check_places,
@@ -49,6 +50,8 @@ def read_wheel(distribution: Distribution, content: bytes) -> bytes:
     metadata = members[files["METADATA"]]
     check_metadata_size(metadata.size)
     check_format(_read(members[files["WHEEL"]], MAX_WHEEL_BYTES))
+    if entry_points := members.get(files[_ENTRY_POINTS]):
+        check_entry_points(_read(entry_points, MAX_ENTRY_POINTS_BYTES))
     _check_record(members, files["RECORD"])
     return b"".join(metadata.unpack())
 
