@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fuzz import readers
 from tests.fuzz.subject import FIGURES, Subject
 
 
@@ -16,3 +17,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if FIGURES:
         statuses = ", ".join(f"{n} of {status}" for status, n in sorted(FIGURES.items()))
         terminalreporter.write_line(f"fuzz: {sum(FIGURES.values())} inputs: {statuses}")
+    if readers.FIGURES:
+        built, alike = readers.FIGURES["built"], readers.FIGURES["read alike"]
+        terminalreporter.write_line(
+            f"fuzz: {built} changed wheels, of which {alike} were accepted; zipfile, unzip and uv "
+            "read each of these alike"
+        )

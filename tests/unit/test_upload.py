@@ -1163,6 +1163,7 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
         (streamed(), "data descriptor"),
         (with_extra(unicode_path(b"evil.py")), "`widgets/aaaa` has a second name"),
         (with_extra(asi_unix(stat.S_IFLNK | 0o777)), "`widgets/aaaa` has a second type"),
+        (with_extra(struct.pack("<HH", 0x6375, 0)), "`widgets/aaaa` has a second comment"),
         (with_extra(struct.pack("<HHH", 0x000D, 2, 0)), "`widgets/aaaa` has a second type"),
         (with_extra(struct.pack("<HHH", 0x6C78, 2, 0)), "`widgets/aaaa` has a second type"),
         (with_extra(struct.pack("<HHQQ", 1, 16, 0, 0)), "`widgets/aaaa` has a second size"),

@@ -40,9 +40,16 @@ _EXTRA_HEADER: Final = struct.Struct("<2H")
 _ELSEWHERE_16: Final = 0xFFFF
 _ELSEWHERE_32: Final = 0xFFFFFFFF
 _ZIP64: Final = 0x0001
-# Extra fields that give a member something else, to whoever reads them: another name (Unicode path)
-# or another type (ASi Unix, PKWARE Unix and what libarchive writes, which make links).
-_SECOND_OPINIONS: Final = {0x7075: "name", 0x756E: "type", 0x000D: "type", 0x6C78: "type"}
+# Extra fields that give a member something else, for a tool that reads them: another name or a
+# comment (Unicode path and comment) or another type (ASi Unix, PKWARE Unix and what libarchive
+# writes, which make links).
+_SECOND_OPINIONS: Final = {
+    0x7075: "name",
+    0x6375: "comment",
+    0x756E: "type",
+    0x000D: "type",
+    0x6C78: "type",
+}
 # That of zip64. Tools skip a member that needs more, each from another version on; nothing here
 # does. The upper byte is reserved.
 _MAX_VERSION_NEEDED: Final = 45
@@ -312,11 +319,9 @@ def _check_local_header(content: bytes, entry: _Entry) -> int:
     expected = (header.packed_size, header.size)
     if zip64 and zip64 != struct.pack("<2Q", header.size, header.packed_size):
         raise _second_size(header.shown)
-    # With a zip64 field a size may refer to it or, as in what Bazel builds, be there all the same.
-    is_same = all(
-        size == right or (zip64 and size == _ELSEWHERE_32)
-        for size, right in zip(sizes, expected, strict=True)
-    )
+    # With a zip64 field both sizes refer to it or, as in what Bazel builds, are there all the same.
+    elsewhere = (_ELSEWHERE_32, _ELSEWHERE_32)
+    is_same = tuple(sizes) == expected or (zip64 and tuple(sizes) == elsewhere)
     if _Header(name, flags, method, checksum, *expected) != header or not is_same:
         raise _contradiction(header)
     return int(offset + name_length + extra_length + header.packed_size)
