@@ -149,7 +149,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("pytp-broker", "the following arguments are required: COMMAND"),
+        ("pytp-broker", "usage: pytp-broker [-h] [--version] COMMAND"),
         ("pytp-broker serve", "the following arguments are required: --config"),
         ("pytp-broker serve --config x --port 65536", "65536 is not between 0 and 65535"),
         (
@@ -227,7 +227,7 @@ def test_a_missing_extra_is_named(terminal: Terminal, monkeypatch: pytest.Monkey
         monkeypatch.delitem(sys.modules, name)
 
     assert terminal.type("pytp-broker validate --config broker.toml") == (
-        "this command needs pydantic: pip install 'pytp-broker[cli]'\nexit 1\n"
+        "`validate` needs pydantic: pip install 'pytp-broker[cli]'\nexit 1\n"
     )
 
 

@@ -6,21 +6,24 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
+from pytp_broker import __version__
 from pytp_broker.cli import apply, audit, demo, explain, schema, secret, serve, token, validate
-from pytp_broker.cli.command import FAILED, CommandError, say
+from pytp_broker.cli.command import FAILED, MISUSED, CommandError, say
 from pytp_broker.display import legible
 
 _COMMANDS: Final = (serve, apply, validate, explain, token, audit, schema, secret, demo)
-# The extra that brings what a command imports when it runs.
-_EXTRAS: Final = {
-    "pydantic": "cli",
-    **dict.fromkeys(("trustme", "uv", "uvicorn", "yaml"), "local"),
-}
+# What the extras bring. Each command says at once which one of them it needs.
+_EXTRAS: Final = frozenset({"pydantic", "trustme", "uv", "uvicorn", "yaml"})
+_LOCAL: Final = frozenset({"demo", "serve"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 misused."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return MISUSED
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -34,8 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise
-        extra = f"pytp-broker[{_EXTRAS[error.name]}]"
-        print(f"this command needs {error.name}: pip install '{extra}'", file=sys.stderr)
+        extra = "local" if arguments.command in _LOCAL else "cli"
+        print(
+            f"`{arguments.command}` needs {error.name}: pip install 'pytp-broker[{extra}]'",
+            file=sys.stderr,
+        )
         return FAILED
     return status
 
@@ -53,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="pytp-broker",
         description="Trusted publishing for your own Python package registries.",
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for module in _COMMANDS:
         summary = (module.__doc__ or "").partition("\n")[0]
         name = module.__name__.rpartition(".")[2]
