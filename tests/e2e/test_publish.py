@@ -523,7 +523,7 @@ def test_a_taken_port_is_named_in_one_line(config: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[[registries]]\nname = "Acme!"\n', "registries[0].name: must match"),
+        ('[[registries]]\nname = "Acme!"\n', "registries[1].name: `Acme!` must match"),
         ("[[registries]\n", "not TOML"),
         (None, "No such file or directory"),
     ],

@@ -151,9 +151,9 @@ def operations() -> Iterator[Mapping[str, Any]]:
     store = MemoryStore()
     operator = Place(store, "user olive")
     configuration = Configuration(registries={"acme": Registry("acme", ())})
-    operator.apply(Loaded(configuration, (), sha256="0" * 64), prune=False)
+    operator.apply(Loaded(configuration, ()), prune=False)
     with pytest.raises(RemovalError):
-        operator.apply(Loaded(Configuration(), (), sha256="0" * 64), prune=False)
+        operator.apply(Loaded(Configuration(), ()), prune=False)
     yield from store.operator_records
 
 

@@ -19,6 +19,7 @@ from moto import mock_aws
 
 from pytp_broker.cli import demo, main
 from pytp_broker.cli.demo import Stage, StepError
+from pytp_broker.cli.place import _find_host
 from pytp_broker.local import deployment, process
 from pytp_broker.local.process import ServerError, ServerProcess
 from pytp_broker.local.routes import TemplateError
@@ -96,9 +97,9 @@ def test_validate_names_every_mistake_by_its_path(terminal: Terminal) -> None:
 
     seen = terminal.type("pytp-broker validate --config broker.toml").splitlines()
 
-    assert sorted(line.partition(":")[0] for line in seen[:-1]) == [
-        "colour",
-        "registries[0].token_lifetime",
+    assert sorted(line.partition(" ")[0] + line.split()[1] for line in seen[:-1]) == [
+        "broker.toml:1:colour:",
+        "broker.toml:4:registries[1].token_lifetime:",
     ]
     assert seen[-1] == "exit 2"
 
@@ -106,10 +107,12 @@ def test_validate_names_every_mistake_by_its_path(terminal: Terminal) -> None:
 def test_validate_allows_an_issuer_on_this_machine_when_told_to(terminal: Terminal) -> None:
     terminal.write("broker.toml", '[[issuers]]\nurl = "http://127.0.0.1:1"\nprovider = "github"\n')
 
-    assert "issuers[0].url: must be https" in terminal.type(
+    assert "issuers[1].url: `http://127.0.0.1:1` must be https" in terminal.type(
         "pytp-broker validate --config broker.toml"
     )
-    assert terminal.type("pytp-broker validate --local --config broker.toml") == "ok\n"
+    assert terminal.type("pytp-broker validate --local --config broker.toml") == (
+        "ok\nnote: broker.toml: registries: there is no registry in this configuration\n"
+    )
 
 
 def test_schema_prints_a_json_schema(terminal: Terminal) -> None:
@@ -122,8 +125,8 @@ def test_ids_that_will_be_pinned_are_noted(terminal: Terminal) -> None:
     terminal.write("broker.toml", CONFIGURATION.replace('repository_owner_id = "9919"', ""))
 
     assert terminal.type("pytp-broker validate --config broker.toml") == (
-        "ok\nnote: registries[0].publishers[0].github: `repository_owner_id`, `repository_id` "
-        "will be pinned on first use\n"
+        "ok\nnote: broker.toml:5: registries[1].publishers[1].github: `repository_owner_id`, "
+        "`repository_id` will be pinned on first use (publisher 1 of registry `acme`: widgets)\n"
     )
 
 
@@ -152,6 +155,20 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
         ("pytp-broker", "usage: pytp-broker [-h] [--version] COMMAND"),
         ("pytp-broker serve", "the following arguments are required: --config"),
         ("pytp-broker serve --config x --port 65536", "65536 is not between 0 and 65535"),
+        ("pytp-broker serve --config x --port abc", "abc is not between 0 and 65535"),
+        ("pytp-broker serve --config x --port -1", "-1 is not between 0 and 65535"),
+        (
+            "pytp-broker serve --config x --public-host https://packages.example.com/",
+            "`https://packages.example.com/` is not a host name; write it without scheme",
+        ),
+        (
+            "pytp-broker serve --config x --public-host packages.example.com:8443",
+            "`packages.example.com:8443` is not a host name",
+        ),
+        ("pytp-broker serve --config x --public-host 'pack ages'", "is not a host name"),
+        ("pytp-broker serve --config x --public-host ''", "is not a host name"),
+        ("pytp-broker serve --config none --public-host ::1", "none: No such file"),
+        ("pytp-broker serve --config none --public-host P.example", "none: No such file"),
         (
             "pytp-broker serve --config x --error-type-base javascript:x",
             "javascript:x is neither an https URL nor a URN",
@@ -231,6 +248,72 @@ def test_a_missing_extra_is_named(terminal: Terminal, monkeypatch: pytest.Monkey
     )
 
 
+# --- several files, and the host ------------------------------------------------------------------
+
+
+def test_several_files_are_validated_as_one(terminal: Terminal) -> None:
+    terminal.write("team.toml", CONFIGURATION)
+
+    assert terminal.type("pytp-broker validate --config broker.toml --config team.toml") == (
+        "team.toml:2: registries[1].name: `acme` is there already, at broker.toml:2 "
+        "(registry `acme`)\nexit 2\n"
+    )
+
+
+def test_what_two_files_say_is_applied_together(terminal: Terminal, table: str) -> None:
+    terminal.write("team.toml", CONFIGURATION.replace("acme", "umbrella"))
+
+    seen = terminal.type(
+        f"pytp-broker apply --config broker.toml --config team.toml --table {table}"
+    )
+
+    assert "+ registry acme\n" in seen
+    assert "+ registry umbrella\n" in seen
+
+
+def test_a_host_of_all_registries_is_not_one_registrys(terminal: Terminal) -> None:
+    terminal.write(
+        "broker.toml", CONFIGURATION.replace('"acme"', '"acme"\nhosts = ["packages.example.com"]')
+    )
+    command = "pytp-broker validate --config broker.toml"
+
+    assert terminal.type(command) == (
+        "ok\nnote: `hosts` and `audience` are not held against the deployment's host "
+        "without --host\n"
+    )
+    assert terminal.type(f"{command} --host other.example.com") == "ok\n"
+    assert terminal.type(f"{command} --host packages.example.com").startswith(
+        "broker.toml:3: registries[1].hosts[1]: `packages.example.com` is the host that all"
+    )
+
+
+def test_apply_checks_the_host_before_it_writes(terminal: Terminal, table: str) -> None:
+    terminal.write(
+        "broker.toml", CONFIGURATION.replace('"acme"', '"acme"\naudience = "packages.example.com"')
+    )
+
+    seen = terminal.type(
+        f"pytp-broker apply --config broker.toml --table {table} --host packages.example.com"
+    )
+
+    assert "is the default audience of the shared host" in seen
+    assert seen.endswith("exit 2\n")
+    assert terminal.type(f"pytp-broker audit --table {table}") == ""
+
+
+def test_serve_checks_its_own_host(terminal: Terminal) -> None:
+    terminal.write(
+        "broker.toml", CONFIGURATION.replace('"acme"', '"acme"\naudience = "packages.example.com"')
+    )
+
+    seen = terminal.type(
+        "pytp-broker serve --config broker.toml --public-host packages.example.com"
+    )
+
+    assert "is the default audience of the shared host" in seen
+    assert seen.endswith("exit 2\n")
+
+
 def test_a_missing_module_of_ours_is_a_bug(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,18 +369,55 @@ def test_apply_finds_the_table_of_a_stack(
     resource = {"Type": "AWS::DynamoDB::Table", "Properties": TABLE}
     create_stack(emulator, "one-table", {"Table": resource})
     create_stack(emulator, "two-tables", {"Table": resource, "Other": resource})
+    url = {"Url": {"Value": "https://abc.execute-api.us-east-1.amazonaws.com"}}
+    create_stack(emulator, "with-a-url", {"Table": resource}, Outputs=url)
+    terminal.write(
+        "shadow.toml",
+        CONFIGURATION.replace(
+            '"acme"', '"acme"\naudience = "abc.execute-api.us-east-1.amazonaws.com/other"'
+        )
+        + '[[registries]]\nname = "other"\n',
+    )
     options = f"--config broker.toml --endpoint-url {emulator.endpoint_url} --region us-east-1"
 
     assert "acme" in terminal.type(f"pytp-broker apply {options} --stack one-table")
     assert terminal.type(f"pytp-broker apply {options} --stack two-tables") == (
         "the stack two-tables has 2 tables, not one: name it with --table\nexit 1\n"
     )
+    assert "is the default audience of registry `other`" in terminal.type(
+        f"pytp-broker apply {options.replace('broker', 'shadow')} --stack with-a-url"
+    )
 
 
-def create_stack(emulator: Emulator, name: str, resources: dict[str, Any]) -> None:
+def create_stack(
+    emulator: Emulator, name: str, resources: dict[str, Any], **more: dict[str, Any]
+) -> None:
     client = emulator.client("cloudformation")
-    client.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+    client.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources, **more}))
     client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("stack", "host"),
+    [
+        ({}, None),
+        (
+            {"Outputs": [{"OutputKey": "Url", "OutputValue": "https://abc.example"}]},
+            "abc.example",
+        ),
+        (
+            {
+                "Parameters": [{"ParameterKey": "HostName", "ParameterValue": "packages.example"}],
+                "Outputs": [{"OutputKey": "Url", "OutputValue": "https://abc.example"}],
+            },
+            "packages.example",
+        ),
+    ],
+)
+def test_the_host_of_a_stack_is_its_domain_or_else_its_own(
+    stack: dict[str, Any], host: str | None
+) -> None:
+    assert _find_host(stack) == host
 
 
 @pytest.mark.parametrize(
@@ -357,7 +477,7 @@ def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
 
     seen = terminal.type("pytp-broker apply --config broker.toml --table none")
 
-    assert seen.startswith("issuers[0].url: must be https")
+    assert seen.startswith("broker.toml:2: issuers[1].url: `http://127.0.0.1:1` must be https")
 
 
 # --- serve, as far as it gets -------------------------------------------------------------------
@@ -503,7 +623,8 @@ def test_demo_says_why_the_broker_does_not_start(
 
     seen = terminal.type("pytp-broker demo")
 
-    assert seen.startswith("the broker does not start: registries: ")
+    assert seen.startswith("the broker does not start: ")
+    assert "broker.toml:1: registries: is the number `1`" in seen
     assert seen.endswith("exit 1\n")
 
 

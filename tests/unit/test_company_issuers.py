@@ -39,7 +39,9 @@ def mistake(folder: Path, options: str) -> str:
     with pytest.raises(ConfigurationError) as refused:
         load(folder, options)
     (line,) = refused.value.lines
-    return line
+    assert line.startswith(f"{folder}/broker.toml:{len(ISSUER.splitlines()) + 1}: ")
+    assert line.endswith(f" (issuer `{URL}`)")
+    return line.partition(": ")[2].removesuffix(f" (issuer `{URL}`)")
 
 
 def test_an_issuer_is_public_unless_its_table_says_otherwise(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_a_well_known_issuer_is_never_private(tmp_path: Path) -> None:
     file = tmp_path / "broker.toml"
     file.write_text(table)
 
-    with pytest.raises(ConfigurationError, match=r"issuers\[0\].private: .* is a public issuer"):
+    with pytest.raises(ConfigurationError, match=r"issuers\[1\].private: .* is a public issuer"):
         config.load(file, allow_loopback=False)
 
 
@@ -84,12 +86,15 @@ def test_an_absolute_path_is_taken_as_it_is(tmp_path: Path, authorities: list[st
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     line = mistake(tmp_path, 'ca_file = "ca.pem"')
 
-    assert line == f"issuers[0].ca_file: cannot read {tmp_path}/ca.pem: No such file or directory"
+    path = f"{tmp_path}/ca.pem"
+    assert line.startswith("issuers[1].ca_file: `")
+    assert line.endswith("cannot be read: No such file or directory")
+    assert path[:60] in line
 
 
 @pytest.mark.parametrize("path", ["", "   ", "/", "a\\u0000b"])
 def test_what_is_not_a_file_is_refused(tmp_path: Path, path: str) -> None:
-    assert mistake(tmp_path, f'ca_file = "{path}"').startswith("issuers[0].ca_file: ")
+    assert mistake(tmp_path, f'ca_file = "{path}"').startswith("issuers[1].ca_file: ")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +140,6 @@ def test_a_proxy_is_named_or_the_environments(tmp_path: Path, value: str, proxy:
 @pytest.mark.parametrize(
     "proxy",
     [
-        "",
         "proxy.example.com:3128",
         "http://proxy.example.com",
         "http://proxy.example.com:0",
@@ -149,12 +153,19 @@ def test_a_proxy_is_named_or_the_environments(tmp_path: Path, value: str, proxy:
 def test_what_is_no_proxy_is_refused(tmp_path: Path, proxy: str) -> None:
     line = mistake(tmp_path, f'proxy = "{proxy}"')
 
-    assert line.startswith("issuers[0].proxy: must be `true`, or an http URL such as")
+    assert line.startswith("issuers[1].proxy: must be `true`, or an http URL such as")
+
+
+@pytest.mark.parametrize("option", ["proxy", "ca_file"])
+def test_an_empty_text_is_a_mistake(tmp_path: Path, option: str) -> None:
+    line = mistake(tmp_path, f'{option} = " "')
+
+    assert line == f"issuers[1].{option}: is empty; write a value, or remove `{option}`"
 
 
 @pytest.mark.parametrize("value", ["1", "1.5", "[]", "{}"])
 def test_a_proxy_is_a_switch_or_a_text(tmp_path: Path, value: str) -> None:
-    assert mistake(tmp_path, f"proxy = {value}").startswith("issuers[0].proxy: must be `true`")
+    assert mistake(tmp_path, f"proxy = {value}").startswith("issuers[1].proxy: must be `true`")
 
 
 def test_a_proxys_password_does_not_belong_in_the_configuration(tmp_path: Path) -> None:

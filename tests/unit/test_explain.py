@@ -1,13 +1,25 @@
 """`pytp-broker explain`, as a terminal shows it."""
 
 import json
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
+from pytp_broker import config
+from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.cli import main
+from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.identity import SignedClaims
+from pytp_broker.providers import PROVIDERS
+from pytp_broker.publishers import identity_key
+from pytp_broker.store import Store
+from tests.emulator import REGION, create_table
 from tests.scanner import LEAKED
 from tests.signing import ABSENT, Issuer, github_claims
 
@@ -206,9 +218,6 @@ def test_an_unknown_registry_is_said(explain: Explain, tmp_path: Path) -> None:
 
 def test_secret_prints_what_lets_a_client_in(capsys: pytest.CaptureFixture[str]) -> None:
     import hashlib
-    import tomllib
-
-    from pytp_broker import config
 
     assert main(["secret", "devpi"]) == 0
 
@@ -219,3 +228,118 @@ def test_secret_prints_what_lets_a_client_in(capsys: pytest.CaptureFixture[str])
     )
     hashed = hashlib.sha256(secret.encode()).hexdigest()
     assert loaded.configuration.registries["acme"].introspection_clients == {"devpi": hashed}
+
+
+# --- a deployment ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def deployed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, str]]:
+    if request.param == "sqlite":
+        store = SqliteStore(tmp_path / "broker.sqlite3")
+        yield store, f"--data={tmp_path}"
+        store.close()
+        return
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name=REGION)
+        table = create_table(client)
+        yield DynamoStore(client, table), f"--table={table}"
+        client.close()
+
+
+@pytest.fixture
+def explain_deployed(deployed: tuple[Store, str], capsys: pytest.CaptureFixture[str]) -> Explain:
+    store, option = deployed
+    loaded = config.parse(tomllib.loads(CONFIGURATION), allow_loopback=False)
+    store.apply(loaded.configuration, loaded.publishers)
+
+    def run(what: str, *options: str) -> tuple[int, str]:
+        status = main(["explain", option, f"--region={REGION}", *options, what])
+        seen = capsys.readouterr()
+        return status, seen.out + seen.err
+
+    return run
+
+
+def pin(store: Store, claims: Mapping[str, str], **pins: str) -> None:
+    signed = SignedClaims(claims["iss"], "", datetime.max.replace(tzinfo=UTC), claims)
+    key = identity_key(signed, PROVIDERS["github"])
+    assert key is not None
+    for publisher in store.list_publishers(key):
+        store.pin_publisher(publisher, pins)
+
+
+def test_a_deployment_is_explained_with_its_publishers(
+    explain_deployed: Explain, tmp_path: Path
+) -> None:
+    status, seen = explain_deployed(claims_file(tmp_path))
+
+    assert status == 0
+    assert "registry acme, publisher of widgets: matches" in seen
+
+
+def test_an_id_that_is_not_the_pinned_one_is_explained_as_the_broker_says(
+    deployed: tuple[Store, str], explain_deployed: Explain, explain: Explain, tmp_path: Path
+) -> None:
+    store, _ = deployed
+    pin(store, github_claims(), repository_id="4242")
+    file = claims_file(tmp_path, repository_id="777")
+
+    status, seen = explain_deployed(file)
+
+    rows = [line.split() for line in seen.splitlines()]
+    assert status == 1
+    assert ["✗", "repository_id", "repository_id", "4242", "777"] in rows
+    assert "registry acme, publisher of widgets: does not match" in seen
+
+
+def test_a_file_says_that_it_does_not_know_the_pins(explain: Explain, tmp_path: Path) -> None:
+    status, seen = explain(claims_file(tmp_path))
+
+    assert status == 0
+    assert "compared only with --stack, --table or --data" in seen
+
+
+def test_a_deployment_is_explained_also_where_a_file_is_given(
+    deployed: tuple[Store, str], explain: Explain, explain_deployed: Explain, tmp_path: Path
+) -> None:
+    store, option = deployed
+    pin(store, github_claims(), repository_id="4242")
+
+    status, _ = explain(claims_file(tmp_path, repository_id="777"), option, f"--region={REGION}")
+
+    assert status == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('name = "acme"', 'name = "acme"\nenabled = false'),
+        ("\n[[registries]]", "enabled = false\n[[registries]]"),
+    ],
+)
+def test_what_is_switched_off_matches_nothing(
+    explain: Explain, tmp_path: Path, before: str, after: str
+) -> None:
+    (tmp_path / "broker.toml").write_text(CONFIGURATION.replace(before, after, 1))
+
+    status, seen = explain(claims_file(tmp_path))
+
+    assert status == 1
+    assert "registry acme, publisher of widgets: matches, and is switched off" in seen
+
+
+@pytest.mark.parametrize("changes", [{"repository": "octo-org/nobody"}, {"repository": ABSENT}])
+def test_a_deployment_without_a_publisher_for_the_identity_says_so(
+    explain_deployed: Explain, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    status, seen = explain_deployed(claims_file(tmp_path, **changes))
+
+    assert status == 1
+    assert "no publisher is configured for this identity here" in seen
+
+
+def test_explain_wants_to_know_what(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["explain", claims_file(tmp_path)]) == 2
+
+    assert "say what to explain: a file with --config, or a deployment" in capsys.readouterr().err

@@ -39,6 +39,7 @@ name = "acme"
 projects = {projects}
 [registries.publishers.github]
 repository = "octo-org/widgets"
+repository_owner_id = "9919"
 workflow = "release.yml"
 """
 

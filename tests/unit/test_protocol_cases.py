@@ -73,11 +73,10 @@ OURS: Final[dict[str, tuple[str, str]]] = {
     "form-012": (ACCEPTED, "owners of Enterprise Managed Users have an underscore"),
     "form-032": (ACCEPTED, "blanks before a text are stripped everywhere"),
     "form-033": (ACCEPTED, "blanks after a text are stripped everywhere"),
-    "form-044": (ACCEPTED, "an environment of white space only is none"),
-    "form-045": (ACCEPTED, "an environment of a tab is none"),
-    "form-046": (ACCEPTED, "an environment of a carriage return is none"),
-    "form-047": (ACCEPTED, "an environment of a line feed is none"),
-    "form-048": (ACCEPTED, "an environment of blanks is none"),
+    **dict.fromkeys(
+        (*(f"form-{number:03}" for number in range(44, 49)), "form-055", "form-056"),
+        (REFUSED, "an environment of white space only is a mistake, never an absent rule"),
+    ),
     "form-050": (REFUSED, "no token can match a workflow '.yml'"),
     "form-051": (ACCEPTED, "owners of Enterprise Managed Users have an underscore: user_shortcode"),
     "form-069": (ACCEPTED, "a namespace of one letter is one"),
@@ -153,7 +152,7 @@ def publisher(project: str, **changes: str) -> str:
         "workflow": theirs["workflow_filename"],
         "environment": theirs["environment"],
     }
-    lines = "".join(f"{name} = {json.dumps(text)}\n" for name, text in fields.items())
+    lines = "".join(f"{name} = {json.dumps(text)}\n" for name, text in fields.items() if text)
     head = f'[[registries.publishers]]\nprojects = ["{project}"]\n'
     return f"{head}[registries.publishers.github]\n{lines}"
 
@@ -594,6 +593,8 @@ def fields_of(provider: str, theirs: Mapping[str, str | None]) -> dict[str, str]
     fields: dict[str, str] = {}
     for name, ours in FIELDS[provider].items():
         text = theirs[name]
+        if text == "" and name == "environment":  # a field of a form that is left empty
+            continue
         if text is not None:
             fields[ours] = f"{fields[ours]}/{text}" if ours in fields else text
     return fields
@@ -629,13 +630,15 @@ def test_a_publisher_is_registered_as_it_is_written(case: dict[str, Any]) -> Non
 @pytest.mark.parametrize("case", [c for c in cases("form") if expected(c.values[0]) == REFUSED])
 def test_a_publisher_that_nobody_can_be_is_refused(case: dict[str, Any]) -> None:
     """The mistake is named with the path of our field."""
-    name = FIELDS[case["provider"]].get(case.get("names", ""), "")
+    is_blank = (case["form"].get("environment") or "x").isspace()
+    named = "environment" if is_blank else case.get("names", "")
+    name = FIELDS[case["provider"]].get(named, "")
     path = "issuer" if case.get("names") == "issuer_url" else f"{case['provider']}.{name}"
 
     with pytest.raises(ConfigurationError) as caught:
         register(case)
 
-    assert all(f"registries[0].publishers[0].{path}" in line for line in caught.value.lines)
+    assert all(f"registries[1].publishers[1].{path}" in line for line in caught.value.lines)
 
 
 def test_the_issuer_must_be_named_where_two_are_known() -> None:

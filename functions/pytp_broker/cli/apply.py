@@ -1,10 +1,9 @@
 """Bring a deployed broker to a configuration file: issuers, registries, publishers."""
 
 import argparse
-from pathlib import Path
 
 from pytp_broker.cli import place
-from pytp_broker.cli.command import load_configuration, say
+from pytp_broker.cli.command import add_config_argument, check_host, load_configuration, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,14 +12,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Prints one line for each change: - removed, ~ changed, + added. A configuration that "
         "would remove a registry or a publisher is refused without --prune."
     )
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the configuration, in TOML"
-    )
+    add_config_argument(parser)
     parser.add_argument(
         "--prune", action="store_true", help="remove registries and publishers that are not in it"
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would change, and change nothing"
+    )
+    parser.add_argument(
+        "--host",
+        metavar="NAME",
+        help="the deployment's host, to check that no registry takes its name or its audience "
+        "(default: the stack's)",
     )
     place.add_arguments(parser, with_data=False)
 
@@ -29,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print one line for each change, and keep a record of it; raise CommandError."""
     loaded = load_configuration(arguments.config, allow_loopback=False)
     with place.opened(arguments, "apply") as broker:
+        check_host(loaded, arguments.host or broker.host)
         if arguments.dry_run:
             changes = broker.plan(loaded)
         else:

@@ -1,5 +1,6 @@
 """What the commands share: how one fails, and how each reads the configuration."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,19 +24,53 @@ class CommandError(Exception):
         super().__init__("\n".join(self.lines))
 
 
-def load_configuration(path: Path, *, allow_loopback: bool) -> "Loaded":
-    """Return what the configuration file says, and note on stderr what is better known.
+def add_config_argument(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Declare the configuration; several files are one, whoever gives them."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        action="append",
+        required=required,
+        metavar="FILE",
+        help="the configuration, in TOML; may be given several times, and all are one",
+    )
+
+
+def load_configuration(paths: Sequence[Path], *, allow_loopback: bool) -> "Loaded":
+    """Return what the configuration files say, and note on stderr what is better known.
 
     Raises CommandError with a line for each mistake.
     """
     from pytp_broker.config import ConfigurationError, load
 
     try:
-        loaded = load(path, allow_loopback=allow_loopback)
+        loaded = load(*paths, allow_loopback=allow_loopback)
     except ConfigurationError as error:
         raise CommandError(error.lines, MISUSED) from None
-    say(*(f"note: {remark}" for remark in loaded.remarks), file=sys.stderr)
+    note(*loaded.remarks)
     return loaded
+
+
+def check_host(loaded: "Loaded", host: str | None) -> None:
+    """Check a configuration against the host that its registries share, or note that nobody did.
+
+    Raises CommandError with a line for each mistake.
+    """
+    from pytp_broker.config import ConfigurationError
+
+    if host is None:
+        if loaded.has_own_names:
+            note("`hosts` and `audience` are not held against the deployment's host without --host")
+        return
+    try:
+        loaded.check_host(host)
+    except ConfigurationError as error:
+        raise CommandError(error.lines, MISUSED) from None
+
+
+def note(*remarks: str) -> None:
+    """Print what is allowed, but better known, to stderr."""
+    say(*(f"note: {remark}" for remark in remarks), file=sys.stderr)
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:

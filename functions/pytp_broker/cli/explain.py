@@ -2,21 +2,33 @@
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytp_broker.cli.command import CommandError, load_configuration, say
+from pytp_broker.cli import place
+from pytp_broker.cli.command import (
+    MISUSED,
+    CommandError,
+    add_config_argument,
+    load_configuration,
+    note,
+    say,
+)
 from pytp_broker.diagnosis import explain
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, InvalidPublisher
 from pytp_broker.identity import SignedClaims
-from pytp_broker.matching import check_claims
+from pytp_broker.matching import check_claims, is_match, refusal
 from pytp_broker.messages import decode_base64url, parse_json_object
 from pytp_broker.providers import PROVIDERS, Provider
-from pytp_broker.publishers import Finding, TrustedPublisher, compare
-from pytp_broker.registries import default_audience
+from pytp_broker.publishers import Finding, TrustedPublisher, compare, identity_key, unpinned
+from pytp_broker.registries import Configuration, default_audience
+from pytp_broker.store import Store
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded
@@ -25,11 +37,25 @@ _COLUMNS: Final = ("", "rule", "claim", "expected", "seen")
 _MISSING: Final = "(missing)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Broker:
+    """What is explained: a configuration file, or a deployment with its pins."""
+
+    name: str
+    configuration: Configuration
+    find: Callable[[SignedClaims, Provider], Sequence[TrustedPublisher]]
+    host: str | None = None
+    sought: str = "issuer"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the configuration, in TOML"
+    parser.epilog = (
+        "Exits with 0 when a publisher matches and with 1 when none does. Ids that were pinned on "
+        "first use are known to a deployment alone: name it with --stack, --table or --data."
     )
+    add_config_argument(parser, required=False)
+    place.add_arguments(parser, with_data=True, required=False)
     parser.add_argument("--registry", metavar="NAME", help="only this registry (default: all)")
     parser.add_argument(
         "--host", metavar="NAME", help="the deployment's host, to check the audience as well"
@@ -43,40 +69,92 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every rule of every candidate; return 0 when one matches, 1 when none does."""
-    loaded = load_configuration(arguments.config, allow_loopback=True)
     claims = read_claims(arguments.token)
-    issuer = loaded.configuration.issuers.get(claims.issuer)
-    if issuer is None:
-        raise CommandError(f"the configuration knows no issuer `{printable(claims.issuer)}`")
-    provider = PROVIDERS[issuer.provider]
-    say(f"{provider.title}, issuer {issuer.url}; the token's signature and times are not checked")
+    with _opened(arguments) as broker:
+        if arguments.registry not in {None, *broker.configuration.registries}:
+            raise CommandError(f"{broker.name} has no registry `{arguments.registry}`")
+        issuer = broker.configuration.issuers.get(claims.issuer)
+        if issuer is None:
+            raise CommandError(f"{broker.name} knows no issuer `{printable(claims.issuer)}`")
+        return 0 if _explain(broker, claims, PROVIDERS[issuer.provider], arguments) else 1
+
+
+@contextmanager
+def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
+    if (arguments.stack, arguments.table, arguments.data) != (None, None, None):
+        with place.opened(arguments, "explain", is_for_writing=False) as deployed:
+            configuration = deployed.store.load_configuration()
+            find = partial(_find_deployed, deployed.store)
+            host = arguments.host or deployed.host
+            yield _Broker("the deployment", configuration, find, host, "identity")
+    elif arguments.config:
+        loaded = load_configuration(arguments.config, allow_loopback=True)
+        find = partial(_find_configured, loaded)
+        yield _Broker("the configuration", loaded.configuration, find, arguments.host)
+    else:
+        raise CommandError(
+            "say what to explain: a file with --config, or a deployment with --stack, --table or "
+            "--data",
+            MISUSED,
+        )
+
+
+def _find_deployed(
+    store: Store, claims: SignedClaims, provider: Provider
+) -> Sequence[TrustedPublisher]:
+    key = identity_key(claims, provider)
+    return [] if key is None else store.list_publishers(key)
+
+
+def _find_configured(
+    loaded: "Loaded", claims: SignedClaims, provider: Provider
+) -> Sequence[TrustedPublisher]:
+    found = [p for p in loaded.publishers if p.issuer == claims.issuer]
+    if any(unpinned(publisher, claims) for publisher in found):
+        note(
+            f"ids that {provider.title} signs and the file does not give are pinned on first use; "
+            "they are compared only with --stack, --table or --data"
+        )
+    return found
+
+
+def _explain(
+    broker: _Broker, claims: SignedClaims, provider: Provider, arguments: argparse.Namespace
+) -> bool:
+    say(
+        f"{provider.title}, issuer {claims.issuer}; the token's signature and times are not checked"
+    )
     if provider.blind_spot:
         say(f"note: {provider.blind_spot}")
-    is_meant = _print_audience(claims, loaded, arguments.registry, arguments.host)
-    candidates = _candidates(loaded, claims.issuer, arguments.registry)
-    matching = [p for p in candidates if _print_publisher(p, claims, provider)]
+    is_meant = _print_audience(claims, broker, arguments.registry)
+    candidates = [
+        p for p in broker.find(claims, provider) if arguments.registry in {None, p.registry}
+    ]
+    matching = [p for p in candidates if _print_publisher(p, claims, provider, broker)]
     if not candidates:
-        say("no publisher is configured for this issuer here")
-    return 0 if matching and is_meant and _is_acceptable(claims, provider) else 1
+        say(f"no publisher is configured for this {broker.sought} here")
+    if not matching:
+        key = identity_key(claims, provider)
+        compared = [compare(p, claims) for p in candidates if p.identity_key == key]
+        say("", f"the broker answers: {refusal(compared, claims, provider).detail}")
+    return bool(matching) and is_meant and _is_acceptable(claims, provider)
 
 
-def _print_audience(
-    claims: SignedClaims, loaded: "Loaded", registry: str | None, host: str | None
-) -> bool:
+def _print_audience(claims: SignedClaims, broker: _Broker, registry: str | None) -> bool:
     """Print for whom the token is; return whether that is anybody here, if the host is known."""
     seen = claims.value("aud")
-    known = [r for r in loaded.configuration.registries.values() if registry in {None, r.name}]
-    if host is None:
+    known = [r for r in broker.configuration.registries.values() if registry in {None, r.name}]
+    if broker.host is None:
         expected = {r.name: r.audience for r in known if r.audience is not None}
         say(f"audience {_shown(seen)}; not checked without --host")
     else:
-        expected = {r.name: r.audience_on(host) for r in known}
-        expected["the shared root"] = default_audience(host)
+        expected = {r.name: r.audience_on(broker.host) for r in known}
+        expected["the shared root"] = default_audience(broker.host)
         mark = "✓" if seen in expected.values() else "✗"
         say(f"{mark} audience {_shown(seen)}")
-    for place, audience in expected.items():
-        say(f"  {place} expects {audience}")
-    return host is None or seen in expected.values()
+    for name, audience in expected.items():
+        say(f"  {name} expects {audience}")
+    return broker.host is None or seen in expected.values()
 
 
 def read_claims(text: str) -> SignedClaims:
@@ -99,16 +177,6 @@ def read_claims(text: str) -> SignedClaims:
     return SignedClaims(issuer, "", datetime.max.replace(tzinfo=UTC), claims)
 
 
-def _candidates(
-    loaded: "Loaded", issuer_url: str, registry: str | None
-) -> Sequence[TrustedPublisher]:
-    if registry is not None and registry not in loaded.configuration.registries:
-        raise CommandError(f"the configuration has no registry `{registry}`")
-    return [
-        p for p in loaded.publishers if p.issuer == issuer_url and registry in {None, p.registry}
-    ]
-
-
 def _is_acceptable(claims: SignedClaims, provider: Provider) -> bool:
     try:
         check_claims(claims, provider)
@@ -118,16 +186,20 @@ def _is_acceptable(claims: SignedClaims, provider: Provider) -> bool:
     return True
 
 
-def _print_publisher(publisher: TrustedPublisher, claims: SignedClaims, provider: Provider) -> bool:
+def _print_publisher(
+    publisher: TrustedPublisher, claims: SignedClaims, provider: Provider, broker: _Broker
+) -> bool:
     findings = compare(publisher, claims)
-    matches = all(f.matched for f in findings)
+    matches = is_match(findings)
+    is_on = broker.configuration.is_enabled(publisher.registry, publisher.issuer)
     verdict = "matches" if matches else "does not match"
+    switched_off = "" if is_on else ", and is switched off"
     projects = ", ".join(publisher.projects)
-    say("", f"registry {publisher.registry}, publisher of {projects}: {verdict}")
+    say("", f"registry {publisher.registry}, publisher of {projects}: {verdict}{switched_off}")
     _print_table(findings)
     for text in explain(findings, claims, provider):
         say(f"  - {text}")
-    return matches
+    return matches and is_on
 
 
 def _print_table(findings: Iterable[Finding]) -> None:

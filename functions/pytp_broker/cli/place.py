@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.cli.command import CommandError
@@ -40,10 +41,14 @@ class RemovalError(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A broker's store, and who works on it: an ARN as AWS knows it, or this system's user."""
+    """A broker's store, and who works on it: an ARN as AWS knows it, or this system's user.
+
+    ``host`` is the host that its registries share, where the place says it.
+    """
 
     store: Store
     operator: str
+    host: str | None = None
 
     def record(
         self, event: str, outcome: str = "accepted", reason: str = "", **facts: object
@@ -63,7 +68,7 @@ class Place:
         its originator all the same, and the end is missing. Without ``prune`` a configuration
         that removes a registry or a publisher changes nothing and raises RemovalError.
         """
-        record = partial(self.record, "apply", configuration_sha256=loaded.sha256)
+        record = partial(self.record, "apply", configuration_sha256=loaded.sources.sha256)
         record("begun")
         try:
             changes = self._apply(loaded, prune=prune)
@@ -89,9 +94,11 @@ class Place:
         return changes
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, with_data: bool) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser, *, with_data: bool, required: bool = True
+) -> None:
     """Declare how a command is told which broker; ``with_data`` if it may be a local one."""
-    place = parser.add_mutually_exclusive_group(required=True)
+    place = parser.add_mutually_exclusive_group(required=required)
     place.add_argument("--stack", metavar="NAME", help="the CloudFormation stack of the broker")
     place.add_argument("--table", metavar="NAME", help="the DynamoDB table of the broker")
     if with_data:
@@ -155,11 +162,14 @@ def _open_table(arguments: argparse.Namespace, doing: str, *, is_for_writing: bo
     try:
         session = boto3.Session(region_name=arguments.region)
         asked = [_asked(arguments, session.region_name, session.profile_name)]
-        table = arguments.table
+        table, host = arguments.table, None
         if table is None:
             cloudformation = session.client("cloudformation", **options)
             found = cloudformation.describe_stack_resources(StackName=arguments.stack)
             table = _find_table(found["StackResources"], arguments.stack)
+            with suppress(BotoCoreError, ClientError):  # a right of its own, and only a check
+                described = cloudformation.describe_stacks(StackName=arguments.stack)
+                host = _find_host(described["Stacks"][0])
         dynamodb = session.client("dynamodb", **options)
         failure = f"cannot {doing}"
         check_table(dynamodb, table, is_for_writing=is_for_writing)
@@ -172,7 +182,7 @@ def _open_table(arguments: argparse.Namespace, doing: str, *, is_for_writing: bo
         raise CommandError([f"cannot reach the deployment: {error}", *asked]) from None
     except (BotoCoreError, ClientError) as error:
         raise CommandError([*f"{failure}: {error}".splitlines(), *asked]) from None
-    return Place(DynamoStore(dynamodb, table), operator)
+    return Place(DynamoStore(dynamodb, table), operator, host)
 
 
 def _asked(arguments: argparse.Namespace, region: str | None, profile: str) -> str:
@@ -189,6 +199,16 @@ def local_user() -> str:
         return f"user {getpass.getuser()}"
     except (KeyError, OSError):  # a container's user may have none
         return f"user {os.getuid()}"
+
+
+def _find_host(stack: Mapping[str, Any]) -> str | None:
+    """Return the host of a stack: the domain that it was deployed with, or API Gateway's own."""
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", ())}
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())}
+    return (
+        urlsplit(f"https://{parameters.get('HostName', '')}").hostname
+        or urlsplit(str(outputs.get("Url", ""))).hostname
+    )
 
 
 def _find_table(resources: Sequence[Mapping[str, Any]], stack: str) -> str:

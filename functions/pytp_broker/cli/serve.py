@@ -1,6 +1,7 @@
 """Run a broker with its index on this machine."""
 
 import argparse
+import ipaddress
 import json
 import os
 import re
@@ -12,7 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from pytp_broker.cli.command import MISUSED, CommandError, load_configuration
+from pytp_broker.cli.command import (
+    MISUSED,
+    CommandError,
+    add_config_argument,
+    check_host,
+    load_configuration,
+)
 from pytp_broker.cli.place import Place, local_user, reason_of
 from pytp_broker.disclosure import GITHUB_KEYS_URL
 from pytp_broker.display import printable
@@ -32,14 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Prints one line of JSON when it accepts connections: its url, and the ca_file that "
         "clients must trust. Logs JSON lines to stderr. Ends on SIGINT and SIGTERM."
     )
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the configuration, in TOML"
-    )
+    add_config_argument(parser)
     parser.add_argument(
         "--host", default="127.0.0.1", help="where to listen (default: %(default)s)"
     )
     parser.add_argument(
         "--public-host",
+        type=_public_host,
         metavar="NAME",
         help="the host name that clients use (default: --host); the audience is derived from it",
     )
@@ -70,10 +76,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port < 1 << 16:
-        raise argparse.ArgumentTypeError(f"{port} is not between 0 and 65535")
-    return port
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) >= 1 << 16:
+        raise argparse.ArgumentTypeError(f"{printable(text)} is not between 0 and 65535")
+    return int(text)
+
+
+def _public_host(text: str) -> str:
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(text))
+    if not re.fullmatch(r"(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*", text):
+        raise argparse.ArgumentTypeError(
+            f"`{printable(text)}` is not a host name; write it without scheme, port or path, such "
+            "as packages.example.com"
+        )
+    return text.lower()
 
 
 def _type_base(text: str) -> str:
@@ -108,6 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
             MISUSED,
         )
     loaded = load_configuration(arguments.config, allow_loopback=True)
+    check_host(loaded, arguments.public_host or arguments.host)
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, _stop)
     with suppress(_StoppedError), ExitStack() as stack:

@@ -1,15 +1,17 @@
 """Check a configuration file and say what is wrong with it."""
 
 import argparse
-from pathlib import Path
 
-from pytp_broker.cli.command import load_configuration
+from pytp_broker.cli.command import add_config_argument, check_host, load_configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
+    add_config_argument(parser)
     parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the configuration, in TOML"
+        "--host",
+        metavar="NAME",
+        help="the deployment's host, to check that no registry takes its name or its audience",
     )
     parser.add_argument(
         "--local",
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print ``ok``; raise CommandError with a line for each mistake."""
-    load_configuration(arguments.config, allow_loopback=arguments.local)
+    loaded = load_configuration(arguments.config, allow_loopback=arguments.local)
+    check_host(loaded, arguments.host)
     print("ok")
     return 0

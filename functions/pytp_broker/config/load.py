@@ -1,51 +1,30 @@
-"""Read a configuration file, and return what it says or name every mistake in it."""
+"""Read configuration files, and return what they say or name every mistake in them."""
 
-import hashlib
-import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError  # noqa: TID251 - the TOML model is pydantic's
 
-from pytp_broker.config.resolve import ConfigurationError, Loaded, Resolver
+from pytp_broker.config.mistakes import ConfigurationError
+from pytp_broker.config.resolve import Loaded, Resolver
+from pytp_broker.config.sentences import explain_error
+from pytp_broker.config.sources import Source, Sources, read_source
 from pytp_broker.config.tables import BrokerModel
 from pytp_broker.config.values import ALLOW_LOOPBACK
 
 
-def load(path: Path, *, allow_loopback: bool) -> Loaded:
-    """Return what the file says; raise ConfigurationError.
+def load(*paths: Path, allow_loopback: bool) -> Loaded:
+    """Return what the files say together; raise ConfigurationError.
 
     ``allow_loopback`` lets issuers on this machine be plain http: for local use only.
     """
-    try:
-        content = path.read_bytes()
-        document = tomllib.loads(content.decode())
-    except OSError as error:
-        raise ConfigurationError([f"{path}: {error.strerror}"]) from None
-    except (ValueError, RecursionError) as error:  # also for numbers and nesting without end
-        raise ConfigurationError([f"{path}: not TOML: {error}"]) from None
-    _anchor(document, path.parent)
-    loaded = parse(document, allow_loopback=allow_loopback)
-    return replace(loaded, sha256=hashlib.sha256(content).hexdigest())
-
-
-def _anchor(document: dict[str, Any], folder: Path) -> None:
-    """Make the paths in a document relative to its own folder, not to where the command runs."""
-    issuers = document.get("issuers")
-    for issuer in issuers if isinstance(issuers, list) else []:
-        if isinstance(issuer, dict) and isinstance(issuer.get("ca_file"), str):
-            issuer["ca_file"] = str(folder / issuer["ca_file"].strip())
+    return _resolve(Sources(*_read_all(paths)), allow_loopback=allow_loopback)
 
 
 def parse(document: dict[str, Any], *, allow_loopback: bool) -> Loaded:
     """Return what a parsed document says; raise ConfigurationError."""
-    try:
-        model = BrokerModel.model_validate(document, context={ALLOW_LOOPBACK: allow_loopback})
-    except ValidationError as error:
-        raise ConfigurationError([_line(e["loc"], e["msg"]) for e in error.errors()]) from None
-    return Resolver(model).resolve()
+    return _resolve(Sources(Source("", document)), allow_loopback=allow_loopback)
 
 
 def json_schema() -> dict[str, Any]:
@@ -53,6 +32,26 @@ def json_schema() -> dict[str, Any]:
     return BrokerModel.model_json_schema()
 
 
-def _line(location: Sequence[str | int], message: str) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return f"{path.removeprefix('.') or 'configuration'}: {message.removeprefix('Value error, ')}"
+def _read_all(paths: Sequence[Path]) -> list[Source]:
+    sources: list[Source] = []
+    lines: list[str] = []
+    for path in paths:
+        try:
+            sources.append(read_source(path))
+        except ConfigurationError as error:
+            lines += error.lines
+    if lines:
+        raise ConfigurationError(lines)
+    return sources
+
+
+def _resolve(sources: Sources, *, allow_loopback: bool) -> Loaded:
+    if sources.conflicts:
+        raise ConfigurationError(sources.conflicts)
+    context = {ALLOW_LOOPBACK: allow_loopback}
+    try:
+        model = BrokerModel.model_validate(sources.document, context=context)
+    except ValidationError as error:
+        mistakes = [explain_error(each, sources.document) for each in error.errors()]
+        raise ConfigurationError([sources.line(mistake) for mistake in mistakes]) from None
+    return Resolver(model, sources).resolve()

@@ -1,44 +1,60 @@
 """What a configuration becomes: the core's own types, once its entries fit together."""
 
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from pytp_broker import providers, registries
+from pytp_broker.config.hosts import find_shadows
+from pytp_broker.config.issuers import find_doubt, find_mistake
+from pytp_broker.config.mistakes import ConfigurationError, Mistake
+from pytp_broker.config.positions import KeyPath
+from pytp_broker.config.sources import Sources
 from pytp_broker.config.tables import BrokerModel, IssuerModel, PublisherBase, RegistryModel
+from pytp_broker.config.values import LOOPBACK, closest
 from pytp_broker.providers import PROVIDERS
 from pytp_broker.publishers import TrustedPublisher
-
-
-class ConfigurationError(Exception):
-    """The configuration is refused; ``lines`` name each mistake with its dotted path."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = tuple(lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What a configuration file says, in the core's own types.
 
-    ``remarks`` name what is allowed, but better known. ``sha256`` is the file's.
+    ``remarks`` name what is allowed, but better known. ``sources`` are the files that say it.
     """
 
     configuration: registries.Configuration
     publishers: tuple[TrustedPublisher, ...]
     remarks: tuple[str, ...] = ()
-    sha256: str = ""
+    sources: Sources = field(default_factory=Sources, repr=False, compare=False)
+
+    @property
+    def has_own_names(self) -> bool:
+        """Say whether a registry names a host or an audience, which may be another's."""
+        known = self.configuration.registries.values()
+        return any(registry.hosts or registry.audience is not None for registry in known)
+
+    def check_host(self, shared_host: str) -> None:
+        """Check that no registry takes what belongs to the host that all share.
+
+        Raises ConfigurationError.
+        """
+        registries_in_order = tuple(self.configuration.registries.values())
+        mistakes = list(find_shadows(registries_in_order, shared_host))
+        if mistakes:
+            raise ConfigurationError([self.sources.line(mistake) for mistake in mistakes])
 
 
 class Resolver:
     """Resolves what one entry says of another, and collects what does not fit together."""
 
-    def __init__(self, model: BrokerModel) -> None:
+    def __init__(self, model: BrokerModel, sources: Sources) -> None:
         self._model = model
+        self._sources = sources
         self._lines: list[str] = []
         self._remarks: list[str] = []
-        self._ids: dict[tuple[str, str], tuple[providers.FieldValue, str]] = {}
+        self._ids: dict[tuple[str, str], tuple[providers.FieldValue, KeyPath]] = {}
 
     def resolve(self) -> Loaded:
         """Return what the model says; raise ConfigurationError."""
@@ -49,43 +65,50 @@ class Resolver:
         issuers = {issuer.url: issuer for issuer in self._issuers()}
         known = {registry.name: registry for registry in self._registries(issuers)}
         publishers = tuple(self._publishers(issuers, known))
+        if not self._lines:  # each registry is known by its name
+            shadows = find_shadows(tuple(known.values()), None)
+            self._lines += [self._sources.line(mistake) for mistake in shadows]
         if self._lines:
             raise ConfigurationError(self._lines)
         configuration = registries.Configuration(issuers, known, enabled=self._model.enabled)
-        return Loaded(configuration, publishers, tuple(self._remarks))
+        return Loaded(configuration, publishers, tuple(self._remarks), self._sources)
 
-    def _remark_audiences(self) -> None:
-        owners: dict[str, int] = {}
-        for i, registry in enumerate(self._model.registries):
-            hosts = map(registries.default_audience, registry.hosts[:1])
-            audience = registry.audience or next(hosts, None)
-            if audience is None:
-                continue  # the deployment's own host and the registry's name: nobody else's
-            first = owners.setdefault(audience, i)
-            if first != i:
-                self._remarks.append(
-                    f"registries[{i}].audience: `{audience}` is registries[{first}]'s too:"
-                    " an identity token for one is good at the other"
-                )
+    def _complain(self, path: KeyPath, text: str) -> None:
+        self._lines.append(self._sources.line(Mistake(path, text)))
 
-    def _complain(self, path: str, message: str) -> None:
-        self._lines.append(f"{path}: {message}")
+    def _remark(self, path: KeyPath, text: str) -> None:
+        self._remarks.append(self._sources.line(Mistake(path, text)))
 
     def _check_unique(self, table: str, member: str) -> None:
-        first: dict[str, int] = {}
+        first: dict[str, KeyPath] = {}
         for i, entry in enumerate(getattr(self._model, table)):
-            value = getattr(entry, member)
+            value, path = getattr(entry, member), (table, i, member)
             if value in first:
-                self._complain(f"{table}[{i}].{member}", f"`{value}` is {table}[{first[value]}]'s")
-            first.setdefault(value, i)
+                place = self._sources.place(first[value])
+                self._complain(path, f"`{value}` is there already, at {place}")
+            first.setdefault(value, path)
 
     def _check_hosts(self) -> None:
         owners: dict[str, int] = {}
         for i, registry in enumerate(self._model.registries):
             for j, host in enumerate(registry.hosts):
-                if owners.setdefault(host, i) != i:
-                    owner = f"registries[{owners[host]}]"
-                    self._complain(f"registries[{i}].hosts[{j}]", f"`{host}` is {owner}'s")
+                owner = self._model.registries[owners.setdefault(host, i)]
+                if owner is not registry:
+                    text = f"`{host}` is a host of registry `{owner.name}` already"
+                    self._complain(("registries", i, "hosts", j), text)
+
+    def _remark_audiences(self) -> None:
+        owners: dict[str, str] = {}
+        for i, registry in enumerate(self._model.registries):
+            audience = registry.audience
+            if audience is not None and owners.setdefault(audience, registry.name) != registry.name:
+                text = (
+                    f"`{audience}` is the audience of registry `{owners[audience]}` too: an "
+                    "identity token for one is good at the other"
+                )
+                self._remark(("registries", i, "audience"), text)
+        if not self._model.registries:
+            self._remark(("registries",), "there is no registry in this configuration")
 
     def _issuers(self) -> Iterator[registries.Issuer]:
         for provider in PROVIDERS.values():
@@ -96,10 +119,23 @@ class Resolver:
         for i, model in enumerate(self._model.issuers):
             owner = next((p for p in PROVIDERS.values() if p.issuer == model.url), None)
             if owner is not None and owner.name != model.provider:
-                self._complain(f"issuers[{i}].provider", f"`{model.url}` is `{owner.name}`'s")
+                text = f'`{model.url}` is `{owner.name}`\'s: write `provider = "{owner.name}"`'
+                self._complain(("issuers", i, "provider"), text)
+            else:
+                self._check_form(("issuers", i, "url"), model)
             if owner is not None and model.private:
-                self._complain(f"issuers[{i}].private", f"`{model.url}` is a public issuer")
+                self._complain(("issuers", i, "private"), f"`{model.url}` is a public issuer")
             yield self._issuer(model)
+
+    def _check_form(self, path: KeyPath, model: IssuerModel) -> None:
+        provider, host = PROVIDERS[model.provider], urlsplit(model.url).hostname
+        if host in LOOPBACK:  # what stands in for a provider may sign as it likes
+            return
+        mistake, doubt = find_mistake(model.url, provider), find_doubt(model.url, provider)
+        if mistake is not None:
+            self._complain(path, mistake)
+        elif doubt is not None:
+            self._remark(path, doubt)
 
     def _issuer(self, model: IssuerModel) -> registries.Issuer:
         provider = PROVIDERS[model.provider]
@@ -115,7 +151,8 @@ class Resolver:
         for i, model in enumerate(self._model.registries):
             for j, url in enumerate(model.issuers or ()):
                 if url not in issuers:
-                    self._complain(f"registries[{i}].issuers[{j}]", f"no issuer `{url}` is known")
+                    text = f"no issuer `{url}` is known; {_advise_issuer(url, issuers)}"
+                    self._complain(("registries", i, "issuers", j), text)
             yield registries.Registry(
                 name=model.name,
                 issuers=tuple(issuers if model.issuers is None else model.issuers),
@@ -132,7 +169,7 @@ class Resolver:
         clients: dict[str, str] = {}
         for j, client in enumerate(model.introspection_clients):
             if client.id in clients:
-                path = f"registries[{index}].introspection_clients[{j}].id"
+                path = ("registries", index, "introspection_clients", j, "id")
                 self._complain(path, f"`{client.id}` is there already")
             clients[client.id] = client.secret_sha256
         return clients
@@ -143,46 +180,71 @@ class Resolver:
         for i, registry in enumerate(self._model.registries):
             merged: dict[str, TrustedPublisher] = {}
             for j, model in enumerate(registry.publishers):
-                path = f"registries[{i}].publishers[{j}]"
+                path = ("registries", i, "publishers", j)
                 url = self._issuer_of(model, path, issuers, known[registry.name])
                 if url is not None:
                     publisher = _publisher(model, registry.name, url)
-                    self._check_ids(publisher, f"{path}.{publisher.provider}")
+                    self._check_ids(publisher, (*path, publisher.provider))
                     _merge(merged, publisher)
             yield from merged.values()
 
-    def _check_ids(self, publisher: TrustedPublisher, path: str) -> None:
+    def _check_ids(self, publisher: TrustedPublisher, path: KeyPath) -> None:
         # A repository has one owner id, whoever else trusts it: of two one is a mistake.
         pins = PROVIDERS[publisher.provider].fields_of(providers.Role.PIN)
-        if pins and not any(field.name in publisher.fields for field in pins):
-            names = ", ".join(f"`{field.name}`" for field in pins)
-            self._remarks.append(f"{path}: {names} will be pinned on first use")
-        for field in pins:
-            value = publisher.fields.get(field.name)
+        if pins and not any(pin.name in publisher.fields for pin in pins):
+            names = ", ".join(f"`{pin.name}`" for pin in pins)
+            self._remark(path, f"{names} will be pinned on first use")
+        for pin in pins:
+            value = publisher.fields.get(pin.name)
             if value is None:
                 continue
-            where = f"{path}.{field.name}"
-            key = (publisher.identity_key, field.name)
+            where = (*path, pin.name)
+            key = (publisher.identity_key, pin.name)
             first, first_path = self._ids.setdefault(key, (value, where))
             if value != first:
-                self._complain(where, f"`{value}` contradicts the `{first}` of {first_path}")
+                place = self._sources.place(first_path)
+                self._complain(where, f"`{value}` contradicts the `{first}` at {place}")
 
     def _issuer_of(
         self,
         model: PublisherBase,
-        path: str,
+        path: KeyPath,
         issuers: dict[str, registries.Issuer],
         registry: registries.Registry,
     ) -> str | None:
-        name = model.provider.name
-        here = [u for u in registry.issuers if u in issuers and issuers[u].provider == name]
+        provider = model.provider
+        here = [
+            u for u in registry.issuers if u in issuers and issuers[u].provider == provider.name
+        ]
         if model.issuer is None and len(here) == 1:
             return here[0]
         if model.issuer in here:
             return model.issuer
-        choice = f"one of: {', '.join(here)}" if here else f"but none of provider {name} is known"
-        self._complain(f"{path}.issuer", f"must name an issuer of this registry, {choice}")
+        self._complain((*path, "issuer"), _explain_issuer(model.issuer, here, provider))
         return None
+
+
+def _explain_issuer(url: str | None, here: list[str], provider: providers.Provider) -> str:
+    if not here:
+        return (
+            f"no issuer of provider {provider.name} is known in this registry; add one as an "
+            "`[[issuers]]` table, and to the registry's `issuers` if it has that list"
+        )
+    seen = "it has several" if url is None else f"`{url}` is not one"
+    return (
+        f"must name an issuer of this registry, and {seen} of provider {provider.name}; "
+        f"{_choose(url, here)}"
+    )
+
+
+def _choose(url: str | None, known: list[str]) -> str:
+    meant = closest(url, known) if url else None
+    return f"did you mean `{meant}`?" if meant else f"expected one of: {', '.join(known)}"
+
+
+def _advise_issuer(url: str, issuers: dict[str, registries.Issuer]) -> str:
+    meant = closest(url, list(issuers))
+    return f"did you mean `{meant}`?" if meant else "add it as an `[[issuers]]` table"
 
 
 def _publisher(model: PublisherBase, registry: str, issuer_url: str) -> TrustedPublisher:

@@ -1,12 +1,13 @@
 """Tables of the configuration file: which keys each one has. Unknown keys are mistakes."""
 
 import re
-from typing import Annotated, Any, Final, Optional, Self
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Final, Optional, Self, get_args
 
 from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     create_model,
@@ -14,23 +15,22 @@ from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
 )
 
 from pytp_broker import providers, registries
+from pytp_broker.config.access import CertificatesFile, Proxy
+from pytp_broker.config.claims import Claims, check_identifying
 from pytp_broker.config.values import (
     Algorithm,
     Audience,
-    CertificatesFile,
-    Claims,
     ClientId,
     HostName,
     IssuerUrl,
     JwksHost,
     ProjectName,
     ProviderName,
-    Proxy,
     RegistryName,
     Sha256,
     Text,
-    blank_is_absent,
-    check_identifying,
+    is_one_of,
+    one_of,
 )
 from pytp_broker.providers import PROVIDERS, Provider
 
@@ -38,6 +38,7 @@ MIN_LIFETIME_SECONDS: Final = 900
 MAX_LIFETIME_SECONDS: Final = 21_600
 
 _CLAIMS: Final = "claims"
+_WORD: Final = re.compile("[A-Za-z_-]+")
 
 
 class _Table(BaseModel):
@@ -58,18 +59,25 @@ class IssuerModel(_Table):
 
 
 def _field_type(field: providers.Field) -> object:
-    def check(text: str) -> str:
-        if not re.fullmatch(field.pattern, text):
-            raise ValueError(f"does not look like a `{field.name}`, such as `{field.example}`")
-        if field.is_glob and ("**" in text or not text.strip("*/:@#")):
-            raise ValueError("must hold more than wildcards")
-        if not field.is_glob and "*" in text:
-            raise ValueError("`*` has no meaning here: the text is compared as it is")
-        return text
-
-    text = Annotated[Text, AfterValidator(check)]
+    # A pattern such as `branch|tag` lists what there is, too.
+    words = tuple(field.pattern.split("|"))
+    choices = field.choices or (words if all(map(_WORD.fullmatch, words)) else ())
+    if choices:
+        text: Any = Annotated[Text, AfterValidator(one_of(choices)), is_one_of(choices)]
+    else:
+        text = Annotated[Text, AfterValidator(partial(_check_field, field))]
     if field.any_of:
         return Annotated[list[text], Field(min_length=1)]
+    return text
+
+
+def _check_field(field: providers.Field, text: str) -> str:
+    if not re.fullmatch(field.pattern, text):
+        raise ValueError(f"does not look like a `{field.name}`, such as `{field.example}`")
+    if field.is_glob and ("**" in text or not text.strip("*/:@#")):
+        raise ValueError("must hold more than wildcards")
+    if not field.is_glob and "*" in text:
+        raise ValueError("has a `*`, which has no meaning here: the text is compared as it is")
     return text
 
 
@@ -79,7 +87,7 @@ def _provider_model(provider: Provider) -> type[_Table]:
         members[_CLAIMS] = (Annotated[Claims, AfterValidator(check_identifying)], ...)
     for field in provider.fields:
         kind: Any = _field_type(field)
-        optional = Annotated[Optional[kind], BeforeValidator(blank_is_absent)]  # noqa: UP045
+        optional = Optional[kind]  # noqa: UP045 - a type made at run time
         members[field.name] = (kind, ...) if field.required else (optional, None)
     title = f"{provider.name.title().replace('-', '')}Publisher"
     return create_model(title, __base__=_Table, __doc__=provider.title, **members)
@@ -97,7 +105,8 @@ class PublisherBase(_Table):
         given = [name for name in PROVIDERS if getattr(self, _member(name)) is not None]
         if len(given) != 1:
             known = ", ".join(f"`{name}`" for name in PROVIDERS)
-            raise ValueError(f"needs exactly one provider's table, one of: {known}")
+            seen = f", and has {' and '.join(f'`{name}`' for name in given)}" if given else ""
+            raise ValueError(f"needs exactly one provider's table, one of: {known}{seen}")
         return self
 
     @model_validator(mode="after")
@@ -179,3 +188,40 @@ class BrokerModel(_Table):
     enabled: bool = True
     issuers: list[IssuerModel] = []
     registries: list[RegistryModel] = []
+
+
+_PROVIDER_MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
+    ("registries", "publishers", name): get_args(_PROVIDER_TABLES[_member(name)][0])[0]
+    for name in PROVIDERS
+}
+_MODELS: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
+    (): BrokerModel,
+    ("issuers",): IssuerModel,
+    ("registries",): RegistryModel,
+    ("registries", "introspection_clients"): IntrospectionClientModel,
+    ("registries", "publishers"): PublisherModel,
+    **_PROVIDER_MODELS,
+}
+# Each table by the keys that lead to it: its own keys, and whether each must be there.
+TABLES: Final[Mapping[tuple[str, ...], Mapping[str, bool]]] = {
+    path: {
+        member.alias or name: member.is_required() for name, member in model.model_fields.items()
+    }
+    for path, model in _MODELS.items()
+}
+# What may stand behind a key that must be there, as it is written.
+EXAMPLES: Final[Mapping[tuple[str, ...], str]] = {
+    ("issuers", "url"): '"https://gitlab.example.com"',
+    ("issuers", "provider"): '"gitlab"',
+    ("registries", "name"): '"acme"',
+    ("registries", "introspection_clients", "id"): '"devpi"',
+    ("registries", "publishers", "projects"): '["widgets"]',
+    ("registries", "publishers", "generic", _CLAIMS): '{ sub = "project:widgets:release" }',
+    **{
+        ("registries", "publishers", provider.name, field.name): (
+            f'["{field.example}"]' if field.any_of else f'"{field.example}"'
+        )
+        for provider in PROVIDERS.values()
+        for field in provider.fields
+    },
+}

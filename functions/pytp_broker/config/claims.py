@@ -1,0 +1,106 @@
+"""Rules on claims: what may be compared, and which rules say whose job it is."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator  # noqa: TID251 - the TOML model is pydantic's
+
+from pytp_broker.comparisons import REF_GLOB, glob_for
+from pytp_broker.config.values import Text
+from pytp_broker.providers import PROVIDERS
+
+_OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
+# Every token of an issuer has these, or any job can bring them about.
+_COMMON_CLAIMS: Final = {
+    *(f.claim for p in PROVIDERS.values() for f in p.fields if f.is_glob),
+    *("ref", "ref_path", "base_ref", "head_ref", "branch", "tag"),
+    *("iss", "aud", "azp", "exp", "iat", "nbf", "typ", "jti"),
+    *("ref_type", "ref_protected", "environment", "environment_protected", "event_name"),
+    *("runner_environment", "pipeline_source", "build_source", "job_type", "step_key"),
+}
+_SWITCH_VALUES: Final = frozenset({"true", "false"})
+# Claims by the last word of their name: what kind of job it is, or which of many, not whose.
+_COMMON_WORDS: Final = frozenset(
+    (
+        *("action", "event", "kind", "level", "mode", "phase", "plan", "role", "scope", "source"),
+        *("stage", "state", "status", "step", "tier", "trg", "trigger", "type", "workflow"),
+        *("branch", "commit", "digest", "pr", "ref", "sha", "size", "tag", "ver", "version"),
+        *("debug", "flag", "hosted", "private", "protected", "public", "verified", "visibility"),
+        *("arch", "class", "confidentiality", "env", "environment", "image", "os", "platform"),
+        *("attempt", "count", "date", "expires", "expiry", "number", "time", "timestamp"),
+        *("aud", "audience", "exp", "iat", "iss", "issuer", "jti", "nbf"),
+    )
+)
+# Jobs of many customers run in the same of these, whatever is said of them.
+_SHARED_MACHINES: Final = frozenset(
+    (
+        *("agent", "host", "hostname", "instance", "license", "machine"),
+        *("node", "pool", "queue", "region", "runner", "zone"),
+    )
+)
+_CLAIM_SEPARATORS: Final = re.compile(r"[>/:]")
+_CLAIM_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+
+
+def _check_claim_name(text: str) -> str:
+    if not re.fullmatch(r"[!-~]{1,255}", text):
+        raise ValueError("must be the name of a claim")
+    return text
+
+
+def _check_claim_rule(text: str) -> str:
+    if not re.fullmatch(r"[^\x00-\x1f\x7f]{1,255}", text):
+        raise ValueError("must be 1 to 255 printable characters")
+    if "**" in text or "?*" in text or not text.strip("*/:@#"):
+        raise ValueError("must hold more than wildcards; `*` stands for one stretch of text")
+    return text
+
+
+def _check_any_claim(claims: dict[str, str]) -> dict[str, str]:
+    if not claims:
+        raise ValueError("is an empty table: name at least one claim, or remove it")
+    return claims
+
+
+def _check_wildcards(claims: dict[str, str]) -> dict[str, str]:
+    # `my-org*` is meant to be one organisation and also lets `my-org-evil` in. The name of a
+    # branch or a tag is its owner's, so that `refs/tags/v*` is what it looks like.
+    for name, rule in claims.items():
+        guarded = "" if glob_for(name) is REF_GLOB else rule.partition("@refs/")[0]
+        if _OPEN_WILDCARD.search(guarded):
+            raise ValueError(f"`{name}`: a `*` must follow one of / : @ #, or begin the text")
+    return claims
+
+
+def check_identifying(claims: dict[str, str]) -> dict[str, str]:
+    """Refuse rules none of which says whose job it is."""
+    if not any(_is_identifying(name, rule) for name, rule in claims.items()):
+        names = ", ".join(f"`{name}`" for name in claims) or "no claim"
+        raise ValueError(
+            f"needs a claim without `*` that says whose job it is, such as `sub`; here is {names}"
+        )
+    return claims
+
+
+def _is_identifying(name: str, rule: str) -> bool:
+    return "*" not in rule and rule.lower() not in _SWITCH_VALUES and not _is_common(name)
+
+
+def _is_common(name: str) -> bool:
+    """Say whether jobs of strangers have the claim with the same value."""
+    if name in _COMMON_CLAIMS:
+        return True
+    *_, last = _CLAIM_SEPARATORS.split(name)
+    words = [word.lower() for word in _CLAIM_WORDS.findall(last)] or [""]
+    # What begins with a repository, and a unique id, say whose job it is.
+    if words[-1] in {"uuid", "uri"} or words[-2:] == ["workflow", "ref"]:
+        return False
+    return words[-1] in _COMMON_WORDS or not _SHARED_MACHINES.isdisjoint(words)
+
+
+# As it is: of two names that differ by a blank, one rule would vanish.
+ClaimName = Annotated[str, AfterValidator(_check_claim_name)]
+ClaimRule = Annotated[Text, AfterValidator(_check_claim_rule)]
+Claims = Annotated[
+    dict[ClaimName, ClaimRule], AfterValidator(_check_any_claim), AfterValidator(_check_wildcards)
+]

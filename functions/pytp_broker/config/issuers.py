@@ -1,0 +1,138 @@
+"""Issuers' URLs: how each provider writes its own, because a URL is compared as it is signed.
+
+A slash too many or a port that nobody signs makes an issuer that matches no token at all.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from pytp_broker.providers import Provider
+
+# Whoever runs these chooses the whole URL.
+_FREE: Final = frozenset({"generic", "kubernetes"})
+_HTTPS_PORT: Final = 443
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What the path of an issuer is on the hosts of a service; ``shape`` shows it."""
+
+    host: str
+    path: str
+    shape: str
+
+
+def _own(host: str, path: str = "") -> _Form:
+    return _Form(re.escape(host), re.escape(path), f"https://{host}{path}")
+
+
+def _never(host: str, shape: str) -> _Form:
+    return _Form(re.escape(host), "(?!)", shape)
+
+
+_GITHUB: Final = "https://token.actions.githubusercontent.com"
+_AZURE: Final = "https://vstoken.dev.azure.com/ORGANIZATION_ID"
+_BITBUCKET: Final = (
+    "https://api.bitbucket.org/2.0/workspaces/WORKSPACE/pipelines-config/identity/oidc"
+)
+_FORMS: Final[Mapping[str, tuple[_Form, ...]]] = {
+    "github": (
+        _Form(
+            r"token\.actions\.githubusercontent\.com",
+            r"(/[A-Za-z0-9_-]+)?",
+            f"{_GITHUB} or {_GITHUB}/ENTERPRISE",
+        ),
+        _Form(r"(.+\.)?ghe\.com", "", "https://token.actions.SUBDOMAIN.ghe.com"),
+        _never("github.com", _GITHUB),
+        _never("api.github.com", _GITHUB),
+    ),
+    "gitlab": (_own("gitlab.com"),),
+    "google": (_own("accounts.google.com"),),
+    "activestate": (_own("platform.activestate.com", "/api/v1/oauth/oidc"),),
+    "circleci": (
+        _Form(
+            r"oidc\.circleci\.com",
+            r"(/org/[^/]+)?",
+            "https://oidc.circleci.com or https://oidc.circleci.com/org/ORGANIZATION_ID",
+        ),
+        _never("circleci.com", "https://oidc.circleci.com"),
+    ),
+    "buildkite": (
+        _own("agent.buildkite.com"),
+        _never("buildkite.com", "https://agent.buildkite.com"),
+    ),
+    "bitbucket": (
+        _Form(
+            r"api\.bitbucket\.org",
+            r"/2\.0/workspaces/[^/]+/pipelines-config/identity/oidc",
+            _BITBUCKET,
+        ),
+        _never("bitbucket.org", _BITBUCKET),
+    ),
+    "azure-devops": (
+        _Form(r"vstoken\.dev\.azure\.com", r"/[^/]+", _AZURE),
+        _never("dev.azure.com", _AZURE),
+    ),
+    "forgejo": (_own("codeberg.org", "/api/actions"),),
+    "semaphore": (_Form(r".+\.semaphoreci\.com", "", "https://ORGANIZATION.semaphoreci.com"),),
+    "kubernetes": (
+        _Form(
+            r"oidc\.eks\..+",
+            r"/id/[A-Za-z0-9]+",
+            "https://oidc.eks.REGION.amazonaws.com/id/CLUSTER_ID",
+        ),
+        _Form(
+            r".+\.oic\.prod-aks\.azure\.com",
+            r"/[^/]+/[^/]+/",
+            "https://REGION.oic.prod-aks.azure.com/TENANT_ID/CLUSTER_ID/ with the last slash",
+        ),
+        _Form(
+            r"container\.googleapis\.com",
+            r"/v1/projects/[^/]+/locations/[^/]+/clusters/[^/]+",
+            "https://container.googleapis.com/v1/projects/PROJECT/locations/PLACE/clusters/NAME",
+        ),
+    ),
+    "aws": (
+        _Form(
+            r".+\.tokens\.sts\.global\.api\.aws",
+            "",
+            "https://ACCOUNT_UUID.tokens.sts.global.api.aws",
+        ),
+    ),
+}
+
+
+def find_mistake(url: str, provider: Provider) -> str | None:
+    """Return why no token of the provider can have this issuer; None if one can."""
+    parts = urlsplit(url)
+    for form in _FORMS.get(provider.name, ()):
+        if re.fullmatch(form.host, parts.hostname or "") is not None:
+            return _find_difference(form, parts.path, parts.port, provider)
+    if provider.name in _FREE:
+        return None
+    if parts.path.endswith("/"):
+        return f"{provider.title} signs no slash at the end; write `{url.rstrip('/')}`"
+    if parts.port == _HTTPS_PORT:
+        return f"{provider.title} signs no default port; leave `:443` out"
+    return None
+
+
+def _find_difference(form: _Form, path: str, port: int | None, provider: Provider) -> str | None:
+    if port is None and re.fullmatch(form.path, path) is not None:
+        return None
+    return f"{provider.title} signs as {form.shape}"
+
+
+def find_doubt(url: str, provider: Provider) -> str | None:
+    """Return what is unusual about an issuer of a host of the operator's own."""
+    shape = provider.issuer_shape or ""
+    usual = {"github": "/_services/token", "forgejo": "/api/actions"}.get(provider.name, "")
+    is_known = any(
+        re.fullmatch(f.host, urlsplit(url).hostname or "") for f in _FORMS.get(provider.name, ())
+    )
+    if is_known or url.endswith(usual):
+        return None
+    return f"{provider.title} on a host of your own usually signs as {shape}"

@@ -1,0 +1,77 @@
+"""Mistakes in a configuration: what is said of one, and which entry it is in.
+
+Operators count from one, and have 200 publishers: every line names the registry and the projects.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pytp_broker.config.positions import KeyPath
+from pytp_broker.display import printable
+
+_MAX_KEY_CHARACTERS: Final = 60
+_MAX_PROJECTS: Final = 3
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class ConfigurationError(Exception):
+    """The configuration is refused; ``lines`` name each mistake with its dotted path."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with the value at a path, or what is better known of it."""
+
+    path: KeyPath
+    text: str
+
+
+def dotted(path: KeyPath) -> str:
+    """Return a path as an operator reads it: dots between keys, and lists counted from one."""
+    parts = (f"[{part + 1}]" if isinstance(part, int) else f".{_shown(part)}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+def _shown(key: str) -> str:
+    text = printable(key, _MAX_KEY_CHARACTERS)
+    return text if _BARE_KEY.fullmatch(text) else f'"{text}"'
+
+
+def describe(document: Mapping[str, Any], path: KeyPath) -> str:
+    """Return which registry, publisher or issuer a path is in, by name; nothing if in none."""
+    match path:
+        case ("registries", int() as number, "publishers", int() as place, *_):
+            registry = _entry(document, "registries", number)
+            return _publisher(_entry(registry, "publishers", place), place, registry)
+        case ("registries", int() as number, *_):
+            return _named("registry", _entry(document, "registries", number), "name")
+        case ("issuers", int() as number, *_):
+            return _named("issuer", _entry(document, "issuers", number), "url")
+        case _:
+            return ""
+
+
+def _entry(document: Mapping[str, Any], key: str, number: int) -> Mapping[str, Any]:
+    entries = document.get(key)
+    entry = entries[number] if isinstance(entries, list) and number < len(entries) else None
+    return entry if isinstance(entry, dict) else {}
+
+
+def _named(kind: str, entry: Mapping[str, Any], key: str) -> str:
+    name = entry.get(key)
+    return f"{kind} `{printable(name, _MAX_KEY_CHARACTERS)}`" if isinstance(name, str) else ""
+
+
+def _publisher(entry: Mapping[str, Any], place: int, registry: Mapping[str, Any]) -> str:
+    owner = _named(" of registry", registry, "name")
+    projects = entry.get("projects")
+    names = [p for p in projects if isinstance(p, str)] if isinstance(projects, list) else []
+    shown = [printable(name, _MAX_KEY_CHARACTERS) for name in names[:_MAX_PROJECTS]]
+    more = ["…"] if len(names) > _MAX_PROJECTS else []
+    return f"publisher {place + 1}{owner}" + (f": {', '.join(shown + more)}" if shown else "")

@@ -1,0 +1,190 @@
+"""Files of a configuration: read, checked to be TOML, and put together to one document.
+
+Several files are one configuration: their issuers and registries follow each other. A mistake is
+named with the file and the line that it is in.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pytp_broker.config.mistakes import ConfigurationError, Mistake, describe, dotted
+from pytp_broker.config.positions import KeyPath, find_lines
+
+# A configuration of a hundred thousand publishers has 10 MB; a device or a log has no end.
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+
+_NOTHING: Final = hashlib.sha256().hexdigest()
+_LISTS: Final = ("issuers", "registries")
+_PLACE: Final = re.compile(r" ?\((?:at line (\d+), column \d+|at end of document)\)")
+# What tomllib says, by its beginning, and what we say.
+_SYNTAX: Final = {
+    "Cannot overwrite a value": "this key is there already; each may be given once",
+    "Cannot declare": "this table is there already; a list of tables has double brackets",
+    "Cannot mutate": "this table is complete already; nothing can be added to it",
+    "Duplicate inline table key": "this key is there already; each may be given once",
+    "Escaped character": "the text has an escape that is not a character",
+    "Expected newline": "something follows the value; a text needs quotes on both sides",
+    "Expected '='": "a key must be followed by `=` and a value",
+    "Expected ']": "the brackets are not closed",
+    "Found invalid character": "the text is not closed on its line",
+    "Illegal character": "a control character, or a text that is not closed on its line",
+    "Invalid date": "this is not a date; a text needs quotes",
+    "Invalid hex": "the text has an escape that is not a character",
+    "Invalid initial character": "a key is missing or needs quotes",
+    "Invalid statement": "a line must be a `[table]` or `key = value`",
+    "Invalid value": "this is not a value; a text needs quotes",
+    "Unclosed array": "the list is not closed with `]`",
+    "Unclosed inline": "the table is not closed with `}`",
+    "Unescaped": "a backslash begins an escape; write it twice, or use single quotes",
+    "Unterminated": "the text is not closed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file: what it is called, and what it says."""
+
+    name: str
+    document: Mapping[str, Any]
+    text: str = ""
+    sha256: str = _NOTHING
+    _lines: dict[KeyPath, int] = field(default_factory=dict, compare=False)
+
+    def place(self, path: KeyPath) -> str:
+        """Return file and line of a path, or of the table around it; nothing if it is no file."""
+        if not self.name:
+            return ""
+        if not self._lines:
+            self._lines.update(find_lines(self.text))
+        for length in range(len(path), 0, -1):
+            if path[:length] in self._lines:
+                return f"{self.name}:{self._lines[path[:length]]}"
+        return self.name
+
+
+class Sources:
+    """One configuration, out of one or several files."""
+
+    def __init__(self, *sources: Source) -> None:
+        """Put the files together; none is a configuration that says nothing."""
+        self._sources = sources or (Source("", {}),)
+        self._origins: dict[KeyPath, tuple[Source, KeyPath]] = {}
+        self.document: dict[str, Any] = {}
+        self.conflicts: list[str] = []
+        for source in sources:
+            for key, value in source.document.items():
+                self._add(source, key, value)
+
+    @property
+    def sha256(self) -> str:
+        """Return the file's SHA-256; of several files, that of their hashes in a row."""
+        hashes = [source.sha256 for source in self._sources]
+        return (
+            hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        )
+
+    def place(self, path: KeyPath) -> str:
+        """Return where a path is: file and line, or what it is called."""
+        source, local = self._locate(path)
+        return source.place(local) or dotted(local)
+
+    def line(self, mistake: Mistake) -> str:
+        """Return a mistake with its place, its dotted path, and the name of its entry."""
+        source, local = self._locate(mistake.path)
+        where = [part for part in (source.place(local), dotted(local)) if part]
+        owner = describe(self.document, mistake.path)
+        return ": ".join([*where, mistake.text]) + (f" ({owner})" if owner else "")
+
+    def _add(self, source: Source, key: str, value: object) -> None:
+        present = self.document.get(key)
+        if key not in self.document:
+            self.document[key] = value
+            self._origins[key,] = source, (key,)
+            self._add_entries(source, key, value, 0)
+        elif key in _LISTS and isinstance(value, list) and isinstance(present, list):
+            self.document[key] = [*present, *value]
+            self._add_entries(source, key, value, len(present))
+        else:
+            first = self.place((key,))
+            text = f"the same key is in {first}; remove one of the two"
+            self.conflicts.append(f"{source.place((key,))}: {dotted((key,))}: {text}")
+
+    def _add_entries(self, source: Source, key: str, value: object, offset: int) -> None:
+        for number in range(len(value) if isinstance(value, list) else 0):
+            self._origins[key, offset + number] = source, (key, number)
+
+    def _locate(self, path: KeyPath) -> tuple[Source, KeyPath]:
+        """Return the file that a path of the whole document is in, and the path there."""
+        for length in (2, 1):
+            if path[:length] in self._origins:
+                source, local = self._origins[path[:length]]
+                return source, (*local, *path[length:])
+        return self._sources[0], path
+
+
+def read_source(path: Path) -> Source:
+    """Return what a file says; raise ConfigurationError."""
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError([f"{name}: {error.strerror}"]) from None
+    except ValueError:  # a NUL in the name
+        raise ConfigurationError([f"{name}: this is not the name of a file"]) from None
+    text = _decode(name, content)
+    document = _parse(name, text)
+    _anchor(document, path.parent)
+    if not document:
+        raise ConfigurationError(
+            [f"{name}: the file is empty: expected issuers, registries or `enabled`"]
+        )
+    return Source(name, document, text, hashlib.sha256(content).hexdigest())
+
+
+def _anchor(document: dict[str, Any], folder: Path) -> None:
+    """Make the paths in a document relative to its own folder, not to where the command runs."""
+    issuers = document.get("issuers")
+    for issuer in issuers if isinstance(issuers, list) else []:
+        file = issuer.get("ca_file") if isinstance(issuer, dict) else None
+        if isinstance(file, str) and file.strip():
+            issuer["ca_file"] = str(folder / file.strip())
+
+
+def _decode(name: str, content: bytes) -> str:
+    if len(content) > MAX_FILE_BYTES:
+        limit = MAX_FILE_BYTES // 1024**2
+        raise ConfigurationError(
+            [f"{name}: the file has more than {limit} MiB; is it the right one?"]
+        )
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigurationError([f"{name}: not TOML: the file is UTF-16; save it as UTF-8"])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            [f"{name}:{line}: not TOML: the line is not UTF-8; save the file as UTF-8"]
+        ) from None
+
+
+def _parse(name: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        said = str(error)
+        place = _PLACE.search(said)
+        line = place[1] if place and place[1] else text.count("\n") + 1
+        ours = next((ours for theirs, ours in _SYNTAX.items() if said.startswith(theirs)), "")
+        raise ConfigurationError([f"{name}:{line}: not TOML" + (ours and f": {ours}")]) from None
+    except RecursionError:
+        raise ConfigurationError(
+            [f"{name}: not TOML: lists or tables are nested too deep"]
+        ) from None
+    except ValueError:  # Python's limit for the digits of a number
+        raise ConfigurationError([f"{name}: not TOML: a number has too many digits"]) from None
