@@ -144,8 +144,8 @@ class Provider:
     ``issuer`` is the public one, if there is one for all; ``issuer_shape`` shows what the others
     look like. ``required_claims`` must be non-empty strings in every token, ``present_claims``
     strings that may be empty, ``constants`` exactly these values, and each of ``agreements`` must
-    agree with the claims beside it; one of ``claims_to_agree`` only if it is there. ``recorded``
-    are the claims kept with tokens and files: our name to theirs.
+    agree with the claims beside it. ``same_claims`` are pairs that must be equal where a token has
+    both. ``recorded`` are the claims kept with tokens and files: our name to theirs.
 
     ``jobs`` tell the jobs that a stranger can cause from the others. ``blind_spot`` says what the
     claims do not tell.
@@ -167,7 +167,7 @@ class Provider:
     present_claims: tuple[str, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
     agreements: Mapping[str, Callable[[str, SignedClaims], bool]] = field(default_factory=dict)
-    claims_to_agree: Mapping[str, Callable[[str, SignedClaims], bool]] = field(default_factory=dict)
+    same_claims: Mapping[str, str] = field(default_factory=dict)
     jobs: tuple[JobRule, ...] = ()
     blind_spot: str = ""
     recorded: Mapping[str, str] = field(default_factory=dict)
@@ -326,11 +326,6 @@ def _is_gitlab_subject(subject: str, claims: SignedClaims) -> bool:
     return colon != "" and is_led_by(fold(f"{name}:{claims.text(name) or ''}"), fold(subject))
 
 
-def _is_gitlab_project(job_project_id: str, claims: SignedClaims) -> bool:
-    # Where a merge request of a fork runs in its parent, the job's project is another.
-    return claims.text("project_id") in {None, job_project_id}
-
-
 GITLAB: Final = Provider(
     name="gitlab",
     title="GitLab CI/CD",
@@ -380,7 +375,8 @@ GITLAB: Final = Provider(
     ),
     required_claims=("jti", "sub", "project_path", "ci_config_ref_uri", "ref_path", "sha"),
     agreements={"sub": _is_gitlab_subject},
-    claims_to_agree={"job_project_id": _is_gitlab_project},
+    # Where a merge request of a fork runs in its parent, the job's project is another.
+    same_claims={"job_project_id": "project_id"},
     jobs=GITLAB_JOBS,
     recorded={
         "repository": "project_path",

@@ -136,6 +136,11 @@ def compare(publisher: TrustedPublisher, claims: SignedClaims) -> tuple[Finding,
     ]
     findings += [_compare_claim(name, text, claims) for name, text in publisher.claims.items()]
     findings += [
+        _compare_same(name, other, claims)
+        for name, other in provider.same_claims.items()
+        if claims.value(name) is not None
+    ]
+    findings += [
         _compare_job(rule, claims)
         for rule in provider.jobs
         if not rule.is_decided_by(publisher.fields)
@@ -165,6 +170,21 @@ def _compare_claim(name: str, pattern: str, claims: SignedClaims) -> Finding:
 
 def _glob_hint(glob: Glob, pattern: str) -> str:
     return glob.rule if "*" in pattern else ""
+
+
+def _compare_same(name: str, other: str, claims: SignedClaims) -> Finding:
+    seen, expected = claims.value(name), claims.text(other)
+    text = seen if isinstance(seen, str) else None
+    advice = "the job runs elsewhere than it speaks for: publish from a job of its own project"
+    return Finding(
+        other,
+        name,
+        expected or "(missing)",
+        text,
+        matched=expected is None or seen == expected,
+        hint=f"the token's own `{other}`",
+        advice=advice,
+    )
 
 
 def _compare_job(rule: JobRule, claims: SignedClaims) -> Finding:

@@ -527,6 +527,7 @@ def test_a_rule_that_does_not_name_such_jobs_lets_none_in(
         *(("gitlab", {"pipeline_source": source}) for source in (*GITLAB_TRUSTED, ABSENT, None)),
         *(("gitlab", {"ref_path": f"refs/heads/{name}"}) for name in ("main", "merge-requests/7")),
         ("gitlab", {"job_project_id": ABSENT}),
+        ("gitlab", {"project_id": ABSENT}),
         *(("semaphore", {claim: ABSENT}) for claim in ("ref_type", "ref", "pr", "job_type")),
         ("semaphore", {"ref_type": "branch", "ref": "refs/heads/main"}),
         *(("azure-devops", {"rpo_ref": ref}) for ref in ("refs/heads/pull/7", "refs/heads/main")),
@@ -545,6 +546,8 @@ def test_a_gitlab_job_in_another_project_than_it_speaks_for_is_refused(project_i
     claims = {**captured("gitlab"), "job_project_id": project_id}
 
     assert accepts(plainest("gitlab"), claims) is (project_id is None)
+    if project_id is not None:
+        assert "the job runs elsewhere than it speaks for" in refusal(strict("gitlab"), claims)
 
 
 @pytest.mark.parametrize("name", NAMES)
