@@ -12,9 +12,11 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import wraps
+from itertools import count
 from typing import Any
 
 from pytp_broker import config
+from pytp_broker.budgets import RefusalBudget
 from pytp_broker.disclosure import DisclosureKeys
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.handlers import broker, introspect, simple, upload
@@ -99,7 +101,13 @@ class Subject:
         disclosure_keys = DisclosureKeys(
             scanner.keys_url, scanner.fetch, self.store, common["audit"]
         )
-        exchange = Broker(**common, key_sets=key_sets, disclosure_keys=disclosure_keys)
+        exchange = Broker(
+            **common,
+            key_sets=key_sets,
+            disclosure_keys=disclosure_keys,
+            # A minute passes between two looks at its clock: no input is refused for the others.
+            budget=RefusalBudget(count(step=60).__next__),
+        )
         index = Index(**common, files=self.files)
         self._functions: dict[str, tuple[Any, Any]] = {
             "broker": (broker.ROUTES, exchange),
