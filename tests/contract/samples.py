@@ -6,14 +6,19 @@ from typing import Any
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.publishers import TrustedPublisher
-from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.registries import Access, Configuration, Issuer, Registry
 from pytp_broker.store import PublishedFile
 from pytp_broker.tokens import Grant, Listing, TokenRecord
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GITHUB = "https://token.actions.githubusercontent.com"
 ISSUER = Issuer(GITHUB, "github", ("RS256",), ("keys.example.com",))
-OTHER_ISSUER = Issuer("https://ghes.example.com/_services/token", "github", ("RS256", "ES256"))
+OTHER_ISSUER = Issuer(
+    "https://ghes.example.com/_services/token",
+    "github",
+    ("RS256", "ES256"),
+    access=Access(is_private=True, ca_pem="PEM", proxy="http://proxy.example.com:3128"),
+)
 ACME = Registry(
     "acme",
     (GITHUB, OTHER_ISSUER.url),

@@ -1,5 +1,6 @@
 """Issuers inside a company in the configuration: `private`, `ca_file` and `proxy`."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,31 @@ def test_a_well_known_issuer_is_never_private(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"issuers\[1\].private: .* is a public issuer"):
         config.load(file, allow_loopback=False)
+
+
+def test_the_table_that_the_documentation_shows_is_accepted(
+    tmp_path: Path, authorities: list[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/configuration.md").read_text()
+    section = page.partition("## Issuers inside a company")[2]
+    (table,) = re.findall(r"```toml\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    (tmp_path / "corp-ca.pem").write_text(authorities[0])
+    (tmp_path / "broker.toml").write_text(table)
+
+    loaded = config.load(tmp_path / "broker.toml", allow_loopback=False)
+
+    assert loaded.configuration.issuers[URL].access == Access(
+        is_private=True, ca_pem=authorities[0], proxy="http://proxy.corp.example.com:3128"
+    )
+
+
+def test_a_well_known_issuer_may_be_behind_a_proxy(tmp_path: Path) -> None:
+    table = f'[[issuers]]\nurl = "{GITHUB}"\nprovider = "github"\nproxy = true'
+    (tmp_path / "broker.toml").write_text(table)
+
+    loaded = config.load(tmp_path / "broker.toml", allow_loopback=False)
+
+    assert loaded.configuration.issuers[GITHUB].access == Access(proxy=ENVIRONMENT_PROXY)
 
 
 # --- authorities ----------------------------------------------------------------------------------
