@@ -1,6 +1,7 @@
 """Real uv, twine and pip, unmodified, against `pytp-broker serve` as a process of its own."""
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -258,6 +259,39 @@ def test_twine_uploads_with_a_token_minted_at_the_prefix(
 
     assert uploaded.returncode == 0, uploaded.stdout + uploaded.stderr
     assert clients.pip_install(f"{server.url}/acme/simple/", "sprockets") == "twine\n"
+
+
+def test_sixty_four_uploads_that_come_together_from_one_address_are_all_published(
+    server: ServerProcess, issuer: Issuer, clients: Clients, session: requests.Session
+) -> None:
+    token = mint(session, f"{server.url}/acme", issuer)
+    folder = clients.folder / "dist"
+    wheels = [TinyPackage("bolts", version=f"9.{part}").build(folder)[0] for part in range(64)]
+    together = Barrier(len(wheels))
+
+    def upload(wheel: Path) -> int:
+        form = {
+            ":action": "file_upload",
+            "protocol_version": "1",
+            "metadata_version": "2.4",
+            "name": "bolts",
+            "version": wheel.name.split("-")[1],
+            "filetype": "bdist_wheel",
+            "pyversion": "py3",
+            "sha256_digest": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        }
+        with trusting(server) as own, wheel.open("rb") as content:
+            together.wait(60)
+            answered = own.post(
+                f"{server.url}/acme/legacy/",
+                auth=("__token__", token),
+                data=form,
+                files={"content": (wheel.name, content)},
+            )
+        return answered.status_code
+
+    with ThreadPoolExecutor(len(wheels)) as pool:
+        assert set(pool.map(upload, wheels)) == {200}
 
 
 # --- refusals -----------------------------------------------------------------------------------

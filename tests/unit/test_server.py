@@ -323,6 +323,67 @@ def test_a_client_that_sends_its_upload_without_a_token_hears_why(folder: Path |
     on_the_wire(gateway, act, folder)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        UPLOAD + b"connection: close\r\n\r\n",
+        UPLOAD + b"Connection: TE, Close\r\n\r\n",
+        UPLOAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n",
+    ],
+)
+def test_a_client_that_ends_its_connection_hears_why_too(folder: Path | None, head: bytes) -> None:
+    gateway = Gateway(answering(b"why", 401), function="UploadFunction")
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(head)
+        answer = await client.reader.readuntil(b"why")
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert gateway.app._others.requests == {}
+        assert not client.is_closed()
+
+        client.writer.write(bytes(9_000_000))
+        await client.writer.drain()
+
+        assert await client.rest() == 0
+
+    on_the_wire(gateway, act, folder)
+
+
+def test_a_client_that_ends_its_connection_and_sends_nothing_is_not_waited_for() -> None:
+    gateway = Gateway(answering(b"why", 401), function="UploadFunction")
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(UPLOAD + b"connection: close\r\n\r\n")
+        await client.reader.readuntil(b"why")
+        await wire.pass_time(1)
+        assert not client.is_closed()
+
+        await wire.pass_time(2)
+
+        assert await client.rest() == 0
+
+    on_the_wire(gateway, act)
+
+
+def test_a_client_that_ends_its_connection_and_sends_slowly_is_waited_for_a_minute() -> None:
+    gateway = Gateway(answering(b"why", 401), function="UploadFunction")
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(UPLOAD + b"connection: close\r\n\r\n")
+        await client.reader.readuntil(b"why")
+        for _ in range(59):
+            client.writer.write(b"x")
+            await wire.pass_time(1)
+        assert not client.is_closed()
+
+        client.writer.write(b"x")
+        await wire.pass_time(2)
+
+        assert await client.rest() == 0
+
+    on_the_wire(gateway, act)
+
+
 @pytest.mark.parametrize("token", [b"", TOKEN], ids=["without", "with"])
 def test_a_client_that_asks_first_sends_its_body_only_with_a_token(
     folder: Path | None, token: bytes

@@ -66,6 +66,7 @@ class Wire:
         known = set(self.connections)
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setblocking(False)
         await self._loop.sock_connect(connection, self._address)
         context = self._context if is_tls is not False else None

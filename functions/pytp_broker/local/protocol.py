@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import h11
@@ -21,6 +22,8 @@ HEAD_SECONDS: Final = 10
 # How long a client may read nothing of its answer. Not how long it may take for all of it: 10 MB
 # take 84 s at 1 Mbit/s, and who reads nothing at all should not keep its place for so long.
 _STALL_SECONDS: Final = 30
+# How long a client may pause in a body that was refused before its connection is closed.
+_PAUSE_SECONDS: Final = 2
 
 
 class _Deadline:
@@ -82,10 +85,16 @@ class Protocol(H11Protocol):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the gateway answer; a client that is too slow for that loses its connection."""
+        if self.cycle.disconnected:  # by what came behind the head, which was refused already
+            return
+        held_back: list[Message] = []
 
         async def send_ours(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._prepare(message)
+            elif not message.get("more_body") and self._is_body_lost(scope):
+                held_back.append(message)
+                return
             await send(message)
 
         try:
@@ -93,6 +102,23 @@ class Protocol(H11Protocol):
         except SlowClientError:
             self.cycle.disconnected = True
             self._drop("slow-reader")
+        for end in held_back:  # after the gateway, where the request has left its place
+            await _discard_body(receive)
+            await send(end)
+
+    def _is_body_lost(self, scope: Scope) -> bool:
+        """Return whether the end of this answer would close a connection on which a body comes.
+
+        The system then resets the connection, and the client may lose the answer: a proxy that
+        speaks HTTP/1.0 to us makes a 502 of it.
+        """
+        is_coming = self.conn.their_state is h11.SEND_BODY and not self._is_asked_first
+        return is_coming and (
+            scope["http_version"] == "1.0"
+            or any(
+                name == b"connection" and b"close" in value.lower() for name, value in self.headers
+            )
+        )
 
     def _prepare(self, start: Message) -> None:
         """Use the gateway's reason phrase, and tell a client that waits to send a body not to.
@@ -101,7 +127,8 @@ class Protocol(H11Protocol):
         the body comes all the same, nobody knows: the connection ends here (RFC 9110 §10.1.1).
         """
         self.conn.reason = start.get("reason", b"")
-        if self.conn.they_are_waiting_for_100_continue:
+        self._is_asked_first = self.conn.they_are_waiting_for_100_continue
+        if self._is_asked_first:
             start["headers"] = [*start["headers"], (b"connection", b"close")]
 
     def handle_events(self) -> None:
@@ -157,6 +184,20 @@ class Protocol(H11Protocol):
         if self.cycle is not None:  # what it was the body of needs no other answer
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+
+
+async def _discard_body(receive: Receive) -> None:
+    """Read what is left of a body, as long as it goes on coming and an upload may take at least."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            while await _is_more_to_come(receive):
+                pass
+
+
+async def _is_more_to_come(receive: Receive) -> bool:
+    async with asyncio.timeout(_PAUSE_SECONDS):
+        message = await receive()
+    return bool(message.get("more_body"))
 
 
 def _send_at_once(connection: socket.socket) -> None:
