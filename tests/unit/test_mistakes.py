@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from pytp_broker import config
@@ -191,7 +192,7 @@ MISTAKES: Sequence[tuple[str, str, int, tuple[str, ...]]] = [
     ('"octo-org/widgets"', '"octo-org/*"', 19, ("`octo-org/*` does not look like",)),
     ('"octo-org/widgets"', '"widgets"', 19, ("`octo-org/widgets`",)),
     ('"release.yml"', '"*.yml"', 21, ("has a `*`", "no meaning here")),
-    ('["push"]', '["pushes"]', 23, ("`pushes` is not one of: push, ", "did you mean `push`?")),
+    ('["push"]', '["pushes"]', 23, ("`pushes` is not known; did you mean `push`?",)),
     ('["push"]', '["workflow-dispatch"]', 23, ("did you mean `workflow_dispatch`?",)),
     ('events = ["push"]', 'ref_type = "tags"', 23, ("is not one of: branch, tag", "`tag`?")),
     (
@@ -725,3 +726,44 @@ def test_claims_that_jobs_of_strangers_have_identify_nobody(
 )
 def test_a_claim_that_only_own_jobs_have_identifies(tmp_path: Path, claims: str) -> None:
     assert load(tmp_path, GENERIC.format(f'{claims}, branch = "main"')).publishers
+
+
+def test_mistakes_are_in_the_order_of_the_files(tmp_path: Path) -> None:
+    text = GOOD.replace("9919", "x").replace("devpi", "").replace("enabled", "enable", 1)
+
+    lines = refusal(tmp_path, text, OTHER.replace("9919", "x"))
+
+    numbers = [line.split(":")[:2] for line in lines]
+    assert numbers == [
+        ["broker.toml", "1"],
+        ["broker.toml", "20"],
+        ["broker.toml", "34"],
+        ["team1.toml", "8"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('environment = "release"', 'environment = ""'),
+        ('["push"]', '["pushes"]'),
+        ('["push"]', "[]"),
+        ('["widgets"]', "[]"),
+        ('["widgets"]', '[""]'),
+        ("repository = ", "repositry = "),
+        ('provider = "gitlab"', 'provider = "gitea"'),
+        ("token_lifetime = 900", "token_lifetime = 1"),
+    ],
+)
+def test_the_schema_for_editors_refuses_it_too(before: str, after: str) -> None:
+    schema = config.json_schema()
+
+    jsonschema.validate(tomllib.loads(GOOD), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(tomllib.loads(GOOD.replace(before, after, 1)), schema)
+
+
+def test_an_event_like_none_is_answered_with_all(tmp_path: Path) -> None:
+    (line,) = refusal(tmp_path, GOOD.replace('["push"]', '["zzz"]'))
+
+    assert "`zzz` is not one of: push, release, " in line

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ import pytest
 import time_machine
 from moto import mock_aws
 
+from pytp_broker import config
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.cli import main, place
 from pytp_broker.embedded.store import SqliteStore
@@ -265,11 +267,11 @@ def test_a_database_that_cannot_be_read_is_named(
 def test_every_change_of_configuration_is_recorded_with_who_and_when(
     desk: Desk, tmp_path: Path
 ) -> None:
-    config = tmp_path / "broker.toml"
-    config.write_text(CONFIGURATION)
+    file = tmp_path / "broker.toml"
+    file.write_text(CONFIGURATION)
 
     for _ in range(2):
-        desk.type(f"apply --config {config}")
+        desk.type(f"apply --config {file}")
 
     begun, *changes, ended, begun_again, ended_again = desk.records()
     for kept in (begun, *changes, ended, begun_again, ended_again):
@@ -290,10 +292,10 @@ def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
     desk: Desk, tmp_path: Path
 ) -> None:
     projects = [f"package-number-{number}-of-many" for number in range(250)]
-    config = tmp_path / "broker.toml"
-    config.write_text(MANY.format(projects=json.dumps(projects)))
+    file = tmp_path / "broker.toml"
+    file.write_text(MANY.format(projects=json.dumps(projects)))
 
-    shown = desk.type(f"apply --config {config}")
+    shown = desk.type(f"apply --config {file}")
 
     recorded = " ".join(kept.get("change", "") for kept in desk.records())
     for text in (shown, recorded):
@@ -305,15 +307,15 @@ def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
 def test_an_apply_that_is_cut_off_has_a_record(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = tmp_path / "broker.toml"
-    config.write_text(CONFIGURATION)
+    file = tmp_path / "broker.toml"
+    file.write_text(CONFIGURATION)
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(DynamoStore, "apply", crash)
     with pytest.raises(KeyboardInterrupt):
-        desk.type(f"apply --config {config}")
+        desk.type(f"apply --config {file}")
 
     assert [kept["outcome"] for kept in desk.records()] == ["begun"]
 
@@ -322,14 +324,14 @@ def test_an_apply_that_is_cut_off_has_a_record(
 def test_an_apply_that_failed_is_recorded_as_refused(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = tmp_path / "broker.toml"
-    config.write_text(CONFIGURATION)
+    file = tmp_path / "broker.toml"
+    file.write_text(CONFIGURATION)
 
     def fail(*_: object) -> None:
         raise StoreUnavailable("the store does not answer", operator_detail="Scan: AccessDenied")
 
     monkeypatch.setattr(DynamoStore, "apply", fail)
-    seen = desk.type(f"apply --config {config}")
+    seen = desk.type(f"apply --config {file}")
 
     assert seen == "cannot apply: the store does not answer\nexit 1\n"
     records = desk.records()
@@ -345,8 +347,8 @@ def test_an_apply_that_failed_is_recorded_as_refused(
 def test_an_apply_whose_end_cannot_be_recorded_says_why_it_failed(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = tmp_path / "broker.toml"
-    config.write_text(CONFIGURATION)
+    file = tmp_path / "broker.toml"
+    file.write_text(CONFIGURATION)
     add = DynamoStore.add_operator_record
 
     def add_begin_only(store: DynamoStore, record: Any, at: datetime) -> None:
@@ -360,7 +362,7 @@ def test_an_apply_whose_end_cannot_be_recorded_says_why_it_failed(
     monkeypatch.setattr(DynamoStore, "add_operator_record", add_begin_only)
     monkeypatch.setattr(DynamoStore, "apply", fail)
 
-    assert desk.type(f"apply --config {config}").startswith("cannot apply: the store does not")
+    assert desk.type(f"apply --config {file}").startswith("cannot apply: the store does not")
     assert [kept["outcome"] for kept in desk.records()] == ["begun"]
 
 
@@ -459,6 +461,32 @@ def test_a_dry_run_of_apply_says_what_would_change_and_changes_nothing(
     assert "+ registry umbrella\n" in seen
     assert desk.store.load_configuration() == before
     assert desk.records() == records
+
+
+@pytest.mark.parametrize("name", ["sqlite", "dynamodb"])
+def test_each_engine_keeps_how_an_apply_ended(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _, _, store = request.getfixturevalue(f"{name}_broker")
+    operator = place.Place(store, "user olive")
+    operator.apply(config.parse(tomllib.loads(WIDGETS), allow_loopback=False), prune=False)
+    empty = config.parse({}, allow_loopback=False)
+
+    with pytest.raises(place.RemovalError):
+        operator.apply(empty, prune=False)
+    monkeypatch.setattr(type(store), "apply", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        operator.apply(empty, prune=True)
+
+    records = [r for r in store.list_operator_records() if r["event"] == "apply"]
+    for kept in records:
+        check(kept)
+    assert [(kept["outcome"], kept["reason"]) for kept in records] == [
+        *(("begun", ""), ("accepted", "")),
+        *(("begun", ""), ("refused", "needs-prune")),
+        ("begun", ""),
+    ]
+    assert set(store.load_configuration().registries) == {"acme"}
 
 
 def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

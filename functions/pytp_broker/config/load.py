@@ -53,5 +53,5 @@ def _resolve(sources: Sources, *, allow_loopback: bool) -> Loaded:
         model = BrokerModel.model_validate(sources.document, context=context)
     except ValidationError as error:
         mistakes = [explain_error(each, sources.document) for each in error.errors()]
-        raise ConfigurationError([sources.line(mistake) for mistake in mistakes]) from None
+        raise ConfigurationError(sources.write(mistakes)) from None
     return Resolver(model, sources).resolve()

@@ -43,7 +43,7 @@ class Loaded:
         registries_in_order = tuple(self.configuration.registries.values())
         mistakes = list(find_shadows(registries_in_order, shared_host))
         if mistakes:
-            raise ConfigurationError([self.sources.line(mistake) for mistake in mistakes])
+            raise ConfigurationError(self.sources.write(mistakes))
 
 
 class Resolver:
@@ -52,8 +52,8 @@ class Resolver:
     def __init__(self, model: BrokerModel, sources: Sources) -> None:
         self._model = model
         self._sources = sources
-        self._lines: list[str] = []
-        self._remarks: list[str] = []
+        self._mistakes: list[Mistake] = []
+        self._remarks: list[Mistake] = []
         self._ids: dict[tuple[str, str], tuple[providers.FieldValue, KeyPath]] = {}
 
     def resolve(self) -> Loaded:
@@ -65,19 +65,20 @@ class Resolver:
         issuers = {issuer.url: issuer for issuer in self._issuers()}
         known = {registry.name: registry for registry in self._registries(issuers)}
         publishers = tuple(self._publishers(issuers, known))
-        if not self._lines:  # each registry is known by its name
-            shadows = find_shadows(tuple(known.values()), None)
-            self._lines += [self._sources.line(mistake) for mistake in shadows]
-        if self._lines:
-            raise ConfigurationError(self._lines)
+        if not self._mistakes:  # each registry is known by its name
+            self._mistakes += find_shadows(tuple(known.values()), None)
+        if self._mistakes:
+            raise ConfigurationError(self._sources.write(self._mistakes))
         configuration = registries.Configuration(issuers, known, enabled=self._model.enabled)
-        return Loaded(configuration, publishers, tuple(self._remarks), self._sources)
+        return Loaded(
+            configuration, publishers, tuple(self._sources.write(self._remarks)), self._sources
+        )
 
     def _complain(self, path: KeyPath, text: str) -> None:
-        self._lines.append(self._sources.line(Mistake(path, text)))
+        self._mistakes.append(Mistake(path, text))
 
     def _remark(self, path: KeyPath, text: str) -> None:
-        self._remarks.append(self._sources.line(Mistake(path, text)))
+        self._remarks.append(Mistake(path, text))
 
     def _check_unique(self, table: str, member: str) -> None:
         first: dict[str, KeyPath] = {}

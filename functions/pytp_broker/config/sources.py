@@ -7,7 +7,7 @@ named with the file and the line that it is in.
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -55,16 +55,17 @@ class Source:
     sha256: str = _NOTHING
     _lines: dict[KeyPath, int] = field(default_factory=dict, compare=False)
 
-    def place(self, path: KeyPath) -> str:
-        """Return file and line of a path, or of the table around it; nothing if it is no file."""
-        if not self.name:
-            return ""
-        if not self._lines:
+    def line(self, path: KeyPath) -> int:
+        """Return the line of a path, or of the table around it; 0 if it is not a file's."""
+        if self.text and not self._lines:
             self._lines.update(find_lines(self.text))
-        for length in range(len(path), 0, -1):
-            if path[:length] in self._lines:
-                return f"{self.name}:{self._lines[path[:length]]}"
-        return self.name
+        lines = (self._lines.get(path[:length], 0) for length in range(len(path), 0, -1))
+        return next(filter(None, lines), 0)
+
+    def place(self, path: KeyPath) -> str:
+        """Return file and line of a path; nothing if it is not a file's."""
+        line = self.line(path)
+        return f"{self.name}:{line}" if line else self.name
 
 
 class Sources:
@@ -93,7 +94,15 @@ class Sources:
         source, local = self._locate(path)
         return source.place(local) or dotted(local)
 
-    def line(self, mistake: Mistake) -> str:
+    def write(self, mistakes: Iterable[Mistake]) -> list[str]:
+        """Return a line for each mistake, in the order of the files."""
+        return [self._write(mistake) for mistake in sorted(mistakes, key=self._order)]
+
+    def _order(self, mistake: Mistake) -> tuple[int, int]:
+        source, local = self._locate(mistake.path)
+        return self._sources.index(source), source.line(local)
+
+    def _write(self, mistake: Mistake) -> str:
         """Return a mistake with its place, its dotted path, and the name of its entry."""
         source, local = self._locate(mistake.path)
         where = [part for part in (source.place(local), dotted(local)) if part]

@@ -29,6 +29,8 @@ _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # The dot between labels is not optional, or a long name with a mistake in it takes for ever.
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _MIN_BEGINNING: Final = 4
+# A line can list as many kinds of CI.
+_MAX_CHOICES: Final = 15
 _PROJECT_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")
 
 
@@ -117,7 +119,9 @@ def _check_registry_name(text: str) -> str:
 
 def _normalize_project(text: str) -> str:
     if not _PROJECT_NAME.fullmatch(text):
-        raise ValueError("must be a project name: letters, digits, `.`, `_`, `-` (PEP 508)")
+        raise ValueError(
+            "must be a project name: letters, digits, `.`, `_`, `-` (PEP 508), and no `*`"
+        )
     return re.sub(r"[-_.]+", "-", text).lower()  # PEP 503
 
 
@@ -125,9 +129,13 @@ def one_of(choices: Collection[str]) -> Callable[[str], str]:
     """Return a check that a text is one of these."""
 
     def check(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"is not one of: {', '.join(choices)}{hint(text, choices)}")
-        return text
+        if text in choices:
+            return text
+        meant = closest(text, choices)
+        if meant is not None and len(choices) > _MAX_CHOICES:
+            raise ValueError(f"is not known; did you mean `{meant}`?")
+        hint = f"; did you mean `{meant}`?" if meant is not None else ""
+        raise ValueError(f"is not one of: {', '.join(choices)}{hint}")
 
     return check
 
@@ -143,12 +151,6 @@ def closest(text: str, known: Iterable[str]) -> str | None:
 
 def _plain(text: str) -> str:
     return text.lower().replace("-", "_")
-
-
-def hint(text: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence: which known text was meant, if one is near."""
-    meant = closest(text, known)
-    return f"; did you mean `{meant}`?" if meant else ""
 
 
 def _check_client_id(text: str) -> str:
