@@ -290,6 +290,7 @@ def test_an_id_that_is_not_the_pinned_one_is_explained_as_the_broker_says(
     rows = [line.split() for line in seen.splitlines()]
     assert status == 1
     assert ["✗", "repository_id", "repository_id", "4242", "777"] in rows
+    assert "✗ the broker answers: valid token, but " in seen
     assert "registry acme, publisher of widgets: does not match" in seen
 
 
@@ -327,6 +328,7 @@ def test_what_is_switched_off_matches_nothing(
 
     assert status == 1
     assert "registry acme, publisher of widgets: matches, and is switched off" in seen
+    assert "the broker answers" not in seen
 
 
 @pytest.mark.parametrize("changes", [{"repository": "octo-org/nobody"}, {"repository": ABSENT}])

@@ -23,7 +23,7 @@ from pytp_broker.diagnosis import explain
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, InvalidPublisher
 from pytp_broker.identity import SignedClaims
-from pytp_broker.matching import check_claims, is_match, refusal
+from pytp_broker.matching import check_claims, find_matching, is_match
 from pytp_broker.messages import decode_base64url, parse_json_object
 from pytp_broker.providers import PROVIDERS, Provider
 from pytp_broker.publishers import Finding, TrustedPublisher, compare, identity_key, unpinned
@@ -130,14 +130,11 @@ def _explain(
     candidates = [
         p for p in broker.find(claims, provider) if arguments.registry in {None, p.registry}
     ]
-    matching = [p for p in candidates if _print_publisher(p, claims, provider, broker)]
+    for publisher in candidates:
+        _print_publisher(publisher, claims, provider, broker)
     if not candidates:
         say(f"no publisher is configured for this {broker.sought} here")
-    if not matching:
-        key = identity_key(claims, provider)
-        compared = [compare(p, claims) for p in candidates if p.identity_key == key]
-        say("", f"the broker answers: {refusal(compared, claims, provider).detail}")
-    return bool(matching) and is_meant and _is_acceptable(claims, provider)
+    return _is_accepted(candidates, claims, provider, broker) and is_meant
 
 
 def _print_audience(claims: SignedClaims, broker: _Broker, registry: str | None) -> bool:
@@ -177,29 +174,45 @@ def read_claims(text: str) -> SignedClaims:
     return SignedClaims(issuer, "", datetime.max.replace(tzinfo=UTC), claims)
 
 
-def _is_acceptable(claims: SignedClaims, provider: Provider) -> bool:
+def _is_accepted(
+    candidates: Sequence[TrustedPublisher],
+    claims: SignedClaims,
+    provider: Provider,
+    broker: _Broker,
+) -> bool:
+    """Say whether the broker accepts these claims, and print what it answers if it does not."""
+    key = identity_key(claims, provider)
     try:
         check_claims(claims, provider)
     except InvalidPublisher as problem:
         say("", f"✗ whatever the publishers ask for: {problem.detail}")
         return False
+    asked = [p for p in candidates if p.identity_key == key]
+    switched_on = [p for p in asked if _is_switched_on(p, broker)]
+    try:
+        find_matching(switched_on, claims, provider)
+    except InvalidPublisher as problem:
+        if asked == switched_on:  # what is switched off is refused before it is compared
+            say("", f"✗ the broker answers: {problem.detail}")
+        return False
     return True
+
+
+def _is_switched_on(publisher: TrustedPublisher, broker: _Broker) -> bool:
+    return broker.configuration.is_enabled(publisher.registry, publisher.issuer)
 
 
 def _print_publisher(
     publisher: TrustedPublisher, claims: SignedClaims, provider: Provider, broker: _Broker
-) -> bool:
+) -> None:
     findings = compare(publisher, claims)
-    matches = is_match(findings)
-    is_on = broker.configuration.is_enabled(publisher.registry, publisher.issuer)
-    verdict = "matches" if matches else "does not match"
-    switched_off = "" if is_on else ", and is switched off"
+    verdict = "matches" if is_match(findings) else "does not match"
+    switched_off = "" if _is_switched_on(publisher, broker) else ", and is switched off"
     projects = ", ".join(publisher.projects)
     say("", f"registry {publisher.registry}, publisher of {projects}: {verdict}{switched_off}")
     _print_table(findings)
     for text in explain(findings, claims, provider):
         say(f"  - {text}")
-    return matches and is_on
 
 
 def _print_table(findings: Iterable[Finding]) -> None:
