@@ -473,11 +473,20 @@ def test_an_upload_without_a_well_formed_token_is_answered_before_its_body(
     authorization: str | None,
 ) -> None:
     gateway = Gateway(echo, function="UploadFunction")
-    exchange = Unreadable(path=LEGACY, authorization=authorization, content_length="99999999")
+    exchange = Unreadable(path=LEGACY, authorization=authorization, content_length="9999999")
 
     answered = gateway.answer(exchange)
 
     assert (answered.status, answered.body) == (200, b"")  # what the function makes of no body
+
+
+def test_an_upload_that_announces_too_much_is_a_413_also_without_a_token() -> None:
+    gateway = Gateway(echo, function="UploadFunction")
+    exchange = Unreadable(
+        path=LEGACY, authorization=None, content_length=str(local.MAX_BODY_BYTES + 1)
+    )
+
+    assert gateway.answer(exchange).status == 413
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class Gateway:
         self._tokens = Lane(_MAX_REQUESTS, _MAX_WAITING_REQUESTS, _WAIT_SECONDS)
         self._others = Lane(_MAX_REQUESTS, _MAX_WAITING_REQUESTS, _WAIT_SECONDS)
         self._upload = _Kind(self._uploads, *large)
-        self._stranger = _Kind(self._others, *small, is_body_read=False)
+        self._stranger = _Kind(self._others, *large, is_body_read=False)
         self._token_request = _Kind(self._tokens, *small)
         self._other = _Kind(self._others, *small)
         self.log = log
@@ -163,10 +163,11 @@ class Gateway:
     async def _answer(self, request: HttpRequest, receive: Receive, kind: _Kind) -> Answer:
         """Return the answer to a request whose body is still to be read.
 
-        An upload without a well-formed token is refused whatever its body is, so the function gets
-        none: it refuses the request, and leaves the record of it.
+        An upload without a well-formed token is refused whatever is in its body, so the function
+        gets none: it refuses the request, and leaves the record of it.
         """
-        body = await _read_body(request, receive, kind) if kind.is_body_read else b""
+        _check_size(int(dict(request.headers).get("content-length", 0)), kind.max_body_bytes)
+        body = await _read_body(receive, kind) if kind.is_body_read else b""
         is_file = self._function(request) in _FILE_FUNCTIONS
         workers = self._file_workers if is_file else self._workers
         loop = asyncio.get_running_loop()
@@ -213,8 +214,7 @@ def _has_token(request: HttpRequest) -> bool:
     return True
 
 
-async def _read_body(request: HttpRequest, receive: Receive, kind: _Kind) -> bytes:
-    _check_size(int(dict(request.headers).get("content-length", 0)), kind.max_body_bytes)
+async def _read_body(receive: Receive, kind: _Kind) -> bytes:
     try:
         async with asyncio.timeout(kind.body_seconds) as limit:
             return await _receive_body(receive, kind, limit)
