@@ -9,6 +9,7 @@ from pytp_broker.audit import Audit
 from pytp_broker.budgets import RefusalBudget, network_of
 from pytp_broker.disclosure import DisclosureKeys
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
+from pytp_broker.health import Health
 from pytp_broker.index.files import FileStore
 from pytp_broker.keysets import KeySets
 from pytp_broker.messages import Request
@@ -58,6 +59,7 @@ class Broker(Services):
     key_sets: KeySets
     disclosure_keys: DisclosureKeys
     budget: RefusalBudget = field(default_factory=RefusalBudget)
+    health: Health = field(default_factory=Health)
 
     def turn_away(self, request: Request, destination: Destination, problem: Problem) -> Problem:
         """Return the refusal, and count it; raise TooManyRequests.

@@ -109,6 +109,7 @@ CONTRACT = {
     "/_/oidc/github/mint-token": "BrokerFunction",
     "/_/oidc/burn-token": "BrokerFunction",
     "/_/secrets/disclose-token": "BrokerFunction",
+    "/_/health": "BrokerFunction",
     "/legacy/": "UploadFunction",
     "/legacy": "UploadFunction",
     "/simple": "SimpleFunction",

@@ -1,4 +1,4 @@
-"""The broker function: discovery, audience, mint, burn and disclosure. Anyone may call it."""
+"""The broker function: discovery, audience, mint, burn, disclosure, health. Anyone may call it."""
 
 from typing import Final
 
@@ -6,7 +6,8 @@ from pytp_broker.handlers.audience import audience
 from pytp_broker.handlers.burn import burn
 from pytp_broker.handlers.disclosure import DISCLOSE_PATH, disclose
 from pytp_broker.handlers.discovery import beside_upload, well_known
-from pytp_broker.handlers.dispatch import Act, Read, Routes
+from pytp_broker.handlers.dispatch import READING, Act, Probe, Read, Routes
+from pytp_broker.handlers.health import HEALTH_PATH, health
 from pytp_broker.handlers.mint import mint
 from pytp_broker.registries import AUDIENCE_PATH, MINT_PATH
 from pytp_broker.services import Broker
@@ -20,4 +21,5 @@ ROUTES: Final[Routes[Broker]] = {
     "/_/oidc/github/mint-token": Act("exchange", ("POST",), mint),
     "/_/oidc/burn-token": Act("burn", ("POST",), burn),
     DISCLOSE_PATH: Act("disclosure", ("POST",), disclose),
+    HEALTH_PATH: Probe(READING, health),
 }

@@ -49,7 +49,34 @@ class Act(Generic[S]):
         return self.handler(request, destination, services, trail)
 
 
-Route: TypeAlias = Read[S] | Act[S]
+@dataclass(frozen=True, slots=True)
+class Probe(Generic[S]):
+    """An endpoint for monitors, at the root of every host, whatever is configured there.
+
+    Monitors ask every few seconds: no audit record is left, also when we fail to answer.
+    """
+
+    methods: tuple[str, ...]
+    handler: Callable[[Request, S], Response]
+    event: ClassVar[None] = None
+
+    def answer(
+        self, _request: Request, _destination: Destination, _services: S, _trail: Trail
+    ) -> Response:
+        """Raise NotFound: below a prefix there is none."""
+        raise NotFound("there is nothing at this address")
+
+    def respond(self, request: Request, services: S) -> Response:
+        """Return the handler's answer, or the error object."""
+        try:
+            if request.method not in self.methods:
+                raise MethodNotAllowed(printable(request.method, 20), self.methods)
+            return self.handler(request, services)
+        except Problem as problem:
+            return problem_response(problem, request.path, services.error_type_base)
+
+
+Route: TypeAlias = Read[S] | Act[S] | Probe[S]
 Routes: TypeAlias = Mapping[str, Route[S]]
 
 
@@ -59,6 +86,9 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
     Whatever is no reading leaves one audit record, accepted or refused, whatever happens; and so
     does a reading that we fail to answer.
     """
+    probe = routes.get(request.path)
+    if isinstance(probe, Probe):
+        return probe.respond(request, services)
     event = _event(request, routes)
     trail = Trail(event or OTHER)
     trail.add(host=request.host, path=request.path, source_ip=request.source_ip)

@@ -1,0 +1,17 @@
+"""``GET /_/health``: whether the store answers. Nothing else is said, and nothing is recorded."""
+
+from typing import Final
+
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.messages import Request, Response
+from pytp_broker.services import Broker
+
+HEALTH_PATH: Final = "/_/health"
+
+
+def health(request: Request, broker: Broker) -> Response:
+    """Return 200 when the store answers; raise StoreUnavailable when it does not."""
+    if not broker.health.is_good(broker.store.load_configuration):
+        raise StoreUnavailable("the store does not answer")
+    body = b"" if request.method == "HEAD" else b"ok\n"
+    return Response(200, body, {"Content-Type": "text/plain", "Cache-Control": "no-store"})
