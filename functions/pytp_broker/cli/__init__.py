@@ -13,7 +13,7 @@ from pytp_broker.display import legible
 
 _COMMANDS: Final = (serve, apply, validate, explain, token, audit, schema, secret, demo)
 # What the extras bring. Each command says at once which one of them it needs.
-_EXTRAS: Final = frozenset({"pydantic", "trustme", "uv", "uvicorn", "yaml"})
+_EXTRAS: Final = frozenset({"pydantic", "uv", "uvicorn", "yaml"})
 _LOCAL: Final = frozenset({"demo", "serve"})
 
 

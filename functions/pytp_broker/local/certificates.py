@@ -1,63 +1,90 @@
 """Certificates for the local server, signed by an authority of its own.
 
-Clients insist on https for the exchange, so there has to be a certificate they can trust. The
+Clients insist on https for the exchange, so there has to be a certificate they can trust. The own
 authority is made on the first start and, in a data folder, kept, so that clients go on trusting it.
-The server's own certificate is made anew at every start, for the names that are served then.
+The server's certificate is made anew at every start, and again while it runs: in time, and when
+other names are served.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import trustme
 from cryptography import x509
 
-# Some clients refuse a longer one, even from an authority that the user trusts.
-LIFETIME: Final = timedelta(days=397)
+from pytp_broker.local.authority import RENEWAL, Authority
+
 LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """Where the certificates are: ``ca`` is for clients, the others are the server's."""
+    """Where the certificates are: ``ca`` is for clients, the others are the server's.
 
-    ca: Path
+    There is no ``ca`` for a certificate that the operator gave. ``remarks`` say what the operator
+    should know about them.
+    """
+
+    ca: Path | None
     certificate: Path
     private_key: Path
+    remarks: tuple[str, ...] = ()
 
 
 def issue_certificate(folder: Path, names: Iterable[str], now: datetime) -> CertificateFiles:
     """Write a certificate for the loopback names and these; keep the folder's authority."""
+    all_names = tuple(dict.fromkeys((*LOOPBACK_NAMES, *names)))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority = _load_authority(folder, now) or _make_authority(folder)
-    leaf = authority.issue_cert(
-        *dict.fromkeys((*LOOPBACK_NAMES, *names)),
-        not_before=now - timedelta(days=1),
-        not_after=now + LIFETIME,
-    )
-    files = CertificateFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
-    files.certificate.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
-    _write_secret(files.private_key, leaf.private_key_pem.bytes())
-    return files
+    had_one = (folder / "ca.pem").exists()
+    kept = _load_authority(folder, now)
+    authority = kept or _make_authority(folder, all_names, now)
+    leaf = authority.issue([name for name in all_names if authority.permits(name)], now)
+    certificate, private_key = folder / "server.pem", folder / "server.key"
+    certificate.write_bytes(leaf.certificate)
+    _write_secret(private_key, leaf.private_key)
+    remarks = tuple(_remarks(authority, all_names, folder, is_replaced=had_one and kept is None))
+    return CertificateFiles(folder / "ca.pem", certificate, private_key, remarks)
 
 
-def _load_authority(folder: Path, now: datetime) -> trustme.CA | None:
+def _remarks(
+    authority: Authority, names: Sequence[str], folder: Path, *, is_replaced: bool
+) -> Iterable[str]:
+    how = f"move {folder} away and start again; then every client must trust the new ca.pem"
+    if is_replaced:
+        yield (
+            f"the certificate authority in {folder} could not be used any more, so there is a new "
+            "one: every client must trust the new ca.pem"
+        )
+    if authority.is_unlimited:
+        yield (
+            f"the certificate authority in {folder} is of an earlier version and can sign for any "
+            f"name: for one that is limited to the names of this server, {how}"
+        )
+    if refused := [name for name in names if not authority.permits(name)]:
+        yield (
+            f"the certificate authority in {folder} may not sign for {', '.join(refused)}, so "
+            f"https does not work there: to serve that as well, {how}"
+        )
+
+
+def _load_authority(folder: Path, now: datetime) -> Authority | None:
     try:
-        certificate, key = (folder / "ca.pem").read_bytes(), (folder / "ca.key").read_bytes()
-        valid_until = x509.load_pem_x509_certificate(certificate).not_valid_after_utc
-        authority = trustme.CA.from_pem(certificate, key)
-    except (OSError, ValueError):
+        authority = Authority.load(
+            (folder / "ca.pem").read_bytes(), (folder / "ca.key").read_bytes()
+        )
+    except (OSError, ValueError, TypeError):  # TypeError: the key has a passphrase
         return None
-    return authority if now.astimezone(UTC) + LIFETIME < valid_until else None
+    ends_at = authority.certificate.not_valid_after_utc
+    return authority if now.astimezone(UTC) + RENEWAL < ends_at else None
 
 
-def _make_authority(folder: Path) -> trustme.CA:
-    authority = trustme.CA(organization_name="pytp-broker")
-    _write_secret(folder / "ca.key", authority.private_key_pem.bytes())
-    (folder / "ca.pem").write_bytes(authority.cert_pem.bytes())
+def _make_authority(folder: Path, names: Iterable[str], now: datetime) -> Authority:
+    authority = Authority.make(names, now)
+    _write_secret(folder / "ca.key", authority.private_key_pem)
+    (folder / "ca.pem").write_bytes(authority.certificate_pem)
     return authority
 
 
@@ -67,3 +94,28 @@ def _write_secret(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+class OwnCertificate:
+    """The certificate that the server's own authority signs."""
+
+    def __init__(self, folder: Path, names: Sequence[str], now: datetime) -> None:
+        """Raise OSError when the folder cannot be written."""
+        self._folder = folder
+        self._names = tuple(names)
+        self._renew_at = now
+        self.files = self._issue(now)
+
+    def refresh(self, names: Sequence[str], now: datetime) -> bool:
+        """Issue another when it is due or other names are served; say whether it did."""
+        if now < self._renew_at and tuple(names) == self._names:
+            return False
+        self._names = tuple(names)
+        self.files = self._issue(now)
+        return True
+
+    def _issue(self, now: datetime) -> CertificateFiles:
+        files = issue_certificate(self._folder, self._names, now)
+        issued = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+        self._renew_at = issued.not_valid_after_utc - RENEWAL
+        return files
