@@ -173,7 +173,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
             "pytp-broker serve --config x --error-type-base javascript:x",
             "javascript:x is neither an https URL nor a URN",
         ),
-        ("pytp-broker apply --config x", "one of the arguments --stack --table is required"),
+        ("pytp-broker apply --config x", "one of the arguments --stack --table --data is required"),
     ],
 )
 def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, said: str) -> None:

@@ -57,8 +57,8 @@ def test_what_is_no_http_gets_the_one_error_object(process: ServerProcess, sent:
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"content-type: application/problem+json\r\n" in head.lower()
     assert json.loads(body)["errors"][0]["code"] == "invalid-request"
-    [warning] = [json.loads(line) for line in process.log.read_text().splitlines()]
-    assert (warning["event"], warning["by"]) == ("warning", "uvicorn.error")
+    [warning] = process.events("warning")
+    assert warning["by"] == "uvicorn.error"
     assert warning["source_ip"] == "127.0.0.1"
 
 

@@ -1,4 +1,4 @@
-"""Bring a deployed broker to a configuration file: issuers, registries, publishers."""
+"""Bring a broker to a configuration file: issuers, registries, publishers."""
 
 import argparse
 
@@ -25,12 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the deployment's host, to check that no registry takes its name or its audience "
         "(default: the stack's)",
     )
-    place.add_arguments(parser, with_data=False)
+    place.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one line for each change, and keep a record of it; raise CommandError."""
-    loaded = load_configuration(arguments.config, allow_loopback=False)
+    # As `serve` does: only a broker on this machine may ask an issuer on this machine.
+    loaded = load_configuration(arguments.config, allow_loopback=arguments.data is not None)
     with place.opened(arguments, "apply") as broker:
         check_host(loaded, arguments.host or broker.host)
         if arguments.dry_run:

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Prints JSON lines, the oldest first. The functions' own records are in its log."
     )
-    place.add_arguments(parser, with_data=True)
+    place.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

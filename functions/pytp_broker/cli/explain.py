@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "first use are known to a deployment alone: name it with --stack, --table or --data."
     )
     add_config_argument(parser, required=False)
-    place.add_arguments(parser, with_data=True, required=False)
+    place.add_arguments(parser, required=False)
     parser.add_argument("--registry", metavar="NAME", help="only this registry (default: all)")
     parser.add_argument(
         "--host", metavar="NAME", help="the deployment's host, to check the audience as well"

@@ -94,17 +94,14 @@ class Place:
         return changes
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, *, with_data: bool, required: bool = True
-) -> None:
-    """Declare how a command is told which broker; ``with_data`` if it may be a local one."""
+def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Declare how a command is told which broker."""
     place = parser.add_mutually_exclusive_group(required=required)
     place.add_argument("--stack", metavar="NAME", help="the CloudFormation stack of the broker")
     place.add_argument("--table", metavar="NAME", help="the DynamoDB table of the broker")
-    if with_data:
-        place.add_argument(
-            "--data", type=Path, metavar="DIR", help="the data folder of a broker on this machine"
-        )
+    place.add_argument(
+        "--data", type=Path, metavar="DIR", help="the data folder of a broker on this machine"
+    )
     parser.add_argument("--region", help="the AWS region (default: as the AWS CLI finds it)")
     parser.add_argument(
         "--endpoint-url", metavar="URL", help="where AWS, or what stands in for it, is found"
@@ -117,7 +114,7 @@ def opened(
 ) -> Iterator[Place]:
     """Open the place that the arguments name; raise CommandError for whatever goes wrong there."""
     try:
-        if getattr(arguments, "data", None) is not None:
+        if arguments.data is not None:
             with _opened_folder(arguments.data) as place:
                 yield place
         else:
@@ -134,13 +131,14 @@ def reason_of(problem: StoreUnavailable) -> str:
 @contextmanager
 def _opened_folder(folder: Path) -> Iterator[Place]:
     from pytp_broker.embedded.store import SqliteStore
+    from pytp_broker.local.lock import last_host
 
     database = folder / DATABASE
     if not database.is_file():
         raise CommandError(f"{folder} is not the data folder of a broker: it has no {DATABASE}")
     store = SqliteStore(database)
     try:
-        yield Place(store, local_user())
+        yield Place(store, local_user(), last_host(folder))
     finally:
         store.close()
 

@@ -1,13 +1,14 @@
 """Run a broker with its index on this machine."""
 
 import argparse
-import ipaddress
 import json
 import os
 import re
 import signal
+import socket
 import tempfile
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -20,32 +21,41 @@ from pytp_broker.cli.command import (
     check_host,
     load_configuration,
 )
-from pytp_broker.cli.place import Place, local_user, reason_of
+from pytp_broker.cli.hosts import client_host
+from pytp_broker.cli.place import DATABASE, local_user, reason_of
+from pytp_broker.cli.site import Site, hosts_of
 from pytp_broker.disclosure import GITHUB_KEYS_URL
 from pytp_broker.display import printable
 from pytp_broker.errors import DEFAULT_TYPE_BASE, TYPE_BASE, StoreUnavailable
 
 if TYPE_CHECKING:
+    import ssl
+
     from pytp_broker.config import Loaded
     from pytp_broker.local.certificates import CertificateFiles
     from pytp_broker.local.deployment import Storage
+    from pytp_broker.local.given_certificate import GivenCertificate
+    from pytp_broker.local.upkeep import Upkeep
 
-_EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - only compared with
+_NOTHING_KEPT: Final = (
+    "without --data nothing is kept: tokens, files and certificates are deleted when this server "
+    "ends"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.epilog = (
         "Prints one line of JSON when it accepts connections: its url, and the ca_file that "
-        "clients must trust. Logs JSON lines to stderr. Ends on SIGINT and SIGTERM."
+        "clients must trust. Logs JSON lines to stderr. Ends on SIGINT and SIGTERM; reads the "
+        "configuration file and the certificate again on SIGHUP."
     )
-    add_config_argument(parser)
+    add_config_argument(parser, required=False)
     parser.add_argument(
         "--host", default="127.0.0.1", help="where to listen (default: %(default)s)"
     )
     parser.add_argument(
         "--public-host",
-        type=_public_host,
         metavar="NAME",
         help="the host name that clients use (default: --host); the audience is derived from it",
     )
@@ -57,6 +67,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="keep tokens, files and certificates here"
+    )
+    parser.add_argument(
+        "--cert",
+        type=Path,
+        metavar="FILE",
+        help="a certificate of your own with its chain, in PEM (default: one of the server's own)",
+    )
+    parser.add_argument(
+        "--key", type=Path, metavar="FILE", help="its private key, in PEM, without a passphrase"
     )
     parser.add_argument(
         "--disclosure-keys-url",
@@ -79,17 +98,6 @@ def _port(text: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", text) or int(text) >= 1 << 16:
         raise argparse.ArgumentTypeError(f"{printable(text)} is not between 0 and 65535")
     return int(text)
-
-
-def _public_host(text: str) -> str:
-    with suppress(ValueError):
-        return str(ipaddress.ip_address(text))
-    if not re.fullmatch(r"(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*", text):
-        raise argparse.ArgumentTypeError(
-            f"`{printable(text)}` is not a host name; write it without scheme, port or path, such "
-            "as packages.example.com"
-        )
-    return text.lower()
 
 
 def _type_base(text: str) -> str:
@@ -117,19 +125,43 @@ def _add_store_arguments(group: "argparse._ArgumentGroup") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends it; raise CommandError when it cannot start."""
-    if arguments.public_host is None and arguments.host in _EVERYWHERE:
-        raise CommandError(
-            "name the host that clients use with --public-host: the audience of identity tokens is "
-            "derived from it, and must be no other broker's",
-            MISUSED,
-        )
-    loaded = load_configuration(arguments.config, allow_loopback=True)
-    check_host(loaded, arguments.public_host or arguments.host)
+    _check(arguments)
+    host = client_host(arguments.host, arguments.public_host)
+    loaded = None
+    if arguments.config is not None:
+        loaded = load_configuration(arguments.config, allow_loopback=True)
+        check_host(loaded, host)
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, _stop)
     with suppress(_StoppedError), ExitStack() as stack:
-        _serve(arguments, loaded, stack)
+        _serve(arguments, host, loaded, stack)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Check the options before anything is written; raise CommandError."""
+    if (arguments.cert is None) != (arguments.key is None):
+        raise CommandError("--cert and --key belong together: give both, or neither", MISUSED)
+    if arguments.cert is not None and arguments.no_tls:
+        raise CommandError("--no-tls serves plain http: leave out --cert and --key", MISUSED)
+    if arguments.store == "dynamodb" and not (
+        arguments.dynamodb_endpoint and arguments.s3_endpoint
+    ):
+        raise CommandError("--store dynamodb needs --dynamodb-endpoint and --s3-endpoint", MISUSED)
+    if arguments.config is None and not _has_records(arguments):
+        raise CommandError(
+            "the following arguments are required: --config, because only a data folder that a "
+            "server has worked on brings its own configuration",
+            MISUSED,
+        )
+
+
+def _has_records(arguments: argparse.Namespace) -> bool:
+    return (
+        arguments.store == "sqlite"
+        and arguments.data is not None
+        and (arguments.data / DATABASE).is_file()
+    )
 
 
 class _StoppedError(SystemExit):
@@ -141,33 +173,77 @@ def _stop(_signal_number: int, _frame: FrameType | None) -> NoReturn:
     raise _StoppedError
 
 
-def _serve(arguments: argparse.Namespace, loaded: "Loaded", stack: ExitStack) -> None:
-    from pytp_broker.local import deployment, log, routes, server
+def _serve(
+    arguments: argparse.Namespace, host: str, loaded: "Loaded | None", stack: ExitStack
+) -> None:
+    from pytp_broker.local import server
+    from pytp_broker.local.upkeep import Upkeep
 
-    host = arguments.public_host or arguments.host
+    given = _read_certificate(arguments, host, loaded)
+    listener = _listen(arguments, stack)
+    url = _url(host, listener.getsockname()[1], is_tls=not arguments.no_tls)
+    with _failures_told():
+        folder = _open_folder(arguments.data, url, stack)
+        site = Site(_open_storage(arguments, folder, stack), host, arguments.config)
+        site.bring_up(loaded, is_kept=arguments.data is not None)
+        own = None if arguments.no_tls or given else site.certify(folder / "tls")
+        gateway = site.build_gateway(arguments.disclosure_keys_url, arguments.error_type_base)
+    certificate = given or own
+    upkeep = Upkeep(site.log, site.names, site.reload, site.records, certificate)
+    stack.callback(upkeep.stop)
+    _reload_on_sighup(upkeep)
+    files = certificate.files if certificate else None
+    for remark in files.remarks if files else ():
+        site.log.write("warning", by="certificate", message=remark)
+    if arguments.data is None:
+        site.log.write("note", message=_NOTHING_KEPT)
+
+    def start(context: "ssl.SSLContext | None") -> None:
+        upkeep.start(context)
+        _announce(url, files)
+
+    server.run(gateway, listener, files, start)
+
+
+def _read_certificate(
+    arguments: argparse.Namespace, host: str, loaded: "Loaded | None"
+) -> "GivenCertificate | None":
+    from pytp_broker.local.given_certificate import CertificateError, GivenCertificate
+
+    if arguments.cert is None:
+        return None
+    names = [host, *(hosts_of(loaded.configuration) if loaded else ())]
     try:
-        listener = stack.enter_context(deployment.listen(arguments.host, arguments.port))
+        return GivenCertificate(arguments.cert, arguments.key, names, datetime.now(UTC))
+    except CertificateError as error:
+        raise CommandError(str(error), MISUSED) from None
+
+
+def _listen(arguments: argparse.Namespace, stack: ExitStack) -> socket.socket:
+    from pytp_broker.local.deployment import listen
+
+    try:
+        return stack.enter_context(listen(arguments.host, arguments.port))
     except OSError as error:
         place = f"{arguments.host}:{arguments.port}"
         raise CommandError(f"cannot listen on {place}: {_reason(error)}") from None
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    from pytp_broker.local.lock import FolderTakenError
+    from pytp_broker.local.routes import TemplateError
+
     try:
-        folder = _open_folder(arguments.data, stack)
-        certificate = None if arguments.no_tls else _certify(folder, host, loaded)
-        storage = _open_storage(arguments, folder, stack)
-        Place(storage.store, local_user()).apply(loaded, prune=True)
-        gateway = deployment.build_gateway(
-            storage, host, log.Log(), arguments.disclosure_keys_url, arguments.error_type_base
-        )
+        yield
+    except (FolderTakenError, TemplateError) as error:
+        raise CommandError(str(error)) from None
     except OSError as error:
         raise CommandError(f"cannot write the data folder: {_reason(error)}") from None
     except StoreUnavailable as problem:
         raise CommandError(
             f"cannot apply the configuration: {reason_of(problem)}".splitlines()
         ) from None
-    except routes.TemplateError as error:
-        raise CommandError(str(error)) from None
-    port = listener.getsockname()[1]
-    server.run(gateway, listener, certificate, lambda: _announce(host, port, certificate))
 
 
 def _reason(error: OSError) -> str:
@@ -176,18 +252,14 @@ def _reason(error: OSError) -> str:
     return os.strerror(errno) if errno > 0 else error.strerror or str(error)
 
 
-def _open_folder(data: Path | None, stack: ExitStack) -> Path:
+def _open_folder(data: Path | None, url: str, stack: ExitStack) -> Path:
+    from pytp_broker.local.lock import Holder, locked
+
     if data is None:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pytp-broker-")))
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stack.enter_context(locked(data, Holder(os.getpid(), local_user(), url)))
     return data.resolve()
-
-
-def _certify(folder: Path, host: str, loaded: "Loaded") -> "CertificateFiles":
-    from pytp_broker.local.certificates import issue_certificate
-
-    hosts = [name for r in loaded.configuration.registries.values() for name in r.hosts]
-    return issue_certificate(folder / "tls", [host, *hosts], datetime.now(UTC))
 
 
 def _open_storage(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> "Storage":
@@ -195,8 +267,6 @@ def _open_storage(arguments: argparse.Namespace, folder: Path, stack: ExitStack)
 
     if arguments.store == "sqlite":
         return stack.enter_context(deployment.open_embedded(folder))
-    if not arguments.dynamodb_endpoint or not arguments.s3_endpoint:
-        raise CommandError("--store dynamodb needs --dynamodb-endpoint and --s3-endpoint", 2)
     return _open_aws(arguments)
 
 
@@ -217,8 +287,16 @@ def _open_aws(arguments: argparse.Namespace) -> "Storage":
         raise CommandError(f"cannot open the store: {error}".splitlines()) from None
 
 
-def _announce(host: str, port: int, certificate: "CertificateFiles | None") -> None:
+def _url(host: str, port: int, *, is_tls: bool) -> str:
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    scheme = "https" if certificate else "http"
-    ca_file = str(certificate.ca) if certificate else None
-    print(json.dumps({"url": f"{scheme}://{authority}", "ca_file": ca_file}), flush=True)
+    return f"{'https' if is_tls else 'http'}://{authority}"
+
+
+def _reload_on_sighup(upkeep: "Upkeep") -> None:
+    if hasattr(signal, "SIGHUP"):  # pragma: no branch - Windows has none
+        signal.signal(signal.SIGHUP, lambda *_: upkeep.ask_to_reload())
+
+
+def _announce(url: str, files: "CertificateFiles | None") -> None:
+    ca_file = str(files.ca) if files and files.ca else None
+    print(json.dumps({"url": url, "ca_file": ca_file}), flush=True)

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
-    place.add_arguments(parser, with_data=True)
+    place.add_arguments(parser)
     parser.add_argument(
         "--prefix", metavar="HASH", default="", help="tokens whose hash begins with this"
     )

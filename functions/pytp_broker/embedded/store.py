@@ -188,6 +188,23 @@ class SqliteStore:
             ).fetchall()
         return [json.loads(document) for (document,) in found]
 
+    def follow_operator_records(self, after: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """Return the records behind this number, each with its own: what others have added."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT number, document FROM operator_records WHERE number > ? ORDER BY number",
+                (after,),
+            ).fetchall()
+        return [(number, json.loads(document)) for number, document in found]
+
+    def last_operator_record(self) -> int:
+        """Return the number of the last record; 0 when there is none."""
+        with self._read() as connection:
+            (number,) = connection.execute(
+                "SELECT coalesce(max(number), 0) FROM operator_records"
+            ).fetchone()
+        return int(number)
+
     # What the exchange and the token check need
 
     def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
@@ -410,6 +427,8 @@ def _create(path: Path) -> None:
             for statement in _SCHEMA:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        # Whoever made the folder may let others read in it. SQLite's other files follow this one.
+        made.chmod(0o600)
         with suppress(FileExistsError):
             path.hardlink_to(made)
 

@@ -23,14 +23,15 @@ class ServerProcess:
     it has been stopped.
     """
 
-    def __init__(self, config: Path, log: Path, *options: str) -> None:
+    def __init__(self, config: Path | None, log: Path, *options: str) -> None:
         self.url = ""
         self.ca_file: str | None = None
         self.log = log
         self.output = ""
         self._command = [
             *(sys.executable, "-m", "pytp_broker.cli", "serve"),
-            *("--config", str(config), *options),
+            *(("--config", str(config)) if config else ()),
+            *options,
         ]
         self._process: subprocess.Popen[str] | None = None
 
@@ -58,11 +59,16 @@ class ServerProcess:
     ) -> None:
         self.stop()
 
-    def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """End it with a signal and return its exit status."""
+    def send(self, signal_number: int) -> None:
+        """Send it a signal that does not end it."""
         if self._process is None:
             raise RuntimeError("the server was never started")
         self._process.send_signal(signal_number)
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """End it with a signal and return its exit status."""
+        self.send(signal_number)
+        assert self._process is not None  # noqa: S101 - it was sent a signal
         try:
             rest, _ = self._process.communicate(timeout=_STOP_SECONDS)
         except subprocess.TimeoutExpired:

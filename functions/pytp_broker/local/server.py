@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import sys
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
@@ -72,15 +73,21 @@ def run(
     gateway: Gateway,
     listener: socket.socket,
     certificate: CertificateFiles | None,
-    on_ready: Callable[[], None],
+    on_ready: Callable[[ssl.SSLContext | None], None],
 ) -> None:
-    """Serve on a bound socket until SIGINT or SIGTERM; ``on_ready`` is called once it accepts."""
+    """Serve on a bound socket until SIGINT or SIGTERM.
+
+    ``on_ready`` is called in the event loop once the server accepts connections, with what it
+    does TLS with.
+    """
     gateway.log.capture()
     raise_file_limit()
     # asyncio allocates this for each TLS connection, and has no option for it.
     SSLProtocol.max_size = _TLS_BUFFER_BYTES
+    config = _configure(gateway, certificate)
+    config.load()
     with asyncio.Runner(loop_factory=_Loop) as runner:
-        runner.run(_Server(_configure(gateway, certificate), on_ready).serve([listener]))
+        runner.run(_Server(config, lambda: on_ready(config.ssl)).serve([listener]))
 
 
 def _configure(gateway: Gateway, certificate: CertificateFiles | None) -> uvicorn.Config:

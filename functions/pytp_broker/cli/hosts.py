@@ -1,0 +1,70 @@
+"""The host names that ``serve`` is given: each is a name or an address, and nothing else."""
+
+import re
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from pytp_broker.cli.command import MISUSED, CommandError
+
+_EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - only compared with
+# RFC 1123 §2.1; a last label of digits alone would be a malformed address.
+_LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)({_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
+# What no name or address has, though the system's resolver may find a meaning in it.
+_FOREIGN: Final = re.compile(r"[\s/\[\]@?#]|:[0-9]+\Z|\A[^:]*:[^:]*\Z")
+
+
+def client_host(listening: str, public: str | None) -> str:
+    """Return the host that clients use, by ``--host`` and ``--public-host``; raise CommandError."""
+    if public is not None:
+        _check_name("--public-host", public)
+    elif listening in _EVERYWHERE:
+        raise CommandError(
+            "name the host that clients use with --public-host: the audience of identity tokens is "
+            "derived from it, and must be no other broker's",
+            MISUSED,
+        )
+    else:
+        _check_name("--host", listening)
+    if not _is_address(listening) and _FOREIGN.search(listening):
+        raise _refuse("--host", listening)
+    return _normal(listening if public is None else public)
+
+
+def _normal(text: str) -> str:
+    return str(ip_address(text)) if _is_address(text) else text.lower()
+
+
+def _check_name(option: str, text: str) -> None:
+    if not _is_address(text) and not _NAME.fullmatch(text):
+        raise _refuse(option, text)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text  # an interface of this machine means nothing to others
+
+
+def _refuse(option: str, text: str) -> CommandError:
+    return CommandError(
+        f"{option}: `{text}` is not a host name; write it without scheme, port or path, such as "
+        f"{_suggest(text) or 'packages.example.com'}",
+        MISUSED,
+    )
+
+
+def _suggest(text: str) -> str | None:
+    """Return the host name that is in the text, where there is one."""
+    text = text.strip()
+    if "://" not in text and not text.startswith("[") and text.count(":") > 1:
+        return None  # a malformed IPv6 address
+    try:
+        found = urlsplit(text if "://" in text else f"//{text}").hostname or ""
+        name = found if found.isascii() else found.encode("idna").decode()
+    except ValueError:
+        return None
+    return name if _is_address(name) or _NAME.fullmatch(name) else None

@@ -1,0 +1,95 @@
+"""What ``serve`` runs: a store, the configuration file that it follows, and the names it serves."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytp_broker.cli.command import CommandError, check_host, load_configuration
+from pytp_broker.cli.place import Place, local_user, reason_of
+from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.registries import Configuration
+
+if TYPE_CHECKING:
+    from pytp_broker.config import Loaded
+    from pytp_broker.local.certificates import OwnCertificate
+    from pytp_broker.local.deployment import Storage
+    from pytp_broker.local.gateway import Gateway
+
+
+def hosts_of(configuration: Configuration) -> list[str]:
+    """Return the host names that registries have for themselves."""
+    return [name for registry in configuration.registries.values() for name in registry.hosts]
+
+
+class Site:
+    """A broker on this machine, while it runs."""
+
+    def __init__(self, storage: "Storage", host: str, config: Sequence[Path] | None) -> None:
+        """Raise StoreUnavailable; ``config`` are the files to read again, if there are any."""
+        from pytp_broker.local.log import Log
+        from pytp_broker.local.upkeep import OperatorRecords
+
+        self.log = Log()
+        self._storage = storage
+        self._host = host
+        self._config = config
+        store = storage.store
+        self._records = OperatorRecords(store) if isinstance(store, SqliteStore) else None
+
+    def bring_up(self, loaded: "Loaded | None", *, is_kept: bool) -> None:
+        """Apply the configuration, if there is one; raise StoreUnavailable.
+
+        What that changes is told in the log, but where everything is new.
+        """
+        if loaded is not None:
+            self._apply(loaded)
+        if self._records is not None and (self._records.was_empty or not is_kept):
+            self._records.skip()
+
+    def build_gateway(self, disclosure_keys_url: str, error_type_base: str) -> "Gateway":
+        """Return what answers requests; raise TemplateError."""
+        from pytp_broker.local.deployment import build_gateway
+
+        return build_gateway(
+            self._storage, self._host, self.log, disclosure_keys_url, error_type_base
+        )
+
+    def certify(self, folder: Path) -> "OwnCertificate":
+        """Return a certificate of our own for the names served; raise StoreUnavailable, OSError."""
+        from pytp_broker.local.certificates import OwnCertificate
+
+        return OwnCertificate(folder, self.names(), datetime.now(UTC))
+
+    def names(self) -> Sequence[str]:
+        """Return the host names that are served now; raise StoreUnavailable."""
+        return [self._host, *hosts_of(self._storage.store.load_configuration())]
+
+    def records(self) -> Sequence[Mapping[str, Any]]:
+        """Return what operators have done since this was asked last; raise StoreUnavailable."""
+        return self._records() if self._records is not None else []
+
+    def reload(self) -> None:
+        """Read the configuration file again and apply it; what is wrong with it is told."""
+        if self._config is None:
+            return
+        try:
+            loaded = load_configuration(self._config, allow_loopback=True)
+            check_host(loaded, self._host)
+            self._apply(loaded)
+        except CommandError as error:
+            self._tell_refusal(error.lines)
+        except StoreUnavailable as problem:
+            self._tell_refusal(reason_of(problem).splitlines())
+
+    def _tell_refusal(self, lines: Sequence[str]) -> None:
+        self.log.write(
+            "warning",
+            by="reload",
+            message=f"the configuration stays as it was: {'; '.join(lines)}",
+        )
+
+    def _apply(self, loaded: "Loaded") -> None:
+        # The file is all there is to say with a signal: what is not in it goes.
+        Place(self._storage.store, local_user()).apply(loaded, prune=True)

@@ -1,0 +1,152 @@
+"""What is done beside serving: changes are told, files are read again, certificates renewed.
+
+An operator changes a running server from another process, with ``apply --data`` or ``token burn
+--data``, or lets it read its file again with SIGHUP. The functions see it within ten seconds, for
+no configuration is cached longer. Here it is told in the log, and the certificate follows.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event, Thread
+from typing import Any, Final, Protocol
+
+from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.local.certificates import CertificateFiles
+from pytp_broker.local.given_certificate import CertificateError
+from pytp_broker.local.log import Log
+
+POLL_SECONDS: Final = 2
+Swap = Callable[[CertificateFiles], None]
+
+
+class ServerCertificate(Protocol):
+    """A certificate that may change while the server runs."""
+
+    files: CertificateFiles
+
+    def refresh(self, names: Sequence[str], now: datetime) -> bool:
+        """Bring it up to date; say whether it is another one. Raises CertificateError, OSError."""
+
+
+class OperatorRecords:
+    """What operators did to a store since it was asked last."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        """Start behind what is there; raise StoreUnavailable."""
+        self._store = store
+        self._last = store.last_operator_record()
+        self.was_empty = self._last == 0
+
+    def skip(self) -> None:
+        """Leave out what is there now."""
+        self._last = self._store.last_operator_record()
+
+    def __call__(self) -> Sequence[Mapping[str, Any]]:
+        """Return the records that are new, in their order."""
+        found = self._store.follow_operator_records(self._last)
+        self._last = found[-1][0] if found else self._last
+        return [record for _, record in found]
+
+
+@dataclass
+class Upkeep:
+    """A thread that looks after a running server.
+
+    ``names`` returns the host names that are served now, ``reload`` reads the configuration file
+    again, ``records`` returns what operators did since.
+    """
+
+    log: Log
+    names: Callable[[], Sequence[str]]
+    reload: Callable[[], None]
+    records: Callable[[], Sequence[Mapping[str, Any]]]
+    certificate: ServerCertificate | None
+    _woken: Event = field(default_factory=Event)
+    _is_asked: bool = False
+    _is_over: bool = False
+    _served: Sequence[str] | None = None
+    _complaint: str = ""
+
+    def ask_to_reload(self) -> None:
+        """Read the files again, soon. May be called by a signal's handler."""
+        self._is_asked = True
+        self._woken.set()
+
+    def start(self, context: ssl.SSLContext | None) -> Thread:
+        """Begin, in the server's event loop; a new certificate goes into its TLS context."""
+        swap = self.swapping(context)
+        thread = Thread(target=self._run, args=(swap,), name="upkeep", daemon=True)
+        thread.start()
+        return thread
+
+    def swapping(self, context: ssl.SSLContext | None) -> Swap:
+        """Return what puts files into a TLS context, in the event loop that runs now."""
+        loop = asyncio.get_running_loop()
+
+        def swap(files: CertificateFiles) -> None:
+            if context is not None:
+                with suppress(RuntimeError):  # the loop has just ended
+                    loop.call_soon_threadsafe(
+                        context.load_cert_chain, files.certificate, files.private_key
+                    )
+
+        return swap
+
+    def stop(self) -> None:
+        """End the thread, after what it is doing."""
+        self._is_over = True
+        self._woken.set()
+
+    def _run(self, swap: Swap) -> None:
+        while not self._is_over:
+            self.turn(swap)
+            self._woken.wait(POLL_SECONDS)
+            self._woken.clear()
+
+    def turn(self, swap: Swap) -> None:
+        """Do what is due; whatever goes wrong is told, and tried again in the next turn."""
+        try:
+            is_asked, self._is_asked = self._is_asked, False
+            if is_asked:
+                self.reload()
+            is_changed = self._tell_changes() or is_asked
+            if self.certificate is not None:
+                self._renew(self.certificate, swap, is_changed=is_changed)
+            self._complaint = ""
+        except (StoreUnavailable, CertificateError, OSError) as error:
+            self._complain(error)
+        except Exception as error:  # noqa: BLE001 - the outermost edge of this thread
+            self.log.fault(error)
+
+    def _tell_changes(self) -> bool:
+        records = self.records()
+        for record in records:
+            self.log.write(**record)
+        return bool(records)
+
+    def _renew(
+        self,
+        certificate: ServerCertificate,
+        swap: Swap,
+        *,
+        is_changed: bool,
+    ) -> None:
+        if is_changed or self._served is None:
+            self._served = self.names()
+        if certificate.refresh(self._served, datetime.now(UTC)):
+            swap(certificate.files)
+            self.log.write("certificate", message="the server has another certificate now")
+            for remark in certificate.files.remarks:
+                self.log.write("warning", by="certificate", message=remark)
+
+    def _complain(self, error: Exception) -> None:
+        # Once, and not in every turn, until it is over or something else goes wrong.
+        complaint = error.detail if isinstance(error, StoreUnavailable) else str(error)
+        if complaint != self._complaint:
+            self.log.write("warning", by="upkeep", message=complaint)
+        self._complaint = complaint

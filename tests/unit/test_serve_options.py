@@ -1,0 +1,156 @@
+"""The options of `serve`, as far as they are checked before anything is written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytp_broker.cli import main
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - refused
+
+
+@dataclass
+class Machine:
+    """A machine with a folder, where an operator works."""
+
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "broker.toml"
+
+    def type(self, *arguments: str) -> tuple[int, str]:
+        """Run a command; return its status and what is seen."""
+        try:
+            status = main(arguments)
+        except SystemExit as left:
+            status = int(left.code or 0)
+        seen = self.capsys.readouterr()
+        return status, seen.out + seen.err
+
+
+@pytest.fixture
+def machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Machine:
+    machine = Machine(tmp_path, capsys)
+    machine.config.write_text('[[registries]]\nname = "acme"\n')
+    return machine
+
+
+HOSTS = [
+    ("https://packages.example.com", "packages.example.com"),
+    ("http://packages.example.com:8443/x", "packages.example.com"),
+    ("packages.example.com:8443", "packages.example.com"),
+    ("packages.example.com/", "packages.example.com"),
+    ("packages.example.com/pypi", "packages.example.com"),
+    (" packages.example.com", "packages.example.com"),
+    ("packages.example.com\n", "packages.example.com"),
+    ("pack ages", None),
+    ("", None),
+    ("[::1]", "::1"),
+    ("[::1]:8443", "::1"),
+    ("[::1", None),
+    ("fe80::1%eth0", None),
+    ("user@packages.example.com", "packages.example.com"),
+    ("packages..example.com", None),
+    (".example.com", None),
+    ("packages.example.com.", None),
+    ("*.example.com", None),
+    ("-x.example.com", None),
+    ("x_y", None),
+    ("256.1.1.1", None),
+    ("bücher.example", "xn--bcher-kva.example"),
+    ("a" * 64, None),
+    (".".join(["a" * 60] * 5), None),
+]
+
+
+@pytest.mark.parametrize(("host", "suggested"), HOSTS)
+def test_a_public_host_that_is_no_name_is_refused_in_one_sentence(
+    machine: Machine, host: str, suggested: str | None
+) -> None:
+    status, seen = machine.type(
+        *("serve", "--config", str(machine.config), "--data", str(machine.data)),
+        f"--public-host={host}",
+    )
+
+    assert status == 2
+    assert len(seen.strip().splitlines()) == 1
+    assert seen.startswith("--public-host: `")
+    assert seen.strip().endswith(f"such as {suggested or 'packages.example.com'}")
+    assert not machine.data.exists()
+
+
+@pytest.mark.parametrize("host", [host for host, _ in HOSTS if host not in {"", "x_y"}])
+def test_a_host_that_is_no_name_is_refused_in_one_sentence(machine: Machine, host: str) -> None:
+    status, seen = machine.type("serve", "--config", str(machine.config), f"--host={host}")
+
+    assert status == 2
+    assert seen.startswith("--host: `")
+    assert len(seen.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("host", ["https://x", "x:8443", "[::1]", "a b", "x/y"])
+def test_a_place_to_listen_that_is_a_url_is_refused_with_a_public_host_too(
+    machine: Machine, host: str
+) -> None:
+    arguments = ("serve", "--config", str(machine.config), "--public-host", "x.example.com")
+
+    status, seen = machine.type(*arguments, f"--host={host}")
+
+    assert (status, seen[:7]) == (2, "--host:")
+
+
+@pytest.mark.parametrize("host", ["", EVERYWHERE, "::"])
+def test_a_server_for_all_addresses_is_told_its_name(machine: Machine, host: str) -> None:
+    status, seen = machine.type("serve", "--config", str(machine.config), f"--host={host}")
+
+    assert (status, "--public-host" in seen) == (2, True)
+
+
+@pytest.mark.parametrize("port", ["abc", "-1", "65536", "", "1e3", "٨٠", "99999999999"])
+def test_a_port_that_is_none_is_refused_in_words(machine: Machine, port: str) -> None:
+    status, seen = machine.type("serve", "--config", str(machine.config), f"--port={port}")
+
+    assert status == 2
+    assert "is not between 0 and 65535" in seen
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cert", "x.pem"), "--cert and --key belong together"),
+        (("--key", "x.pem"), "--cert and --key belong together"),
+        (("--cert", "x", "--key", "y", "--no-tls"), "--no-tls serves plain http"),
+        (("--cert", "no-such.pem", "--key", "y"), "cannot read no-such.pem"),
+        (("--store", "dynamodb"), "--store dynamodb needs"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_before_anything_is_written(
+    machine: Machine, options: tuple[str, ...], said: str
+) -> None:
+    status, seen = machine.type(
+        *("serve", "--config", str(machine.config), "--data", str(machine.data), *options)
+    )
+
+    assert status == 2
+    assert seen.startswith(said)
+    assert not machine.data.exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--data", "data"), ("--data", ".")])
+def test_a_server_without_a_file_needs_a_folder_that_has_a_configuration(
+    machine: Machine, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(machine.folder)
+
+    status, seen = machine.type("serve", *options)
+
+    assert status == 2
+    assert seen.startswith("the following arguments are required: --config, because")
+    assert not machine.data.exists()
