@@ -1,6 +1,8 @@
 """Issuers inside a company in the configuration: `private`, `ca_file` and `proxy`."""
 
+import importlib
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from pytp_broker.keysets import FetchError, KeySets
 from pytp_broker.registries import ENVIRONMENT_PROXY, PUBLIC_ACCESS, Access, Issuer
 from tests.fakes import MemoryStore
 from tests.signing import GITHUB, NOW
+from tests.unit.test_template import ENVIRONMENT
 
 URL = "https://gitlab.corp.example.com"
 ISSUER = f"""
@@ -250,3 +253,18 @@ def test_a_broker_without_such_a_way_says_so() -> None:
         key_sets.find_key(issuer, "key-1", NOW)
 
     assert "reaches no issuer with `private`" in str(facts[0]["detail"])
+
+
+def test_the_deployed_function_reaches_it_and_stays_in_public_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (*ENVIRONMENT.items(), ("HTTPS_PROXY", "http://proxy.example.com:3128")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delitem(sys.modules, "pytp_broker.aws.broker", raising=False)
+    function = importlib.import_module("pytp_broker.aws.broker")
+
+    fetch = function.reach(Access(proxy=ENVIRONMENT_PROXY))
+
+    assert fetch._proxies() == {"https": "http://proxy.example.com:3128"}
+    assert fetch._only_public
+    assert function.fetch._proxies() == {}

@@ -1,7 +1,6 @@
 """Lambda entry point of the broker function; all of this runs once, while the function starts."""
 
 import os
-from functools import partial
 
 import boto3
 
@@ -10,16 +9,22 @@ from pytp_broker.aws.edge import CLIENT_CONFIG, Edge, utc_now
 from pytp_broker.disclosure import DisclosureKeys
 from pytp_broker.fetch import HttpFetch
 from pytp_broker.handlers.broker import ROUTES
-from pytp_broker.keysets import KeySets
-from pytp_broker.registries import ConfigurationCache
+from pytp_broker.keysets import Fetch, KeySets
+from pytp_broker.registries import Access, ConfigurationCache
 from pytp_broker.services import Broker
 from pytp_broker.settings import BrokerSettings, environment_proxy
 
 settings = BrokerSettings.from_environment(os.environ)
 edge = Edge("broker")
 fetch = HttpFetch(only_public=True)
-reach = partial(fetch.reach, environment_proxy=environment_proxy(os.environ))
 store = DynamoStore(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.table)
+
+
+def reach(access: Access) -> Fetch:
+    """Return the fetch for an issuer whose table says how it is reached."""
+    return fetch.reach(access, environment_proxy(os.environ))
+
+
 handler = edge.handler(
     ROUTES,
     Broker(
