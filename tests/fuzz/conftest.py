@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import sdists
 from tests.fuzz import readers
 from tests.fuzz.subject import FIGURES, Subject
 
@@ -22,4 +23,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"fuzz: {built} changed wheels, of which {alike} were accepted; zipfile, unzip and uv "
             "read each of these alike"
+        )
+    if sdists.FIGURES:
+        built, accepted = sdists.FIGURES["built"], sdists.FIGURES["accepted"]
+        terminalreporter.write_line(
+            f"fuzz: {built} sdists with links, of which {accepted} were accepted; "
+            f"{', '.join(sdists.UNPACKERS)} unpacked each of these alike"
         )

@@ -119,9 +119,11 @@ def wheel(
     return Distribution(filename, zipped(recorded(members.items())))
 
 
-def tarred(members: Iterable[tuple[tarfile.TarInfo | str, bytes]]) -> bytes:
+def tarred(
+    members: Iterable[tuple[tarfile.TarInfo | str, bytes]], style: int = tarfile.PAX_FORMAT
+) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
+    with tarfile.open(fileobj=buffer, mode="w", format=style) as archive:
         for name, content in members:
             member = tarfile.TarInfo(name) if isinstance(name, str) else name
             member.size = member.size or len(content)
