@@ -26,6 +26,6 @@ def legacy_upload(
 ROUTES: Final[Routes[Index]] = {
     LEGACY_PATH: Act("upload", ("POST",), legacy_upload),
     LEGACY_PATH.rstrip("/"): Act("upload", ("POST",), legacy_upload),
-    # Some gateways have no route that takes `/simple/`: they send it here, to `$default`.
-    SIMPLE_PATH: Read(READING, projects),
 }
+# What the gateway's `$default` leads to: where no route takes `/simple/`, that as well.
+DEFAULT_ROUTES: Final[Routes[Index]] = {**ROUTES, SIMPLE_PATH: Read(READING, projects)}
