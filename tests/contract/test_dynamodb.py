@@ -480,6 +480,23 @@ def test_an_apply_within_another_leaves_what_the_last_one_wanted(
     assert rights(dynamo) == RIGHTS_AFTER
 
 
+def test_an_apply_removes_nothing_of_another_that_was_not_approved(
+    dynamo: DynamoStore, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamodb, "_step_aside", lambda _: None)
+
+    def intrude(write: int) -> None:
+        if write == 0:
+            dynamo.apply(configuration(ACME, OTHER), [])
+
+    store = DynamoStore(watch(table, before=intrude), table.name)
+
+    with pytest.raises(StoreUnavailable, match="another `apply`"):
+        store.apply(configuration(ACME), [], lambda changes: not changes.losses)
+
+    assert OTHER.name in dynamo.load_configuration().registries
+
+
 def test_an_apply_that_is_disturbed_for_ever_says_so(
     dynamo: DynamoStore, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:

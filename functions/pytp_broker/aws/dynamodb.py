@@ -166,6 +166,10 @@ class DynamoStore:
                 return Changes.between(first.effective, want(present).setup)
             _step_aside(attempt * (time.monotonic() - started_at))
             present = self._read_state()
+            # What another apply has added meanwhile was not among the approved changes.
+            planned = Changes.between(present.effective, want(present).setup)
+            if approve is not None and not approve(planned):
+                break
         raise StoreUnavailable("another `apply` is changing the same store; run it again alone")
 
     def _read_state(self) -> _State:
