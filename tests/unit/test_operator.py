@@ -31,8 +31,8 @@ from tests.emulator import REGION, create_table
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 500, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-# `serve` brings a local broker up to date, not `apply`.
-deployed = pytest.mark.parametrize("desk", ["dynamodb"], indirect=True)
+# The fault is put into this store.
+on_dynamodb = pytest.mark.parametrize("desk", ["dynamodb"], indirect=True)
 CONFIGURATION = '[[registries]]\nname = "acme"\n'
 MANY = """
 [[registries]]
@@ -263,7 +263,6 @@ def test_a_database_that_cannot_be_read_is_named(
 # --- apply ----------------------------------------------------------------------------------------
 
 
-@deployed
 def test_every_change_of_configuration_is_recorded_with_who_and_when(
     desk: Desk, tmp_path: Path
 ) -> None:
@@ -287,7 +286,6 @@ def test_every_change_of_configuration_is_recorded_with_who_and_when(
     assert "+ registry acme" in [kept["change"] for kept in changes]
 
 
-@deployed
 def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
     desk: Desk, tmp_path: Path
 ) -> None:
@@ -303,7 +301,7 @@ def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
         assert "…" not in text
 
 
-@deployed
+@on_dynamodb
 def test_an_apply_that_is_cut_off_has_a_record(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,7 +318,7 @@ def test_an_apply_that_is_cut_off_has_a_record(
     assert [kept["outcome"] for kept in desk.records()] == ["begun"]
 
 
-@deployed
+@on_dynamodb
 def test_an_apply_that_failed_is_recorded_as_refused(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,7 +341,7 @@ def test_an_apply_that_failed_is_recorded_as_refused(
     ]
 
 
-@deployed
+@on_dynamodb
 def test_an_apply_whose_end_cannot_be_recorded_says_why_it_failed(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,7 +382,6 @@ def apply(desk: Desk, folder: Path, text: str, options: str = "") -> str:
     return desk.type(f"apply --config {folder}/broker.toml {options}")
 
 
-@deployed
 def test_nothing_is_removed_without_prune(desk: Desk, tmp_path: Path) -> None:
     apply(desk, tmp_path, WIDGETS + GADGETS)
     before = desk.store.load_configuration()
@@ -404,7 +401,6 @@ def test_nothing_is_removed_without_prune(desk: Desk, tmp_path: Path) -> None:
     assert (last["event"], last["outcome"], last["reason"]) == ("apply", "refused", "needs-prune")
 
 
-@deployed
 def test_prune_removes_what_the_configuration_no_longer_has(desk: Desk, tmp_path: Path) -> None:
     apply(desk, tmp_path, WIDGETS + GADGETS)
 
@@ -414,7 +410,6 @@ def test_prune_removes_what_the_configuration_no_longer_has(desk: Desk, tmp_path
     assert set(desk.store.load_configuration().registries) == {"umbrella"}
 
 
-@deployed
 @pytest.mark.parametrize(
     "text",
     [
@@ -432,7 +427,6 @@ def test_a_change_that_takes_no_project_away_needs_no_prune(
     assert "exit" not in apply(desk, tmp_path, text)
 
 
-@deployed
 @pytest.mark.parametrize(
     "text",
     [
@@ -448,7 +442,6 @@ def test_a_publisher_that_is_lost_needs_prune(desk: Desk, tmp_path: Path, text: 
     assert desk.records()[-1]["outcome"] == "refused"
 
 
-@deployed
 def test_a_dry_run_of_apply_says_what_would_change_and_changes_nothing(
     desk: Desk, tmp_path: Path
 ) -> None:
