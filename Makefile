@@ -32,7 +32,7 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam test demo lint format validate build fuzz fuzz-guided bench lock clean
+.PHONY: help install emulator sam test demo lint format validate build fuzz real fuzz-guided bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ build: sam ## Build the Lambda artifact into .aws-sam (ARCHITECTURE=x86_64 inste
 
 fuzz: install ## Fuzz for as long as it takes (EXAMPLES=10000 for each property)
 	@PYTP_FUZZ_PROFILE=pytp-long EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/pytest tests/fuzz $(ARGS)
+
+real: install ## Republish the real files of tests/integration/real_files.txt (95 MB, kept in .pytest_cache)
+	@PYTP_REAL_FILES=all $(BIN)/pytest tests/integration/test_real_files.py $(ARGS)
 
 fuzz-guided: install ## Fuzz by coverage with atheris, which this installs (SECONDS=600)
 	@$(BIN)/python -m pip install -qq atheris
