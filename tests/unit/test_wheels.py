@@ -420,7 +420,7 @@ def test_a_size_is_written_once_or_refers_to_zip64(shelf: Shelf, changes: dict[s
     ],
 )
 def test_sizes_in_both_headers_are_the_same(shelf: Shelf, changes: dict[str, Any]) -> None:
-    assert_refused(shelf, sized(**changes), "contradicts the header before `widgets/two`")
+    assert_refused(shelf, sized(**changes), "`widgets/two` has a header that the zip")
 
 
 def test_the_directory_may_have_an_end_of_zip64(shelf: Shelf) -> None:

@@ -51,19 +51,20 @@ class MemberNames:
         self._characters += len(name)
         if len(name) > MAX_NAME_CHARACTERS or self._characters > MAX_NAMES_CHARACTERS:
             raise InvalidUpload("the archive has names that are too long")
-        shown = printable(name)
         if _UNSAFE_NAME.search(name):
             raise InvalidUpload(
-                f"the archive has a member with the unsafe name `{shown}`: a relative path needs "
-                "no empty segment, `.`, `..`, backslash or control character; rename it"
+                f"the archive has a member with the unsafe name `{printable(name)}`: a name has no "
+                "empty segment, `.`, `..`, backslash or control character; rename it"
             )
         if ":" in name:
             raise InvalidUpload(
-                f"the archive has a member with the unsafe name `{shown}`, which some file systems "
-                "take for a drive's or a stream's because of its colon; rename it"
+                f"the archive has a member with the unsafe name `{printable(name)}`, which some "
+                "file systems take for a drive's or a stream's because of its colon; rename it"
             )
         if name in self._is_file:
-            raise InvalidUpload(f"the archive has two members of the name `{shown}`; remove one")
+            raise InvalidUpload(
+                f"the archive has two members of the name `{printable(name)}`; remove one"
+            )
         self._is_file[name] = is_file
         check_count(len(self._is_file))
 

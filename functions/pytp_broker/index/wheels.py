@@ -1,7 +1,8 @@
 """Wheels: what is in them, where installers put it, and that they can."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import groupby
 from typing import Final
 
 from packaging.utils import canonicalize_name
@@ -43,16 +44,15 @@ def read_wheel(distribution: Distribution, content: bytes) -> bytes:
     """Return a wheel's METADATA; raise InvalidUpload, struct.error or zlib.error."""
     members = read_zip(content)
     dist_info = _find_dist_info(members, distribution)
-    files = {file: f"{dist_info}/{file}" for file in (*_REQUIRED, _ENTRY_POINTS)}
-    _check_files(members, files.values())
+    _check_files(members, dist_info)
     _check_names(members, distribution)
     _check_places(members, dist_info)
-    metadata = members[files["METADATA"]]
+    metadata = members[f"{dist_info}/METADATA"]
     check_metadata_size(metadata.size)
-    check_format(_read(members[files["WHEEL"]], MAX_WHEEL_BYTES))
-    if entry_points := members.get(files[_ENTRY_POINTS]):
+    check_format(_read(members[f"{dist_info}/WHEEL"], MAX_WHEEL_BYTES))
+    if entry_points := members.get(f"{dist_info}/{_ENTRY_POINTS}"):
         check_entry_points(_read(entry_points, MAX_ENTRY_POINTS_BYTES))
-    _check_record(members, files["RECORD"])
+    _check_record(members, f"{dist_info}/RECORD")
     return b"".join(metadata.unpack())
 
 
@@ -101,16 +101,15 @@ def _check_names(members: Mapping[str, Member], distribution: Distribution) -> N
     platforms = distribution.filename.removesuffix(".whl").rpartition("-")[2].split(".")
     is_for_windows = any(p == "any" or p.startswith("win") for p in platforms)
     for name in members:
-        shown = printable(name)
         if _VMS_VERSION.search(name) or not is_visible(name):
             raise InvalidUpload(
-                f"the archive has a member with the name `{shown}`, which some tools refuse or "
-                "change; rename it"
+                f"the archive has a member with the name `{printable(name)}`, which some tools "
+                "refuse or change; rename it"
             )
         if is_for_windows and any(map(is_device, name.split("/"))):
             raise InvalidUpload(
-                f"the archive has `{shown}`, which is a device on Windows; rename it, or build the "
-                "wheel for other platforms only"
+                f"the archive has `{printable(name)}`, which is a device on Windows; rename it, or "
+                "build the wheel for other platforms only"
             )
     check_places((folded(name.rstrip("/")), name, m.is_file) for name, m in members.items())
     # unzip asks the system that wrote the archive, and takes `\u0718` for `_` where that was DOS.
@@ -124,20 +123,21 @@ def _check_places(names: Iterable[str], dist_info: str) -> None:
     does so for every such directory, and uv for that which belongs to `.dist-info`.
     """
     expected = f"{dist_info.removesuffix('.dist-info')}.data"
-    for name in names:
-        top, *below = name.split("/")
-        if folded(top).endswith(".data") and below:
-            _check_data(name, top, below, expected)
-        elif folded(top).endswith(".egg-info"):
-            raise InvalidUpload(
-                f"the wheel has `{printable(name)}`, which is the record of an installed project; "
-                f"only `{dist_info}` may be one"
-            )
+    for top, group in groupby(sorted(names), key=lambda name: name.partition("/")[0]):
+        suffix = folded(top).rpartition(".")[2]
+        for name in group if suffix in ("data", "egg-info") else ():
+            if suffix == "data":
+                _check_data(name, expected)
+            else:
+                raise InvalidUpload(
+                    f"the wheel has `{printable(name)}`, which is the record of an installed "
+                    f"project; only `{dist_info}` may be one"
+                )
 
 
-def _check_data(name: str, top: str, below: list[str], expected: str) -> None:
+def _check_data(name: str, expected: str) -> None:
     """Check the place of a member in a `.data` directory; the last of its segments may be empty."""
-    scheme, *inner = below
+    top, scheme, *inner = name.split("/") if "/" in name else (expected, "")
     if top != expected or (scheme and (scheme not in _SCHEMES or not inner)):
         raise InvalidUpload(
             f"the wheel has `{printable(name)}`, which installers do not know where to put: data "
@@ -150,15 +150,17 @@ def _check_data(name: str, top: str, below: list[str], expected: str) -> None:
         )
 
 
-def _check_files(names: Iterable[str], files: Iterable[str]) -> None:
+def _check_files(names: Collection[str], dist_info: str) -> None:
     """Check that a wheel has what it must have, and none of it twice."""
-    for path in files:
-        if path not in names and not path.endswith(f"/{_ENTRY_POINTS}"):
+    inside = [name for name in names if name.startswith(f"{dist_info}/")]
+    for file in (*_REQUIRED, _ENTRY_POINTS):
+        path = f"{dist_info}/{file}"
+        if file in _REQUIRED and path not in names:
             raise InvalidUpload(
                 f"the wheel has no `{path}`, which installers need; build the wheel with a build "
                 "backend, and not with a tool for zip archives"
             )
-        for name in names:
+        for name in inside:
             check_spelling(name.removesuffix("/"), path)
             if name.startswith(f"{path}/"):
                 raise InvalidUpload(f"the wheel's `{path}` must be a file, not a directory")
