@@ -31,8 +31,6 @@ from tests.emulator import REGION, create_table
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 500, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-# The fault is put into this store.
-on_dynamodb = pytest.mark.parametrize("desk", ["dynamodb"], indirect=True)
 CONFIGURATION = '[[registries]]\nname = "acme"\n'
 MANY = """
 [[registries]]
@@ -301,7 +299,6 @@ def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
         assert "…" not in text
 
 
-@on_dynamodb
 def test_an_apply_that_is_cut_off_has_a_record(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,14 +308,13 @@ def test_an_apply_that_is_cut_off_has_a_record(
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(DynamoStore, "apply", crash)
+    monkeypatch.setattr(type(desk.store), "apply", crash)
     with pytest.raises(KeyboardInterrupt):
         desk.type(f"apply --config {file}")
 
     assert [kept["outcome"] for kept in desk.records()] == ["begun"]
 
 
-@on_dynamodb
 def test_an_apply_that_failed_is_recorded_as_refused(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,7 +324,7 @@ def test_an_apply_that_failed_is_recorded_as_refused(
     def fail(*_: object) -> None:
         raise StoreUnavailable("the store does not answer", operator_detail="Scan: AccessDenied")
 
-    monkeypatch.setattr(DynamoStore, "apply", fail)
+    monkeypatch.setattr(type(desk.store), "apply", fail)
     seen = desk.type(f"apply --config {file}")
 
     assert seen == "cannot apply: the store does not answer\nexit 1\n"
@@ -341,15 +337,14 @@ def test_an_apply_that_failed_is_recorded_as_refused(
     ]
 
 
-@on_dynamodb
 def test_an_apply_whose_end_cannot_be_recorded_says_why_it_failed(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "broker.toml"
     file.write_text(CONFIGURATION)
-    add = DynamoStore.add_operator_record
+    add = type(desk.store).add_operator_record
 
-    def add_begin_only(store: DynamoStore, record: Any, at: datetime) -> None:
+    def add_begin_only(store: Store, record: Any, at: datetime) -> None:
         if record.outcome != "begun":
             raise StoreUnavailable("no record either")
         add(store, record, at)
@@ -357,8 +352,8 @@ def test_an_apply_whose_end_cannot_be_recorded_says_why_it_failed(
     def fail(*_: object) -> None:
         raise StoreUnavailable("the store does not answer")
 
-    monkeypatch.setattr(DynamoStore, "add_operator_record", add_begin_only)
-    monkeypatch.setattr(DynamoStore, "apply", fail)
+    monkeypatch.setattr(type(desk.store), "add_operator_record", add_begin_only)
+    monkeypatch.setattr(type(desk.store), "apply", fail)
 
     assert desk.type(f"apply --config {file}").startswith("cannot apply: the store does not")
     assert [kept["outcome"] for kept in desk.records()] == ["begun"]
