@@ -17,7 +17,6 @@ from py_compile import PycInvalidationMode
 # The commands, the local server and the embedded store; pydantic and the like are not here anyway.
 LEFT_OUT = ("cli", "local", "embedded", "config")
 
-
 # ELF's e_machine, and what Lambda calls it.
 MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
 # The parameter as `sam build` writes it, and as it stands in template.yaml.
@@ -34,11 +33,8 @@ def finish(build: Path) -> None:
         sys.exit(f"{build} has no function; run `sam build` first")
     for package in packages:
         for name in LEFT_OUT:
-            path = package / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            shutil.rmtree(package / name, ignore_errors=True)
+            (package / f"{name}.py").unlink(missing_ok=True)
         if not compileall.compile_dir(
             package.parent,
             quiet=1,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
-from pytp_broker.errors import TYPE_BASE
+from pytp_broker.errors import DEFAULT_TYPE_BASE, TYPE_BASE
 
 _HOST_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
 
@@ -25,15 +25,19 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """An environment variable: what it is, and the regular expression of all it may be."""
+    """An environment variable: what it is, and the regular expression of all it may be.
+
+    One with a default may be missing: a function whose code is newer than its stack still starts.
+    """
 
     name: str
     what: str
     pattern: str
+    default: str | None = None
 
     def read(self, environ: Mapping[str, str]) -> str:
         """Return the value; raise SettingsError when it is missing or malformed."""
-        value = environ.get(self.name)
+        value = environ.get(self.name, self.default)
         if value is None:
             raise SettingsError(f"{self.name} is not set: {self.what}")
         if not re.fullmatch(self.pattern, value):
@@ -41,8 +45,8 @@ class Variable:
         return value
 
 
-def _variable(name: str, what: str, pattern: str) -> Any:  # noqa: ANN401 - as field() is typed
-    return field(metadata={"variable": Variable(name, what, pattern)})
+def _variable(name: str, what: str, pattern: str, default: str | None = None) -> Any:  # noqa: ANN401 - as field() is typed
+    return field(metadata={"variable": Variable(name, what, pattern, default)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,10 @@ class Settings:
         "PYTP_SHARED_HOST", "the deployment's host name in lower case, without a port", _HOST_NAME
     )
     error_type_base: str = _variable(
-        "PYTP_ERROR_TYPE_BASE", "an https URL or a URN that an error's code follows", TYPE_BASE
+        "PYTP_ERROR_TYPE_BASE",
+        "an https URL or a URN that an error's code follows",
+        TYPE_BASE,
+        DEFAULT_TYPE_BASE,
     )
 
     @classmethod

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.handlers import broker, introspect, simple, upload
 from pytp_broker.handlers.dispatch import Routes
 from pytp_broker.registries import DEFAULT_REFUSALS_PER_MINUTE
@@ -249,6 +250,12 @@ def test_settings_name_every_wrong_variable_at_once() -> None:
     missing, malformed = str(refused.value).splitlines()
     assert missing == "PYTP_TABLE is not set: the name of the DynamoDB table"
     assert malformed.startswith("PYTP_SHARED_HOST is malformed: it must be the deployment's host")
+
+
+def test_a_function_starts_without_the_variables_that_have_a_default() -> None:
+    environ = {name: value for name, value in ENVIRONMENT.items() if "TYPE_BASE" not in name}
+
+    assert IndexSettings.from_environment(environ).error_type_base == DEFAULT_TYPE_BASE
 
 
 CALL_HANDLER = """
