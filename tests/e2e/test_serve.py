@@ -404,7 +404,7 @@ def test_the_own_certificate_follows_a_new_host_of_a_registry(machine: Machine) 
 
 
 def test_health_is_there_for_a_load_balancer(machine: Machine) -> None:
-    with machine.serve() as server:
+    with machine.serve("--port", "0") as server:
         answer = requests.get(
             f"{server.url}/_/health", headers={"Host": "10.0.0.7:8080"}, timeout=10
         )
