@@ -763,6 +763,15 @@ def test_the_schema_for_editors_refuses_it_too(before: str, after: str) -> None:
         jsonschema.validate(tomllib.loads(GOOD.replace(before, after, 1)), schema)
 
 
+def test_a_name_that_is_only_a_little_like_another_is_not_taken_for_it(tmp_path: Path) -> None:
+    text = GOOD.replace("[registries.publishers.github]", "[registries.publishers.gitea]")
+
+    (line,) = refusal(tmp_path, text)
+
+    assert "did you mean" not in line
+    assert "no provider is called `gitea`; the providers are: github, gitlab, " in line
+
+
 def test_an_event_like_none_is_answered_with_all(tmp_path: Path) -> None:
     (line,) = refusal(tmp_path, GOOD.replace('["push"]', '["zzz"]'))
 

@@ -29,6 +29,8 @@ _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # The dot between labels is not optional, or a long name with a mistake in it takes for ever.
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _MIN_BEGINNING: Final = 4
+# `gitea` is not meant to be `gitlab`, which are alike by 0.73; `pushes` is `push`, by 0.8.
+_LIKENESS: Final = 0.75
 # A line can list as many kinds of CI.
 _MAX_CHOICES: Final = 15
 _PROJECT_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")
@@ -145,7 +147,7 @@ def closest(text: str, known: Iterable[str]) -> str | None:
     plain = {_plain(name): name for name in reversed([*known])}
     word = _plain(text)
     begun = [name for name in plain if len(word) >= _MIN_BEGINNING and name.startswith(word)]
-    found = get_close_matches(word, plain, n=1) or begun
+    found = get_close_matches(word, plain, n=1, cutoff=_LIKENESS) or begun
     return plain[found[0]] if found else None
 
 
