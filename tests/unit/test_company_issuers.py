@@ -136,6 +136,10 @@ def test_a_file_without_a_certificate_is_refused(tmp_path: Path, content: str) -
     assert mistake(tmp_path, 'ca_file = "ca.pem"').endswith("holds no certificate in PEM")
 
 
+def test_a_file_without_an_end_is_refused(tmp_path: Path) -> None:
+    assert mistake(tmp_path, 'ca_file = "/dev/zero"').endswith("holds no certificate in PEM")
+
+
 def test_a_private_key_is_never_taken_into_the_configuration(tmp_path: Path) -> None:
     certificate = trustme.CA().issue_cert("gitlab.corp.example.com")
     certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "ca.pem"))

@@ -17,6 +17,8 @@ from pytp_broker.registries import ENVIRONMENT_PROXY
 
 # They are part of the issuer's row, which every function reads. A dozen authorities have 20 KB.
 MAX_CERTIFICATES_CHARACTERS: Final = 32 * 1024
+# All public authorities together have 220 KB; a device such as /dev/zero has no end.
+_MAX_FILE_BYTES: Final = 1024 * 1024
 
 _MAX_PORT: Final = 65_535
 _PROXY: Final = re.compile(
@@ -43,7 +45,8 @@ def _read_proxy(value: object) -> str:
 def _read_certificates(text: str) -> str:
     """Return the certificates in a file as PEM and nothing else that it holds."""
     try:
-        content = Path(text).read_bytes()
+        with Path(text).open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"cannot be read: {reason}") from None
@@ -51,7 +54,7 @@ def _read_certificates(text: str) -> str:
         raise ValueError("holds a private key; give the authorities' certificates alone")
     try:
         certificates = x509.load_pem_x509_certificates(content)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise ValueError("holds no certificate in PEM") from None
     pem = "".join(c.public_bytes(Encoding.PEM).decode() for c in certificates)
     if len(pem) > MAX_CERTIFICATES_CHARACTERS:
