@@ -19,6 +19,7 @@ from pytp_broker.store import (
     Changes,
     Place,
     PublishedFile,
+    Release,
     Setup,
     carry_over,
     unexpired,
@@ -74,6 +75,8 @@ class MemoryStore(Failing):
         self.refreshes: dict[str, datetime] = {}
         self.tokens: dict[str, TokenRecord] = {}
         self.files: dict[tuple[str, str], PublishedFile] = {}
+        self.releases: dict[tuple[str, str, str], Release] = {}
+        self.reopened: dict[tuple[str, str, str], datetime] = {}
         self.operator_records: list[dict[str, Any]] = []
 
     @remote
@@ -194,6 +197,24 @@ class MemoryStore(Failing):
         if (file.registry, file.filename) in self.files:
             raise AlreadyPublishedError
         self.files[file.registry, file.filename] = file
+
+    @remote
+    def find_release(
+        self, registry: str, project: str, key: str
+    ) -> tuple[Release | None, datetime | None]:
+        place = (registry, project, key)
+        return self.releases.get(place), self.reopened.get(place)
+
+    @remote
+    def save_release(self, release: Release, present: Release | None) -> bool:
+        place = (release.registry, release.project, release.key)
+        if self.releases.get(place) == present:
+            self.releases[place] = release
+        return self.releases[place] == release
+
+    @remote
+    def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
+        self.reopened[registry, project, key] = until
 
     @remote
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:

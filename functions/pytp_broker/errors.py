@@ -13,7 +13,8 @@
     ├── Unauthorized     401  unauthorized         no good upload token
     ├── Forbidden        403  forbidden            a good upload token without this right
     ├── InvalidUpload    400  invalid-upload       the file or its form
-    │   └── FileExists   400  file-exists          the name is taken by other content
+    │   ├── FileExists   400  file-exists          the name is taken by other content
+    │   └── InvalidRelease  400  invalid-release   the release does not take this file
     ├── NotFound         404  not-found
     ├── MethodNotAllowed 405  method-not-allowed
     ├── NotAcceptable    406  not-acceptable
@@ -175,6 +176,15 @@ class FileExists(InvalidUpload):
     """
 
     code, title = "file-exists", "File already exists"
+
+
+class InvalidRelease(InvalidUpload):
+    """The release takes no further file, no other sdist, or no other spelling of its version.
+
+    Clients that skip what is published look for "already exist": no text of ours here has it.
+    """
+
+    code, title = "invalid-release", "The release does not take this file"
 
 
 class NotFound(Problem):

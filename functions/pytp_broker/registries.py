@@ -22,6 +22,9 @@ CONFIGURATION_MAX_AGE_SECONDS: Final = 10
 # used up everybody's.
 DEFAULT_REFUSALS_PER_MINUTE: Final = 300
 
+# As at PyPI: what `==1.0` installs does not change later.
+DEFAULT_RELEASE_OPEN_DAYS: Final = 14
+
 # RFC 1123 §2.1: at most 63 characters between two dots, so that our URLs repeat no token sent here.
 _NAME: Final = r"(?=[^:]{1,253}(:|\Z))[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?"
 _HOST: Final = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(:[0-9]{{1,5}})?")
@@ -98,7 +101,8 @@ class Registry:
     """One upload destination with its own prefix, audience, issuers and publishers.
 
     ``introspection_clients`` are the other indexes that may ask about its tokens: the id of each,
-    and the SHA-256 of its secret in hex.
+    and the SHA-256 of its secret in hex. ``release_open_days`` is how long a release takes files
+    after its first one; None has no end.
     """
 
     name: str
@@ -110,6 +114,7 @@ class Registry:
     enabled: bool = True
     introspection_clients: Mapping[str, str] = field(default_factory=dict)
     refusals_per_minute: int = DEFAULT_REFUSALS_PER_MINUTE
+    release_open_days: int | None = DEFAULT_RELEASE_OPEN_DAYS
 
     def audience_on(self, shared_host: str) -> str:
         """Return the configured audience, else one derived from host and name."""
@@ -129,6 +134,7 @@ class Registry:
             "enabled": self.enabled,
             "introspection_clients": dict(self.introspection_clients),
             "refusals_per_minute": self.refusals_per_minute,
+            "release_open_days": self.release_open_days,
         }
 
     @classmethod
@@ -144,6 +150,8 @@ class Registry:
             enabled=document["enabled"],
             introspection_clients=document["introspection_clients"],
             refusals_per_minute=document["refusals_per_minute"],
+            # The documents of earlier versions lack it.
+            release_open_days=document.get("release_open_days", DEFAULT_RELEASE_OPEN_DAYS),
         )
 
 

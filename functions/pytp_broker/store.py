@@ -8,7 +8,7 @@ contract test suite holds them together.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.keysets import KeySetStore
@@ -81,6 +81,48 @@ class PublishedFile:
         """Return the file that ``document()`` described."""
         uploaded_at = datetime.fromisoformat(document["uploaded_at"])
         return cls(**{**document, "uploaded_at": uploaded_at})
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What is kept of a release besides its files: which further ones it takes.
+
+    ``key`` is what all spellings of its version have in common. ``filename`` is its first file,
+    whose spelling is the first of ``spellings``; others are those of files that were published
+    before releases had records. ``claimed_at`` is when the record was last written for a file that
+    was about to become visible.
+    """
+
+    registry: str
+    project: str
+    key: str
+    spellings: tuple[str, ...]
+    filename: str
+    sdist: str | None
+    opened_at: datetime
+    claimed_at: datetime
+
+    def document(self) -> dict[str, Any]:
+        """Return the release as JSON types."""
+        return {
+            "registry": self.registry,
+            "project": self.project,
+            "key": self.key,
+            "spellings": list(self.spellings),
+            "filename": self.filename,
+            "sdist": self.sdist,
+            "opened_at": self.opened_at.isoformat(),
+            "claimed_at": self.claimed_at.isoformat(),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the release that ``document()`` described."""
+        times = {name: datetime.fromisoformat(document[name]) for name in _TIMES_OF_RELEASE}
+        return cls(**{**document, **times, "spellings": tuple(document["spellings"])})
+
+
+_TIMES_OF_RELEASE: Final = ("opened_at", "claimed_at")
 
 
 class ConfigurationStore(Protocol):
@@ -288,6 +330,20 @@ class FileRecordStore(Protocol):
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken."""
 
+    def find_release(
+        self, registry: str, project: str, key: str
+    ) -> tuple[Release | None, datetime | None]:
+        """Return the record of a release, and until when the operator has reopened it.
+
+        None for either that there is not. One round trip for both.
+        """
+
+    def save_release(self, release: Release, present: Release | None) -> bool:
+        """Write the record in place of the present one, or of none; say whether it is there now.
+
+        False when another one is there: of two writers at the same time one wins.
+        """
+
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         """Return the files of a project, ordered by name."""
 
@@ -306,6 +362,9 @@ class OperatorStore(Protocol):
 
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
         """Keep an audit record of what an operator does, for ever."""
+
+    def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
+        """Let a release take files until then, whatever its record says."""
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return those records in their order, each with its ``time``. Not one round trip."""

@@ -8,7 +8,16 @@ import pytest
 
 from pytp_broker.keysets import StoredKeySet
 from pytp_broker.store import Store
-from tests.contract.samples import GITHUB, NOW, configuration, file, operation, publisher, record
+from tests.contract.samples import (
+    GITHUB,
+    NOW,
+    configuration,
+    file,
+    operation,
+    publisher,
+    record,
+    release,
+)
 
 _LOOKUP_ID = record().lookup_id
 CALLS: dict[str, Callable[[Store], Any]] = {
@@ -29,6 +38,9 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     ),
     "find_file": lambda store: store.find_file("acme", "widgets-1.0.tar.gz"),
     "add_file": lambda store: store.add_file(file()),
+    "find_release": lambda store: store.find_release("acme", "widgets", "1"),
+    "save_release": lambda store: store.save_release(release(), None),
+    "reopen_release": lambda store: store.reopen_release("acme", "widgets", "1", NOW),
     "list_files": lambda store: store.list_files("acme", "widgets"),
     "list_projects": lambda store: store.list_projects("acme"),
 }

@@ -7,7 +7,7 @@ from typing import Any
 from pytp_broker.audit import AuditRecord
 from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.registries import Access, Configuration, Issuer, Registry
-from pytp_broker.store import PublishedFile
+from pytp_broker.store import PublishedFile, Release
 from pytp_broker.tokens import Grant, Listing, TokenRecord
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -111,6 +111,22 @@ def file(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> PublishedFile:
             requires_python=">=3.11",
             uploaded_at=NOW + timedelta(microseconds=123456),
             published_by={"issuer": GITHUB, "repository": "octo-org/widgets"},
+        ),
+        **changes,
+    )
+
+
+def release(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> Release:
+    return replace(
+        Release(
+            registry="acme",
+            project="widgets",
+            key="1",
+            spellings=("1.0",),
+            filename=filename,
+            sdist=filename,
+            opened_at=NOW,
+            claimed_at=NOW + timedelta(microseconds=123456),
         ),
         **changes,
     )

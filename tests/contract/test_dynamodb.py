@@ -27,6 +27,7 @@ from tests.contract.samples import (
     for_repository,
     publisher,
     record,
+    release,
 )
 from tests.emulator import create_table, make_client
 
@@ -118,6 +119,9 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.find_file("acme", "widgets-1.0.tar.gz"), ["GetItem"]),
         (lambda s: s.list_files("acme", "widgets"), ["Query"]),
         (lambda s: s.list_projects("acme"), ["Query"]),
+        (lambda s: s.find_release("acme", "widgets", "1"), ["BatchGetItem"]),
+        (lambda s: s.save_release(release(), None), ["PutItem"]),
+        (lambda s: s.reopen_release("acme", "widgets", "1", NOW), ["PutItem"]),
         (lambda s: s.add_file(file("widgets-2.0.tar.gz")), ["PutItem", "PutItem"]),
     ],
 )
@@ -202,6 +206,7 @@ def test_half_an_answer_is_no_answer(dynamo: DynamoStore, table: Table) -> None:
     [
         ("PutItem", lambda s: s.add_token(record(lookup_id="f" * 32))),
         ("PutItem", lambda s: s.add_file(file())),
+        ("PutItem", lambda s: s.save_release(release(), None)),
         ("UpdateItem", lambda s: s.pin_publisher(publisher(), OWNER)),
         ("UpdateItem", lambda s: s.apply(configuration(), [publisher(projects=("gizmos",))])),
         ("DeleteItem", lambda s: s.apply(configuration(), [])),

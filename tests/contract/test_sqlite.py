@@ -190,6 +190,8 @@ def make_version_1(path: Path) -> None:
         store.add_token(record())
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("ALTER TABLE trust DROP COLUMN generation")
+        connection.execute("DROP TABLE releases")
+        connection.execute("DROP TABLE reopened_releases")
         connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
         connection.execute("PRAGMA user_version = 1")
 
@@ -207,6 +209,7 @@ def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path
         store.apply(configuration(), [publisher(projects=("widgets", "gadgets"))])
     with closing(SqliteStore(path)) as store:
         assert store.list_trust([("acme", "gadgets")]) == {("acme", "gadgets"): {"id-1": 1}}
+        assert store.find_release("acme", "widgets", "1") == (None, None)
 
 
 def test_two_that_open_a_file_of_an_earlier_version_migrate_it_once(tmp_path: Path) -> None:

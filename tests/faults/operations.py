@@ -127,6 +127,21 @@ def upload_other_content(stage: Stage) -> Attempt:
     )
 
 
+def upload_another_spelling(stage: Stage) -> Attempt:
+    """Upload a file that spells its release's version differently: refused, whatever fails."""
+    token = stage.upload_token()
+    assert stage.honest.upload(token, wheel()).status == 200
+    other = wheel(version="1.0.0")
+
+    def is_not_there(_answer: Answer) -> None:
+        assert stage.is_visible(wheel())
+        assert not stage.is_visible(other)
+
+    return Attempt(
+        lambda: stage.faulty.upload(token, other), 400, "invalid-release", check=is_not_there
+    )
+
+
 def upload_out_of_scope(stage: Stage) -> Attempt:
     """Upload to a project that trusts somebody else: refused, whatever fails."""
     token = stage.upload_token()
@@ -243,6 +258,7 @@ OPERATIONS: tuple[Operation, ...] = (
     upload_single_use,
     upload_again,
     upload_other_content,
+    upload_another_spelling,
     upload_out_of_scope,
     burn,
     burn_elsewhere,

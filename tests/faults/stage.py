@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from packaging.version import Version
+
 from pytp_broker import config
 from pytp_broker.audit import AuditRecord
 from pytp_broker.config import Loaded
@@ -22,6 +24,7 @@ from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
 from pytp_broker.handlers import broker, introspect, simple, upload
 from pytp_broker.handlers.dispatch import respond
 from pytp_broker.index.files import FileStore, content_key, metadata_key
+from pytp_broker.index.releases import key_of, spelling_of
 from pytp_broker.keysets import KeySets
 from pytp_broker.messages import Request, problem_response
 from pytp_broker.registries import ConfigurationCache
@@ -316,6 +319,7 @@ class Stage:
         """Check every invariant that does not depend on what was just done."""
         self._check_no_token_is_lost_or_doubled()
         self._check_nothing_is_visible_without_its_bytes()
+        self._check_a_release_has_one_spelling()
         self._check_no_right_is_given_that_is_not_configured()
         self._check_no_secret_is_recorded()
         FIGURES["checks of all invariants"] += 1
@@ -337,6 +341,13 @@ class Stage:
             octets = self.engine.files.read(metadata_key(*place))
             assert hashlib.sha256(content).hexdigest() == file.sha256
             assert hashlib.sha256(octets).hexdigest() == file.metadata_sha256
+
+    def _check_a_release_has_one_spelling(self) -> None:
+        spellings: dict[tuple[str, str, str], set[str]] = {}
+        for file in self.visible_files():
+            place = (file.registry, file.project, key_of(Version(file.version)))
+            spellings.setdefault(place, set()).add(spelling_of(file.filename))
+        assert all(len(each) == 1 for each in spellings.values()), "two spellings of one version"
 
     def _check_no_right_is_given_that_is_not_configured(self) -> None:
         fresh = Deployment(self.engine.store, self.engine.files, self)

@@ -54,6 +54,16 @@ def test_of_many_exchanges_of_one_identity_token_one_succeeds(stage: Stage) -> N
     assert statuses == {200: 1, 422: 47}
 
 
+def test_of_many_spellings_of_one_version_one_is_published(stage: Stage) -> None:
+    token = stage.upload_token()
+    files = [wheel(version="1" + ".0" * number) for number in range(16)]
+
+    answers = at_once(lambda number: stage.faulty.upload(token, files[number]))
+
+    assert Counter(answer.status for answer in answers) == {200: 1, 400: 15}
+    assert len(list(stage.visible_files())) == 1
+
+
 def test_exchanges_of_many_identity_tokens_all_succeed(stage: Stage) -> None:
     identities = [stage.identity_token() for _ in range(48)]
 

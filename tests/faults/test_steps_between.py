@@ -158,6 +158,18 @@ def two_contents_of_one_name(stage: Stage) -> Meeting:
     return lambda: stage.faulty.upload(mine, wheel()), other, one_is_visible
 
 
+def two_spellings_of_one_release(stage: Stage) -> Meeting:
+    mine, theirs = stage.upload_token(), stage.upload_token()
+    other = _Answers(lambda: stage.honest.upload(theirs, wheel(version="1.0.0")))
+
+    def one_is_visible(answer: Answer) -> None:
+        assert other.statuses(answer) == [200, 400]
+        winner = wheel(version="1.0" if answer.status == 200 else "1.0.0")
+        assert [f.filename for f in stage.visible_files()] == [winner.filename]
+
+    return lambda: stage.faulty.upload(mine, wheel()), other, one_is_visible
+
+
 def two_files_with_one_single_use_token(stage: Stage) -> Meeting:
     token = stage.upload_token(single=True)
     other = _Answers(lambda: stage.honest.upload(token, wheel(version="2.0")))
@@ -238,6 +250,7 @@ MEETINGS: tuple[Callable[[Stage], Meeting], ...] = (
     an_upload_and_its_publishers_removal,
     two_uploads_of_one_file,
     two_contents_of_one_name,
+    two_spellings_of_one_release,
     two_files_with_one_single_use_token,
     two_indexes_that_consume_one_token,
     a_consumption_and_the_burn,

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import re
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlencode
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from pytp_broker.audit import AuditRecord, Trail
 from pytp_broker.aws.edge import Edge
 from pytp_broker.cli.place import Place, RemovalError
+from pytp_broker.cli.release import reopen
 from pytp_broker.config import Loaded
 from pytp_broker.errors import InvalidToken, Problem, StoreUnavailable
 from pytp_broker.handlers import introspect
@@ -27,6 +30,7 @@ from pytp_broker.providers import PROVIDERS
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.tokens import UploadToken
 from tests.audit import SCHEMA, check
+from tests.contract.samples import file
 from tests.fakes import MemoryStore
 from tests.scanner import match
 from tests.unit import distributions
@@ -154,6 +158,8 @@ def operations() -> Iterator[Mapping[str, Any]]:
     operator.apply(Loaded(configuration, ()), prune=False)
     with pytest.raises(RemovalError):
         operator.apply(Loaded(Configuration(), ()), prune=False)
+    store.add_file(file(uploaded_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    reopen(Namespace(registry="acme", project="widgets", version="1.0"), operator)
     yield from store.operator_records
 
 
@@ -395,4 +401,4 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
 
     assert len(REASONS - codes) < 10
     # Operators' records count in no metric.
-    assert len(EVENTS.keys() - {"apply", "configuration"}) * 2 * len(REASONS) <= 500
+    assert len(EVENTS.keys() - {"apply", "configuration", "reopen"}) * 2 * len(REASONS) <= 500

@@ -144,7 +144,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
     assert re.findall(r"^    (\w+) ", seen, re.MULTILINE) == [
-        *("serve", "apply", "validate", "explain", "token", "audit"),
+        *("serve", "apply", "validate", "explain", "token", "release", "audit"),
         *("schema", "secret", "demo"),
     ]
 

@@ -46,6 +46,29 @@ def test_a_minimal_registry_knows_every_public_issuer() -> None:
     assert registry.shared_host_exchange
 
 
+@pytest.mark.parametrize(
+    ("line", "days"),
+    [
+        ("", 14),
+        ("release_open_days = 1", 1),
+        ("release_open_days = 3650", 3650),
+        ('release_open_days = "unlimited"', None),
+    ],
+)
+def test_a_registry_says_how_long_its_releases_are_open(line: str, days: int | None) -> None:
+    text = f'[[registries]]\nname = "acme"\n{line}\n'
+
+    assert parse(text).configuration.registries["acme"].release_open_days == days
+    jsonschema.validate(tomllib.loads(text), config.json_schema())
+
+
+def test_a_wrong_number_of_days_says_what_is_right() -> None:
+    (line,) = mistakes('[[registries]]\nname = "acme"\nrelease_open_days = 0\n')
+
+    assert line.startswith("registries[1].release_open_days: must be a number of days from 1 to")
+    assert '3650, or "unlimited"' in line
+
+
 def test_a_publisher_takes_the_only_issuer_of_its_provider() -> None:
     (publisher,) = parse(REGISTRY).publishers
 
@@ -319,6 +342,13 @@ def test_loopback_does_not_allow_plain_http_elsewhere() -> None:
         ('[[registries]]\nname = "a"\ntoken_lifetime = 21601', "registries[1].token_lifetime"),
         ('[[registries]]\nname = "a"\ntoken_lifetime = "900"', "registries[1].token_lifetime"),
         ('[[registries]]\nname = "a"\n[[registries]]\nname = "a"', "registries[2].name"),
+        *(
+            (
+                f'[[registries]]\nname = "a"\nrelease_open_days = {days}',
+                "registries[1].release_open_days",
+            )
+            for days in ("0", "-1", "3651", "true", "14.0", '"14"', '"forever"', '""', "[14]")
+        ),
         (
             "".join(f'[[registries]]\nname = "{n}"\nhosts = ["x.y"]\n' for n in "ab"),
             "registries[2].hosts[1]",

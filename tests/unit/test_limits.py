@@ -31,6 +31,11 @@ workflow = "release.yml"
 
 
 @pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
 def world() -> World:
     return World(BY_NAME)
 
@@ -131,3 +136,11 @@ def test_a_secret_of_another_kind_is_shown_as_it_is(world: World) -> None:
     world.mint(world.token(actor="hunter2-is-my-password"))
 
     assert world.records[-1].document()["actor"] == "hunter2-is-my-password"
+
+
+def test_a_further_wheel_is_added_to_an_open_release() -> None:
+    shelf = Shelf()
+    shelf.publish(distributions.wheel())
+    preferred = distributions.wheel(filename="widgets-1.0-1-py3-none-any.whl")
+
+    assert shelf.publish(preferred).status == 200

@@ -26,11 +26,12 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.store import Store
 from pytp_broker.tokens import SINGLE_USE, Grant, Listing, TokenRecord
 from tests.audit import check
-from tests.contract.samples import record
+from tests.contract.samples import ACME, configuration, file, publisher, record
 from tests.emulator import REGION, create_table
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 500, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+TOMORROW = NOW.replace(microsecond=0) + timedelta(days=1)
 CONFIGURATION = '[[registries]]\nname = "acme"\n'
 MANY = """
 [[registries]]
@@ -256,6 +257,89 @@ def test_a_database_that_cannot_be_read_is_named(
     assert main(["token", "find", "--data", str(tmp_path)]) == 1
 
     assert capsys.readouterr().err == "cannot read the tokens: file is not a database\n"
+
+
+# --- release --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(desk: Desk) -> Desk:
+    """Return a desk whose broker has two releases of a project, one of them closed."""
+    desk.store.apply(configuration(), [publisher()])
+    desk.store.add_file(file(uploaded_at=NOW - timedelta(days=14)))
+    desk.store.add_file(file("widgets-2.0.tar.gz", version="2.0", uploaded_at=NOW))
+    return desk
+
+
+def reopened_until(desk: Desk) -> datetime | None:
+    return desk.store.find_release("acme", "widgets", "1")[1]
+
+
+@pytest.mark.parametrize("spelling", ["widgets 1.0", "Widgets 1", "widgets v1.0.0"])
+def test_a_closed_release_is_opened_for_a_day(shop: Desk, spelling: str) -> None:
+    seen = shop.type(f"release reopen acme {spelling}")
+
+    until = reopened_until(shop)
+    assert until is not None
+    assert seen == f"acme widgets 1.0 takes files until {until.isoformat()}\n"
+    assert TOMORROW <= until < TOMORROW + timedelta(minutes=1)
+
+
+def test_who_opened_a_release_is_recorded(shop: Desk) -> None:
+    shop.type("release reopen acme widgets 1.0")
+
+    (kept,) = shop.records()
+    check(kept)
+    assert kept["by"] == shop.operator
+    assert kept["event"] == "reopen"
+    assert (kept["registry"], kept["project"], kept["version"]) == ("acme", "widgets", "1.0")
+    assert kept["until"].startswith("2026-11-23T12:00:")
+
+
+def test_a_release_that_stays_open_for_longer_is_left_alone(shop: Desk) -> None:
+    closes = (NOW + timedelta(days=14)).isoformat(timespec="seconds")
+
+    assert shop.type("release reopen acme widgets 2.0") == (
+        f"acme widgets 2.0 is open until {closes}\n"
+    )
+    assert shop.records() == []
+
+
+def test_a_release_that_never_closes_is_left_alone(shop: Desk) -> None:
+    shop.store.apply(configuration(replace(ACME, release_open_days=None)), [publisher()])
+
+    assert "never closes" in shop.type("release reopen acme widgets 1.0")
+    assert reopened_until(shop) is None
+
+
+def test_a_release_is_opened_again_for_a_day_from_then_on(shop: Desk) -> None:
+    shop.store.reopen_release("acme", "widgets", "1", NOW + timedelta(hours=1))
+
+    assert "takes files until" in shop.type("release reopen acme widgets 1.0")
+
+    until = reopened_until(shop)
+    assert until is not None
+    assert until >= TOMORROW
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [
+        ("acmee widgets 1.0", "there is no registry `acmee`; there are: `acme`, `other`\nexit 1\n"),
+        ("acme gadgets 1.0", "the registry `acme` has no project `gadgets`\nexit 1\n"),
+        ("acme widgets 3", "`widgets` has no release `3`; it has `2.0`, `1.0`\nexit 1\n"),
+        ("acme widgets one", "`one` is not a version (PEP 440)\nexit 2\n"),
+    ],
+)
+def test_what_is_not_there_is_not_opened(shop: Desk, named: str, seen: str) -> None:
+    assert shop.type(f"release reopen {named}") == seen
+
+    assert reopened_until(shop) is None
+    assert shop.records() == []
+
+
+def test_a_broker_without_registries_has_nothing_to_open(desk: Desk) -> None:
+    assert "there are: none" in desk.type("release reopen acme widgets 1.0")
 
 
 # --- apply ----------------------------------------------------------------------------------------

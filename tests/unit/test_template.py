@@ -357,6 +357,8 @@ USE = ("pk", "sk", "used_for", "ttl")
         ("UploadRole", "Query", ["REGISTRY#acme"], ()),
         ("UploadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
         ("UploadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
+        ("UploadRole", "Query", ["PROJECT#acme#widgets"], ()),
+        ("UploadRole", "BatchGetItem", ["PROJECT#acme#widgets", "REOPENED#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
         ("UploadRole", "PutItem", ["REGISTRY#acme"], ("pk", "sk")),
         ("UploadRole", "PutItem", ["USE#0123"], USE),
@@ -406,6 +408,11 @@ def test_only_the_broker_may_write_tokens(
 )
 def test_readers_may_not_read_tokens_nor_publishers(action: str, key: str) -> None:
     assert not is_allowed("SimpleRole", action, [key])
+
+
+@pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
+def test_no_function_may_reopen_a_release(role: str, action: str) -> None:
+    assert not is_allowed(role, action, ["REOPENED#acme#widgets"], ("pk", "sk", "until", "ttl"))
 
 
 @pytest.mark.parametrize("action", ["GetItem", "Query", "BatchGetItem"])

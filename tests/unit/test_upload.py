@@ -110,11 +110,26 @@ def test_content_and_metadata_are_kept_under_the_hash(
     }
 
 
-def test_an_upload_asks_the_store_three_times(shelf: Shelf) -> None:
+def asked_by(shelf: Shelf, distribution: Distribution) -> list[str]:
+    """Return what an upload asks the store."""
+    shelf.store.calls.clear()
+    assert shelf.publish(distribution).status == 200
+    return [call for call in shelf.store.calls if call != "load_configuration"]
+
+
+def test_an_upload_asks_the_store_four_times(shelf: Shelf) -> None:
     shelf.publish(wheel())
 
-    asked = [call for call in shelf.store.calls if call != "load_configuration"]
-    assert asked == ["find_token", "find_file", "add_file"]
+    asked = asked_by(shelf, sdist())
+
+    assert asked == ["find_token", "find_file", "find_release", "add_file"]
+
+
+def test_the_first_file_of_a_release_begins_its_record(shelf: Shelf) -> None:
+    asked = asked_by(shelf, wheel())
+
+    release = ["find_release", "list_files", "save_release"]
+    assert asked == ["find_token", "find_file", *release, "add_file"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ pk                                      sk                         holds
 ``PUBLISHER#identity_key``              ``…rules_hash#number``     publisher_id, projects
 ``TRUST#registry#project``              ``TRUST``                  publisher_ids
 ``PROJECT#registry#project``            ``FILE#filename``          document
+``PROJECT#registry#project``            ``RELEASE#key``            document
+``REOPENED#registry#project``           ``REOPENED#key``           until, ttl
 ``REGISTRY#registry``                   ``PROJECT#project``        nothing more
 ``TOKEN#lookup_id``                     ``TOKEN``                  document, token_hash, registries,
                                                                    burned_at, ttl
@@ -20,7 +22,8 @@ pk                                      sk                         holds
 ======================================  =========================  ================================
 
 Functions are allowed partitions, and attributes where that is not fine enough: what one of them
-must not write has a partition of its own (whom a project trusts, what a single-use token was for).
+must not write has a partition of its own (whom a project trusts, what a single-use token was for,
+which releases the operator has reopened).
 
 A client that retries may meet its own first attempt: every write either says the same when it is
 repeated, or recognises what it wrote.
@@ -34,7 +37,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
@@ -66,6 +69,7 @@ from pytp_broker.store import (
     Changes,
     Place,
     PublishedFile,
+    Release,
     Setup,
     carry_over,
     unexpired,
@@ -513,6 +517,47 @@ class DynamoStore:
             if taken.item.get("document") != document:
                 raise AlreadyPublishedError from None
 
+    def find_release(
+        self, registry: str, project: str, key: str
+    ) -> tuple[Release | None, datetime | None]:
+        """Return the record of a release, and until when the operator has reopened it."""
+        place = (registry, project, key)
+        keys = [_attributes(**_release_key(*place)), _attributes(**_reopened_key(*place))]
+        rows = {row["pk"].partition("#")[0]: row for row in self._read_items(keys)}
+        document = rows.get("PROJECT", {}).get("document")
+        until = rows.get("REOPENED", {}).get("until")
+        return (
+            None if document is None else Release.from_document(json.loads(document)),
+            None if until is None else datetime.fromtimestamp(until, UTC),
+        )
+
+    def save_release(self, release: Release, present: Release | None) -> bool:
+        """Write the record in place of the present one; say whether it is there now."""
+        document = _dump(release.document())
+        key = _release_key(release.registry, release.project, release.key)
+        request: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+        if present is not None:
+            request = {
+                "ConditionExpression": "document = :present",
+                "ExpressionAttributeValues": _attributes(**{":present": _dump(present.document())}),
+            }
+        try:
+            self._call(
+                self._client.put_item,
+                Item=_attributes(**key, document=document),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **request,
+            )
+        except _ConditionFailedError as taken:
+            return bool(taken.item.get("document") == document)
+        return True
+
+    def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
+        """Let a release take files until then."""
+        seconds = int(until.timestamp())
+        item = _attributes(**_reopened_key(registry, project, key), until=seconds, ttl=seconds)
+        self._call(self._client.put_item, Item=item)
+
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         """Return the files of a project, ordered by name."""
         rows = self._query(f"PROJECT#{registry}#{project}", "FILE#")
@@ -595,6 +640,14 @@ def _trust_key(registry: str, project: str) -> dict[str, Any]:
 
 def _use_key(lookup_id: str) -> dict[str, str]:
     return {"pk": f"USE#{lookup_id}", "sk": "USE"}
+
+
+def _release_key(registry: str, project: str, key: str) -> dict[str, str]:
+    return {"pk": f"PROJECT#{registry}#{project}", "sk": f"RELEASE#{key}"}
+
+
+def _reopened_key(registry: str, project: str, key: str) -> dict[str, str]:
+    return {"pk": f"REOPENED#{registry}#{project}", "sk": f"REOPENED#{key}"}
 
 
 def _read_trusted(rows: Iterable[Mapping[str, Any]]) -> Trusted:

@@ -19,6 +19,8 @@ _ROWS: Final = (
     ("PUBLISHER#", ""),
     ("TRUST#", "TRUST"),
     ("PROJECT#", "FILE#"),
+    ("PROJECT#", "RELEASE#"),
+    ("REOPENED#", "REOPENED#"),
     ("REGISTRY#", "PROJECT#"),
     ("TOKEN#", "TOKEN"),
     ("USE#", "USE"),

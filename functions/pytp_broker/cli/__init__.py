@@ -7,11 +7,22 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from pytp_broker import __version__
-from pytp_broker.cli import apply, audit, demo, explain, schema, secret, serve, token, validate
+from pytp_broker.cli import (
+    apply,
+    audit,
+    demo,
+    explain,
+    release,
+    schema,
+    secret,
+    serve,
+    token,
+    validate,
+)
 from pytp_broker.cli.command import FAILED, MISUSED, CommandError, say
 from pytp_broker.display import legible
 
-_COMMANDS: Final = (serve, apply, validate, explain, token, audit, schema, secret, demo)
+_COMMANDS: Final = (serve, apply, validate, explain, token, release, audit, schema, secret, demo)
 # What the extras bring. Each command says at once which one of them it needs.
 _EXTRAS: Final = frozenset({"pydantic", "uv", "uvicorn", "yaml"})
 _LOCAL: Final = frozenset({"demo", "serve"})

@@ -164,6 +164,7 @@ class Resolver:
                 enabled=model.enabled,
                 introspection_clients=self._introspection_clients(i, model),
                 refusals_per_minute=model.refusals_per_minute,
+                release_open_days=model.release_open_days,
             )
 
     def _introspection_clients(self, index: int, model: RegistryModel) -> dict[str, str]:

@@ -27,6 +27,7 @@ from pytp_broker.config.values import (
     ProjectName,
     ProviderName,
     RegistryName,
+    ReleaseOpenDays,
     Sha256,
     Text,
     is_one_of,
@@ -178,6 +179,7 @@ class RegistryModel(_Table):
     refusals_per_minute: Annotated[int, Field(ge=10, le=1_000_000)] = (
         registries.DEFAULT_REFUSALS_PER_MINUTE
     )
+    release_open_days: ReleaseOpenDays = registries.DEFAULT_RELEASE_OPEN_DAYS
     introspection_clients: list[IntrospectionClientModel] = []
     publishers: list[PublisherModel] = []  # type: ignore[valid-type]
 

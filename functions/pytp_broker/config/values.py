@@ -10,6 +10,7 @@ from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainValidator,
     ValidationInfo,
     WithJsonSchema,
 )
@@ -20,6 +21,9 @@ from pytp_broker.providers import PROVIDERS
 from pytp_broker.registries import CLIENT_ID
 
 ALLOW_LOOPBACK: Final = "allow_loopback"
+
+# Ten years.
+MAX_RELEASE_OPEN_DAYS: Final = 3650
 
 _MAX_PORT: Final = 65_535
 # What an own host of a registry serves at its root; a prefix of that name would be ambiguous.
@@ -151,6 +155,16 @@ def closest(text: str, known: Iterable[str]) -> str | None:
     return plain[found[0]] if found else None
 
 
+def _check_open_days(value: object) -> int | None:
+    if value == "unlimited":
+        return None
+    if type(value) is not int or not 1 <= value <= MAX_RELEASE_OPEN_DAYS:
+        raise ValueError(
+            f'must be a number of days from 1 to {MAX_RELEASE_OPEN_DAYS}, or "unlimited"'
+        )
+    return value
+
+
 def _plain(text: str) -> str:
     return text.lower().replace("-", "_")
 
@@ -190,4 +204,17 @@ Sha256 = Annotated[Text, AfterValidator(_check_sha256), _looks_like("^[0-9a-f]{6
 ProviderName = Annotated[Text, AfterValidator(one_of(PROVIDERS)), is_one_of(PROVIDERS)]
 Algorithm = Annotated[
     Text, AfterValidator(one_of(ASYMMETRIC_ALGORITHMS)), is_one_of(ASYMMETRIC_ALGORITHMS)
+]
+# None stands for "unlimited".
+ReleaseOpenDays = Annotated[
+    int | None,
+    PlainValidator(_check_open_days),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": MAX_RELEASE_OPEN_DAYS},
+                {"const": "unlimited"},
+            ]
+        }
+    ),
 ]

@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -30,6 +30,7 @@ from pytp_broker.store import (
     Changes,
     Place,
     PublishedFile,
+    Release,
     Setup,
     carry_over,
     unexpired,
@@ -38,8 +39,24 @@ from pytp_broker.tokens import TokenRecord, Trust
 
 # Clients give the exchange five seconds; after four of waiting for a writer we can still say 503.
 BUSY_SECONDS: Final = 4.0
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
+_RELEASES: Final = (
+    """CREATE TABLE releases (
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        release TEXT NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (registry, project, release)
+    )""",
+    """CREATE TABLE reopened_releases (
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        release TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (registry, project, release)
+    )""",
+)
 # What is only ever read back whole is a JSON document; what is asked for has a column.
 _SCHEMA: Final = (
     "CREATE TABLE switches (name TEXT PRIMARY KEY, enabled INTEGER NOT NULL)",
@@ -98,11 +115,13 @@ _SCHEMA: Final = (
         PRIMARY KEY (registry, filename)
     )""",
     "CREATE INDEX files_by_project ON files (registry, project, filename)",
+    *_RELEASES,
 )
 _TRUSTING: Final = "SELECT project FROM trust WHERE publisher_id = ?"
 # What brings the file of an earlier version to the next one, by the version that it has.
 _MIGRATIONS: Final = {
     1: ("ALTER TABLE trust ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",),
+    2: _RELEASES,
 }
 
 
@@ -354,6 +373,45 @@ class SqliteStore:
             elif held != (document,):
                 raise AlreadyPublishedError
 
+    def find_release(
+        self, registry: str, project: str, key: str
+    ) -> tuple[Release | None, datetime | None]:
+        """Return the record of a release, and until when the operator has reopened it."""
+        place = (registry, project, key)
+        with self._read() as connection:
+            document = _find_release(connection, place)
+            reopened = connection.execute(
+                "SELECT until FROM reopened_releases "
+                "WHERE registry = ? AND project = ? AND release = ?",
+                place,
+            ).fetchone()
+        release = None if document is None else Release.from_document(json.loads(document))
+        return release, datetime.fromtimestamp(reopened[0], UTC) if reopened else None
+
+    def save_release(self, release: Release, present: Release | None) -> bool:
+        """Write the record in place of the present one; say whether it is there now."""
+        place = (release.registry, release.project, release.key)
+        document = _dump(release.document())
+        expected = None if present is None else _dump(present.document())
+        with self._write() as connection:
+            held = _find_release(connection, place)
+            if held == expected:
+                connection.execute(
+                    "INSERT OR REPLACE INTO releases (registry, project, release, document) "
+                    "VALUES (?, ?, ?, ?)",
+                    (*place, document),
+                )
+        return held in {expected, document}
+
+    def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
+        """Let a release take files until then."""
+        with self._write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO reopened_releases (registry, project, release, until) "
+                "VALUES (?, ?, ?, ?)",
+                (registry, project, key, int(until.timestamp())),
+            )
+
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         """Return the files of a project, ordered by name."""
         return self._list_files("registry = ? AND project = ?", (registry, project))
@@ -540,6 +598,13 @@ def _list_trusted(connection: sqlite3.Connection, place: Place) -> Trust:
             "SELECT publisher_id, generation FROM trust WHERE registry = ? AND project = ?", place
         )
     )
+
+
+def _find_release(connection: sqlite3.Connection, place: tuple[str, str, str]) -> str | None:
+    found = connection.execute(
+        "SELECT document FROM releases WHERE registry = ? AND project = ? AND release = ?", place
+    ).fetchone()
+    return found[0] if found else None
 
 
 def _remove_publishers(connection: sqlite3.Connection, rules_hashes: set[str]) -> None:

@@ -26,12 +26,16 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A file name of the right grammar, and what it says."""
+    """A file name of the right grammar, and what it says.
+
+    ``spelling`` is the version as the name has it.
+    """
 
     filename: str
     filetype: str
     project: NormalizedName
     version: Version
+    spelling: str
 
 
 def is_file_name(text: str) -> bool:
@@ -65,7 +69,7 @@ def _parse_wheel(filename: str) -> Distribution:
     expected, seen = _escaped(project), filename.partition("-")[0]
     if seen != expected:
         raise InvalidUpload(f"the file name must begin with `{expected}-`, not `{seen}-` (PEP 427)")
-    return Distribution(filename, WHEEL, project, version)
+    return Distribution(filename, WHEEL, project, version, filename.split("-")[1])
 
 
 def _parse_sdist(filename: str) -> Distribution:
@@ -73,7 +77,7 @@ def _parse_sdist(filename: str) -> Distribution:
     expected = f"{_escaped(project)}-{version}.tar.gz"
     if filename != expected:
         raise InvalidUpload(f"the file name must be `{expected}`, not `{filename}` (PEP 625)")
-    return Distribution(filename, SDIST, project, version)
+    return Distribution(filename, SDIST, project, version, str(version))
 
 
 def _escaped(project: NormalizedName) -> str:

@@ -17,8 +17,9 @@ from pytp_broker.index.distributions import Distribution, check_form, check_same
 from pytp_broker.index.files import content_key, metadata_key
 from pytp_broker.index.forms import FilePart, Form, check_digests, check_protocol, read_form
 from pytp_broker.index.metadata import CoreMetadata, parse_metadata
+from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
 from pytp_broker.messages import Request
-from pytp_broker.registries import Destination
+from pytp_broker.registries import Destination, Registry
 from pytp_broker.rights import Right, confirm, read_token, verify_right, verify_token
 from pytp_broker.services import Index
 from pytp_broker.store import AlreadyPublishedError, PublishedFile
@@ -31,7 +32,7 @@ _USED_UP: Final = "the upload token was for a single upload, and has been used"
 class Candidate:
     """A file that may be published under its name, but for what is inside."""
 
-    registry: str
+    registry: Registry
     distribution: Distribution
     content: bytes
     sha256: str
@@ -40,27 +41,29 @@ class Candidate:
 def upload(request: Request, destination: Destination, index: Index, trail: Trail) -> None:
     """Publish the file in a request, or find that it is published already.
 
-    Raises a Problem that says what to mend; then no file has become visible.
+    Raises a Problem that says what to correct; then no file has become visible.
     """
-    registry = destination.registry.name
-    trail.add(registry=registry)
+    registry = destination.registry
+    trail.add(registry=registry.name)
 
     token = read_token(request.headers)
     trail.add_token(token)
-    form = read_named_form(request, token, registry, index)
+    form = read_named_form(request, token, registry.name, index)
     trail.add(project=printable(form.project))
-    right = verify_right(token, registry, form.project, index)
+    right = verify_right(token, registry.name, form.project, index)
     trail.add(publishers=list(right.publisher_ids))
 
     candidate = read_candidate(form, registry, trail)
     if is_published(candidate, index):
         trail.add(unchanged=True)
         return
+    admission = check_release(candidate.distribution, registry, index)
     octets = read_metadata_file(candidate.distribution, candidate.content)
     metadata = parse_metadata(octets)
     check_same(candidate.distribution, metadata.project, metadata.version, "metadata inside")
 
-    commit(candidate, octets, metadata, right, index)
+    file = store_content(candidate, octets, metadata, right, index)
+    commit(file, candidate, right, admission, index)
 
 
 def read_named_form(request: Request, token: UploadToken, registry: str, index: Index) -> Form:
@@ -77,7 +80,7 @@ def read_named_form(request: Request, token: UploadToken, registry: str, index: 
     return form
 
 
-def read_candidate(form: Form, registry: str, trail: Trail) -> Candidate:
+def read_candidate(form: Form, registry: Registry, trail: Trail) -> Candidate:
     """Return the file in the form, if the form and the name are right; raise InvalidUpload."""
     check_protocol(form)
     file = form.file
@@ -98,7 +101,7 @@ def _read_distribution(form: Form, file: FilePart) -> Distribution:
 
 def is_published(candidate: Candidate, index: Index) -> bool:
     """Say whether this very file is published; raise FileExists for another of its name."""
-    existing = index.store.find_file(candidate.registry, candidate.distribution.filename)
+    existing = index.store.find_file(candidate.registry.name, candidate.distribution.filename)
     if existing is None:
         return False
     if existing.sha256 != candidate.sha256:
@@ -109,21 +112,34 @@ def is_published(candidate: Candidate, index: Index) -> bool:
     return True
 
 
-def commit(
+def store_content(
     candidate: Candidate, octets: bytes, metadata: CoreMetadata, right: Right, index: Index
-) -> None:
-    """Store the bytes, then make the file visible.
+) -> PublishedFile:
+    """Store the bytes, which are not visible yet; return what will be said of the file.
 
-    Raises FileExists for who came second, Unauthorized for a token that has been used up, and what
-    ``confirm`` raises for a right that has ended meanwhile.
+    Raises Unauthorized for a single-use token that has been used up.
     """
     file = _describe(candidate, octets, metadata, right.record, index)
     check_unused(right.record, file)
     place = (file.registry, file.sha256, file.filename)
     index.files.save(content_key(*place), candidate.content)
     index.files.save(metadata_key(*place), octets)
+    return file
+
+
+def commit(
+    file: PublishedFile, candidate: Candidate, right: Right, admission: Admission, index: Index
+) -> None:
+    """Make the file visible.
+
+    Raises FileExists for the later of two files of one name, InvalidRelease where the release has
+    changed meanwhile, Unauthorized for a token that has been used up, and what ``confirm`` raises
+    for a right that has ended meanwhile.
+    """
     use_up(right.record, file, index)
+    claimed = claim_release(candidate.distribution, candidate.registry, admission, index)
     confirm(right, index)
+    check_claim(claimed, index)
     try:
         index.store.add_file(file)
     except AlreadyPublishedError:
@@ -134,7 +150,7 @@ def _describe(
     candidate: Candidate, octets: bytes, metadata: CoreMetadata, record: TokenRecord, index: Index
 ) -> PublishedFile:
     return PublishedFile(
-        registry=candidate.registry,
+        registry=candidate.registry.name,
         project=candidate.distribution.project,
         version=str(metadata.version),
         filename=candidate.distribution.filename,
