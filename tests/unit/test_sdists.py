@@ -251,6 +251,29 @@ def test_an_sdist_with_anything_behind_its_members_is_refused(
     assert_refused(shelf, Distribution(SDIST_NAME, content), words)
 
 
+@pytest.mark.parametrize("name", ["a ", "a /b", "\u00e4 "])
+def test_an_sdist_with_a_name_that_ends_in_a_blank_is_refused(shelf: Shelf, name: str) -> None:
+    content = with_tar_member(f"widgets-1.0/{name}", b"x")
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content), "ends in a blank")
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "x" * 256 + "/y", "\u00e4" * 128])
+def test_an_sdist_with_a_name_that_is_too_long_for_a_file_is_refused(
+    shelf: Shelf, name: str
+) -> None:
+    content = with_tar_member(f"widgets-1.0/{name}", b"x")
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content), "at most 255 bytes")
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\u00e4" * 127, "a b", " a", "a ."])
+def test_an_sdist_with_a_name_that_file_systems_take_is_accepted(shelf: Shelf, name: str) -> None:
+    content = with_tar_member(f"widgets-1.0/{name}", b"x")
+
+    assert shelf.publish(Distribution(SDIST_NAME, content)).status == 200
+
+
 @pytest.mark.parametrize("length", [0, 100, 512, 1024, 10_240, 100_000])
 def test_an_sdist_may_be_padded_with_zeros(shelf: Shelf, length: int) -> None:
     content = gzip.compress(unended() + bytes(length))

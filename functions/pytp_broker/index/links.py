@@ -13,15 +13,20 @@ from typing import Final
 
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.members import MAX_NAME_CHARACTERS, MAX_NAMES_CHARACTERS
+from pytp_broker.index.members import (
+    MAX_NAME_CHARACTERS,
+    MAX_NAMES_CHARACTERS,
+    has_long_segment,
+)
 
 # macOS follows 32 links, one after another, and Linux 40.
 MAX_HOPS: Final = 32
 # A step looks up one part of a path: 20,000 links of 20 parts each need 400,000.
 MAX_STEPS: Final = 500_000
 
-# Nothing, an absolute path, control characters, backslashes, and colons: drives and streams.
-_UNSAFE_TARGET: Final = re.compile(r"\A\Z|\A/|[\x00-\x1f\x7f-\x9f\\:]")
+# Nothing, an absolute path, control characters, backslashes, colons (drives and streams), and
+# blanks at the end of a segment, which Windows drops and uv refuses.
+_UNSAFE_TARGET: Final = re.compile(r"\A\Z|\A/|[\x00-\x1f\x7f-\x9f\\:]| (?:/|\Z)")
 _HERE: Final = ("", ".")
 
 
@@ -85,7 +90,7 @@ class Links:
 
 def _read_destination(name: str, target: str) -> str:
     """Return where a symbolic link leads, from the top of the archive; raise InvalidUpload."""
-    if _UNSAFE_TARGET.search(target):
+    if _UNSAFE_TARGET.search(target) or has_long_segment(target):
         raise _refusal(name, target, "is not a relative path that every system reads alike")
     steps = [step for step in target.split("/") if step not in _HERE]
     ups = next((i for i, step in enumerate(steps) if step != ".."), len(steps))

@@ -14,6 +14,8 @@ MAX_METADATA_BYTES: Final = 1024 * 1024
 MAX_MEMBERS: Final = 20_000
 # Linux takes no longer path. All names are kept in memory, some with four bytes a character.
 MAX_NAME_CHARACTERS: Final = 4096
+# Nor a longer name of a file or directory.
+MAX_SEGMENT_BYTES: Final = 255
 MAX_NAMES_CHARACTERS: Final = 8 * 1024 * 1024
 # A bomb is what exceeds both: the numbers are PyPI's.
 MAX_EXPANSION: Final = 50
@@ -60,6 +62,11 @@ class MemberNames:
             raise InvalidUpload(
                 f"the archive has a member with the unsafe name `{printable(name)}`, which some "
                 "file systems take for a drive's or a stream's because of its colon; rename it"
+            )
+        if has_long_segment(name):
+            raise InvalidUpload(
+                f"the archive has names that are too long: file systems take at most "
+                f"{MAX_SEGMENT_BYTES} bytes between two slashes; shorten `{printable(name)}`"
             )
         if name in self._is_file:
             raise InvalidUpload(
@@ -117,6 +124,11 @@ def folded(name: str) -> str:
         name = unicodedata.normalize("NFD", _IGNORABLE.sub("", name))
     segments = (segment.partition(":")[0].rstrip(". ") for segment in name.split("/"))
     return unicodedata.normalize("NFD", "/".join(segments).casefold())
+
+
+def has_long_segment(name: str) -> bool:
+    """Say whether a segment of a name is too long for a file or a directory."""
+    return any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in name.split("/"))
 
 
 def is_visible(name: str) -> bool:

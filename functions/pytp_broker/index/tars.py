@@ -60,6 +60,7 @@ def read_sdist(_distribution: Distribution, content: bytes) -> bytes:
         if top != top_level:
             raise InvalidUpload(_NOT_ONE_FOLDER)
         check_spelling(rest, "PKG-INFO")
+        _check_ends(member.name)
         if rest == "PKG-INFO" and member.kind in _LINKS:
             raise InvalidUpload("the sdist's PKG-INFO is a link: put the file itself there")
         if rest == "PKG-INFO" and member.kind != _DIRECTORY:
@@ -68,6 +69,15 @@ def read_sdist(_distribution: Distribution, content: bytes) -> bytes:
     if not found:
         raise InvalidUpload(_NOT_ONE_FOLDER)
     return found[0]
+
+
+def _check_ends(name: str) -> None:
+    """Check that no segment ends in a blank: Windows drops it, and uv unpacks no such sdist."""
+    if " /" in name or name.endswith(" "):
+        raise InvalidUpload(
+            f"the sdist has a member with the name `{printable(name)}`, a part of which ends in a "
+            "blank, and uv unpacks no such sdist; rename it"
+        )
 
 
 def _members(stream: "Stream") -> Iterator[_Member]:
