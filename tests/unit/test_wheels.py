@@ -194,6 +194,44 @@ def test_directories_that_become_one_hide_nothing(shelf: Shelf, names: tuple[str
     assert_published(shelf, with_names(*names))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("WIDGET~1.DIS/METADATA",),
+        ("widget~1.dis/",),
+        ("WI3FA2~1.DIS",),
+        ("widgets/__INIT~1.PY", "widgets/__init__more.py"),
+        ("widgets/long~1", "widgets/a", "widgets/longer-than-eight"),
+        ("widgets/sub/s~12.h", "widgets/sub/some.html"),
+    ],
+)
+def test_a_member_with_the_short_name_of_another_is_refused(
+    shelf: Shelf, names: tuple[str, ...]
+) -> None:
+    """On NTFS, `WIDGET~1.DIS` is `widgets-1.0.dist-info`."""
+    assert_refused(shelf, with_names(*names), "may be the short name of another member")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("widgets/a~1.txt", "widgets/ab.txt"),
+        ("widgets/a~1.txt", "widgets/sub/a-long-name.txt"),
+        ("widgets/lt~obsolete.m4", "widgets/x.py.~1~", "widgets/~"),
+        ("widgets/abcdefgh~1.txt", "widgets/abcdefgh-long.txt"),
+    ],
+)
+def test_a_member_may_have_a_name_like_a_short_one(shelf: Shelf, names: tuple[str, ...]) -> None:
+    assert_published(shelf, with_names(*names))
+
+
+def test_names_with_too_many_directories_are_refused(shelf: Shelf) -> None:
+    """All of them are looked at, which would take seconds."""
+    names = (f"{number}/{'a/' * 1999}x" for number in range(201))
+
+    assert_refused(shelf, with_names(*names), "names with too many directories")
+
+
 DEVICES = ["nul", "NUL.py", "aux.py", "con", "Com1.txt", "lpt9", "conin$", "com\u00b9", "nul .x"]
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.members import is_device
+from pytp_broker.index.members import has_device
 
 # Fifty times as much as the largest of three hundred real wheels has.
 MAX_ENTRY_POINTS_BYTES: Final = 256 * 1024
@@ -48,7 +48,7 @@ def check_entry_points(octets: bytes) -> None:
 def _check_script(group: str, name: str, value: str) -> None:
     """Check that installers can write a script, on any platform, and in the scripts' folder."""
     shown = f"`{printable(name)}` in the group `{group}`"
-    if not _SCRIPT_NAME.fullmatch(name) or not name.strip(".") or is_device(name):
+    if not _SCRIPT_NAME.fullmatch(name) or not name.strip(".") or has_device(name):
         raise InvalidUpload(
             f"the wheel's entry_points.txt has a script {shown}, which is not a file name that "
             f"consists of letters, digits, `_`, `-` and `.`; {_CURE}"

@@ -17,6 +17,8 @@ MAX_NAME_CHARACTERS: Final = 4096
 # Nor a longer name of a file or directory.
 MAX_SEGMENT_BYTES: Final = 255
 MAX_NAMES_CHARACTERS: Final = 8 * 1024 * 1024
+# All segments of all names are looked at, and no real archive has half as many.
+MAX_SEGMENTS: Final = 400_000
 # A bomb is what exceeds both: the numbers are PyPI's.
 MAX_EXPANSION: Final = 50
 ALWAYS_ALLOWED_BYTES: Final = 64 * 1024 * 1024
@@ -37,7 +39,12 @@ _IGNORABLE: Final = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 # What Windows takes for a device in every directory, also with an ending.
-_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3])")
+_DEVICE: Final = re.compile(
+    r"(?:\A|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3]) *(?:[./]|\Z)"
+)
+# What NTFS calls a file beside its name, if that is longer: `WIDGET~1.DIS`.
+_SHORT_NAME: Final = re.compile(r"[^.]{1,6}~[0-9]{1,6}(?:\.[^.]{1,3})?")
+_NEEDS_NONE: Final = re.compile(r"[^. ]{1,8}(?:\.[^. ]{1,3})?")
 
 
 class MemberNames:
@@ -46,13 +53,17 @@ class MemberNames:
     def __init__(self) -> None:
         self._is_file: dict[str, bool] = {}
         self._characters = 0
+        self._segments = 0
 
     def add(self, name: str, *, is_file: bool) -> None:
         """Check a name and keep it; raise InvalidUpload."""
         name = name.removesuffix("/")
         self._characters += len(name)
+        self._segments += name.count("/") + 1
         if len(name) > MAX_NAME_CHARACTERS or self._characters > MAX_NAMES_CHARACTERS:
             raise InvalidUpload("the archive has names that are too long")
+        if self._segments > MAX_SEGMENTS:
+            raise InvalidUpload("the archive has names with too many directories")
         if _UNSAFE_NAME.search(name):
             raise InvalidUpload(
                 f"the archive has a member with the unsafe name `{printable(name)}`: a name has no "
@@ -136,10 +147,34 @@ def is_visible(name: str) -> bool:
     return name.isascii() or not any(unicodedata.category(c).startswith("C") for c in name)
 
 
-def is_device(segment: str) -> bool:
+def has_device(name: str) -> bool:
     """Say whether a segment of a name is a device to Windows, as `nul` and `aux.py` are."""
-    stem = folded(segment).partition(".")[0].rstrip()
-    return _DEVICE.fullmatch(stem) is not None
+    return _DEVICE.search(folded(name)) is not None
+
+
+def check_short_names(names: Iterable[str]) -> None:
+    """Check that no name may be the short one of another, on NTFS; raise InvalidUpload.
+
+    Then both are one file, or one directory. A short name begins as the long one does, and so does
+    its ending.
+    """
+    short: dict[tuple[int, str, str], str] = {}
+    long: set[tuple[int, str, str]] = set()
+    for name in names:
+        parent = 0
+        for segment in folded(name.rstrip("/")).split("/"):
+            stem, _, ending = segment.strip(".").rpartition(".")
+            place = (parent, (stem or ending)[:1], ending[:1] if stem else "")
+            if _SHORT_NAME.fullmatch(segment):
+                short[place] = name
+            elif not _NEEDS_NONE.fullmatch(segment):
+                long.add(place)
+            parent = hash((parent, segment))
+    if found := sorted(short.keys() & long):
+        raise InvalidUpload(
+            f"the archive has `{printable(short[found[0]])}`, which may be the short name of "
+            "another member on Windows; rename it"
+        )
 
 
 def check_count(count: int) -> None:

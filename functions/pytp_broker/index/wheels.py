@@ -15,9 +15,10 @@ from pytp_broker.index.entry_points import MAX_ENTRY_POINTS_BYTES, check_entry_p
 from pytp_broker.index.members import (
     check_metadata_size,
     check_places,
+    check_short_names,
     check_spelling,
     folded,
-    is_device,
+    has_device,
     is_visible,
 )
 from pytp_broker.index.records import (
@@ -106,11 +107,12 @@ def _check_names(members: Mapping[str, Member], distribution: Distribution) -> N
                 f"the archive has a member with the name `{printable(name)}`, which some tools "
                 "refuse or change; rename it"
             )
-        if is_for_windows and any(map(is_device, name.split("/"))):
+        if is_for_windows and has_device(name):
             raise InvalidUpload(
                 f"the archive has `{printable(name)}`, which is a device on Windows; rename it, or "
                 "build the wheel for other platforms only"
             )
+    check_short_names(members)
     check_places((folded(name.rstrip("/")), name, m.is_file) for name, m in members.items())
     # unzip asks the system that wrote the archive, and takes `\u0718` for `_` where that was DOS.
     check_places((m.unzip_path, name, m.is_file) for name, m in members.items())
