@@ -143,3 +143,31 @@ def test_any_metadata(subject: Subject, text: bytes, is_wheel: bool) -> None:
     made = make(version="5.0", text=shown)
 
     assert upload(subject, distributions.form(made)).status == 400
+
+
+REQUIREMENT_PIECES = [
+    *["foo", "bar", "[", "]", "(", ")", ",", ";", "@", "==", "===", "~=", ">=", "<", "!", ".*"],
+    *["1.0", "1.0.*", "9", '"', "'", "and", "or", "in", "not", "extra", "os_name"],
+    "https://example.com/x.whl",
+    "=?utf-8?q?x?=",
+    "\n ",
+    "\t",
+    "\xa0",
+    "\u202e",
+    " ",
+    "(" * 3000,
+    "9" * 5000,
+]
+
+
+@given(
+    st.sampled_from(["Requires-Dist", "Requires-Python", "Provides-Extra", "Dynamic"]),
+    st.lists(st.sampled_from(REQUIREMENT_PIECES) | texts, max_size=6).map("".join),
+)
+def test_any_requirement(subject: Subject, field: str, text: str) -> None:
+    """The version inside is another than the file's, so that nothing is published."""
+    made = distributions.wheel(
+        version="7.0", text=distributions.metadata("widgets", "7.1", f"{field}: {text}")
+    )
+
+    assert upload(subject, distributions.form(made)).status == 400
