@@ -4,6 +4,7 @@ What ours takes, the others must read as the same: by name, in which directories
 """
 
 import io
+import re
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ _INSTALL: Final = [
 _WRITTEN_BY_UV: Final = frozenset(
     {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json"}
 )
+_NAME_OF_DOS: Final = re.compile(rb'mismatching "local" filename|continuing with "central"')
 
 Files = dict[bytes, bytes]
 
@@ -95,7 +97,10 @@ def read_by_unzip(wheel: Wheel, folder: Path) -> Files:
         check=False,
         env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin:/usr/local/bin"},
     )
-    assert (run.returncode, run.stdout + run.stderr) == (0, b""), wheel.changes
+    # It may say that the directory's name is DOS's to it, and that it takes that one.
+    lines = (run.stdout + run.stderr).splitlines()
+    said = [line for line in lines if not _NAME_OF_DOS.search(line)]
+    assert (run.returncode in {0, 1}, said) == (True, []), wheel.changes
     found = _files(folder / "unzipped")
     written_by_us = {
         member.unzip_path.encode("latin-1"): name.rstrip("/").encode()

@@ -21,6 +21,11 @@ BATCH: Final = 40
 Change = Callable[[random.Random, list[Entry]], str]
 
 NAMES: Final = [
+    "{}/x ",
+    "{}/ x",
+    "{}/a b/c",
+    "{}/b /c",
+    "{}/PROGRA~1",
     "{}/a;1",
     "{}/a;1.py",
     "{}/a;",
