@@ -21,8 +21,11 @@ from pytp_broker.publishers import identity_key
 from pytp_broker.store import Store
 from tests.emulator import REGION, create_table
 from tests.scanner import LEAKED
-from tests.signing import ABSENT, Issuer, github_claims
+from tests.signing import ABSENT, NOW, Issuer, github_claims
+from tests.unit.test_providers import blocks, captured
+from tests.world import HOST, World
 
+SECONDS = int(NOW.timestamp())
 CONFIGURATION = """
 [[registries]]
 name = "acme"
@@ -345,3 +348,83 @@ def test_explain_wants_to_know_what(capsys: pytest.CaptureFixture[str], tmp_path
     assert main(["explain", claims_file(tmp_path)]) == 2
 
     assert "say what to explain: a file with --config, or a deployment" in capsys.readouterr().err
+
+
+# --- the audience ---------------------------------------------------------------------------------
+
+TWO_REGISTRIES = """
+[[registries]]
+name = "acme"
+audience = "acme"
+shared_host_exchange = false
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+workflow = "release.yml"
+[[registries]]
+name = "other"
+audience = "other"
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--host", "packages.example.com"]])
+@pytest.mark.parametrize(("audience", "status"), [("acme", 0), ("other", 1)])
+def test_a_token_for_another_registry_matches_nothing_here(
+    explain: Explain, tmp_path: Path, options: list[str], audience: str, status: int
+) -> None:
+    (tmp_path / "broker.toml").write_text(TWO_REGISTRIES)
+
+    answer, seen = explain(claims_file(tmp_path, aud=audience), *options)
+
+    assert answer == status
+    assert ("matches, but the token is for another audience" in seen) is bool(status)
+
+
+def test_a_token_for_the_shared_root_is_not_for_a_registry_that_is_not_there(
+    explain: Explain, tmp_path: Path
+) -> None:
+    (tmp_path / "broker.toml").write_text(TWO_REGISTRIES)
+    file = claims_file(tmp_path, aud="packages.example.com")
+
+    assert explain(file, "--host", "packages.example.com")[0] == 1
+
+
+# --- the broker's own answer ----------------------------------------------------------------------
+
+
+def alterations(name: str) -> Iterator[dict[str, Any]]:
+    """Yield the provider's captured claims, and each set with one claim of another value."""
+    claims = captured(name) | {"aud": f"{HOST}/acme", "iat": SECONDS, "exp": SECONDS + 300}
+    claims.pop("nbf", None)
+    yield claims
+    yield claims | {"aud": [f"{HOST}/acme"]}
+    compared = {field.claim for field in PROVIDERS[name].fields}
+    for claim in sorted({"aud", "sub", "jti"} | (compared & claims.keys())):
+        yield claims | {claim: 5}
+        yield claims | {claim: "x"}
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_explain_accepts_what_the_broker_accepts(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = blocks(name, "toml")[0]
+    world = World(text)
+    world.issuer = Issuer(captured(name)["iss"])
+    world.store = SqliteStore(tmp_path / "broker.sqlite3")  # type: ignore[assignment]
+    world.configure(text)
+    world.start()
+    options = ["--data", str(tmp_path), "--host", HOST, "--registry", "acme"]
+    file = tmp_path / "claims.json"
+
+    for number, claims in enumerate(alterations(name)):
+        file.write_text(json.dumps(claims))
+        answer = world.mint(world.issuer.sign(claims), source_ip=f"192.0.2.{number}")
+        is_replay = answer.status != 200 and answer.code == "invalid-reuse-token"
+
+        explained = main(["explain", *options, str(file)])
+
+        capsys.readouterr()
+        assert (explained == 0) is (answer.status == 200 or is_replay), claims
+    world.store.close()  # type: ignore[attr-defined]

@@ -21,13 +21,13 @@ from pytp_broker.cli.command import (
 )
 from pytp_broker.diagnosis import explain
 from pytp_broker.display import printable
-from pytp_broker.errors import InvalidPayload, InvalidPublisher
-from pytp_broker.identity import SignedClaims
+from pytp_broker.errors import InvalidPayload, InvalidPublisher, InvalidToken
+from pytp_broker.identity import SignedClaims, check_names
 from pytp_broker.matching import check_claims, find_matching, is_match
 from pytp_broker.messages import decode_base64url, parse_json_object
 from pytp_broker.providers import PROVIDERS, Provider
 from pytp_broker.publishers import Finding, TrustedPublisher, compare, identity_key, unpinned
-from pytp_broker.registries import Configuration, default_audience
+from pytp_broker.registries import Configuration, Registry, default_audience
 from pytp_broker.store import Store
 
 if TYPE_CHECKING:
@@ -126,32 +126,60 @@ def _explain(
     )
     if provider.blind_spot:
         say(f"note: {provider.blind_spot}")
-    is_meant = _print_audience(claims, broker, arguments.registry)
-    candidates = [
-        p for p in broker.find(claims, provider) if arguments.registry in {None, p.registry}
-    ]
+    registries = broker.configuration.registries.values()
+    known = [r for r in registries if arguments.registry in {None, r.name}]
+    reached = _find_reached(_audience(claims, provider), known, broker)
+    _print_audience(claims, known, broker, is_meant=bool(reached))
+    names = {registry.name for registry in known}
+    candidates = [p for p in broker.find(claims, provider) if p.registry in names]
     for publisher in candidates:
-        _print_publisher(publisher, claims, provider, broker)
+        _print_publisher(publisher, claims, provider, broker, reached)
     if not candidates:
         say(f"no publisher is configured for this {broker.sought} here")
-    return _is_accepted(candidates, claims, provider, broker) and is_meant
+    return _is_accepted(candidates, claims, provider, broker, reached)
 
 
-def _print_audience(claims: SignedClaims, broker: _Broker, registry: str | None) -> bool:
-    """Print for whom the token is; return whether that is anybody here, if the host is known."""
+def _audience(claims: SignedClaims, provider: Provider) -> object:
+    """Return the one audience, also out of a list where the provider signs one."""
     seen = claims.value("aud")
-    known = [r for r in broker.configuration.registries.values() if registry in {None, r.name}]
+    if provider.token_form.may_list_audience and isinstance(seen, list) and len(seen) == 1:
+        return seen[0]
+    return seen
+
+
+def _find_reached(audience: object, known: Sequence[Registry], broker: _Broker) -> frozenset[str]:
+    """Return the registries where a token for this audience is good, or may be.
+
+    Without the host the audience of a registry that configures none is not known, nor is that of
+    the root.
+    """
+    everywhere = broker.configuration.registries.values()
+    host = broker.host
+    if host is None:
+        owners = {r.name for r in everywhere if r.audience == audience}
+        return frozenset(r.name for r in known if not owners or r.name in owners)
+    is_for_root = audience == default_audience(host)
+    return frozenset(
+        r.name
+        for r in known
+        if r.audience_on(host) == audience or (is_for_root and r.shared_host_exchange)
+    )
+
+
+def _print_audience(
+    claims: SignedClaims, known: Sequence[Registry], broker: _Broker, *, is_meant: bool
+) -> None:
+    """Print for whom the token is, and for whom it can be."""
+    seen = claims.value("aud")
     if broker.host is None:
         expected = {r.name: r.audience for r in known if r.audience is not None}
         say(f"audience {_shown(seen)}; not checked without --host")
     else:
         expected = {r.name: r.audience_on(broker.host) for r in known}
         expected["the shared root"] = default_audience(broker.host)
-        mark = "✓" if seen in expected.values() else "✗"
-        say(f"{mark} audience {_shown(seen)}")
+        say(f"{'✓' if is_meant else '✗'} audience {_shown(seen)}")
     for name, audience in expected.items():
         say(f"  {name} expects {audience}")
-    return broker.host is None or seen in expected.values()
 
 
 def read_claims(text: str) -> SignedClaims:
@@ -179,20 +207,23 @@ def _is_accepted(
     claims: SignedClaims,
     provider: Provider,
     broker: _Broker,
+    reached: frozenset[str],
 ) -> bool:
     """Say whether the broker accepts these claims, and print what it answers if it does not."""
     key = identity_key(claims, provider)
     try:
+        check_names(claims.claims)
         check_claims(claims, provider)
-    except InvalidPublisher as problem:
+    except (InvalidPublisher, InvalidToken) as problem:
         say("", f"✗ whatever the publishers ask for: {problem.detail}")
         return False
-    asked = [p for p in candidates if p.identity_key == key]
+    asked = [p for p in candidates if p.identity_key == key and p.registry in reached]
     switched_on = [p for p in asked if _is_switched_on(p, broker)]
     try:
         find_matching(switched_on, claims, provider)
     except InvalidPublisher as problem:
-        if asked == switched_on:  # what is switched off is refused before it is compared
+        # What is switched off, and a token for nobody here, is refused before it is compared.
+        if reached and asked == switched_on:
             say("", f"✗ the broker answers: {problem.detail}")
         return False
     return True
@@ -203,13 +234,19 @@ def _is_switched_on(publisher: TrustedPublisher, broker: _Broker) -> bool:
 
 
 def _print_publisher(
-    publisher: TrustedPublisher, claims: SignedClaims, provider: Provider, broker: _Broker
+    publisher: TrustedPublisher,
+    claims: SignedClaims,
+    provider: Provider,
+    broker: _Broker,
+    reached: frozenset[str],
 ) -> None:
     findings = compare(publisher, claims)
     verdict = "matches" if is_match(findings) else "does not match"
     switched_off = "" if _is_switched_on(publisher, broker) else ", and is switched off"
     projects = ", ".join(publisher.projects)
-    say("", f"registry {publisher.registry}, publisher of {projects}: {verdict}{switched_off}")
+    elsewhere = "" if publisher.registry in reached else ", but the token is for another audience"
+    says = f"{verdict}{switched_off}{elsewhere}"
+    say("", f"registry {publisher.registry}, publisher of {projects}: {says}")
     _print_table(findings)
     for text in explain(findings, claims, provider):
         say(f"  - {text}")
