@@ -25,6 +25,7 @@ from pytp_broker.local.process import ServerError, ServerProcess
 from pytp_broker.local.routes import TemplateError
 from tests.emulator import Emulator
 from tests.scanner import LEAKED
+from tests.signing import github_claims
 
 REGION = "eu-central-1"
 CONFIGURATION = """\
@@ -285,6 +286,29 @@ def test_a_host_of_all_registries_is_not_one_registrys(terminal: Terminal) -> No
     assert terminal.type(f"{command} --host packages.example.com").startswith(
         "broker.toml:3: registries[1].hosts[1]: `packages.example.com` is the host that all"
     )
+
+
+def test_a_host_is_compared_as_the_broker_compares_it(terminal: Terminal) -> None:
+    text = CONFIGURATION.replace('"acme"', '"acme"\nhosts = ["packages.example.com"]')
+    terminal.write("broker.toml", text)
+
+    seen = terminal.type("pytp-broker validate --config broker.toml --host Packages.Example.COM")
+
+    assert "`packages.example.com` is the host that all registries share" in seen
+
+
+@pytest.mark.parametrize("command", ["validate", "apply --table x", "explain claims.json"])
+@pytest.mark.parametrize(
+    "host", ["https://packages.example.com", "packages.example.com:443", "packages.example.com/x"]
+)
+def test_a_host_that_is_not_a_name_is_refused(terminal: Terminal, command: str, host: str) -> None:
+    terminal.write("broker.toml", CONFIGURATION)
+    terminal.write("claims.json", json.dumps(github_claims()))
+
+    seen = terminal.type(f"pytp-broker {command} --config broker.toml --host {host}")
+
+    assert seen.startswith(f"--host: `{host}` is not a host name")
+    assert seen.endswith("packages.example.com\nexit 2\n")
 
 
 def test_apply_checks_the_host_before_it_writes(terminal: Terminal, table: str) -> None:

@@ -4,6 +4,7 @@ import argparse
 
 from pytp_broker.cli import place
 from pytp_broker.cli.command import add_config_argument, check_host, load_configuration, say
+from pytp_broker.cli.hosts import shared_host
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,10 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one line for each change, and keep a record of it; raise CommandError."""
+    host = shared_host(arguments.host)
     # As `serve` does: only a broker on this machine may ask an issuer on this machine.
     loaded = load_configuration(arguments.config, allow_loopback=arguments.data is not None)
     with place.opened(arguments, "apply") as broker:
-        check_host(loaded, arguments.host or broker.host)
+        check_host(loaded, host or broker.host)
         if arguments.dry_run:
             changes = broker.plan(loaded)
         else:

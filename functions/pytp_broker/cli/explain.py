@@ -19,6 +19,7 @@ from pytp_broker.cli.command import (
     note,
     say,
 )
+from pytp_broker.cli.hosts import shared_host
 from pytp_broker.diagnosis import explain
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, InvalidPublisher, InvalidToken
@@ -85,12 +86,12 @@ def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
         with place.opened(arguments, "explain", is_for_writing=False) as deployed:
             configuration = deployed.store.load_configuration()
             find = partial(_find_deployed, deployed.store)
-            host = arguments.host or deployed.host
+            host = shared_host(arguments.host) or deployed.host
             yield _Broker("the deployment", configuration, find, host, "identity")
     elif arguments.config:
         loaded = load_configuration(arguments.config, allow_loopback=True)
-        find = partial(_find_configured, loaded)
-        yield _Broker("the configuration", loaded.configuration, find, arguments.host)
+        find, host = partial(_find_configured, loaded), shared_host(arguments.host)
+        yield _Broker("the configuration", loaded.configuration, find, host)
     else:
         raise CommandError(
             "say what to explain: a file with --config, or a deployment with --stack, --table or "

@@ -1,4 +1,4 @@
-"""The host names that ``serve`` is given: each is a name or an address, and nothing else."""
+"""The host names that commands are given: each is a name or an address, and nothing else."""
 
 import re
 from ipaddress import ip_address
@@ -30,6 +30,17 @@ def client_host(listening: str, public: str | None) -> str:
     if not _is_address(listening) and _FOREIGN.search(listening):
         raise _refuse("--host", listening)
     return _normal(listening if public is None else public)
+
+
+def shared_host(text: str | None) -> str | None:
+    """Return the host of ``--host`` as the broker compares it; raise CommandError.
+
+    A scheme or a port would make another host of it, and the check would find nothing wrong.
+    """
+    if text is None:
+        return None
+    _check_name("--host", text)
+    return _normal(text)
 
 
 def _normal(text: str) -> str:

@@ -3,6 +3,7 @@
 import argparse
 
 from pytp_broker.cli.command import add_config_argument, check_host, load_configuration
+from pytp_broker.cli.hosts import shared_host
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print ``ok``; raise CommandError with a line for each mistake."""
+    host = shared_host(arguments.host)
     loaded = load_configuration(arguments.config, allow_loopback=arguments.local)
-    check_host(loaded, arguments.host)
+    check_host(loaded, host)
     print("ok")
     return 0
