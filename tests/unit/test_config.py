@@ -442,6 +442,9 @@ claims = {}
         '{ sub = "x", scm_ref = "release-*", branch_name = "v*", "a>tagName" = "v*" }',
         '{ sub = "x", branchName = "v*", ref_path = "refs/tags/v*", "x/vcs-ref" = "v*" }',
         '{ "kubernetes.io>namespace" = "release", sub = "system:*:x" }',
+        '{ project_name = "gizmos" }',
+        '{ role_name = "release" }',
+        '{ name = "gizmos" }',
     ],
 )
 def test_a_generic_publisher_is_known_by_its_claims(claims: str) -> None:
@@ -473,6 +476,11 @@ def test_a_generic_publisher_is_known_by_its_claims(claims: str) -> None:
         '{ sub = "x", ci_config_ref_uri = "gitlab.example.com/my-org*/x//y.yml@refs/heads/main" }',
         '{ sub = "x", " sub" = "y" }',
         '{ aud = "acme" }',
+        '{ branch_name = "main" }',
+        '{ "build>stageName" = "publish", step_name = "twine" }',
+        '{ env_name = "release", workflow_name = "Release" }',
+        '{ acr = "1", locale = "de" }',
+        '{ fork = "no", trusted = "Yes" }',
         '{ iss = "https://ci.example.com" }',
         '{ "" = "x" }',
         '{ "a b" = "x", sub = "y" }',

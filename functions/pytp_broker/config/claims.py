@@ -17,8 +17,10 @@ _COMMON_CLAIMS: Final = {
     *("iss", "aud", "azp", "exp", "iat", "nbf", "typ", "jti"),
     *("ref_type", "ref_protected", "environment", "environment_protected", "event_name"),
     *("runner_environment", "pipeline_source", "build_source", "job_type", "step_key"),
+    # https://openid.net/specs/openid-connect-core-1_0.html#IDToken: how somebody signed in.
+    *("acr", "amr", "auth_time", "nonce", "locale", "zoneinfo"),
 }
-_SWITCH_VALUES: Final = frozenset({"true", "false"})
+_SWITCH_VALUES: Final = frozenset({"true", "false", "yes", "no", "on", "off"})
 # Claims by the last word of their name: what kind of job it is, or which of many, not whose.
 _COMMON_WORDS: Final = frozenset(
     (
@@ -29,6 +31,13 @@ _COMMON_WORDS: Final = frozenset(
         *("arch", "class", "confidentiality", "env", "environment", "image", "os", "platform"),
         *("attempt", "count", "date", "expires", "expiry", "number", "time", "timestamp"),
         *("aud", "audience", "exp", "iat", "iss", "issuer", "jti", "nbf"),
+    )
+)
+# Of these the name says no more; the name of a role or a plan may be of one alone.
+_COMMON_NAMES: Final = frozenset(
+    (
+        *("branch", "env", "environment", "event", "os", "phase", "platform", "ref", "stage"),
+        *("step", "tag", "tier", "trigger", "workflow"),
     )
 )
 # Jobs of many customers run in the same of these, whatever is said of them.
@@ -95,6 +104,8 @@ def _is_common(name: str) -> bool:
     # What begins with a repository, and a unique id, say whose job it is.
     if words[-1] in {"uuid", "uri"} or words[-2:] == ["workflow", "ref"]:
         return False
+    if words[-1] == "name" and words[:-1] and words[-2] in _COMMON_NAMES:
+        return True
     return words[-1] in _COMMON_WORDS or not _SHARED_MACHINES.isdisjoint(words)
 
 
