@@ -45,9 +45,11 @@ _GITLAB_SLUG: Final = (
     r"(?![^/]{256})_?[A-Za-z0-9]+([._-][A-Za-z0-9]+)*(?<!\.(?i:git))(?<!\.(?i:atom))"
 )
 _WORKFLOW_FILE: Final = r"[^\x00-\x1f\x7f/]{1,200}\.ya?ml"
-_GIT_REF: Final = r"refs/[^\x00-\x20\x7f]{1,250}"
+# What `git check-ref-format` takes, and `*`: a rule for any other name would match nothing.
+_REF_NAME: Final = r"(?!.*(//|\.\.|/\Z))[^\x00-\x20\x7f?\[\\~^]{1,250}"
+_GIT_REF: Final = rf"refs/{_REF_NAME}"
 # Where the claim is the bare name of a branch or tag, `refs/heads/main` would never match.
-_SHORT_REF: Final = r"(?!refs/)[^\x00-\x20\x7f]{1,250}"
+_SHORT_REF: Final = rf"(?!refs/){_REF_NAME}"
 _BOOLEAN: Final = ("true", "false")
 # https://buildkite.com/docs/pipelines/configure/environment-variables#BUILDKITE_SOURCE
 _BUILD_SOURCES: Final = ("webhook", "api", "ui", "trigger_job", "schedule")
@@ -270,7 +272,7 @@ GITHUB: Final = Provider(
             compare=_is_reusable_workflow,
             pattern=rf"{_REPOSITORY}/\.github/workflows/[^\x00-\x1f\x7f/@]+\.ya?ml"
             rf"(@({_GIT_REF}|[0-9a-f]{{40}}|[0-9a-f]{{64}}))?",
-            example="octo-org/workflows/.github/workflows/publish.yml",
+            example="octo-org/workflows/.github/workflows/publish.yml@refs/heads/main",
         ),
         Field("ref", "ref", compare=REF_GLOB, pattern=_GIT_REF, example="refs/tags/v*"),
         _choice("ref_type", "ref_type", ("branch", "tag"), example="tag"),

@@ -184,7 +184,22 @@ MISTAKES: Sequence[tuple[str, str, int, tuple[str, ...]]] = [
     ('id = "devpi"', 'id = ""', 34, ("id: is empty",)),
     # values
     ('name = "acme"', 'name = "Acme!"', 10, ("`Acme!` must match [a-z0-9]",)),
-    ('name = "acme"', 'name = "simple"', 10, ("`simple` is reserved",)),
+    ('name = "acme"', 'name = "simple"', 10, ("name: `simple` is reserved",)),
+    ("gitlab.example.com", "gitlab.example.com:99999", 4, ("has a malformed host or port",)),
+    ("gitlab.example.com", "gitlab.example.com:0", 4, ("has a malformed host or port",)),
+    ("gitlab.example.com", "gitlab.example.com:", 4, ("has a malformed host or port",)),
+    ("gitlab.example.com", "[::1", 4, ("has a malformed host or port",)),
+    ('events = ["push"]', 'ref = "refs/tags/v?"', 23, ("has a `?` or `[`", "wildcard is `*`")),
+    ('events = ["push"]', 'ref = "refs/tags/v[0-9]*"', 23, ("has a `?` or `[`",)),
+    ('events = ["push"]', 'ref = "refs/heads/"', 23, ("does not look like a `ref`",)),
+    ('events = ["push"]', 'ref = "refs/heads//x"', 23, ("does not look like a `ref`",)),
+    ('events = ["push"]', 'ref = "refs/heads/a..b"', 23, ("does not look like a `ref`",)),
+    (
+        'events = ["push"]',
+        'reusable_workflow = "octo-org/workflows/.github/workflows/publish.yml@main"',
+        23,
+        ("such as `octo-org/workflows/.github/workflows/publish.yml@refs/heads/main`",),
+    ),
     ('audience = "acme"', 'audience = "1password"', 12, ("`1password` must start with a letter",)),
     ('"acme.example.com"', '"https://acme.example.com"', 11, ("must be a host name",)),
     ('"acme.example.com"', '"ACME.example.com"', 11, ("in lower case",)),
@@ -547,6 +562,9 @@ def test_an_issuer_as_its_provider_signs_it_is_good(
         ("github", "https://token.actions.octo.ghe.com/"),
         ("github", "https://ghes.example.com/_services/token/"),
         ("github", "https://github.com"),
+        ("github", "https://octo.ghe.com"),
+        ("github", "https://ghe.com"),
+        ("semaphore", "https://semaphoreci.com"),
         ("gitlab", "https://gitlab.com/group"),
         ("gitlab", "https://gitlab.example.com/"),
         ("gitlab", "https://gitlab.example.com:443"),
@@ -575,7 +593,40 @@ def test_an_issuer_as_its_provider_never_signs_it_is_refused(
     (line,) = refusal(tmp_path, f'[[issuers]]\nurl = "{url}"\nprovider = "{provider}"\n')
 
     assert line.startswith("broker.toml:2: issuers[1].url: ")
-    assert " signs " in line
+    assert "an issuer of " in line
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "owner"),
+    [
+        ("gitlab", "https://token.actions.githubusercontent.com/octo-enterprise", "github"),
+        ("github", "https://acme.semaphoreci.com", "semaphore"),
+        ("forgejo", "https://vstoken.dev.azure.com/x", "azure-devops"),
+        ("kubernetes", "https://a0000000.tokens.sts.global.api.aws", "aws"),
+    ],
+)
+def test_an_issuer_on_the_host_of_another_provider_is_refused(
+    tmp_path: Path, provider: str, url: str, owner: str
+) -> None:
+    (line,) = refusal(tmp_path, f'[[issuers]]\nurl = "{url}"\nprovider = "{provider}"\n')
+
+    assert f'write `provider = "{owner}"`' in line
+
+
+def test_a_generic_issuer_may_be_on_the_host_of_a_provider(tmp_path: Path) -> None:
+    url = "https://oidc.eks.eu-central-1.amazonaws.com/id/ABC123"
+    issuer = f'[[issuers]]\nurl = "{url}"\nprovider = "generic"\n'
+
+    assert load(tmp_path, issuer + GITHUB_ALONE).configuration.issuers[url].provider == "generic"
+
+
+def test_a_password_in_a_url_is_not_said_again(tmp_path: Path) -> None:
+    issuer = '[[issuers]]\nurl = "https://user:hunter2@ci.example.com"\nprovider = "gitlab"\n'
+
+    (line,) = refusal(tmp_path, issuer)
+
+    assert "user name" in line
+    assert "hunter2" not in line
 
 
 @pytest.mark.parametrize(
@@ -587,7 +638,7 @@ def test_an_issuer_of_an_unusual_path_is_remarked(tmp_path: Path, provider: str,
 
     (remark,) = load(tmp_path, issuer + GITHUB_ALONE).remarks
 
-    assert "usually signs as https://HOST/" in remark
+    assert "is usually https://HOST/" in remark
 
 
 # --- lines ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from pytp_broker.providers import Provider
+from pytp_broker.providers import PROVIDERS, Provider
 
 # Whoever runs these chooses the whole URL.
 _FREE: Final = frozenset({"generic", "kubernetes"})
@@ -34,10 +34,12 @@ def _never(host: str, shape: str) -> _Form:
 
 
 _GITHUB: Final = "https://token.actions.githubusercontent.com"
+_GHE: Final = "https://token.actions.SUBDOMAIN.ghe.com"
 _AZURE: Final = "https://vstoken.dev.azure.com/ORGANIZATION_ID"
 _BITBUCKET: Final = (
     "https://api.bitbucket.org/2.0/workspaces/WORKSPACE/pipelines-config/identity/oidc"
 )
+_SEMAPHORE: Final = "https://ORGANIZATION.semaphoreci.com"
 _FORMS: Final[Mapping[str, tuple[_Form, ...]]] = {
     "github": (
         _Form(
@@ -45,7 +47,8 @@ _FORMS: Final[Mapping[str, tuple[_Form, ...]]] = {
             r"(/[A-Za-z0-9_-]+)?",
             f"{_GITHUB} or {_GITHUB}/ENTERPRISE",
         ),
-        _Form(r"(.+\.)?ghe\.com", "", "https://token.actions.SUBDOMAIN.ghe.com"),
+        _Form(r"token\.actions\.[^.]+\.ghe\.com", "", _GHE),
+        _Form(r"(.+\.)?ghe\.com", "(?!)", _GHE),
         _never("github.com", _GITHUB),
         _never("api.github.com", _GITHUB),
     ),
@@ -77,7 +80,10 @@ _FORMS: Final[Mapping[str, tuple[_Form, ...]]] = {
         _never("dev.azure.com", _AZURE),
     ),
     "forgejo": (_own("codeberg.org", "/api/actions"),),
-    "semaphore": (_Form(r".+\.semaphoreci\.com", "", "https://ORGANIZATION.semaphoreci.com"),),
+    "semaphore": (
+        _Form(r".+\.semaphoreci\.com", "", _SEMAPHORE),
+        _never("semaphoreci.com", _SEMAPHORE),
+    ),
     "kubernetes": (
         _Form(
             r"oidc\.eks\..+",
@@ -108,31 +114,37 @@ _FORMS: Final[Mapping[str, tuple[_Form, ...]]] = {
 def find_mistake(url: str, provider: Provider) -> str | None:
     """Return why no token of the provider can have this issuer; None if one can."""
     parts = urlsplit(url)
-    for form in _FORMS.get(provider.name, ()):
-        if re.fullmatch(form.host, parts.hostname or "") is not None:
-            return _find_difference(form, parts.path, parts.port, provider)
+    host = parts.hostname or ""
+    form = _find_form(host, provider)
+    if form is not None:
+        return _find_difference(form, parts.path, parts.port, provider)
+    owner = next((other for other in PROVIDERS.values() if _find_form(host, other)), None)
+    if owner is not None and provider.name != "generic":
+        return f'`{host}` is a host of {owner.title}; write `provider = "{owner.name}"`'
     if provider.name in _FREE:
         return None
     if parts.path.endswith("/"):
-        return f"{provider.title} signs no slash at the end; write `{url.rstrip('/')}`"
+        return f"an issuer of {provider.title} has no slash at the end; write `{url.rstrip('/')}`"
     if parts.port == _HTTPS_PORT:
-        return f"{provider.title} signs no default port; leave `:443` out"
+        return f"an issuer of {provider.title} has no default port; leave `:443` out"
     return None
+
+
+def _find_form(host: str, provider: Provider) -> _Form | None:
+    forms = _FORMS.get(provider.name, ())
+    return next((form for form in forms if re.fullmatch(form.host, host)), None)
 
 
 def _find_difference(form: _Form, path: str, port: int | None, provider: Provider) -> str | None:
     if port is None and re.fullmatch(form.path, path) is not None:
         return None
-    return f"{provider.title} signs as {form.shape}"
+    return f"an issuer of {provider.title} has the form {form.shape}"
 
 
 def find_doubt(url: str, provider: Provider) -> str | None:
     """Return what is unusual about an issuer of a host of the operator's own."""
     shape = provider.issuer_shape or ""
     usual = {"github": "/_services/token", "forgejo": "/api/actions"}.get(provider.name, "")
-    is_known = any(
-        re.fullmatch(f.host, urlsplit(url).hostname or "") for f in _FORMS.get(provider.name, ())
-    )
-    if is_known or url.endswith(usual):
+    if _find_form(urlsplit(url).hostname or "", provider) is not None or url.endswith(usual):
         return None
-    return f"{provider.title} on a host of your own usually signs as {shape}"
+    return f"the issuer of {provider.title} on a host of your own is usually {shape}"

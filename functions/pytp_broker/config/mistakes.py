@@ -13,6 +13,8 @@ from pytp_broker.display import printable
 
 _MAX_KEY_CHARACTERS: Final = 60
 _MAX_PROJECTS: Final = 3
+# A user name and a password in a URL.
+_PASSWORD: Final = re.compile("//[^/]*@")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -43,6 +45,11 @@ def _shown(key: str) -> str:
     return text if _BARE_KEY.fullmatch(text) else f'"{text}"'
 
 
+def has_password(text: str) -> bool:
+    """Say whether a text is a URL with a user name and perhaps a password in it."""
+    return _PASSWORD.search(text) is not None
+
+
 def describe(document: Mapping[str, Any], path: KeyPath) -> str:
     """Return which registry, publisher or issuer a path is in, by name; nothing if in none."""
     match path:
@@ -65,7 +72,9 @@ def _entry(document: Mapping[str, Any], key: str, number: int) -> Mapping[str, A
 
 def _named(kind: str, entry: Mapping[str, Any], key: str) -> str:
     name = entry.get(key)
-    return f"{kind} `{printable(name, _MAX_KEY_CHARACTERS)}`" if isinstance(name, str) else ""
+    if not isinstance(name, str) or has_password(name):
+        return ""
+    return f"{kind} `{printable(name, _MAX_KEY_CHARACTERS)}`"
 
 
 def _publisher(entry: Mapping[str, Any], place: int, registry: Mapping[str, Any]) -> str:

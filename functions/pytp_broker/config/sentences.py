@@ -6,13 +6,12 @@ model can raise has a sentence here.
 
 import datetime as dt
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
-from pytp_broker.config.mistakes import Mistake, dotted
+from pytp_broker.config.mistakes import Mistake, dotted, has_password
 from pytp_broker.config.positions import KeyPath
 from pytp_broker.config.tables import EXAMPLES, TABLES
 from pytp_broker.config.values import EmptyTextError, closest
@@ -33,8 +32,6 @@ _KINDS: Final[Mapping[type, str]] = {
     dt.time: "a time",
 }
 _WHOLE: Final = frozenset({"a list", "a table", "a date", "a time"})
-# A user name and a password in a URL.
-_PASSWORD: Final = re.compile("//[^/]*@")
 _ENTRIES: Final = frozenset(
     {("issuers",), ("registries",), _PUBLISHER, ("registries", "introspection_clients")}
 )
@@ -161,7 +158,7 @@ def _write_own(path: KeyPath, error: ErrorDetails) -> str:
     problem, value = error["ctx"]["error"], error["input"]
     if isinstance(problem, EmptyTextError):
         return f"{problem}; " + _cure(path, "write a value")
-    if not isinstance(value, str) or _is_secret(path) or _PASSWORD.search(value):
+    if not isinstance(value, str) or _is_secret(path) or has_password(value):
         return str(problem)
     return f"`{printable(value, _MAX_VALUE_CHARACTERS)}` {problem}"
 

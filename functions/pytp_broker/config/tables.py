@@ -73,6 +73,8 @@ def _field_type(field: providers.Field) -> object:
 
 
 def _check_field(field: providers.Field, text: str) -> str:
+    if field.is_glob and {*text} & {*"?["}:
+        raise ValueError("has a `?` or `[`, which no branch or tag has; the wildcard is `*`")
     if not re.fullmatch(field.pattern, text):
         raise ValueError(f"does not look like a `{field.name}`, such as `{field.example}`")
     if field.is_glob and ("**" in text or not text.strip("*/:@#")):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
@@ -64,7 +65,7 @@ def _check_issuer_url(text: str, info: ValidationInfo) -> str:
         raise ValueError(
             "is not a plain URL: it must have no query, fragment, user name or escapes"
         )
-    url = urlsplit(text)
+    url = _split(text)
     host = url.hostname or ""
     is_here = loopback and host in LOOPBACK
     if url.scheme != "https" and not (is_here and url.scheme == "http"):
@@ -79,8 +80,17 @@ def _check_issuer_url(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def _split(text: str) -> SplitResult:
+    """Return the parts of a URL; raise ValueError unless its port, if it has one, is a port."""
+    with suppress(ValueError):  # Python's own words for a malformed address or port
+        url = urlsplit(text)
+        if url.port != 0 and not url.netloc.endswith(":"):
+            return url
+    raise ValueError("has a malformed host or port; a port is a number from 1 to 65535")
+
+
 def _plain_authority(url: SplitResult) -> str:
-    """Return host and port as they are written plainly; raise ValueError for what is no port."""
+    """Return host and port as they are written plainly."""
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return f"{host}:{url.port}" if url.port else f"{host}"
 
@@ -119,7 +129,7 @@ def _check_registry_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text):
         raise ValueError("must match [a-z0-9][a-z0-9-]{0,62}: it is the URL prefix")
     if text in _RESERVED_NAMES:
-        raise ValueError(f"`{text}` is reserved")
+        raise ValueError("is reserved; choose another name")
     return text
 
 
