@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import trustme
@@ -227,6 +228,18 @@ def test_the_own_certificate_follows_the_names_that_are_served(tmp_path: Path) -
     assert own.refresh(["b.example.com"], NOW)
 
     assert "a.example.com" not in names_in(own.files.certificate)
+
+
+def test_a_certificate_that_could_not_be_written_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = OwnCertificate(tmp_path, ["a.example.com"], NOW)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", Mock(side_effect=OSError("the disk is full")))
+        with pytest.raises(OSError, match="full"):
+            own.refresh(["localhost"], NOW)
+
+    assert own.refresh(["localhost"], NOW)
 
 
 # --- a certificate of the operator's own ----------------------------------------------------------

@@ -49,13 +49,19 @@ class Server:
     def __init__(self) -> None:
         self.stream = StringIO()
         self.names = ["packages.example.com"]
+        self.store_error: Exception | None = None
         self.new: list[Mapping[str, Any]] = []
         self.certificate = Certificate()
         self.swapped: list[CertificateFiles] = []
         self.reloads = 0
         self.upkeep = Upkeep(
-            Log(self.stream), lambda: self.names, self.reload, lambda: self.new, self.certificate
+            Log(self.stream), self.read_names, self.reload, lambda: self.new, self.certificate
         )
+
+    def read_names(self) -> Sequence[str]:
+        if self.store_error:
+            raise self.store_error
+        return self.names
 
     def reload(self) -> None:
         self.reloads += 1
@@ -100,6 +106,32 @@ def test_the_names_are_read_again_when_something_changed(server: Server) -> None
     server.turn()
 
     assert server.certificate.asked[-1] == ["other.example.com"]
+
+
+def test_names_that_the_store_did_not_tell_are_asked_for_again(server: Server) -> None:
+    server.turn()
+    server.names, server.new = ["other.example.com"], [{"event": "apply"}]
+    server.store_error = StoreUnavailable("the store did not answer")
+    server.turn()
+
+    server.store_error, server.new = None, []
+    server.turn()
+
+    assert server.certificate.asked[-1] == ["other.example.com"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(server: Server) -> None:
+    def ask_again() -> None:
+        server.reloads += 1
+        if server.reloads == 1:
+            server.upkeep.ask_to_reload()
+
+    server.upkeep.reload = ask_again
+    server.upkeep.ask_to_reload()
+    server.turn()
+    server.turn()
+
+    assert server.reloads == 2
 
 
 def test_another_certificate_is_put_into_use_and_its_remarks_told(server: Server) -> None:

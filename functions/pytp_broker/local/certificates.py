@@ -102,20 +102,18 @@ class OwnCertificate:
     def __init__(self, folder: Path, names: Sequence[str], now: datetime) -> None:
         """Raise OSError when the folder cannot be written."""
         self._folder = folder
-        self._names = tuple(names)
-        self._renew_at = now
-        self.files = self._issue(now)
+        self._issue(names, now)
 
     def refresh(self, names: Sequence[str], now: datetime) -> bool:
         """Issue another when it is due or other names are served; say whether it did."""
         if now < self._renew_at and tuple(names) == self._names:
             return False
-        self._names = tuple(names)
-        self.files = self._issue(now)
+        self._issue(names, now)
         return True
 
-    def _issue(self, now: datetime) -> CertificateFiles:
-        files = issue_certificate(self._folder, self._names, now)
-        issued = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    def _issue(self, names: Sequence[str], now: datetime) -> None:
+        """Issue another; when the disk fails, it stays due."""
+        self.files = issue_certificate(self._folder, names, now)
+        issued = x509.load_pem_x509_certificate(self.files.certificate.read_bytes())
         self._renew_at = issued.not_valid_after_utc - RENEWAL
-        return files
+        self._names = tuple(names)

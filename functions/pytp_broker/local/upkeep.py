@@ -69,7 +69,7 @@ class Upkeep:
     _woken: Event = field(default_factory=Event)
     _is_asked: bool = False
     _is_over: bool = False
-    _served: Sequence[str] | None = None
+    _served: Sequence[str] | None = None  # None: to be read from the store
     _complaint: str = ""
 
     def ask_to_reload(self) -> None:
@@ -111,12 +111,14 @@ class Upkeep:
     def turn(self, swap: Swap) -> None:
         """Do what is due; whatever goes wrong is told, and tried again in the next turn."""
         try:
-            is_asked, self._is_asked = self._is_asked, False
-            if is_asked:
+            if self._is_asked:
+                self._is_asked = False  # first: who asks from here on wants another reading
                 self.reload()
-            is_changed = self._tell_changes() or is_asked
+                self._served = None
+            if self._tell_changes():
+                self._served = None
             if self.certificate is not None:
-                self._renew(self.certificate, swap, is_changed=is_changed)
+                self._renew(self.certificate, swap)
             self._complaint = ""
         except (StoreUnavailable, CertificateError, OSError) as error:
             self._complain(error)
@@ -129,14 +131,8 @@ class Upkeep:
             self.log.write(**record)
         return bool(records)
 
-    def _renew(
-        self,
-        certificate: ServerCertificate,
-        swap: Swap,
-        *,
-        is_changed: bool,
-    ) -> None:
-        if is_changed or self._served is None:
+    def _renew(self, certificate: ServerCertificate, swap: Swap) -> None:
+        if self._served is None:
             self._served = self.names()
         if certificate.refresh(self._served, datetime.now(UTC)):
             swap(certificate.files)
