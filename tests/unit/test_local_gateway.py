@@ -233,6 +233,7 @@ def stalled(path: str, *addresses: str) -> list[Stalled]:
 
 
 A, B, C, D = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
+FULL = (A, A, B, C)  # each takes half of what is free
 
 
 @LANES
@@ -242,8 +243,8 @@ def test_requests_beyond_what_the_server_takes_at_a_time_wait(function: str, pat
 
     async def act() -> None:
         crowd = Crowd(gateway)
-        first = stalled(path, A, A, B, B)
-        late = Exchange(path=path, address=C)
+        first = stalled(path, *FULL)
+        late = Exchange(path=path, address=D)
         await crowd.send(*first, late)
         assert late.sent == []
 
@@ -266,8 +267,8 @@ def test_a_request_that_cannot_wait_is_told_to_come_back(
 
     async def act() -> None:
         crowd = Crowd(gateway)
-        first = stalled(path, A, A, B, B)
-        refused, late = (Exchange(path=path, address=C) for _ in range(2))
+        first = stalled(path, *FULL)
+        refused, late = (Exchange(path=path, address=D) for _ in range(2))
         await crowd.send(*first)
         await crowd.send(refused)
 
@@ -316,18 +317,36 @@ def test_one_address_takes_at_most_half_of_a_lane(
 
 @LANES
 @pytest.mark.usefixtures("narrow")
+def test_two_addresses_that_keep_their_places_do_not_stop_a_third(function: str, path: str) -> None:
+    gateway = Gateway(echo, function=function)
+
+    async def act() -> None:
+        crowd = Crowd(gateway)
+        kept, [third] = stalled(path, A, A, A, B, B, B), stalled(path, C)
+        await crowd.send(*kept, third)
+
+        assert third.halted.is_set()
+
+        for each in (*kept, third):
+            assert (await crowd.finish(each)).status == 200
+
+    asyncio.run(act())
+
+
+@LANES
+@pytest.mark.usefixtures("narrow")
 def test_addresses_that_wait_are_served_in_turn(function: str, path: str) -> None:
     gateway = Gateway(echo, function=function)
 
     async def act() -> None:
         crowd = Crowd(gateway)
-        first = stalled(path, A, A, B, B)
+        first = stalled(path, *FULL)
         many = stalled(path, A, A, A)
-        single = stalled(path, C)
+        single = stalled(path, D)
         await crowd.send(*first, *many, *single)
 
         await crowd.finish(first[0])
-        assert [each.halted.is_set() for each in (*many, *single)] == [True, False, False, False]
+        assert [each.halted.is_set() for each in (*many, *single)] == [False, False, False, True]
         await crowd.finish(first[1])
 
         assert [each.halted.is_set() for each in (*many, *single)] == [True, False, False, True]
@@ -343,9 +362,9 @@ def test_one_address_takes_at_most_half_of_the_queue() -> None:
 
     async def act() -> None:
         crowd = Crowd(gateway)
-        first = stalled("/x", A, A, B, B)
+        first = stalled("/x", *FULL)
         waiting = stalled("/x", A, A, A, A)
-        fifth, other = Exchange(path="/x", address=A), Exchange(path="/x", address=C)
+        fifth, other = Exchange(path="/x", address=A), Exchange(path="/x", address=D)
         await crowd.send(*first, *waiting, fifth, other)
 
         assert fifth.status == 503
@@ -363,8 +382,8 @@ def test_a_request_that_waits_and_leaves_takes_no_place() -> None:
 
     async def act() -> None:
         crowd = Crowd(gateway)
-        first = stalled("/x", A, A, B, B)
-        gone, stays = stalled("/x", C, C)
+        first = stalled("/x", *FULL)
+        gone, stays = stalled("/x", D, D)
         await crowd.send(*first, gone, stays)
 
         await crowd.leave(gone)
@@ -432,7 +451,7 @@ def test_readers_and_uploads_do_not_make_an_exchange_wait(function: str) -> None
 
     async def act() -> None:
         crowd = Crowd(gateway)
-        others = stalled("/file", A, A, B, B) + stalled("/legacy", A, A, B, B)
+        others = stalled("/file", *FULL) + stalled("/legacy", *FULL)
         await crowd.send(*others)
         exchange = Exchange(path="/mint", address=A)
         await crowd.send(exchange)

@@ -18,7 +18,8 @@ from pytp_broker.local.refusals import RefusalLog
 
 # uv opens fifty connections, and a build behind one address runs dozens of uvs.
 MAX_CONNECTIONS: Final = 2048
-# One source gets a quarter of them, or of what the limit of open files leaves of them.
+# One source gets a quarter of them, or of what the limit of open files leaves of them, and no more
+# than it leaves free: four sources that keep theirs do not stop a fifth.
 _SOURCES: Final = 4
 # Files that the process needs beside connections: the database's, published files, large answers.
 _OTHER_FILES: Final = 256
@@ -83,8 +84,8 @@ class _Places:
 
     def take(self, source: str) -> bool:
         """Take a place for a source; return whether there was one."""
-        is_full = self._taken.total() >= self._limit
-        if is_full or self._taken[source] >= self._limit // _SOURCES:
+        free = self._limit - self._taken.total()
+        if self._taken[source] >= min(free, self._limit // _SOURCES):
             return False
         self._taken[source] += 1
         return True

@@ -23,8 +23,10 @@ _Turn = asyncio.Future[None]
 class Lane:
     """Places for requests, and a queue for those that find none.
 
-    One address gets half of the places and of the queue at most, so that it does not stop all
-    others. What one IPv6 client has is a network of addresses: ``network_of`` says which.
+    One address gets no more places, here and in the queue, than it leaves free. So the first gets
+    half at most, and each further one makes all of them give some up: two addresses that keep what
+    they get do not stop a third. What one IPv6 client has is a network of addresses: ``network_of``
+    says which.
     """
 
     def __init__(self, places: int, queue_places: int, wait_seconds: float) -> None:
@@ -48,7 +50,7 @@ class Lane:
             self._leave(source)
 
     def _has_place(self, source: str) -> bool:
-        return self.requests.total() < self._places and self.requests[source] < self._places // 2
+        return self.requests[source] < self._places - self.requests.total()
 
     async def _wait(self, source: str) -> None:
         """Return with a place; raise Unavailable."""
@@ -65,7 +67,7 @@ class Lane:
     def _queue_up(self, source: str) -> _Turn:
         waiting = sum(map(len, self._queue.values()))
         own = len(self._queue.get(source, ()))
-        if waiting >= self._queue_places or own >= self._queue_places // 2:
+        if own >= self._queue_places - waiting:
             raise _no_room("too many requests wait already")
         turn: _Turn = asyncio.get_running_loop().create_future()
         self._queue.setdefault(source, deque()).append(turn)
