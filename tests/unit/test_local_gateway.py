@@ -444,6 +444,26 @@ def test_a_place_is_kept_until_the_answer_is_sent(function: str, path: str) -> N
     asyncio.run(act())
 
 
+def test_a_place_goes_past_a_request_that_has_just_left() -> None:
+    lane = Lane(places=1, queue_places=4, wait_seconds=9)
+
+    async def visit(address: str) -> None:
+        async with lane.entered(address):
+            await asyncio.Event().wait()
+
+    async def act() -> None:
+        async with lane.entered(A):
+            gone, stays = (asyncio.create_task(visit(each)) for each in (B, C))
+            await asyncio.sleep(0)
+            gone.cancel()  # and before it can leave the queue, the place becomes free
+        await asyncio.wait([gone], timeout=1)
+
+        assert lane.requests == {C: 1}
+        stays.cancel()
+
+    asyncio.run(act())
+
+
 @pytest.mark.parametrize("function", ["BrokerFunction", "IntrospectFunction"])
 @pytest.mark.usefixtures("narrow")
 def test_readers_and_uploads_do_not_make_an_exchange_wait(function: str) -> None:

@@ -88,9 +88,12 @@ class Lane:
 
     def _call_next(self) -> None:
         """Give a free place to the first source that may have one; its next turn is the last."""
-        for source in self._queue:
-            if self._has_place(source):
-                self._queue[source].popleft().set_result(None)
+        for source, turns in self._queue.items():
+            # One that was cancelled a moment ago leaves the queue by itself, when its task runs.
+            turn = next((turn for turn in turns if not turn.done()), None)
+            if turn is not None and self._has_place(source):
+                turns.remove(turn)
+                turn.set_result(None)
                 self.requests[source] += 1
                 self._queue.move_to_end(source)
                 self._drop_if_empty(source)
