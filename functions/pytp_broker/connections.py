@@ -7,6 +7,7 @@ the host up itself: then no address is checked here.
 
 import ipaddress
 import math
+import re
 import socket
 import ssl
 import time
@@ -26,6 +27,11 @@ AddressEntry = tuple[Any, Any, int, str, Any]  # as getaddrinfo returns them
 
 # OpenSSL's X509_V_ERR_* of a chain that ends at nobody known.
 _UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
+
+# What an operator gives as an issuer's authorities is trusted as it is, by every Python alike. From
+# 3.13 on, Python would demand extensions that authorities of companies often lack (`openssl req
+# -x509` writes no key usage); before, it would not take an authority that another one has signed.
+_OWN_AUTHORITIES: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
 
 # No wait is longer, whatever the deadline: the socket's own limit is a C integer.
 MAX_SECONDS: Final = 60.0
@@ -57,6 +63,7 @@ _METADATA: Final = (
     ipaddress.IPv4Network("100.100.100.200/32"),
     ipaddress.IPv6Network("fd00:ec2::/32"),
     ipaddress.IPv6Network("fd20:ce::/32"),
+    ipaddress.IPv6Network("fd00:42::/32"),
 )
 
 
@@ -138,6 +145,7 @@ class _TlsConnection(_Connection, HTTPSConnection):
         context.sslsocket_class = _TlsSocket
         if self.ca_cert_data is not None:
             self.ca_certs = None  # an issuer's own authorities take the place of the public ones
+            context.verify_flags = _OWN_AUTHORITIES
         self.ssl_context = context
         try:
             super().connect()
@@ -170,6 +178,24 @@ class _ProxiedTlsConnection(_TlsConnection):
     @staticmethod
     def is_allowed(address: Address) -> bool:  # noqa: ARG004 - wherever the operator's proxy is
         return True
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return super()._new_conn()
+        except OSError as error:
+            reason = f"the issuer cannot be reached ({type(error).__name__})"
+            raise FetchError(reason, "its proxy does not answer") from None
+
+    def _tunnel(self) -> None:
+        try:
+            super()._tunnel()
+        except OSError as error:
+            # The rest of the text is the proxy's own, and it may say anything.
+            status = re.search(r"failed: ([0-9]{3})", str(error))
+            if status is None:
+                raise
+            cure = f"its proxy answered {status[1]}"
+            raise FetchError("the issuer cannot be reached (ProxyError)", cure) from None
 
 
 def _cure_of(error: ssl.SSLCertVerificationError, *, has_own_authorities: bool) -> str:

@@ -4,7 +4,6 @@
 import costs more than all else in the function.
 """
 
-from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from copy import copy
@@ -16,6 +15,7 @@ from pytp_broker.registries import ENVIRONMENT_PROXY, PUBLIC_ACCESS, Access
 
 if TYPE_CHECKING:
     import requests
+    from urllib3 import ProxyManager
 
 # Clients give the exchange 5 s, a key set takes two documents, and we must answer after that.
 DEADLINE_SECONDS: Final = 2.0
@@ -92,7 +92,7 @@ class HttpFetch:
         proxies = self._proxies()
         try:
             with (
-                self._open_session(proxies) as session,
+                self._open_session() as session,
                 session.get(
                     url,
                     timeout=self._deadline_seconds,
@@ -110,15 +110,15 @@ class HttpFetch:
         """Return the proxy that the operator wants, as ``requests`` takes it; raise FetchError."""
         proxy = self._access.proxy
         if proxy == ENVIRONMENT_PROXY:
-            proxy = self._environment_proxy
-            if not proxy.startswith("http://"):
+            proxy = self._environment_proxy.strip()
+            if not proxy.lower().startswith("http://"):
                 raise FetchError(
                     "the issuer's table has `proxy = true`",
                     "set HTTPS_PROXY to an http:// URL where the broker runs, or name the proxy",
                 )
         return {"https": proxy} if proxy else {}
 
-    def _open_session(self, proxies: Mapping[str, str]) -> "requests.Session":
+    def _open_session(self) -> "requests.Session":
         """Return a session that knows nothing: no cookies, and none of the environment's.
 
         A netrc file would add passwords to a request, a proxy variable would send it elsewhere.
@@ -126,7 +126,7 @@ class HttpFetch:
         import requests
         from requests.adapters import HTTPAdapter
 
-        from pytp_broker.connections import authorities_for, pools_for, proxy_manager
+        from pytp_broker.connections import authorities_for, pools_for
 
         session = requests.Session()
         session.trust_env = False
@@ -138,11 +138,18 @@ class HttpFetch:
             adapter = HTTPAdapter(max_retries=0)
             adapter.poolmanager.pool_classes_by_scheme = dict(pools)
             adapter.poolmanager.connection_pool_kw |= authorities_for(self._access)
-            for url in proxies.values():
-                headers = adapter.proxy_headers(url)
-                adapter.proxy_manager[url] = proxy_manager(url, headers, self._access)
+            # Also for a proxy that requests spells otherwise than its operator: its own manager
+            # would know neither our deadline nor the issuer's authorities.
+            adapter.proxy_manager_for = self._open_proxy  # type: ignore[method-assign]
             session.mount(f"{scheme}://", adapter)
         return session
+
+    def _open_proxy(self, proxy: str, **_: object) -> "ProxyManager":
+        from requests.adapters import HTTPAdapter
+
+        from pytp_broker.connections import proxy_manager
+
+        return proxy_manager(proxy, HTTPAdapter().proxy_headers(proxy), self._access)
 
 
 def _read(response: "requests.Response") -> bytes:

@@ -6,12 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from urllib3.util.ssl_ import create_urllib3_context
 
 from pytp_broker import connections
 from pytp_broker.connections import is_public
@@ -439,7 +446,15 @@ def test_plain_http_is_never_fetched_from_the_public(monkeypatch: pytest.MonkeyP
 # --- issuers inside a company ---------------------------------------------------------------------
 
 INTERNAL = ["10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fc00::1", "fd12:3456::1"]
-METADATA = ["169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254", "fe80::1"]
+METADATA = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "100.100.100.200",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "fd00:42::42",
+    "fe80::1",
+]
 PRIVATE = Access(is_private=True)
 
 
@@ -535,6 +550,68 @@ def test_an_authority_of_ones_own_takes_the_place_of_the_public_ones(
     assert len(secure.heads) == 1
 
 
+def _as_companies_make_it(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """Return an authority without the extensions that Python demands from 3.13 on."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Corp")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(1))
+    return builder.add_extension(x509.BasicConstraints(True, None), critical=False).sign(
+        key, hashes.SHA256()
+    )
+
+
+def _signed(
+    name: str, issuer: x509.Certificate, key: ec.EllipticCurvePrivateKey, folder: Path
+) -> ssl.SSLContext:
+    """Return the context of a server whose certificate this authority has signed."""
+    own, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    public = own.public_key()
+    builder = x509.CertificateBuilder(issuer.subject, subject, public, 2, now, now + timedelta(1))
+    names = x509.SubjectAlternativeName([x509.DNSName(name)])
+    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+def _as_python_is_from_313_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make_strict() -> ssl.SSLContext:
+        context = create_urllib3_context()
+        context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    monkeypatch.setattr(connections, "create_urllib3_context", make_strict)
+
+
+def test_an_authority_of_ones_own_is_trusted_as_it_is_by_every_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _resolve(monkeypatch, "127.0.0.1")
+    _as_python_is_from_313_on(monkeypatch)
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = _as_companies_make_it(key)
+    own = Access(ca_pem=authority.public_bytes(Encoding.PEM).decode())
+
+    with MisbehavingIssuer(_signed(NAME, authority, key, tmp_path), NAME) as issuer:
+        assert HttpFetch(only_public=False).reach(own)(issuer.jwks_url)
+
+
+def test_an_authority_below_another_one_is_trusted_by_every_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _resolve(monkeypatch, "127.0.0.1")
+    intermediate = trustme.CA().create_child_ca()
+    own = Access(ca_pem=intermediate.cert_pem.bytes().decode())
+
+    with MisbehavingIssuer(_context(intermediate, NAME), NAME) as issuer:
+        assert HttpFetch(only_public=False).reach(own)(issuer.jwks_url)
+
+
 def test_a_certificate_of_another_name_is_refused_by_an_authority_of_ones_own_too(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -558,6 +635,36 @@ def test_a_proxy_of_the_environment_must_be_there(environment: str) -> None:
     assert "set HTTPS_PROXY to an http:// URL" in refused.value.explanation
 
 
+@pytest.mark.parametrize(
+    "spelling", ["http://LOCALHOST:{}", "http://me:p%3aw@localhost:{}/", " HTTP://localhost:{}\n"]
+)
+def test_a_proxy_of_the_environment_may_be_spelt_in_any_way(
+    spelling: str, authority: trustme.CA
+) -> None:
+    own = Access(ca_pem=authority.cert_pem.bytes().decode(), proxy=ENVIRONMENT_PROXY)
+    with MisbehavingIssuer(_context(authority, NAME), NAME) as issuer, Proxy() as proxy:
+        environment = spelling.format(proxy.url.rpartition(":")[2])
+
+        assert HttpFetch(only_public=True).reach(own, environment)(issuer.jwks_url)
+
+
+def test_a_proxy_that_does_not_answer_is_said() -> None:
+    with Proxy() as proxy:
+        url = proxy.url
+
+    with pytest.raises(FetchError) as refused:
+        HttpFetch(only_public=True).reach(Access(proxy=url))(f"https://{NAME}/jwks")
+
+    assert refused.value.explanation.endswith("(ConnectionRefusedError): its proxy does not answer")
+
+
+def test_what_is_no_proxy_is_no_answer() -> None:
+    with Proxy(b"SSH-2.0-OpenSSH\r\n") as other:
+        assert _refusal(
+            HttpFetch(only_public=True).reach(Access(proxy=other.url)), f"https://{NAME}/"
+        )
+
+
 def test_a_proxy_that_refuses_is_no_answer_and_shows_no_password() -> None:
     with Proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as proxy:
         url = proxy.url.replace("//", "//me:secret@")
@@ -566,7 +673,7 @@ def test_a_proxy_that_refuses_is_no_answer_and_shows_no_password() -> None:
         with pytest.raises(FetchError) as refused:
             fetch(f"https://{NAME}/jwks")
 
-        assert "cannot be reached" in refused.value.explanation
+        assert "its proxy answered 407" in refused.value.explanation
         assert "secret" not in refused.value.explanation
         assert "Proxy-Authorization: Basic" in proxy.heads[0]
 
