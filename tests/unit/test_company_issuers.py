@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -126,14 +127,28 @@ def test_what_is_not_a_file_is_refused(tmp_path: Path, path: str) -> None:
     assert mistake(tmp_path, f'ca_file = "{path}"').startswith("issuers[1].ca_file: ")
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
-)
+@pytest.mark.parametrize("content", ["", "no certificate", "-----BEGIN CERTIFICATE REQUEST-----"])
 def test_a_file_without_a_certificate_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "ca.pem").write_text(content)
 
     assert mistake(tmp_path, 'ca_file = "ca.pem"').endswith("holds no certificate in PEM")
+
+
+def test_a_broken_certificate_beside_a_good_one_is_said(
+    tmp_path: Path, authorities: list[str]
+) -> None:
+    broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    (tmp_path / "ca.pem").write_text(authorities[0] + broken)
+
+    assert "holds a certificate that cannot be read" in mistake(tmp_path, 'ca_file = "ca.pem"')
+
+
+def test_how_a_certificate_in_der_becomes_pem_is_said(
+    tmp_path: Path, authorities: list[str]
+) -> None:
+    (tmp_path / "ca.pem").write_bytes(ssl.PEM_cert_to_DER_cert(authorities[0]))
+
+    assert "`openssl x509 -inform der" in mistake(tmp_path, 'ca_file = "ca.pem"')
 
 
 def test_a_file_without_an_end_is_refused(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def _read_certificates(text: str) -> str:
     try:
         certificates = x509.load_pem_x509_certificates(content)
     except (ValueError, x509.InvalidVersion):
-        raise ValueError("holds no certificate in PEM") from None
+        raise ValueError(_explain(content)) from None
     pem = "".join(c.public_bytes(Encoding.PEM).decode() for c in certificates)
     if len(pem) > MAX_CERTIFICATES_CHARACTERS:
         raise ValueError(
@@ -63,6 +63,19 @@ def _read_certificates(text: str) -> str:
             " only the authorities that sign this issuer's"
         )
     return pem
+
+
+def _explain(content: bytes) -> str:
+    """Return why no certificates can be read from a file."""
+    if b"-----BEGIN CERTIFICATE-----" in content:
+        return "holds a certificate that cannot be read; get the file again"
+    # A certificate without PEM's letters around it begins like this.
+    if content.startswith(b"\x30\x82"):
+        return (
+            "holds no certificate in PEM; if it is one in DER, convert it with"
+            " `openssl x509 -inform der -in FILE -out ca.pem`"
+        )
+    return "holds no certificate in PEM"
 
 
 CertificatesFile = Annotated[Text, AfterValidator(_read_certificates)]
