@@ -22,7 +22,7 @@
     ├── RangeNotSatisfiable 416  range-not-satisfiable
     ├── TooManyRequests  429  too-many-requests
     ├── Unexpected       500  internal-error       a mistake of ours, said by the edge alone
-    └── Unavailable      503  unavailable          ours to mend; try again
+    └── Unavailable      503  unavailable          ours to fix; try again
         ├── IssuerUnavailable  issuer-unavailable  … the issuer's keys cannot be had
         └── StoreUnavailable   store-unavailable   … the store cannot be had
 
@@ -68,7 +68,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
 
     @property
     def is_callers(self) -> bool:
-        """Say whether the caller is to mend it, not we."""
+        """Say whether the caller must fix it, and not the operator."""
         return self.status < 500  # noqa: PLR2004 - RFC 9110 §15
 
     def document(self, instance: str, type_base: str = DEFAULT_TYPE_BASE) -> dict[str, Any]:

@@ -41,6 +41,12 @@ _TYPES: Final = ("JWT", "jwt")
 _FOREIGN_HEADERS: Final = ("cty", "b64")
 
 
+_UNVERIFIED: Final[Mapping[type[jwt.PyJWTError], str]] = {
+    jwt.InvalidAlgorithmError: "is signed with an algorithm that its issuer does not use",
+    jwt.InvalidSignatureError: "has a signature that is not from the key that its `kid` names",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class TokenForm:
     """What the identity tokens of one kind of CI may be.
@@ -215,8 +221,11 @@ def _verify_signature(
         )
     except jwt.InvalidAudienceError:
         raise InvalidToken(_wrong_audience(text, audience)) from None
+    except jwt.MissingRequiredClaimError as error:
+        raise InvalidToken(f"the identity token has no `{error.claim}`") from None
     except jwt.PyJWTError as error:
-        raise InvalidToken(f"the identity token does not verify ({type(error).__name__})") from None
+        reason = _UNVERIFIED.get(type(error), f"does not verify ({type(error).__name__})")
+        raise InvalidToken(f"the identity token {reason}") from None
     if decoded["header"].get("typ", "JWT") not in _TYPES:
         raise InvalidToken("the identity token's `typ` is not JWT")
     claims: dict[str, Any] = decoded["payload"]

@@ -524,7 +524,7 @@ CIRCLECI: Final = Provider(
         "oidc.circleci.com/project-id",
         "oidc.circleci.com/pipeline-definition-id",
     ),
-    # Whoever re-runs a job with SSH sits in it with a shell.
+    # A person who re-runs a job with SSH has a shell in it.
     constants={"oidc.circleci.com/ssh-rerun": False},
     agreements={"oidc.circleci.com/org-id": _is_circleci_organization},
     jobs=CIRCLECI_JOBS,

@@ -448,6 +448,28 @@ def test_a_token_signed_by_another_key_is_refused(world: World) -> None:
     assert world.mint(token).code == "invalid-token"
 
 
+@pytest.mark.parametrize(
+    ("changes", "how", "said"),
+    [
+        ({"iat": None}, {}, "has no `iat`"),
+        ({"exp": ABSENT}, {}, "has no `exp`"),
+        ({"aud": ABSENT}, {}, "has no `aud`"),
+        ({"sub": 5}, {}, "`sub` must be a string"),
+        ({"jti": ["x"]}, {}, "`jti` must be a string"),
+        ({"jti": None}, {}, "`jti` must be a string"),
+        ({}, {"key": rsa_key("stranger")}, "a signature that is not from the key"),
+        ({}, {"algorithm": "RS512"}, "an algorithm that its issuer does not use"),
+    ],
+)
+def test_what_is_wrong_with_a_token_is_said_in_words(
+    world: World, changes: Mapping[str, Any], how: Mapping[str, Any], said: str
+) -> None:
+    answer = world.mint(world.issuer.sign(github_claims(**changes), **how))
+
+    assert answer.code == "invalid-token"
+    assert said in answer.detail
+
+
 def test_a_changed_payload_is_refused(world: World) -> None:
     header, _, signature = world.token().split(".")
     payload = world.token(repository="evil/widgets").split(".")[1]

@@ -25,7 +25,7 @@ class CommandError(Exception):
 
 
 def add_config_argument(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Declare the configuration; several files are one, whoever gives them."""
+    """Declare the configuration; several files are one."""
     parser.add_argument(
         "--config",
         type=Path,

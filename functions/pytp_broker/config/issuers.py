@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pytp_broker.providers import PROVIDERS, Provider
 
-# Whoever runs these chooses the whole URL.
+# The operators of these choose the whole URL.
 _FREE: Final = frozenset({"generic", "kubernetes"})
 _HTTPS_PORT: Final = 443
 

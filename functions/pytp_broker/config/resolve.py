@@ -191,7 +191,7 @@ class Resolver:
             yield from merged.values()
 
     def _check_ids(self, publisher: TrustedPublisher, path: KeyPath) -> None:
-        # A repository has one owner id, whoever else trusts it: of two one is a mistake.
+        # A repository has one owner id: of two in the same file, one is a mistake.
         pins = PROVIDERS[publisher.provider].fields_of(providers.Role.PIN)
         if pins and not any(pin.name in publisher.fields for pin in pins):
             names = ", ".join(f"`{pin.name}`" for pin in pins)

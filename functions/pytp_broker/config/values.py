@@ -31,7 +31,7 @@ _MAX_PORT: Final = 65_535
 _RESERVED_NAMES: Final = frozenset({"simple", "legacy", "files"})
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-# The dot between labels is not optional, or a long name with a mistake in it takes for ever.
+# Were the dot between labels optional, a long name with a mistake in it would be tried for hours.
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _MIN_BEGINNING: Final = 4
 # `gitea` is not meant to be `gitlab`, which are alike by 0.73; `pushes` is `push`, by 0.8.
