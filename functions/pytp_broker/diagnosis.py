@@ -113,10 +113,7 @@ def explain(findings: Findings, claims: SignedClaims, provider: Provider) -> lis
 
 
 def _explain(finding: Finding, claims: SignedClaims, provider: Provider) -> str:
-    if finding.seen is None:
-        seen = f"claim `{finding.claim}` is missing"
-    else:
-        seen = f"claim `{finding.claim}` is `{printable(finding.seen)}`"
+    seen = f"claim `{finding.claim}` is {_seen(finding, claims)}"
     text = f"{seen}; the publisher's `{finding.rule}` expects `{finding.expected}`"
     if finding.hint:
         text += f" ({finding.hint})"
@@ -124,6 +121,13 @@ def _explain(finding: Finding, claims: SignedClaims, provider: Provider) -> str:
         return f"{text}: {finding.advice}"
     advise = _find_advice(finding, provider)
     return text if advise is None else f"{text}: {advise(finding, claims)}"
+
+
+def _seen(finding: Finding, claims: SignedClaims) -> str:
+    if finding.seen is not None:
+        return f"`{printable(finding.seen)}`"
+    is_missing = claims.value(finding.claim) in (None, "", [])
+    return "missing" if is_missing else "of a wrong type"
 
 
 def explain_missing(claim: str, provider: Provider) -> str:

@@ -1087,3 +1087,22 @@ def test_every_case_runs_or_says_why_not() -> None:
 
 def test_what_we_do_better_says_what_that_is() -> None:
     assert all(case["ours"]["why"] for case in CASES if "surpass" in case or "ours" in case)
+
+
+@pytest.mark.parametrize(
+    ("name", "claim", "value"),
+    [
+        ("gitlab", "job_project_id", ["20"]),
+        ("semaphore", "pr", 7),
+        ("circleci", "oidc.circleci.com/context-ids", [5]),
+    ],
+)
+def test_a_claim_of_a_wrong_type_is_not_said_to_be_missing(
+    name: str, claim: str, value: object
+) -> None:
+    (publisher,) = documented(name).publishers
+    publisher = replace(publisher, pins=unpinned(publisher, signed(captured(name))))
+
+    detail = refusal(publisher, changed(captured(name), claim, value))
+
+    assert f"claim `{claim}` is of a wrong type" in detail
