@@ -137,6 +137,13 @@ def test_a_renamed_repository_is_told_by_its_ids(explain: Explain, tmp_path: Pat
     assert "renamed or moved, so change the name" in seen
 
 
+def test_claims_may_be_saved_with_a_byte_order_mark(explain: Explain, tmp_path: Path) -> None:
+    file = Path(claims_file(tmp_path))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+
+    assert explain(str(file))[0] == 0
+
+
 def test_claims_that_no_publisher_could_accept_are_told_apart(
     explain: Explain, tmp_path: Path
 ) -> None:

@@ -443,10 +443,21 @@ def test_the_same_registry_in_two_files_is_a_mistake_that_names_both(tmp_path: P
     )
 
 
-def test_a_list_and_a_text_of_one_key_are_the_same_key_twice(tmp_path: Path) -> None:
-    (line,) = refusal(tmp_path, ACME, "registries = 1")
+@pytest.mark.parametrize("second", ["registries = 1", '[registries]\nname = "other"'])
+def test_a_second_file_in_which_a_list_is_something_else_is_told_so(
+    tmp_path: Path, second: str
+) -> None:
+    (line,) = refusal(tmp_path, ACME, second)
 
-    assert line.startswith("team1.toml:1: registries: the same key is in ")
+    assert line == (
+        "team1.toml:1: registries: is not a list of tables: write `[[registries]]` above each"
+    )
+
+
+def test_a_list_behind_something_else_is_the_same_key_twice(tmp_path: Path) -> None:
+    (line,) = refusal(tmp_path, "registries = 1", ACME)
+
+    assert line.endswith("remove one of the two")
 
 
 def test_a_mistake_is_named_with_the_file_that_it_is_in(tmp_path: Path) -> None:
@@ -627,6 +638,14 @@ def test_a_password_in_a_url_is_not_said_again(tmp_path: Path) -> None:
 
     assert "user name" in line
     assert "hunter2" not in line
+
+
+def test_a_password_in_a_projects_place_is_not_said_again(tmp_path: Path) -> None:
+    publisher = '[[registries.publishers]]\nprojects = ["https://user:hunter2@ci.example.com"]\n'
+
+    lines = refusal(tmp_path, ACME + publisher)
+
+    assert "hunter2" not in "".join(lines)
 
 
 @pytest.mark.parametrize(

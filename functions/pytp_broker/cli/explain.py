@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -192,7 +193,7 @@ def read_claims(text: str) -> SignedClaims:
         if text.count(".") == 2 and not Path(text[:255]).exists():  # noqa: PLR2004 - a JWT
             claims = parse_json_object(decode_base64url(text.strip().split(".")[1]))
         else:
-            claims = parse_json_object(Path(text).read_bytes())
+            claims = parse_json_object(Path(text).read_bytes().removeprefix(BOM_UTF8))
     except (InvalidPayload, ValueError):
         raise CommandError("this is neither a JWT nor a file with a JSON object") from None
     except OSError as error:

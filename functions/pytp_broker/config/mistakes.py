@@ -80,7 +80,8 @@ def _named(kind: str, entry: Mapping[str, Any], key: str) -> str:
 def _publisher(entry: Mapping[str, Any], place: int, registry: Mapping[str, Any]) -> str:
     owner = _named(" of registry", registry, "name")
     projects = entry.get("projects")
-    names = [p for p in projects if isinstance(p, str)] if isinstance(projects, list) else []
+    texts = [p for p in projects if isinstance(p, str)] if isinstance(projects, list) else []
+    names = [text for text in texts if not has_password(text)]
     shown = [printable(name, _MAX_KEY_CHARACTERS) for name in names[:_MAX_PROJECTS]]
     more = ["…"] if len(names) > _MAX_PROJECTS else []
     return f"publisher {place + 1}{owner}" + (f": {', '.join(shown + more)}" if shown else "")

@@ -118,10 +118,14 @@ class Sources:
         elif key in _LISTS and isinstance(value, list) and isinstance(present, list):
             self.document[key] = [*present, *value]
             self._add_entries(source, key, value, len(present))
+        elif key in _LISTS and not isinstance(value, list):
+            self._refuse(source, key, f"is not a list of tables: write `[[{key}]]` above each")
         else:
             first = self.place((key,))
-            text = f"the same key is in {first}; remove one of the two"
-            self.conflicts.append(f"{source.place((key,))}: {dotted((key,))}: {text}")
+            self._refuse(source, key, f"the same key is in {first}; remove one of the two")
+
+    def _refuse(self, source: Source, key: str, text: str) -> None:
+        self.conflicts.append(f"{source.place((key,))}: {dotted((key,))}: {text}")
 
     def _add_entries(self, source: Source, key: str, value: object, offset: int) -> None:
         for number in range(len(value) if isinstance(value, list) else 0):
