@@ -55,6 +55,7 @@ def test_health_is_200_at_every_host_while_the_store_answers(
     answer = world.call(method, "/_/health", host=host)
 
     assert (answer.status, answer.body) == (200, b"" if method == "HEAD" else b"ok\n")
+    assert answer.headers["Content-Length"] == "3"
     assert answer.headers["Cache-Control"] == "no-store"
     assert world.records == []
 

@@ -7,11 +7,16 @@ from pytp_broker.messages import Request, Response
 from pytp_broker.services import Broker
 
 HEALTH_PATH: Final = "/_/health"
+_BODY: Final = b"ok\n"
 
 
 def health(request: Request, broker: Broker) -> Response:
     """Return 200 when the store answers; raise StoreUnavailable when it does not."""
     if not broker.health.is_good(broker.store.load_configuration):
         raise StoreUnavailable("the store does not answer")
-    body = b"" if request.method == "HEAD" else b"ok\n"
-    return Response(200, body, {"Content-Type": "text/plain", "Cache-Control": "no-store"})
+    headers = {
+        "Content-Type": "text/plain",
+        "Cache-Control": "no-store",
+        "Content-Length": str(len(_BODY)),  # of GET's answer, also where HEAD leaves it out
+    }
+    return Response(200, b"" if request.method == "HEAD" else _BODY, headers)
