@@ -5,6 +5,8 @@ import json
 import logging
 import sys
 
+import pytest
+
 from pytp_broker.audit import AuditRecord
 from pytp_broker.local import log
 
@@ -23,6 +25,25 @@ def test_an_audit_record_is_one_line_that_its_facts_cannot_forge() -> None:
         "invalid-token",
         1,
     )
+
+
+class Full(io.StringIO):
+    """A log on a full disk."""
+
+    def write(self, _: str) -> int:
+        raise OSError("the disk is full")
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else() -> None:
+    full = log.Log(Full())
+
+    full.write("access")
+    full.fault(ValueError())
+
+
+def test_what_an_audit_record_is_about_fails_with_it() -> None:
+    with pytest.raises(OSError, match="full"):
+        log.Log(Full()).audit(AuditRecord("exchange", "accepted", "", {}))
 
 
 def test_what_a_library_logs_of_an_exception_is_not_its_text() -> None:

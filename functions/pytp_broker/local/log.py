@@ -5,6 +5,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Lock
 from typing import TextIO
@@ -14,18 +15,23 @@ from pytp_broker.display import printable
 
 
 class Log:
-    """JSON lines, one an event. What is given to it holds no token."""
+    """JSON lines, one an event. What is given to it holds no token.
+
+    A line that cannot be written, as on a full disk, is lost: requests go on. An audit record must
+    not be lost, so what it is about fails with it.
+    """
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._stream = stream
         self._lock = Lock()
 
     def write(self, event: str, **facts: object) -> None:
-        """Write one line."""
-        self._print({**facts, "event": event})
+        """Write one line, if it can be written."""
+        with suppress(OSError):
+            self._print({**facts, "event": event})
 
     def audit(self, record: AuditRecord) -> None:
-        """Write an audit record: what happened to an exchange, a burn or an upload."""
+        """Write what happened to an exchange, a burn or an upload; raise OSError."""
         self._print(record.document())
 
     def fault(self, error: Exception) -> None:
