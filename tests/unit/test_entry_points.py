@@ -83,6 +83,21 @@ def test_a_script_is_refused_by_the_name(shelf: Shelf, name: str, group: str) ->
     assert_refused(shelf, script(name, group=group), f"in the group `{group}`, which is not a file")
 
 
+@pytest.mark.parametrize("name", ["python", "Python3", "python3.14t", "pythonw", "pypy3.11"])
+def test_a_script_in_the_place_of_the_interpreter_is_refused(shelf: Shelf, name: str) -> None:
+    assert_refused(shelf, script(name), "would take the place of Python's own interpreter")
+
+
+@pytest.mark.parametrize("name", ["python-x", "ipython3", "pythonx", "py"])
+def test_a_script_may_have_almost_the_name_of_the_interpreter(shelf: Shelf, name: str) -> None:
+    assert shelf.publish(script(name)).status == 200
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "\u00e9" * 128], ids=["ASCII", "UTF-8"])
+def test_a_script_whose_name_is_too_long_is_refused(shelf: Shelf, name: str) -> None:
+    assert_refused(shelf, script(name), "names of at most 255 bytes")
+
+
 @pytest.mark.parametrize("name", ["", "  "])
 def test_a_script_without_a_name_is_refused(shelf: Shelf, name: str) -> None:
     assert_refused(shelf, script(name), "entry_points.txt")
@@ -139,13 +154,26 @@ def test_entry_points_that_are_no_ini_file_are_refused(shelf: Shelf, text: str |
     assert_refused(shelf, with_entry_points(text), "the wheel's entry_points.txt is not")
 
 
-@pytest.mark.parametrize("value", ["", "module", "module:", ":main", "a:b [x", "a b:c", "a:b c"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "module",
+        "module:",
+        ":main",
+        "a:b [x",
+        "a b:c",
+        "a:b c",
+        "a:b ; comment",
+        "a:b # comment",
+    ],
+)
 def test_a_script_that_no_installer_writes_is_refused(shelf: Shelf, value: str) -> None:
     assert_refused(shelf, script("foo", value), f"that is `{value}` and not `module:function`")
 
 
 @pytest.mark.parametrize(
-    "value", ["a:b", "a.b:c.d", "a : b", "a:b [x, y]", "a:b[x]", "a-b:c", "a:b ; comment", "_a:_b "]
+    "value", ["a:b", "a.b:c.d", "a : b", "a:b [x, y]", "a:b[x]", "a-b:c", "_a:_b "]
 )
 def test_a_script_may_be(shelf: Shelf, value: str) -> None:
     assert shelf.publish(script("foo", value)).status == 200

@@ -294,7 +294,70 @@ def test_data_holds_no_record_of_another_project(shelf: Shelf, name: str) -> Non
     assert_refused(shelf, with_names(name), f"`{name}`, which would be the record of another")
 
 
-@pytest.mark.parametrize("name", ["other.egg-info/PKG-INFO", "widgets.egg-info", "X.EGG-INFO/y"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "widgets-1.0.data/purelib/other-9-py3.11.egg/EGG-INFO/PKG-INFO",
+        "widgets-1.0.data/platlib/other.EGG",
+        "widgets-1.0.data/purelib/other.egg-link",
+        "widgets-1.0.data/data/lib/python3.11/site-packages/other.egg/EGG-INFO/PKG-INFO",
+        "widgets-1.0.data/data/Lib/Site-Packages/other.egg-link",
+        "widgets-1.0.data/data/lib/python3/dist-packages/other.egg-link",
+    ],
+)
+def test_data_holds_no_egg_where_modules_are(shelf: Shelf, name: str) -> None:
+    assert_refused(shelf, with_names(name), f"`{name}`, which would be the record of another")
+
+
+def test_data_may_hold_an_egg_elsewhere(shelf: Shelf) -> None:
+    assert_published(shelf, with_names("widgets-1.0.data/data/widgets/tests/test.egg"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("widgets-1.0.data/purelib/x.py", "widgets-1.0.data/platlib/x.py"),
+        ("widgets-1.0.data/purelib/x.py", "x.py"),
+        ("widgets-1.0.data/platlib/Widgets/x.py", "widgets/X.py"),
+    ],
+)
+def test_two_members_that_are_installed_as_one_are_refused(
+    shelf: Shelf, names: tuple[str, ...]
+) -> None:
+    assert_refused(shelf, with_names(*names), "which are one file where they are installed")
+
+
+def test_two_members_in_one_folder_of_modules_are_published(shelf: Shelf) -> None:
+    names = ("widgets-1.0.data/purelib/", "widgets-1.0.data/purelib/widgets/", "widgets/x.py")
+
+    assert_published(shelf, with_names(*names, "widgets-1.0.data/purelib/widgets/y.py"))
+
+
+@pytest.mark.parametrize("name", ["d/x", "d/"])
+def test_scripts_hold_no_directory(shelf: Shelf, name: str) -> None:
+    made = with_names(f"widgets-1.0.data/scripts/{name}")
+
+    assert_refused(shelf, made, "uv installs no wheel with a directory in `scripts`")
+
+
+@pytest.mark.parametrize("name", ["python", "PYTHON3", "python3.14t", "pypy3", "python.exe"])
+def test_scripts_hold_no_interpreter(shelf: Shelf, name: str) -> None:
+    made = with_names(f"widgets-1.0.data/scripts/{name}")
+
+    assert_refused(shelf, made, "would take the place of Python's own interpreter")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "other.egg-info/PKG-INFO",
+        "widgets.egg-info",
+        "X.EGG-INFO/y",
+        "other.egg-link",
+        "other-9-py3.11.egg/EGG-INFO/PKG-INFO",
+        "other.Egg",
+    ],
+)
 def test_a_wheel_holds_no_egg_info(shelf: Shelf, name: str) -> None:
     assert_refused(shelf, with_names(name), f"only `{FOLDER}` may be one")
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.members import has_device
+from pytp_broker.index.members import MAX_SEGMENT_BYTES, has_device, has_long_segment
 
 # Fifty times as much as the largest of three hundred real wheels has.
 MAX_ENTRY_POINTS_BYTES: Final = 256 * 1024
@@ -23,7 +23,10 @@ _SCRIPT_GROUPS: Final = frozenset({"console_scripts", "gui_scripts"})
 # As the specification of entry points has it, and PyPI.
 _SCRIPT_NAME: Final = re.compile(r"[\w.-]+")
 # A module and what to call in it, then perhaps extras. No installer writes a script without both.
-_CALLABLE: Final = re.compile(r"[\w.-]+\s*:\s*[\w.-]+\s*(?:\[[^\]]*\]\s*)?(?:[;#].*)?")
+# Nor does uv with a comment behind it.
+_CALLABLE: Final = re.compile(r"[\w.-]+\s*:\s*[\w.-]+\s*(?:\[[^\]]*\]\s*)?")
+# What runs Python in an environment. uv installs no script in its place.
+_INTERPRETER: Final = re.compile(r"(?:python|pypy|graalpy)[0-9.]*[tw]?(?:\.exe)?", re.IGNORECASE)
 _CURE: Final = "correct the entry points in your project's configuration"
 
 Script = tuple[str, str, str]
@@ -53,11 +56,26 @@ def _check_script(group: str, name: str, value: str) -> None:
             f"the wheel's entry_points.txt has a script {shown}, which is not a file name that "
             f"consists of letters, digits, `_`, `-` and `.`; {_CURE}"
         )
+    if has_long_segment(name):
+        raise InvalidUpload(
+            f"the wheel's entry_points.txt has a script {shown}, and file systems take names of at "
+            f"most {MAX_SEGMENT_BYTES} bytes; {_CURE}"
+        )
+    if is_interpreter(name):
+        raise InvalidUpload(
+            f"the wheel's entry_points.txt has a script {shown}, which would take the place of "
+            f"Python's own interpreter; {_CURE}"
+        )
     if not _CALLABLE.fullmatch(value):
         raise InvalidUpload(
             f"the wheel's entry_points.txt has a script {shown} that is `{printable(value)}` and "
             f"not `module:function`; {_CURE}"
         )
+
+
+def is_interpreter(name: str) -> bool:
+    """Say whether a script of this name would take the place of an environment's interpreter."""
+    return _INTERPRETER.fullmatch(name) is not None
 
 
 def _read_file(text: str) -> Iterator[Script]:

@@ -91,7 +91,9 @@ class MemberNames:
         check_places((folded(name), name, is_file) for name, is_file in self._is_file.items())
 
 
-def check_places(members: Iterable[tuple[str, str, bool]], place: str = "file systems") -> None:
+def check_places(
+    members: Iterable[tuple[str, str, bool]], where: str = "on some file systems"
+) -> None:
     """Check members by path, name and whether they are files; raise InvalidUpload.
 
     None may have the path of another, or be below a file. File systems that ignore case, as on
@@ -104,7 +106,7 @@ def check_places(members: Iterable[tuple[str, str, bool]], place: str = "file sy
         if path == other_path and (is_file or is_other_file):
             raise InvalidUpload(
                 f"the archive has `{printable(name)}` and `{printable(other)}`, which are one file "
-                f"on some {place}; rename one of them"
+                f"{where}; rename one of them"
             )
         if is_file and other_path.startswith(f"{path}\0"):
             raise InvalidUpload(

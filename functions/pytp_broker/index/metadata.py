@@ -25,6 +25,8 @@ MAX_REQUIREMENTS_COMMAS: Final = 10_000
 
 # uv keeps a number of a version in 64 bits, and Python reads at most 4300 digits.
 _HUGE_NUMBER: Final = re.compile(r"[0-9]{20}")
+# A scheme, and then a host or, for a file, a path from the root.
+_FULL_URL: Final = re.compile(r"(?:file:///|[a-z][a-z0-9+.-]*://[^/?#])", re.IGNORECASE)
 _FIELD_NAME: Final = re.compile(r"^[^\s:]+(?=:)", re.MULTILINE)
 # PKG-INFO says what is dynamic since this version (PEP 643).
 _KNOWS_DYNAMIC: Final = Version("2.2")
@@ -122,15 +124,17 @@ def _check_requirement(text: str) -> None:
             f"the metadata in the archive says `Requires-Dist: {shown}` with characters that "
             "cannot be printed, and installers print it: remove them and build again"
         )
-    if url is not None and "://" not in url:
+    if url is not None and not _FULL_URL.match(url):
         raise InvalidUpload(
-            f"the metadata in the archive says `Requires-Dist: {shown}`, whose path means nothing "
-            "on another machine: give a version or a full URL, and build again"
+            f"the metadata in the archive says `Requires-Dist: {shown}`, whose address means "
+            "nothing on another machine: give a version or a full URL, and build again"
         )
 
 
 def _read_requirement(text: str) -> Requirement:
     requirement = Requirement(text)
+    for specifier in requirement.specifier:
+        Version(specifier.version.removesuffix(".*"))  # `===` takes any text, and uv does not
     if any(_HUGE_NUMBER.search(specifier.version) for specifier in requirement.specifier):
         raise ValueError(text)
     return requirement

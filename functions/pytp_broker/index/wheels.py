@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from itertools import groupby
+from itertools import groupby, pairwise, starmap
 from typing import Final
 
 from packaging.utils import canonicalize_name
@@ -11,7 +11,11 @@ from packaging.version import InvalidVersion, Version
 from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.distributions import Distribution
-from pytp_broker.index.entry_points import MAX_ENTRY_POINTS_BYTES, check_entry_points
+from pytp_broker.index.entry_points import (
+    MAX_ENTRY_POINTS_BYTES,
+    check_entry_points,
+    is_interpreter,
+)
 from pytp_broker.index.members import (
     check_metadata_size,
     check_places,
@@ -35,8 +39,14 @@ _REQUIRED: Final = ("METADATA", "RECORD", "WHEEL")
 _ENTRY_POINTS: Final = "entry_points.txt"
 # What makes a directory the record of an installed project, for those who look for projects.
 _PROJECT_RECORDS: Final = (".dist-info", ".egg-info")
+# What leads pip to such a record, where Python looks for modules: an egg has one in it, and a link
+# to an egg names a directory that has one.
+_EGGS: Final = (".egg", ".egg-link")
+_MODULE_FOLDERS: Final = ("purelib", "platlib", "site-packages", "dist-packages")
 # Where installers put what is in a wheel's `.data` directory; pip and uv know no other.
 _SCHEMES: Final = ("data", "headers", "platlib", "purelib", "scripts")
+# What is in these is installed where the rest of the wheel is, in an order that tools do not share.
+_MODULES: Final = re.compile(r"\A[^/]+\.data/(?:purelib|platlib)(?:/|\Z)")
 # unzip leaves a version of VMS out, and writes over the file of that name without it.
 _VMS_VERSION: Final = re.compile(r";[0-9]*\Z")
 
@@ -48,6 +58,7 @@ def read_wheel(distribution: Distribution, content: bytes) -> bytes:
     _check_files(members, dist_info)
     _check_names(members, distribution)
     _check_places(members, dist_info)
+    _check_modules(members)
     metadata = members[f"{dist_info}/METADATA"]
     check_metadata_size(metadata.size)
     check_format(_read(members[f"{dist_info}/WHEEL"], MAX_WHEEL_BYTES))
@@ -126,9 +137,9 @@ def _check_places(names: Iterable[str], dist_info: str) -> None:
     """
     expected = f"{dist_info.removesuffix('.dist-info')}.data"
     for top, group in groupby(sorted(names), key=lambda name: name.partition("/")[0]):
-        suffix = folded(top).rpartition(".")[2]
-        for name in group if suffix in ("data", "egg-info") else ():
-            if suffix == "data":
+        suffix = f".{folded(top).rpartition('.')[2]}"
+        for name in group if suffix in (".data", ".egg-info", *_EGGS) else ():
+            if suffix == ".data":
                 _check_data(name, expected)
             else:
                 raise InvalidUpload(
@@ -145,10 +156,41 @@ def _check_data(name: str, expected: str) -> None:
             f"the wheel has `{printable(name)}`, which installers do not know where to put: data "
             f"must be below `{expected}/` in one of {', '.join(_SCHEMES)}"
         )
-    if any(folded(segment).endswith(_PROJECT_RECORDS) for segment in inner):
+    if any(starmap(_is_record, pairwise([scheme, *inner]))):
         raise InvalidUpload(
             f"the wheel has `{printable(name)}`, which would be the record of another installed "
             "project; leave it out"
+        )
+    if scheme == "scripts":
+        _check_script(name, inner)
+
+
+def _check_modules(members: Mapping[str, Member]) -> None:
+    """Check that no module is installed over another one of the same wheel."""
+    if any(map(_MODULES.match, members)):
+        installed = ((_MODULES.sub("", name.rstrip("/")), name) for name in members)
+        places = ((folded(path), name, members[name].is_file) for path, name in installed)
+        check_places(places, "where they are installed")
+
+
+def _is_record(folder: str, segment: str) -> bool:
+    """Say whether a segment of a path makes it the record of an installed project."""
+    segment = folded(segment)
+    is_egg = segment.endswith(_EGGS) and folded(folder) in _MODULE_FOLDERS
+    return is_egg or segment.endswith(_PROJECT_RECORDS)
+
+
+def _check_script(name: str, inner: list[str]) -> None:
+    """Check that a member in `scripts` is a file there, which takes no interpreter's place."""
+    if inner[1:]:
+        raise InvalidUpload(
+            f"the wheel has `{printable(name)}`, and uv installs no wheel with a directory in "
+            "`scripts`; put the script itself there"
+        )
+    if is_interpreter(inner[0]):
+        raise InvalidUpload(
+            f"the wheel has `{printable(name)}`, which would take the place of Python's own "
+            "interpreter; rename it"
         )
 
 
