@@ -1,6 +1,7 @@
 """README and documentation: what they show is true."""
 
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,12 @@ def commands(pattern: str) -> Iterator[str]:
             yield from re.findall(pattern, block)
 
 
+def test_the_changelog_says_everything_once() -> None:
+    lines = re.findall(r"^- .+", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert len(lines) == len(set(lines))
+
+
 def test_every_make_target_shown_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -88,6 +95,14 @@ def test_every_command_shown_exists() -> None:
     shown = set(commands(r"pytp-broker (\w+)"))
 
     assert {"serve", "apply", "validate"} <= shown <= set(known)
+
+
+def test_every_command_shown_takes_its_options() -> None:
+    lines = list(commands(r"\$ (?:\S+/)?pytp-broker (.+)"))
+
+    assert len(lines) > 10
+    for line in lines:
+        _parser().parse_args(shlex.split(line, comments=True))
 
 
 def pinned(file: str) -> set[str]:

@@ -4,6 +4,7 @@ These tests hold the page to the truth: whoever closes one of these gaps must sa
 """
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from pytp_broker.audit import AuditRecord
 from pytp_broker.display import printable
 from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.store import PublishedFile
 from tests.scanner import LEAKED
 from tests.signing import NOW
 from tests.unit import distributions
@@ -125,6 +127,26 @@ def test_reading_needs_no_token(path: str) -> None:
     shelf.publish(distributions.wheel())
 
     assert shelf.get(path).status == 200
+
+
+def test_every_page_reads_all_files_of_its_project_from_the_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shelf = Shelf()
+    shelf.publish(distributions.wheel())
+    read: list[int] = []
+    list_files = shelf.store.list_files
+
+    def count(registry: str, project: str) -> Sequence[PublishedFile]:
+        files = list_files(registry, project)
+        read.append(len(files))
+        return files
+
+    monkeypatch.setattr(shelf.store, "list_files", count)
+    for _ in range(3):
+        shelf.get("/acme/simple/widgets/")
+
+    assert read == [1, 1, 1]
 
 
 def test_a_short_piece_of_a_token_is_shown_as_it_is() -> None:
