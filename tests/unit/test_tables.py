@@ -83,6 +83,25 @@ def test_a_table_of_somebody_else_is_refused_before_anything_is_written(
     assert client.scan(TableName="orders")["Count"] == len(rows)
 
 
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("the keys turned round", "its key is sk (HASH, S), pk (RANGE, S)"),
+        ("a number as a key", "its key is pk (HASH, S), sk (RANGE, N)"),
+        ("other keys", "its key is id (HASH, S)"),
+    ],
+)
+def test_another_key_is_told_with_a_brokers(
+    client: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, seen: str
+) -> None:
+    make(client, FOREIGN[name][0])
+
+    apply(tmp_path, "--table", "orders")
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{seen}, and a broker's is pk (HASH, S), sk (RANGE, S)" in said
+
+
 def test_an_empty_table_of_the_right_keys_becomes_a_brokers(client: Any, tmp_path: Path) -> None:
     make(client, BROKERS)
 

@@ -1,5 +1,6 @@
 """Which DynamoDB tables are a broker's: nothing is written into anybody else's."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -10,7 +11,9 @@ from pytp_broker.display import printable
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_KEYS: Final = {"pk": "HASH", "sk": "RANGE"}
+_NAMES: Final = ("pk", "sk")
+# What DynamoDB says of them: the kind of key, its name, and the type (S is a text).
+_KEYS: Final = [("HASH", "pk", "S"), ("RANGE", "sk", "S")]
 # How the keys of each row begin; aws/dynamodb.py lists the rows.
 _ROWS: Final = (
     ("CONFIGURATION", "MAIN"),
@@ -62,16 +65,23 @@ def _check_schema(client: "DynamoDBClient", name: str) -> None:
             raise
         return  # its rows say enough
     types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}
-    keys = {key["AttributeName"]: str(key["KeyType"]) for key in table["KeySchema"]}
-    if keys != _KEYS or any(types[key] != "S" for key in _KEYS):
+    keys = [
+        (key["KeyType"], key["AttributeName"], types[key["AttributeName"]])
+        for key in table["KeySchema"]
+    ]
+    if sorted(keys) != _KEYS:
         raise ForeignTableError(
-            f"the table {name} is not a broker's: its keys are {', '.join(sorted(keys))}, a"
-            f" broker's are the texts pk and sk; {_ADVICE}"
+            f"the table {name} is not a broker's: its key is {_describe(keys)}, and a broker's is"
+            f" {_describe(_KEYS)}; {_ADVICE}"
         )
 
 
+def _describe(keys: Sequence[tuple[str, str, str]]) -> str:
+    return ", ".join(f"{name} ({kind}, {of_type})" for kind, name, of_type in keys)
+
+
 def _check_row(name: str, row: dict[str, Any]) -> None:
-    pk, sk = (str(row.get(key, {}).get("S", "")) for key in _KEYS)
+    pk, sk = (str(row.get(key, {}).get("S", "")) for key in _NAMES)
     if not is_known(pk, sk):
         shown = f"pk {printable(pk)}, sk {printable(sk)}"
         raise ForeignTableError(
