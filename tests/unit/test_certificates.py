@@ -370,6 +370,17 @@ def test_a_renewed_certificate_is_taken_once(pair: Pair) -> None:
     assert not given.refresh(["packages.example.com"], NOW)
 
 
+def test_a_name_that_is_served_later_and_is_not_in_a_given_certificate_is_told(
+    pair: Pair,
+) -> None:
+    given = pair.open("packages.example.com")
+
+    assert not given.refresh(["packages.example.com", "late.example.com"], NOW)
+
+    [remark] = given.files.remarks
+    assert "is not for late.example.com" in remark
+
+
 def test_half_of_a_renewed_pair_is_waited_for(pair: Pair) -> None:
     given = pair.open()
     key = pair.key.read_bytes()

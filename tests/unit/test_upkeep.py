@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -27,7 +28,7 @@ FILES = CertificateFiles(None, Path("new.pem"), Path("new.key"), ("it is not for
 class Certificate:
     """A certificate that is another one when a test says so."""
 
-    files = FILES
+    files = next_files = FILES
 
     def __init__(self) -> None:
         self.is_due = False
@@ -40,6 +41,7 @@ class Certificate:
         self.was_asked.set()
         if self.error:
             raise self.error
+        self.files = self.next_files
         return self.is_due
 
 
@@ -142,6 +144,19 @@ def test_another_certificate_is_put_into_use_and_its_remarks_told(server: Server
     assert server.swapped == [FILES]
     assert '"event": "certificate"' in server.logged
     assert "it is not for x" in server.logged
+
+
+def test_what_is_new_about_the_same_certificate_is_told_once(server: Server) -> None:
+    server.turn()
+    assert "it is not for x" not in server.logged  # told at the start
+
+    server.certificate.next_files = replace(FILES, remarks=(*FILES.remarks, "nor for y"))
+    server.turn()
+    server.turn()
+
+    assert server.logged.count("nor for y") == 1
+    assert "it is not for x" not in server.logged
+    assert server.swapped == []
 
 
 @pytest.mark.parametrize(

@@ -28,25 +28,27 @@ class GivenCertificate:
         """Raise CertificateError when they cannot be used."""
         self._certificate, self._key = certificate, key
         self._complaint, self._is_told = "", False
-        self._used = self._read()
+        self._used, self._names = self._read(), tuple(names)
         self.files = self._check(self._used, names, now)
 
     def refresh(self, names: Sequence[str], now: datetime) -> bool:
         """Read the files again; say whether there is another certificate in them.
 
+        The remarks are also about names that are served only now.
         Raises CertificateError for one that cannot be used, once, and not before it is seen for
         the second time: the two files are never replaced at the same moment.
         """
         try:
             content = self._read()
-            if content != self._used:
+            if (content, tuple(names)) != (self._used, self._names):
                 self.files = self._check(content, names, now)
         except CertificateError as error:
             if self._is_worth_telling(str(error)):
                 raise
             return False
         self._complaint = ""
-        is_other, self._used = content != self._used, content
+        is_other = content != self._used
+        self._used, self._names = content, tuple(names)
         return is_other
 
     def _is_worth_telling(self, complaint: str) -> bool:

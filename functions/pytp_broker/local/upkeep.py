@@ -134,10 +134,13 @@ class Upkeep:
     def _renew(self, certificate: ServerCertificate, swap: Swap) -> None:
         if self._served is None:
             self._served = self.names()
+        told = certificate.files.remarks
         if certificate.refresh(self._served, datetime.now(UTC)):
             swap(certificate.files)
             self.log.write("certificate", message="the server has another certificate now")
-            for remark in certificate.files.remarks:
+            told = ()
+        for remark in certificate.files.remarks:
+            if remark not in told:
                 self.log.write("warning", by="certificate", message=remark)
 
     def _complain(self, error: Exception) -> None:
