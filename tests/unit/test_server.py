@@ -132,6 +132,15 @@ def test_what_is_no_http_is_told_in_the_first_line_too(process: ServerProcess) -
     assert received.splitlines()[0].decode() == f"HTTP/1.1 400 {detail}"
 
 
+def test_a_request_for_another_protocol_is_answered_in_this_one(process: ServerProcess) -> None:
+    upgrade = b"connection: upgrade\r\nupgrade: websocket\r\n\r\n"
+
+    received = exchange_bytes(process, b"GET /acme/simple/ HTTP/1.1\r\nhost: x\r\n" + upgrade)
+
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert process.events("warning") == []
+
+
 def test_what_is_no_http_after_the_answer_ends_the_connection(process: ServerProcess) -> None:
     head = b"POST /acme/simple/ HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
     size = MAX_SMALL_BODY_BYTES + 1

@@ -153,6 +153,9 @@ class Protocol(H11Protocol):
         self._reading.lift()
         super().resume_writing()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the request is answered, and uvicorn would advise to install something."""
+
     def _give_up(self) -> None:
         if self.transport.is_closing():
             # TLS keeps the end of an answer to itself: that has its time to be read as well.
