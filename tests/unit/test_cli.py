@@ -521,7 +521,7 @@ def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
             1,
             "cannot open the store: Invalid endpoint: garbage\n",
         ),
-        ("--data broker.toml", 1, "cannot write the data folder: File exists\n"),
+        ("--data broker.toml", 1, "cannot write broker.toml: File exists\n"),
         ("--data broken", 1, "cannot apply the configuration: file is not a database"),
         ("--host no.such.host.invalid", 1, "cannot listen on no.such.host.invalid:0: "),
     ],

@@ -239,7 +239,8 @@ def _failures_told() -> Iterator[None]:
     except (FolderTakenError, TemplateError) as error:
         raise CommandError(str(error)) from None
     except OSError as error:
-        raise CommandError(f"cannot write the data folder: {_reason(error)}") from None
+        place = error.filename or "the data folder"
+        raise CommandError(f"cannot write {place}: {_reason(error)}") from None
     except StoreUnavailable as problem:
         raise CommandError(
             f"cannot apply the configuration: {reason_of(problem)}".splitlines()
