@@ -50,6 +50,9 @@ TAKEN = {
     "through a directory's": [symbolic("a", "d/widgets.py"), symbolic("d", "src")],
     "in a long chain": [symbolic(f"l{i}", f"l{i + 1}") for i in range(31)] + [plain("l31")],
     "instead of a build file": [plain("a.toml"), symbolic("setup.cfg", "a.toml")],
+    "to a directory with a link": [symbolic("a", "b"), symbolic("b/l", "../c"), plain("c/x")],
+    "to a directory, from beside it": [symbolic("ab/l", "../a"), symbolic("a/l", "../abc")],
+    "to one directory by many": [symbolic(f"{d}/l", "../c") for d in "abde"],
     "hard": [hard("link", SRC)],
     "hard, of the metadata": [hard("link", f"{TOP}/PKG-INFO")],
     "hard, in a chain": [hard("a", SRC), hard("b", f"{TOP}/a")],
@@ -110,6 +113,22 @@ REFUSED = {
     "by a link to the directory that it is in": (
         [symbolic("src/a", "../b"), symbolic("b", "src")],
         CIRCLE,
+    ),
+    "in a circle by two directories": ([symbolic("a/x", "../b"), symbolic("b/y", "../a")], CIRCLE),
+    "in a circle by three directories": (
+        [symbolic("a/x", "../b/c"), symbolic("b/c/y", "../../d"), symbolic("d/z", "../a")],
+        CIRCLE,
+    ),
+    "in a circle by a directory and a link": (
+        [symbolic("a/d/x", "../../l"), symbolic("l", "b"), symbolic("b/y", "../a/")],
+        CIRCLE,
+    ),
+    "to itself, where case does not count": ([symbolic("a", "A")], CIRCLE),
+    "in a circle, where case does not count": ([symbolic("a", "B"), symbolic("b", "A")], CIRCLE),
+    "to its own directory, where case does not count": ([symbolic("Docs/a", "../docs")], CIRCLE),
+    "below a file, where case does not count": (
+        [symbolic("link", "pkg-info/x")],
+        "below a plain file",
     ),
     "in too long a chain": (
         [*(symbolic(f"l{i}", f"l{i + 1}") for i in range(40)), plain("l40")],
@@ -200,6 +219,33 @@ def test_the_refusal_of_a_link_names_it_and_says_what_to_do(shelf: Shelf) -> Non
         "the sdist has the link `widgets-1.0/docs/link`, whose target `../../x` leads out of the "
         "sdist's folder: correct the link, or put a plain file in its place, and build again"
     )
+
+
+@pytest.mark.parametrize(
+    ("members", "link"),
+    [
+        (
+            [*symbolic("Z", "a"), *symbolic("a", "b/"), *symbolic("b", "Z")],
+            "`widgets-1.0/Z`, whose target `a`",
+        ),
+        ([*symbolic("p", "a"), *symbolic("a/Q", "../A")], "`widgets-1.0/a/Q`, whose target `../A`"),
+    ],
+    ids=["by links", "by a directory"],
+)
+def test_the_refusal_of_a_circle_names_a_link_in_it_as_it_is_written(
+    shelf: Shelf, members: Members, link: str
+) -> None:
+    assert f"{link} leads" in shelf.publish(packed(members)).detail
+
+
+def test_too_many_links_in_the_places_of_links_are_not_followed(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytp_broker.index.links.MAX_STEPS", 200)
+    outside = [symbolic(f"l{i}", "d/" * i) for i in range(1, 5)]
+    inside = [symbolic(f"d/d/d/d/l{i}", "a") for i in range(20)]
+
+    assert_refused(shelf, packed(*outside, *inside), "too many links to follow")
 
 
 def test_many_links_that_follow_one_another_cost_little(shelf: Shelf) -> None:
