@@ -56,12 +56,13 @@ SMALL_BODY_SECONDS: Final = 10
 SMALL_BODY_BYTES_PER_SECOND: Final = 16 * 1024
 # How many requests are answered at a time, how many wait for that, and for how many seconds.
 # uv and pip read pages and files over some fifty connections. Uploads are few at a time, since each
-# takes tens of megabytes; a build of 64 parts uploads all of them together, over one line.
+# takes tens of megabytes; a build of 64 parts uploads all of them together, over one line. Waiting
+# costs no more than the connection, so there is room for such a build beside others that wait.
 _MAX_REQUESTS: Final = 128
-_MAX_WAITING_REQUESTS: Final = 512
+_MAX_WAITING_REQUESTS: Final = 1024
 _WAIT_SECONDS: Final = 15
 _MAX_UPLOADS: Final = 16
-_MAX_WAITING_UPLOADS: Final = 256
+_MAX_WAITING_UPLOADS: Final = 1024
 _UPLOAD_WAIT_SECONDS: Final = 600
 _UPLOADS: Final = "UploadFunction"
 # What every job needs before it can upload: no reader and no upload may be in its way.
