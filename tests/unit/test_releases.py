@@ -73,6 +73,25 @@ def test_a_later_wheel_has_the_spelling_of_the_first_file(
         assert f"name this file `widgets-{first}-cp311-cp311-linux_x86_64.whl`" in detail
 
 
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        ("1.0rc1", "1.0c1"),
+        ("1.0_beta.2", "1.0b2"),
+        ("1.0.post0", "1.0.post"),
+        ("1.0+ubuntu.1", "1.0+ubuntu_1"),
+        ("1.0+a", "1.0+A"),
+    ],
+)
+def test_wheels_of_a_release_have_one_spelling_to_its_end(
+    shelf: Shelf, first: str, later: str
+) -> None:
+    publish(shelf, wheel(version=first))
+
+    assert f"is spelled `{first}`" in refuse(shelf, other_wheel(later))
+    publish(shelf, other_wheel(first))
+
+
 @pytest.mark.parametrize("spelling", ["1.0.0", "1", "v1.0"])
 def test_a_later_wheel_has_the_spelling_of_the_sdist(shelf: Shelf, spelling: str) -> None:
     publish(shelf, sdist(version="1.0"))

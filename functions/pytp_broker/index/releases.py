@@ -10,6 +10,7 @@ process ended between the two writes, any upload may replace it after that time.
 refuses is held against the files that are there.
 """
 
+import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -42,8 +43,8 @@ def key_of(version: Version) -> str:
 def is_same(spelling: str, other: str) -> bool:
     """Say whether two texts spell the same version in the same way.
 
-    The release segment must be the same text. Behind it tools write the same thing in several ways,
-    also within one release: `1.0b2` and `1.0_beta.2`, `1.0+ubuntu.1` and `1.0+ubuntu_1`.
+    The release segment must be the same text. Behind it a tool may write the same thing in two ways
+    for an sdist and its wheels: `1.0b2` and `1.0_beta.2`, `1.0+ubuntu.1` and `1.0+ubuntu_1`.
     """
     same_segment = _segment(spelling) == _segment(other)
     return same_segment and str(Version(spelling)) == str(Version(other))
@@ -171,7 +172,10 @@ class _Rules:
     def _has_its_spelling(self, release: Release) -> bool:
         spelling = self.distribution.spelling
         if self.distribution.filetype == WHEEL:
-            return any(is_same(spelling, each) for each in release.spellings)
+            # An sdist's name says nothing about how wheels' names have what is behind `1.0`.
+            is_after_sdist = not release.filename.endswith(".whl")
+            is_like = is_same if is_after_sdist else operator.eq
+            return any(is_like(spelling, each) for each in release.spellings)
         # An sdist's name has the normalised version (PEP 625), whatever its wheels' names have.
         return spelling == str(Version(release.spellings[0]))
 
