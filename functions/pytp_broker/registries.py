@@ -193,14 +193,19 @@ _Moment = tuple[float, ...]
 
 
 class ConfigurationCache:
-    """The configuration as it was at most ten seconds ago; never older, so it fails closed."""
+    """The configuration as it was at most ten seconds ago; never older, so it fails closed.
+
+    ``max_age_seconds`` is a shorter time.
+    """
 
     def __init__(
         self,
         load: Callable[[], Configuration],
         clocks: Sequence[Callable[[], float]] = _CLOCKS,
+        max_age_seconds: float = CONFIGURATION_MAX_AGE_SECONDS,
     ) -> None:
         self._load = load
+        self._max_age_seconds = max_age_seconds
         self._clocks = clocks
         self._lock = Lock()
         self._loaded: tuple[_Moment, Configuration] | None = None
@@ -212,7 +217,7 @@ class ConfigurationCache:
         arrived_at = self._moment()
         with self._lock:
             asked_at = self._moment()
-            if self._loaded and _is_fresh(self._loaded[0], asked_at):
+            if self._loaded and self._is_fresh(self._loaded[0], asked_at):
                 return self._loaded[1]
             if arrived_at < self._failed_at:
                 # It has waited for that failure, and does not wait for the next.
@@ -223,6 +228,11 @@ class ConfigurationCache:
     def _moment(self) -> _Moment:
         return tuple(clock() for clock in self._clocks)
 
+    def _is_fresh(self, loaded_at: _Moment, now: _Moment) -> bool:
+        """Return whether every clock says that little time has passed."""
+        ages = (end - begin for begin, end in zip(loaded_at, now, strict=True))
+        return all(0 <= age < self._max_age_seconds for age in ages)
+
     def _reload(self, asked_at: _Moment) -> Configuration:
         try:
             configuration = self._load()
@@ -231,12 +241,6 @@ class ConfigurationCache:
             raise
         self._loaded = (asked_at, configuration)
         return configuration
-
-
-def _is_fresh(loaded_at: _Moment, now: _Moment) -> bool:
-    """Return whether every clock says that little time has passed."""
-    ages = (end - begin for begin, end in zip(loaded_at, now, strict=True))
-    return all(0 <= age < CONFIGURATION_MAX_AGE_SECONDS for age in ages)
 
 
 @dataclass(frozen=True, slots=True)

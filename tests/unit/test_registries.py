@@ -45,6 +45,16 @@ def test_the_configuration_is_read_once_in_ten_seconds() -> None:
     assert source.reads == 2
 
 
+def test_a_configuration_may_be_read_more_often() -> None:
+    source = Source()
+    cache = ConfigurationCache(source.load, source.clocks, max_age_seconds=5)
+
+    for source.seconds in (0.0, 4.9, 5.0):
+        cache.current()
+
+    assert source.reads == 2
+
+
 @pytest.mark.parametrize(
     ("seconds", "wall_seconds"), [(0.1, 3600.0), (3600.0, 0.1), (0.1, -1.0), (3600.0, -3600.0)]
 )

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _TABLE: Final = "AWS::DynamoDB::Table"
 _DEFAULT_REGION: Final = "us-east-1"
+# A signal is to take effect in ten seconds, and the file is read and applied first.
+_CONFIGURATION_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,9 @@ def build_gateway(
 ) -> Gateway:
     """Return the gateway with every function behind it; raise TemplateError."""
     store = storage.store
-    configurations = ConfigurationCache(store.load_configuration)
+    configurations = ConfigurationCache(
+        store.load_configuration, max_age_seconds=_CONFIGURATION_SECONDS
+    )
     fetch = HttpFetch(only_public=False)
     reach = partial(fetch.reach, environment_proxy=environment_proxy(os.environ))
     # The operator names this URL on the command line: it may be a copy inside the own network.
