@@ -183,19 +183,38 @@ def reasons(kind: type[Problem] = Problem) -> Iterator[str]:
         yield from reasons(child)
 
 
-def test_every_alarm_is_on_a_metric_that_the_code_writes() -> None:
+def counted_in_logs() -> Iterator[dict[str, Any]]:
+    for resource in TEMPLATE["Resources"].values():
+        if resource["Type"] == "AWS::Logs::MetricFilter":
+            yield from resource["Properties"]["MetricTransformations"]
+
+
+def test_every_alarm_is_on_a_metric_that_the_code_or_a_log_writes() -> None:
     source = Path(str(sys.modules[edge.__name__].__file__)).read_text()
+    in_logs = {m["MetricName"] for m in counted_in_logs()}
 
     for _, alarm in our_metrics():
-        assert f'"{alarm["MetricName"]}"' in source
+        assert f'"{alarm["MetricName"]}"' in source or alarm["MetricName"] in in_logs
 
 
 def test_there_are_alarms_on_what_is_throttled_and_on_what_is_refused_too_often() -> None:
     gateway = ALARMS["Resources"]["ThrottledRequests"]["Properties"]
     budget = ALARMS["Resources"]["TooManyRefusals"]["Properties"]
+    (counted,) = counted_in_logs()
 
-    assert (gateway["Namespace"], gateway["MetricName"]) == ("AWS/ApiGateway", "4xx")
+    for name, of_alarm in (("MetricNamespace", "Namespace"), ("MetricName", "MetricName")):
+        assert counted[name] == gateway[of_alarm]
     assert {"Name": "reason", "Value": TooManyRequests.code} in budget["Dimensions"]
+
+
+def test_what_is_throttled_is_counted_by_the_status_in_the_access_log() -> None:
+    resources = TEMPLATE["Resources"]
+    (throttled,) = (r for r in resources.values() if r["Type"] == "AWS::Logs::MetricFilter")
+    line = resources["Stage"]["Properties"]["AccessLogSettings"]["Format"]
+
+    assert '"status":"$context.status"' in line  # a text, so the filter compares a text
+    assert throttled["Properties"]["FilterPattern"] == '{ $.status = "429" }'
+    assert throttled["Properties"]["LogGroupName"] == {"Ref": "AccessLogs"}
 
 
 def test_the_firewall_counts_the_exchanges_of_each_address() -> None:
