@@ -6,6 +6,7 @@ import io
 import json
 import resource
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +70,22 @@ def test_a_connection_that_ends_leaves_its_place(folder: Path | None) -> None:
                 await wire.pass_time(0)
 
     on_the_wire(Gateway(echo), act, folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a reset takes the request along")
+def test_a_client_that_resets_its_connection_is_known_by_its_address_all_the_same() -> None:
+    gateway = Gateway(echo)
+
+    async def act(wire: Wire) -> None:
+        with socket.create_connection(wire.listener.getsockname()) as client:
+            client.sendall(HEAD)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        while not gateway.lines:
+            await wire.pass_time(0)
+
+        assert [line["source_ip"] for line in gateway.lines] == ["127.0.0.1"]
+
+    on_the_wire(gateway, act)
 
 
 @MANY_ADDRESSES

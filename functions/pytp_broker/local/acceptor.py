@@ -62,10 +62,17 @@ def max_connections() -> int:
 class _Connection(socket.socket):
     """An accepted socket, which gives its place back when it is closed."""
 
-    def __init__(self, accepted: socket.socket, on_close: Callable[[], None]) -> None:
+    def __init__(
+        self, accepted: socket.socket, address: _Address, on_close: Callable[[], None]
+    ) -> None:
         family, kind, protocol = accepted.family, accepted.type, accepted.proto
         super().__init__(family, kind, protocol, fileno=accepted.detach())
+        self._address = address
         self._on_close: Callable[[], None] | None = on_close
+
+    def getpeername(self) -> _Address:
+        """Return the client's address; the system forgets it when the client has reset."""
+        return self._address
 
     def close(self) -> None:
         """Close it, and give its place back once."""
@@ -162,7 +169,7 @@ class Acceptor:
             accepted.close()
             self._refusals.note(source, "too-many-connections")
             return
-        connection = _Connection(accepted, lambda: self._places.give_back(source))
+        connection = _Connection(accepted, address, lambda: self._places.give_back(source))
         connection.settimeout(0)
         if self._tls is None:
             self._open(connection, source)
