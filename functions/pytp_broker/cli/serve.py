@@ -284,7 +284,7 @@ def _open_aws(arguments: argparse.Namespace) -> "Storage":
     )
     try:
         return deployment.open_aws(places)
-    except (BotoCoreError, ClientError, ValueError) as error:  # botocore's, for what is no URL
+    except (BotoCoreError, ClientError, ValueError) as error:  # botocore's, for what is not a URL
         raise CommandError(f"cannot open the store: {error}".splitlines()) from None
 
 

@@ -485,7 +485,7 @@ def _create(path: Path) -> None:
             for statement in _SCHEMA:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        # Whoever made the folder may let others read in it. SQLite's other files follow this one.
+        # Others may be able to read in the folder. SQLite gives its other files the same mode.
         made.chmod(0o600)
         with suppress(FileExistsError):
             path.hardlink_to(made)

@@ -211,7 +211,7 @@ class Acceptor:
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
             )
-        except OSError:  # of which TLS's errors and timeouts are kinds
+        except OSError:  # so are TLS's errors and timeouts
             self._refusals.note(source, "no-tls")
             connection.close()
 

@@ -32,7 +32,7 @@ class SlowClientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent to a client. Whoever has it closes its content."""
+    """What is sent to a client. The function that sends it closes its content."""
 
     status: int
     reason: bytes

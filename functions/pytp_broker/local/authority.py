@@ -1,7 +1,7 @@
 """The local server's own certificate authority, which may sign for the names served and no others.
 
-Whoever reads its key can be any of those names towards the clients that trust it, and nobody else:
-its certificate says so (RFC 5280 §4.2.1.10), and clients refuse what it signs beyond that.
+A thief of its key can pass for those names, and for no others, with the clients that trust it: its
+certificate names them (RFC 5280 §4.2.1.10), and clients refuse what it signs for any other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certificate authority: who has its key can sign."""
+    """A certificate authority and the private key that it signs with."""
 
     certificate: x509.Certificate
     private_key: ec.EllipticCurvePrivateKey
