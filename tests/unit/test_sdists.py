@@ -267,7 +267,22 @@ def test_an_sdist_with_a_name_that_is_too_long_for_a_file_is_refused(
     assert_refused(shelf, Distribution(SDIST_NAME, content), "at most 255 bytes")
 
 
-@pytest.mark.parametrize("name", ["x" * 255, "\u00e4" * 127, "a b", " a", "a ."])
+@pytest.mark.parametrize("name", ["C:evil", "d:/x", "x/D:evil", "C:"])
+def test_an_sdist_with_a_drive_letter_in_a_name_is_refused(shelf: Shelf, name: str) -> None:
+    content = with_tar_member(f"widgets-1.0/{name}")
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content), "because of its colon; rename it")
+
+
+def test_an_sdist_with_a_stream_of_another_file_is_refused(shelf: Shelf) -> None:
+    content = with_tar_member("widgets-1.0/src/widgets.py:stream")
+
+    assert_refused(shelf, Distribution(SDIST_NAME, content), "which are one file")
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 255, "\u00e4" * 127, "a b", " a", "a .", "Symbol List: Blocks", "12:30"]
+)
 def test_an_sdist_with_a_name_that_file_systems_take_is_accepted(shelf: Shelf, name: str) -> None:
     content = with_tar_member(f"widgets-1.0/{name}", b"x")
 

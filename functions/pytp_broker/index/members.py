@@ -28,9 +28,11 @@ _NOT_ONE_STREAM: Final = "what is compressed in the archive is cut short, or som
 _PACKED_BYTES: Final = 16 * 1024
 _UNPACKED_BYTES: Final = 64 * 1024
 
-# Control characters, backslashes, and segments that are empty, `.` or `..`. A colon is as bad, in
-# any segment: tools cut off the first ones, and then a drive's letter begins an absolute path.
+# Control characters, backslashes, and segments that are empty, `.` or `..`.
 _UNSAFE_NAME: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(?:\A|/)\.{0,2}(?:/|\Z)")
+# A drive's letter, in any segment: tools cut the first segments off, and then it begins an absolute
+# path.
+_DRIVE: Final = re.compile(r"(?:\A|/)[A-Za-z]:")
 # Characters that file systems leave out when they compare names: what Unicode calls ignorable. HFS+
 # leaves out some of them, ext4 with case folding leaves out all.
 _IGNORABLE: Final = re.compile(
@@ -48,9 +50,14 @@ _NEEDS_NONE: Final = re.compile(r"[^. ]{1,8}(?:\.[^. ]{1,3})?")
 
 
 class MemberNames:
-    """The names of an archive's members: safe to unpack, and each a file of its own everywhere."""
+    """The names of an archive's members: safe to unpack, and each a file of its own everywhere.
 
-    def __init__(self) -> None:
+    ``takes_colons`` says whether a colon may stand in a name behind anything but a drive's letter.
+    Sdists of 2008 have such names; for NTFS they are streams of a file.
+    """
+
+    def __init__(self, *, takes_colons: bool) -> None:
+        self._takes_colons = takes_colons
         self._is_file: dict[str, bool] = {}
         self._characters = 0
         self._segments = 0
@@ -69,7 +76,7 @@ class MemberNames:
                 f"the archive has a member with the unsafe name `{printable(name)}`: a name has no "
                 "empty segment, `.`, `..`, backslash or control character; rename it"
             )
-        if ":" in name:
+        if _DRIVE.search(name) or (":" in name and not self._takes_colons):
             raise InvalidUpload(
                 f"the archive has a member with the unsafe name `{printable(name)}`, which some "
                 "file systems take for a drive's or a stream's because of its colon; rename it"

@@ -82,7 +82,7 @@ def _check_ends(name: str) -> None:
 
 def _members(stream: "Stream") -> Iterator[_Member]:
     """Yield the members; while one is looked at, the stream stands where its content begins."""
-    names, links = MemberNames(), Links()
+    names, links = MemberNames(takes_colons=True), Links()
     header = read_header(stream)
     if header and header.kind == GLOBAL:
         read_records(stream, header, GLOBAL_KEYS)

@@ -66,7 +66,7 @@ class Member:
 
 def read_zip(content: bytes) -> dict[str, Member]:
     """Return the members by name, in the directory's order; raise InvalidUpload or struct.error."""
-    names = MemberNames()
+    names = MemberNames(takes_colons=False)
     members = {}
     view = memoryview(content)
     for entry, end in read_entries(content):
