@@ -14,8 +14,11 @@ import sys
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-# The commands, the local server and the embedded store; pydantic and the like are not here anyway.
-LEFT_OUT = ("cli", "local", "embedded", "config")
+# The commands, the local server and its store; pydantic and the like are not here anyway.
+LEFT_OUT = (
+    *("cli", "config", "demo", "local"),
+    *("storage/batches", "storage/folder", "storage/sqlite", "storage/turns"),
+)
 
 # ELF's e_machine, and what Lambda calls it.
 MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}

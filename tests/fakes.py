@@ -9,10 +9,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.keysets import StoredKeySet
-from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.oidc.keysets import StoredKeySet
 from pytp_broker.registries import Configuration
-from pytp_broker.store import (
+from pytp_broker.storage.protocols import (
     AlreadyExchangedError,
     AlreadyPublishedError,
     Approve,
@@ -25,6 +24,7 @@ from pytp_broker.store import (
     unexpired,
 )
 from pytp_broker.tokens import TokenRecord, Trust
+from pytp_broker.trust.publishers import TrustedPublisher
 
 P = ParamSpec("P")
 R = TypeVar("R")

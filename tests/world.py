@@ -9,11 +9,11 @@ from typing import Any
 
 from pytp_broker import config
 from pytp_broker.budgets import RefusalBudget
-from pytp_broker.disclosure import DisclosureKeys
-from pytp_broker.handlers import broker as broker_function
-from pytp_broker.handlers.dispatch import respond
-from pytp_broker.keysets import KeySets
-from pytp_broker.messages import Request, Response
+from pytp_broker.endpoints import broker as broker_function
+from pytp_broker.endpoints.routing import respond
+from pytp_broker.http.messages import Request, Response
+from pytp_broker.leaks import DisclosureKeys
+from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker
 from tests.audit import Records

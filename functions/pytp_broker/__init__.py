@@ -18,10 +18,20 @@ A CI job publishes without a stored secret:
       │                           │                                    │
       │  POST …/_/oidc/burn-token │  the token is dead            ───> │
 
-``exchange`` tells the middle of it. ``registries`` says what a request is addressed to,
-``identity`` and ``keysets`` turn an unverified token into signed claims, ``providers`` and
-``publishers`` decide whose they are, ``tokens`` is what comes out, ``index`` takes the files.
-``handlers`` are the endpoints; ``aws``, ``embedded``, ``local`` and ``cli`` are the edges.
+``exchange`` tells the middle of it, ``access`` says what a token may do now, ``services`` is what
+the endpoints work with. The rooms, each of which imports only those below it:
+
+    demo        what does it look like?
+    cli         what does an operator type?
+    local       how does it run on one machine?
+    aws         how does it run on AWS?
+    endpoints   what is at this URL?
+    index       what is published?
+    config      what did the operator write?
+    storage     where is it kept?
+    trust       may they?
+    oidc        who is asking?
+    http        what is a request, and what an answer?
 """
 
 __version__ = "0.1.0"

@@ -6,7 +6,7 @@ project that exists and for one that does not.
 
 from typing import Final
 
-from pytp_broker.messages import Request
+from pytp_broker.http.messages import Request
 from pytp_broker.registries import AUDIENCE_PATH, LEGACY_PATH, MINT_PATH, Destination
 
 _READING: Final = frozenset({"GET", "HEAD"})

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pytp_broker.display import legible
 from pytp_broker.errors import Problem
+from pytp_broker.redaction import legible
 from pytp_broker.tokens import UploadToken
 
 HASH_PREFIX_DIGITS: Final = 12

@@ -33,7 +33,7 @@ and what to do next, and nothing secret. The codes that PyPI has keep PyPI's mea
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from pytp_broker.display import legible, printable
+from pytp_broker.redaction import legible, printable
 
 # What an error's `type` begins with; the error's code follows. A URN leads nowhere, so nobody can
 # register a site that our users would be sent to. A deployment that publishes docs/errors.md names

@@ -11,21 +11,18 @@ from itertools import accumulate
 from typing import Final
 
 from pytp_broker.audit import Trail
-from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
-from pytp_broker.identity import (
+from pytp_broker.http.messages import parse_json_object
+from pytp_broker.oidc.identity import (
     SignedClaims,
     UnverifiedToken,
     read_unverified,
     verify,
 )
-from pytp_broker.matching import find_matching
-from pytp_broker.messages import parse_json_object
-from pytp_broker.providers import PROVIDERS, Provider
-from pytp_broker.publishers import TrustedPublisher, identity_key, unpinned
+from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Destination, Issuer
 from pytp_broker.services import Broker
-from pytp_broker.store import AlreadyExchangedError
+from pytp_broker.storage.protocols import AlreadyExchangedError
 from pytp_broker.tokens import (
     DEFAULT_FEATURES,
     FEATURES,
@@ -36,6 +33,9 @@ from pytp_broker.tokens import (
     TokenRecord,
     UploadToken,
 )
+from pytp_broker.trust.matching import find_matching
+from pytp_broker.trust.providers import PROVIDERS, Provider
+from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinned
 
 _REUSED: Final = "the identity token was exchanged before: ask the CI for a new one"
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from packaging.utils import canonicalize_name
 
+from pytp_broker.access import verify_any_right, verify_right
 from pytp_broker.errors import (
     Forbidden,
     InvalidUpload,
@@ -24,7 +25,6 @@ from pytp_broker.errors import (
 )
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.registries import Registry
-from pytp_broker.rights import verify_any_right, verify_right
 from pytp_broker.services import Services
 from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken, file_use
 

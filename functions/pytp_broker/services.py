@@ -7,14 +7,14 @@ from typing import Final
 
 from pytp_broker.audit import Audit
 from pytp_broker.budgets import RefusalBudget, network_of
-from pytp_broker.disclosure import DisclosureKeys
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.health import Health
-from pytp_broker.index.files import FileStore
-from pytp_broker.keysets import KeySets
-from pytp_broker.messages import Request
+from pytp_broker.http.messages import Request
+from pytp_broker.leaks import DisclosureKeys
+from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache, Destination, locate
-from pytp_broker.store import Store
+from pytp_broker.storage.files import FileStore
+from pytp_broker.storage.protocols import Store
 
 # API Gateway passes no larger body. Where less or more fits through, the deployment says so.
 MAX_UPLOAD_BYTES: Final = 10 * 1000 * 1000

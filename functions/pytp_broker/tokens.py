@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeAlias
 
-from pytp_broker.display import Hidden
+from pytp_broker.redaction import Hidden
 
 PREFIX: Final = "pytp_"
 LOOKUP_ID_BYTES: Final = 16

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from pytp_broker.audit import AuditRecord
-from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.signing import rsa_key
 from tests.world import World
 

@@ -23,9 +23,9 @@ import pytest
 import requests
 from urllib3.filepost import encode_multipart_formdata
 
-from pytp_broker.local.issuer import Issuer
-from pytp_broker.local.packages import TinyPackage
-from pytp_broker.local.process import ServerProcess
+from pytp_broker.demo.issuer import Issuer
+from pytp_broker.demo.packages import TinyPackage
+from pytp_broker.demo.process import ServerProcess
 
 Address = tuple[str, int]
 

@@ -12,7 +12,7 @@ from statistics import quantiles
 
 import pytest
 
-from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.benchmarks.bench_exchange import write_audit_as_deployed
 from tests.world import World
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.keysets import StoredKeySet
-from pytp_broker.store import Store
+from pytp_broker.oidc.keysets import StoredKeySet
+from pytp_broker.storage.protocols import Store
 from tests.contract.samples import (
     GITHUB,
     NOW,

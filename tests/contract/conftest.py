@@ -9,10 +9,10 @@ from moto import mock_aws
 
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.s3 import S3Files
-from pytp_broker.embedded.files import FolderFiles
-from pytp_broker.embedded.store import SqliteStore
-from pytp_broker.index.files import FileStore
-from pytp_broker.store import Store
+from pytp_broker.storage.files import FileStore
+from pytp_broker.storage.folder import FolderFiles
+from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.contract.samples import Table
 from tests.emulator import Emulator, create_bucket, create_table, make_client
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytp_broker.audit import AuditRecord
-from pytp_broker.publishers import TrustedPublisher
 from pytp_broker.registries import Access, Configuration, Issuer, Registry
-from pytp_broker.store import PublishedFile, Release
+from pytp_broker.storage.protocols import PublishedFile, Release
 from pytp_broker.tokens import Grant, Listing, TokenRecord
+from pytp_broker.trust.publishers import TrustedPublisher
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GITHUB = "https://token.actions.githubusercontent.com"

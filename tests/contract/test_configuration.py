@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytp_broker.registries import Configuration
-from pytp_broker.store import Changes, Store
+from pytp_broker.storage.protocols import Changes, Store
 from tests.contract.samples import (
     ACME,
     ISSUER,

@@ -11,10 +11,10 @@ from botocore.exceptions import EndpointConnectionError
 from pytp_broker.aws import dynamodb
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.keysets import COOLDOWN
-from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.oidc.keysets import COOLDOWN
 from pytp_broker.registries import Configuration
-from pytp_broker.store import Store
+from pytp_broker.storage.protocols import Store
+from pytp_broker.trust.publishers import TrustedPublisher
 from tests.contract.calls import CALLS, EVERY_CALL
 from tests.contract.samples import (
     ACME,

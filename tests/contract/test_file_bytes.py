@@ -13,11 +13,11 @@ import pytest
 from moto import mock_aws
 
 from pytp_broker.aws.s3 import S3Files
-from pytp_broker.embedded import files as embedded
-from pytp_broker.embedded.files import FolderFiles
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.index.distributions import MAX_FILE_NAME_CHARACTERS
-from pytp_broker.index.files import FileStore, content_key, metadata_key
+from pytp_broker.storage import folder
+from pytp_broker.storage.files import FileStore, content_key, metadata_key
+from pytp_broker.storage.folder import FolderFiles
 from tests.emulator import Emulator, create_bucket, make_client
 
 FILENAME = "widgets-1!1.0+local-py3-none-any.whl"
@@ -166,7 +166,7 @@ def test_every_folder_on_the_way_is_made_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(embedded, "_sync", synced.extend)
+    monkeypatch.setattr(folder, "_sync", synced.extend)
 
     FolderFiles(tmp_path).save("files/acme/name", b"wheel")
 
@@ -178,7 +178,7 @@ def test_no_folder_is_opened_where_that_cannot_be_done(
 ) -> None:
     monkeypatch.setattr(os, "name", "nt")
 
-    embedded._sync([tmp_path / "not there"])
+    folder._sync([tmp_path / "not there"])
 
 
 def test_a_download_url_is_good_for_five_minutes(moto_s3: Any) -> None:

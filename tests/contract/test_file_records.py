@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from pytp_broker.store import AlreadyPublishedError, Store
+from pytp_broker.storage.protocols import AlreadyPublishedError, Store
 from tests.contract.samples import NOW, file
 
 

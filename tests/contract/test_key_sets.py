@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from pytp_broker.keysets import StoredKeySet
-from pytp_broker.store import Store
+from pytp_broker.oidc.keysets import StoredKeySet
+from pytp_broker.storage.protocols import Store
 from tests.contract.samples import GITHUB, NOW
 
 COOLDOWN = timedelta(seconds=60)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pytp_broker.index.files import FileStore
-from pytp_broker.store import Store
+from pytp_broker.storage.files import FileStore
+from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import UploadToken
 from tests.contract.conftest import FOLDER
 from tests.contract.samples import configuration, publisher

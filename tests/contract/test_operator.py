@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from pytp_broker.store import Store
+from pytp_broker.storage.protocols import Store
 from tests.contract.samples import NOW, configuration, file, operation, publisher, record
 
 SECOND = timedelta(seconds=1)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from pytp_broker.aws import dynamodb
-from pytp_broker.store import AlreadyExchangedError, AlreadyPublishedError, Store
+from pytp_broker.storage.protocols import AlreadyExchangedError, AlreadyPublishedError, Store
 from tests.contract.samples import (
     ACME,
     GITHUB,

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from pytp_broker.store import Store
+from pytp_broker.storage.protocols import Store
 from tests.contract.samples import NOW, file, release
 from tests.contract.test_races import race
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.embedded import store as embedded
-from pytp_broker.embedded.store import SqliteStore
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.store import Store
+from pytp_broker.storage import sqlite
+from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.contract.calls import EVERY_CALL
 from tests.contract.samples import NOW, configuration, file, publisher, record
 
@@ -26,8 +26,8 @@ PROCESSES = 4
 EXCHANGE = """
 import sys
 from datetime import UTC, datetime
-from pytp_broker.embedded.store import SqliteStore
-from pytp_broker.store import AlreadyExchangedError
+from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.storage.protocols import AlreadyExchangedError
 from pytp_broker.tokens import TokenRecord
 
 path, name = sys.argv[1:]
@@ -58,7 +58,7 @@ def test_several_processes_share_one_new_file(tmp_path: Path) -> None:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
-                    env={"PYTHONPATH": str(Path(embedded.__file__).parents[2])},
+                    env={"PYTHONPATH": str(Path(sqlite.__file__).parents[2])},
                 )
             )
             for n in range(PROCESSES)
@@ -146,7 +146,7 @@ def test_a_broken_store_does_not_answer_and_says_nothing_of_itself(
 def test_a_writer_that_waits_too_long_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.0)
     path = tmp_path / "broker.db"
     with closing(SqliteStore(path)) as store, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -226,7 +226,7 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     SqliteStore(path).close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {embedded.SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {sqlite.SCHEMA_VERSION + 1}")
 
     with pytest.raises(StoreUnavailable, match="version"):
         SqliteStore(path)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pytp_broker.store import AlreadyExchangedError, Store
+from pytp_broker.storage.protocols import AlreadyExchangedError, Store
 from pytp_broker.tokens import TokenRecord, Trust
 from tests.contract.samples import NOW, configuration, for_repository, publisher, record
 

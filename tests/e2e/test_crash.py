@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from pytp_broker.local.issuer import Issuer
-from pytp_broker.local.process import ServerProcess
+from pytp_broker.demo.issuer import Issuer
+from pytp_broker.demo.process import ServerProcess
 from tests.unit.distributions import fields, wheel
 
 pytestmark = pytest.mark.e2e

@@ -33,7 +33,7 @@ from botocore.exceptions import ClientError
 from pytp_broker import config
 from pytp_broker.audit import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb import DynamoStore
-from pytp_broker.keysets import StoredKeySet
+from pytp_broker.oidc.keysets import StoredKeySet
 from pytp_broker.tokens import UploadToken
 from tests.emulator import START_SECONDS
 from tests.issuer import Issuer

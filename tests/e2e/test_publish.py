@@ -23,9 +23,9 @@ import pytest
 import requests
 from uv import find_uv_bin
 
-from pytp_broker.local.issuer import Issuer, github_job
-from pytp_broker.local.packages import TinyPackage
-from pytp_broker.local.process import ServerProcess
+from pytp_broker.demo.issuer import Issuer, github_job
+from pytp_broker.demo.packages import TinyPackage
+from pytp_broker.demo.process import ServerProcess
 from tests.emulator import Emulator
 
 pytestmark = pytest.mark.e2e

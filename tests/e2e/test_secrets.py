@@ -21,13 +21,13 @@ import pytest
 import requests
 from moto import mock_aws
 
-from pytp_broker import fetch
 from pytp_broker.cli import main
+from pytp_broker.demo.issuer import Issuer
+from pytp_broker.demo.packages import TinyPackage
+from pytp_broker.demo.process import ServerProcess
 from pytp_broker.local.events import HttpRequest, build_event
-from pytp_broker.local.issuer import Issuer
-from pytp_broker.local.packages import TinyPackage
-from pytp_broker.local.process import ServerProcess
 from pytp_broker.local.routes import RouteTable, find_template, load_template
+from pytp_broker.oidc import fetch
 from pytp_broker.tokens import UploadToken
 from tests import signing
 from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
@@ -402,7 +402,7 @@ def break_down(aws: Aws, token: str, identity_token: str) -> None:
             def fail(*_: object) -> None:
                 raise RuntimeError(f"{token} {identity_token}")
 
-            broken.setattr("pytp_broker.handlers.gateway.respond", fail)
+            broken.setattr("pytp_broker.endpoints.events.respond", fail)
             event = {"requestContext": {"http": {"method": "GET"}, "domainName": "h"}}
             headers = {"authorization": f"Bearer {token}"}
             context = SimpleNamespace(

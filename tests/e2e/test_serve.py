@@ -19,7 +19,7 @@ import trustme
 from cryptography import x509
 
 from pytp_broker.cli import main
-from pytp_broker.local.process import ServerError, ServerProcess
+from pytp_broker.demo.process import ServerError, ServerProcess
 
 pytestmark = pytest.mark.e2e
 

@@ -17,20 +17,20 @@ from urllib.parse import urlencode
 from packaging.version import Version
 
 from pytp_broker import config
+from pytp_broker.access import verify_right
 from pytp_broker.audit import AuditRecord
 from pytp_broker.config import Loaded
-from pytp_broker.disclosure import DisclosureKeys
+from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints.routing import respond
 from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
-from pytp_broker.handlers import broker, introspect, simple, upload
-from pytp_broker.handlers.dispatch import respond
-from pytp_broker.index.files import FileStore, content_key, metadata_key
+from pytp_broker.http.messages import Request, problem_response
 from pytp_broker.index.releases import key_of, spelling_of
-from pytp_broker.keysets import KeySets
-from pytp_broker.messages import Request, problem_response
+from pytp_broker.leaks import DisclosureKeys
+from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache
-from pytp_broker.rights import verify_right
 from pytp_broker.services import Broker, Index
-from pytp_broker.store import PublishedFile, Store
+from pytp_broker.storage.files import FileStore, content_key, metadata_key
+from pytp_broker.storage.protocols import PublishedFile, Store
 from pytp_broker.tokens import UploadToken
 from tests.faults.injection import FIGURES, Line
 from tests.scanner import SecretScanner, match

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.faults.injection import Line
 
 

@@ -17,9 +17,9 @@ from typing import Final
 
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives import read_metadata_file
+from pytp_broker.index.archives.zips import Member, read_zip
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.metadata import parse_metadata
-from pytp_broker.index.zips import Member, read_zip
 
 FIGURES: Counter[str] = Counter()
 _UV: Final = Path(sys.executable).with_name("uv")

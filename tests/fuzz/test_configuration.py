@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytp_broker import config
 from pytp_broker.config import ConfigurationError
-from pytp_broker.providers import PROVIDERS
+from pytp_broker.trust.providers import PROVIDERS
 from tests.fuzz.subject import FIGURES
 from tests.world import CONFIGURATION
 

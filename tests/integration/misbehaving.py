@@ -12,7 +12,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from pytp_broker.keysets import FetchError
+from pytp_broker.oidc.keysets import FetchError
 from tests import signing
 
 DISCOVERY = "/.well-known/openid-configuration"

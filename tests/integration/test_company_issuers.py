@@ -9,7 +9,7 @@ import pytest
 import requests
 import trustme
 
-from pytp_broker.local.process import ServerProcess
+from pytp_broker.demo.process import ServerProcess
 from tests.integration.misbehaving import MisbehavingIssuer
 from tests.integration.proxy import Proxy
 from tests.signing import github_claims

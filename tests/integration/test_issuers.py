@@ -13,8 +13,8 @@ import pytest
 
 from pytp_broker import config
 from pytp_broker.audit import AuditRecord
-from pytp_broker.fetch import MAX_THREADS, HttpFetch
-from pytp_broker.keysets import COOLDOWN, LOOK_AGAIN, MAX_AGE, MAX_STALE
+from pytp_broker.oidc.fetch import MAX_THREADS, HttpFetch
+from pytp_broker.oidc.keysets import COOLDOWN, LOOK_AGAIN, MAX_AGE, MAX_STALE
 from pytp_broker.services import Broker
 from tests.integration.misbehaving import (
     BEHAVIOURS,

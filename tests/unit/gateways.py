@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from pytp_broker.handlers.gateway import read_event
+from pytp_broker.endpoints.events import read_event
 from pytp_broker.local import gateway as local
 from pytp_broker.local import log
 from pytp_broker.local.routes import GatewayRoute, RouteTable

@@ -8,13 +8,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from pytp_broker.audit import AuditRecord
-from pytp_broker.handlers import simple, upload
-from pytp_broker.handlers.dispatch import respond
-from pytp_broker.messages import Request, Response
-from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.endpoints import simple, upload
+from pytp_broker.endpoints.routing import respond
+from pytp_broker.http.messages import Request, Response
 from pytp_broker.registries import Configuration, ConfigurationCache, Issuer, Registry
 from pytp_broker.services import Index
 from pytp_broker.tokens import MULTI_USE, Grant, Listing, TokenRecord, UploadToken
+from pytp_broker.trust.publishers import TrustedPublisher
 from tests.audit import Records
 from tests.fakes import MemoryFiles, MemoryStore
 from tests.signing import GITHUB, NOW

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from pytp_broker.demo.process import ServerProcess
 from pytp_broker.local import acceptor, refusals
 from pytp_broker.local.log import Log
-from pytp_broker.local.process import ServerProcess
 from tests.unit.gateways import Gateway, echo
 from tests.unit.wire import HEAD, Wire, on_the_wire
 

@@ -27,17 +27,18 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pytp_broker import config, connections
+from pytp_broker import config
 from pytp_broker.audit import AuditRecord
 from pytp_broker.config import ConfigurationError
-from pytp_broker.fetch import HttpFetch
-from pytp_broker.handlers import broker as broker_function
-from pytp_broker.handlers import introspect
-from pytp_broker.handlers.dispatch import respond
-from pytp_broker.handlers.gateway import handle
-from pytp_broker.identity import LEEWAY_SECONDS
-from pytp_broker.keysets import COOLDOWN, MAX_AGE, FetchError
-from pytp_broker.messages import Request
+from pytp_broker.endpoints import broker as broker_function
+from pytp_broker.endpoints import introspect
+from pytp_broker.endpoints.events import handle
+from pytp_broker.endpoints.routing import respond
+from pytp_broker.http.messages import Request
+from pytp_broker.oidc import connections
+from pytp_broker.oidc.fetch import HttpFetch
+from pytp_broker.oidc.identity import LEEWAY_SECONDS
+from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, FetchError
 from pytp_broker.tokens import UploadToken
 from tests import signing
 from tests.integration.misbehaving import MisbehavingIssuer, answering

@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 
 from pytp_broker.audit import AuditRecord, Trail
 from pytp_broker.aws.edge import Edge
-from pytp_broker.cli.place import Place, RemovalError
 from pytp_broker.cli.release import reopen
+from pytp_broker.cli.target import Place, RemovalError
 from pytp_broker.config import Loaded
+from pytp_broker.endpoints import introspect
+from pytp_broker.endpoints.routing import respond
 from pytp_broker.errors import InvalidToken, Problem, StoreUnavailable
-from pytp_broker.handlers import introspect
-from pytp_broker.handlers.dispatch import respond
+from pytp_broker.http.messages import Request
 from pytp_broker.local.log import Log
-from pytp_broker.messages import Request
-from pytp_broker.providers import PROVIDERS
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.tokens import UploadToken
+from pytp_broker.trust.providers import PROVIDERS
 from tests.audit import SCHEMA, check
 from tests.contract.samples import file
 from tests.fakes import MemoryStore

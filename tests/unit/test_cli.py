@@ -17,11 +17,13 @@ import jsonschema
 import pytest
 from moto import mock_aws
 
-from pytp_broker.cli import demo, main
-from pytp_broker.cli.demo import Stage, StepError
-from pytp_broker.cli.place import _find_host
-from pytp_broker.local import deployment, process
-from pytp_broker.local.process import ServerError, ServerProcess
+from pytp_broker.cli import main
+from pytp_broker.cli.target import _find_host
+from pytp_broker.demo import process
+from pytp_broker.demo import story as demo
+from pytp_broker.demo.process import ServerError, ServerProcess
+from pytp_broker.demo.story import Stage, StepError
+from pytp_broker.local import deployment
 from pytp_broker.local.routes import TemplateError
 from tests.emulator import Emulator
 from tests.scanner import LEAKED

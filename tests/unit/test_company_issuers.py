@@ -13,7 +13,7 @@ import trustme
 
 from pytp_broker import config
 from pytp_broker.config import ConfigurationError
-from pytp_broker.keysets import FetchError, KeySets
+from pytp_broker.oidc.keysets import FetchError, KeySets
 from pytp_broker.registries import ENVIRONMENT_PROXY, PUBLIC_ACCESS, Access, Issuer
 from tests.fakes import MemoryStore
 from tests.signing import GITHUB, NOW

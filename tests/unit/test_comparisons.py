@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytp_broker.comparisons import REF_GLOB, TEXT_GLOB, Glob, fold, glob_for, is_led_by
-from pytp_broker.providers import PROVIDERS
+from pytp_broker.trust.comparisons import REF_GLOB, TEXT_GLOB, Glob, fold, glob_for, is_led_by
+from pytp_broker.trust.providers import PROVIDERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXTS = st.text(alphabet="ab*/:@#.", max_size=12)

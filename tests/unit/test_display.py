@@ -17,11 +17,11 @@ from aws_lambda_powertools import Logger
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytp_broker.display import Hidden, legible, printable
 from pytp_broker.exchange import Minted
-from pytp_broker.identity import read_unverified
+from pytp_broker.http.messages import Request
 from pytp_broker.local.events import HttpRequest
-from pytp_broker.messages import Request
+from pytp_broker.oidc.identity import read_unverified
+from pytp_broker.redaction import Hidden, legible, printable
 from pytp_broker.tokens import UploadToken
 from tests.scanner import LEAKED
 from tests.signing import Issuer

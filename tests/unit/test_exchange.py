@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from pytp_broker.identity import LEEWAY_SECONDS
+from pytp_broker.oidc.identity import LEEWAY_SECONDS
 from pytp_broker.registries import default_audience
 from pytp_broker.tokens import UploadToken
 from tests.signing import ABSENT, GITHUB, NOW, Issuer, ec_key, github_claims, public_jwk, rsa_key

@@ -14,11 +14,11 @@ from moto import mock_aws
 from pytp_broker import config
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.cli import main
-from pytp_broker.embedded.store import SqliteStore
-from pytp_broker.identity import SignedClaims
-from pytp_broker.providers import PROVIDERS
-from pytp_broker.publishers import identity_key
-from pytp_broker.store import Store
+from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.publishers import identity_key
 from tests.emulator import REGION, create_table
 from tests.scanner import LEAKED
 from tests.signing import ABSENT, NOW, Issuer, github_claims

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from urllib3.util.ssl_ import create_urllib3_context
 
-from pytp_broker import connections
-from pytp_broker.connections import is_public
-from pytp_broker.fetch import MAX_DOCUMENT_BYTES, MAX_THREADS, HttpFetch
-from pytp_broker.keysets import FetchError
+from pytp_broker.oidc import connections
+from pytp_broker.oidc.connections import is_public
+from pytp_broker.oidc.fetch import MAX_DOCUMENT_BYTES, MAX_THREADS, HttpFetch
+from pytp_broker.oidc.keysets import FetchError
 from pytp_broker.registries import ENVIRONMENT_PROXY, Access
 from tests.integration.misbehaving import (
     BEHAVIOURS,
@@ -701,7 +701,7 @@ def test_the_deployed_function_fetches_from_the_public_only_and_serve_from_here(
 ) -> None:
     assert HttpFetch(only_public=False)(issuer.jwks_url) == issuer.fetch(issuer.url + JWKS)
     _refusal(HttpFetch(only_public=True), issuer.jwks_url)
-    root = Path(connections.__file__).parent
+    root = Path(connections.__file__).parents[1]
     assert "HttpFetch(only_public=True)" in (root / "aws" / "broker.py").read_text()
 
 

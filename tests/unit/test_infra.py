@@ -33,7 +33,10 @@ def finish_build() -> ModuleType:
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
     package = tmp_path / "BrokerFunction" / "pytp_broker"
-    for name in ("exchange.py", "config/load.py", "cli/__init__.py", "local/server.py"):
+    for name in (
+        *("exchange.py", "config/load.py", "cli/__init__.py", "local/server.py"),
+        *("demo/story.py", "storage/sqlite.py", "storage/protocols.py"),
+    ):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("ANSWER = 42\n")
     return tmp_path
@@ -43,10 +46,15 @@ def test_the_artifact_has_nothing_that_no_function_runs(built: Path) -> None:
     finish_build().finish(built)
 
     package = built / "BrokerFunction" / "pytp_broker"
-    assert [path.name for path in package.glob("*.py")] == ["exchange.py"]
-    assert not (package / "cli").exists()
-    assert not (package / "config").exists()
-    assert not (package / "local").exists()
+    left = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    assert left == {"exchange.py", "storage/protocols.py"}
+
+
+def test_what_is_left_out_is_there_to_be_left_out() -> None:
+    package = INFRA.parent / "functions" / "pytp_broker"
+
+    for name in finish_build().LEFT_OUT:
+        assert (package / name).is_dir() or (package / f"{name}.py").is_file(), name
 
 
 def test_the_artifact_is_compiled_for_any_date(built: Path) -> None:

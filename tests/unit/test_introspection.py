@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from pytp_broker.handlers import introspect
-from pytp_broker.handlers.dispatch import respond
-from pytp_broker.messages import Request
+from pytp_broker.endpoints import introspect
+from pytp_broker.endpoints.routing import respond
+from pytp_broker.http.messages import Request
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
 from tests.unit.shelf import HOST, Shelf, publisher
 from tests.world import Answer

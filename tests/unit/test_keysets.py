@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.keysets import COOLDOWN, MAX_AGE, MAX_STALE, FetchError, StoredKeySet
+from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE, FetchError, StoredKeySet
 from tests.signing import NOW, github_claims, public_jwk, rsa_key
 from tests.world import World
 

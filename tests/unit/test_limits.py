@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pytp_broker.audit import AuditRecord
-from pytp_broker.display import printable
-from pytp_broker.embedded.store import SqliteStore
-from pytp_broker.store import PublishedFile
+from pytp_broker.redaction import printable
+from pytp_broker.storage.protocols import PublishedFile
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.scanner import LEAKED
 from tests.signing import NOW
 from tests.unit import distributions

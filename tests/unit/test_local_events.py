@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.handlers.gateway import read_event
+from pytp_broker.endpoints.events import read_event
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute
 

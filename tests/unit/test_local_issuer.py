@@ -6,7 +6,7 @@ import jwt
 import pytest
 import requests
 
-from pytp_broker.local.issuer import Issuer, github_job
+from pytp_broker.demo.issuer import Issuer, github_job
 
 
 def get(url: str, authorization: str = "") -> requests.Response:

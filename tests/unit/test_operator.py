@@ -20,10 +20,10 @@ from moto import mock_aws
 
 from pytp_broker import config
 from pytp_broker.aws.dynamodb import DynamoStore
-from pytp_broker.cli import main, place
-from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.cli import main, target
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.store import Store
+from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.tokens import SINGLE_USE, Grant, Listing, TokenRecord
 from tests.audit import check
 from tests.contract.samples import ACME, configuration, file, publisher, record
@@ -540,11 +540,11 @@ def test_each_engine_keeps_how_an_apply_ended(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     _, _, store = request.getfixturevalue(f"{name}_broker")
-    operator = place.Place(store, "user olive")
+    operator = target.Place(store, "user olive")
     operator.apply(config.parse(tomllib.loads(WIDGETS), allow_loopback=False), prune=False)
     empty = config.parse({}, allow_loopback=False)
 
-    with pytest.raises(place.RemovalError):
+    with pytest.raises(target.RemovalError):
         operator.apply(empty, prune=False)
     monkeypatch.setattr(type(store), "apply", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -567,4 +567,4 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(getpass, "getuser", fail)
 
-    assert place.local_user() == f"user {os.getuid()}"
+    assert target.local_user() == f"user {os.getuid()}"

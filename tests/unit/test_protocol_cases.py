@@ -21,10 +21,10 @@ from jwt.algorithms import get_default_algorithms
 
 from pytp_broker import config
 from pytp_broker.config import ConfigurationError
-from pytp_broker.keysets import FetchError
-from pytp_broker.providers import PROVIDERS
-from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.oidc.keysets import FetchError
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.publishers import TrustedPublisher
 from tests.signing import GITHUB, Issuer, ec_key, public_jwk, rsa_key
 from tests.unit.distributions import form, wheel
 from tests.unit.shelf import Shelf

@@ -19,22 +19,22 @@ import pytest
 import yaml
 
 from pytp_broker import config
-from pytp_broker.comparisons import REF_GLOB, fold, is_exact, is_led_by, is_same_ignoring_case
 from pytp_broker.config import ConfigurationError, Loaded
 from pytp_broker.errors import ChangedIdentity, InvalidPublisher, InvalidToken
-from pytp_broker.identity import SignedClaims, TokenForm, read_unverified, verify
-from pytp_broker.jobs import GITHUB_EVENTS, GITLAB_SOURCES
-from pytp_broker.jobs import GITLAB_TRUSTED_SOURCES as GITLAB_TRUSTED
-from pytp_broker.keysets import VerificationKey
-from pytp_broker.matching import find_matching
-from pytp_broker.providers import PROVIDERS, Field, FieldValue, Provider, Role
-from pytp_broker.publishers import (
+from pytp_broker.oidc.identity import SignedClaims, TokenForm, read_unverified, verify
+from pytp_broker.oidc.keysets import VerificationKey
+from pytp_broker.registries import Issuer
+from pytp_broker.trust.comparisons import REF_GLOB, fold, is_exact, is_led_by, is_same_ignoring_case
+from pytp_broker.trust.jobs import GITHUB_EVENTS, GITLAB_SOURCES
+from pytp_broker.trust.jobs import GITLAB_TRUSTED_SOURCES as GITLAB_TRUSTED
+from pytp_broker.trust.matching import find_matching
+from pytp_broker.trust.providers import PROVIDERS, Field, FieldValue, Provider, Role
+from pytp_broker.trust.publishers import (
     TrustedPublisher,
     compare,
     identity_key,
     unpinned,
 )
-from pytp_broker.registries import Issuer
 from tests import signing
 from tests.signing import ABSENT, NOW
 

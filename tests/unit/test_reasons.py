@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from pytp_broker.endpoints.events import write_result
 from pytp_broker.errors import FileExists, Problem
-from pytp_broker.handlers.gateway import write_result
+from pytp_broker.http.messages import problem_response
 from pytp_broker.local.reasons import MAX_REASON_CHARACTERS, write_reason
-from pytp_broker.messages import problem_response
 from tests.unit.gateways import Exchange, Gateway, answering
 
 TOKEN = "pytp_" + "0aB" * 23 + "0a"

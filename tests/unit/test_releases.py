@@ -10,7 +10,7 @@ from packaging.version import Version
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.releases import CLAIM, check_release, is_same, key_of
 from pytp_broker.registries import Registry
-from pytp_broker.store import PublishedFile, Release
+from pytp_broker.storage.protocols import PublishedFile, Release
 from tests.signing import NOW
 from tests.unit.distributions import Distribution, metadata, sdist, wheel
 from tests.unit.shelf import Shelf

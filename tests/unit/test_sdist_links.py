@@ -241,7 +241,7 @@ def test_the_refusal_of_a_circle_names_a_link_in_it_as_it_is_written(
 def test_too_many_links_in_the_places_of_links_are_not_followed(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytp_broker.index.links.MAX_STEPS", 200)
+    monkeypatch.setattr("pytp_broker.index.archives.links.MAX_STEPS", 200)
     outside = [symbolic(f"l{i}", "d/" * i) for i in range(1, 5)]
     inside = [symbolic(f"d/d/d/d/l{i}", "a") for i in range(20)]
 

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pytp_broker.handlers.gateway import read_event
+from pytp_broker.demo.process import ServerProcess
+from pytp_broker.endpoints.events import read_event
 from pytp_broker.local.gateway import MAX_SMALL_BODY_BYTES
-from pytp_broker.local.process import ServerProcess
 from tests.unit.gateways import BEARER, Gateway, answering, echo
 from tests.unit.wire import HEAD, LARGE, Client, Wire, on_the_wire
 

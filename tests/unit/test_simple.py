@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 import pytest
 from packaging.utils import canonicalize_name
 
-from pytp_broker.handlers import simple
-from pytp_broker.handlers.dispatch import respond
-from pytp_broker.handlers.gateway import handle
+from pytp_broker.endpoints import simple
+from pytp_broker.endpoints.events import handle
+from pytp_broker.endpoints.routing import respond
+from pytp_broker.http.messages import Request
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute
-from pytp_broker.messages import Request
-from pytp_broker.store import PublishedFile
+from pytp_broker.storage.protocols import PublishedFile
 from tests.signing import NOW
 from tests.unit.distributions import Distribution, metadata, sdist, wheel
 from tests.unit.shelf import HOST, Shelf

@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from pytp_broker import cli
 from pytp_broker.aws import dynamodb
-from pytp_broker.aws.tables import ForeignTableError, check_table, is_known
+from pytp_broker.aws.dynamodb.tables import ForeignTableError, check_table, is_known
 from pytp_broker.local import deployment
 
 REGION = "eu-west-1"

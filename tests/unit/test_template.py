@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints.routing import Routes
 from pytp_broker.errors import DEFAULT_TYPE_BASE
-from pytp_broker.handlers import broker, introspect, simple, upload
-from pytp_broker.handlers.dispatch import Routes
 from pytp_broker.registries import DEFAULT_REFUSALS_PER_MINUTE
 from pytp_broker.settings import BrokerSettings, IndexSettings, Settings, SettingsError
 

@@ -17,10 +17,10 @@ from urllib.parse import urlencode
 import pytest
 
 from pytp_broker import config
-from pytp_broker.disclosure import DisclosureKeys
-from pytp_broker.handlers import broker, introspect, simple, upload
-from pytp_broker.handlers.gateway import handle
-from pytp_broker.keysets import KeySets
+from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints.events import handle
+from pytp_broker.leaks import DisclosureKeys
+from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker, Index
 from pytp_broker.tokens import UploadToken

@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 import pytest
 
 from pytp_broker.audit import AuditRecord
-from pytp_broker.embedded.store import SqliteStore
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.certificates import CertificateFiles, OwnCertificate
 from pytp_broker.local.given_certificate import CertificateError
 from pytp_broker.local.log import Log
 from pytp_broker.local.upkeep import OperatorRecords, Swap, Upkeep
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.contract.samples import NOW
 
 FILES = CertificateFiles(None, Path("new.pem"), Path("new.key"), ("it is not for x",))

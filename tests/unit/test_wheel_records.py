@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytp_broker.display import printable
+from pytp_broker.redaction import printable
 from tests.unit.distributions import (
     Distribution,
     form,

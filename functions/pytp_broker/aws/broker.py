@@ -6,10 +6,10 @@ import boto3
 
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.edge import CLIENT_CONFIG, Edge, utc_now
-from pytp_broker.disclosure import DisclosureKeys
-from pytp_broker.fetch import HttpFetch
-from pytp_broker.handlers.broker import ROUTES
-from pytp_broker.keysets import Fetch, KeySets
+from pytp_broker.endpoints.broker import ROUTES
+from pytp_broker.leaks import DisclosureKeys
+from pytp_broker.oidc.fetch import HttpFetch
+from pytp_broker.oidc.keysets import Fetch, KeySets
 from pytp_broker.registries import Access, ConfigurationCache
 from pytp_broker.services import Broker
 from pytp_broker.settings import BrokerSettings, environment_proxy

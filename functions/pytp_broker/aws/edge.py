@@ -18,10 +18,10 @@ from botocore.config import Config
 from pytp_broker.audit import Audit, AuditRecord
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.s3 import S3Files
+from pytp_broker.endpoints import events as gateway
+from pytp_broker.endpoints.routing import Routes, S
 from pytp_broker.errors import Unexpected
-from pytp_broker.handlers import gateway
-from pytp_broker.handlers.dispatch import Routes, S
-from pytp_broker.messages import problem_response
+from pytp_broker.http.messages import problem_response
 from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Index
 from pytp_broker.settings import IndexSettings

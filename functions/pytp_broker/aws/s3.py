@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pytp_broker.aws.causes import cause_of, code_of
+from pytp_broker.aws.errors import cause_of, code_of
 from pytp_broker.errors import StoreUnavailable
 
 if TYPE_CHECKING:

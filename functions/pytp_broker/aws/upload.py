@@ -3,7 +3,7 @@
 import os
 
 from pytp_broker.aws.edge import Edge, open_index
-from pytp_broker.handlers.upload import DEFAULT_ROUTES
+from pytp_broker.endpoints.upload import DEFAULT_ROUTES
 from pytp_broker.settings import IndexSettings
 
 settings = IndexSettings.from_environment(os.environ)

@@ -20,7 +20,7 @@ from pytp_broker.cli import (
     validate,
 )
 from pytp_broker.cli.command import FAILED, MISUSED, CommandError, say
-from pytp_broker.display import legible
+from pytp_broker.redaction import legible
 
 _COMMANDS: Final = (serve, apply, validate, explain, token, release, audit, schema, secret, demo)
 # What the extras bring. Each command says at once which one of them it needs.

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pytp_broker.cli import place
+from pytp_broker.cli import target
 from pytp_broker.cli.command import add_config_argument, check_host, load_configuration, say
 from pytp_broker.cli.hosts import shared_host
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the deployment's host, to check that no registry takes its name or its audience "
         "(default: the stack's)",
     )
-    place.add_arguments(parser)
+    target.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     host = shared_host(arguments.host)
     # As `serve` does: only a broker on this machine may ask an issuer on this machine.
     loaded = load_configuration(arguments.config, allow_loopback=arguments.data is not None)
-    with place.opened(arguments, "apply") as broker:
+    with target.opened(arguments, "apply") as broker:
         check_host(loaded, host or broker.host)
         if arguments.dry_run:
             changes = broker.plan(loaded)

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from pytp_broker.cli import place
+from pytp_broker.cli import target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -11,12 +11,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Prints JSON lines, the oldest first. The functions' own records are in its log."
     )
-    place.add_arguments(parser)
+    target.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the records; raise CommandError."""
-    with place.opened(arguments, "read the records", is_for_writing=False) as broker:
+    with target.opened(arguments, "read the records", is_for_writing=False) as broker:
         for record in broker.store.list_operator_records():
             print(json.dumps(record))
     return 0

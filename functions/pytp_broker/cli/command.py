@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-from pytp_broker.display import legible
+from pytp_broker.redaction import legible
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytp_broker.cli import place
+from pytp_broker.cli import target
 from pytp_broker.cli.command import (
     MISUSED,
     CommandError,
@@ -21,16 +21,16 @@ from pytp_broker.cli.command import (
     say,
 )
 from pytp_broker.cli.hosts import shared_host
-from pytp_broker.diagnosis import explain
-from pytp_broker.display import printable
 from pytp_broker.errors import InvalidPayload, InvalidPublisher, InvalidToken
-from pytp_broker.identity import SignedClaims, check_names
-from pytp_broker.matching import check_claims, find_matching, is_match
-from pytp_broker.messages import decode_base64url, parse_json_object
-from pytp_broker.providers import PROVIDERS, Provider
-from pytp_broker.publishers import Finding, TrustedPublisher, compare, identity_key, unpinned
+from pytp_broker.http.messages import decode_base64url, parse_json_object
+from pytp_broker.oidc.identity import SignedClaims, check_names
+from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Registry, default_audience
-from pytp_broker.store import Store
+from pytp_broker.storage.protocols import Store
+from pytp_broker.trust.diagnosis import explain
+from pytp_broker.trust.matching import check_claims, find_matching, is_match
+from pytp_broker.trust.providers import PROVIDERS, Provider
+from pytp_broker.trust.publishers import Finding, TrustedPublisher, compare, identity_key, unpinned
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "first use are known to a deployment alone: name it with --stack, --table or --data."
     )
     add_config_argument(parser, required=False)
-    place.add_arguments(parser, required=False)
+    target.add_arguments(parser, required=False)
     parser.add_argument("--registry", metavar="NAME", help="only this registry (default: all)")
     parser.add_argument(
         "--host", metavar="NAME", help="the deployment's host, to check the audience as well"
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
     if (arguments.stack, arguments.table, arguments.data) != (None, None, None):
-        with place.opened(arguments, "explain", is_for_writing=False) as deployed:
+        with target.opened(arguments, "explain", is_for_writing=False) as deployed:
             configuration = deployed.store.load_configuration()
             find = partial(_find_deployed, deployed.store)
             host = shared_host(arguments.host) or deployed.host

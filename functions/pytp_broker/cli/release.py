@@ -8,13 +8,13 @@ from typing import Final
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from pytp_broker.cli import place
+from pytp_broker.cli import target
 from pytp_broker.cli.command import MISUSED, CommandError, say
-from pytp_broker.cli.place import Place
-from pytp_broker.display import and_more, printable
+from pytp_broker.cli.target import Place
 from pytp_broker.index.releases import closes_at, key_of, read_release
+from pytp_broker.redaction import and_more, printable
 from pytp_broker.registries import Registry
-from pytp_broker.store import Release
+from pytp_broker.storage.protocols import Release
 
 REOPENED: Final = timedelta(days=1)
 
@@ -27,14 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
     action.add_argument("project", metavar="PROJECT", help="the project's name")
     action.add_argument("version", metavar="VERSION", help="the release's version")
-    place.add_arguments(action)
+    target.add_arguments(action)
     action.set_defaults(act=reopen)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked; raise CommandError."""
     act: Callable[[argparse.Namespace, Place], int] = arguments.act
-    with place.opened(arguments, "open the release") as broker:
+    with target.opened(arguments, "open the release") as broker:
         return act(arguments, broker)
 
 

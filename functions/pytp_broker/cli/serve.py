@@ -22,11 +22,11 @@ from pytp_broker.cli.command import (
     load_configuration,
 )
 from pytp_broker.cli.hosts import client_host
-from pytp_broker.cli.place import DATABASE, local_user, reason_of
 from pytp_broker.cli.site import Site, hosts_of
-from pytp_broker.disclosure import GITHUB_KEYS_URL
-from pytp_broker.display import printable
+from pytp_broker.cli.target import DATABASE, local_user, reason_of
 from pytp_broker.errors import DEFAULT_TYPE_BASE, TYPE_BASE, StoreUnavailable
+from pytp_broker.leaks import GITHUB_KEYS_URL
+from pytp_broker.redaction import printable
 
 if TYPE_CHECKING:
     import ssl

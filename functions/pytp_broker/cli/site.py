@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytp_broker.cli.command import CommandError, check_host, load_configuration
-from pytp_broker.cli.place import Place, local_user, reason_of
-from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.cli.target import Place, local_user, reason_of
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.registries import Configuration
+from pytp_broker.storage.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded

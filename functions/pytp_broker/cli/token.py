@@ -5,10 +5,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pytp_broker.audit import HASH_PREFIX_DIGITS
-from pytp_broker.cli import place
+from pytp_broker.cli import target
 from pytp_broker.cli.command import MISUSED, CommandError, say
-from pytp_broker.cli.place import Place
-from pytp_broker.display import and_more, printable
+from pytp_broker.cli.target import Place
+from pytp_broker.redaction import and_more, printable
 from pytp_broker.tokens import TokenRecord
 
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
-    place.add_arguments(parser)
+    target.add_arguments(parser)
     parser.add_argument(
         "--prefix", metavar="HASH", default="", help="tokens whose hash begins with this"
     )
@@ -44,7 +44,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Find or burn; raise CommandError."""
     act: Callable[[argparse.Namespace, Place], int] = arguments.act
-    with place.opened(arguments, "read the tokens") as broker:
+    with target.opened(arguments, "read the tokens") as broker:
         return act(arguments, broker)
 
 

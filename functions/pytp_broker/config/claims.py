@@ -5,9 +5,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator  # noqa: TID251 - the TOML model is pydantic's
 
-from pytp_broker.comparisons import REF_GLOB, glob_for
 from pytp_broker.config.values import Text
-from pytp_broker.providers import PROVIDERS
+from pytp_broker.trust.comparisons import REF_GLOB, glob_for
+from pytp_broker.trust.providers import PROVIDERS
 
 _OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
 # Every token of an issuer has these, or any job can bring them about.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from pytp_broker.providers import PROVIDERS, Provider
+from pytp_broker.trust.providers import PROVIDERS, Provider
 
 # The operators of these choose the whole URL.
 _FREE: Final = frozenset({"generic", "kubernetes"})

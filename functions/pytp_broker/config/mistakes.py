@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pytp_broker.config.positions import KeyPath
-from pytp_broker.display import printable
+from pytp_broker.redaction import printable
 
 _MAX_KEY_CHARACTERS: Final = 60
 _MAX_PROJECTS: Final = 3

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from pytp_broker import providers, registries
+from pytp_broker import registries
 from pytp_broker.config.hosts import find_shadows
 from pytp_broker.config.issuers import find_doubt, find_mistake
 from pytp_broker.config.mistakes import ConfigurationError, Mistake
@@ -13,8 +13,9 @@ from pytp_broker.config.positions import KeyPath
 from pytp_broker.config.sources import Sources
 from pytp_broker.config.tables import BrokerModel, IssuerModel, PublisherBase, RegistryModel
 from pytp_broker.config.values import LOOPBACK, closest
-from pytp_broker.providers import PROVIDERS
-from pytp_broker.publishers import TrustedPublisher
+from pytp_broker.trust import providers
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.publishers import TrustedPublisher
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from pytp_broker.config.mistakes import Mistake, dotted, has_password
 from pytp_broker.config.positions import KeyPath
 from pytp_broker.config.tables import EXAMPLES, TABLES
 from pytp_broker.config.values import EmptyTextError, closest
-from pytp_broker.display import printable
-from pytp_broker.providers import PROVIDERS
+from pytp_broker.redaction import printable
+from pytp_broker.trust.providers import PROVIDERS
 
 _MAX_VALUE_CHARACTERS: Final = 80
 _PUBLISHER: Final = ("registries", "publishers")

@@ -14,7 +14,7 @@ from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
     model_validator,
 )
 
-from pytp_broker import providers, registries
+from pytp_broker import registries
 from pytp_broker.config.access import CertificatesFile, Proxy
 from pytp_broker.config.claims import Claims, check_identifying
 from pytp_broker.config.values import (
@@ -33,7 +33,8 @@ from pytp_broker.config.values import (
     is_one_of,
     one_of,
 )
-from pytp_broker.providers import PROVIDERS, Provider
+from pytp_broker.trust import providers
+from pytp_broker.trust.providers import PROVIDERS, Provider
 
 MIN_LIFETIME_SECONDS: Final = 900
 MAX_LIFETIME_SECONDS: Final = 21_600

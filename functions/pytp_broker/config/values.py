@@ -16,10 +16,10 @@ from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
     WithJsonSchema,
 )
 
-from pytp_broker.display import legible
-from pytp_broker.keysets import ASYMMETRIC_ALGORITHMS
-from pytp_broker.providers import PROVIDERS
+from pytp_broker.oidc.keysets import ASYMMETRIC_ALGORITHMS
+from pytp_broker.redaction import legible
 from pytp_broker.registries import CLIENT_ID
+from pytp_broker.trust.providers import PROVIDERS
 
 ALLOW_LOOPBACK: Final = "allow_loopback"
 

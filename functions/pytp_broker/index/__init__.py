@@ -1,1 +1,4 @@
-"""The index: uploads, the simple repository API, and where the bytes are kept."""
+"""What is published? Taking files (``publishing``), showing them (``reading``) and judging them.
+
+``archives`` looks inside wheels and sdists; ``releases`` says which files belong together.
+"""

@@ -11,9 +11,9 @@ from typing import Final
 from packaging.utils import NormalizedName, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
-from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.forms import Form
+from pytp_broker.redaction import printable
 from pytp_broker.tokens import holds_token
 
 WHEEL: Final = "bdist_wheel"

@@ -13,10 +13,10 @@ from typing import Final
 from multipart import MultipartSegment, PushMultipartParser, parse_options_header
 from packaging.utils import InvalidName, NormalizedName, canonicalize_name
 
-from pytp_broker.display import printable
+from pytp_broker.access import MAX_PROJECT_CHARACTERS
 from pytp_broker.errors import InvalidUpload, PayloadTooLarge
-from pytp_broker.messages import Request
-from pytp_broker.rights import MAX_PROJECT_CHARACTERS
+from pytp_broker.http.messages import Request
+from pytp_broker.redaction import printable
 
 # A description, or attestations; the fields that we use are far smaller.
 MAX_FIELD_BYTES: Final = 1024 * 1024

@@ -9,8 +9,8 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from pytp_broker.display import printable
 from pytp_broker.errors import InvalidUpload
+from pytp_broker.redaction import printable
 from pytp_broker.tokens import holds_token
 
 # There are some 35 fields; a large project repeats one of them a thousand times. The parser's work

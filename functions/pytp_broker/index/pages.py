@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from packaging.version import Version
 
-from pytp_broker.store import PublishedFile
+from pytp_broker.storage.protocols import PublishedFile
 
 API_VERSION: Final = "1.4"
 

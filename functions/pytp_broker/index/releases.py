@@ -24,7 +24,7 @@ from pytp_broker.errors import InvalidRelease, StoreUnavailable
 from pytp_broker.index.distributions import SDIST, WHEEL, Distribution
 from pytp_broker.registries import Registry
 from pytp_broker.services import Index
-from pytp_broker.store import PublishedFile, Release
+from pytp_broker.storage.protocols import PublishedFile, Release
 
 # Far longer than a store may take for the writes that follow a claim, though each is slow and the
 # clocks of two functions differ: the last one begins within half of it.

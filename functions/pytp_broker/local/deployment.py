@@ -10,22 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytp_broker.disclosure import GITHUB_KEYS_URL, DisclosureKeys
-from pytp_broker.embedded.files import FolderFiles
-from pytp_broker.embedded.store import SqliteStore
+from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints.events import handle
 from pytp_broker.errors import DEFAULT_TYPE_BASE
-from pytp_broker.fetch import HttpFetch
-from pytp_broker.handlers import broker, introspect, simple, upload
-from pytp_broker.handlers.gateway import handle
-from pytp_broker.index.files import FileStore
-from pytp_broker.keysets import KeySets
+from pytp_broker.leaks import GITHUB_KEYS_URL, DisclosureKeys
 from pytp_broker.local.gateway import MAX_BODY_BYTES, Gateway
 from pytp_broker.local.log import Log
 from pytp_broker.local.routes import RouteTable, TemplateError, find_template, load_template
+from pytp_broker.oidc.fetch import HttpFetch
+from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import Access, ConfigurationCache
 from pytp_broker.services import Broker, Index
 from pytp_broker.settings import environment_proxy
-from pytp_broker.store import Store
+from pytp_broker.storage.files import FileStore
+from pytp_broker.storage.folder import FolderFiles
+from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -115,8 +115,8 @@ def open_aws(places: AwsPlaces) -> Storage:
     from botocore.config import Config
 
     from pytp_broker.aws.dynamodb import DynamoStore
+    from pytp_broker.aws.dynamodb.tables import check_table
     from pytp_broker.aws.s3 import S3Files
-    from pytp_broker.aws.tables import check_table
 
     session = boto3.Session(**_session_options())
     patience = Config(connect_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})

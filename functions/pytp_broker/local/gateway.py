@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pytp_broker.display import printable
+from pytp_broker.access import read_token
+from pytp_broker.endpoints.events import Event, write_result
 from pytp_broker.errors import (
     DEFAULT_TYPE_BASE,
     MalformedRequest,
@@ -25,7 +26,7 @@ from pytp_broker.errors import (
     Unauthorized,
     Unexpected,
 )
-from pytp_broker.handlers.gateway import Event, write_result
+from pytp_broker.http.messages import problem_response
 from pytp_broker.local.answers import (
     Answer,
     Receive,
@@ -39,9 +40,8 @@ from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
 from pytp_broker.local.refusals import RefusalLog
 from pytp_broker.local.routes import RouteTable, TemplateError
-from pytp_broker.messages import problem_response
+from pytp_broker.redaction import printable
 from pytp_broker.registries import LEGACY_PATH
-from pytp_broker.rights import read_token
 
 # API Gateway's own limit for an HTTP API.
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TextIO
 
 from pytp_broker.audit import AuditRecord
-from pytp_broker.display import printable
+from pytp_broker.redaction import printable
 
 
 class Log:

@@ -11,11 +11,11 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pytp_broker.errors import MalformedRequest
+from pytp_broker.http.messages import problem_response
 from pytp_broker.local.answers import Message, Receive, Scope, Send, SlowClientError
 from pytp_broker.local.framing import StrictConnection
 from pytp_broker.local.gateway import UPLOAD_SECONDS, Gateway
 from pytp_broker.local.reasons import write_reason
-from pytp_broker.messages import problem_response
 
 # How long a head may take, from the connection or from the end of the answer before.
 HEAD_SECONDS: Final = 10

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import IO, Final
 
-from pytp_broker.display import legible
+from pytp_broker.redaction import legible
 
 # As much as a line or two of a terminal takes.
 MAX_REASON_CHARACTERS: Final = 200

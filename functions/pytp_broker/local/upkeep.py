@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any, Final, Protocol
 
-from pytp_broker.embedded.store import SqliteStore
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.certificates import CertificateFiles
 from pytp_broker.local.given_certificate import CertificateError
 from pytp_broker.local.log import Log
+from pytp_broker.storage.sqlite import SqliteStore
 
 POLL_SECONDS: Final = 2
 Swap = Callable[[CertificateFiles], None]

@@ -1,0 +1,166 @@
+"""Who may upload what: the token in a request, and what it is good for now.
+
+The answers differ on purpose (RFC 9110 §15.5.2, §15.5.4): 401 for no good token, 403 for a good one
+without the right. Which of unknown, expired and burned a token is, is not said.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pytp_broker.errors import Forbidden, Unauthorized
+from pytp_broker.redaction import and_more, printable
+from pytp_broker.registries import Configuration
+from pytp_broker.services import Services
+from pytp_broker.storage.protocols import Place
+from pytp_broker.tokens import NO_PROJECT, Listing, TokenRecord, Trust, UploadToken
+
+USER_NAME: Final = "__token__"
+# No configuration names a longer one, and a key of a store has its limits.
+MAX_PROJECT_CHARACTERS: Final = 200
+# A right that was checked longer ago is checked again before anything becomes visible.
+MAX_AGE: Final = timedelta(seconds=10)
+
+_TOKEN_SCHEMES: Final = ("bearer", "token")
+_MALFORMED: Final = (
+    f"send the upload token as the password of the user {USER_NAME} (Basic), or as a Bearer token"
+)
+_NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a new identity token"
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """The right of a live token to upload to a project, and the publishers that still give it.
+
+    ``verified_at`` is when its check began.
+    """
+
+    token: UploadToken
+    record: TokenRecord
+    registry: str
+    project: str
+    publisher_ids: tuple[str, ...]
+    verified_at: datetime
+
+
+def read_token(headers: Mapping[str, str]) -> UploadToken:
+    """Return the upload token of a request; raise Unauthorized, without any read of the store.
+
+    Two Authorization headers arrive joined by a comma, which neither form of credentials holds.
+    """
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    try:
+        return UploadToken(_token_text(scheme.lower(), credentials))
+    except ValueError:
+        raise Unauthorized(_MALFORMED) from None
+
+
+def _token_text(scheme: str, credentials: str) -> str:
+    if scheme in _TOKEN_SCHEMES:
+        return credentials
+    if scheme != "basic":
+        raise ValueError("another scheme")
+    user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    if user != USER_NAME:
+        raise ValueError("another user")
+    return password.strip()
+
+
+def verify_token(
+    token: UploadToken, registry: str, project: str, services: Services
+) -> tuple[TokenRecord, Trust]:
+    """Return the record of a live token and the publishers that the project trusts now.
+
+    Raises Unauthorized. One round trip, also for no project at all.
+    """
+    may_exist = project.isascii() and len(project) <= MAX_PROJECT_CHARACTERS
+    place = project if may_exist else NO_PROJECT
+    found = services.store.find_token(token.lookup_id, registry, place)
+    if found is None or not found[0].is_live(token, services.now()):
+        raise Unauthorized(_NOT_GOOD)
+    return found
+
+
+def verify_right(token: UploadToken, registry: str, project: str, services: Services) -> Right:
+    """Return the right, if the token may upload to this project now.
+
+    Raises Unauthorized or Forbidden. The token's publishers were fixed at the exchange; whether the
+    project trusts one of them, and the issuer is still enabled, is asked at every use.
+    """
+    asked_at = services.now()
+    record, trusted = verify_token(token, registry, project, services)
+    _check_enabled(record, registry, services.configurations.current())
+    publisher_ids = record.publishers_for(registry, project, trusted)
+    if not publisher_ids:
+        raise Forbidden(_explain(record, registry, project))
+    return Right(token, record, registry, project, publisher_ids, asked_at)
+
+
+def confirm(right: Right, services: Services) -> None:
+    """Check a right again, just before it is used for good; raise as ``verify_right`` does.
+
+    The store is asked only if that was long ago: when the work in between was slow, the token may
+    have expired or been burned, and the publisher removed.
+    """
+    if services.now() - right.verified_at >= MAX_AGE:
+        verify_right(right.token, right.registry, right.project, services)
+    else:
+        _check_enabled(right.record, right.registry, services.configurations.current())
+
+
+def verify_any_right(
+    token: UploadToken, registry: str, services: Services
+) -> tuple[TokenRecord, list[str]]:
+    """Return the record of a live token and the projects here that it may upload to now.
+
+    Raises Unauthorized, or Forbidden where there is none. Three round trips, and one more for
+    every further hundred of projects.
+    """
+    record, _ = verify_token(token, registry, NO_PROJECT, services)
+    _check_enabled(record, registry, services.configurations.current())
+    places = _places_of(record, registry, services)
+    trust = services.store.list_trust(places)
+    projects = [
+        project
+        for _, project in places
+        if record.publishers_for(registry, project, trust.get((registry, project), {}))
+    ]
+    if not projects:
+        raise Forbidden("the upload token is for no project of this registry")
+    return record, projects
+
+
+def _check_enabled(record: TokenRecord, registry: str, configuration: Configuration) -> None:
+    if not configuration.is_enabled(registry, record.issuer):
+        raise Forbidden(f"uploads to this registry by tokens of `{record.issuer}` are switched off")
+
+
+def _places_of(record: TokenRecord, registry: str, services: Services) -> list[Place]:
+    """Return the projects here that the token may be for: trust must still be asked."""
+    grants = [grant for grant in record.grants if grant.registry == registry]
+    projects = [grant.project for grant in grants if grant.project is not None]
+    publisher_ids = {i for grant in grants if grant.project is None for i in grant.publishers}
+    if publisher_ids:
+        for publisher in services.store.list_publishers(record.identity_key):
+            if publisher.publisher_id in publisher_ids:
+                projects += publisher.projects
+    return [(registry, project) for project in dict.fromkeys(projects)]
+
+
+def _explain(record: TokenRecord, registry: str, project: str) -> str:
+    """Return why the token does not give the right to upload to a project."""
+    listing = record.projects.get(registry, Listing((), 0))
+    if project in listing.names:
+        return (
+            f"the project `{project}` no longer trusts the publisher that this upload token "
+            "comes from"
+        )
+    # What the token may do in other registries is not this registry's to tell.
+    projects = and_more([f"`{name}`" for name in listing.names], listing.count)
+    asked = f"the file is for the project `{printable(project)}`"
+    if not listing.is_complete:
+        asked += ", which does not trust the publisher that this upload token comes from"
+        return f"{asked}; the token is for {projects}"
+    return f"{asked}, but this upload token is for {projects or 'no project of this registry'}"

@@ -1,0 +1,118 @@
+"""How trusted publishers, and whom a project trusts, are written in DynamoDB's rows.
+
+An item of DynamoDB has 400 KB, and the names of a publisher's projects may take more. So a
+publisher's own row holds its first projects, and pages behind it in the same partition hold the
+rest: one query still reads all of it. A page belongs to the publisher whose id it has; what an
+interrupted ``apply`` left of another one is not read.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, NamedTuple
+
+from pytp_broker.tokens import Trust
+from pytp_broker.trust.publishers import TrustedPublisher
+
+# Half an item: the row has the publisher's rules and pins besides.
+MAX_ROW_CHARACTERS: Final = 200_000
+
+
+class PageKey(NamedTuple):
+    """Where a page of a publisher's projects is."""
+
+    pk: str
+    sk: str
+
+
+class Page(NamedTuple):
+    """A page of a publisher's projects: whose it is, and their names as a JSON list."""
+
+    publisher_id: str
+    projects: str
+
+
+def publisher_key(publisher: TrustedPublisher) -> dict[str, str]:
+    """Return the key of the publisher's own row."""
+    return {
+        "pk": f"PUBLISHER#{publisher.identity_key}",
+        "sk": f"{publisher.registry}#{publisher.rules_hash}",
+    }
+
+
+def document_of(publisher: TrustedPublisher) -> str:
+    """Return what the publisher's own row holds: all of it, but the first projects only."""
+    first = next(_divide(publisher.projects), [])
+    return json.dumps({**publisher.document(), "projects": first}, sort_keys=True)
+
+
+def pages_of(publishers: Iterable[TrustedPublisher]) -> dict[PageKey, Page]:
+    """Return the pages with the further projects of these publishers."""
+    pages = {}
+    for publisher in publishers:
+        key = publisher_key(publisher)
+        for number, projects in enumerate(_divide(publisher.projects)):
+            if number:
+                page = Page(publisher.publisher_id, json.dumps(projects))
+                pages[PageKey(key["pk"], f"{key['sk']}#{number:04}")] = page
+    return pages
+
+
+def _divide(projects: Iterable[str]) -> Iterator[list[str]]:
+    part: list[str] = []
+    size = 0
+    for project in projects:
+        size += len(project) + 4  # quotation marks, comma and blank
+        if size > MAX_ROW_CHARACTERS:
+            yield part
+            part, size = [], len(project) + 4
+        part.append(project)
+    yield part
+
+
+def read_pages(rows: Iterable[Mapping[str, Any]]) -> dict[PageKey, Page]:
+    """Return the pages among the rows of publishers."""
+    return {
+        PageKey(row["pk"], row["sk"]): Page(row["publisher_id"], row["projects"])
+        for row in rows
+        if "projects" in row
+    }
+
+
+def read_publishers(rows: Iterable[Mapping[str, Any]]) -> list[TrustedPublisher]:
+    """Return the publishers in these rows, each with the projects of its pages."""
+    found = list(rows)
+    further: dict[tuple[str, str], list[str]] = {}
+    for key, page in sorted(read_pages(found).items()):
+        owner = (key.sk.rpartition("#")[0], page.publisher_id)
+        further.setdefault(owner, []).extend(json.loads(page.projects))
+    return [_read_publisher(row, further) for row in found if "document" in row]
+
+
+def _read_publisher(
+    row: Mapping[str, Any], further: Mapping[tuple[str, str], list[str]]
+) -> TrustedPublisher:
+    publisher = TrustedPublisher.from_document(json.loads(row["document"]), row.get("pins", {}))
+    more = further.get((row["sk"], publisher.publisher_id), ())
+    return publisher.with_projects((*publisher.projects, *more))
+
+
+# A trusted publisher is written as its id, and from its second generation on as `id@generation`.
+
+
+def trusted_text(publisher_id: str, generation: int) -> str:
+    """Return a publisher that a project trusts, as the project's row holds it."""
+    return f"{publisher_id}@{generation}" if generation else publisher_id
+
+
+def read_trust(texts: AbstractSet[str]) -> Trust:
+    """Return the publishers that a project's row holds.
+
+    Of one that is there twice, as two ``apply`` at once may leave it, the later generation counts:
+    it covers fewer tokens.
+    """
+    trust: dict[str, int] = {}
+    for text in texts:
+        publisher_id, _, generation = text.partition("@")
+        trust[publisher_id] = max(trust.get(publisher_id, 0), int(generation or 0))
+    return trust

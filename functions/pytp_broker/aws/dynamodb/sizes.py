@@ -1,0 +1,49 @@
+"""What an item of DynamoDB can hold: the operator hears of it before anything is written."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.trust.publishers import TrustedPublisher
+
+# DynamoDB's limit is 409,600, with the names of the attributes. Keys and pins take the rest.
+MAX_ITEM_BYTES: Final = 400_000
+# What a token's record holds of each publisher that its identity may match (the id, the generation
+# and punctuation), of each registry (its name in three places), and besides.
+_BYTES_OF_PUBLISHER: Final = 32
+_BYTES_OF_REGISTRY: Final = 256
+_BYTES_BESIDES: Final = 16_000
+
+
+def check_sizes(
+    documents: Mapping[str, str],
+    publishers: Iterable[tuple[TrustedPublisher, str]],
+    trusted: Mapping[tuple[str, str], Iterable[str]],
+) -> None:
+    """Check that every item of a configuration, and every token's, will fit.
+
+    Raises StoreUnavailable, which names the first that does not.
+    """
+    registries: dict[str, list[str]] = {}
+    for name, document in documents.items():
+        _check(f"the configuration of `{name}`", len(document))
+    for publisher, document in publishers:
+        _check(f"a publisher of the registry `{publisher.registry}`", len(document))
+        registries.setdefault(publisher.identity_key, []).append(publisher.registry)
+    for (registry, project), texts in trusted.items():
+        _check(f"the list of publishers that `{registry}/{project}` trusts", sum(map(len, texts)))
+    for names in registries.values():
+        _check(f"a token of an identity with {len(names):,} publishers", _size_of_token(names))
+
+
+def _size_of_token(registries: list[str]) -> int:
+    of_publishers = len(registries) * _BYTES_OF_PUBLISHER
+    return of_publishers + len(set(registries)) * _BYTES_OF_REGISTRY + _BYTES_BESIDES
+
+
+def _check(what: str, size: int) -> None:
+    if size > MAX_ITEM_BYTES:
+        raise StoreUnavailable(
+            f"{what} would take {size:,} bytes, and an item of DynamoDB holds {MAX_ITEM_BYTES:,}: "
+            "make it smaller, or divide it; nothing was changed"
+        )

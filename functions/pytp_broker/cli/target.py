@@ -1,0 +1,222 @@
+"""The broker that an operator's command works on, and the record of what it did there."""
+
+import argparse
+import getpass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from pytp_broker.audit import AuditRecord
+from pytp_broker.cli.command import CommandError
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
+from pytp_broker.storage.protocols import Changes, Store
+
+if TYPE_CHECKING:
+    from pytp_broker.config import Loaded
+
+DATABASE: Final = "broker.sqlite3"
+_TABLE: Final = "AWS::DynamoDB::Table"
+
+
+class RemovalError(CommandError):
+    """A configuration would remove registries or publishers, and nobody said that it should."""
+
+    def __init__(self, losses: Sequence[str]) -> None:
+        super().__init__(
+            [
+                "nothing was changed: this configuration would remove",
+                *losses,
+                "if that is meant, run the command again with --prune",
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A broker's store, and who works on it: an ARN as AWS knows it, or this system's user.
+
+    ``host`` is the host that its registries share, where the place says it.
+    """
+
+    store: Store
+    operator: str
+    host: str | None = None
+
+    def record(
+        self, event: str, outcome: str = "accepted", reason: str = "", **facts: object
+    ) -> None:
+        """Keep a record of what the operator does."""
+        record = AuditRecord(event, outcome, reason, {"by": self.operator, **facts})
+        self.store.add_operator_record(record, datetime.now(UTC))
+
+    def plan(self, loaded: "Loaded") -> Changes:
+        """Return what ``apply`` would change; write nothing."""
+        return self.store.apply(loaded.configuration, loaded.publishers, lambda _: False)
+
+    def apply(self, loaded: "Loaded", *, prune: bool) -> Changes:
+        """Bring the store to a configuration, and keep a record of each change, or several.
+
+        That it begins is recorded first and how it ended last: when it is cut off, each change has
+        its originator all the same, and the end is missing. Without ``prune`` a configuration
+        that removes a registry or a publisher changes nothing and raises RemovalError.
+        """
+        record = partial(self.record, "apply", configuration_sha256=loaded.sources.sha256)
+        record("begun")
+        try:
+            changes = self._apply(loaded, prune=prune)
+        except RemovalError as error:
+            record("refused", "needs-prune", detail=" ".join(error.lines))
+            raise
+        except StoreUnavailable as problem:
+            with suppress(StoreUnavailable):  # the record of the beginning stands alone then
+                record("refused", problem.reason, detail=problem.detail)
+            raise
+        record("accepted")
+        return changes
+
+    def _apply(self, loaded: "Loaded", *, prune: bool) -> Changes:
+        changes = self.store.apply(
+            loaded.configuration, loaded.publishers, lambda changes: prune or not changes.losses
+        )
+        if changes.losses and not prune:
+            raise RemovalError(changes.losses)
+        for line in changes.lines:
+            for part in wrap(line, MAX_SENTENCE_CHARACTERS):
+                self.record("configuration", change=part)
+        return changes
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Declare how a command is told which broker."""
+    place = parser.add_mutually_exclusive_group(required=required)
+    place.add_argument("--stack", metavar="NAME", help="the CloudFormation stack of the broker")
+    place.add_argument("--table", metavar="NAME", help="the DynamoDB table of the broker")
+    place.add_argument(
+        "--data", type=Path, metavar="DIR", help="the data folder of a broker on this machine"
+    )
+    parser.add_argument("--region", help="the AWS region (default: as the AWS CLI finds it)")
+    parser.add_argument(
+        "--endpoint-url", metavar="URL", help="where AWS, or what stands in for it, is found"
+    )
+
+
+@contextmanager
+def opened(
+    arguments: argparse.Namespace, doing: str, *, is_for_writing: bool = True
+) -> Iterator[Place]:
+    """Open the place that the arguments name; raise CommandError for whatever goes wrong there."""
+    try:
+        if arguments.data is not None:
+            with _opened_folder(arguments.data) as place:
+                yield place
+        else:
+            yield _open_table(arguments, doing, is_for_writing=is_for_writing)
+    except StoreUnavailable as problem:
+        raise CommandError(f"cannot {doing}: {reason_of(problem)}".splitlines()) from None
+
+
+def reason_of(problem: StoreUnavailable) -> str:
+    """Return why a store is unavailable: its engine's own words, which callers are not told."""
+    return str(problem.__context__ or problem.detail)
+
+
+@contextmanager
+def _opened_folder(folder: Path) -> Iterator[Place]:
+    from pytp_broker.local.lock import last_host
+    from pytp_broker.storage.sqlite import SqliteStore
+
+    database = folder / DATABASE
+    if not database.is_file():
+        raise CommandError(f"{folder} is not the data folder of a broker: it has no {DATABASE}")
+    store = SqliteStore(database)
+    try:
+        yield Place(store, local_user(), last_host(folder))
+    finally:
+        store.close()
+
+
+def _open_table(arguments: argparse.Namespace, doing: str, *, is_for_writing: bool) -> Place:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from pytp_broker.aws.dynamodb import DynamoStore
+    from pytp_broker.aws.dynamodb.tables import ForeignTableError, check_table
+
+    # boto3's default is to try for half a minute.
+    options: Any = {
+        "endpoint_url": arguments.endpoint_url,
+        "config": Config(connect_timeout=5, retries={"mode": "standard"}),
+    }
+    failure, asked = "cannot reach the deployment", []
+    try:
+        session = boto3.Session(region_name=arguments.region)
+        asked = [_asked(arguments, session.region_name, session.profile_name)]
+        table, host = arguments.table, None
+        if table is None:
+            cloudformation = session.client("cloudformation", **options)
+            found = cloudformation.describe_stack_resources(StackName=arguments.stack)
+            table = _find_table(found["StackResources"], arguments.stack)
+            with suppress(BotoCoreError, ClientError):  # a right of its own, and only a check
+                described = cloudformation.describe_stacks(StackName=arguments.stack)
+                host = _find_host(described["Stacks"][0])
+        dynamodb = session.client("dynamodb", **options)
+        failure = f"cannot {doing}"
+        check_table(dynamodb, table, is_for_writing=is_for_writing)
+        operator = local_user()
+        with suppress(BotoCoreError, ClientError):  # what stands in for AWS may know no STS
+            operator = session.client("sts", **options).get_caller_identity()["Arn"]
+    except ForeignTableError as error:
+        raise CommandError(str(error)) from None
+    except ValueError as error:  # botocore's, for what is no URL
+        raise CommandError([f"cannot reach the deployment: {error}", *asked]) from None
+    except (BotoCoreError, ClientError) as error:
+        raise CommandError([*f"{failure}: {error}".splitlines(), *asked]) from None
+    return Place(DynamoStore(dynamodb, table), operator, host)
+
+
+def _asked(arguments: argparse.Namespace, region: str | None, profile: str) -> str:
+    """Return where the command has looked: most often that is what is wrong."""
+    place = f"the stack {arguments.stack}" if arguments.stack else f"the table {arguments.table}"
+    endpoint = f" at {arguments.endpoint_url}" if arguments.endpoint_url else ""
+    where = f"in the region {region}" if region else "in no region (give --region)"
+    return f"asked for {place} {where}{endpoint}, with the profile {profile}"
+
+
+def local_user() -> str:
+    """Return the user of this process, as far as the system knows a name."""
+    try:
+        return f"user {getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user may have none
+        return f"user {os.getuid()}"
+
+
+def _find_host(stack: Mapping[str, Any]) -> str | None:
+    """Return the host of a stack: the domain that it was deployed with, or API Gateway's own."""
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", ())}
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())}
+    return (
+        urlsplit(f"https://{parameters.get('HostName', '')}").hostname
+        or urlsplit(str(outputs.get("Url", ""))).hostname
+    )
+
+
+def _find_table(resources: Sequence[Mapping[str, Any]], stack: str) -> str:
+    tables: list[str] = [
+        resource["PhysicalResourceId"]
+        for resource in resources
+        if resource["ResourceType"] == _TABLE
+    ]
+    if len(tables) != 1:
+        raise CommandError(
+            f"the stack {stack} has {len(tables)} tables, not one: name it with --table"
+        )
+    return tables[0]

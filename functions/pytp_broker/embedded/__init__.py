@@ -1,1 +1,0 @@
-"""The embedded store and files: SQLite and a folder, with no service to start."""

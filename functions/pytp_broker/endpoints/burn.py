@@ -1,0 +1,39 @@
+"""``POST /_/oidc/burn-token``: end an upload token early.
+
+Whoever holds the token may end it. The answer is the same, after the same work, whether there was
+such a token or not.
+"""
+
+import secrets
+
+from pytp_broker.audit import Trail
+from pytp_broker.endpoints.mint import MAX_BODY_BYTES
+from pytp_broker.errors import InvalidPayload
+from pytp_broker.http.messages import Request, Response, json_response, parse_json_object
+from pytp_broker.registries import Destination
+from pytp_broker.services import Broker
+from pytp_broker.tokens import LOOKUP_ID_BYTES, MalformedTokenError, UploadToken
+
+
+def burn(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
+    """Burn the token if it is one; at a registry's own endpoint only a token of that registry."""
+    sent = _read_token(request.body)
+    if sent is not None:
+        trail.add_token(sent)
+    token = sent or _decoy()
+    registry = None if destination.is_shared_root else destination.registry.name
+    burned = broker.store.burn_token(token.lookup_id, token.hash, registry, broker.now())
+    trail.add(burned=burned)
+    return json_response({"message": "Accepted", "errors": []}, status=202)
+
+
+def _read_token(body: bytes) -> UploadToken | None:
+    try:
+        text = parse_json_object(body[: MAX_BODY_BYTES + 1]).get("token")
+        return UploadToken(text) if isinstance(text, str) else None
+    except (InvalidPayload, MalformedTokenError):
+        return None
+
+
+def _decoy() -> UploadToken:
+    return UploadToken.mint(secrets.token_hex(LOOKUP_ID_BYTES))

@@ -1,0 +1,53 @@
+"""``POST /_/secrets/disclose-token``: secret scanning has found tokens; burn them.
+
+Whoever else may have read them cannot use them any more. Nothing is burned, and nothing said of
+any token, unless the request is signed.
+"""
+
+from typing import Final
+
+from pytp_broker.audit import Trail
+from pytp_broker.errors import NotFound, PayloadTooLarge, StoreUnavailable
+from pytp_broker.http.messages import Request, Response, json_response
+from pytp_broker.leaks import MAX_BODY_BYTES, Match, read_matches, verify_signature
+from pytp_broker.registries import Destination
+from pytp_broker.services import Broker
+
+DISCLOSE_PATH: Final = "/_/secrets/disclose-token"
+
+
+def disclose(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
+    """Burn every token in a signed list, of whatever registry; audit each of them beside the list.
+
+    The answer is the feedback of the partner program: by its hash, whether each is a credential.
+    """
+    if destination.base_path:
+        raise NotFound("secret scanning reports to the root of a host")
+    matches = _read_signed(request, broker)
+    trail.add(matches=len(matches))
+    for match in matches:
+        _burn(match, broker)
+    return json_response([match.feedback() for match in matches])
+
+
+def _read_signed(request: Request, broker: Broker) -> list[Match]:
+    if len(request.body) > MAX_BODY_BYTES:
+        raise PayloadTooLarge("a disclosure takes at most 1 MiB")
+    verify_signature(request.body, request.headers, broker.disclosure_keys, broker.now())
+    return read_matches(request.body)
+
+
+def _burn(match: Match, broker: Broker) -> None:
+    trail = Trail("leak")
+    trail.add(type=match.kind, url=match.url, source=match.source, burned=False)
+    token = match.token
+    try:
+        if token is not None:
+            trail.add_token(token)
+            trail.add(
+                burned=broker.store.burn_token(token.lookup_id, token.hash, None, broker.now())
+            )
+    except StoreUnavailable as problem:
+        broker.audit(trail.refused(problem))
+        raise  # secret scanning sends the list again; what is burned stays burned
+    broker.audit(trail.accepted())

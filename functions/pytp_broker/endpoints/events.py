@@ -1,0 +1,58 @@
+"""API Gateway HTTP API events (payload format 2.0) and our messages, one into the other."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from pytp_broker.endpoints.routing import Routes, S, respond
+from pytp_broker.errors import MalformedRequest, Problem
+from pytp_broker.http.messages import Request, Response, problem_response
+
+Event = Mapping[str, Any]
+
+
+def handle(event: Event, routes: Routes[S], services: S) -> dict[str, Any]:
+    """Return the gateway's result for an event: what every function of the deployment does."""
+    try:
+        response = respond(read_event(event), routes, services)
+    except Problem as problem:
+        response = problem_response(problem, event["rawPath"], services.error_type_base)
+    return write_result(response)
+
+
+def read_event(event: Event) -> Request:
+    """Return the request in an event; raise MalformedRequest for an undecodable body.
+
+    The host is the one that the gateway routed by; ``X-Forwarded-Host`` counts for nothing.
+    """
+    context = event["requestContext"]
+    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
+    return Request(
+        method=context["http"]["method"],
+        host=headers.get("host", context["domainName"]),
+        path=event["rawPath"],
+        query=event.get("queryStringParameters") or {},
+        headers=headers,
+        body=_read_body(event),
+        source_ip=context["http"].get("sourceIp", ""),
+    )
+
+
+def _read_body(event: Event) -> bytes:
+    body = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return str(body).encode(errors="surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except ValueError:
+        raise MalformedRequest("the body is not base64") from None
+
+
+def write_result(response: Response) -> dict[str, Any]:
+    """Return the response as the gateway expects it."""
+    return {
+        "statusCode": response.status,
+        "headers": dict(response.headers),
+        "body": base64.b64encode(response.body).decode(),
+        "isBase64Encoded": True,
+    }

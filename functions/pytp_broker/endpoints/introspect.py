@@ -1,0 +1,93 @@
+"""The introspect function: other indexes and proxies ask whether a token is good."""
+
+from contextlib import suppress
+from typing import Final
+
+from packaging.utils import canonicalize_name
+
+from pytp_broker.access import read_token, verify_any_right, verify_right
+from pytp_broker.audit import Trail
+from pytp_broker.endpoints.routing import READING, Act, Routes
+from pytp_broker.errors import Forbidden
+from pytp_broker.http.messages import Request, Response, json_response
+from pytp_broker.introspection import introspect, read_question, verify_client
+from pytp_broker.redaction import printable
+from pytp_broker.registries import Destination
+from pytp_broker.services import Services
+from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken
+
+INTROSPECT_PATH: Final = "/_/token/introspect"
+VERIFY_PATH: Final = "/_/token/verify"
+# API Gateway takes 10 KiB for all headers of an answer.
+MAX_PROJECTS_CHARACTERS: Final = 8192
+
+
+def introspect_token(
+    request: Request, destination: Destination, services: Services, trail: Trail
+) -> Response:
+    """Answer ``POST /_/token/introspect`` (RFC 7662)."""
+    registry = destination.registry
+    trail.add(registry=registry.name)
+    trail.add(client=verify_client(request.headers, registry))
+    question = read_question(request.body)
+    trail.add(**{name: printable(question.get(name, "")) for name in ("project", "filename")})
+    with suppress(MalformedTokenError):
+        trail.add_token(UploadToken(question["token"]))
+    answer = introspect(question, registry, services)
+    trail.add(active=answer["active"])
+    return json_response(answer)
+
+
+def verify(
+    request: Request, destination: Destination, services: Services, trail: Trail
+) -> Response:
+    """Answer ``GET /_/token/verify[/{project}]`` from the headers alone, for forward-auth proxies.
+
+    200 with what the token is good for in ``X-Pytp-…`` headers, else 401 or 403. A proxy must go on
+    to hold the file against the project: it has not seen the form.
+    """
+    registry, project = destination.registry, _project_in(request.path)
+    trail.add(registry=registry.name, project=printable(project))
+    token = read_token(request.headers)
+    trail.add_token(token)
+    record, projects = _verify(token, registry.name, project, services)
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Pytp-Registry": registry.name,
+        "X-Pytp-Projects": _name_all(projects),
+        "X-Pytp-Issuer": record.issuer,
+    }
+    trail.add(active=True)
+    return Response(200, headers=headers)
+
+
+def _verify(
+    token: UploadToken, registry: str, project: str, services: Services
+) -> tuple[TokenRecord, list[str]]:
+    if project:
+        record, projects = verify_right(token, registry, project, services).record, [project]
+    else:
+        record, projects = verify_any_right(token, registry, services)
+    if record.is_single_use:  # a proxy cannot say when it is used
+        raise Forbidden("a single-use token is good where the index itself uses it up, not here")
+    return record, projects
+
+
+def _name_all(projects: list[str]) -> str:
+    named = ", ".join(projects)
+    if len(named) > MAX_PROJECTS_CHARACTERS:
+        raise Forbidden(f"the upload token is for {len(projects)} projects: ask for one of them")
+    return named
+
+
+def _project_in(path: str) -> str:
+    _, _, project = path.partition(VERIFY_PATH)
+    name: str = canonicalize_name(project.removeprefix("/"))
+    return name
+
+
+ROUTES: Final[Routes[Services]] = {
+    INTROSPECT_PATH: Act("introspection", ("POST",), introspect_token),
+    VERIFY_PATH: Act("introspection", READING, verify),
+    f"{VERIFY_PATH}/*": Act("introspection", READING, verify),
+}

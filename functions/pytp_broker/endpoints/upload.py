@@ -1,0 +1,31 @@
+"""``POST /legacy/``: the legacy upload, as every client speaks it.
+
+It is never redirected: some clients follow with GET and report a success where nothing was stored.
+"""
+
+from typing import Final
+
+from pytp_broker.audit import Trail
+from pytp_broker.endpoints.routing import READING, Act, Read, Routes
+from pytp_broker.endpoints.simple import SIMPLE_PATH, projects
+from pytp_broker.http.messages import Request, Response
+from pytp_broker.index.publishing import upload
+from pytp_broker.registries import LEGACY_PATH, Destination
+from pytp_broker.services import Index
+
+
+def legacy_upload(
+    request: Request, destination: Destination, index: Index, trail: Trail
+) -> Response:
+    """Publish the file in a request."""
+    upload(request, destination, index, trail)
+    headers = {"Content-Type": "text/plain", "Content-Length": "0", "Cache-Control": "no-store"}
+    return Response(200, headers=headers)
+
+
+ROUTES: Final[Routes[Index]] = {
+    LEGACY_PATH: Act("upload", ("POST",), legacy_upload),
+    LEGACY_PATH.rstrip("/"): Act("upload", ("POST",), legacy_upload),
+}
+# What the gateway's `$default` leads to: where no route takes `/simple/`, that as well.
+DEFAULT_ROUTES: Final[Routes[Index]] = {**ROUTES, SIMPLE_PATH: Read(READING, projects)}

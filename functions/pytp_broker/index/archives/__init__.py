@@ -1,0 +1,38 @@
+"""Is the archive what it says? Check a wheel or an sdist, and return its metadata file.
+
+Nothing here trusts a size, a count or a name that the archive states. Every member is decompressed
+in memory, up to a limit; nothing is written to disk.
+"""
+
+import struct
+import zlib
+from typing import Final
+
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.archives.sdists import read_sdist
+from pytp_broker.index.archives.wheels import read_wheel
+from pytp_broker.index.distributions import WHEEL, Distribution
+
+# What the standard library raises for archives that were made to break it.
+_BROKEN: Final = (
+    zlib.error,
+    struct.error,
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ArithmeticError,
+    LookupError,
+)
+
+
+def read_metadata_file(distribution: Distribution, content: bytes) -> bytes:
+    """Return the METADATA of a wheel or the PKG-INFO of an sdist, the archive being safe.
+
+    Raises InvalidUpload.
+    """
+    read = read_wheel if distribution.filetype == WHEEL else read_sdist
+    try:
+        return read(distribution, content)
+    except _BROKEN:
+        raise InvalidUpload(f"`{distribution.filename}` is not a valid archive") from None

@@ -1,0 +1,222 @@
+"""What every archive is held to, whatever its format: safe names, and limits."""
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Final
+
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.redaction import printable
+
+MAX_METADATA_BYTES: Final = 1024 * 1024
+MAX_MEMBERS: Final = 20_000
+# Linux takes no longer path. All names are kept in memory, some with four bytes a character.
+MAX_NAME_CHARACTERS: Final = 4096
+# Nor a longer name of a file or directory.
+MAX_SEGMENT_BYTES: Final = 255
+MAX_NAMES_CHARACTERS: Final = 8 * 1024 * 1024
+# All segments of all names are looked at, and no real archive has half as many.
+MAX_SEGMENTS: Final = 400_000
+# A bomb is what exceeds both: the numbers are PyPI's.
+MAX_EXPANSION: Final = 50
+ALWAYS_ALLOWED_BYTES: Final = 64 * 1024 * 1024
+
+_NOT_ONE_STREAM: Final = "what is compressed in the archive is cut short, or something follows it"
+# How much goes into inflate at a time: little, as what it leaves over is copied at each step.
+_PACKED_BYTES: Final = 16 * 1024
+_UNPACKED_BYTES: Final = 64 * 1024
+
+# Control characters, backslashes, and segments that are empty, `.` or `..`.
+_UNSAFE_NAME: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(?:\A|/)\.{0,2}(?:/|\Z)")
+# A drive's letter, in any segment: tools cut the first segments off, and then it begins an absolute
+# path.
+_DRIVE: Final = re.compile(r"(?:\A|/)[A-Za-z]:")
+# Characters that file systems leave out when they compare names: what Unicode calls ignorable. HFS+
+# leaves out some of them, ext4 with case folding leaves out all.
+_IGNORABLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+# What Windows takes for a device in every directory, also with an ending.
+_DEVICE: Final = re.compile(
+    r"(?:\A|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3]) *(?:[./]|\Z)"
+)
+# What NTFS calls a file beside its name, if that is longer: `WIDGET~1.DIS`.
+_SHORT_NAME: Final = re.compile(r"[^.]{1,6}~[0-9]{1,6}(?:\.[^.]{1,3})?")
+_NEEDS_NONE: Final = re.compile(r"[^. ]{1,8}(?:\.[^. ]{1,3})?")
+
+
+class MemberNames:
+    """The names of an archive's members: safe to unpack, and each a file of its own everywhere.
+
+    ``takes_colons`` says whether a colon may stand in a name behind anything but a drive's letter.
+    Sdists of 2008 have such names; for NTFS they are streams of a file.
+    """
+
+    def __init__(self, *, takes_colons: bool) -> None:
+        self._takes_colons = takes_colons
+        self._is_file: dict[str, bool] = {}
+        self._characters = 0
+        self._segments = 0
+
+    def add(self, name: str, *, is_file: bool) -> None:
+        """Check a name and keep it; raise InvalidUpload."""
+        name = name.removesuffix("/")
+        self._characters += len(name)
+        self._segments += name.count("/") + 1
+        if len(name) > MAX_NAME_CHARACTERS or self._characters > MAX_NAMES_CHARACTERS:
+            raise InvalidUpload("the archive has names that are too long")
+        if self._segments > MAX_SEGMENTS:
+            raise InvalidUpload("the archive has names with too many directories")
+        if _UNSAFE_NAME.search(name):
+            raise InvalidUpload(
+                f"the archive has a member with the unsafe name `{printable(name)}`: a name has no "
+                "empty segment, `.`, `..`, backslash or control character; rename it"
+            )
+        if _DRIVE.search(name) or (":" in name and not self._takes_colons):
+            raise InvalidUpload(
+                f"the archive has a member with the unsafe name `{printable(name)}`, which some "
+                "file systems take for a drive's or a stream's because of its colon; rename it"
+            )
+        if has_long_segment(name):
+            raise InvalidUpload(
+                f"the archive has names that are too long: file systems take at most "
+                f"{MAX_SEGMENT_BYTES} bytes between two slashes; shorten `{printable(name)}`"
+            )
+        if name in self._is_file:
+            raise InvalidUpload(
+                f"the archive has two members of the name `{printable(name)}`; remove one"
+            )
+        self._is_file[name] = is_file
+        check_count(len(self._is_file))
+
+    def check_together(self) -> None:
+        """Check that no member is in another one's place; raise InvalidUpload."""
+        check_places((folded(name), name, is_file) for name, is_file in self._is_file.items())
+
+
+def check_places(
+    members: Iterable[tuple[str, str, bool]], where: str = "on some file systems"
+) -> None:
+    """Check members by path, name and whether they are files; raise InvalidUpload.
+
+    None may have the path of another, or be below a file. File systems that ignore case, as on
+    Windows and macOS, keep one file of two, and that is the last to be unpacked. Two directories
+    become one there, which hides nothing.
+    """
+    # What is below a member stands directly behind it: nothing sorts before NUL.
+    ordered = sorted((path.replace("/", "\0"), name, is_file) for path, name, is_file in members)
+    for (path, name, is_file), (other_path, other, is_other_file) in pairwise(ordered):
+        if path == other_path and (is_file or is_other_file):
+            raise InvalidUpload(
+                f"the archive has `{printable(name)}` and `{printable(other)}`, which are one file "
+                f"{where}; rename one of them"
+            )
+        if is_file and other_path.startswith(f"{path}\0"):
+            raise InvalidUpload(
+                f"the archive has a member below the file `{printable(name)}`; rename one of them"
+            )
+
+
+def check_spelling(name: str, expected: str) -> None:
+    """Check that a name is not another spelling of the expected one; raise InvalidUpload.
+
+    Where both are one file, the second to be unpacked overwrites the first.
+    """
+    if name.count("/") != expected.count("/") or name == expected:
+        return
+    if folded(name) == folded(expected):
+        raise InvalidUpload(
+            f"the archive has `{printable(name)}`, which some file systems take for `{expected}`"
+        )
+
+
+def folded(name: str) -> str:
+    """Return a name as file systems compare it: equal for two names of one file on any of them.
+
+    Windows and macOS ignore case, and macOS how an accent is written. Windows also drops dots and
+    blanks at the end, and the stream after a colon.
+    """
+    if not name.isascii():
+        name = unicodedata.normalize("NFD", _IGNORABLE.sub("", name))
+    segments = (segment.partition(":")[0].rstrip(". ") for segment in name.split("/"))
+    return unicodedata.normalize("NFD", "/".join(segments).casefold())
+
+
+def has_long_segment(name: str) -> bool:
+    """Say whether a segment of a name is too long for a file or a directory."""
+    return any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in name.split("/"))
+
+
+def is_visible(name: str) -> bool:
+    """Say whether a name has no character without a shape of its own, as uv demands of a wheel."""
+    return name.isascii() or not any(unicodedata.category(c).startswith("C") for c in name)
+
+
+def has_device(name: str) -> bool:
+    """Say whether a segment of a name is a device to Windows, as `nul` and `aux.py` are."""
+    return _DEVICE.search(folded(name)) is not None
+
+
+def check_short_names(names: Iterable[str]) -> None:
+    """Check that no name may be the short one of another, on NTFS; raise InvalidUpload.
+
+    Then both are one file, or one directory. A short name begins as the long one does, and so does
+    its ending.
+    """
+    short: dict[tuple[int, str, str], str] = {}
+    long: set[tuple[int, str, str]] = set()
+    for name in names:
+        parent = 0
+        for segment in folded(name.rstrip("/")).split("/"):
+            stem, _, ending = segment.strip(".").rpartition(".")
+            place = (parent, (stem or ending)[:1], ending[:1] if stem else "")
+            if _SHORT_NAME.fullmatch(segment):
+                short[place] = name
+            elif not _NEEDS_NONE.fullmatch(segment):
+                long.add(place)
+            parent = hash((parent, segment))
+    if found := sorted(short.keys() & long):
+        raise InvalidUpload(
+            f"the archive has `{printable(short[found[0]])}`, which may be the short name of "
+            "another member on Windows; rename it"
+        )
+
+
+def check_count(count: int) -> None:
+    """Check that there are not too many members; raise InvalidUpload."""
+    if count > MAX_MEMBERS:
+        raise InvalidUpload(f"the archive has more than {MAX_MEMBERS} members")
+
+
+def check_metadata_size(size: int) -> None:
+    """Check that the file with the metadata is not too large; raise InvalidUpload."""
+    if size > MAX_METADATA_BYTES:
+        raise InvalidUpload("the metadata in the archive is larger than 1 MiB")
+
+
+def check_unpacked_size(size: int, packed_size: int) -> None:
+    """Check that the archive does not unpack to too much; raise InvalidUpload."""
+    if size > max(ALWAYS_ALLOWED_BYTES, MAX_EXPANSION * packed_size):
+        raise InvalidUpload("the archive unpacks to too many bytes")
+
+
+def inflate(packed: bytes | memoryview, window_bits: int) -> Iterator[bytes]:
+    """Yield what is compressed, at most 64 KiB at a time.
+
+    Raises zlib.error, and InvalidUpload unless it is one stream from end to end.
+    """
+    stream = zlib.decompressobj(window_bits)
+    for start in range(0, len(packed), _PACKED_BYTES):
+        if stream.eof:
+            raise InvalidUpload(_NOT_ONE_STREAM)
+        rest: bytes | memoryview = packed[start : start + _PACKED_BYTES]
+        # Never flush(), which has no limit: when nothing more comes out, everything has gone in.
+        while octets := stream.decompress(rest, _UNPACKED_BYTES):
+            yield octets
+            rest = stream.unconsumed_tail
+    if not stream.eof or stream.unused_data:
+        raise InvalidUpload(_NOT_ONE_STREAM)

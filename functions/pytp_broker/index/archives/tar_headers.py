@@ -1,0 +1,240 @@
+"""Tar headers: read one by one from a gzip, each one such that all tools read it alike.
+
+Tools disagree about where a number or a name ends, and about what a header means that has no
+meaning. What build tools write is far from that, and everything else is refused.
+"""
+
+import codecs
+import io
+import re
+import struct
+import zlib
+from typing import Final, NamedTuple
+
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.archives.members import check_unpacked_size, inflate
+from pytp_broker.redaction import printable
+
+# An extended header holds a path or two, of 4 KiB at most each, and some small things.
+MAX_READ_BYTES: Final = 16 * 1024
+
+GLOBAL: Final = b"g"
+RECORDS: Final = b"x"
+LONG_NAME: Final = b"L"
+LONG_TARGET: Final = b"K"
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_BLOCK_BYTES: Final = 512
+_HEADER: Final = struct.Struct("<100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
+_POSIX: Final = b"ustar\x0000"
+_GNU: Final = b"ustar  \0"
+
+# Octal digits, with blanks before them and blanks or NULs behind; tools differ about all else.
+_OCTAL: Final = re.compile(rb" *([0-7]+)[ \0]*")
+# Numbers that nothing depends on may be missing, or binary, of 32 bits. Some tools skip the whole
+# member where one is larger.
+_NUMBER: Final = re.compile(rb" *[0-7]*[ \0]*|\x80\0{3}(?:\0{4})?.{4}", re.DOTALL)
+# ``LENGTH KEY=VALUE`` and a newline. An empty value takes back what was said before; and some tools
+# end a value at a NUL, or a record at the first newline.
+_RECORD: Final = re.compile(rb"([1-9][0-9]{0,4}) ([^=\0\n]+)=([^\0\n]+)\n")
+# Numbers in records, by their key; a size is compared with the header's besides.
+_RECORD_NUMBERS: Final = {
+    **dict.fromkeys(b"gid uid".split(), re.compile(rb"[0-9]{1,12}")),
+    **dict.fromkeys(b"atime ctime mtime size".split(), re.compile(rb"-?[0-9]{1,12}(?:\.[0-9]*)?")),
+}
+# What records may say for all members, and what else for one: nothing sparse, and no charset.
+GLOBAL_KEYS: Final = frozenset(b"atime comment ctime gid gname mtime uid uname".split())
+KEYS: Final = GLOBAL_KEYS | {b"linkpath", b"path", b"size"}
+# Control characters; and how bzip2 begins, which has none at first.
+_NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f]|\ABZh[1-9]1AY&SY")
+
+
+class Stream:
+    """What is in the gzip, piece by piece."""
+
+    def __init__(self, content: bytes) -> None:
+        self._pieces = inflate(content, _GZIP)
+        self._piece = io.BytesIO()
+        self._packed_size = len(content)
+        self.position = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next bytes, within the limit for all of them; fewer at the end."""
+        octets = self._piece.read(size)
+        while len(octets) < size and (piece := next(self._pieces, b"")):
+            self._piece = io.BytesIO(piece)
+            octets += self._piece.read(size - len(octets))
+        self.position += len(octets)
+        check_unpacked_size(self.position, self._packed_size)
+        return octets
+
+    def skip(self, size: int) -> None:
+        """Read what must be there."""
+        while size:
+            octets = self.take(min(size, MAX_READ_BYTES))
+            if not octets:
+                raise InvalidUpload("the sdist is cut short")
+            size -= len(octets)
+
+    def finish(self) -> None:
+        """Read to the end, where gzip has its sum: all must be zeros."""
+        while octets := self.take(MAX_READ_BYTES):
+            if octets.strip(b"\0"):
+                raise InvalidUpload("the sdist goes on behind the end of its tar archive")
+
+
+class Header(NamedTuple):
+    """The fields of a header, as they are in it."""
+
+    name: bytes
+    mode: bytes
+    uid: bytes
+    gid: bytes
+    stated_size: bytes
+    mtime: bytes
+    checksum: bytes
+    kind: bytes
+    link: bytes
+    magic: bytes
+    user: bytes
+    group: bytes
+    major: bytes
+    minor: bytes
+    prefix: bytes
+    rest: bytes
+
+    @property
+    def size(self) -> int:
+        """Return how long the content is that follows."""
+        return _parse_octal(self.stated_size)
+
+    @property
+    def path(self) -> bytes:
+        """Return the member's name, in one piece."""
+        name, prefix = end_text(self.name), end_text(self.prefix)
+        return prefix + b"/" + name if prefix else name
+
+    @property
+    def target(self) -> bytes:
+        """Return what a link leads to; empty for other members."""
+        return end_text(self.link)
+
+
+def read_following(stream: "Stream") -> Header:
+    """Return the header that must come after one that says something about it."""
+    header = read_header(stream)
+    if not header:
+        raise InvalidUpload("the sdist ends behind an extended header")
+    return header
+
+
+def read_header(stream: "Stream") -> Header | None:
+    """Return the next header, or nothing at the end of the archive: a block of zeros, or no block.
+
+    Some tools go on behind such a block, so that only zeros may follow.
+    """
+    block = stream.take(_BLOCK_BYTES)
+    if not block.strip(b"\0"):
+        stream.finish()
+        return None
+    if len(block) < _BLOCK_BYTES:
+        raise InvalidUpload("the sdist is cut short, or something follows its tar archive")
+    header = Header(*_HEADER.unpack(block))
+    # The sum takes its own field for blanks.
+    _check_header(header, sum(block) - sum(header.checksum) + 8 * ord(" "))
+    return header
+
+
+def _check_header(header: Header, checksum: int) -> None:
+    """Check that a header is one for every tool: some skip it, or stop, where others read it."""
+    if _parse_octal(header.checksum) != checksum:
+        raise InvalidUpload("the sdist has a tar header with a wrong checksum")
+    if header.magic not in (_POSIX, _GNU):
+        raise InvalidUpload("the sdist has a tar header that is neither POSIX's nor GNU tar's")
+    _check_own_name(header.name)
+    # GNU tar has other things in place of the prefix, and star at its end.
+    if header.rest.strip(b"\0") or (header.magic == _GNU and header.prefix.strip(b"\0")):
+        raise InvalidUpload("the sdist has a tar header with something behind its fields")
+    for number in (header.mode, header.uid, header.gid, header.mtime, header.major, header.minor):
+        if not _NUMBER.fullmatch(number):
+            raise InvalidUpload("the sdist has a tar header with a malformed number")
+
+
+def _check_own_name(field: bytes) -> None:
+    """Check that a header begins with text: bsdtar unpacks whatever begins as if compressed.
+
+    The name may be cut within a character.
+    """
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(end_text(field))
+    except UnicodeDecodeError:
+        raise InvalidUpload("the sdist has a member whose name is not UTF-8") from None
+    if _NO_TEXT.search(text):
+        raise InvalidUpload("the sdist has a tar header whose name is no text")
+
+
+def _parse_octal(field: bytes) -> int:
+    match = _OCTAL.fullmatch(field)
+    if not match:
+        raise InvalidUpload("the sdist has a tar header with a malformed size or checksum")
+    return int(match[1], 8)
+
+
+def end_text(field: bytes) -> bytes:
+    """Return what is in a field up to its NULs, with nothing behind: not all tools stop there."""
+    text = field.rstrip(b"\0")
+    if b"\0" in text:
+        raise InvalidUpload("the sdist has a name with something behind its end")
+    return text
+
+
+def decode(name: bytes) -> str:
+    """Return a name as text; tools write other bytes than UTF-8 each in its own way."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise InvalidUpload("the sdist has a member whose name is not UTF-8") from None
+
+
+def read_long_text(stream: "Stream", header: Header) -> bytes:
+    """Return GNU tar's long name or target: with one NUL, at its end, as the size says."""
+    name, end, rest = _read_extended(stream, header).partition(b"\0")
+    if not end or rest:
+        raise InvalidUpload("the sdist has a long name that is shorter or longer than stated")
+    return name
+
+
+def read_records(stream: "Stream", header: Header, known: frozenset[bytes]) -> dict[bytes, bytes]:
+    """Return what an extended header says: known things, and each of them once."""
+    octets = _read_extended(stream, header)
+    records: dict[bytes, bytes] = {}
+    while octets:
+        match = _RECORD.match(octets)
+        if not match or int(match[1]) != match.end():
+            raise InvalidUpload("the sdist has a malformed extended header")
+        _, key, value = match.groups()
+        shown = printable(key.decode(errors="replace"))
+        if key not in known:
+            raise InvalidUpload(f"the sdist has an extended header that must not say `{shown}`")
+        if key in records:
+            raise InvalidUpload(f"the sdist has an extended header that says `{shown}` twice")
+        if key in _RECORD_NUMBERS and not _RECORD_NUMBERS[key].fullmatch(value):
+            raise InvalidUpload(f"the sdist has an extended header with a malformed `{shown}`")
+        records[key] = value
+        octets = octets[match.end() :]
+    return records
+
+
+def _read_extended(stream: "Stream", header: Header) -> bytes:
+    """Return the content of an extended header; some tools read on in the zeros behind it."""
+    if header.size > MAX_READ_BYTES:
+        raise InvalidUpload("the sdist has a header that is too long")
+    octets = stream.take(header.size)
+    if stream.take(padding(header.size)).strip(b"\0"):
+        raise InvalidUpload("the sdist has an extended header that is longer than stated")
+    return octets
+
+
+def padding(size: int) -> int:
+    """Return how much follows content of this size, up to the next header."""
+    return -size % _BLOCK_BYTES

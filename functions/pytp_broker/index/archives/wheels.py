@@ -1,0 +1,210 @@
+"""Wheels: what is in them, where installers put it, and that they can."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from itertools import groupby, pairwise, starmap
+from typing import Final
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.archives.entry_points import (
+    MAX_ENTRY_POINTS_BYTES,
+    check_entry_points,
+    is_interpreter,
+)
+from pytp_broker.index.archives.members import (
+    check_metadata_size,
+    check_places,
+    check_short_names,
+    check_spelling,
+    folded,
+    has_device,
+    is_visible,
+)
+from pytp_broker.index.archives.wheel_record import (
+    MAX_RECORD_BYTES,
+    MAX_WHEEL_BYTES,
+    check_format,
+    read_record,
+    verify_file,
+)
+from pytp_broker.index.archives.zips import Member, read_zip
+from pytp_broker.index.distributions import Distribution
+from pytp_broker.redaction import printable
+
+# What is read of a wheel's `.dist-info` directory, and what must be there.
+_REQUIRED: Final = ("METADATA", "RECORD", "WHEEL")
+_ENTRY_POINTS: Final = "entry_points.txt"
+# What makes a directory the record of an installed project, for those who look for projects.
+_PROJECT_RECORDS: Final = (".dist-info", ".egg-info")
+# What leads pip to such a record, where Python looks for modules: an egg has one in it, and a link
+# to an egg names a directory that has one.
+_EGGS: Final = (".egg", ".egg-link")
+_MODULE_FOLDERS: Final = ("purelib", "platlib", "site-packages", "dist-packages")
+# Where installers put what is in a wheel's `.data` directory; pip and uv know no other.
+_SCHEMES: Final = ("data", "headers", "platlib", "purelib", "scripts")
+# What is in these is installed where the rest of the wheel is, in an order that tools do not share.
+_MODULES: Final = re.compile(r"\A[^/]+\.data/(?:purelib|platlib)(?:/|\Z)")
+# unzip leaves a version of VMS out, and writes over the file of that name without it.
+_VMS_VERSION: Final = re.compile(r";[0-9]*\Z")
+
+
+def read_wheel(distribution: Distribution, content: bytes) -> bytes:
+    """Return a wheel's METADATA; raise InvalidUpload, struct.error or zlib.error."""
+    members = read_zip(content)
+    dist_info = _find_dist_info(members, distribution)
+    _check_files(members, dist_info)
+    _check_names(members, distribution)
+    _check_places(members, dist_info)
+    _check_modules(members)
+    metadata = members[f"{dist_info}/METADATA"]
+    check_metadata_size(metadata.size)
+    check_format(_read(members[f"{dist_info}/WHEEL"], MAX_WHEEL_BYTES))
+    if entry_points := members.get(f"{dist_info}/{_ENTRY_POINTS}"):
+        check_entry_points(_read(entry_points, MAX_ENTRY_POINTS_BYTES))
+    _check_record(members, f"{dist_info}/RECORD")
+    return b"".join(metadata.unpack())
+
+
+def _read(member: Member, limit: int) -> bytes:
+    """Return a member's content, if it is not too large."""
+    if member.size > limit:
+        file = member.name.rpartition("/")[2]
+        raise InvalidUpload(f"the wheel's {file} is larger than {limit // 1024} KiB")
+    return b"".join(member.unpack())
+
+
+def _check_record(members: Mapping[str, Member], path: str) -> None:
+    """Check all members against RECORD, and so that they are what the archive says."""
+    sizes = {name: member.size for name, member in members.items() if member.is_file}
+    hashes = read_record(_read(members[path], MAX_RECORD_BYTES), path, sizes)
+    for name, member in members.items():
+        verify_file(name, member.unpack(), hashes.get(name, ""))
+
+
+def _find_dist_info(names: Iterable[str], distribution: Distribution) -> str:
+    """Return the name of the directory that tells installers which project this is: it has one."""
+    tops = sorted({name.partition("/")[0] for name in names})
+    found = [top for top in tops if folded(top).endswith(".dist-info")]
+    if len(found) != 1 or not _is_dist_info(found[0], distribution):
+        seen = ", ".join(f"`{printable(top)}`" for top in found[:3]) or "none"
+        expected = f"{distribution.project.replace('-', '_')}-{distribution.version}.dist-info"
+        raise InvalidUpload(
+            f"the wheel must have one directory `{expected}`, and no other of these; it has {seen}"
+        )
+    return found[0]
+
+
+def _is_dist_info(directory: str, distribution: Distribution) -> bool:
+    stem, _, suffix = directory.rpartition(".")
+    name, _, version = stem.partition("-")
+    if suffix != "dist-info" or canonicalize_name(name) != distribution.project:
+        return False
+    try:
+        return Version(version) == distribution.version
+    except InvalidVersion:
+        return False
+
+
+def _check_names(members: Mapping[str, Member], distribution: Distribution) -> None:
+    """Check that the names are the same to all tools, and possible where the wheel is for."""
+    platforms = distribution.filename.removesuffix(".whl").rpartition("-")[2].split(".")
+    is_for_windows = any(p == "any" or p.startswith("win") for p in platforms)
+    for name in members:
+        if _VMS_VERSION.search(name) or not is_visible(name):
+            raise InvalidUpload(
+                f"the archive has a member with the name `{printable(name)}`, which some tools "
+                "refuse or change; rename it"
+            )
+        if is_for_windows and has_device(name):
+            raise InvalidUpload(
+                f"the archive has `{printable(name)}`, which is a device on Windows; rename it, or "
+                "build the wheel for other platforms only"
+            )
+    check_short_names(members)
+    check_places((folded(name.rstrip("/")), name, m.is_file) for name, m in members.items())
+    # unzip asks the system that wrote the archive, and takes `\u0718` for `_` where that was DOS.
+    check_places((m.unzip_path, name, m.is_file) for name, m in members.items())
+
+
+def _check_places(names: Iterable[str], dist_info: str) -> None:
+    """Check that all installers put each member in the same place, and none as another project.
+
+    What is in `X.data/purelib/` and its like is installed as well as if it were at the top. pip
+    does so for every such directory, and uv for that which belongs to `.dist-info`.
+    """
+    expected = f"{dist_info.removesuffix('.dist-info')}.data"
+    for top, group in groupby(sorted(names), key=lambda name: name.partition("/")[0]):
+        suffix = f".{folded(top).rpartition('.')[2]}"
+        for name in group if suffix in (".data", ".egg-info", *_EGGS) else ():
+            if suffix == ".data":
+                _check_data(name, expected)
+            else:
+                raise InvalidUpload(
+                    f"the wheel has `{printable(name)}`, which is the record of an installed "
+                    f"project; only `{dist_info}` may be one"
+                )
+
+
+def _check_data(name: str, expected: str) -> None:
+    """Check the place of a member in a `.data` directory; the last of its segments may be empty."""
+    top, scheme, *inner = name.split("/") if "/" in name else (expected, "")
+    if top != expected or (scheme and (scheme not in _SCHEMES or not inner)):
+        raise InvalidUpload(
+            f"the wheel has `{printable(name)}`, which installers do not know where to put: data "
+            f"must be below `{expected}/` in one of {', '.join(_SCHEMES)}"
+        )
+    if any(starmap(_is_record, pairwise([scheme, *inner]))):
+        raise InvalidUpload(
+            f"the wheel has `{printable(name)}`, which would be the record of another installed "
+            "project; leave it out"
+        )
+    if scheme == "scripts":
+        _check_script(name, inner)
+
+
+def _check_modules(members: Mapping[str, Member]) -> None:
+    """Check that no module is installed over another one of the same wheel."""
+    if any(map(_MODULES.match, members)):
+        installed = ((_MODULES.sub("", name.rstrip("/")), name) for name in members)
+        places = ((folded(path), name, members[name].is_file) for path, name in installed)
+        check_places(places, "where they are installed")
+
+
+def _is_record(folder: str, segment: str) -> bool:
+    """Say whether a segment of a path makes it the record of an installed project."""
+    segment = folded(segment)
+    is_egg = segment.endswith(_EGGS) and folded(folder) in _MODULE_FOLDERS
+    return is_egg or segment.endswith(_PROJECT_RECORDS)
+
+
+def _check_script(name: str, inner: list[str]) -> None:
+    """Check that a member in `scripts` is a file there, which takes no interpreter's place."""
+    if inner[1:]:
+        raise InvalidUpload(
+            f"the wheel has `{printable(name)}`, and uv installs no wheel with a directory in "
+            "`scripts`; put the script itself there"
+        )
+    if is_interpreter(inner[0]):
+        raise InvalidUpload(
+            f"the wheel has `{printable(name)}`, which would take the place of Python's own "
+            "interpreter; rename it"
+        )
+
+
+def _check_files(names: Collection[str], dist_info: str) -> None:
+    """Check that a wheel has what it must have, and none of it twice."""
+    inside = [name for name in names if name.startswith(f"{dist_info}/")]
+    for file in (*_REQUIRED, _ENTRY_POINTS):
+        path = f"{dist_info}/{file}"
+        if file in _REQUIRED and path not in names:
+            raise InvalidUpload(
+                f"the wheel has no `{path}`, which installers need; build the wheel with a build "
+                "backend, and not with a tool for zip archives"
+            )
+        for name in inside:
+            check_spelling(name.removesuffix("/"), path)
+            if name.startswith(f"{path}/"):
+                raise InvalidUpload(f"the wheel's `{path}` must be a file, not a directory")

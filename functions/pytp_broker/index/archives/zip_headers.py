@@ -1,0 +1,300 @@
+"""Headers of a zip archive: what stands before each member, in the directory, and at the end.
+
+A zip says most things twice: before each member, and in a directory at its end. Some tools read the
+one and some the other, and they disagree about what may stand between. So this reads both, which
+must say the same, and refuses what is neither.
+"""
+
+import operator
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.archives.members import check_count
+from pytp_broker.redaction import printable
+
+_LOCAL_SIGNATURE: Final = b"PK\x03\x04"
+_CENTRAL_SIGNATURE: Final = b"PK\x01\x02"
+_END_SIGNATURE: Final = b"PK\x05\x06"
+_ZIP64_END_SIGNATURE: Final = b"PK\x06\x06"
+_LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
+# Signature, version needed, flags, method, date and time, CRC, two sizes, lengths of name and extra
+# field.
+_LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
+# The same with the version that made it before; then length of the comment, disk, two kinds of
+# attributes, offset.
+_CENTRAL_HEADER: Final = struct.Struct("<4s6H3L5H2L")
+# Signature, two disk numbers, two counts, size and offset of the directory, length of the comment.
+_END_RECORD: Final = struct.Struct("<4s4H2LH")
+# Signature, own length, two versions, two disk numbers, two counts, size and offset.
+_ZIP64_END_RECORD: Final = struct.Struct("<4sQ2H2L4Q")
+# Signature, disk, offset of the record above, number of disks.
+_LOCATOR: Final = struct.Struct("<4sLQL")
+_EXTRA_HEADER: Final = struct.Struct("<2H")
+# "See the zip64 field", where a size, an offset or a count would be.
+_ELSEWHERE_16: Final = 0xFFFF
+_ELSEWHERE_32: Final = 0xFFFFFFFF
+_ZIP64: Final = 0x0001
+# Extra fields that give a member something else, for a tool that reads them: another name or a
+# comment (Unicode path and comment) or another type (ASi Unix, PKWARE Unix and what libarchive
+# writes, which make links).
+_SECOND_OPINIONS: Final = {
+    0x7075: "name",
+    0x6375: "comment",
+    0x756E: "type",
+    0x000D: "type",
+    0x6C78: "type",
+}
+# That of zip64. Tools skip a member that needs more, each from another version on; nothing here
+# does. The upper byte is reserved.
+_MAX_VERSION_NEEDED: Final = 45
+# Sizes behind the content instead of before it. PyPI takes none.
+_DATA_DESCRIPTOR: Final = 0x8
+# Systems whose names unzip takes for code page 850, whatever the flag above says: DOS, which
+# Python's zipfile writes on Windows, OS/2, and Windows NT with the version that WinZip wrote.
+_DOS_SYSTEMS: Final = (0x00, 0x06)
+_DOS_VERSION: Final = 0x0B32
+# What it writes for the upper half of that alphabet: a character of ISO 8859-1, of ASCII where a
+# line or a block was, or nothing (here 0xFF).
+_FROM_DOS: Final = bytes(range(0x80)) + bytes.fromhex(
+    "c7fce9e2e4e0e5e7eaebe8efeeecc4c5c9e6c6f4f6f2fbf9ffd6dcf8a3d8d783"
+    "e1edf3faf1d1aababfaeacbdbca1abbba6a6a6a6a6c1c2c0a9a6a62b2ba2a52b"
+    "2b2d2d2b2d2be3c32b2b2d2da62d2ba4f0d0cacbc869cdcecf2b2ba65fa6ccaf"
+    "d3dfd4d2f5d5b5fededadbd9fdddafb4adb13dbeb6a7f7b8b0a8b7b9b3b2a6a0"
+)
+# A comment may be text. Every other record begins with one of these characters in its signature, so
+# that no tool can take a part of the comment for the end of another archive.
+_NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+REBUILD: Final = "write the archive anew, as `wheel unpack` and `wheel pack` do"
+
+
+def refusal(name: bytes, what: str) -> InvalidUpload:
+    """Return why a member is refused, in a sentence that begins with its name."""
+    shown = printable(name.decode(errors="replace"))
+    return InvalidUpload(f"the archive's `{shown}` {what}; {REBUILD}")
+
+
+class _Extent(NamedTuple):
+    """Where the directory is, and how many members it has."""
+
+    start: int
+    end: int
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is said of a member twice: before its content, and in the directory."""
+
+    name: bytes
+    flags: int
+    method: int
+    checksum: int
+    packed_size: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the directory says of a member, and what it alone says."""
+
+    header: Header
+    start: int
+    made_by: int
+    attributes: int
+
+    @property
+    def unzip_path(self) -> str:
+        """Return where unzip writes the member, a character for each byte."""
+        name = self.header.name.rstrip(b"/")
+        if self.made_by >> 8 in _DOS_SYSTEMS or self.made_by == _DOS_VERSION:
+            name = name.translate(_FROM_DOS).replace(b"\xff", b"")
+        return name.decode("latin-1")
+
+
+def read_entries(content: bytes) -> list[tuple[Entry, int]]:
+    """Return what the directory says of each member, and where the member ends, in its order.
+
+    Raises InvalidUpload, or struct.error for an archive that is cut short.
+    """
+    if not content.startswith(_LOCAL_SIGNATURE):
+        raise InvalidUpload("the wheel is not a zip archive: it does not begin with a member")
+    extent = _read_end(content)
+    entries = list(_read_directory(content, extent))
+    by_start = {entry.start: entry for entry in entries}
+    if len(entries) != extent.members or len(by_start) != extent.members:
+        raise InvalidUpload(
+            f"the zip archive states another number of members than it has; {REBUILD}"
+        )
+    ends = {start: _check_local_header(content, by_start[start]) for start in sorted(by_start)}
+    if [0, *ends.values()] != [*ends, extent.start]:
+        raise InvalidUpload(
+            "the zip archive has something that is not in its directory, as after an update in "
+            f"place; {REBUILD}"
+        )
+    return [(entry, ends[entry.start]) for entry in entries]
+
+
+def _read_end(content: bytes) -> _Extent:
+    """Return where the directory is: behind it there is the end record, and nothing but a comment.
+
+    Tools look for that record from the end, so that no other may be in it or in the comment.
+    """
+    at = content.rfind(_END_SIGNATURE)
+    if at < 0 or len(content) - at < _END_RECORD.size:
+        raise _not_whole()
+    _, *disks, here, count, size, start, comment_length = _END_RECORD.unpack_from(content, at)
+    comment = content[at + _END_RECORD.size :]
+    if any(disks) or here != count or len(comment) != comment_length:
+        raise _not_whole()
+    if _NO_TEXT.search(comment):
+        raise InvalidUpload("the zip archive has a comment that is not text; leave the comment out")
+    end = at
+    if content.startswith(_LOCATOR_SIGNATURE, at - _LOCATOR.size):
+        end = at - _LOCATOR.size - _ZIP64_END_RECORD.size
+        count, size, start = _read_zip64_end(content, end, (count, size, start))
+    if start + size != end:
+        raise _not_at_end()
+    return _Extent(start, end, count)
+
+
+def _not_whole() -> InvalidUpload:
+    return InvalidUpload(
+        f"the zip archive is cut short or in parts, or something follows it; {REBUILD}"
+    )
+
+
+def _read_zip64_end(content: bytes, at: int, plain: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return count, size and offset as the zip64 records have them, which stand from here on.
+
+    The end record must refer to them, or some tools do not look at them, and must contradict none.
+    """
+    locator = _LOCATOR.unpack_from(content, at + _ZIP64_END_RECORD.size)
+    record = _ZIP64_END_RECORD.unpack_from(content, max(at, 0))
+    signature, length, _, needed, *disks, here, count, size, start = record
+    found = (count, size, start)
+    elsewhere = (_ELSEWHERE_16, _ELSEWHERE_32, _ELSEWHERE_32)
+    is_known = (signature, length) == (_ZIP64_END_SIGNATURE, _ZIP64_END_RECORD.size - 12)
+    is_whole = not any(disks) and here == count and needed <= _MAX_VERSION_NEEDED
+    refers = any(map(operator.eq, plain, elsewhere))
+    agrees = all(map(operator.contains, zip(found, elsewhere, strict=True), plain))
+    is_next = locator == (_LOCATOR_SIGNATURE, 0, at, 1)
+    if not (is_next and is_known and is_whole and refers and agrees):
+        raise InvalidUpload(f"the zip archive has a second directory (zip64); {REBUILD}")
+    return found
+
+
+def _read_directory(content: bytes, extent: _Extent) -> Iterator[Entry]:
+    """Yield what the directory says of each member."""
+    offset, count = extent.start, 0
+    while offset < extent.end:
+        check_count(count := count + 1)
+        entry, offset = _read_entry(content, offset)
+        yield entry
+    if offset != extent.end:
+        raise _not_at_end()
+
+
+def _read_entry(content: bytes, offset: int) -> tuple[Entry, int]:
+    """Return what the directory says of one member, and where it goes on."""
+    fields = _CENTRAL_HEADER.unpack_from(content, offset)
+    signature, made_by, needed, flags, method, _, _, checksum, packed_size, size = fields[:10]
+    name_length, extra_length, comment_length, disk, _, attributes, start = fields[10:]
+    if signature != _CENTRAL_SIGNATURE:
+        raise _not_at_end()
+    offset += _CENTRAL_HEADER.size
+    name = content[offset : offset + name_length]
+    _check_version_needed(needed, name)
+    if comment_length:
+        shown = printable(name.decode(errors="replace"))
+        raise InvalidUpload(f"the archive has a comment on a member, `{shown}`; leave it out")
+    if disk:
+        raise refusal(name, "is on another disk")
+    zip64 = _read_zip64(content, offset + name_length, extra_length, name)
+    size, packed_size, start = _read_numbers(zip64, (size, packed_size, start), name)
+    header = Header(name, flags, method, checksum, packed_size, size)
+    return Entry(header, start, made_by, attributes), offset + name_length + extra_length
+
+
+def _not_at_end() -> InvalidUpload:
+    return InvalidUpload(f"the zip archive's directory is not at its end; {REBUILD}")
+
+
+def _read_zip64(content: bytes, offset: int, length: int, name: bytes) -> bytes:
+    """Return the zip64 field among a member's extra fields, or nothing.
+
+    None of the others may say what the header says otherwise.
+    """
+    found = b""
+    end = offset + length
+    while offset < end:
+        kind, size = _EXTRA_HEADER.unpack_from(content, offset)
+        offset += _EXTRA_HEADER.size
+        if kind in _SECOND_OPINIONS:
+            raise refusal(name, f"has a second {_SECOND_OPINIONS[kind]}, in an extra field")
+        if kind == _ZIP64 and (found or not size):
+            raise _second_size(name)
+        found = content[offset : offset + size] if kind == _ZIP64 else found
+        offset += size
+    if offset != end:
+        raise refusal(name, "has a malformed extra field")
+    return found
+
+
+def _read_numbers(zip64: bytes, plain: tuple[int, int, int], name: bytes) -> tuple[int, ...]:
+    """Return the numbers of the directory's entry: those that refer to zip64 are there, in order.
+
+    And no others: uv takes no archive where one is there in vain.
+    """
+    missing = sum(number == _ELSEWHERE_32 for number in plain)
+    if len(zip64) != 8 * missing:
+        raise _second_size(name)
+    numbers = iter(struct.unpack(f"<{missing}Q", zip64))
+    return tuple(next(numbers) if number == _ELSEWHERE_32 else number for number in plain)
+
+
+def _check_local_header(content: bytes, entry: Entry) -> int:
+    """Return where the member ends, its own header saying what the directory says."""
+    fields = _LOCAL_HEADER.unpack_from(content, entry.start)
+    signature, needed, flags, method, _, _, checksum, *sizes, name_length, extra_length = fields
+    offset, header = entry.start + _LOCAL_HEADER.size, entry.header
+    name = content[offset : offset + name_length]
+    if signature != _LOCAL_SIGNATURE:
+        raise _contradiction(header.name)
+    _check_version_needed(needed, header.name)
+    if flags & _DATA_DESCRIPTOR:
+        raise refusal(header.name, "has a data descriptor, as in a zip that is written to a pipe")
+    zip64 = _read_zip64(content, offset + name_length, extra_length, header.name)
+    _check_local_sizes(zip64, tuple(sizes), header)
+    if Header(name, flags, method, checksum, header.packed_size, header.size) != header:
+        raise _contradiction(header.name)
+    return int(offset + name_length + extra_length + header.packed_size)
+
+
+def _check_local_sizes(zip64: bytes, sizes: tuple[int, ...], header: Header) -> None:
+    """Check the sizes in a member's own header and in its zip64 field, which has both or is none.
+
+    Then both sizes refer to it or, as in what Bazel builds, are there all the same.
+    """
+    if zip64 and zip64 != struct.pack("<2Q", header.size, header.packed_size):
+        raise _second_size(header.name)
+    refers = bool(zip64) and sizes == (_ELSEWHERE_32, _ELSEWHERE_32)
+    if not refers and sizes != (header.packed_size, header.size):
+        raise _contradiction(header.name)
+
+
+def _check_version_needed(needed: int, name: bytes) -> None:
+    if needed > _MAX_VERSION_NEEDED:
+        what = f"needs version {needed / 10} of the zip format, and some tools know 4.5 at most"
+        raise refusal(name, what)
+
+
+def _contradiction(name: bytes) -> InvalidUpload:
+    return refusal(name, "has a header that the zip archive's directory contradicts")
+
+
+def _second_size(name: bytes) -> InvalidUpload:
+    return refusal(name, "has a second size or none, in a zip64 field")

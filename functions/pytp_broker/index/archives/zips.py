@@ -1,0 +1,116 @@
+"""Zip archives that every tool reads alike: the members, and what each may be.
+
+Python's zipfile takes far more: it is not asked.
+"""
+
+import stat
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.archives.members import MemberNames, check_unpacked_size, inflate
+from pytp_broker.index.archives.zip_headers import Entry, read_entries, refusal
+from pytp_broker.redaction import printable
+
+_STORED: Final = 0
+_DEFLATED: Final = 8
+# That the name is UTF-8: without it some tools take it for the DOS alphabet, and some do not.
+_UTF8: Final = 0x0800
+# And how much deflate tried. All other flags change how a member is read.
+_KNOWN_FLAGS: Final = _UTF8 | 0x0006
+_RAW_DEFLATE: Final = -zlib.MAX_WBITS
+# Attributes of DOS. A member with a volume's label is none to unzip.
+_DOS_VOLUME_LABEL: Final = 0x08
+_DOS_DIRECTORY: Final = 0x10
+# In the upper half of a member's attributes. Some tools write permissions and no type.
+_PLAIN_TYPES: Final = (0, stat.S_IFREG, stat.S_IFDIR)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member, which is what it says: ``unpack`` holds it to that."""
+
+    name: str
+    unzip_path: str
+    size: int
+    checksum: int
+    is_stored: bool
+    packed: memoryview
+
+    @property
+    def is_file(self) -> bool:
+        """Say whether it is a file, and not a directory."""
+        return not self.name.endswith("/")
+
+    def unpack(self) -> Iterator[bytes | memoryview]:
+        """Yield the content in pieces, which must be of the stated size and CRC-32.
+
+        Nothing is inflated beyond that size, so that the limit holds which the sizes were held to:
+        some tools do not look at it, and unpack what is there. Raises InvalidUpload or zlib.error.
+        """
+        pieces: Iterable[bytes | memoryview] = [self.packed]
+        if not self.is_stored:
+            pieces = inflate(self.packed, _RAW_DEFLATE)
+        size = checksum = 0
+        for piece in pieces:
+            size += len(piece)
+            if size > self.size:
+                break
+            checksum = zlib.crc32(piece, checksum)
+            yield piece
+        if size != self.size or checksum != self.checksum:
+            raise refusal(self.name.encode(), "has another size or CRC-32 than it states")
+
+
+def read_zip(content: bytes) -> dict[str, Member]:
+    """Return the members by name, in the directory's order; raise InvalidUpload or struct.error."""
+    names = MemberNames(takes_colons=False)
+    members = {}
+    view = memoryview(content)
+    for entry, end in read_entries(content):
+        header, name = entry.header, _check_entry(entry)
+        names.add(name, is_file=not name.endswith("/"))
+        packed = view[end - header.packed_size : end]
+        is_stored = header.method == _STORED
+        members[name] = Member(
+            name, entry.unzip_path, header.size, header.checksum, is_stored, packed
+        )
+    check_unpacked_size(sum(member.size for member in members.values()), len(content))
+    return members
+
+
+def _check_entry(entry: Entry) -> str:
+    """Return a member's name, its content and kind being what every tool understands alike."""
+    header = entry.header
+    if header.method not in (_STORED, _DEFLATED):
+        raise refusal(header.name, "is compressed by other means than deflate")
+    if not header.name.isascii() and not header.flags & _UTF8:
+        raise refusal(header.name, "has a name that is not said to be UTF-8")
+    if header.flags & ~_KNOWN_FLAGS:
+        raise refusal(header.name, "is encrypted, or of a kind that not all tools read")
+    try:
+        name = header.name.decode()
+    except UnicodeDecodeError:
+        raise refusal(header.name, "has a name that is not UTF-8") from None
+    _check_kind(entry, is_folder=name.endswith("/"))
+    return name
+
+
+def _check_kind(entry: Entry, *, is_folder: bool) -> None:
+    """Check that a member is a file or a directory by its attributes as by its name."""
+    kind, name = stat.S_IFMT(entry.attributes >> 16), entry.header.name
+    if kind not in _PLAIN_TYPES:
+        shown = printable(name.decode())
+        raise InvalidUpload(
+            f"the archive's `{shown}` is a link or a special file, no plain file or directory; "
+            "put a copy in the place of a link"
+        )
+    if entry.attributes & _DOS_VOLUME_LABEL:
+        raise refusal(name, "is the label of a volume to some tools")
+    says_folder = kind == stat.S_IFDIR or bool(entry.attributes & _DOS_DIRECTORY)
+    if (says_folder and not is_folder) or (kind == stat.S_IFREG and is_folder):
+        raise refusal(name, "is a directory to some tools only")
+    if is_folder and entry.header.size:
+        raise refusal(name, "is a directory with content")

@@ -1,0 +1,189 @@
+"""The story of an upload: a form comes in, a file becomes visible.
+
+Read ``upload`` from top to bottom. The right to upload comes first, so that a stranger learns
+nothing about files or forms. Bytes are stored before the one conditional write that makes the file
+visible: a crash leaves garbage, never half a file.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from pytp_broker.access import Right, confirm, read_token, verify_right, verify_token
+from pytp_broker.audit import Trail
+from pytp_broker.errors import FileExists, InvalidUpload, Problem, Unauthorized
+from pytp_broker.http.messages import Request
+from pytp_broker.index.archives import read_metadata_file
+from pytp_broker.index.distributions import Distribution, check_form, check_same, parse_filename
+from pytp_broker.index.forms import FilePart, Form, check_digests, check_protocol, read_form
+from pytp_broker.index.metadata import CoreMetadata, parse_metadata
+from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
+from pytp_broker.redaction import printable
+from pytp_broker.registries import Destination, Registry
+from pytp_broker.services import Index
+from pytp_broker.storage.files import content_key, metadata_key
+from pytp_broker.storage.protocols import AlreadyPublishedError, PublishedFile
+from pytp_broker.tokens import NO_PROJECT, TokenRecord, UploadToken, file_use
+
+_USED_UP: Final = "the upload token was for a single upload, and has been used"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that may be published under its name, but for what is inside."""
+
+    registry: Registry
+    distribution: Distribution
+    content: bytes
+    sha256: str
+
+
+def upload(request: Request, destination: Destination, index: Index, trail: Trail) -> None:
+    """Publish the file in a request, or find that it is published already.
+
+    Raises a Problem that says what to correct; then no file has become visible.
+    """
+    registry = destination.registry
+    trail.add(registry=registry.name)
+
+    token = read_token(request.headers)
+    trail.add_token(token)
+    form = read_named_form(request, token, registry.name, index)
+    trail.add(project=printable(form.project))
+    right = verify_right(token, registry.name, form.project, index)
+    trail.add(publishers=list(right.publisher_ids))
+
+    candidate = read_candidate(form, registry, trail)
+    if is_published(candidate, index):
+        trail.add(unchanged=True)
+        return
+    admission = check_release(candidate.distribution, registry, index)
+    octets = read_metadata_file(candidate.distribution, candidate.content)
+    metadata = parse_metadata(octets)
+    check_same(candidate.distribution, metadata.project, metadata.version, "metadata inside")
+
+    file = store_content(candidate, octets, metadata, right, index)
+    commit(file, candidate, right, admission, index)
+
+
+def read_named_form(request: Request, token: UploadToken, registry: str, index: Index) -> Form:
+    """Return a form that names a project; only whoever has a live token hears what it lacks.
+
+    Raises Unauthorized, PayloadTooLarge or InvalidUpload.
+    """
+    try:
+        form = read_form(request, index.max_upload_bytes)
+        _ = form.project
+    except Problem:
+        verify_token(token, registry, NO_PROJECT, index)
+        raise
+    return form
+
+
+def read_candidate(form: Form, registry: Registry, trail: Trail) -> Candidate:
+    """Return the file in the form, if the form and the name are right; raise InvalidUpload."""
+    check_protocol(form)
+    file = form.file
+    sha256 = hashlib.sha256(file.content).hexdigest()
+    trail.add(filename=printable(file.filename), sha256=sha256)
+    distribution = _read_distribution(form, file)
+    check_digests(form, file.content)
+    return Candidate(registry, distribution, file.content, sha256)
+
+
+def _read_distribution(form: Form, file: FilePart) -> Distribution:
+    distribution = parse_filename(file.filename)
+    check_form(form, distribution)
+    if not file.content:
+        raise InvalidUpload("the file is empty")
+    return distribution
+
+
+def is_published(candidate: Candidate, index: Index) -> bool:
+    """Say whether this very file is published; raise FileExists for another of its name."""
+    existing = index.store.find_file(candidate.registry.name, candidate.distribution.filename)
+    if existing is None:
+        return False
+    if existing.sha256 != candidate.sha256:
+        raise FileExists(
+            f"`{existing.filename}` is published with the sha256 {existing.sha256}, "
+            "and a published file never changes: publish a new version"
+        )
+    return True
+
+
+def store_content(
+    candidate: Candidate, octets: bytes, metadata: CoreMetadata, right: Right, index: Index
+) -> PublishedFile:
+    """Store the bytes, which are not visible yet; return what will be said of the file.
+
+    Raises Unauthorized for a single-use token that has been used up.
+    """
+    file = _describe(candidate, octets, metadata, right.record, index)
+    check_unused(right.record, file)
+    place = (file.registry, file.sha256, file.filename)
+    index.files.save(content_key(*place), candidate.content)
+    index.files.save(metadata_key(*place), octets)
+    return file
+
+
+def commit(
+    file: PublishedFile, candidate: Candidate, right: Right, admission: Admission, index: Index
+) -> None:
+    """Make the file visible.
+
+    Raises FileExists for the later of two files of one name, InvalidRelease where the release has
+    changed meanwhile, Unauthorized for a token that has been used up, and what ``confirm`` raises
+    for a right that has ended meanwhile.
+    """
+    use_up(right.record, file, index)
+    claimed = claim_release(candidate.distribution, candidate.registry, admission, index)
+    confirm(right, index)
+    check_claim(claimed, index)
+    try:
+        index.store.add_file(file)
+    except AlreadyPublishedError:
+        is_published(candidate, index)
+
+
+def _describe(
+    candidate: Candidate, octets: bytes, metadata: CoreMetadata, record: TokenRecord, index: Index
+) -> PublishedFile:
+    return PublishedFile(
+        registry=candidate.registry.name,
+        project=candidate.distribution.project,
+        version=str(metadata.version),
+        filename=candidate.distribution.filename,
+        sha256=candidate.sha256,
+        size=len(candidate.content),
+        metadata_sha256=hashlib.sha256(octets).hexdigest(),
+        requires_python=metadata.requires_python,
+        uploaded_at=index.now(),
+        published_by={"issuer": record.issuer, **record.identity},
+        has_static_dependencies=metadata.has_static_dependencies,
+    )
+
+
+def check_unused(record: TokenRecord, file: PublishedFile) -> None:
+    """Raise Unauthorized if a single-use token was for another file (PEP 807): it stores nothing.
+
+    As far as the record knows that was read at the beginning; ``use_up`` asks again.
+    """
+    if not record.may_be_used_for(_use(file)):
+        raise Unauthorized(_USED_UP)
+
+
+def use_up(record: TokenRecord, file: PublishedFile, index: Index) -> None:
+    """Use a single-use token for this file; raise Unauthorized if it was for another (PEP 807).
+
+    Just before the file becomes visible, not after: of two uploads at the same time one must lose.
+    Who crashes in between sends the same file again.
+    """
+    if not record.is_single_use:
+        return
+    if not index.store.use_token(record, _use(file)):
+        raise Unauthorized(_USED_UP)
+
+
+def _use(file: PublishedFile) -> str:
+    return file_use(file.registry, file.filename, file.sha256)

@@ -1,0 +1,241 @@
+"""Leaked tokens: what GitHub's secret scanning reports to us, and with whose keys it signs.
+
+The protocol is that of GitHub's secret scanning partner program (docs.github.com, "Secret scanning
+partner program"): a JSON list of ``{token, type, url, source}``, and an ECDSA P-256 SHA-256
+signature over the raw body. Its keys are PEM, listed under one URL with their ids.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from threading import Lock
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from pytp_broker.audit import Audit, AuditRecord
+from pytp_broker.errors import (
+    InvalidPayload,
+    MalformedRequest,
+    PayloadTooLarge,
+    StoreUnavailable,
+    Unavailable,
+)
+from pytp_broker.http.messages import parse_json, parse_json_object
+from pytp_broker.oidc.keysets import Fetch, FetchError, KeySetStore, RawKeys, StoredKeySet
+from pytp_broker.redaction import printable
+from pytp_broker.tokens import MalformedTokenError, UploadToken
+
+GITHUB_KEYS_URL: Final = "https://api.github.com/meta/public_keys/secret_scanning"
+KEY_ID_HEADER: Final = "github-public-key-identifier"
+SIGNATURE_HEADER: Final = "github-public-key-signature"
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+# Each is a write of a few milliseconds, and the function has 15 s.
+MAX_MATCHES: Final = 500
+MAX_KEYS: Final = 100
+MAX_HEADER_CHARACTERS: Final = 256
+
+# The key id of an unsigned request is anybody's choice, and GitHub answers 60 unauthenticated calls
+# an hour from one address, which a function shares with strangers: a refresh may fail for days.
+# An old key is no danger: a forged report burns only tokens whose text the forger has, and anybody
+# may burn those without a report. So an empty list, unlike an issuer's empty key set, withdraws
+# nothing; a report of a leak that we refuse for want of a key may never come again.
+COOLDOWN: Final = timedelta(minutes=5)
+MAX_AGE: Final = timedelta(hours=1)
+MAX_STALE: Final = timedelta(days=30)
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_NOT_SIGNED: Final = "the request is not signed with a key that secret scanning publishes"
+
+Keys = Mapping[str, EllipticCurvePublicKey]
+
+
+class DisclosureKeys:
+    """The public keys of secret scanning: cached, aged, and never fetched more than needed.
+
+    As with issuers' key sets a failure starts the cooldown too, the last good keys survive a cold
+    start in the store and an outage for a bounded time, and one request at a time refreshes.
+    """
+
+    def __init__(self, url: str, fetch: Fetch, store: KeySetStore, audit: Audit) -> None:
+        self._url = url
+        self._fetch = fetch
+        self._store = store
+        self._audit = audit
+        self._lock = Lock()
+        self._keys: Keys = {}
+        self._fetched_at = self._attempted_at = _NEVER
+        self._is_loaded = self._has_failed = False
+
+    def find_key(self, key_id: str, now: datetime) -> EllipticCurvePublicKey:
+        """Return the key of this id; raise MalformedRequest or, when we cannot know, Unavailable.
+
+        A key is good for an hour after it was last seen, and for 30 days while no list can be had.
+        """
+        with self._lock:
+            self._load()
+            is_fresh = now - self._fetched_at < MAX_AGE
+            if not (is_fresh and key_id in self._keys):
+                self._refresh(now)
+            key = self._keys.get(key_id) if now - self._fetched_at < MAX_STALE else None
+        if key is not None:
+            return key
+        if self._has_failed:
+            raise Unavailable(
+                "the keys of secret scanning cannot be fetched; try again in a few minutes",
+                retry_after_seconds=int(COOLDOWN.total_seconds()),
+            )
+        raise MalformedRequest(_NOT_SIGNED)
+
+    def _load(self) -> None:
+        if self._is_loaded:
+            return
+        try:
+            stored = self._store.find_key_set(self._url)
+        except StoreUnavailable:
+            return
+        self._is_loaded = True
+        if stored is not None:
+            self._keys, self._fetched_at = read_keys(stored.keys), stored.fetched_at
+
+    def _refresh(self, now: datetime) -> None:
+        if now - self._attempted_at < COOLDOWN:
+            return
+        self._attempted_at = now
+        try:
+            raw_keys, keys = self._fetch_usable()
+        except FetchError as error:
+            self._has_failed = True
+            self._audit(_failure(self._url, now - self._fetched_at, str(error)))
+            return
+        self._has_failed = False
+        self._keys, self._fetched_at = keys, now
+        try:
+            self._store.save_key_set(self._url, StoredKeySet(raw_keys, now))
+        except StoreUnavailable:
+            return  # kept for cold starts only
+
+    def _fetch_usable(self) -> tuple[RawKeys, Keys]:
+        """Return the keys, as published and as read; raise FetchError when none is of use.
+
+        So an empty list never replaces a good one.
+        """
+        try:
+            listed = parse_json_object(self._fetch(self._url)).get("public_keys")
+        except InvalidPayload as problem:
+            raise FetchError(problem.detail) from None
+        raw_keys = listed[:MAX_KEYS] if isinstance(listed, list) else []
+        raw_keys = [key for key in raw_keys if isinstance(key, dict)]
+        keys = read_keys(raw_keys)
+        if not keys:
+            raise FetchError("the list has no key that is of use")
+        return raw_keys, keys
+
+
+def _failure(url: str, age: timedelta, detail: str) -> AuditRecord:
+    """Return the record of a refresh that failed. Old keys are no danger here: none is `stale`."""
+    reason = "refresh-failed" if age < MAX_STALE else "no-keys"
+    return AuditRecord("key-set", "refused", reason, {"issuer": url, "detail": detail})
+
+
+def read_keys(raw_keys: RawKeys) -> Keys:
+    """Return the usable keys by their id: those on P-256. A bad one is skipped, never the list.
+
+    Also those that are not current: what they signed may still be under way.
+    """
+    found: dict[str, EllipticCurvePublicKey] = {}
+    for raw_key in raw_keys:
+        key_id, key = raw_key.get("key_identifier"), _read_key(raw_key.get("key"))
+        if isinstance(key_id, str) and key is not None:
+            found.setdefault(key_id, key)
+    return found
+
+
+def _read_key(pem: object) -> EllipticCurvePublicKey | None:
+    try:
+        key = load_pem_public_key(str(pem).encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+        return None
+    return key
+
+
+def verify_signature(
+    body: bytes, headers: Mapping[str, str], keys: DisclosureKeys, now: datetime
+) -> None:
+    """Check that secret scanning has signed this very body.
+
+    Raises MalformedRequest, before anything is fetched for a request that has no signature at all.
+    """
+    key_id, signature = headers.get(KEY_ID_HEADER, ""), headers.get(SIGNATURE_HEADER, "")
+    if not 0 < len(key_id) <= MAX_HEADER_CHARACTERS >= len(signature) > 0:
+        raise MalformedRequest(_NOT_SIGNED)
+    try:
+        octets = base64.b64decode(signature, validate=True)
+        keys.find_key(key_id, now).verify(octets, body, ECDSA(SHA256()))
+    except (InvalidSignature, ValueError, binascii.Error):
+        raise MalformedRequest(_NOT_SIGNED) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A place where text like a token of ours was found; ``token`` is None if it is none."""
+
+    token: UploadToken | None
+    text_hash: str
+    kind: str
+    url: str
+    source: str
+
+    def feedback(self) -> dict[str, str]:
+        """Return what secret scanning wants to hear: whether this is a credential at all.
+
+        Judged by its form, which has a checksum. What is stored would say less: it is forgotten
+        soon after the token has expired, and a leak is still a leak then.
+        """
+        label = "false_positive" if self.token is None else "true_positive"
+        return {"token_hash": self.text_hash, "token_type": printable(self.kind), "label": label}
+
+
+def read_matches(body: bytes) -> list[Match]:
+    """Return the matches in a signed body; raise MalformedRequest or PayloadTooLarge."""
+    try:
+        listed = parse_json(body)
+    except ValueError:
+        listed = None
+    if not isinstance(listed, list):
+        raise MalformedRequest("the body must be a JSON list of matches")
+    if len(listed) > MAX_MATCHES:
+        raise PayloadTooLarge(f"a disclosure takes at most {MAX_MATCHES} matches")
+    return [_read_match(match) for match in listed]
+
+
+def _read_match(match: object) -> Match:
+    if not isinstance(match, dict) or not isinstance(match.get("token"), str):
+        raise MalformedRequest("every match must be an object with the text of a `token`")
+    text = match["token"]
+    kind, url, source = (_text(match.get(name)) for name in ("type", "url", "source"))
+    return Match(_read_token(text), sha256(text.encode()).hexdigest(), kind, url, source)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _read_token(text: str) -> UploadToken | None:
+    try:
+        return UploadToken(text)
+    except MalformedTokenError:
+        return None

@@ -1,0 +1,302 @@
+"""Connections to issuers: to checked addresses only, and over by a deadline.
+
+The address of a host is looked up once, checked, and connected to as it is: no second look-up can
+lead elsewhere (DNS rebinding). The host's name stays what TLS asks for and verifies. A proxy looks
+the host up itself: then no address is checked here.
+"""
+
+import ipaddress
+import math
+import re
+import socket
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context
+
+from pytp_broker.oidc.keysets import FetchError
+from pytp_broker.registries import Access
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+AddressEntry = tuple[Any, Any, int, str, Any]  # as getaddrinfo returns them
+
+# OpenSSL's X509_V_ERR_* of a chain that ends at nobody known.
+_UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
+
+# What an operator gives as an issuer's authorities is trusted as it is, by every Python alike. From
+# 3.13 on, Python would demand extensions that authorities of companies often lack (`openssl req
+# -x509` writes no key usage); before, it would not take an authority that another one has signed.
+_OWN_AUTHORITIES: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
+
+# No wait is longer, whatever the deadline: the socket's own limit is a C integer.
+MAX_SECONDS: Final = 60.0
+
+# All of IPv6 that is routed. Outside it lie private and local addresses and every form in which
+# an IPv4 address hides: mapped, compatible, translated (NAT64).
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+# Never an issuer's, though Python's tables call some of them global, in some versions.
+_RESERVED: Final = (
+    ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments
+    ipaddress.IPv4Network("192.88.99.0/24"),  # relays of 6to4
+    ipaddress.IPv6Network("2001::/23"),  # protocol assignments, Teredo
+    ipaddress.IPv6Network("2002::/16"),  # 6to4
+    ipaddress.IPv6Network("3fff::/20"),  # documentation
+)
+
+
+# Where a company has its servers (RFC 1918, RFC 6598, RFC 4193).
+_INTERNAL: Final = (
+    ipaddress.IPv4Network("10.0.0.0/8"),
+    ipaddress.IPv4Network("172.16.0.0/12"),
+    ipaddress.IPv4Network("192.168.0.0/16"),
+    ipaddress.IPv4Network("100.64.0.0/10"),
+    ipaddress.IPv6Network("fc00::/7"),
+)
+# Services of clouds for their own machines, which give credentials away. Others of them are
+# link-local, and so not internal in the first place.
+_METADATA: Final = (
+    ipaddress.IPv4Network("100.100.100.200/32"),
+    ipaddress.IPv6Network("fd00:ec2::/32"),
+    ipaddress.IPv6Network("fd20:ce::/32"),
+    ipaddress.IPv6Network("fd00:42::/32"),
+)
+
+
+def is_internal(address: Address) -> bool:
+    """Say whether an address is of a private network, where an operator's own issuer may be."""
+    return _is_in(address, _INTERNAL) and not _is_in(address, _METADATA)
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
+def is_public(address: Address) -> bool:
+    """Say whether an address is of the public Internet, and so nothing inside our own network."""
+    is_routed = address.version == 4 or address in _GLOBAL_UNICAST  # noqa: PLR2004 - IPv4
+    is_reserved = address.is_multicast or _is_in(address, _RESERVED)
+    return address.is_global and is_routed and not is_reserved
+
+
+class _UntilDeadline:
+    """A socket of which every read ends by one deadline, not each by one of its own.
+
+    An issuer that sends a byte a second would otherwise be listened to for hours.
+    """
+
+    deadline: float = math.inf
+
+    def recv_into(self, *arguments: Any) -> int:  # noqa: ANN401 - as the socket's own
+        self.settimeout(_remaining(self.deadline))  # type: ignore[attr-defined]
+        return super().recv_into(*arguments)  # type: ignore[misc,no-any-return]
+
+
+class _Socket(_UntilDeadline, socket.socket):
+    pass
+
+
+class _TlsSocket(_UntilDeadline, ssl.SSLSocket):
+    pass
+
+
+def _remaining(deadline: float) -> float:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError("the deadline has passed")
+    return min(remaining, MAX_SECONDS)
+
+
+class _Connection(HTTPConnection):
+    """A connection that goes to an allowed address, and is over after its timeout in all."""
+
+    deadline: float
+
+    @staticmethod
+    def is_allowed(address: Address) -> bool:
+        return address.is_loopback
+
+    def connect(self) -> None:
+        # What requests calls a timeout, urllib3 has put here.
+        self.deadline = time.monotonic() + cast("float", self.timeout)
+        super().connect()
+        cast("_UntilDeadline", self.sock).deadline = self.deadline
+
+    def _new_conn(self) -> socket.socket:
+        host = self.host.strip("[]")
+        found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+        allowed = [entry for entry in found if self.is_allowed(_address_of(entry))]
+        if not allowed:
+            raise _no_address(found)
+        opened = _open_first(allowed, self.deadline)
+        opened.deadline = self.deadline  # already now: a proxy's answer comes before TLS
+        return opened
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    is_allowed = staticmethod(is_public)
+
+    def connect(self) -> None:
+        context = create_urllib3_context()  # verifies certificate and name; requests adds the CAs
+        context.sslsocket_class = _TlsSocket
+        if self.ca_cert_data is not None:
+            self.ca_certs = None  # an issuer's own authorities take the place of the public ones
+            context.verify_flags = _OWN_AUTHORITIES
+        self.ssl_context = context
+        try:
+            super().connect()
+        except ssl.SSLCertVerificationError as error:
+            cure = _cure_of(error, has_own_authorities=self.ca_cert_data is not None)
+            raise FetchError("the issuer cannot be reached (SSLError)", cure) from None
+
+
+class _PrivateTlsConnection(_TlsConnection):
+    @staticmethod
+    def is_allowed(address: Address) -> bool:
+        return is_public(address) or is_internal(address)
+
+
+class _LocalTlsConnection(_TlsConnection):
+    @staticmethod
+    def is_allowed(address: Address) -> bool:
+        return is_public(address) or address.is_loopback
+
+
+class _LocalPrivateTlsConnection(_TlsConnection):
+    @staticmethod
+    def is_allowed(address: Address) -> bool:
+        return is_public(address) or is_internal(address) or address.is_loopback
+
+
+class _ProxiedTlsConnection(_TlsConnection):
+    """A connection to a proxy, which the operator has named, and through it to an issuer."""
+
+    @staticmethod
+    def is_allowed(address: Address) -> bool:  # noqa: ARG004 - wherever the operator's proxy is
+        return True
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return super()._new_conn()
+        except OSError as error:
+            reason = f"the issuer cannot be reached ({type(error).__name__})"
+            raise FetchError(reason, "its proxy does not answer") from None
+
+    def _tunnel(self) -> None:
+        try:
+            super()._tunnel()
+        except OSError as error:
+            # The rest of the text is the proxy's own, and it may say anything.
+            status = re.search(r"failed: ([0-9]{3})", str(error))
+            if status is None:
+                raise
+            cure = f"its proxy answered {status[1]}"
+            raise FetchError("the issuer cannot be reached (ProxyError)", cure) from None
+
+
+def _cure_of(error: ssl.SSLCertVerificationError, *, has_own_authorities: bool) -> str:
+    if error.verify_code not in _UNKNOWN_AUTHORITY:
+        return f"its certificate is refused: {error.verify_message}"
+    if has_own_authorities:
+        return "its certificate is not signed by an authority in the `ca_file` of its table"
+    return (
+        "its certificate is signed by an unknown authority; give that authority's certificate as"
+        " `ca_file` in the issuer's table"
+    )
+
+
+def _no_address(found: Sequence[AddressEntry]) -> FetchError:
+    internal = [address for address in map(_address_of, found) if is_internal(address)]
+    cure = (
+        f"{internal[0]} is a private address; set `private = true` in the issuer's table if the"
+        " issuer is inside your network"
+        if internal
+        else ""
+    )
+    return FetchError("the issuer's host has no address that may be connected to", cure)
+
+
+def _address_of(entry: AddressEntry) -> Address:
+    return ipaddress.ip_address(entry[4][0])
+
+
+def _open_first(entries: Sequence[AddressEntry], deadline: float) -> "_Socket":
+    """Return a socket connected to the first of the addresses that answers; raise OSError."""
+    error: OSError = TimeoutError()
+    for left, entry in zip(range(len(entries), 0, -1), entries, strict=True):
+        # One that swallows everything leaves time for the others.
+        patience = _remaining(deadline) / left
+        try:
+            return _open(entry, patience)
+        except OSError as failure:
+            error = failure
+    raise error
+
+
+def _open(entry: AddressEntry, patience: float) -> "_Socket":
+    family, kind, protocol, _, address = entry
+    opened = _Socket(family, kind, protocol)
+    try:
+        opened.settimeout(patience)
+        opened.connect(address)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+class _LoopbackPool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _PrivateTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _PrivateTlsConnection
+
+
+class _LocalTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _LocalTlsConnection
+
+
+class _LocalPrivateTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _LocalPrivateTlsConnection
+
+
+class _ProxiedTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _ProxiedTlsConnection
+
+
+Pools = Mapping[str, type[HTTPConnectionPool]]
+
+# By URL scheme. What is not here cannot be fetched: http from anywhere but this machine.
+_POOLS: Final[Mapping[tuple[bool, bool], Pools]] = {
+    # only public hosts, or this machine as well; and the operator's network too
+    (True, False): {"https": _TlsPool},
+    (True, True): {"https": _PrivateTlsPool},
+    (False, False): {"https": _LocalTlsPool, "http": _LoopbackPool},
+    (False, True): {"https": _LocalPrivateTlsPool, "http": _LoopbackPool},
+}
+
+
+def pools_for(access: Access, *, only_public: bool) -> Pools:
+    """Return the pools of connections for an issuer: what is not in them cannot be fetched."""
+    return _POOLS[only_public, access.is_private]
+
+
+def authorities_for(access: Access) -> dict[str, Any]:
+    """Return what a pool is told of the authorities that sign an issuer's certificate."""
+    return {"ca_cert_data": access.ca_pem} if access.ca_pem else {}
+
+
+def proxy_manager(url: str, headers: Mapping[str, str], access: Access) -> ProxyManager:
+    """Return what connects through a proxy."""
+    manager = ProxyManager(url, proxy_headers=headers, **authorities_for(access))
+    manager.pool_classes_by_scheme = {"https": _ProxiedTlsPool}
+    return manager

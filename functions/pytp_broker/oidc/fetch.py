@@ -1,0 +1,162 @@
+"""Getting an issuer's documents over the network, within hard limits.
+
+``requests`` is imported when the first document is fetched: most requests fetch none, and its
+import costs more than all else in the function.
+"""
+
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from copy import copy
+from threading import BoundedSemaphore, Thread
+from typing import TYPE_CHECKING, Final
+
+from pytp_broker.oidc.keysets import FetchError
+from pytp_broker.registries import ENVIRONMENT_PROXY, PUBLIC_ACCESS, Access
+
+if TYPE_CHECKING:
+    import requests
+    from urllib3 import ProxyManager
+
+# Clients give the exchange 5 s, a key set takes two documents, and we must answer after that.
+DEADLINE_SECONDS: Final = 2.0
+# GitHub's key set is 5 KiB, Google's 1 KiB.
+MAX_DOCUMENT_BYTES: Final = 100 * 1024
+# One thread a fetch. It outlives the deadline only where a host's name is looked up for ever.
+MAX_THREADS: Final = 8
+
+_HEADERS: Final = {
+    # Kubernetes has its key set in the second type only (RFC 7517 §8.5), and else answers 406.
+    "Accept": "application/json, application/jwk-set+json, */*;q=0.1",
+    # Not even gzip: a hundred bytes of it may unpack to a hundred megabytes.
+    "Accept-Encoding": "identity",
+    "User-Agent": "pytp-broker",
+}
+
+
+class HttpFetch:
+    """Gets small documents; many threads may share it.
+
+    With ``only_public`` nothing but https to public addresses is fetched: an issuer's host name
+    must not lead into the network that we run in. Without, https and http lead to this machine as
+    well: for local use. ``ca_file`` takes the place of the public authorities.
+    """
+
+    def __init__(
+        self,
+        *,
+        only_public: bool,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        ca_file: str | None = None,
+    ) -> None:
+        self._only_public = only_public
+        self._deadline_seconds = deadline_seconds
+        self._ca_file = ca_file
+        self._access, self._environment_proxy = PUBLIC_ACCESS, ""
+        self._threads = BoundedSemaphore(MAX_THREADS)
+
+    def reach(self, access: Access, environment_proxy: str = "") -> "HttpFetch":
+        """Return one for an issuer that is reached in a way of its own; the limits are shared.
+
+        ``environment_proxy`` is used for an issuer whose operator wants it.
+        """
+        other = copy(self)
+        other._access, other._environment_proxy = access, environment_proxy  # noqa: SLF001 - a copy
+        return other
+
+    def __call__(self, url: str) -> bytes:
+        """Return the body of a 200 answer of at most 100 KiB, by the deadline; raise FetchError.
+
+        Redirects are not followed. The deadline holds against an issuer that sends a byte a second.
+        """
+        if not self._threads.acquire(blocking=False):
+            raise FetchError("too many documents are being fetched at this time")
+        answer: Future[bytes] = Future()
+        Thread(target=self._fetch_into, args=(answer, url), daemon=True).start()
+        try:
+            return answer.result(self._deadline_seconds)
+        except FutureTimeoutError:
+            raise FetchError("the issuer did not answer in time") from None
+
+    def _fetch_into(self, answer: "Future[bytes]", url: str) -> None:
+        try:
+            answer.set_result(self._get(url))
+        except Exception as error:  # noqa: BLE001 - crosses a thread; it is raised again over there
+            answer.set_exception(error)
+        finally:
+            self._threads.release()
+
+    def _get(self, url: str) -> bytes:
+        import requests
+        from urllib3.exceptions import HTTPError
+
+        proxies = self._proxies()
+        try:
+            with (
+                self._open_session() as session,
+                session.get(
+                    url,
+                    timeout=self._deadline_seconds,
+                    allow_redirects=False,
+                    stream=True,
+                    proxies=proxies,
+                ) as response,
+            ):
+                return _read(response)
+        # ValueError: a host name that cannot be encoded.
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            raise FetchError(f"the issuer cannot be reached ({type(error).__name__})") from None
+
+    def _proxies(self) -> dict[str, str]:
+        """Return the proxy that the operator wants, as ``requests`` takes it; raise FetchError."""
+        proxy = self._access.proxy
+        if proxy == ENVIRONMENT_PROXY:
+            proxy = self._environment_proxy.strip()
+            if not proxy.lower().startswith("http://"):
+                raise FetchError(
+                    "the issuer's table has `proxy = true`",
+                    "set HTTPS_PROXY to an http:// URL where the broker runs, or name the proxy",
+                )
+        return {"https": proxy} if proxy else {}
+
+    def _open_session(self) -> "requests.Session":
+        """Return a session that knows nothing: no cookies, and none of the environment's.
+
+        A netrc file would add passwords to a request, a proxy variable would send it elsewhere.
+        """
+        import requests
+        from requests.adapters import HTTPAdapter
+
+        from pytp_broker.oidc.connections import authorities_for, pools_for
+
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = self._ca_file or True
+        session.headers = requests.structures.CaseInsensitiveDict(_HEADERS)
+        session.adapters.clear()
+        pools = pools_for(self._access, only_public=self._only_public)
+        for scheme in pools:
+            adapter = HTTPAdapter(max_retries=0)
+            adapter.poolmanager.pool_classes_by_scheme = dict(pools)
+            adapter.poolmanager.connection_pool_kw |= authorities_for(self._access)
+            # Also for a proxy that requests spells otherwise than its operator: its own manager
+            # would know neither our deadline nor the issuer's authorities.
+            adapter.proxy_manager_for = self._open_proxy  # type: ignore[method-assign]
+            session.mount(f"{scheme}://", adapter)
+        return session
+
+    def _open_proxy(self, proxy: str, **_: object) -> "ProxyManager":
+        from requests.adapters import HTTPAdapter
+
+        from pytp_broker.oidc.connections import proxy_manager
+
+        return proxy_manager(proxy, HTTPAdapter().proxy_headers(proxy), self._access)
+
+
+def _read(response: "requests.Response") -> bytes:
+    if response.status_code != 200:  # noqa: PLR2004 - OK
+        raise FetchError(f"the issuer answered {response.status_code}")
+    # As it is on the wire: what came compressed all the same is no JSON.
+    body: bytes = response.raw.read(MAX_DOCUMENT_BYTES + 1, decode_content=False)
+    if len(body) > MAX_DOCUMENT_BYTES:
+        raise FetchError("the issuer's document is too large")
+    return body

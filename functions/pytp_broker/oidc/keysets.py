@@ -1,0 +1,460 @@
+"""Cache of issuers' signing keys, which discovery finds.
+
+A key set is taken from memory, then from the store (so that a cold start survives an issuer's
+outage), then from the issuer. It is refreshed when it is old, or when a token names an unknown
+key; either way at most once per cooldown by all instances together, who share it through the
+store, and a failure starts the cooldown as well: the key id of an unverified token is an
+attacker's free choice.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import Any, Final, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from pytp_broker.audit import Audit, AuditRecord
+from pytp_broker.errors import InvalidPayload, InvalidToken, IssuerUnavailable, StoreUnavailable
+from pytp_broker.http.messages import parse_json_object
+from pytp_broker.redaction import printable
+from pytp_broker.registries import PUBLIC_ACCESS, Access, Issuer
+
+COOLDOWN: Final = timedelta(seconds=60)
+# A key that the issuer withdraws is dead after this time, also when it publishes no other.
+MAX_AGE: Final = timedelta(hours=1)
+# While the issuer does not answer, its last good keys are served for this time.
+MAX_STALE: Final = timedelta(hours=24)
+MIN_RSA_BITS: Final = 2048
+MAX_KEYS: Final = 100
+MAX_SHOWN: Final = 5
+# Another instance refreshes: we look again for what it found after this time.
+LOOK_AGAIN: Final = timedelta(seconds=5)
+# And where we have nothing to go on with, we wait for it: half of a client's patience.
+WAIT_SECONDS: Final = 0.25
+MAX_WAITS: Final = 10
+
+_NO_USABLE_KEY: Final = "the issuer publishes no key that can verify its tokens"
+_PORTS: Final = {"https": 443, "http": 80}
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyType:
+    """How to read one `kty`: its public members only, so that no private one is ever loaded."""
+
+    parse: Callable[[dict[str, Any]], Any]
+    members: tuple[str, ...]
+    algorithms: tuple[str, ...]
+
+
+# Asymmetric keys only: with `oct` an attacker who knows a public value could sign (CVE-2022-29217).
+_KEY_TYPES: Final = {
+    "RSA": _KeyType(
+        RSAAlgorithm.from_jwk,
+        ("kty", "n", "e"),
+        ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    ),
+    "EC": _KeyType(ECAlgorithm.from_jwk, ("kty", "crv", "x", "y"), ("ES256", "ES384", "ES512")),
+    "OKP": _KeyType(OKPAlgorithm.from_jwk, ("kty", "crv", "x"), ("EdDSA",)),
+}
+ASYMMETRIC_ALGORITHMS: Final = tuple(a for t in _KEY_TYPES.values() for a in t.algorithms)
+# What is kept of a published key: nothing secret, should an issuer publish that.
+_PUBLIC_MEMBERS: Final = ("kid", "kty", "use", "key_ops", "alg", "n", "e", "crv", "x", "y")
+
+RawKeys = Sequence[Mapping[str, Any]]
+
+
+class FetchError(Exception):
+    """A document of the issuer cannot be had, or is not what it must be.
+
+    ``cure`` tells the operator what to do about it, where that is known. Callers never see either.
+    """
+
+    def __init__(self, detail: str, cure: str = "") -> None:
+        super().__init__(detail)
+        self.cure = cure
+
+    @property
+    def explanation(self) -> str:
+        """Return what went wrong and what to do, for the operator's log."""
+        return f"{self}: {self.cure}" if self.cure else str(self)
+
+
+class Fetch(Protocol):
+    """Get a small document over HTTPS within its own limits of time and size."""
+
+    def __call__(self, url: str) -> bytes:
+        """Return the body; raise FetchError."""
+
+
+Reach = Callable[[Access], Fetch]
+
+
+def _reach_nobody(_access: Access) -> Fetch:
+    raise FetchError("this broker reaches no issuer with `private`, `ca_file` or `proxy`")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKeySet:
+    """An issuer's last good key set, as fetched."""
+
+    keys: RawKeys
+    fetched_at: datetime
+
+
+class KeySetStore(Protocol):
+    """Where good key sets survive a cold start, and instances agree on who refreshes."""
+
+    def find_key_set(self, issuer_url: str) -> StoredKeySet | None:
+        """Return the issuer's last good key set."""
+
+    def save_key_set(self, issuer_url: str, key_set: StoredKeySet) -> None:
+        """Keep a good key set."""
+
+    def claim_key_set_refresh(self, issuer_url: str, now: datetime, cooldown: timedelta) -> bool:
+        """Claim the issuer's next refresh, in one conditional write; say whether it is ours.
+
+        Not within a cooldown of the last claim. A claim dated in the future comes from a wrong
+        clock and holds no longer than a cooldown, or it would never end.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """A public key and the algorithms that it may verify."""
+
+    public_key: Any
+    algorithms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _KeySet:
+    """The usable keys of one fetch; replaced as a whole, so that no reader sees half of it.
+
+    ``good_for`` bounds how long the keys are served while no newer ones can be had.
+    """
+
+    keys: Mapping[str, VerificationKey] = field(default_factory=dict)
+    fetched_at: datetime = _NEVER
+    good_for: timedelta = MAX_STALE
+
+    def age(self, now: datetime) -> timedelta:
+        return now - self.fetched_at
+
+    def fresh_key(self, key_id: str, now: datetime) -> VerificationKey | None:
+        return self.keys.get(key_id) if self.age(now) < MAX_AGE else None
+
+    def stale_key(self, key_id: str, now: datetime) -> VerificationKey | None:
+        return self.keys.get(key_id) if self.age(now) < self.good_for else None
+
+
+@dataclass(slots=True)
+class _Cached:
+    """What one instance knows of an issuer. Before ``due_at`` neither store nor issuer is asked."""
+
+    key_set: _KeySet = field(default_factory=_KeySet)
+    due_at: datetime = _NEVER
+    lock: Lock = field(default_factory=Lock)
+
+
+class KeySets:
+    """The key sets of all issuers."""
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        store: KeySetStore,
+        audit: Audit,
+        wait: Callable[[float], None] = time.sleep,
+        reach: Reach = _reach_nobody,
+    ) -> None:
+        self._fetch = fetch
+        self._reach = reach
+        self._store = store
+        self._audit = audit
+        self._wait = wait
+        # By the whole issuer, not its URL: when its algorithms change, nothing of old is left.
+        self._cache: dict[Issuer, _Cached] = {}
+
+    def find_key(self, issuer: Issuer, unverified_key_id: str, now: datetime) -> VerificationKey:
+        """Return the issuer's key of this id.
+
+        Raises InvalidToken when the issuer has no such key, IssuerUnavailable when we cannot know.
+        """
+        cached = self._cache.setdefault(issuer, _Cached())
+        key = cached.key_set.fresh_key(unverified_key_id, now)
+        if key is None:
+            self._renew(cached, issuer, unverified_key_id, now)
+            key = _usable_key(cached, unverified_key_id, now)
+        return key
+
+    def _renew(self, cached: _Cached, issuer: Issuer, key_id: str, now: datetime) -> None:
+        """Bring the key set up to date, if that is due.
+
+        One thread at a time. A thread without a stale key to use waits for it and takes its result.
+        """
+        must_wait = cached.key_set.stale_key(key_id, now) is None
+        if not cached.lock.acquire(blocking=must_wait):
+            return
+        try:
+            if now >= cached.due_at and cached.key_set.fresh_key(key_id, now) is None:
+                self._look(cached, issuer, key_id, now)
+        finally:
+            cached.lock.release()
+
+    def _look(self, cached: _Cached, issuer: Issuer, key_id: str, now: datetime) -> None:
+        self._take_stored(cached, issuer, now)
+        if cached.key_set.fresh_key(key_id, now) is not None:
+            return
+        if self._claim(issuer, now):
+            cached.due_at = now + COOLDOWN
+            self._refresh(cached, issuer, now)
+        else:
+            self._wait_for_another(cached, issuer, now)
+            is_answered = cached.key_set.age(now) < COOLDOWN
+            cached.due_at = (
+                cached.key_set.fetched_at + COOLDOWN if is_answered else now + LOOK_AGAIN
+            )
+
+    def _take_stored(self, cached: _Cached, issuer: Issuer, now: datetime) -> None:
+        try:
+            stored = self._store.find_key_set(issuer.url)
+        except StoreUnavailable:
+            return
+        # A set dated in the future comes from a wrong clock and would never expire: ignore it.
+        if stored and cached.key_set.fetched_at < stored.fetched_at < now + COOLDOWN:
+            cached.key_set = _KeySet(read_key_set(stored.keys, issuer), stored.fetched_at)
+
+    def _claim(self, issuer: Issuer, now: datetime) -> bool:
+        try:
+            return self._store.claim_key_set_refresh(issuer.url, now, COOLDOWN)
+        except StoreUnavailable:
+            return True  # then every instance keeps a cooldown of its own
+
+    def _wait_for_another(self, cached: _Cached, issuer: Issuer, now: datetime) -> None:
+        # Many instances start together when a deployment or an issuer is new: one fetches.
+        for _ in range(MAX_WAITS):
+            if cached.key_set.age(now) < MAX_STALE:
+                return
+            self._wait(WAIT_SECONDS)
+            self._take_stored(cached, issuer, now)
+
+    def _refresh(self, cached: _Cached, issuer: Issuer, now: datetime) -> None:
+        try:
+            raw_keys = fetch_key_set(issuer, self._fetch_for(issuer))
+        except FetchError as error:
+            self._audit(_failure(issuer, cached.key_set.age(now), error.explanation))
+            return
+        keys = read_key_set(raw_keys, issuer)
+        if not keys:
+            self._withdraw(cached, issuer, raw_keys, now)
+            return
+        cached.key_set = _KeySet(keys, now)
+        for record in _find_faults(raw_keys, issuer):
+            self._audit(record)
+        self._save(issuer, StoredKeySet(raw_keys, now))
+
+    def _withdraw(self, cached: _Cached, issuer: Issuer, raw_keys: RawKeys, now: datetime) -> None:
+        """Take note that the issuer answered without a usable key.
+
+        It may be the issuer's mistake, so fresh keys stay in force; but it may be an emergency, so
+        they are never served stale. The store tells the other instances.
+        """
+        known = cached.key_set
+        if known.keys and known.age(now) < MAX_AGE:
+            self._audit(_failure(issuer, known.age(now), _NO_USABLE_KEY))
+            cached.key_set = replace(known, good_for=MAX_AGE)
+            return
+        self._audit(_failure(issuer, MAX_STALE, _NO_USABLE_KEY))
+        # An issuer that has never published a key has withdrawn none: it is not ready yet.
+        if raw_keys or known.fetched_at != _NEVER:
+            cached.key_set = _KeySet({}, now)
+            self._save(issuer, StoredKeySet(raw_keys, now))
+
+    def _fetch_for(self, issuer: Issuer) -> Fetch:
+        # Each issuer has a way of its own: no other profits from its authority or its network.
+        return self._fetch if issuer.access == PUBLIC_ACCESS else self._reach(issuer.access)
+
+    def _save(self, issuer: Issuer, key_set: StoredKeySet) -> None:
+        try:
+            self._store.save_key_set(issuer.url, key_set)
+        except StoreUnavailable:
+            return  # kept for others and for cold starts; the exchange at hand does not need it
+
+
+def _usable_key(cached: _Cached, key_id: str, now: datetime) -> VerificationKey:
+    # Reached after a refresh was tried or refused: stale keys count now, for a bounded time.
+    key = cached.key_set.stale_key(key_id, now)
+    if key is not None:
+        return key
+    if cached.key_set.age(now) < COOLDOWN:
+        raise InvalidToken(
+            "the identity token is signed with a key that its issuer does not publish"
+        )
+    # No refresh is due and yet the set is older than the last one: that one failed.
+    raise IssuerUnavailable(
+        "the issuer's key set cannot be fetched; try again in a minute",
+        retry_after_seconds=max(1, math.ceil((cached.due_at - now).total_seconds())),
+    )
+
+
+def _failure(issuer: Issuer, age: timedelta, detail: str) -> AuditRecord:
+    """Return the record of a refresh that failed: what alarms count."""
+    facts = {"issuer": issuer.url, "detail": detail}
+    return AuditRecord("key-set", "refused", _failure_reason(age), facts)
+
+
+def _failure_reason(age: timedelta) -> str:
+    if age < MAX_AGE:
+        return "refresh-failed"
+    return "stale" if age < MAX_STALE else "no-keys"
+
+
+def fetch_key_set(issuer: Issuer, fetch: Fetch) -> RawKeys:
+    """Return the public part of an issuer's keys, unread (OpenID Connect Discovery §4).
+
+    Raises FetchError.
+    """
+    discovery_url = issuer.url.rstrip("/") + "/.well-known/openid-configuration"
+    discovery = _parse(fetch(discovery_url))
+    if discovery.get("issuer") != issuer.url:
+        raise FetchError("the discovery document names another issuer")
+    jwks_url = discovery.get("jwks_uri")
+    if not isinstance(jwks_url, str) or not _may_fetch(jwks_url, issuer):
+        raise FetchError("the discovery document's jwks_uri is not on an allowed host")
+    keys = _parse(fetch(jwks_url)).get("keys")
+    if not isinstance(keys, list):
+        raise FetchError("the key set has no list of keys")
+    return [
+        {name: key[name] for name in _PUBLIC_MEMBERS if name in key}
+        for key in [key for key in keys if isinstance(key, dict)][:MAX_KEYS]
+    ]
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        return parse_json_object(body)
+    except InvalidPayload as problem:
+        raise FetchError(problem.detail) from None
+
+
+def _may_fetch(jwks_url: str, issuer: Issuer) -> bool:
+    try:
+        url, home = urlsplit(jwks_url), urlsplit(issuer.url)
+        place = _place(url)
+        is_listed = place in {_place(urlsplit(f"https://{host}")) for host in issuer.jwks_hosts}
+        is_allowed = place == _place(home) or (is_listed and url.scheme == "https")
+    except ValueError:
+        return False
+    # Plain http is an issuer's only where the configuration allows it: on loopback, locally.
+    is_plain = jwks_url.isascii() and jwks_url.isprintable() and not {" ", "#"} & {*jwks_url}
+    return is_allowed and url.scheme == home.scheme and is_plain and "@" not in url.netloc
+
+
+def _place(url: SplitResult) -> tuple[str | None, int]:
+    """Return host and port, as one of each is written in several ways (RFC 3986 §6.2)."""
+    return url.hostname, _PORTS.get(url.scheme, 0) if url.port is None else url.port
+
+
+def read_key_set(raw_keys: RawKeys, issuer: Issuer) -> dict[str, VerificationKey]:
+    """Return the usable keys by their id; a bad key is skipped, never the set.
+
+    Two different keys with one id are both skipped: nobody can say which is meant (RFC 7517 §4.5).
+    """
+    found: dict[str, VerificationKey] = {}
+    for key_id, raw_keys_of_id in _by_key_id(raw_keys).items():
+        read = (_read_key(raw_key, issuer) for raw_key in raw_keys_of_id)
+        same = _only_key([key for key in read if key is not None])
+        if same is not None:
+            found[key_id] = same
+    return found
+
+
+def _only_key(keys: Sequence[VerificationKey]) -> VerificationKey | None:
+    """Return the one key that these are, for all of their algorithms; None if they differ."""
+    if not keys or any(key.public_key != keys[0].public_key for key in keys):
+        return None
+    algorithms = dict.fromkeys(name for key in keys for name in key.algorithms)
+    return VerificationKey(keys[0].public_key, tuple(algorithms))
+
+
+def _by_key_id(raw_keys: RawKeys) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for raw_key in raw_keys:
+        key_id = raw_key.get("kid")
+        if isinstance(key_id, str):
+            found.setdefault(key_id, []).append(raw_key)
+    return found
+
+
+def _read_key(raw_key: Mapping[str, Any], issuer: Issuer) -> VerificationKey | None:
+    if not _is_for_signatures(raw_key):
+        return None
+    try:
+        public_key = _parse_key(raw_key)
+    except _UnusableKeyError:
+        return None
+    algorithms = tuple(
+        name
+        for name in issuer.algorithms
+        if name in _KEY_TYPES[raw_key["kty"]].algorithms and raw_key.get("alg", name) == name
+    )
+    return VerificationKey(public_key, algorithms) if algorithms else None
+
+
+class _UnusableKeyError(Exception):
+    """A key is malformed, weak, or of a kind that an issuer must not publish."""
+
+
+def _parse_key(raw_key: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a key of any of the types
+    key_type = _KEY_TYPES.get(str(raw_key.get("kty")))
+    if key_type is None:
+        raise _UnusableKeyError
+    try:
+        public_key = key_type.parse({name: raw_key[name] for name in key_type.members})
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+        raise _UnusableKeyError from None
+    if isinstance(public_key, RSAPublicKey) and public_key.key_size < MIN_RSA_BITS:
+        raise _UnusableKeyError
+    return public_key
+
+
+def _is_for_signatures(raw_key: Mapping[str, Any]) -> bool:
+    operations = raw_key.get("key_ops", ["verify"])
+    return (
+        raw_key.get("use", "sig") == "sig"
+        and isinstance(operations, list)
+        and "verify" in operations
+    )
+
+
+def _find_faults(raw_keys: RawKeys, issuer: Issuer) -> Iterator[AuditRecord]:
+    """Return a record for each kind of fault in a usable key set.
+
+    A key for another purpose, or for an algorithm that is not ours, is not a fault.
+    """
+    faults: dict[str, list[str]] = {}
+    for key_id, same_id in _by_key_id(raw_keys).items():
+        keys = [key for raw_key in same_id if (key := _read_key(raw_key, issuer)) is not None]
+        if keys and _only_key(keys) is None:
+            faults.setdefault("duplicate-key-id", []).append(key_id)
+        if not all(map(_is_usable, same_id)):
+            faults.setdefault("unusable-key", []).append(key_id)
+    for reason, key_ids in faults.items():
+        shown = [printable(key_id) for key_id in key_ids[:MAX_SHOWN]]
+        yield AuditRecord("key-set", "refused", reason, {"issuer": issuer.url, "key_ids": shown})
+
+
+def _is_usable(raw_key: Mapping[str, Any]) -> bool:
+    try:
+        _parse_key(raw_key)
+    except _UnusableKeyError:
+        return False
+    return True

@@ -1,0 +1,155 @@
+"""Group commit: writes that wait for each other are made durable together.
+
+A commit waits for the disk, and one writer at a time may work. So a write that finds others
+waiting leaves the commit to them: the last one commits for all. Each returns only after that
+commit, and each part is undone alone if it fails.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event
+from typing import Final
+
+from pytp_broker.storage.turns import Turns
+
+# The first of a batch waits for the last. A part takes some 0.2 ms, a commit 1 to 10 ms.
+_MAX_PARTS: Final = 64
+
+
+class Writer:
+    """Lets threads write one after the other, each in a part of a transaction that they share.
+
+    ``borrow`` returns a connection without a transaction; ``give_back`` takes it back.
+    """
+
+    def __init__(
+        self,
+        borrow: Callable[[], sqlite3.Connection],
+        give_back: Callable[[sqlite3.Connection], None],
+    ) -> None:
+        self._borrow = borrow
+        self._give_back = give_back
+        self._turns = Turns()
+        self._open: _Batch | None = None  # only who has the turn may look at it
+
+    @contextmanager
+    def writing(self, seconds: float, *, is_alone: bool = False) -> Iterator[sqlite3.Connection]:
+        """Lend a connection in our turn; return when what was written is durable.
+
+        Raises TimeoutError or sqlite3.Error when it is not. What is going to take long is written
+        alone, so that nobody else's commit waits for it.
+        """
+        batch = self._join(time.monotonic() + seconds, is_alone=is_alone)
+        try:
+            with batch.part() as connection:
+                yield connection
+        finally:
+            self._leave(batch, is_alone=is_alone)
+            # Also before a refusal, which may rest on another's part: that may not be durable yet.
+            batch.wait()
+
+    def _join(self, give_up_at: float, *, is_alone: bool) -> "_Batch":
+        self._turns.take(give_up_at - time.monotonic())
+        try:
+            if self._open is not None and is_alone:
+                self._end(self._open)
+            if self._open is None:
+                self._open = self._begin(give_up_at - time.monotonic())
+        except BaseException:
+            self._turns.end()
+            raise
+        return self._open
+
+    def _begin(self, seconds: float) -> "_Batch":
+        connection = self._borrow()
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {max(0, round(seconds * 1000))}")
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._return(connection)
+            raise
+        return _Batch(connection)
+
+    def _leave(self, batch: "_Batch", *, is_alone: bool) -> None:
+        if batch.may_grow and not is_alone and self._turns.hand_on():
+            return
+        try:
+            self._end(batch)
+        finally:
+            self._turns.end()
+
+    def _end(self, batch: "_Batch") -> None:
+        self._open = None
+        try:
+            batch.commit()
+            self._return(batch.connection)
+        finally:
+            batch.settle()
+
+    def _return(self, connection: sqlite3.Connection) -> None:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        # One that is still in a transaction is broken, and would break the next.
+        if connection.in_transaction:
+            connection.close()
+        else:
+            self._give_back(connection)
+
+
+class _Batch:
+    """Writes of several threads in one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._parts = 0
+        self._is_durable = False
+        self._error: sqlite3.Error | None = None
+        self._is_settled = Event()
+
+    @property
+    def may_grow(self) -> bool:
+        """Say whether another write may be added."""
+        return self._error is None and self._parts < _MAX_PARTS
+
+    @contextmanager
+    def part(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection for one write, which is undone alone when it fails."""
+        self._parts += 1
+        self._mark("SAVEPOINT part")
+        try:
+            yield self.connection
+        except BaseException:
+            self._mark("ROLLBACK TO part")
+            self._mark("RELEASE part")
+            raise
+        self._mark("RELEASE part")
+
+    def _mark(self, statement: str) -> None:
+        # Without its marks nobody can tell the parts apart: then all of them fail. SQLite itself
+        # ends a transaction when the disk fails or is full, and the marks are gone with it.
+        try:
+            self.connection.execute(statement)
+        except sqlite3.Error as error:
+            self._error = error
+            raise
+
+    def commit(self) -> None:
+        """Make all parts durable, or none."""
+        if self._error is None:
+            try:
+                self.connection.execute("COMMIT")
+                self._is_durable = True
+            except sqlite3.Error as error:
+                self._error = error
+
+    def settle(self) -> None:
+        """Let everybody go who waits for the commit."""
+        self._is_settled.set()
+
+    def wait(self) -> None:
+        """Wait for the commit; raise sqlite3.Error when it failed."""
+        self._is_settled.wait()
+        if not self._is_durable:
+            raise self._error or sqlite3.OperationalError("the commit did not happen")

@@ -1,0 +1,79 @@
+"""Find the trusted publishers that match a token's claims, or explain why none does."""
+
+from collections.abc import Iterable, Sequence
+
+from pytp_broker.errors import ChangedIdentity, InvalidPublisher
+from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.trust.diagnosis import (
+    Findings,
+    diagnose,
+    diagnose_in_full,
+    explain_missing,
+    has_changed_id,
+)
+from pytp_broker.trust.providers import Provider, Role
+from pytp_broker.trust.publishers import TrustedPublisher, compare
+
+
+def find_matching(
+    candidates: Iterable[TrustedPublisher], claims: SignedClaims, provider: Provider
+) -> tuple[TrustedPublisher, ...]:
+    """Return all candidates whose every rule matches.
+
+    Raises InvalidPublisher with a diagnosis when there is none, ChangedIdentity when that is
+    because a name is held by somebody else now.
+    """
+    check_claims(claims, provider)
+    compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
+    matching = tuple(candidate for candidate, findings in compared if is_match(findings))
+    if not matching:
+        raise refusal([findings for _, findings in compared], claims, provider)
+    return matching
+
+
+def is_match(findings: Findings) -> bool:
+    """Say whether every rule of a publisher matched; one without any rule matches nobody."""
+    return bool(findings) and all(finding.matched for finding in findings)
+
+
+def refusal(
+    compared: Sequence[Findings], claims: SignedClaims, provider: Provider
+) -> InvalidPublisher:
+    """Return what the exchange answers when none of these publishers matches."""
+    kind = ChangedIdentity if has_changed_id(compared, provider) else InvalidPublisher
+    return kind(
+        diagnose(compared, claims, provider),
+        operator_detail=diagnose_in_full(compared, claims, provider),
+    )
+
+
+def check_claims(claims: SignedClaims, provider: Provider) -> None:
+    """Check what every token of the provider must be, before any publisher's own rules.
+
+    Raises InvalidPublisher.
+    """
+    _check_types(claims, provider)
+    for name, constant in provider.constants.items():
+        seen = claims.value(name)
+        if type(seen) is not type(constant) or seen != constant:
+            raise InvalidPublisher(f"valid token, but claim `{name}` is not `{constant}`")
+    for name, agrees in provider.agreements.items():
+        text = claims.text(name)
+        if text is None or not agrees(text, claims):
+            raise InvalidPublisher(f"valid token, but claim `{name}` contradicts the others")
+
+
+def _check_types(claims: SignedClaims, provider: Provider) -> None:
+    present = {name: claims.value(name) for name in provider.present_claims}
+    required = {name: claims.text(name) for name in provider.required_claims}
+    for name, value in (present | required).items():
+        if not isinstance(value, str):
+            raise InvalidPublisher(explain_missing(name, provider))
+    for rule in provider.fields:
+        if not rule.is_of_its_type(claims):
+            raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")
+    for pin in provider.fields_of(Role.PIN):
+        if not pin.is_of_its_form(claims):  # or it would be pinned as it is
+            raise InvalidPublisher(
+                f"valid token, but claim `{pin.claim}` does not look like an immutable id"
+            )
