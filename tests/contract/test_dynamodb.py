@@ -569,6 +569,8 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ],
         ("TRUST#acme#widgets", "TRUST"): ["publisher_ids"],
         ("PROJECT#acme#widgets", "FILE#widgets-1.0.tar.gz"): ["document"],
+        ("PROJECT#acme#widgets", "RELEASE#1"): ["document"],
+        ("REOPENED#acme#widgets", "REOPENED#1"): ["ttl", "until"],
         ("REGISTRY#acme", "PROJECT#widgets"): [],
         (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],
         (f"KEYSET#{ISSUER.url}", "KEYSET"): ["document"],
