@@ -1,4 +1,4 @@
-"""What is published? Taking files (``publishing``), showing them (``reading``) and judging them.
+"""What is published? This room takes files (``publishing``) and shows them (``reading``).
 
-``archives`` looks inside wheels and sdists; ``releases`` says which files belong together.
+``archives`` checks what is inside wheels and sdists. ``releases`` says which files belong together.
 """

@@ -1,7 +1,8 @@
-"""What a distribution's file name says, and that everything else says the same.
+"""Read a distribution's file name, and check that form and metadata agree with it.
 
-Project and version stand in the form, in the file name and in the metadata inside. All three must
-agree, or a token for one project could publish what installers take for another.
+The form, the file name and the metadata inside each name the project and the version. All three
+must agree; otherwise a token for one project could publish a file that installers take for another
+project's.
 """
 
 import re
@@ -18,7 +19,7 @@ from pytp_broker.tokens import holds_token
 
 WHEEL: Final = "bdist_wheel"
 SDIST: Final = "sdist"
-# File systems take 255 bytes, and the metadata beside a file adds `.metadata` to its name.
+# File systems allow 255 bytes, and the name of the metadata beside a file ends in `.metadata`.
 MAX_FILE_NAME_CHARACTERS: Final = 240
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
@@ -26,9 +27,9 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A file name of the right grammar, and what it says.
+    """A well-formed file name, and what it says.
 
-    ``spelling`` is the version as the name has it.
+    ``spelling`` is the version as the file name spells it.
     """
 
     filename: str
@@ -46,8 +47,8 @@ def is_file_name(text: str) -> bool:
 def parse_filename(filename: str) -> Distribution:
     """Return what the file name says; raise InvalidUpload.
 
-    Stricter than installers: the project's part must be normalised (PEP 427, PEP 625), so that
-    one file has one name.
+    This is stricter than installers are: the project's part must be normalised (PEP 427, PEP 625),
+    so that one file has one name.
     """
     if not is_file_name(filename):
         raise InvalidUpload(
@@ -98,14 +99,14 @@ def check_form(form: Form, distribution: Distribution) -> None:
 def _parse_version(text: str) -> Version:
     try:
         return Version(text)
-    except ValueError:  # InvalidVersion is one, and so is a number of too many digits
+    except ValueError:  # InvalidVersion, or a number of too many digits
         raise InvalidUpload("the form's `version` must be a version (PEP 440)") from None
 
 
 def check_same(
     distribution: Distribution, project: NormalizedName, version: Version, place: str
 ) -> None:
-    """Check that another place names the same project and version; raise InvalidUpload."""
+    """Check that ``place`` names the same project and version; raise InvalidUpload."""
     if project != distribution.project:
         raise InvalidUpload(
             f"the file name is for the project `{distribution.project}`, "

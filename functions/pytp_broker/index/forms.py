@@ -1,8 +1,8 @@
-"""The form of an upload (the legacy API): read strictly and within limits, believed in nothing.
+"""Read the form of an upload (the legacy API), strictly and within limits.
 
 Clients disagree about the order of fields, about which ones they send, and about the content types
-of parts; none of that counts here. A field that we use and that comes twice is refused, because
-whoever checks one copy while another is used has checked nothing.
+of parts. None of that matters here. A field that we use must not come twice: with two copies, we
+might check one and use the other.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from pytp_broker.errors import InvalidUpload, PayloadTooLarge
 from pytp_broker.http.messages import Request
 from pytp_broker.redaction import printable
 
-# A description, or attestations; the fields that we use are far smaller.
+# A description or attestations may be this long; the fields that we use are far smaller.
 MAX_FIELD_BYTES: Final = 1024 * 1024
 MAX_TEXT_BYTES: Final = 1024
-# uv sends every dependency and every extra as a part of its own, and some projects have 1000.
+# uv sends each dependency and each extra in a separate part, and some projects have 1000.
 MAX_PARTS: Final = 4096
-# A file name has 255 characters at most; RFC 7578 knows three headers, some clients send a fourth.
+# A file name has 255 characters at most. RFC 7578 defines three headers; some clients send four.
 MAX_HEADER_BYTES: Final = 512
 MAX_HEADERS: Final = 4
 
@@ -75,7 +75,7 @@ class Form:
         return self.files[0]
 
     def text(self, name: str) -> str:
-        """Return a field's one value; empty when it is absent, because pdm sends it empty then.
+        """Return a field's one value; an absent field is empty, because pdm sends it empty.
 
         Raises InvalidUpload for a repeated field.
         """
@@ -97,7 +97,7 @@ def read_form(request: Request, max_bytes: int) -> Form:
         raise InvalidUpload("an upload is a form of the type multipart/form-data")
     try:
         parts = _parse(request.body, options.get("boundary", ""))
-    except ValueError as error:  # MultipartError is one
+    except ValueError as error:  # MultipartError is a ValueError
         raise InvalidUpload(f"the form is malformed: {printable(str(error.args[0]))}") from None
     return _gather(parts)
 
@@ -139,7 +139,7 @@ def _gather(parts: list[tuple[MultipartSegment, bytes]]) -> Form:
 
 
 def _check_headers(segment: MultipartSegment) -> None:
-    # The library takes the last of several, and the last segment of a Windows path.
+    # The library uses the last of repeated headers, and of a Windows path the last segment.
     names = [name for name, _ in segment.headerlist]
     if len(set(names)) < len(names) or "\\" in segment["Content-Disposition"]:
         raise InvalidUpload("the form has a part with repeated headers or a backslash in its name")

@@ -1,4 +1,4 @@
-"""Core metadata inside a distribution: what an index and installers read, by packaging's rules."""
+"""Read the core metadata inside a distribution, and check it by the rules of ``packaging``."""
 
 import re
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ from pytp_broker.errors import InvalidUpload
 from pytp_broker.redaction import printable
 from pytp_broker.tokens import holds_token
 
-# There are some 35 fields; a large project repeats one of them a thousand times. The parser's work
-# is the product of the two.
+# There are some 35 fields, and a large project repeats one of them a thousand times. The parser's
+# work grows with the product of these two numbers.
 MAX_FIELD_NAMES: Final = 100
 MAX_FIELDS: Final = 10_000
 MAX_REQUIRES_PYTHON_CHARACTERS: Final = 1024
-# The largest that we know, boto3-stubs, has 53,000 characters of requirements and 880 commas in
-# them. Behind each comma stands a specifier, which takes 0.1 ms.
+# The largest project that we know, boto3-stubs, has 53,000 characters of requirements with 880
+# commas. A specifier follows each comma and takes 0.1 ms.
 MAX_REQUIREMENTS_CHARACTERS: Final = 256 * 1024
 MAX_REQUIREMENTS_COMMAS: Final = 10_000
 
-# uv keeps a number of a version in 64 bits, and Python reads at most 4300 digits.
+# uv stores each number of a version in 64 bits, and Python reads at most 4300 digits.
 _HUGE_NUMBER: Final = re.compile(r"[0-9]{20}")
-# A scheme, and then a host or, for a file, a path from the root.
+# A scheme and a host, or `file:` and an absolute path.
 _FULL_URL: Final = re.compile(r"(?:file:///|[a-z][a-z0-9+.-]*://[^/?#])", re.IGNORECASE)
 _FIELD_NAME: Final = re.compile(r"^[^\s:]+(?=:)", re.MULTILINE)
-# PKG-INFO says what is dynamic since this version (PEP 643).
+# Since this version, PKG-INFO says which fields are dynamic (PEP 643).
 _KNOWS_DYNAMIC: Final = Version("2.2")
-# A draft that was never accepted: wheels had it until 2018, and installers read it as 2.1.
+# A draft that was never accepted. Wheels named it until 2018, and installers read it as 2.1.
 _DRAFT: Final = "2.0"
 _READ_AS: Final = "2.1"
 _DEPENDENCIES: Final = frozenset({"requires-dist", "requires-python", "provides-extra"})
@@ -50,8 +50,8 @@ class CoreMetadata:
 def parse_metadata(octets: bytes) -> CoreMetadata:
     """Return the fields that an index needs, each one valid; raise InvalidUpload.
 
-    Requirements are checked too, because no installer takes a distribution with a broken one.
-    Other fields are not: real tools write some ahead of their metadata's version.
+    Requirements are checked too, because no installer takes a distribution with a broken one. Other
+    fields are not checked: real tools write some that their metadata version does not define yet.
     """
     raw, unparsed = parse_email(_read_header(octets))
     if _USED & unparsed.keys():
@@ -60,7 +60,7 @@ def parse_metadata(octets: bytes) -> CoreMetadata:
         raw["metadata_version"] = _READ_AS
     _check_encoding(raw)
     _check_requirements(raw.get("requires_dist", []))
-    # An empty field is an absent one; the specifier's own text is what clients are shown.
+    # An empty field counts as absent. Clients are shown the specifier as it is written.
     specifier = " ".join(raw.get("requires_python", "").split())
     try:
         return _validate(Metadata.from_raw(raw, validate=False), specifier)
@@ -70,7 +70,7 @@ def parse_metadata(octets: bytes) -> CoreMetadata:
 
 
 def _read_header(octets: bytes) -> str:
-    """Return the fields without the description, which may be anything."""
+    """Return the fields without the description, which may hold anything."""
     try:
         text = octets.decode()
     except UnicodeDecodeError:
@@ -83,7 +83,7 @@ def _read_header(octets: bytes) -> str:
 
 
 def _check_encoding(raw: RawMetadata) -> None:
-    """Check that no field for installers has an encoded word: uv decodes it, and pip does not."""
+    """Check that no field for installers has an encoded word: uv decodes these, pip does not."""
     fields = {
         "Requires-Dist": raw.get("requires_dist", []),
         "Provides-Extra": raw.get("provides_extra", []),
@@ -109,7 +109,8 @@ def _check_requirements(requirements: list[str]) -> None:
 def _check_requirement(text: str) -> None:
     """Check that a `Requires-Dist` is a requirement that an installer can use (PEP 508).
 
-    A direct reference may be one: a private registry's packages may need what only a URL has.
+    A direct reference is allowed, because packages of a private registry may need a project that
+    only a URL offers.
     """
     shown = printable(text)
     try:
@@ -134,7 +135,7 @@ def _check_requirement(text: str) -> None:
 def _read_requirement(text: str) -> Requirement:
     requirement = Requirement(text)
     for specifier in requirement.specifier:
-        Version(specifier.version.removesuffix(".*"))  # `===` takes any text, and uv does not
+        Version(specifier.version.removesuffix(".*"))  # `===` allows any text; uv does not
     if any(_HUGE_NUMBER.search(specifier.version) for specifier in requirement.specifier):
         raise ValueError(text)
     return requirement
@@ -143,7 +144,7 @@ def _read_requirement(text: str) -> Requirement:
 def _validate(metadata: Metadata, requires_python: str) -> CoreMetadata:
     if len(requires_python) > MAX_REQUIRES_PYTHON_CHARACTERS:
         raise InvalidUpload("the metadata in the archive has too long a `requires-python`")
-    # `===` takes any text, and installers print it.
+    # `===` allows any text, and installers print it.
     is_plain = requires_python.isascii() and requires_python.isprintable()
     if not is_plain or holds_token(requires_python):
         raise InvalidUpload("the metadata in the archive has no valid `requires-python`")
@@ -164,5 +165,5 @@ def _has_static_dependencies(metadata: Metadata) -> bool:
     try:
         return _DEPENDENCIES.isdisjoint(metadata.dynamic or ())
     except InvalidMetadata:
-        # `Dynamic` names a field that nobody knows: it may be one of these, misspelt.
+        # `Dynamic` names an unknown field, which may be one of these misspelt.
         return False

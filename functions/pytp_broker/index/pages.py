@@ -1,6 +1,7 @@
-"""What the simple API's pages look like, in HTML (PEP 503, frozen by PEP 833) and in JSON.
+"""Write the pages of the simple API in HTML (PEP 503, frozen by PEP 833) and in JSON.
 
-Version 1.4: PEP 691 with sizes and upload times (700), core metadata (714) and status (792).
+They have version 1.4 of the API: PEP 691 with sizes and upload times (PEP 700), core metadata (PEP
+714) and status (PEP 792).
 """
 
 import json
@@ -85,7 +86,7 @@ def _file_attributes(file: PublishedFile, base_path: str) -> dict[str, str]:
     attributes = {"href": f"{file_path(base_path, file)}#sha256={file.sha256}"}
     if file.advertises_metadata:
         attributes["data-core-metadata"] = f"sha256={file.metadata_sha256}"
-        # What it was called before PEP 714.
+        # The attribute's name before PEP 714.
         attributes["data-dist-info-metadata"] = attributes["data-core-metadata"]
     if file.requires_python is not None:
         attributes["data-requires-python"] = file.requires_python

@@ -1,8 +1,8 @@
 """The story of an upload: a form comes in, a file becomes visible.
 
-Read ``upload`` from top to bottom. The right to upload comes first, so that a stranger learns
-nothing about files or forms. Bytes are stored before the one conditional write that makes the file
-visible: a crash leaves garbage, never half a file.
+Read ``upload`` from top to bottom. It checks the right to upload first, so that a stranger learns
+nothing about files or forms. It stores the bytes before the one conditional write that makes the
+file visible, so a crash leaves unused bytes, never half a file.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _USED_UP: Final = "the upload token was for a single upload, and has been used"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file that may be published under its name, but for what is inside."""
+    """A file whose form and name are right; its content is not checked yet."""
 
     registry: Registry
     distribution: Distribution
@@ -41,7 +41,7 @@ class Candidate:
 def upload(request: Request, destination: Destination, index: Index, trail: Trail) -> None:
     """Publish the file in a request, or find that it is published already.
 
-    Raises a Problem that says what to correct; then no file has become visible.
+    Raises a Problem that says what to correct. No file is visible then.
     """
     registry = destination.registry
     trail.add(registry=registry.name)
@@ -67,7 +67,7 @@ def upload(request: Request, destination: Destination, index: Index, trail: Trai
 
 
 def read_named_form(request: Request, token: UploadToken, registry: str, index: Index) -> Form:
-    """Return a form that names a project; only whoever has a live token hears what it lacks.
+    """Return a form that names a project; tell what it lacks to holders of a live token only.
 
     Raises Unauthorized, PayloadTooLarge or InvalidUpload.
     """
@@ -100,7 +100,7 @@ def _read_distribution(form: Form, file: FilePart) -> Distribution:
 
 
 def is_published(candidate: Candidate, index: Index) -> bool:
-    """Say whether this very file is published; raise FileExists for another of its name."""
+    """Say whether this file is published; raise FileExists if another file has its name."""
     existing = index.store.find_file(candidate.registry.name, candidate.distribution.filename)
     if existing is None:
         return False
@@ -115,7 +115,7 @@ def is_published(candidate: Candidate, index: Index) -> bool:
 def store_content(
     candidate: Candidate, octets: bytes, metadata: CoreMetadata, right: Right, index: Index
 ) -> PublishedFile:
-    """Store the bytes, which are not visible yet; return what will be said of the file.
+    """Store the bytes, which are not visible yet; return the record that will publish the file.
 
     Raises Unauthorized for a single-use token that has been used up.
     """
@@ -132,7 +132,7 @@ def commit(
 ) -> None:
     """Make the file visible.
 
-    Raises FileExists for the later of two files of one name, InvalidRelease where the release has
+    Raises FileExists for the later of two files with one name, InvalidRelease if the release has
     changed meanwhile, Unauthorized for a token that has been used up, and what ``confirm`` raises
     for a right that has ended meanwhile.
     """
@@ -165,19 +165,20 @@ def _describe(
 
 
 def check_unused(record: TokenRecord, file: PublishedFile) -> None:
-    """Raise Unauthorized if a single-use token was for another file (PEP 807): it stores nothing.
+    """Raise Unauthorized if a single-use token was used for another file (PEP 807).
 
-    As far as the record knows that was read at the beginning; ``use_up`` asks again.
+    This asks the record that was read at the beginning, before anything is stored; ``use_up`` asks
+    the store again.
     """
     if not record.may_be_used_for(_use(file)):
         raise Unauthorized(_USED_UP)
 
 
 def use_up(record: TokenRecord, file: PublishedFile, index: Index) -> None:
-    """Use a single-use token for this file; raise Unauthorized if it was for another (PEP 807).
+    """Use a single-use token for this file; raise Unauthorized if another file used it (PEP 807).
 
-    Just before the file becomes visible, not after: of two uploads at the same time one must lose.
-    Who crashes in between sends the same file again.
+    This happens just before the file becomes visible, because of two uploads at the same time one
+    must lose. After a crash in between, the client sends the same file again.
     """
     if not record.is_single_use:
         return

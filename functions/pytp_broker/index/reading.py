@@ -1,6 +1,7 @@
-"""The simple API and the files behind it: what is published, for installers.
+"""Show installers what is published: the simple API, and the files behind it.
 
-Reads go on when the operator switches a registry off: that ends publishing, not installing.
+A registry that the operator has switched off can still be read: the switch ends publishing, not
+installing.
 """
 
 import hashlib
@@ -23,14 +24,14 @@ from pytp_broker.storage.protocols import PublishedFile
 METADATA_SUFFIX: Final = ".metadata"
 
 _PAGE_CACHING: Final = "private, max-age=0, must-revalidate"
-# The hash is in the path: what is there never changes.
+# The hash is in the path, so the content at a path never changes.
 _FILE_CACHING: Final = "private, max-age=31536000, immutable"
 
 
 def show_projects(
     request: Request, destination: Destination, index: Index, *, is_canonical: bool
 ) -> Response:
-    """Return the list of all projects with a file; redirect to it from its other address."""
+    """Return the list of all projects with a file, or a redirect from its other address."""
     registry = destination.registry.name
     if not is_canonical:
         return _redirect(pages.projects_path(destination.base_path))
@@ -44,14 +45,14 @@ def show_projects(
 def show_project(
     request: Request, destination: Destination, index: Index, name: str, *, is_canonical: bool
 ) -> Response:
-    """Return a project's page; redirect to it from its other spellings.
+    """Return a project's page, or a redirect from another spelling of its name.
 
-    ``is_canonical`` says whether the address was right but for the name. Raises NotFound.
+    ``is_canonical`` says whether the rest of the address was right. Raises NotFound.
     """
     registry = destination.registry.name
     project = _normalize(name)
     if name != project or not is_canonical:
-        if printable(project, len(project)) != project:  # somebody's token: we do not repeat it
+        if printable(project, len(project)) != project:  # it holds a token: do not repeat it
             raise NotFound("this is no name of a project")
         return _redirect(pages.project_path(destination.base_path, project))
     files = index.store.list_files(registry, project)
@@ -90,10 +91,10 @@ def send_file(
 ) -> Response:
     """Return a file's bytes or its metadata, or a redirect to the bytes.
 
-    Raises NotFound, also for metadata that is not advertised, or RangeNotSatisfiable for a part
-    that is not there.
+    Raises NotFound, also for metadata that is not advertised, and RangeNotSatisfiable for a range
+    outside the file.
 
-    Only what is visible is sent, whatever else the file store keeps.
+    Only visible files are sent, though the file store may keep others.
     """
     wanted = filename.removesuffix(METADATA_SUFFIX)
     file = _find_file(destination.registry.name, sha256, wanted, index)
@@ -127,7 +128,7 @@ def _send_content(request: Request, file: PublishedFile, index: Index) -> Respon
     if has_current(request.headers, headers["ETag"]):
         return Response(304, headers=headers)
     if request.method == "HEAD":
-        # Answered here: a URL that was signed for GET refuses HEAD.
+        # HEAD is answered here, because a URL that was signed for GET refuses it.
         return Response(200, headers={**headers, "Content-Length": str(file.size)})
     key = content_key(file.registry, file.sha256, file.filename)
     url = index.files.download_url(key, file.filename)

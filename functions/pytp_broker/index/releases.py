@@ -1,13 +1,13 @@
-"""Releases: one spelling of the version, one sdist, and a time after which no file is added.
+"""Releases: each has one spelling of its version and one sdist, and closes after some time.
 
-What ``==1.0`` installs must not change later, when a stolen token could publish one more file. So a
-release takes files for some days after its first one, all of them with its spelling of the version.
+A stolen token must not change what ``==1.0`` installs by publishing one more file later. So a
+release takes files only for some days after its first one, and all of them spell its version alike.
 
-A release has a record of its own, which is written before the file becomes visible: of two files
-with different spellings at one time, one loses. The record is a claim that holds for five minutes.
-An upload that finds it older than a quarter of that renews it. Where no file followed, because the
-process ended between the two writes, any upload may replace it after that time. So what a record
-refuses is held against the files that are there.
+Each release has a record, which is written before the file becomes visible. If two files with
+different spellings arrive at one time, one of them loses. The record is a claim that holds for five
+minutes; an upload that finds it older than a quarter of that renews it. If the process ends between
+the two writes, no file follows the claim, and after five minutes any upload may replace it. So
+before a record refuses a file, it is compared with the files that are published.
 """
 
 import operator
@@ -26,25 +26,26 @@ from pytp_broker.registries import Registry
 from pytp_broker.services import Index
 from pytp_broker.storage.protocols import PublishedFile, Release
 
-# Far longer than a store may take for the writes that follow a claim, though each is slow and the
-# clocks of two functions differ: the last one begins within half of it.
+# Far longer than the writes that follow a claim, even when the store is slow and the clocks of two
+# functions differ: the last write begins within half of this time.
 CLAIM: Final = timedelta(minutes=5)
-# Others may have written the record between our reading and our writing it.
+# Another upload may write the record between our read and our write.
 _ATTEMPTS: Final = 10
 
 _RELEASE_SEGMENT: Final = re.compile(r"v?([0-9]+!)?[0-9]+(\.[0-9]+)*", re.IGNORECASE)
 
 
 def key_of(version: Version) -> str:
-    """Return what all spellings of a version have in common: `1.0`, `1.0.0` and `v1.0` have `1`."""
+    """Return the text that all spellings of a version share: `1` for `1.0`, `1.0.0` and `v1.0`."""
     return canonicalize_version(version)
 
 
 def is_same(spelling: str, other: str) -> bool:
     """Say whether two texts spell the same version in the same way.
 
-    The release segment must be the same text. Behind it a tool may write the same thing in two ways
-    for an sdist and its wheels: `1.0b2` and `1.0_beta.2`, `1.0+ubuntu.1` and `1.0+ubuntu_1`.
+    The release segment must be the same text. What follows it, a tool may write in one way for an
+    sdist and in another for its wheels: `1.0b2` and `1.0_beta.2`, `1.0+ubuntu.1` and
+    `1.0+ubuntu_1`.
     """
     same_segment = _segment(spelling) == _segment(other)
     return same_segment and str(Version(spelling)) == str(Version(other))
@@ -56,7 +57,7 @@ def _segment(spelling: str) -> str:
 
 
 def spelling_of(filename: str) -> str:
-    """Return how a published file's name spells the version; it was checked at its upload."""
+    """Return how a published file's name spells the version; the upload has checked the name."""
     if filename.endswith(".whl"):
         return filename.split("-")[1]
     return filename.removesuffix(".tar.gz").rpartition("-")[2]
@@ -70,7 +71,7 @@ def files_of(key: str, files: Iterable[PublishedFile]) -> list[PublishedFile]:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A release that takes a file: its record as it is stored, if it is, and as it must be."""
+    """A release that takes a file: the stored record, if there is one, and the one to write."""
 
     stored: Release | None
     wanted: Release
@@ -79,7 +80,7 @@ class Admission:
 def closes_at(
     release: Release, reopened_until: datetime | None, registry: Registry
 ) -> datetime | None:
-    """Return when the release closes, or closed; None if it never does."""
+    """Return when the release closes or has closed; None if it never closes."""
     if registry.release_open_days is None:
         return None
     closes = release.opened_at + timedelta(days=registry.release_open_days)
@@ -89,10 +90,11 @@ def closes_at(
 def claim_release(
     distribution: Distribution, registry: Registry, admission: Admission, index: Index
 ) -> Release:
-    """Write the release's record as one that this file belongs to; return it.
+    """Write a record of the release that includes this file, and return it.
 
-    Just before the file becomes visible, and not again where it has just been written. Raises
-    InvalidRelease if the release does not take the file any more, or StoreUnavailable.
+    This happens just before the file becomes visible; a record that was written a moment ago is not
+    written again. Raises InvalidRelease if the release does not take the file any more, or
+    StoreUnavailable.
     """
     for _ in range(_ATTEMPTS):
         stored, now = admission.stored, index.now()
@@ -108,7 +110,7 @@ def claim_release(
 def check_claim(claimed: Release, index: Index) -> None:
     """Check that a claim holds for as long as the write that makes the file visible may take.
 
-    Raises StoreUnavailable. Who sends the file again claims the release anew.
+    Raises StoreUnavailable. The client then sends the file again, which claims the release anew.
     """
     if index.now() - claimed.claimed_at > CLAIM / 2:
         raise StoreUnavailable("the store was too slow: try again")
@@ -117,8 +119,8 @@ def check_claim(claimed: Release, index: Index) -> None:
 def check_release(distribution: Distribution, registry: Registry, index: Index) -> Admission:
     """Check that the release takes this file, and write nothing; raise InvalidRelease.
 
-    A record that refuses the file is held against the files that are there:
-    it may be a claim that no file followed.
+    If the record refuses the file, the published files decide: the record may be a claim that no
+    file followed.
     """
     key = key_of(distribution.version)
     stored, reopened_until = index.store.find_release(registry.name, distribution.project, key)
@@ -172,11 +174,11 @@ class _Rules:
     def _has_its_spelling(self, release: Release) -> bool:
         spelling = self.distribution.spelling
         if self.distribution.filetype == WHEEL:
-            # An sdist's name says nothing about how wheels' names have what is behind `1.0`.
+            # An sdist's name does not say how wheels' names spell what follows `1.0`.
             is_after_sdist = not release.filename.endswith(".whl")
             is_like = is_same if is_after_sdist else operator.eq
             return any(is_like(spelling, each) for each in release.spellings)
-        # An sdist's name has the normalised version (PEP 625), whatever its wheels' names have.
+        # An sdist's name has the normalised version (PEP 625), however its wheels spell it.
         return spelling == str(Version(release.spellings[0]))
 
     def _respelled(self, version: str) -> str:
@@ -187,7 +189,7 @@ class _Rules:
 
 
 def _combine(actual: Release | None, stored: Release | None, rules: _Rules) -> Release:
-    """Return what counts: the files that are there, and a claim whose file may still follow."""
+    """Return the release as it counts: published files, and a claim whose file may still follow."""
     is_claimed = stored is not None and rules.now - stored.claimed_at < CLAIM
     if stored is None or not is_claimed:
         return actual or _new_release(rules)
@@ -211,9 +213,9 @@ def _new_release(rules: _Rules) -> Release:
 
 
 def read_release(key: str, files: Iterable[PublishedFile]) -> Release | None:
-    """Return what a project's files say of a release, or None if none of them belongs to it.
+    """Return the release as a project's files show it, or None if no file belongs to it.
 
-    Those that were published before releases had records may have several spellings.
+    Files that were published before releases had records may spell the version in several ways.
     """
     mine = files_of(key, files)
     if not mine:

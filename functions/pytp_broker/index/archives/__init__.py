@@ -27,7 +27,7 @@ _BROKEN: Final = (
 
 
 def read_metadata_file(distribution: Distribution, content: bytes) -> bytes:
-    """Return the METADATA of a wheel or the PKG-INFO of an sdist, the archive being safe.
+    """Check that the archive is safe; return a wheel's METADATA or an sdist's PKG-INFO.
 
     Raises InvalidUpload.
     """

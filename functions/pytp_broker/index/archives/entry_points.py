@@ -1,8 +1,8 @@
-"""Entry points of a wheel: the scripts that installers write, under the names that it gives.
+"""Entry points of a wheel: the scripts that installers write for it.
 
-Installers read `entry_points.txt` each in its own way. configparser goes on with a value in an
-indented line and skips what follows a semicolon; pip (by importlib.metadata) and uv take each line
-by itself. So this reads it both ways, which must find the same scripts.
+Installers disagree about how to read `entry_points.txt`. configparser continues a value on an
+indented line and skips what follows a semicolon; pip (by importlib.metadata) and uv read each line
+by itself. So we read the file both ways, and both must find the same scripts.
 """
 
 import configparser
@@ -14,18 +14,18 @@ from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.members import MAX_SEGMENT_BYTES, has_device, has_long_segment
 from pytp_broker.redaction import printable
 
-# Fifty times as much as the largest of three hundred real wheels has.
+# Fifty times the largest file in three hundred real wheels.
 MAX_ENTRY_POINTS_BYTES: Final = 256 * 1024
 
-# Installers write a file for each entry of these groups. Other groups' names are names in Python,
+# Installers write a file for each entry of these groups. In other groups a name is no file name,
 # and real ones have slashes (`material/blog`).
 _SCRIPT_GROUPS: Final = frozenset({"console_scripts", "gui_scripts"})
-# As the specification of entry points has it, and PyPI.
+# As the specification of entry points and PyPI define it.
 _SCRIPT_NAME: Final = re.compile(r"[\w.-]+")
-# A module and what to call in it, then perhaps extras. No installer writes a script without both.
-# Nor does uv with a comment behind it.
+# A module and what to call in it, then perhaps extras. No installer writes a script if one of the
+# two is missing, and uv writes none if a comment follows.
 _CALLABLE: Final = re.compile(r"[\w.-]+\s*:\s*[\w.-]+\s*(?:\[[^\]]*\]\s*)?")
-# What runs Python in an environment. uv installs no script in its place.
+# Names of the interpreter in an environment. uv does not install a script over it.
 _INTERPRETER: Final = re.compile(r"(?:python|pypy|graalpy)[0-9.]*[tw]?(?:\.exe)?", re.IGNORECASE)
 _CURE: Final = "correct the entry points in your project's configuration"
 
@@ -33,7 +33,7 @@ Script = tuple[str, str, str]
 
 
 def check_entry_points(octets: bytes) -> None:
-    """Check the scripts of a wheel: raise InvalidUpload for one that is unsafe or cannot be."""
+    """Check the scripts of a wheel; raise InvalidUpload for an unsafe or impossible one."""
     try:
         text = octets.decode()
     except UnicodeDecodeError:
@@ -49,7 +49,7 @@ def check_entry_points(octets: bytes) -> None:
 
 
 def _check_script(group: str, name: str, value: str) -> None:
-    """Check that installers can write a script, on any platform, and in the scripts' folder."""
+    """Check that installers on every platform can write a script, inside the scripts' folder."""
     shown = f"`{printable(name)}` in the group `{group}`"
     if not _SCRIPT_NAME.fullmatch(name) or not name.strip(".") or has_device(name):
         raise InvalidUpload(
@@ -79,9 +79,9 @@ def is_interpreter(name: str) -> bool:
 
 
 def _read_file(text: str) -> Iterator[Script]:
-    """Yield the scripts that configparser finds, as PyPI and the installer project ask it."""
+    """Yield the scripts that configparser finds with the options of PyPI and ``installer``."""
     parser = configparser.RawConfigParser(delimiters=("=",))
-    parser.optionxform = str  # type: ignore[assignment, method-assign]  # names have cases
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # case matters in names
     try:
         parser.read_string(text)
     except configparser.Error:
@@ -96,7 +96,7 @@ def _read_file(text: str) -> Iterator[Script]:
 
 
 def _read_lines(text: str) -> Iterator[Script]:
-    """Yield the scripts that stand in lines of their own, wherever anybody ends a line."""
+    """Yield the scripts on separate lines; a line ends wherever any tool ends one."""
     group = ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("[") and line.endswith("]"):
@@ -107,5 +107,5 @@ def _read_lines(text: str) -> Iterator[Script]:
 
 
 def _group(section: str) -> str:
-    """Return the name of a group: some installers leave out brackets and blanks around it."""
+    """Return the name of a group without brackets and blanks, which some installers remove."""
     return section.strip("[] \t")

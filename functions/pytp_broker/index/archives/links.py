@@ -1,10 +1,10 @@
-"""Links inside an sdist, symbolic and hard: all of them lead to one place inside, for every tool.
+"""Links inside an sdist, symbolic and hard: each leads every tool to the same place inside.
 
-A tool may look for the target before or after it is there, and on a file system that compares names
-in its own way. So nothing here depends on the order: no member lies below a link (MemberNames sees
-to that), and a target goes up only at its beginning, so that it stays inside whatever the links on
-its way lead to (PEP 721). Hard links name an earlier file as it is written there, since tools
-compare the text.
+A tool may look for the target before or after it is unpacked, and file systems differ in how they
+compare names. So nothing here depends on the order. No member lies below a link (MemberNames checks
+that). A target has `..` only at its beginning, so that it stays inside wherever the links on its
+way lead (PEP 721). A hard link spells its target exactly as the earlier file is spelled, because
+tools compare the text.
 """
 
 import re
@@ -22,19 +22,19 @@ from pytp_broker.index.archives.members import (
 )
 from pytp_broker.redaction import printable
 
-# macOS follows 32 links, one after another, and Linux 40.
+# macOS follows at most 32 links in a row, and Linux 40.
 MAX_HOPS: Final = 32
-# A step looks up one part of a path: 20,000 links of 20 parts each need 400,000.
+# One step looks up one part of a path: 20,000 links with 20 parts each need 400,000 steps.
 MAX_STEPS: Final = 500_000
 
-# Nothing, an absolute path, control characters, backslashes, colons (drives and streams), and
-# blanks at the end of a segment, which Windows drops and uv refuses.
+# An empty target, an absolute path, control characters, backslashes, colons (drives and streams),
+# and blanks at the end of a segment, which Windows drops and uv refuses.
 _UNSAFE_TARGET: Final = re.compile(r"\A\Z|\A/|[\x00-\x1f\x7f-\x9f\\:]| (?:/|\Z)")
 _HERE: Final = ("", ".")
 
 
 class _Link(NamedTuple):
-    """A symbolic link: its name and target as they are written, and where it leads to."""
+    """A symbolic link: its name and target as written, and the path that it leads to."""
 
     name: str
     target: str
@@ -44,7 +44,8 @@ class _Link(NamedTuple):
 class Links:
     """The links of an archive, and the plain files that they may lead to.
 
-    Symbolic links are followed by folded names: a circle on one file system is refused for all.
+    Names are compared folded when symbolic links are followed, so that links are refused if they
+    form a circle on any file system.
     """
 
     def __init__(self) -> None:
@@ -60,13 +61,13 @@ class Links:
         self._folded_files.add(folded(name))
 
     def add_hard_link(self, name: str, target: str) -> None:
-        """Remember a hard link to an earlier file, and so one more file; raise InvalidUpload."""
+        """Remember a hard link to an earlier file as one more file; raise InvalidUpload."""
         if target not in self._files:
             raise _refusal(name, target, "does not name an earlier file exactly")
         self.add_file(name)
 
     def add_symbolic_link(self, name: str, target: str) -> None:
-        """Remember a symbolic link; raise InvalidUpload if it could lead out by itself."""
+        """Remember a symbolic link; raise InvalidUpload if its own target leads out."""
         self._characters += len(target)
         if len(target) > MAX_NAME_CHARACTERS or self._characters > MAX_NAMES_CHARACTERS:
             raise InvalidUpload("the sdist has links with targets that are too long")
@@ -79,7 +80,7 @@ class Links:
         self._check_walk(places)
 
     def _follow(self, link: _Link) -> str:
-        """Return the place that a link leads to, behind all other links on its way."""
+        """Return the place that a link leads to after all other links on its way."""
         path = link.destination
         for _ in range(MAX_HOPS):
             next_link = self._find_link(link, path)
@@ -89,7 +90,7 @@ class Links:
         raise _refusal(link.name, link.target, "leads through too many links, or in a circle")
 
     def _find_link(self, link: _Link, path: str) -> str | None:
-        """Return the part of the path that is a link; raise InvalidUpload if it cannot be one."""
+        """Return the part of the path that is a link, if any; raise InvalidUpload if it is bad."""
         if len(path) > MAX_NAME_CHARACTERS:
             raise _refusal(link.name, link.target, "leads to a path that is too long")
         for part in _parts(path):
@@ -103,9 +104,9 @@ class Links:
     def _check_walk(self, places: Mapping[str, str]) -> None:
         """Check that a walk which follows all links comes to an end; raise InvalidUpload.
 
-        In a place that a link leads to, the walk finds further links, and goes on in their places.
+        Such a walk finds further links in the place that a link leads to, and follows them too.
         """
-        # What is in a directory stands together: nothing sorts before NUL.
+        # Sorted like this, the content of a directory stands together: nothing sorts before NUL.
         ordered = sorted((path.replace("/", "\0"), place) for path, place in places.items())
         ways = {place: set(self._find_ways(place, ordered)) for place in set(places.values())}
         try:
@@ -119,7 +120,7 @@ class Links:
             ) from None
 
     def _find_ways(self, place: str, ordered: Sequence[tuple[str, str]]) -> Iterator[str]:
-        """Yield where the links lead to that are in a place."""
+        """Yield the destinations of the links in a place."""
         folder = place.replace("/", "\0")
         start, end = (bisect_left(ordered, (folder + after, "")) for after in "\0\1")
         for _, destination in ordered[start:end]:
@@ -139,7 +140,7 @@ def _read_destination(name: str, target: str) -> str:
     steps = [step for step in target.split("/") if step not in _HERE]
     ups = next((i for i, step in enumerate(steps) if step != ".."), len(steps))
     folders = name.split("/")[:-1]
-    # The top-level folder does not count: pip unpacks what is in it to somewhere else.
+    # The top-level folder does not count, because pip unpacks its content to another place.
     if ups >= len(folders):
         raise _refusal(name, target, "leads out of the sdist's folder")
     if ".." in steps[ups:]:
@@ -149,7 +150,7 @@ def _read_destination(name: str, target: str) -> str:
 
 
 def _parts(path: str) -> Iterator[str]:
-    """Yield the beginnings of a path, and then all of it: ``a``, ``a/b``, ``a/b/c``."""
+    """Yield each beginning of a path, and the whole path last: ``a``, ``a/b``, ``a/b/c``."""
     position = path.find("/")
     while position != -1:
         yield path[:position]

@@ -1,4 +1,4 @@
-"""What every archive is held to, whatever its format: safe names, and limits."""
+"""Rules for archives of every format: safe names of members, and limits."""
 
 import re
 import unicodedata
@@ -12,48 +12,48 @@ from pytp_broker.redaction import printable
 
 MAX_METADATA_BYTES: Final = 1024 * 1024
 MAX_MEMBERS: Final = 20_000
-# Linux takes no longer path. All names are kept in memory, some with four bytes a character.
+# Linux allows no longer path. We keep all names in memory, some with four bytes a character.
 MAX_NAME_CHARACTERS: Final = 4096
-# Nor a longer name of a file or directory.
+# Linux allows no longer name of a file or directory.
 MAX_SEGMENT_BYTES: Final = 255
 MAX_NAMES_CHARACTERS: Final = 8 * 1024 * 1024
-# All segments of all names are looked at, and no real archive has half as many.
+# We look at every segment of every name. No real archive has half as many.
 MAX_SEGMENTS: Final = 400_000
-# A bomb is what exceeds both: the numbers are PyPI's.
+# An archive that exceeds both is a zip bomb. The numbers are PyPI's.
 MAX_EXPANSION: Final = 50
 ALWAYS_ALLOWED_BYTES: Final = 64 * 1024 * 1024
 
 _NOT_ONE_STREAM: Final = "what is compressed in the archive is cut short, or something follows it"
-# How much goes into inflate at a time: little, as what it leaves over is copied at each step.
+# How much goes into inflate at a time. It is little, because each step copies the unused rest.
 _PACKED_BYTES: Final = 16 * 1024
 _UNPACKED_BYTES: Final = 64 * 1024
 
 # Control characters, backslashes, and segments that are empty, `.` or `..`.
 _UNSAFE_NAME: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(?:\A|/)\.{0,2}(?:/|\Z)")
-# A drive's letter, in any segment: tools cut the first segments off, and then it begins an absolute
-# path.
+# A drive letter at the start of any segment: some tools cut the first segments off, and what is
+# left is then an absolute path.
 _DRIVE: Final = re.compile(r"(?:\A|/)[A-Za-z]:")
-# Characters that file systems leave out when they compare names: what Unicode calls ignorable. HFS+
-# leaves out some of them, ext4 with case folding leaves out all.
+# Characters that file systems skip when they compare names; Unicode calls them ignorable. HFS+
+# skips some of them, ext4 with case folding skips all.
 _IGNORABLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
 )
-# What Windows takes for a device in every directory, also with an ending.
+# Names that Windows takes for a device, in every directory and with any ending.
 _DEVICE: Final = re.compile(
     r"(?:\A|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3]) *(?:[./]|\Z)"
 )
-# What NTFS calls a file beside its name, if that is longer: `WIDGET~1.DIS`.
+# The short name that NTFS gives a file whose name is longer: `WIDGET~1.DIS`.
 _SHORT_NAME: Final = re.compile(r"[^.]{1,6}~[0-9]{1,6}(?:\.[^.]{1,3})?")
 _NEEDS_NONE: Final = re.compile(r"[^. ]{1,8}(?:\.[^. ]{1,3})?")
 
 
 class MemberNames:
-    """The names of an archive's members: safe to unpack, and each a file of its own everywhere.
+    """The names of an archive's members: safe to unpack, and different files on every system.
 
-    ``takes_colons`` says whether a colon may stand in a name behind anything but a drive's letter.
-    Sdists of 2008 have such names; for NTFS they are streams of a file.
+    ``takes_colons`` says whether a name may have a colon that does not follow a drive letter.
+    Sdists of 2008 have such names; NTFS takes them for streams of a file.
     """
 
     def __init__(self, *, takes_colons: bool) -> None:
@@ -94,7 +94,7 @@ class MemberNames:
         check_count(len(self._is_file))
 
     def check_together(self) -> None:
-        """Check that no member is in another one's place; raise InvalidUpload."""
+        """Check that no two members claim the same place; raise InvalidUpload."""
         check_places((folded(name), name, is_file) for name, is_file in self._is_file.items())
 
 
@@ -103,11 +103,11 @@ def check_places(
 ) -> None:
     """Check members by path, name and whether they are files; raise InvalidUpload.
 
-    None may have the path of another, or be below a file. File systems that ignore case, as on
-    Windows and macOS, keep one file of two, and that is the last to be unpacked. Two directories
-    become one there, which hides nothing.
+    No member may have the path of another member, or lie below a file. Where file systems ignore
+    case, as on Windows and macOS, the file that is unpacked last replaces the other. Two
+    directories become one there, which hides nothing.
     """
-    # What is below a member stands directly behind it: nothing sorts before NUL.
+    # Sorted like this, what is below a member follows it directly: nothing sorts before NUL.
     ordered = sorted((path.replace("/", "\0"), name, is_file) for path, name, is_file in members)
     for (path, name, is_file), (other_path, other, is_other_file) in pairwise(ordered):
         if path == other_path and (is_file or is_other_file):
@@ -124,7 +124,7 @@ def check_places(
 def check_spelling(name: str, expected: str) -> None:
     """Check that a name is not another spelling of the expected one; raise InvalidUpload.
 
-    Where both are one file, the second to be unpacked overwrites the first.
+    On a system where both spellings are one file, the second to be unpacked overwrites the first.
     """
     if name.count("/") != expected.count("/") or name == expected:
         return
@@ -135,10 +135,10 @@ def check_spelling(name: str, expected: str) -> None:
 
 
 def folded(name: str) -> str:
-    """Return a name as file systems compare it: equal for two names of one file on any of them.
+    """Return a name as file systems compare it: two names of one file on any of them are equal.
 
-    Windows and macOS ignore case, and macOS how an accent is written. Windows also drops dots and
-    blanks at the end, and the stream after a colon.
+    Windows and macOS ignore case, and macOS also ignores how an accent is encoded. Windows drops
+    dots and blanks at the end, and the stream after a colon.
     """
     if not name.isascii():
         name = unicodedata.normalize("NFD", _IGNORABLE.sub("", name))
@@ -152,20 +152,20 @@ def has_long_segment(name: str) -> bool:
 
 
 def is_visible(name: str) -> bool:
-    """Say whether a name has no character without a shape of its own, as uv demands of a wheel."""
+    """Say whether every character of a name is visible, which uv demands of a wheel."""
     return name.isascii() or not any(unicodedata.category(c).startswith("C") for c in name)
 
 
 def has_device(name: str) -> bool:
-    """Say whether a segment of a name is a device to Windows, as `nul` and `aux.py` are."""
+    """Say whether Windows takes a segment of a name for a device, such as `nul` or `aux.py`."""
     return _DEVICE.search(folded(name)) is not None
 
 
 def check_short_names(names: Iterable[str]) -> None:
-    """Check that no name may be the short one of another, on NTFS; raise InvalidUpload.
+    """Check that no name can be the short name of another on NTFS; raise InvalidUpload.
 
-    Then both are one file, or one directory. A short name begins as the long one does, and so does
-    its ending.
+    Both would be one file or one directory there. A short name begins like the long name, and its
+    ending begins like the long ending.
     """
     short: dict[tuple[int, str, str], str] = {}
     long: set[tuple[int, str, str]] = set()
@@ -207,14 +207,15 @@ def check_unpacked_size(size: int, packed_size: int) -> None:
 def inflate(packed: bytes | memoryview, window_bits: int) -> Iterator[bytes]:
     """Yield what is compressed, at most 64 KiB at a time.
 
-    Raises zlib.error, and InvalidUpload unless it is one stream from end to end.
+    Raises zlib.error, and InvalidUpload unless all of it is one complete stream.
     """
     stream = zlib.decompressobj(window_bits)
     for start in range(0, len(packed), _PACKED_BYTES):
         if stream.eof:
             raise InvalidUpload(_NOT_ONE_STREAM)
         rest: bytes | memoryview = packed[start : start + _PACKED_BYTES]
-        # Never flush(), which has no limit: when nothing more comes out, everything has gone in.
+        # Never call flush(), which has no limit. When nothing more comes out, everything has gone
+        # in.
         while octets := stream.decompress(rest, _UNPACKED_BYTES):
             yield octets
             rest = stream.unconsumed_tail

@@ -1,10 +1,11 @@
-"""Sdists as one tar archive inside one gzip: read once, forwards, and their PKG-INFO.
+"""Read an sdist, one tar archive inside one gzip, once from start to end.
 
-Tar has grown for forty years, and its readers disagree: which of two names or two sizes of a member
-counts, where a number or a name ends, what a header means that has no meaning. What one of them
-checks is not what another one unpacks (CVE-2025-62518, CVE-2026-33055, CVE-2026-53655). So this
-reads only what all of them understand alike, which is all that build tools write, and refuses the
-rest. Python's tarfile is one of those that take far more: it is not asked.
+Tar has grown for forty years, and its readers disagree. They disagree about which of two names or
+two sizes of a member counts, where a number or a name ends, and what an undefined header means. So
+one tool may check other files than another tool unpacks (CVE-2025-62518, CVE-2026-33055,
+CVE-2026-53655). This module reads only what all tools understand alike, which covers everything
+that build tools write, and refuses the rest. It does not use Python's tarfile, which accepts far
+more.
 """
 
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ def read_sdist(_distribution: Distribution, content: bytes) -> bytes:
 
 
 def _check_ends(name: str) -> None:
-    """Check that no segment ends in a blank: Windows drops it, and uv unpacks no such sdist."""
+    """Check that no segment ends in a blank: Windows drops it, and uv refuses such an sdist."""
     if " /" in name or name.endswith(" "):
         raise InvalidUpload(
             f"the sdist has a member with the name `{printable(name)}`, a part of which ends in a "
@@ -81,7 +82,7 @@ def _check_ends(name: str) -> None:
 
 
 def _members(stream: "Stream") -> Iterator[_Member]:
-    """Yield the members; while one is looked at, the stream stands where its content begins."""
+    """Yield the members; at each one, the stream stands at the beginning of its content."""
     names, links = MemberNames(takes_colons=True), Links()
     header = read_header(stream)
     if header and header.kind == GLOBAL:
@@ -109,7 +110,7 @@ def _add_to(links: Links, member: _Member) -> None:
 
 
 def _read_member(stream: Stream, header: Header) -> _Member:
-    """Return a member, behind what is said of it in other headers."""
+    """Return a member, together with what extended headers before it say."""
     header, said = _read_said(stream, header)
     name, target = said.get(b"path", header.path), said.get(b"linkpath", header.target)
     _check_member(header, name, target)
@@ -122,8 +123,9 @@ def _read_member(stream: Stream, header: Header) -> _Member:
 def _read_said(stream: Stream, header: Header) -> tuple[Header, dict[bytes, bytes]]:
     """Return a member's own header, and what the headers before it say.
 
-    That is one with records, or one with a long target and one with a long name, in the order in
-    which GNU tar writes them: some tools take the first of several alike, and some the last.
+    These are either one header with records, or one with a long target and one with a long name in
+    GNU tar's order. A repeated header is refused, because some tools use the first and some the
+    last.
     """
     if header.kind == RECORDS:
         said = read_records(stream, header, KEYS)
@@ -137,9 +139,9 @@ def _read_said(stream: Stream, header: Header) -> tuple[Header, dict[bytes, byte
 
 
 def _check_member(header: Header, name: bytes, target: bytes) -> None:
-    """Check that a member is a file, a directory or a link by all that is said of it.
+    """Check that all headers agree on whether a member is a file, a directory or a link.
 
-    Some tools know a directory by its type, some by its name, and not all skip its content.
+    Some tools recognise a directory by its type and some by its name, and not all skip its content.
     """
     if header.kind in _EXTENDED:
         raise InvalidUpload("the sdist has an extended header where a member must be")
@@ -153,8 +155,8 @@ def _check_member(header: Header, name: bytes, target: bytes) -> None:
             "the sdist has a plain file or directory that is also a link, by its own header, by "
             "`linkpath` or by a header of type `K`"
         )
-    # Python's tarfile takes the old type of files for directories' by the header's own name, also
-    # where another name counts. Others cut a long one behind a slash.
+    # A file of the old type whose own header name ends in a slash is a directory to Python's
+    # tarfile, even if another name counts. Other tools cut a long name after a slash.
     is_old = header.kind == b"\0" and header.path.endswith(b"/")
     if (is_old or name.endswith(b"/")) and header.kind != _DIRECTORY:
         raise InvalidUpload("the sdist has a file with the name of a directory")

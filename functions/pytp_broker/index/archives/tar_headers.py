@@ -1,7 +1,7 @@
-"""Tar headers: read one by one from a gzip, each one such that all tools read it alike.
+"""Read tar headers from a gzip, and refuse each one that tools do not all read alike.
 
-Tools disagree about where a number or a name ends, and about what a header means that has no
-meaning. What build tools write is far from that, and everything else is refused.
+Tools disagree about where a number or a name ends, and about what an undefined header means. Build
+tools write nothing of that kind, so it is refused.
 """
 
 import codecs
@@ -15,7 +15,7 @@ from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.members import check_unpacked_size, inflate
 from pytp_broker.redaction import printable
 
-# An extended header holds a path or two, of 4 KiB at most each, and some small things.
+# An extended header holds one or two paths of at most 4 KiB each, and some short values.
 MAX_READ_BYTES: Final = 16 * 1024
 
 GLOBAL: Final = b"g"
@@ -29,28 +29,29 @@ _HEADER: Final = struct.Struct("<100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
 _POSIX: Final = b"ustar\x0000"
 _GNU: Final = b"ustar  \0"
 
-# Octal digits, with blanks before them and blanks or NULs behind; tools differ about all else.
+# Octal digits, blanks before them, and blanks or NULs after them. Tools differ about all else.
 _OCTAL: Final = re.compile(rb" *([0-7]+)[ \0]*")
-# Numbers that nothing depends on may be missing, or binary, of 32 bits. Some tools skip the whole
-# member where one is larger.
+# Numbers that nothing depends on may be missing, or binary with 32 bits. If one is larger, some
+# tools skip the whole member.
 _NUMBER: Final = re.compile(rb" *[0-7]*[ \0]*|\x80\0{3}(?:\0{4})?.{4}", re.DOTALL)
-# ``LENGTH KEY=VALUE`` and a newline. An empty value takes back what was said before; and some tools
-# end a value at a NUL, or a record at the first newline.
+# ``LENGTH KEY=VALUE`` and a newline. The value must not be empty, which would take back an earlier
+# one. It must not hold a NUL or a newline, because some tools end the value there.
 _RECORD: Final = re.compile(rb"([1-9][0-9]{0,4}) ([^=\0\n]+)=([^\0\n]+)\n")
-# Numbers in records, by their key; a size is compared with the header's besides.
+# Numbers in records, by their key. A size must also equal the header's.
 _RECORD_NUMBERS: Final = {
     **dict.fromkeys(b"gid uid".split(), re.compile(rb"[0-9]{1,12}")),
     **dict.fromkeys(b"atime ctime mtime size".split(), re.compile(rb"-?[0-9]{1,12}(?:\.[0-9]*)?")),
 }
-# What records may say for all members, and what else for one: nothing sparse, and no charset.
+# The keys that records may have for all members, and below those for one member: nothing about
+# sparse files, and no charset.
 GLOBAL_KEYS: Final = frozenset(b"atime comment ctime gid gname mtime uid uname".split())
 KEYS: Final = GLOBAL_KEYS | {b"linkpath", b"path", b"size"}
-# Control characters; and how bzip2 begins, which has none at first.
+# Control characters, and the beginning of bzip2, which has none of them.
 _NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f]|\ABZh[1-9]1AY&SY")
 
 
 class Stream:
-    """What is in the gzip, piece by piece."""
+    """The content of the gzip, piece by piece."""
 
     def __init__(self, content: bytes) -> None:
         self._pieces = inflate(content, _GZIP)
@@ -69,7 +70,7 @@ class Stream:
         return octets
 
     def skip(self, size: int) -> None:
-        """Read what must be there."""
+        """Read past so many bytes, which must be there."""
         while size:
             octets = self.take(min(size, MAX_READ_BYTES))
             if not octets:
@@ -77,14 +78,14 @@ class Stream:
             size -= len(octets)
 
     def finish(self) -> None:
-        """Read to the end, where gzip has its sum: all must be zeros."""
+        """Read to the end, where gzip checks its sum; the rest must be zeros."""
         while octets := self.take(MAX_READ_BYTES):
             if octets.strip(b"\0"):
                 raise InvalidUpload("the sdist goes on behind the end of its tar archive")
 
 
 class Header(NamedTuple):
-    """The fields of a header, as they are in it."""
+    """The raw fields of a header."""
 
     name: bytes
     mode: bytes
@@ -105,7 +106,7 @@ class Header(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Return how long the content is that follows."""
+        """Return the size of the content that follows."""
         return _parse_octal(self.stated_size)
 
     @property
@@ -121,7 +122,7 @@ class Header(NamedTuple):
 
 
 def read_following(stream: "Stream") -> Header:
-    """Return the header that must come after one that says something about it."""
+    """Return the header that must follow an extended header."""
     header = read_header(stream)
     if not header:
         raise InvalidUpload("the sdist ends behind an extended header")
@@ -129,9 +130,9 @@ def read_following(stream: "Stream") -> Header:
 
 
 def read_header(stream: "Stream") -> Header | None:
-    """Return the next header, or nothing at the end of the archive: a block of zeros, or no block.
+    """Return the next header, or None at the end of the archive: a block of zeros, or no block.
 
-    Some tools go on behind such a block, so that only zeros may follow.
+    Some tools read on after such a block, so only zeros may follow it.
     """
     block = stream.take(_BLOCK_BYTES)
     if not block.strip(b"\0"):
@@ -140,19 +141,19 @@ def read_header(stream: "Stream") -> Header | None:
     if len(block) < _BLOCK_BYTES:
         raise InvalidUpload("the sdist is cut short, or something follows its tar archive")
     header = Header(*_HEADER.unpack(block))
-    # The sum takes its own field for blanks.
+    # The checksum is counted as if its own field held blanks.
     _check_header(header, sum(block) - sum(header.checksum) + 8 * ord(" "))
     return header
 
 
 def _check_header(header: Header, checksum: int) -> None:
-    """Check that a header is one for every tool: some skip it, or stop, where others read it."""
+    """Check that every tool reads this header: some skip or stop at what others accept."""
     if _parse_octal(header.checksum) != checksum:
         raise InvalidUpload("the sdist has a tar header with a wrong checksum")
     if header.magic not in (_POSIX, _GNU):
         raise InvalidUpload("the sdist has a tar header that is neither POSIX's nor GNU tar's")
     _check_own_name(header.name)
-    # GNU tar has other things in place of the prefix, and star at its end.
+    # GNU tar puts other fields where the prefix is, and star puts some at the prefix's end.
     if header.rest.strip(b"\0") or (header.magic == _GNU and header.prefix.strip(b"\0")):
         raise InvalidUpload("the sdist has a tar header with something behind its fields")
     for number in (header.mode, header.uid, header.gid, header.mtime, header.major, header.minor):
@@ -161,9 +162,9 @@ def _check_header(header: Header, checksum: int) -> None:
 
 
 def _check_own_name(field: bytes) -> None:
-    """Check that a header begins with text: bsdtar unpacks whatever begins as if compressed.
+    """Check that a header begins with text: bsdtar decompresses what begins like a compressed file.
 
-    The name may be cut within a character.
+    The field may end in the middle of a character.
     """
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(end_text(field))
@@ -181,7 +182,7 @@ def _parse_octal(field: bytes) -> int:
 
 
 def end_text(field: bytes) -> bytes:
-    """Return what is in a field up to its NULs, with nothing behind: not all tools stop there."""
+    """Return a field's text up to its NULs; refuse text after them, as not all tools stop there."""
     text = field.rstrip(b"\0")
     if b"\0" in text:
         raise InvalidUpload("the sdist has a name with something behind its end")
@@ -189,7 +190,7 @@ def end_text(field: bytes) -> bytes:
 
 
 def decode(name: bytes) -> str:
-    """Return a name as text; tools write other bytes than UTF-8 each in its own way."""
+    """Return a name as text; it must be UTF-8, as tools disagree about how to write other bytes."""
     try:
         return name.decode()
     except UnicodeDecodeError:
@@ -197,7 +198,7 @@ def decode(name: bytes) -> str:
 
 
 def read_long_text(stream: "Stream", header: Header) -> bytes:
-    """Return GNU tar's long name or target: with one NUL, at its end, as the size says."""
+    """Return GNU tar's long name or target, which has one NUL, at the end that its size states."""
     name, end, rest = _read_extended(stream, header).partition(b"\0")
     if not end or rest:
         raise InvalidUpload("the sdist has a long name that is shorter or longer than stated")
@@ -205,7 +206,7 @@ def read_long_text(stream: "Stream", header: Header) -> bytes:
 
 
 def read_records(stream: "Stream", header: Header, known: frozenset[bytes]) -> dict[bytes, bytes]:
-    """Return what an extended header says: known things, and each of them once."""
+    """Return the records of an extended header: each key must be known and occur once."""
     octets = _read_extended(stream, header)
     records: dict[bytes, bytes] = {}
     while octets:
@@ -226,7 +227,7 @@ def read_records(stream: "Stream", header: Header, known: frozenset[bytes]) -> d
 
 
 def _read_extended(stream: "Stream", header: Header) -> bytes:
-    """Return the content of an extended header; some tools read on in the zeros behind it."""
+    """Return the content of an extended header; zeros must follow, as some tools read on there."""
     if header.size > MAX_READ_BYTES:
         raise InvalidUpload("the sdist has a header that is too long")
     octets = stream.take(header.size)
@@ -236,5 +237,5 @@ def _read_extended(stream: "Stream", header: Header) -> bytes:
 
 
 def padding(size: int) -> int:
-    """Return how much follows content of this size, up to the next header."""
+    """Return how many bytes lie between content of this size and the next header."""
     return -size % _BLOCK_BYTES

@@ -1,7 +1,8 @@
-"""What a wheel says of itself: RECORD lists its files with their hashes, WHEEL names its format.
+"""What a wheel says about itself: RECORD lists files with their hashes, WHEEL names the format.
 
-All that they say must be true, or an installer that verifies it sees another wheel than one that
-does not. They need not say everything: PyPI takes a RECORD that leaves out files, or their hashes.
+All that they say must be true; otherwise an installer that verifies them and one that does not see
+two different wheels. They may be incomplete: PyPI accepts a RECORD that leaves out files or their
+hashes.
 """
 
 import base64
@@ -16,14 +17,14 @@ from typing import Final
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.redaction import printable
 
-# Four times as much as the largest of a thousand real wheels has, with 16,000 files.
+# Four times the largest RECORD in a thousand real wheels, which has 16,000 files.
 MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
-# A path on Linux has at most half of it.
+# A path on Linux has at most half of this.
 MAX_LINE_BYTES: Final = 8 * 1024
-# Real ones have a few hundred bytes, and a line for each tag.
+# A real WHEEL has a few hundred bytes, with a line for each tag.
 MAX_WHEEL_BYTES: Final = 64 * 1024
 
-# "sha256 or better", of what Python always has.
+# "sha256 or better": those that Python always has.
 _ALGORITHMS: Final = frozenset(
     {
         "sha256",
@@ -41,9 +42,9 @@ _KNOWN_FORMAT: Final = re.compile(r"1(?:\.[0-9]+)*")
 
 
 def check_format(octets: bytes) -> None:
-    """Check that WHEEL names a version of the format that installers know: they must refuse 2.
+    """Check that WHEEL names a version of the format that installers know; they must refuse 2.
 
-    They also refuse a wheel without one. Raises InvalidUpload.
+    They also refuse a wheel without a version. Raises InvalidUpload.
     """
     try:
         header = HeaderParser().parsestr(octets.decode())
@@ -66,12 +67,12 @@ def check_format(octets: bytes) -> None:
 def read_record(octets: bytes, path: str, sizes: Mapping[str, int]) -> dict[str, str]:
     """Return the hashes that RECORD gives, by file; raise InvalidUpload.
 
-    Every file that it lists must be there, of the size that it gives, and is listed once. It cannot
-    hold its own hash (binary distribution format, "The .dist-info directory").
+    Every file that it lists must be in the wheel and have the listed size, and may be listed once
+    only. RECORD cannot hold its own hash (binary distribution format, "The .dist-info directory").
     """
     hashes: dict[str, str] = {}
     for written, stated, size in _read_fields(octets):
-        # Some tools wrote backslashes on Windows, as PyPI accepts: no member's name has one.
+        # Some tools wrote backslashes on Windows, and PyPI accepts them. No member's name has one.
         name = written.replace("\\", "/")
         if name not in sizes:
             raise InvalidUpload(
@@ -79,7 +80,7 @@ def read_record(octets: bytes, path: str, sizes: Mapping[str, int]) -> dict[str,
             )
         if name in hashes:
             raise InvalidUpload(f"the wheel's RECORD lists `{printable(name)}` twice")
-        if name == path:  # what it says of itself is not looked at
+        if name == path:  # RECORD's line about itself is not checked
             hashes[name] = ""
         else:
             _check_line(name, stated, size, sizes[name])
@@ -90,8 +91,8 @@ def read_record(octets: bytes, path: str, sizes: Mapping[str, int]) -> dict[str,
 def _read_fields(octets: bytes) -> Iterator[list[str]]:
     """Yield the path, the hash and the size that are in each line.
 
-    Some tools end a line at every character that Unicode calls an end of one, so that none may be
-    inside a line.
+    No line may contain a character that Unicode calls an end of line, because some tools end a line
+    there.
     """
     lines = csv.reader(_read_lines(octets), strict=True)
     try:
@@ -109,7 +110,7 @@ def _read_fields(octets: bytes) -> Iterator[list[str]]:
 
 
 def _read_lines(octets: bytes) -> Iterator[str]:
-    """Yield one line at a time: as text, or in fields, it may take many times its octets."""
+    """Yield one line at a time: all lines as text or fields could take many times their octets."""
     stream = io.BytesIO(octets)
     while line := stream.readline(MAX_LINE_BYTES + 1):
         if len(line) > MAX_LINE_BYTES:
@@ -118,7 +119,7 @@ def _read_lines(octets: bytes) -> Iterator[str]:
 
 
 def _check_line(name: str, stated: str, size: str, actual: int) -> None:
-    """Check a line but for the hash itself, which is compared when the file is read."""
+    """Check a line, except the hash's value, which is compared when the file is read."""
     if size not in ("", str(actual)):
         raise InvalidUpload(f"the wheel's RECORD gives another size of `{printable(name)}`")
     if stated and stated.partition("=")[0] not in _ALGORITHMS:
@@ -128,7 +129,7 @@ def _check_line(name: str, stated: str, size: str, actual: int) -> None:
 
 
 def verify_file(name: str, pieces: Iterable[bytes | memoryview], stated: str) -> None:
-    """Read a file to its end, which must have the hash that RECORD gives, if it gives one.
+    """Read a file to its end, and check the hash that RECORD gives, if it gives one.
 
     Raises InvalidUpload.
     """
@@ -144,5 +145,5 @@ def verify_file(name: str, pieces: Iterable[bytes | memoryview], stated: str) ->
 
 
 def _spellings(digest: bytes) -> tuple[str, str]:
-    """Return a hash as it should be written, and in hex, as one tool on PyPI writes it."""
+    """Return a hash as RECORD should write it, and in hex, as one tool on PyPI writes it."""
     return base64.urlsafe_b64encode(digest).decode().rstrip("="), digest.hex()

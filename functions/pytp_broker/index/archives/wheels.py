@@ -1,4 +1,4 @@
-"""Wheels: what is in them, where installers put it, and that they can."""
+"""Check what is in a wheel, and where installers put it."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -34,20 +34,20 @@ from pytp_broker.index.archives.zips import Member, read_zip
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.redaction import printable
 
-# What is read of a wheel's `.dist-info` directory, and what must be there.
+# The files in a wheel's `.dist-info` directory that we read and that must be there.
 _REQUIRED: Final = ("METADATA", "RECORD", "WHEEL")
 _ENTRY_POINTS: Final = "entry_points.txt"
-# What makes a directory the record of an installed project, for those who look for projects.
+# Endings of a directory that tools take for the record of an installed project.
 _PROJECT_RECORDS: Final = (".dist-info", ".egg-info")
-# What leads pip to such a record, where Python looks for modules: an egg has one in it, and a link
-# to an egg names a directory that has one.
+# Endings that lead pip to such a record, where Python looks for modules: an egg contains one, and a
+# link to an egg names a directory that contains one.
 _EGGS: Final = (".egg", ".egg-link")
 _MODULE_FOLDERS: Final = ("purelib", "platlib", "site-packages", "dist-packages")
-# Where installers put what is in a wheel's `.data` directory; pip and uv know no other.
+# The directories that a wheel's `.data` directory may have; pip and uv know no others.
 _SCHEMES: Final = ("data", "headers", "platlib", "purelib", "scripts")
-# What is in these is installed where the rest of the wheel is, in an order that tools do not share.
+# Installers put the content of these beside the rest of the wheel, each in a different order.
 _MODULES: Final = re.compile(r"\A[^/]+\.data/(?:purelib|platlib)(?:/|\Z)")
-# unzip leaves a version of VMS out, and writes over the file of that name without it.
+# unzip removes a version of VMS from a name, and overwrites the file that has the name without it.
 _VMS_VERSION: Final = re.compile(r";[0-9]*\Z")
 
 
@@ -77,7 +77,7 @@ def _read(member: Member, limit: int) -> bytes:
 
 
 def _check_record(members: Mapping[str, Member], path: str) -> None:
-    """Check all members against RECORD, and so that they are what the archive says."""
+    """Check all members against RECORD, and against the size and CRC-32 that the archive states."""
     sizes = {name: member.size for name, member in members.items() if member.is_file}
     hashes = read_record(_read(members[path], MAX_RECORD_BYTES), path, sizes)
     for name, member in members.items():
@@ -85,7 +85,7 @@ def _check_record(members: Mapping[str, Member], path: str) -> None:
 
 
 def _find_dist_info(names: Iterable[str], distribution: Distribution) -> str:
-    """Return the name of the directory that tells installers which project this is: it has one."""
+    """Return the name of the wheel's one `.dist-info`, which tells installers the project."""
     tops = sorted({name.partition("/")[0] for name in names})
     found = [top for top in tops if folded(top).endswith(".dist-info")]
     if len(found) != 1 or not _is_dist_info(found[0], distribution):
@@ -109,7 +109,7 @@ def _is_dist_info(directory: str, distribution: Distribution) -> bool:
 
 
 def _check_names(members: Mapping[str, Member], distribution: Distribution) -> None:
-    """Check that the names are the same to all tools, and possible where the wheel is for."""
+    """Check that all tools read the names alike, and that the wheel's platforms allow them."""
     platforms = distribution.filename.removesuffix(".whl").rpartition("-")[2].split(".")
     is_for_windows = any(p == "any" or p.startswith("win") for p in platforms)
     for name in members:
@@ -125,15 +125,15 @@ def _check_names(members: Mapping[str, Member], distribution: Distribution) -> N
             )
     check_short_names(members)
     check_places((folded(name.rstrip("/")), name, m.is_file) for name, m in members.items())
-    # unzip asks the system that wrote the archive, and takes `\u0718` for `_` where that was DOS.
+    # unzip reads a name by the system that wrote the archive: for DOS, it takes `\u0718` for `_`.
     check_places((m.unzip_path, name, m.is_file) for name, m in members.items())
 
 
 def _check_places(names: Iterable[str], dist_info: str) -> None:
-    """Check that all installers put each member in the same place, and none as another project.
+    """Check that all installers put each member in one place, and none into another project.
 
-    What is in `X.data/purelib/` and its like is installed as well as if it were at the top. pip
-    does so for every such directory, and uv for that which belongs to `.dist-info`.
+    Files in `X.data/purelib/` and its like are installed as if they were at the top. pip does so
+    for every such directory, and uv for the one that belongs to `.dist-info`.
     """
     expected = f"{dist_info.removesuffix('.dist-info')}.data"
     for top, group in groupby(sorted(names), key=lambda name: name.partition("/")[0]):
@@ -149,7 +149,7 @@ def _check_places(names: Iterable[str], dist_info: str) -> None:
 
 
 def _check_data(name: str, expected: str) -> None:
-    """Check the place of a member in a `.data` directory; the last of its segments may be empty."""
+    """Check the place of a member in a `.data` directory; its last segment may be empty."""
     top, scheme, *inner = name.split("/") if "/" in name else (expected, "")
     if top != expected or (scheme and (scheme not in _SCHEMES or not inner)):
         raise InvalidUpload(
@@ -166,7 +166,7 @@ def _check_data(name: str, expected: str) -> None:
 
 
 def _check_modules(members: Mapping[str, Member]) -> None:
-    """Check that no module is installed over another one of the same wheel."""
+    """Check that no module of the wheel is installed over another one."""
     if any(map(_MODULES.match, members)):
         installed = ((_MODULES.sub("", name.rstrip("/")), name) for name in members)
         places = ((folded(path), name, members[name].is_file) for path, name in installed)
@@ -174,14 +174,14 @@ def _check_modules(members: Mapping[str, Member]) -> None:
 
 
 def _is_record(folder: str, segment: str) -> bool:
-    """Say whether a segment of a path makes it the record of an installed project."""
+    """Say whether tools take a segment of a path for the record of an installed project."""
     segment = folded(segment)
     is_egg = segment.endswith(_EGGS) and folded(folder) in _MODULE_FOLDERS
     return is_egg or segment.endswith(_PROJECT_RECORDS)
 
 
 def _check_script(name: str, inner: list[str]) -> None:
-    """Check that a member in `scripts` is a file there, which takes no interpreter's place."""
+    """Check that a member in `scripts` is a file directly in it, and does not replace Python."""
     if inner[1:]:
         raise InvalidUpload(
             f"the wheel has `{printable(name)}`, and uv installs no wheel with a directory in "
@@ -195,7 +195,7 @@ def _check_script(name: str, inner: list[str]) -> None:
 
 
 def _check_files(names: Collection[str], dist_info: str) -> None:
-    """Check that a wheel has what it must have, and none of it twice."""
+    """Check that a wheel has each file that it must have, and has it once."""
     inside = [name for name in names if name.startswith(f"{dist_info}/")]
     for file in (*_REQUIRED, _ENTRY_POINTS):
         path = f"{dist_info}/{file}"

@@ -1,8 +1,8 @@
-"""Headers of a zip archive: what stands before each member, in the directory, and at the end.
+"""Headers of a zip archive: before each member, in the directory, and at the end.
 
-A zip says most things twice: before each member, and in a directory at its end. Some tools read the
-one and some the other, and they disagree about what may stand between. So this reads both, which
-must say the same, and refuses what is neither.
+A zip says most things twice: before each member, and in a directory at its end. Some tools read one
+and some the other, and they disagree about what may stand between members. So this module reads
+both, which must say the same, and refuses everything else.
 """
 
 import operator
@@ -24,8 +24,8 @@ _LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
 # Signature, version needed, flags, method, date and time, CRC, two sizes, lengths of name and extra
 # field.
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
-# The same with the version that made it before; then length of the comment, disk, two kinds of
-# attributes, offset.
+# The same, with the version that made it after the signature. At the end: length of the comment,
+# disk, two kinds of attributes, offset.
 _CENTRAL_HEADER: Final = struct.Struct("<4s6H3L5H2L")
 # Signature, two disk numbers, two counts, size and offset of the directory, length of the comment.
 _END_RECORD: Final = struct.Struct("<4s4H2LH")
@@ -34,13 +34,13 @@ _ZIP64_END_RECORD: Final = struct.Struct("<4sQ2H2L4Q")
 # Signature, disk, offset of the record above, number of disks.
 _LOCATOR: Final = struct.Struct("<4sLQL")
 _EXTRA_HEADER: Final = struct.Struct("<2H")
-# "See the zip64 field", where a size, an offset or a count would be.
+# In place of a size, an offset or a count, this means "see the zip64 field".
 _ELSEWHERE_16: Final = 0xFFFF
 _ELSEWHERE_32: Final = 0xFFFFFFFF
 _ZIP64: Final = 0x0001
-# Extra fields that give a member something else, for a tool that reads them: another name or a
-# comment (Unicode path and comment) or another type (ASi Unix, PKWARE Unix and what libarchive
-# writes, which make links).
+# Extra fields that change a member for the tools that read them. They give another name or comment
+# (Unicode path and comment) or another type (ASi Unix, PKWARE Unix and libarchive's field, which
+# make links).
 _SECOND_OPINIONS: Final = {
     0x7075: "name",
     0x6375: "comment",
@@ -48,31 +48,31 @@ _SECOND_OPINIONS: Final = {
     0x000D: "type",
     0x6C78: "type",
 }
-# That of zip64. Tools skip a member that needs more, each from another version on; nothing here
-# does. The upper byte is reserved.
+# The version of zip64. Nothing that we accept needs more, and tools skip a member that does, each
+# from a different version on. The upper byte is reserved.
 _MAX_VERSION_NEEDED: Final = 45
-# Sizes behind the content instead of before it. PyPI takes none.
+# The sizes follow the content instead of standing before it. PyPI refuses such a member.
 _DATA_DESCRIPTOR: Final = 0x8
-# Systems whose names unzip takes for code page 850, whatever the flag above says: DOS, which
-# Python's zipfile writes on Windows, OS/2, and Windows NT with the version that WinZip wrote.
+# Systems whose names unzip reads in code page 850, even if a flag says UTF-8: DOS, which Python's
+# zipfile writes on Windows, OS/2, and Windows NT with the version that WinZip wrote.
 _DOS_SYSTEMS: Final = (0x00, 0x06)
 _DOS_VERSION: Final = 0x0B32
-# What it writes for the upper half of that alphabet: a character of ISO 8859-1, of ASCII where a
-# line or a block was, or nothing (here 0xFF).
+# What unzip writes for the upper half of that code page: a character of ISO 8859-1, one of ASCII
+# for lines and blocks, or nothing (here 0xFF).
 _FROM_DOS: Final = bytes(range(0x80)) + bytes.fromhex(
     "c7fce9e2e4e0e5e7eaebe8efeeecc4c5c9e6c6f4f6f2fbf9ffd6dcf8a3d8d783"
     "e1edf3faf1d1aababfaeacbdbca1abbba6a6a6a6a6c1c2c0a9a6a62b2ba2a52b"
     "2b2d2d2b2d2be3c32b2b2d2da62d2ba4f0d0cacbc869cdcecf2b2ba65fa6ccaf"
     "d3dfd4d2f5d5b5fededadbd9fdddafb4adb13dbeb6a7f7b8b0a8b7b9b3b2a6a0"
 )
-# A comment may be text. Every other record begins with one of these characters in its signature, so
-# that no tool can take a part of the comment for the end of another archive.
+# A comment may be text, without these characters. Every other record has one of them in its
+# signature, so no tool can take a part of the comment for the end of another archive.
 _NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 REBUILD: Final = "write the archive anew, as `wheel unpack` and `wheel pack` do"
 
 
 def refusal(name: bytes, what: str) -> InvalidUpload:
-    """Return why a member is refused, in a sentence that begins with its name."""
+    """Return the error for a refused member; its sentence names the member first."""
     shown = printable(name.decode(errors="replace"))
     return InvalidUpload(f"the archive's `{shown}` {what}; {REBUILD}")
 
@@ -87,7 +87,7 @@ class _Extent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is said of a member twice: before its content, and in the directory."""
+    """What the archive says about a member twice: before its content, and in the directory."""
 
     name: bytes
     flags: int
@@ -99,7 +99,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the directory says of a member, and what it alone says."""
+    """What the directory says about a member: its header, and facts that only the directory has."""
 
     header: Header
     start: int
@@ -108,7 +108,7 @@ class Entry:
 
     @property
     def unzip_path(self) -> str:
-        """Return where unzip writes the member, a character for each byte."""
+        """Return the path to which unzip writes the member, one character for each byte."""
         name = self.header.name.rstrip(b"/")
         if self.made_by >> 8 in _DOS_SYSTEMS or self.made_by == _DOS_VERSION:
             name = name.translate(_FROM_DOS).replace(b"\xff", b"")
@@ -116,7 +116,7 @@ class Entry:
 
 
 def read_entries(content: bytes) -> list[tuple[Entry, int]]:
-    """Return what the directory says of each member, and where the member ends, in its order.
+    """Return each entry of the directory, in its order, with the offset where its member ends.
 
     Raises InvalidUpload, or struct.error for an archive that is cut short.
     """
@@ -139,9 +139,9 @@ def read_entries(content: bytes) -> list[tuple[Entry, int]]:
 
 
 def _read_end(content: bytes) -> _Extent:
-    """Return where the directory is: behind it there is the end record, and nothing but a comment.
+    """Return where the directory is. After it come the end record and a comment, nothing else.
 
-    Tools look for that record from the end, so that no other may be in it or in the comment.
+    Tools search for that record from the end of the file, so the comment must not hold another.
     """
     at = content.rfind(_END_SIGNATURE)
     if at < 0 or len(content) - at < _END_RECORD.size:
@@ -168,9 +168,10 @@ def _not_whole() -> InvalidUpload:
 
 
 def _read_zip64_end(content: bytes, at: int, plain: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return count, size and offset as the zip64 records have them, which stand from here on.
+    """Return count, size and offset from the zip64 records, which begin here.
 
-    The end record must refer to them, or some tools do not look at them, and must contradict none.
+    The end record must refer to them, because some tools otherwise ignore them. It must not
+    contradict them.
     """
     locator = _LOCATOR.unpack_from(content, at + _ZIP64_END_RECORD.size)
     record = _ZIP64_END_RECORD.unpack_from(content, max(at, 0))
@@ -188,7 +189,7 @@ def _read_zip64_end(content: bytes, at: int, plain: tuple[int, int, int]) -> tup
 
 
 def _read_directory(content: bytes, extent: _Extent) -> Iterator[Entry]:
-    """Yield what the directory says of each member."""
+    """Yield the directory's entry of each member."""
     offset, count = extent.start, 0
     while offset < extent.end:
         check_count(count := count + 1)
@@ -199,7 +200,7 @@ def _read_directory(content: bytes, extent: _Extent) -> Iterator[Entry]:
 
 
 def _read_entry(content: bytes, offset: int) -> tuple[Entry, int]:
-    """Return what the directory says of one member, and where it goes on."""
+    """Return the directory's entry of one member, and the offset of the next."""
     fields = _CENTRAL_HEADER.unpack_from(content, offset)
     signature, made_by, needed, flags, method, _, _, checksum, packed_size, size = fields[:10]
     name_length, extra_length, comment_length, disk, _, attributes, start = fields[10:]
@@ -226,7 +227,7 @@ def _not_at_end() -> InvalidUpload:
 def _read_zip64(content: bytes, offset: int, length: int, name: bytes) -> bytes:
     """Return the zip64 field among a member's extra fields, or nothing.
 
-    None of the others may say what the header says otherwise.
+    Refuse other extra fields that give a member a second name, comment or type.
     """
     found = b""
     end = offset + length
@@ -245,9 +246,9 @@ def _read_zip64(content: bytes, offset: int, length: int, name: bytes) -> bytes:
 
 
 def _read_numbers(zip64: bytes, plain: tuple[int, int, int], name: bytes) -> tuple[int, ...]:
-    """Return the numbers of the directory's entry: those that refer to zip64 are there, in order.
+    """Return the numbers of a directory's entry; zip64 holds those that refer to it, in order.
 
-    And no others: uv takes no archive where one is there in vain.
+    It must hold no others, because uv refuses an archive with a number that nothing refers to.
     """
     missing = sum(number == _ELSEWHERE_32 for number in plain)
     if len(zip64) != 8 * missing:
@@ -257,7 +258,7 @@ def _read_numbers(zip64: bytes, plain: tuple[int, int, int], name: bytes) -> tup
 
 
 def _check_local_header(content: bytes, entry: Entry) -> int:
-    """Return where the member ends, its own header saying what the directory says."""
+    """Check a member's own header against the directory; return where the member ends."""
     fields = _LOCAL_HEADER.unpack_from(content, entry.start)
     signature, needed, flags, method, _, _, checksum, *sizes, name_length, extra_length = fields
     offset, header = entry.start + _LOCAL_HEADER.size, entry.header
@@ -275,9 +276,10 @@ def _check_local_header(content: bytes, entry: Entry) -> int:
 
 
 def _check_local_sizes(zip64: bytes, sizes: tuple[int, ...], header: Header) -> None:
-    """Check the sizes in a member's own header and in its zip64 field, which has both or is none.
+    """Check the sizes in a member's own header and in its zip64 field, if it has one.
 
-    Then both sizes refer to it or, as in what Bazel builds, are there all the same.
+    A zip64 field holds both sizes. The header then refers to it for both or, as Bazel writes it,
+    repeats both.
     """
     if zip64 and zip64 != struct.pack("<2Q", header.size, header.packed_size):
         raise _second_size(header.name)

@@ -1,6 +1,6 @@
-"""Zip archives that every tool reads alike: the members, and what each may be.
+"""Read the members of a zip archive, and refuse what tools do not all read alike.
 
-Python's zipfile takes far more: it is not asked.
+This does not use Python's zipfile, which accepts far more.
 """
 
 import stat
@@ -16,21 +16,21 @@ from pytp_broker.redaction import printable
 
 _STORED: Final = 0
 _DEFLATED: Final = 8
-# That the name is UTF-8: without it some tools take it for the DOS alphabet, and some do not.
+# The name is UTF-8. Without this flag, some tools read it as UTF-8 and some in the DOS alphabet.
 _UTF8: Final = 0x0800
-# And how much deflate tried. All other flags change how a member is read.
+# UTF-8, and how hard deflate tried. All other flags change how a member is read.
 _KNOWN_FLAGS: Final = _UTF8 | 0x0006
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
-# Attributes of DOS. A member with a volume's label is none to unzip.
+# Attributes of DOS. unzip skips a member that is a volume's label.
 _DOS_VOLUME_LABEL: Final = 0x08
 _DOS_DIRECTORY: Final = 0x10
-# In the upper half of a member's attributes. Some tools write permissions and no type.
+# Types in the upper half of a member's attributes. Some tools write permissions and no type.
 _PLAIN_TYPES: Final = (0, stat.S_IFREG, stat.S_IFDIR)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member, which is what it says: ``unpack`` holds it to that."""
+    """A member, with what the archive says about it; ``unpack`` checks that."""
 
     name: str
     unzip_path: str
@@ -45,10 +45,11 @@ class Member:
         return not self.name.endswith("/")
 
     def unpack(self) -> Iterator[bytes | memoryview]:
-        """Yield the content in pieces, which must be of the stated size and CRC-32.
+        """Yield the content in pieces, and check the stated size and CRC-32.
 
-        Nothing is inflated beyond that size, so that the limit holds which the sizes were held to:
-        some tools do not look at it, and unpack what is there. Raises InvalidUpload or zlib.error.
+        Nothing is inflated beyond the stated size, so the limit on stated sizes holds for the
+        content too. Some tools ignore the stated size and unpack everything. Raises InvalidUpload
+        or zlib.error.
         """
         pieces: Iterable[bytes | memoryview] = [self.packed]
         if not self.is_stored:
@@ -82,7 +83,7 @@ def read_zip(content: bytes) -> dict[str, Member]:
 
 
 def _check_entry(entry: Entry) -> str:
-    """Return a member's name, its content and kind being what every tool understands alike."""
+    """Return a member's name; check that every tool understands its content and kind alike."""
     header = entry.header
     if header.method not in (_STORED, _DEFLATED):
         raise refusal(header.name, "is compressed by other means than deflate")
@@ -99,7 +100,7 @@ def _check_entry(entry: Entry) -> str:
 
 
 def _check_kind(entry: Entry, *, is_folder: bool) -> None:
-    """Check that a member is a file or a directory by its attributes as by its name."""
+    """Check that a member's attributes and name agree on whether it is a file or a directory."""
     kind, name = stat.S_IFMT(entry.attributes >> 16), entry.header.name
     if kind not in _PLAIN_TYPES:
         shown = printable(name.decode())
