@@ -21,7 +21,7 @@ store = DynamoStore(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.tab
 
 
 def reach(access: Access) -> Fetch:
-    """Return the fetch for an issuer whose table says how it is reached."""
+    """Return the fetch for an issuer; ``access`` says how to reach it."""
     return fetch.reach(access, environment_proxy(os.environ))
 
 

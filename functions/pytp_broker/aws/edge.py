@@ -1,7 +1,7 @@
-"""The Lambda edge: the log, the metrics and the last line of defence of every function.
+"""The edge of every Lambda function: its log, its metrics and its last error handler.
 
-Nothing that a caller sends is ever logged as such: no event, header, body or token. What may be
-known of a request is in its audit record.
+Nothing that a caller sends is logged as it is: no event, header, body or token. The audit record of
+a request holds what may be known about it.
 """
 
 import traceback
@@ -28,26 +28,26 @@ from pytp_broker.settings import IndexSettings
 
 NAMESPACE: Final = "pytp-broker"
 
-# Clients give an exchange 5 s. DynamoDB and S3 answer in milliseconds, and a second attempt on
+# Clients wait 5 s for an exchange. DynamoDB and S3 answer in milliseconds, so a second attempt on
 # another connection helps more than a longer wait for the first.
 CLIENT_CONFIG: Final = Config(
     connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
 )
-# Download URLs: boto3 alone would sign them with the old version 2, for a host that redirects to
-# the bucket's own region.
+# For download URLs. Without this, boto3 signs them with the old version 2, for a host that
+# redirects to the bucket's region.
 S3_CONFIG: Final = CLIENT_CONFIG.merge(
     Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
 )
 
-# A function is called with at most 6 MiB, in which a body is base64: 4 characters for 3 bytes. API
-# Gateway answers what is larger itself, with a 413 of its own.
+# A function receives at most 6 MiB, with the body in base64: 4 characters for 3 bytes. API Gateway
+# itself refuses a larger request, with its own 413.
 MAX_UPLOAD_BYTES: Final = 6 * 1024 * 1024 * 3 // 4
 
 LambdaHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 
 def utc_now() -> datetime:
-    """Return the time: the deployment's one clock."""
+    """Return the time; the whole deployment uses this clock."""
     return datetime.now(UTC)
 
 
@@ -55,8 +55,8 @@ class Edge:
     """One function's edge, made once while the function starts."""
 
     def __init__(self, function: str) -> None:
-        # The level is no setting: nothing but audit records and failures is logged, and audit
-        # records must not be switched off.
+        # The level is not a setting, because we log nothing but audit records and failures, and
+        # nobody may switch audit records off.
         self._logger = Logger(service=function, level="INFO")
 
     def audit(self, record: AuditRecord) -> None:
@@ -65,17 +65,18 @@ class Edge:
         _count("AuditRecords", record.labels)
 
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:
-        """Return the function's Lambda handler: an answer to every event, whatever happens."""
+        """Return the function's Lambda handler, which answers every event even after an error."""
 
-        # log_event is spelled out on purpose: an environment variable turns it on elsewhere.
+        # log_event=False is written out on purpose: otherwise an environment variable could turn it
+        # on.
         @self._logger.inject_lambda_context(log_event=False)
         def handle(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
             try:
                 return gateway.handle(event, routes, services)
             except Exception as error:  # noqa: BLE001 - the outermost edge
                 failure = error
-            # Only now: were the report itself to fail while the first error is being handled,
-            # Python would print both, and the first one's message may hold a token.
+            # We report after the `except` block. If the report failed inside it, Python would print
+            # both errors, and the first one's message may hold a token.
             self._report(failure)
             path = event.get("rawPath", "")
             problem = problem_response(Unexpected(), path, services.error_type_base)
@@ -84,13 +85,13 @@ class Edge:
         return handle
 
     def _report(self, error: Exception) -> None:
-        # Types and places only: a message may quote the request, and so may a local variable.
+        # Log types and places only, because a message or a local variable may quote the request.
         self._logger.error("unexpected error", error=[*_describe(error)])
         _count("UnexpectedErrors", {})
 
 
 def open_index(settings: IndexSettings, audit: Audit) -> Index:
-    """Return what the functions that handle files work with, on clients of their own."""
+    """Return the services of the functions that handle files, with new AWS clients."""
     store = DynamoStore(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.table)
     return Index(
         store=store,
@@ -115,7 +116,8 @@ def _describe(error: BaseException | None) -> Iterator[dict[str, Any]]:
 
 
 def _count(name: str, labels: dict[str, str]) -> None:
-    # A label is a dimension, and each combination of them a metric of its own: few values only.
+    # Labels must have few values: each label is a dimension, and each combination a separate
+    # metric.
     with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
         for label, value in labels.items():
             metric.add_dimension(label, value or "none")

@@ -1,4 +1,4 @@
-"""The S3 file store: distributions under their hash, written once, fetched by signed URL."""
+"""The S3 file store: it keeps each distribution under its hash and hands out signed URLs."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ class S3Files:
         self._bucket = bucket
 
     def save(self, key: str, content: bytes) -> None:
-        """Store the bytes under the key; those that are there already stay."""
+        """Store the bytes under the key, unless the key exists already."""
         # S3 compares the checksum before it stores anything.
         checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
         put = partial(
@@ -70,7 +70,7 @@ def _put(put: Callable[[], object]) -> None:
     except ClientError as error:
         if code_of(error) != "ConditionalRequestConflict":
             raise
-        put()  # another write of the same key was under way: S3 asks for a second attempt
+        put()  # another write of the key was in progress: S3 asks for a second attempt
 
 
 def _unavailable(detail: str, error: ClientError | BotoCoreError) -> StoreUnavailable:

@@ -21,12 +21,12 @@ pk                                      sk                         holds
 ``OPERATOR``                            ``time#suffix``            document
 ======================================  =========================  ================================
 
-Functions are allowed partitions, and attributes where that is not fine enough: what one of them
-must not write has a partition of its own (whom a project trusts, what a single-use token was for,
-which releases the operator has reopened).
+IAM allows each function certain partitions, and certain attributes where partitions are not fine
+enough. What a function must not write is therefore in a separate partition: whom a project trusts,
+what a single-use token was used for, which releases the operator has reopened.
 
-A client that retries may meet its own first attempt: every write either says the same when it is
-repeated, or recognises what it wrote.
+A client that retries may find the result of its own first attempt. So every write either has the
+same effect when it is repeated, or recognises what it wrote.
 """
 
 import json
@@ -79,9 +79,9 @@ from pytp_broker.trust.publishers import TrustedPublisher
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# One round is enough for an operator who is alone; others at the same time cost a few more.
+# One round is enough for one operator; several at the same time need a few more.
 MAX_APPLY_ROUNDS: Final = 10
-# DynamoDB's own limit of BatchGetItem.
+# DynamoDB's limit for one BatchGetItem.
 MAX_BATCH_KEYS: Final = 100
 
 NOBODY: Final[frozenset[str]] = frozenset()
@@ -91,12 +91,12 @@ _MAIN: Final = "MAIN"
 _OPERATOR: Final = "OPERATOR"
 _APPLIED: Final = "begins_with(pk, :publisher) OR pk = :configuration OR sk = :trust"
 
-# Whom each project trusts, as its row has it.
+# The publishers that each project trusts, as its row stores them.
 Trusted = Mapping[Place, frozenset[str]]
 
 
 class _ConditionFailedError(Exception):
-    """The condition of a write does not hold; ``item`` is what is there, if it was asked for."""
+    """The condition of a write does not hold; ``item`` is the stored item, if we asked for it."""
 
     def __init__(self, item: Mapping[str, Any]) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class _ConditionFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What ``apply`` looks after."""
+    """The part of the table that ``apply`` reads and changes."""
 
     setup: Setup
     pages: Mapping[PageKey, Page]
@@ -113,7 +113,7 @@ class _State:
 
     @property
     def effective(self) -> Setup:
-        """Return the setup with those projects only that really trust their publishers."""
+        """Return the setup, each publisher with only those projects whose rows trust it."""
         publishers = {
             key: p.with_projects(
                 tuple(
@@ -146,12 +146,13 @@ class DynamoStore:
         publishers: Sequence[TrustedPublisher],
         approve: Approve | None = None,
     ) -> Changes:
-        """Bring the table to this configuration; raise StoreUnavailable if somebody else does too.
+        """Bring the table to this configuration.
 
-        Or if an item would be larger than DynamoDB's may be: then nothing is written.
+        Raises StoreUnavailable if another ``apply`` changes the table at the same time, or if an
+        item would be too large for DynamoDB. In the second case nothing is written.
 
-        What is there is read again until it is what it should be. Two at the same time therefore
-        leave what one of them wanted, never a mixture, unless one says that it has failed.
+        It reads the table again until the table is as it should be. So two at the same time leave
+        what one of them wanted, never a mixture, unless one says that it has failed.
         """
         want = partial(_want, configuration, publishers)
         present = first = self._read_state()
@@ -162,7 +163,8 @@ class DynamoStore:
         for attempt in range(1, MAX_APPLY_ROUNDS + 1):
             started_at = time.monotonic()
             for step in self._plan(present, want(present)):
-                # A condition fails only when another apply was here, and the next look will see.
+                # A condition fails only if another `apply` changed the table; the next read sees
+                # that.
                 with suppress(_ConditionFailedError):
                     step()
             present = self._read_state()
@@ -170,7 +172,7 @@ class DynamoStore:
                 return Changes.between(first.effective, want(present).setup)
             _step_aside(attempt * (time.monotonic() - started_at))
             present = self._read_state()
-            # What another apply has added meanwhile was not among the approved changes.
+            # The approved changes do not include what another `apply` has added meanwhile.
             planned = Changes.between(present.effective, want(present).setup)
             if approve is not None and not approve(planned):
                 break
@@ -195,9 +197,10 @@ class DynamoStore:
         return _State(Setup(configuration, publishers), read_pages(mine), trusted)
 
     def _plan(self, present: _State, wanted: _State) -> list[Callable[[], object]]:
-        """Return the writes in their order: what takes rights away, then what gives them.
+        """Return the writes in their order: first those that take rights away.
 
-        A crash between any two leaves something that the next ``apply`` finishes.
+        Those that give rights follow. After a crash between any two writes, the next ``apply``
+        finishes the work.
         """
         old, new = present.setup.publishers, wanted.setup.publishers
         old_parts = _parts(present.setup.configuration)
@@ -256,7 +259,7 @@ class DynamoStore:
         )
 
     def _change_publisher(self, publisher: TrustedPublisher) -> None:
-        # Not a put: that would undo a pin made meanwhile.
+        # An update, because a put would undo a pin that was made meanwhile.
         self._call(
             self._client.update_item,
             Key=_attributes(**publisher_key(publisher)),
@@ -306,14 +309,14 @@ class DynamoStore:
         return unexpired(tokens, now)
 
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
-        """Keep an audit record of what an operator does."""
+        """Store an audit record of what an operator does."""
         sk = f"{at.isoformat(timespec='microseconds')}#{secrets.token_hex(8)}"
         document = _dump({"time": at.isoformat(), **record.document()})
         item = _attributes(pk=_OPERATOR, sk=sk, document=document)
         self._call(self._client.put_item, Item=item)
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
-        """Return those records in the order of their times."""
+        """Return the records of operators in the order of their times."""
         return [json.loads(row["document"]) for row in self._query(_OPERATOR)]
 
     # What the exchange and the token check need
@@ -327,7 +330,8 @@ class DynamoStore:
     ) -> Mapping[str, str] | None:
         """Pin immutable ids that are not pinned yet; return those in force.
 
-        None when the publisher has been removed: the condition keeps its row from coming back.
+        Returns None if the publisher has been removed: a condition keeps this write from bringing
+        its row back.
         """
         names = {f"#pin{n}": name for n, name in enumerate(pins)}
         values = {f":pin{n}": value for n, value in enumerate(pins.values())}
@@ -335,7 +339,7 @@ class DynamoStore:
             f"pins.{name} = if_not_exists(pins.{name}, {value})"
             for name, value in zip(names, values, strict=True)
         ]
-        # That the id is what it is already is said again, for an expression must not be empty.
+        # The expression sets the id to the value that it has, because it must not be empty.
         request: dict[str, Any] = {
             "UpdateExpression": "SET " + ", ".join(["publisher_id = :id", *pinned]),
             "ConditionExpression": "publisher_id = :id",
@@ -356,7 +360,7 @@ class DynamoStore:
     def add_token(self, record: TokenRecord) -> None:
         """Store the record; raise AlreadyExchangedError when its lookup id is taken.
 
-        A record past its time counts as gone: DynamoDB deletes days late.
+        An expired record counts as deleted, because DynamoDB deletes days late.
         """
         item = _attributes(
             pk=f"TOKEN#{record.lookup_id}",
@@ -405,7 +409,7 @@ class DynamoStore:
         return {place: read_trust(texts) for place, texts in _read_trusted(rows).items()}
 
     def use_token(self, record: TokenRecord, file: str) -> bool:
-        """Mark a single-use token used for a file; say whether it may be."""
+        """Mark a single-use token as used for a file; say whether that is allowed."""
         item = _attributes(
             **_use_key(record.lookup_id),
             used_for=file,
@@ -428,7 +432,7 @@ class DynamoStore:
     def burn_token(
         self, lookup_id: str, token_hash: str, registry: str | None, now: datetime
     ) -> bool:
-        """End a token early; say whether there was one to end."""
+        """End a token early; say whether this call has ended it."""
         condition = "token_hash = :hash AND attribute_not_exists(burned_at)"
         values: dict[str, Any] = {":hash": token_hash, ":now": int(now.timestamp())}
         if registry is not None:
@@ -496,7 +500,7 @@ class DynamoStore:
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken.
 
-        Two writes: the project is listed first, the file's own makes it visible.
+        It takes two writes: the first lists the project, the second makes the file visible.
         """
         project = _attributes(pk=f"REGISTRY#{file.registry}", sk=f"PROJECT#{file.project}")
         self._call(self._client.put_item, Item=project)
@@ -532,7 +536,7 @@ class DynamoStore:
         )
 
     def save_release(self, release: Release, present: Release | None) -> bool:
-        """Write the record in place of the present one; say whether it is there now."""
+        """Replace the present record by this one; say whether this one is stored now."""
         document = _dump(release.document())
         key = _release_key(release.registry, release.project, release.key)
         request: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
@@ -553,7 +557,7 @@ class DynamoStore:
         return True
 
     def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
-        """Let a release take files until then."""
+        """Let a release take files until this time."""
         seconds = int(until.timestamp())
         item = _attributes(**_reopened_key(registry, project, key), until=seconds, ttl=seconds)
         self._call(self._client.put_item, Item=item)
@@ -566,7 +570,7 @@ class DynamoStore:
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered.
 
-        And of one whose first file was cut off between the two writes of ``add_file``.
+        A project is also listed if its first ``add_file`` ended between the two writes.
         """
         rows = self._query(f"REGISTRY#{registry}", "PROJECT#")
         return [row["sk"].removeprefix("PROJECT#") for row in rows]
@@ -582,7 +586,7 @@ class DynamoStore:
         request = {self._table_name: {"Keys": keys, "ConsistentRead": True}}
         answer = _ask(self._client.batch_get_item, RequestItems=request)
         if answer.get("UnprocessedKeys"):
-            # Half an answer would read as "no such token" or "not trusted".
+            # Half an answer would look like "no such token" or "not trusted".
             raise StoreUnavailable("the store did not answer in full")
         return [_values(item) for item in answer["Responses"].get(self._table_name, [])]
 
@@ -651,7 +655,7 @@ def _reopened_key(registry: str, project: str, key: str) -> dict[str, str]:
 
 
 def _read_trusted(rows: Iterable[Mapping[str, Any]]) -> Trusted:
-    # DynamoDB takes an empty set away, and leaves the row.
+    # DynamoDB removes an empty set and keeps the row.
     return {_read_place(row["pk"]): row.get("publisher_ids", NOBODY) for row in rows}
 
 
@@ -673,7 +677,7 @@ def _read_file(row: Mapping[str, Any]) -> PublishedFile:
 
 
 def _read_token(row: Mapping[str, Any], use: Mapping[str, Any] | None) -> TokenRecord:
-    # The use of an earlier token of the same lookup id may still be there.
+    # The use of an earlier token with the same lookup id may still be stored.
     is_its_own = use is not None and use["ttl"] == row["ttl"]
     used_for = use["used_for"] if use is not None and is_its_own else None
     return TokenRecord.from_document(json.loads(row["document"]), row.get("burned_at"), used_for)
@@ -689,7 +693,7 @@ def _parts(configuration: Configuration) -> dict[str, Any]:
 
 
 def _read_configuration(rows: Iterable[Mapping[str, Any]]) -> Configuration:
-    """Return the configuration that ``_parts`` took apart."""
+    """Return the configuration from the documents that ``_parts`` makes."""
     parts = {row["sk"]: json.loads(row["document"]) for row in rows}
     issuers = [Issuer.from_document(d) for sk, d in parts.items() if sk.startswith("ISSUER#")]
     registries = [
@@ -724,13 +728,13 @@ def _check_sizes(wanted: _State) -> None:
 
 
 def _step_aside(seconds: float) -> None:
-    # Two that mend each other's work in step would never end: each waits for a random time, of the
-    # order of what it does. An operator who is alone never waits.
+    # Two that undo each other's work in step would never finish. So each waits for a random time,
+    # about as long as its round took. One operator alone never waits.
     time.sleep(SystemRandom().uniform(0, seconds))
 
 
 def _beyond(these: Trusted, those: Trusted) -> list[tuple[Place, frozenset[str]]]:
-    """Return what these have and those have not."""
+    """Return the publishers of each place that are in ``these`` and not in ``those``."""
     more = [(place, ids - those.get(place, NOBODY)) for place, ids in these.items()]
     return [(place, ids) for place, ids in more if ids]
 
@@ -739,7 +743,7 @@ def _beyond(these: Trusted, those: Trusted) -> list[tuple[Place, frozenset[str]]
 
 
 def _attributes(**values: str | int | AbstractSet[str] | Mapping[str, str]) -> dict[str, Any]:
-    # An empty set cannot be stored; that there is none says the same.
+    # DynamoDB cannot store an empty set; a missing attribute means the same.
     return {name: _attribute(value) for name, value in values.items() if value != frozenset()}
 
 

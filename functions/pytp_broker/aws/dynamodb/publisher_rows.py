@@ -1,9 +1,9 @@
-"""How trusted publishers, and whom a project trusts, are written in DynamoDB's rows.
+"""Rows of DynamoDB for trusted publishers, and for the publishers that a project trusts.
 
-An item of DynamoDB has 400 KB, and the names of a publisher's projects may take more. So a
-publisher's own row holds its first projects, and pages behind it in the same partition hold the
-rest: one query still reads all of it. A page belongs to the publisher whose id it has; what an
-interrupted ``apply`` left of another one is not read.
+An item of DynamoDB has at most 400 KB, and the names of a publisher's projects may take more. So
+the publisher's row holds the first projects, and pages after it in the same partition hold the
+rest: one query still reads everything. A page belongs to the publisher whose id it has. A page with
+another id was left by an interrupted ``apply`` and is ignored.
 """
 
 import json
@@ -14,19 +14,19 @@ from typing import Any, Final, NamedTuple
 from pytp_broker.tokens import Trust
 from pytp_broker.trust.publishers import TrustedPublisher
 
-# Half an item: the row has the publisher's rules and pins besides.
+# Half an item, because the row also has the publisher's rules and pins.
 MAX_ROW_CHARACTERS: Final = 200_000
 
 
 class PageKey(NamedTuple):
-    """Where a page of a publisher's projects is."""
+    """The key of a page of a publisher's projects."""
 
     pk: str
     sk: str
 
 
 class Page(NamedTuple):
-    """A page of a publisher's projects: whose it is, and their names as a JSON list."""
+    """A page of a publisher's projects: the publisher's id, and the names as a JSON list."""
 
     publisher_id: str
     projects: str
@@ -41,7 +41,7 @@ def publisher_key(publisher: TrustedPublisher) -> dict[str, str]:
 
 
 def document_of(publisher: TrustedPublisher) -> str:
-    """Return what the publisher's own row holds: all of it, but the first projects only."""
+    """Return the document of the publisher's own row, with the first projects only."""
     first = next(_divide(publisher.projects), [])
     return json.dumps({**publisher.document(), "projects": first}, sort_keys=True)
 
@@ -101,15 +101,15 @@ def _read_publisher(
 
 
 def trusted_text(publisher_id: str, generation: int) -> str:
-    """Return a publisher that a project trusts, as the project's row holds it."""
+    """Return a trusted publisher as the project's row stores it."""
     return f"{publisher_id}@{generation}" if generation else publisher_id
 
 
 def read_trust(texts: AbstractSet[str]) -> Trust:
-    """Return the publishers that a project's row holds.
+    """Return the publishers that a project trusts, from the project's row.
 
-    Of one that is there twice, as two ``apply`` at once may leave it, the later generation counts:
-    it covers fewer tokens.
+    Two ``apply`` at once may leave a publisher there twice. Then the later generation counts,
+    because it covers fewer tokens.
     """
     trust: dict[str, int] = {}
     for text in texts:

@@ -1,4 +1,4 @@
-"""What an item of DynamoDB can hold: the operator hears of it before anything is written."""
+"""Check the size of DynamoDB's items, so that the operator hears of it before any write."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -6,10 +6,10 @@ from typing import Final
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.trust.publishers import TrustedPublisher
 
-# DynamoDB's limit is 409,600, with the names of the attributes. Keys and pins take the rest.
+# DynamoDB's limit is 409,600 with the names of the attributes. Keys and pins take the difference.
 MAX_ITEM_BYTES: Final = 400_000
-# What a token's record holds of each publisher that its identity may match (the id, the generation
-# and punctuation), of each registry (its name in three places), and besides.
+# How much of a token's record each publisher takes that its identity may match (the id, the
+# generation and punctuation), each registry (its name in three places), and the rest.
 _BYTES_OF_PUBLISHER: Final = 32
 _BYTES_OF_REGISTRY: Final = 256
 _BYTES_BESIDES: Final = 16_000
@@ -22,7 +22,7 @@ def check_sizes(
 ) -> None:
     """Check that every item of a configuration, and every token's, will fit.
 
-    Raises StoreUnavailable, which names the first that does not.
+    Raises StoreUnavailable, which names the first item that does not fit.
     """
     registries: dict[str, list[str]] = {}
     for name, document in documents.items():

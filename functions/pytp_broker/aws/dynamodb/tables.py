@@ -1,4 +1,4 @@
-"""Which DynamoDB tables are a broker's: nothing is written into anybody else's."""
+"""Tell a broker's DynamoDB table from a foreign one, into which nothing may be written."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _NAMES: Final = ("pk", "sk")
-# What DynamoDB says of them: the kind of key, its name, and the type (S is a text).
+# The keys as DynamoDB describes them: kind, name, and type (S is a text).
 _KEYS: Final = [("HASH", "pk", "S"), ("RANGE", "sk", "S")]
-# How the keys of each row begin; aws/dynamodb.py lists the rows.
+# How the keys of each row begin; the docstring of aws/dynamodb lists the rows.
 _ROWS: Final = (
     ("CONFIGURATION", "MAIN"),
     ("CONFIGURATION", "ISSUER#"),
@@ -44,7 +44,8 @@ class ForeignTableError(ValueError):
 def check_table(client: "DynamoDBClient", name: str, *, is_for_writing: bool = True) -> None:
     """Check that a table is a broker's, or empty and of a broker's schema.
 
-    Raises ForeignTableError, and what boto3 raises. Who only reads need not have the right to look.
+    Raises ForeignTableError, and what boto3 raises. A command that only reads does not need the
+    right to check.
     """
     _check_schema(client, name)
     try:
@@ -63,7 +64,7 @@ def _check_schema(client: "DynamoDBClient", name: str) -> None:
     except ClientError as error:
         if code_of(error) != "AccessDeniedException":
             raise
-        return  # its rows say enough
+        return  # its rows show that it is a broker's
     types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}
     keys = [
         (key["KeyType"], key["AttributeName"], types[key["AttributeName"]])
