@@ -1,4 +1,4 @@
-"""How an issuer inside a company is reached: the authorities of its certificate, and a proxy."""
+"""How to reach an issuer inside a company: the authorities of its certificate, and a proxy."""
 
 import re
 from pathlib import Path
@@ -15,9 +15,10 @@ from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
 from pytp_broker.config.values import EmptyTextError, Text
 from pytp_broker.registries import ENVIRONMENT_PROXY
 
-# They are part of the issuer's row, which every function reads. A dozen authorities have 20 KB.
+# The issuer's row holds the certificates, and every function reads it. A dozen authorities have 20
+# KB.
 MAX_CERTIFICATES_CHARACTERS: Final = 32 * 1024
-# All public authorities together have 220 KB; a device such as /dev/zero has no end.
+# All public authorities together have 220 KB. A device such as /dev/zero never ends.
 _MAX_FILE_BYTES: Final = 1024 * 1024
 
 _MAX_PORT: Final = 65_535
@@ -27,7 +28,7 @@ _PROXY: Final = re.compile(
 
 
 def _read_proxy(value: object) -> str:
-    """Return the proxy's URL, or how the one of the environment is called."""
+    """Return the proxy's URL, or the word for the environment's proxy."""
     if isinstance(value, bool):
         return ENVIRONMENT_PROXY if value else ""
     text = value.strip() if isinstance(value, str) else "?"
@@ -43,7 +44,7 @@ def _read_proxy(value: object) -> str:
 
 
 def _read_certificates(text: str) -> str:
-    """Return the certificates in a file as PEM and nothing else that it holds."""
+    """Return the certificates in a file as PEM, without anything else in it."""
     try:
         with Path(text).open("rb") as file:
             content = file.read(_MAX_FILE_BYTES)
@@ -66,10 +67,10 @@ def _read_certificates(text: str) -> str:
 
 
 def _explain(content: bytes) -> str:
-    """Return why no certificates can be read from a file."""
+    """Return why a file has no certificates that we can read."""
     if b"-----BEGIN CERTIFICATE-----" in content:
         return "holds a certificate that cannot be read; get the file again"
-    # A certificate without PEM's letters around it begins like this.
+    # A certificate in DER, without PEM's letters, begins like this.
     if content.startswith(b"\x30\x82"):
         return (
             "holds no certificate in PEM; if it is one in DER, convert it with"

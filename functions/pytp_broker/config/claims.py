@@ -1,4 +1,4 @@
-"""Rules on claims: what may be compared, and which rules say whose job it is."""
+"""Check rules on claims: what they may compare, and that they say whose job it is."""
 
 import re
 from typing import Annotated, Final
@@ -10,7 +10,7 @@ from pytp_broker.trust.comparisons import REF_GLOB, glob_for
 from pytp_broker.trust.providers import PROVIDERS
 
 _OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
-# Every token of an issuer has these, or any job can bring them about.
+# Claims that every token of an issuer has, or that any job can cause.
 _COMMON_CLAIMS: Final = {
     *(f.claim for p in PROVIDERS.values() for f in p.fields if f.is_glob),
     *("ref", "ref_path", "base_ref", "head_ref", "branch", "tag"),
@@ -21,7 +21,7 @@ _COMMON_CLAIMS: Final = {
     *("acr", "amr", "auth_time", "nonce", "locale", "zoneinfo"),
 }
 _SWITCH_VALUES: Final = frozenset({"true", "false", "yes", "no", "on", "off"})
-# Claims by the last word of their name: what kind of job it is, or which of many, not whose.
+# Last words of claims that say what kind of job it is, or which of many, and not whose.
 _COMMON_WORDS: Final = frozenset(
     (
         *("action", "event", "kind", "level", "mode", "phase", "plan", "role", "scope", "source"),
@@ -33,14 +33,15 @@ _COMMON_WORDS: Final = frozenset(
         *("aud", "audience", "exp", "iat", "iss", "issuer", "jti", "nbf"),
     )
 )
-# Of these the name says no more; the name of a role or a plan may be of one alone.
+# `branch_name` says no more than `branch`. The name of a role or a plan may belong to one owner
+# alone.
 _COMMON_NAMES: Final = frozenset(
     (
         *("branch", "env", "environment", "event", "os", "phase", "platform", "ref", "stage"),
         *("step", "tag", "tier", "trigger", "workflow"),
     )
 )
-# Jobs of many customers run in the same of these, whatever is said of them.
+# Jobs of many customers share these, so no claim about them says whose job it is.
 _SHARED_MACHINES: Final = frozenset(
     (
         *("agent", "host", "hostname", "instance", "license", "machine"),
@@ -72,8 +73,8 @@ def _check_any_claim(claims: dict[str, str]) -> dict[str, str]:
 
 
 def _check_wildcards(claims: dict[str, str]) -> dict[str, str]:
-    # `my-org*` is meant to be one organisation and also lets `my-org-evil` in. The name of a
-    # branch or a tag is its owner's, so that `refs/tags/v*` is what it looks like.
+    # `my-org*` is meant for one organisation and also lets `my-org-evil` in. The owner of a
+    # repository chooses the names of its branches and tags, so `refs/tags/v*` is safe.
     for name, rule in claims.items():
         guarded = "" if glob_for(name) is REF_GLOB else rule.partition("@refs/")[0]
         if _OPEN_WILDCARD.search(guarded):
@@ -82,7 +83,7 @@ def _check_wildcards(claims: dict[str, str]) -> dict[str, str]:
 
 
 def check_identifying(claims: dict[str, str]) -> dict[str, str]:
-    """Refuse rules none of which says whose job it is."""
+    """Check that at least one of the rules says whose job it is."""
     if not any(_is_identifying(name, rule) for name, rule in claims.items()):
         names = ", ".join(f"`{name}`" for name in claims) or "no claim"
         raise ValueError(
@@ -96,12 +97,12 @@ def _is_identifying(name: str, rule: str) -> bool:
 
 
 def _is_common(name: str) -> bool:
-    """Say whether jobs of strangers have the claim with the same value."""
+    """Say whether jobs of strangers can have the claim with the same value."""
     if name in _COMMON_CLAIMS:
         return True
     *_, last = _CLAIM_SEPARATORS.split(name)
     words = [word.lower() for word in _CLAIM_WORDS.findall(last)] or [""]
-    # What begins with a repository, and a unique id, say whose job it is.
+    # A claim that begins with a repository, or a unique id, says whose job it is.
     if words[-1] in {"uuid", "uri"} or words[-2:] == ["workflow", "ref"]:
         return False
     if words[-1] == "name" and words[:-1] and words[-2] in _COMMON_NAMES:
@@ -109,7 +110,7 @@ def _is_common(name: str) -> bool:
     return words[-1] in _COMMON_WORDS or not _SHARED_MACHINES.isdisjoint(words)
 
 
-# As it is: of two names that differ by a blank, one rule would vanish.
+# Blanks are kept: without them, two names could become one, and one rule would vanish.
 ClaimName = Annotated[str, AfterValidator(_check_claim_name)]
 ClaimRule = Annotated[Text, AfterValidator(_check_claim_rule)]
 Claims = Annotated[

@@ -1,7 +1,8 @@
-"""Hosts and audiences that registries share: none may take what belongs to another.
+"""Check hosts and audiences of registries: none may take what belongs to another.
 
-An identity token is good wherever its audience is, so an audience that is another registry's
-default opens that registry; and the host of all registries cannot be the host of one.
+A registry accepts an identity token by its audience, so a token for an audience that is another
+registry's default opens that registry. The host that all registries share cannot be the host of
+one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from pytp_broker.registries import Registry, default_audience
 def find_shadows(registries: Sequence[Registry], shared_host: str | None) -> Iterator[Mistake]:
     """Yield every host and audience of a registry that belongs to somebody else.
 
-    ``shared_host`` is the host that the registries share, where it is known.
+    ``shared_host`` is the host that the registries share, if it is known.
     """
     defaults = _default_audiences(registries, shared_host)
     for i, registry in enumerate(registries):
@@ -36,7 +37,7 @@ def find_shadows(registries: Sequence[Registry], shared_host: str | None) -> Ite
 def _default_audiences(
     registries: Sequence[Registry], shared_host: str | None
 ) -> dict[str, Registry | str]:
-    """Return the audiences that nobody configures, and whose each is."""
+    """Return the audiences that hold without configuration, and who owns each."""
     found: dict[str, Registry | str] = {}
     if shared_host is not None:
         found[default_audience(shared_host)] = "the shared host"

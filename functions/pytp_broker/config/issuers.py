@@ -1,6 +1,6 @@
-"""Issuers' URLs: how each provider writes its own, because a URL is compared as it is signed.
+"""Check an issuer's URL, which must be written exactly as the provider signs it.
 
-A slash too many or a port that nobody signs makes an issuer that matches no token at all.
+With one slash too many, or with a port that the provider does not sign, no token would match.
 """
 
 import re
@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 from pytp_broker.trust.providers import PROVIDERS, Provider
 
-# The operators of these choose the whole URL.
+# The operator of one of these chooses the whole URL.
 _FREE: Final = frozenset({"generic", "kubernetes"})
 _HTTPS_PORT: Final = 443
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What the path of an issuer is on the hosts of a service; ``shape`` shows it."""
+    """The path of an issuer on the hosts of a service; ``shape`` shows it."""
 
     host: str
     path: str
@@ -112,7 +112,7 @@ _FORMS: Final[Mapping[str, tuple[_Form, ...]]] = {
 
 
 def find_mistake(url: str, provider: Provider) -> str | None:
-    """Return why no token of the provider can have this issuer; None if one can."""
+    """Return why no token of the provider can have this issuer, or None if a token can."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     form = _find_form(host, provider)
@@ -142,7 +142,7 @@ def _find_difference(form: _Form, path: str, port: int | None, provider: Provide
 
 
 def find_doubt(url: str, provider: Provider) -> str | None:
-    """Return what is unusual about an issuer of a host of the operator's own."""
+    """Return what is unusual about an issuer on the operator's own host."""
     shape = provider.issuer_shape or ""
     usual = {"github": "/_services/token", "forgejo": "/api/actions"}.get(provider.name, "")
     if _find_form(urlsplit(url).hostname or "", provider) is not None or url.endswith(usual):

@@ -1,4 +1,4 @@
-"""Read configuration files, and return what they say or name every mistake in them."""
+"""Read configuration files; return what they say, or name every mistake in them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from pytp_broker.config.values import ALLOW_LOOPBACK
 def load(*paths: Path, allow_loopback: bool) -> Loaded:
     """Return what the files say together; raise ConfigurationError.
 
-    ``allow_loopback`` lets issuers on this machine be plain http: for local use only.
+    ``allow_loopback`` allows plain http for issuers on this machine. It is for local use only.
     """
     return _resolve(Sources(*_read_all(paths)), allow_loopback=allow_loopback)
 

@@ -1,6 +1,7 @@
-"""Mistakes in a configuration: what is said of one, and which entry it is in.
+"""Mistakes in a configuration, with the path and the entry that each one is in.
 
-Operators count from one, and have 200 publishers: every line names the registry and the projects.
+Operators count from one, and some have 200 publishers. So every line names the registry and the
+projects.
 """
 
 import re
@@ -28,14 +29,14 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong with the value at a path, or what is better known of it."""
+    """What is wrong with the value at a path, or what the operator should know about it."""
 
     path: KeyPath
     text: str
 
 
 def dotted(path: KeyPath) -> str:
-    """Return a path as an operator reads it: dots between keys, and lists counted from one."""
+    """Return a path as operators write it: dots between keys, and lists counted from one."""
     parts = (f"[{part + 1}]" if isinstance(part, int) else f".{_shown(part)}" for part in path)
     return "".join(parts).removeprefix(".")
 
@@ -46,12 +47,12 @@ def _shown(key: str) -> str:
 
 
 def has_password(text: str) -> bool:
-    """Say whether a text is a URL with a user name and perhaps a password in it."""
+    """Say whether a text is a URL with a user name, and perhaps with a password."""
     return _PASSWORD.search(text) is not None
 
 
 def describe(document: Mapping[str, Any], path: KeyPath) -> str:
-    """Return which registry, publisher or issuer a path is in, by name; nothing if in none."""
+    """Return the name of the registry, publisher or issuer that a path is in, or an empty text."""
     match path:
         case ("registries", int() as number, "publishers", int() as place, *_):
             registry = _entry(document, "registries", number)

@@ -1,7 +1,8 @@
-"""Lines of a TOML text: where each key and each entry of a list stands.
+"""Find the line of each key and each list entry in a TOML text.
 
-tomllib says no lines, and an operator with 200 publishers needs them. The text has passed tomllib
-already, so this reads what is known to be right, and only as far as it takes to find the keys.
+tomllib does not report lines, and an operator with 200 publishers needs them. tomllib has accepted
+the text already, so this reads a text without mistakes, and only as much of it as it needs to find
+the keys.
 """
 
 import re
@@ -10,7 +11,7 @@ from bisect import bisect_right
 from contextlib import suppress
 from typing import Final, TypeAlias
 
-# Keys, and places in lists counted from zero, from the top of the document on.
+# Keys, and positions in lists counted from zero, from the top of the document.
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 _SPACE: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -22,14 +23,14 @@ _STRING: Final = re.compile(
     r"|'[^']*'",
     re.DOTALL,
 )
-# Numbers, dates and true or false; a date may have a blank in it.
+# Numbers, dates, true and false. A date may contain a blank.
 _OTHER: Final = re.compile(r"[^,\]}#\n]*")
 
 
 def find_lines(text: str) -> dict[KeyPath, int]:
     """Return the line, counted from one, of every path in a text that tomllib accepts."""
     scanner = _Scanner(text)
-    with suppress(RecursionError):  # tomllib has just a little more room for nested lists
+    with suppress(RecursionError):  # tomllib can read lists that are nested a little deeper
         scanner.scan()
     return scanner.lines
 
@@ -68,7 +69,7 @@ class _Scanner:
         return path
 
     def _note_newest(self, path: KeyPath, line: int) -> KeyPath:
-        # Where a list of tables is named, the newest entry is meant.
+        # The name of a list of tables means its newest entry.
         self.lines.setdefault(path, line)
         if path in self._lengths:
             path = (*path, self._lengths[path] - 1)

@@ -1,4 +1,4 @@
-"""What a configuration becomes: the core's own types, once its entries fit together."""
+"""Check that a configuration's entries fit together, and turn them into the core's types."""
 
 import secrets
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from pytp_broker.trust.publishers import TrustedPublisher
 class Loaded:
     """What a configuration file says, in the core's own types.
 
-    ``remarks`` name what is allowed, but better known. ``sources`` are the files that say it.
+    ``remarks`` name what is allowed but the operator should know. ``sources`` are the files.
     """
 
     configuration: registries.Configuration
@@ -32,12 +32,12 @@ class Loaded:
 
     @property
     def has_own_names(self) -> bool:
-        """Say whether a registry names a host or an audience, which may be another's."""
+        """Say whether a registry names a host or an audience, which may belong to another."""
         known = self.configuration.registries.values()
         return any(registry.hosts or registry.audience is not None for registry in known)
 
     def check_host(self, shared_host: str) -> None:
-        """Check that no registry takes what belongs to the host that all share.
+        """Check that no registry takes the host that all share, or its audience.
 
         Raises ConfigurationError.
         """
@@ -48,7 +48,7 @@ class Loaded:
 
 
 class Resolver:
-    """Resolves what one entry says of another, and collects what does not fit together."""
+    """Resolves references between entries, and collects those that do not fit together."""
 
     def __init__(self, model: BrokerModel, sources: Sources) -> None:
         self._model = model
@@ -131,7 +131,7 @@ class Resolver:
 
     def _check_form(self, path: KeyPath, model: IssuerModel) -> None:
         provider, host = PROVIDERS[model.provider], urlsplit(model.url).hostname
-        if host in LOOPBACK:  # what stands in for a provider may sign as it likes
+        if host in LOOPBACK:  # a stand-in for a provider may sign any URL
             return
         mistake, doubt = find_mistake(model.url, provider), find_doubt(model.url, provider)
         if mistake is not None:
@@ -192,7 +192,7 @@ class Resolver:
             yield from merged.values()
 
     def _check_ids(self, publisher: TrustedPublisher, path: KeyPath) -> None:
-        # A repository has one owner id: of two in the same file, one is a mistake.
+        # A repository has one owner id. If a file has two, one is a mistake.
         pins = PROVIDERS[publisher.provider].fields_of(providers.Role.PIN)
         if pins and not any(pin.name in publisher.fields for pin in pins):
             names = ", ".join(f"`{pin.name}`" for pin in pins)
@@ -263,7 +263,7 @@ def _publisher(model: PublisherBase, registry: str, issuer_url: str) -> TrustedP
 
 
 def _merge(merged: dict[str, TrustedPublisher], publisher: TrustedPublisher) -> None:
-    # The same rules twice are one publisher of both lists of projects.
+    # Two publishers with the same rules are one, with the projects of both.
     same = merged.get(publisher.rules_hash)
     if same is not None:
         publisher = same.with_projects((*same.projects, *publisher.projects))

@@ -1,7 +1,7 @@
-"""Sentences for what the model refuses: what we saw, what we expected, and what to write instead.
+"""Sentences for mistakes that the model finds: what we saw, what we expected, what to write.
 
-The model is pydantic's, and its own words would reach the operator: each kind of error that this
-model can raise has a sentence here.
+Without them, pydantic's own words would reach the operator. Each kind of error that our model can
+raise has a sentence here.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from pytp_broker.trust.providers import PROVIDERS
 
 _MAX_VALUE_CHARACTERS: Final = 80
 _PUBLISHER: Final = ("registries", "publishers")
-# What each kind of value is called; true and false are numbers to Python.
+# What we call each kind of value. bool comes first, because true and false are numbers to Python.
 _KINDS: Final[Mapping[type, str]] = {
     bool: "the switch",
     int: "the number",
@@ -38,7 +38,7 @@ _ENTRIES: Final = frozenset(
 
 
 def explain_error(error: ErrorDetails, document: Mapping[str, Any]) -> Mistake:
-    """Return what the model refuses in a document as a mistake, in our words."""
+    """Return an error of the model as a mistake in the document, in our words."""
     path = tuple(part for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         return Mistake(path, _write_unknown(path, error["input"], _find(document, path[:-1])))
@@ -75,7 +75,7 @@ def _write_unknown(path: KeyPath, value: object, table: Mapping[str, Any]) -> st
 def _find_home(
     names: tuple[str, ...], key: str, table: Mapping[str, Any]
 ) -> tuple[str, ...] | None:
-    """Return a table around this one, or in it, that knows the key."""
+    """Return a table that has the key: one around this table, or one in it."""
     around = [names[:length] for length in range(len(names) - 1, -1, -1)]
     inside = [n for n in TABLES if n and n[:-1] == names and n[-1] in table]
     return next((home for home in around + inside if key in TABLES[home]), None)
@@ -116,7 +116,7 @@ def _write_no_list(path: KeyPath, error: ErrorDetails) -> str:
 
 
 def _kind(path: KeyPath, value: object) -> str:
-    """Return what a value is, and the value itself where it fits a line and is not a secret."""
+    """Return the kind of a value, with the value if it fits a line and is not a secret."""
     name = next((name for kind, name in _KINDS.items() if isinstance(value, kind)), "something")
     if name in _WHOLE:
         return name
@@ -154,7 +154,7 @@ def _write_bound(_path: KeyPath, error: ErrorDetails) -> str:
 
 
 def _write_own(path: KeyPath, error: ErrorDetails) -> str:
-    """Return what a check of our own says; such a sentence begins after the value."""
+    """Return the sentence of one of our own checks, which continues after the value."""
     problem, value = error["ctx"]["error"], error["input"]
     if isinstance(problem, EmptyTextError):
         return f"{problem}; " + _cure(path, "write a value")

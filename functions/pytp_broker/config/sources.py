@@ -1,7 +1,7 @@
-"""Files of a configuration: read, checked to be TOML, and put together to one document.
+"""Read the files of a configuration as TOML, and put them together to one document.
 
-Several files are one configuration: their issuers and registries follow each other. A mistake is
-named with the file and the line that it is in.
+Several files make one configuration, with the issuers and registries of all. A mistake is named
+with its file and its line.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from typing import Any, Final
 from pytp_broker.config.mistakes import ConfigurationError, Mistake, describe, dotted
 from pytp_broker.config.positions import KeyPath, find_lines
 
-# A configuration of a hundred thousand publishers has 10 MB; a device or a log has no end.
+# A configuration of a hundred thousand publishers has 10 MB. A device or a log may never end.
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 
 _NOTHING: Final = hashlib.sha256().hexdigest()
 _LISTS: Final = ("issuers", "registries")
 _PLACE: Final = re.compile(r" ?\((?:at line (\d+), column \d+|at end of document)\)")
-# What tomllib says, by its beginning, and what we say.
+# How tomllib's messages begin, and what we say instead.
 _SYNTAX: Final = {
     "Cannot overwrite a value": "this key is there already; each may be given once",
     "Cannot declare": "this table is there already; a list of tables has double brackets",
@@ -47,7 +47,7 @@ _SYNTAX: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file: what it is called, and what it says."""
+    """One file: its name, and what it says."""
 
     name: str
     document: Mapping[str, Any]
@@ -56,23 +56,23 @@ class Source:
     _lines: dict[KeyPath, int] = field(default_factory=dict, compare=False)
 
     def line(self, path: KeyPath) -> int:
-        """Return the line of a path, or of the table around it; 0 if it is not a file's."""
+        """Return the line of a path, or of the table around it; 0 if no file has it."""
         if self.text and not self._lines:
             self._lines.update(find_lines(self.text))
         lines = (self._lines.get(path[:length], 0) for length in range(len(path), 0, -1))
         return next(filter(None, lines), 0)
 
     def place(self, path: KeyPath) -> str:
-        """Return file and line of a path; nothing if it is not a file's."""
+        """Return file and line of a path, or the file alone; an empty text if no file has it."""
         line = self.line(path)
         return f"{self.name}:{line}" if line else self.name
 
 
 class Sources:
-    """One configuration, out of one or several files."""
+    """One configuration from one or several files."""
 
     def __init__(self, *sources: Source) -> None:
-        """Put the files together; none is a configuration that says nothing."""
+        """Put the files together; without files, the configuration is empty."""
         self._sources = sources or (Source("", {}),)
         self._origins: dict[KeyPath, tuple[Source, KeyPath]] = {}
         self.document: dict[str, Any] = {}
@@ -83,14 +83,14 @@ class Sources:
 
     @property
     def sha256(self) -> str:
-        """Return the file's SHA-256; of several files, that of their hashes in a row."""
+        """Return the file's SHA-256; for several files, the SHA-256 of their joined hashes."""
         hashes = [source.sha256 for source in self._sources]
         return (
             hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
         )
 
     def place(self, path: KeyPath) -> str:
-        """Return where a path is: file and line, or what it is called."""
+        """Return where a path is: file and line, or its dotted name."""
         source, local = self._locate(path)
         return source.place(local) or dotted(local)
 
@@ -161,7 +161,7 @@ def read_source(path: Path) -> Source:
 
 
 def _anchor(document: dict[str, Any], folder: Path) -> None:
-    """Make the paths in a document relative to its own folder, not to where the command runs."""
+    """Resolve the paths in a document against its own folder, not against the current one."""
     issuers = document.get("issuers")
     for issuer in issuers if isinstance(issuers, list) else []:
         file = issuer.get("ca_file") if isinstance(issuer, dict) else None
@@ -199,5 +199,5 @@ def _parse(name: str, text: str) -> dict[str, Any]:
         raise ConfigurationError(
             [f"{name}: not TOML: lists or tables are nested too deep"]
         ) from None
-    except ValueError:  # Python's limit for the digits of a number
+    except ValueError:  # a number with more digits than Python allows
         raise ConfigurationError([f"{name}: not TOML: a number has too many digits"]) from None

@@ -48,7 +48,7 @@ class _Table(BaseModel):
 
 
 class IssuerModel(_Table):
-    """A URL that signs identity tokens. The public, well-known ones need no entry."""
+    """An issuer: the URL that signs identity tokens. Well-known public issuers need no entry."""
 
     url: IssuerUrl
     provider: ProviderName
@@ -61,7 +61,7 @@ class IssuerModel(_Table):
 
 
 def _field_type(field: providers.Field) -> object:
-    # A pattern such as `branch|tag` lists what there is, too.
+    # A pattern such as `branch|tag` is also a list of the allowed values.
     words = tuple(field.pattern.split("|"))
     choices = field.choices or (words if all(map(_WORD.fullmatch, words)) else ())
     if choices:
@@ -87,7 +87,7 @@ def _check_field(field: providers.Field, text: str) -> str:
 
 def _provider_model(provider: Provider) -> type[_Table]:
     members: dict[str, Any] = {}
-    if not provider.fields:  # what is generic is known by its claims alone
+    if not provider.fields:  # the generic provider has claims only
         members[_CLAIMS] = (Annotated[Claims, AfterValidator(check_identifying)], ...)
     for field in provider.fields:
         kind: Any = _field_type(field)
@@ -121,7 +121,7 @@ class PublisherBase(_Table):
 
     @property
     def provider(self) -> Provider:
-        """Return the provider whose table is given."""
+        """Return the provider whose table the publisher has."""
         return next(p for n, p in PROVIDERS.items() if getattr(self, _member(n)) is not None)
 
     @property
@@ -135,7 +135,7 @@ class PublisherBase(_Table):
 
     @property
     def all_claims(self) -> dict[str, str]:
-        """Return the rules on claims, the publisher's own and those of the generic table."""
+        """Return all rules on claims: the publisher's own, and those in its generic table."""
         return {**self.claims, **self._table().get(_CLAIMS, {})}
 
     def _table(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ PublisherModel = create_model(
 class IntrospectionClientModel(_Table):
     """Another index that may ask about this registry's tokens (RFC 7662).
 
-    `pytp-broker secret` makes a secret and prints its hash for here.
+    `pytp-broker secret` makes a secret and prints the hash to write here.
     """
 
     id: ClientId
@@ -207,14 +207,14 @@ _MODELS: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     ("registries", "publishers"): PublisherModel,
     **_PROVIDER_MODELS,
 }
-# Each table by the keys that lead to it: its own keys, and whether each must be there.
+# The keys of each table, and whether each is required, by the keys that lead to the table.
 TABLES: Final[Mapping[tuple[str, ...], Mapping[str, bool]]] = {
     path: {
         member.alias or name: member.is_required() for name, member in model.model_fields.items()
     }
     for path, model in _MODELS.items()
 }
-# What may stand behind a key that must be there, as it is written.
+# An example value for each required key, as it is written in the file.
 EXAMPLES: Final[Mapping[tuple[str, ...], str]] = {
     ("issuers", "url"): '"https://gitlab.example.com"',
     ("issuers", "provider"): '"gitlab"',

@@ -27,22 +27,23 @@ ALLOW_LOOPBACK: Final = "allow_loopback"
 MAX_RELEASE_OPEN_DAYS: Final = 3650
 
 _MAX_PORT: Final = 65_535
-# What an own host of a registry serves at its root; a prefix of that name would be ambiguous.
+# Paths at the root of a registry's own host. A prefix with one of these names would be ambiguous.
 _RESERVED_NAMES: Final = frozenset({"simple", "legacy", "files"})
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-# Were the dot between labels optional, a long name with a mistake in it would be tried for hours.
+# The dot between labels is required. If it were optional, a long name with a mistake would take
+# hours.
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _MIN_BEGINNING: Final = 4
-# `gitea` is not meant to be `gitlab`, which are alike by 0.73; `pushes` is `push`, by 0.8.
+# `gitea` does not mean `gitlab` (likeness 0.73); `pushes` means `push` (0.8).
 _LIKENESS: Final = 0.75
-# A line can list as many kinds of CI.
+# One line can list this many kinds of CI.
 _MAX_CHOICES: Final = 15
 _PROJECT_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")
 
 
 class EmptyTextError(ValueError):
-    """A text without anything to see: a mistake, never an absent rule."""
+    """A text without visible characters. It is a mistake, and never counts as an absent rule."""
 
     def __init__(self) -> None:
         super().__init__("is empty")
@@ -53,7 +54,7 @@ def _strip(value: object) -> object:
 
 
 def _check_visible(text: str) -> str:
-    # An unset variable in a template leaves nothing, and must not take a rule away.
+    # An unset variable in a template leaves an empty text, which must not remove a rule.
     if not legible(text).strip("\N{REPLACEMENT CHARACTER} "):
         raise EmptyTextError
     return text
@@ -81,8 +82,8 @@ def _check_issuer_url(text: str, info: ValidationInfo) -> str:
 
 
 def _split(text: str) -> SplitResult:
-    """Return the parts of a URL; raise ValueError unless its port, if it has one, is a port."""
-    with suppress(ValueError):  # Python's own words for a malformed address or port
+    """Return the parts of a URL; raise ValueError if it has a port that is not valid."""
+    with suppress(ValueError):  # hides Python's own words for a malformed address or port
         url = urlsplit(text)
         if url.port != 0 and not url.netloc.endswith(":"):
             return url
@@ -90,13 +91,13 @@ def _split(text: str) -> SplitResult:
 
 
 def _plain_authority(url: SplitResult) -> str:
-    """Return host and port as they are written plainly."""
+    """Return host and port in their plain spelling."""
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return f"{host}:{url.port}" if url.port else f"{host}"
 
 
 def _is_public_name(host: str) -> bool:
-    # 0x7f.1 and 2130706433 are addresses to a resolver: a last label that begins with a digit.
+    # A resolver takes 0x7f.1 and 2130706433 for addresses: their last label begins with a digit.
     last_label = host.rpartition(".")[2]
     return bool(_HOST_NAME.fullmatch(host)) and "." in host and not last_label[0].isdigit()
 
@@ -157,7 +158,7 @@ def one_of(choices: Collection[str]) -> Callable[[str], str]:
 
 
 def closest(text: str, known: Iterable[str]) -> str | None:
-    """Return the known text that this one was probably meant to be."""
+    """Return the known text that this one probably means."""
     plain = {_plain(name): name for name in reversed([*known])}
     word = _plain(text)
     begun = [name for name in plain if len(word) >= _MIN_BEGINNING and name.startswith(word)]
@@ -194,7 +195,7 @@ def _check_sha256(text: str) -> str:
 
 
 def is_one_of(names: Iterable[str]) -> WithJsonSchema:
-    """Return what editors are told of a text that is one of these."""
+    """Return the JSON Schema that tells editors the allowed texts."""
     return WithJsonSchema({"type": "string", "enum": list(names)})
 
 
