@@ -1,8 +1,8 @@
-"""Which connections are taken: so many of one source and in all, and TLS only for those who begin.
+"""Accept connections within limits, and start TLS only for clients that have sent something.
 
-asyncio accepts whatever comes and prepares TLS for it: a quarter of a megabyte for a client that
-says nothing, and an error for every connection beyond what the process may open. Here a connection
-is counted before anything is made for it, and one that is too many is closed at once.
+asyncio accepts every connection and prepares TLS for it. That costs a quarter of a megabyte for a
+client that says nothing, and an error for every connection beyond what the process may open. Here
+we count a connection before we make anything for it, and close one that is too many at once.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from typing import Final
 from pytp_broker.budgets import network_of
 from pytp_broker.local.refusals import RefusalLog
 
-# uv opens fifty connections, and a build behind one address runs dozens of uvs.
+# uv opens fifty connections, and a build behind one address runs dozens of uv processes.
 MAX_CONNECTIONS: Final = 2048
-# One source gets a quarter of them, or of what the limit of open files leaves of them, and no more
-# than it leaves free: four sources that keep theirs do not stop a fifth.
+# One source gets at most a quarter of the connections that we can take, and no more than it leaves
+# free. So four sources that keep theirs do not stop a fifth.
 _SOURCES: Final = 4
-# Files that the process needs beside connections: the database's, published files, large answers.
+# Files that the process needs besides connections: the database, published files, large answers.
 _OTHER_FILES: Final = 256
 # How long a client may say nothing, and how long TLS may take once it has begun.
 FIRST_BYTE_SECONDS: Final = 10
 HANDSHAKE_SECONDS: Final = 10
-# The kernel keeps connections that come together until we take them, so many in one turn.
+# The kernel keeps this many connections that arrive together. We take so many in one turn.
 _BACKLOG: Final = 1024
 _MAX_TAKEN_IN_A_TURN: Final = 64
 _RETRY_SECONDS: Final = 1
@@ -71,7 +71,7 @@ class _Connection(socket.socket):
         self._on_close: Callable[[], None] | None = on_close
 
     def getpeername(self) -> _Address:
-        """Return the client's address; the system forgets it when the client has reset."""
+        """Return the client's address, which the system forgets when the client has reset."""
         return self._address
 
     def close(self) -> None:
@@ -83,14 +83,14 @@ class _Connection(socket.socket):
 
 
 class _Places:
-    """Who has how many connections."""
+    """How many connections each source has."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._taken: Counter[str] = Counter()
 
     def take(self, source: str) -> bool:
-        """Take a place for a source; return whether there was one."""
+        """Take a place for a source; return whether there was a free one."""
         free = self._limit - self._taken.total()
         if self._taken[source] >= min(free, self._limit // _SOURCES):
             return False
@@ -105,7 +105,7 @@ class _Places:
 
 
 class Acceptor:
-    """Takes connections from a listening socket and gives each a protocol, as uvicorn's server."""
+    """Takes connections from a listening socket and gives each a protocol, as uvicorn does."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class Acceptor:
             self._take(accepted, address)
 
     def _pause(self) -> None:
-        """Leave new connections to the kernel for a while: what is missing may be there then."""
+        """Leave new connections to the kernel for a while: files or memory may be free then."""
         self._refusals.note("", "no-files-left")
         self._loop.remove_reader(self._listener)
         self._retry = self._loop.call_later(_RETRY_SECONDS, self._listen)
@@ -177,7 +177,7 @@ class Acceptor:
             self._wait_for_tls(connection, source)
 
     def _wait_for_tls(self, connection: _Connection, source: str) -> None:
-        """Open the connection when the client has begun; until then it costs next to nothing."""
+        """Open the connection when the client sends something; it costs almost nothing before."""
 
         def begin() -> None:
             self._end_silence(connection)
@@ -211,7 +211,7 @@ class Acceptor:
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
             )
-        except OSError:  # so are TLS's errors and timeouts
+        except OSError:  # TLS's errors and timeouts are OSErrors
             self._refusals.note(source, "no-tls")
             connection.close()
 

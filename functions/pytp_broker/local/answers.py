@@ -1,4 +1,4 @@
-"""Answers on their way to a client: large ones wait on disk, slow readers are given up."""
+"""Send answers to clients: large answers wait on disk, and slow readers lose their connection."""
 
 import asyncio
 import base64
@@ -12,11 +12,11 @@ from typing import IO, Any, Final
 from pytp_broker.local.events import HttpRequest
 from pytp_broker.local.reasons import read_reason
 
-# An answer is sent in chunks, for the client to catch up in between, and waits for that on disk if
-# it is large. The chunk is a multiple of 4, the digits that base64 makes of three bytes.
+# An answer is sent in chunks, so that the client can catch up in between; a large answer waits on
+# disk meanwhile. The chunk is a multiple of 4, because base64 makes 4 digits of three bytes.
 _CHUNK_BYTES: Final = 64 * 1024
 _MAX_BYTES_IN_MEMORY: Final = 256 * 1024
-# The least that a client must read of a long answer: 16 KiB a second, over a minute.
+# A client must read at least 16 KiB a second of a long answer, measured over a minute.
 _PACE_SECONDS: Final = 60
 _PACE_BYTES: Final = 16 * 1024 * _PACE_SECONDS
 
@@ -32,7 +32,7 @@ class SlowClientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent to a client. The function that sends it closes its content."""
+    """An answer for a client. The function that sends it closes its content."""
 
     status: int
     reason: bytes
@@ -41,13 +41,14 @@ class Answer:
 
 
 def read_result(result: Mapping[str, Any], request: HttpRequest) -> Answer:
-    """Return the answer that a function's result says; raise OSError when the disk is full."""
+    """Return the answer in a function's result; raise OSError when the disk is full."""
     content = _read_content(result)
     headers = {name.lower(): value for name, value in result.get("headers", {}).items()}
     length = str(content.tell())
     reason = read_reason(headers, content)
     content.seek(0)
-    # HEAD and 304 leave the body out and say how long it is (RFC 9110 §8.6): the function knows.
+    # Answers to HEAD and 304 have no body and state its length (RFC 9110 §8.6), which only the
+    # function knows.
     if request.method == "HEAD" and length == "0":
         headers.setdefault("content-length", length)
     elif result["statusCode"] != HTTPStatus.NOT_MODIFIED:
@@ -60,7 +61,7 @@ def _read_content(result: Mapping[str, Any]) -> SpooledTemporaryFile[bytes]:
     body = result.get("body", "")
     with ExitStack() as failed:
         content = failed.enter_context(SpooledTemporaryFile[bytes](_MAX_BYTES_IN_MEMORY))
-        # Piece by piece: a second copy of all of it is what the file is there to avoid.
+        # Decode piece by piece, because the file is there to avoid a second copy in memory.
         for start in range(0, len(body), _CHUNK_BYTES):
             piece = body[start : start + _CHUNK_BYTES]
             content.write(base64.b64decode(piece) if is_base64 else piece.encode())
@@ -78,7 +79,7 @@ async def send_answer(answer: Answer, send: Send) -> None:
     with answer.content as content:
         try:
             async with asyncio.timeout(_PACE_SECONDS) as limit:
-                await send({**start, "reason": answer.reason})  # our protocol's, not ASGI's
+                await send({**start, "reason": answer.reason})  # not in ASGI; our protocol reads it
                 await _send_content(content, send, limit)
         except TimeoutError:
             raise SlowClientError from None
@@ -92,5 +93,5 @@ async def _send_content(content: IO[bytes], send: Send, limit: asyncio.Timeout) 
         if sent >= _PACE_BYTES:
             sent = 0
             limit.reschedule(asyncio.get_running_loop().time() + _PACE_SECONDS)
-    # uvicorn waits before it sends and not after: this end waits for the last chunk.
+    # uvicorn waits before it sends, not after. So sending this end waits for the last chunk.
     await send({"type": "http.response.body"})

@@ -1,7 +1,8 @@
-"""The local server's own certificate authority, which may sign for the names served and no others.
+"""The local server's certificate authority, which may sign only for the names served.
 
-A thief of its key can pass for those names, and for no others, with the clients that trust it: its
-certificate names them (RFC 5280 §4.2.1.10), and clients refuse what it signs for any other.
+Its certificate lists those names (RFC 5280 §4.2.1.10), and clients refuse what it signs for any
+other name. So somebody who steals its key can pretend to be those names only, and only to clients
+that trust the authority.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,9 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFETIME: Final = timedelta(days=3650)
-# Some clients refuse a longer one, even from an authority that the user trusts.
+# Some clients refuse a longer lifetime, even from an authority that the user trusts.
 LIFETIME: Final = timedelta(days=397)
-# How long before its end a certificate is replaced: a machine may be off for weeks.
+# A certificate is replaced this long before its end, because a machine may be off for weeks.
 RENEWAL: Final = timedelta(days=30)
 # A client's clock may be behind ours.
 _SKEW: Final = timedelta(days=1)
@@ -50,7 +51,8 @@ class Authority:
         """Return a new authority for these names: host names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         serial = x509.random_serial_number()
-        # Two authorities with one subject would be taken for each other by some clients.
+        # The subject has the serial number, because some clients mix up two authorities with one
+        # subject.
         name = _name(f"pytp-broker local CA {serial:x}"[:64])
         permitted = [_constraint(each) for each in names]
         usage = _key_usage(signs_certificates=True)
@@ -66,7 +68,7 @@ class Authority:
 
     @classmethod
     def load(cls, certificate: bytes, private_key: bytes) -> Self:
-        """Return the authority that these files hold; raise ValueError when they do not."""
+        """Return the authority in these files; raise ValueError if they hold none."""
         loaded = x509.load_pem_x509_certificate(certificate)
         key = load_pem_private_key(private_key, None)
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != (
@@ -77,7 +79,7 @@ class Authority:
 
     @property
     def certificate_pem(self) -> bytes:
-        """Return what clients must trust."""
+        """Return the certificate, which clients must trust."""
         return self.certificate.public_bytes(Encoding.PEM)
 
     @property
@@ -87,7 +89,7 @@ class Authority:
 
     @property
     def is_unlimited(self) -> bool:
-        """Say whether it may sign for any name, as those of earlier versions."""
+        """Say whether it may sign for any name, as authorities of earlier versions may."""
         return self._permitted is None
 
     def permits(self, name: str) -> bool:
@@ -104,7 +106,7 @@ class Authority:
         return limits.value.permitted_subtrees or []
 
     def issue(self, names: Iterable[str], now: datetime) -> Leaf:
-        """Return a server certificate for these names, until the authority ends at the latest."""
+        """Return a server certificate for these names; it ends no later than the authority."""
         key = ec.generate_private_key(ec.SECP256R1())
         serial = x509.random_serial_number()
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
@@ -179,7 +181,7 @@ def _is_within(name: str, subtree: x509.GeneralName) -> bool:
     found = _general_name(name)
     if isinstance(subtree, x509.IPAddress):
         return isinstance(found, x509.IPAddress) and ip_network(found.value) == subtree.value
-    # A host name permits all names below it too.
+    # A permitted host name also permits all names below it.
     return isinstance(found, x509.DNSName) and f".{found.value}".endswith(f".{subtree.value}")
 
 

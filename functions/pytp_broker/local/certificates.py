@@ -1,9 +1,9 @@
-"""Certificates for the local server, signed by an authority of its own.
+"""Certificates for the local server, signed by the server's own authority.
 
-Clients insist on https for the exchange, so there has to be a certificate they can trust. The own
-authority is made on the first start and, in a data folder, kept, so that clients go on trusting it.
-The server's certificate is made anew at every start, and again while it runs: in time, and when
-other names are served.
+Clients insist on https for the exchange, so the server needs a certificate that they can trust. The
+server makes an authority on the first start and keeps it in the data folder, if there is one, so
+that clients go on trusting it. It makes a new certificate at every start, before the old one ends,
+and when it serves other names.
 """
 
 import os
@@ -24,8 +24,8 @@ LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 class CertificateFiles:
     """Where the certificates are: ``ca`` is for clients, the others are the server's.
 
-    There is no ``ca`` for a certificate that the operator gave. ``remarks`` say what the operator
-    should know about them.
+    ``ca`` is None for a certificate that the operator gave. ``remarks`` say what the operator
+    should know about the certificates.
     """
 
     ca: Path | None
@@ -35,7 +35,7 @@ class CertificateFiles:
 
 
 def issue_certificate(folder: Path, names: Iterable[str], now: datetime) -> CertificateFiles:
-    """Write a certificate for the loopback names and these; keep the folder's authority."""
+    """Write a certificate for the loopback names and these names; keep the folder's authority."""
     all_names = tuple(dict.fromkeys((*LOOPBACK_NAMES, *names)))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     had_one = (folder / "ca.pem").exists()
@@ -89,7 +89,7 @@ def _make_authority(folder: Path, names: Iterable[str], now: datetime) -> Author
 
 
 def _write_secret(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
+    """Write a file that nobody but its owner can read at any moment."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -105,14 +105,14 @@ class OwnCertificate:
         self._issue(names, now)
 
     def refresh(self, names: Sequence[str], now: datetime) -> bool:
-        """Issue another when it is due or other names are served; say whether it did."""
+        """Issue a new certificate if it is due or the names have changed; say whether it did."""
         if now < self._renew_at and tuple(names) == self._names:
             return False
         self._issue(names, now)
         return True
 
     def _issue(self, names: Sequence[str], now: datetime) -> None:
-        """Issue another; when the disk fails, it stays due."""
+        """Issue a new certificate; if the disk fails, it stays due."""
         self.files = issue_certificate(self._folder, names, now)
         issued = x509.load_pem_x509_certificate(self.files.certificate.read_bytes())
         self._renew_at = issued.not_valid_after_utc - RENEWAL

@@ -1,4 +1,4 @@
-"""The local deployment: the functions of the template, on the embedded store or on AWS's."""
+"""The local deployment: the template's functions, on the embedded store or on DynamoDB and S3."""
 
 import os
 import socket
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _TABLE: Final = "AWS::DynamoDB::Table"
 _DEFAULT_REGION: Final = "us-east-1"
-# A signal is to take effect in ten seconds, and the file is read and applied first.
+# A signal must take effect within ten seconds, which includes reading and applying the file.
 _CONFIGURATION_SECONDS: Final = 5
 
 
@@ -47,7 +47,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class AwsPlaces:
-    """Where DynamoDB and S3, or what stands in for them, are found."""
+    """Where to find DynamoDB and S3, or their stand-ins."""
 
     dynamodb_endpoint: str
     s3_endpoint: str
@@ -69,7 +69,7 @@ def build_gateway(
     )
     fetch = HttpFetch(only_public=False)
     reach = partial(fetch.reach, environment_proxy=environment_proxy(os.environ))
-    # The operator names this URL on the command line: it may be a copy inside the own network.
+    # The operator gives this URL on the command line. It may be a copy inside the private network.
     fetch_disclosure_keys = fetch.reach(Access(is_private=True))
     common = (store, configurations, shared_host, _now, log.audit)
     disclosure_keys = DisclosureKeys(disclosure_keys_url, fetch_disclosure_keys, store, log.audit)
@@ -91,7 +91,7 @@ def _now() -> datetime:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket bound to the address; port 0 is any free one. Raises OSError."""
+    """Return a socket bound to the address; port 0 means any free port. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family)
 
@@ -107,9 +107,9 @@ def open_embedded(folder: Path) -> Iterator[Storage]:
 
 
 def open_aws(places: AwsPlaces) -> Storage:
-    """Open the DynamoDB store and the S3 files; make table and bucket where there are none.
+    """Open the DynamoDB store and the S3 files; make the table and the bucket if they are missing.
 
-    Raises what boto3 raises, and ForeignTableError for somebody else's table.
+    Raises what boto3 raises, and ForeignTableError for a table that is not a broker's.
     """
     import boto3
     from botocore.config import Config
@@ -120,7 +120,7 @@ def open_aws(places: AwsPlaces) -> Storage:
 
     session = boto3.Session(**_session_options())
     patience = Config(connect_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
-    # BUCKET.127.0.0.1 is no host name.
+    # The bucket stands in the path, because BUCKET.127.0.0.1 is not a host name.
     by_path = Config(signature_version="s3v4", s3={"addressing_style": "path"})
     dynamodb = session.client("dynamodb", endpoint_url=places.dynamodb_endpoint, config=patience)
     s3 = session.client("s3", endpoint_url=places.s3_endpoint, config=patience.merge(by_path))
@@ -131,7 +131,7 @@ def open_aws(places: AwsPlaces) -> Storage:
 
 
 def _session_options() -> dict[str, Any]:
-    """Return what a session needs and the environment lacks: stand-ins accept any credentials."""
+    """Return the session options that the environment lacks; stand-ins accept any credentials."""
     options: dict[str, Any] = {}
     if not os.environ.keys() & {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"}:
         options["region_name"] = _DEFAULT_REGION
@@ -149,7 +149,7 @@ def _ensure_table(client: "DynamoDBClient", name: str) -> None:
 
 
 def _table_schema() -> dict[str, Any]:
-    """Return the schema that the template gives to its table."""
+    """Return the schema of the template's table."""
     resources = load_template(find_template())["Resources"].values()
     for resource in resources:
         if resource["Type"] == _TABLE:
@@ -162,6 +162,6 @@ def _ensure_bucket(client: "S3Client", name: str) -> None:
     if name in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
         return
     region: Any = client.meta.region_name
-    # S3's first region must not be named, all others must be.
+    # S3 requires the name of every region except the first, which must not be named.
     elsewhere: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
     client.create_bucket(Bucket=name, **({} if region == _DEFAULT_REGION else elsewhere))

@@ -1,8 +1,8 @@
-"""API Gateway's side of a request: the event it makes of one (HTTP API, payload format 2.0).
+"""Make the event that API Gateway makes of a request (HTTP API, payload format 2.0).
 
-As on AWS: header names are in lower case, repeated headers and query parameters are joined by
-commas, cookies are apart, the path is decoded once, members without a value are absent, and a body
-is base64 unless its content type is one of the few that count as text.
+As on AWS, header names are in lower case, and repeated headers and query parameters are joined by
+commas. Cookies are separate, the path is decoded once, and members without a value are absent. A
+body is base64 unless its content type is one of the few that count as text.
 """
 
 import base64
@@ -42,7 +42,7 @@ class HttpRequest:
 def build_event(
     request: HttpRequest, route: GatewayRoute, variables: Mapping[str, str], now: datetime
 ) -> dict[str, Any]:
-    """Return the event that the function behind the route is given."""
+    """Return the event for the function behind the route."""
     headers = join_pairs(request.headers) | {"x-forwarded-proto": request.scheme}
     cookies = headers.pop("cookie", None)
     event: dict[str, Any] = {
@@ -67,7 +67,7 @@ def build_event(
 
 
 def join_pairs(pairs: Iterable[tuple[str, str]], *, lower: bool = True) -> dict[str, str]:
-    """Return headers or query parameters by name, those of one name joined by commas."""
+    """Return headers or query parameters by name, with the values of one name joined by commas."""
     joined: dict[str, str] = {}
     for name, value in pairs:
         key = name.lower() if lower else name

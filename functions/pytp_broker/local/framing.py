@@ -1,8 +1,8 @@
-"""Where a request ends, read so that no proxy in front of us can read it otherwise.
+"""Find the end of a request, and refuse one whose end a proxy in front of us may read differently.
 
 Two servers that disagree about the end of a request take one request for two (request smuggling).
-h11 is lenient in a few places where RFC 9112 lets a server choose, or asks it to refuse. Each of
-these is refused here, and the connection is closed.
+h11 is lenient in a few places where RFC 9112 lets a server choose, or asks it to refuse. Here we
+refuse each of these requests and close the connection.
 """
 
 import re
@@ -19,8 +19,8 @@ _LENGTH: Final = re.compile(rb"\n(content-length|transfer-encoding)[ \t]*:", re.
 class StrictConnection(h11.Connection):
     """h11's server side of a connection, without the leniency that other servers do not share.
 
-    ``complaint`` says why the last request was refused, where it was us who refused it. ``reason``
-    is the reason phrase of the next answer; without one, h11's caller decides.
+    ``complaint`` says why we refused the last request; it is empty if h11 refused it. ``reason`` is
+    the reason phrase of the next answer; without one, h11's caller decides.
     """
 
     complaint: str = ""
@@ -28,7 +28,7 @@ class StrictConnection(h11.Connection):
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER)
-        self._searched = 0  # so many bytes of a head have come, and its end is not among them
+        self._searched = 0  # this many bytes of a head have come, without its end
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """Return h11's next event; raise RemoteProtocolError."""
@@ -40,10 +40,10 @@ class StrictConnection(h11.Connection):
         return event
 
     def _take_head(self) -> bytes:
-        """Return the head once all of it is there, and nothing before that.
+        """Return the head once all of it is there, and empty bytes before that.
 
-        What was searched for its end is not searched again: a head that comes byte by byte would
-        otherwise cost as much as a hundred whole ones.
+        Bytes that were searched for its end are not searched again. Otherwise a head that comes
+        byte by byte would cost as much as a hundred whole ones.
         """
         received = self.trailing_data[0]
         found = _END_OF_HEAD.search(received, max(0, self._searched - 2))
@@ -56,7 +56,7 @@ class StrictConnection(h11.Connection):
             raise h11.RemoteProtocolError(complaint)
 
     def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
-        """Return the bytes of an event; a response has our reason phrase, if there is one."""
+        """Return the bytes of an event; use our reason phrase for a response, if there is one."""
         if isinstance(event, h11.Response) and self.reason:
             event = h11.Response(
                 status_code=event.status_code, headers=event.headers, reason=self.reason

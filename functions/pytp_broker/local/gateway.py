@@ -1,8 +1,8 @@
-"""What API Gateway does, on this machine.
+"""Do on this machine what API Gateway does.
 
-A request becomes the event that API Gateway would make of it, goes to the function that the
-template's routes lead to, in a thread, and the result goes back. There is no other way in: what
-answers here is what answers when deployed.
+The gateway turns a request into the event that API Gateway would make, calls the function that the
+template's routes name, in a thread, and sends the result back. There is no other way in, so the
+code that answers here is the code that answers when deployed.
 """
 
 import asyncio
@@ -43,21 +43,21 @@ from pytp_broker.local.routes import RouteTable, TemplateError
 from pytp_broker.redaction import printable
 from pytp_broker.registries import LEGACY_PATH
 
-# API Gateway's own limit for an HTTP API.
+# API Gateway's limit for an HTTP API.
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
-# Only uploads are larger; the largest of the others is a disclosure. Anybody may send, so what is
-# kept in memory must have an end.
+# Only uploads are larger; the largest other body is a disclosure. Anybody may send one, so what we
+# keep in memory needs a limit.
 MAX_SMALL_BODY_BYTES: Final = 1024 * 1024
 # How long a body may take to arrive, and how many bytes give it one second more. A client that
-# sends half of a body keeps a place for so long. At 1 Mbit/s, 10 MB take 84 s of 220.
+# sends half of a body keeps its place for that long. At 1 Mbit/s, 10 MB take 84 s of 220.
 UPLOAD_SECONDS: Final = 60
 UPLOAD_BYTES_PER_SECOND: Final = 64 * 1024
 SMALL_BODY_SECONDS: Final = 10
 SMALL_BODY_BYTES_PER_SECOND: Final = 16 * 1024
-# How many requests are answered at a time, how many wait for that, and for how many seconds.
-# uv and pip read pages and files over some fifty connections. Uploads are few at a time, since each
-# takes tens of megabytes; a build of 64 parts uploads all of them together, over one line. Waiting
-# costs no more than the connection, so there is room for such a build beside others that wait.
+# How many requests are answered at a time, how many wait, and for how many seconds. uv and pip read
+# pages and files over some fifty connections. Uploads are few at a time, since each takes tens of
+# megabytes; a build of 64 parts uploads all of them together, over one line. Waiting costs no more
+# than the connection, so there is room for such a build beside others that wait.
 _MAX_REQUESTS: Final = 128
 _MAX_WAITING_REQUESTS: Final = 1024
 _WAIT_SECONDS: Final = 15
@@ -65,12 +65,13 @@ _MAX_UPLOADS: Final = 16
 _MAX_WAITING_UPLOADS: Final = 1024
 _UPLOAD_WAIT_SECONDS: Final = 600
 _UPLOADS: Final = "UploadFunction"
-# What every job needs before it can upload: no reader and no upload may be in its way.
+# Every job needs these before it can upload, so neither readers nor uploads may block them.
 _TOKEN_FUNCTIONS: Final = ("BrokerFunction", "IntrospectFunction")
 _UPLOAD_PATHS: Final = (LEGACY_PATH, LEGACY_PATH.rstrip("/"))
-# A function may wait seconds for an issuer; the others must not wait with it.
+# A function may wait seconds for an issuer, and the others must not wait with it.
 _WORKERS: Final = 32
-# These two wait for nobody and hold whole files: as bytes, base64 and text, 36 MB for one of 10.
+# These two do not wait for an issuer. They hold whole files as bytes, base64 and text: 36 MB for a
+# file of 10.
 _FILE_FUNCTIONS: Final = (_UPLOADS, "SimpleFunction")
 _FILE_WORKERS: Final = 8
 
@@ -136,7 +137,8 @@ class Gateway:
                 return
             except Problem as problem:
                 answer = self._refuse(problem, request)
-            # Before the answer, so that a client that has it finds the line too.
+            # The line is written before the answer is sent, so that a client that has the answer
+            # finds the line.
             self.log.write(
                 "access",
                 method=printable(request.method, 20),
@@ -145,11 +147,12 @@ class Gateway:
                 status=answer.status,
                 milliseconds=round((time.monotonic() - began) * 1000),
             )
-            # Still in the lane: an answer that nobody reads takes up room too.
+            # The request keeps its place in the lane, because an answer that nobody reads takes
+            # memory too.
             await send_answer(answer, send)
 
     def _kind_of(self, request: HttpRequest) -> _Kind:
-        """Return what kind a request is of. Not all that the upload function gets is an upload."""
+        """Return the kind of a request. Not every request to the upload function is an upload."""
         function = self._function(request)
         if function in _TOKEN_FUNCTIONS:
             return self._token_request
@@ -164,8 +167,8 @@ class Gateway:
     async def _answer(self, request: HttpRequest, receive: Receive, kind: _Kind) -> Answer:
         """Return the answer to a request whose body is still to be read.
 
-        An upload without a well-formed token is refused whatever is in its body, so the function
-        gets none: it refuses the request, and leaves the record of it.
+        The function refuses an upload without a well-formed token, and records that. It does not
+        need the body for this, so we do not read it.
         """
         _check_size(int(dict(request.headers).get("content-length", 0)), kind.max_body_bytes)
         body = await _read_body(receive, kind) if kind.is_body_read else b""
@@ -175,7 +178,7 @@ class Gateway:
         return await loop.run_in_executor(workers, self._respond, replace(request, body=body))
 
     def _respond(self, request: HttpRequest) -> Answer:
-        """Return the answer to a request; whatever goes wrong is an error object too."""
+        """Return the answer to a request; every failure becomes an error object."""
         selected = self._routes.select(request.method, request.path)
         if selected is None:
             return self._refuse(NotFound("there is nothing at this address"), request)
@@ -185,7 +188,8 @@ class Gateway:
             return read_result(self._functions[route.function](event), request)
         except Exception as error:  # noqa: BLE001 - the outermost edge
             failure = error
-        # Only now, so that no error of the log itself is printed together with the first one.
+        # We log after the `except` block. If logging failed inside it, Python would print both
+        # errors.
         self.log.fault(failure)
         return self._refuse(Unexpected(), request)
 

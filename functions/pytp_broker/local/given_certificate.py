@@ -1,4 +1,4 @@
-"""A certificate for the local server that the operator gave, and renews where it is."""
+"""A certificate for the local server that the operator gives and renews in place."""
 
 import ssl
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from pytp_broker.local.certificates import CertificateFiles
 
 
 class CertificateError(Exception):
-    """A certificate that the operator gave cannot be used; the text says why."""
+    """The operator's certificate cannot be used; the text says why."""
 
 
 class GivenCertificate:
@@ -32,11 +32,11 @@ class GivenCertificate:
         self.files = self._check(self._used, names, now)
 
     def refresh(self, names: Sequence[str], now: datetime) -> bool:
-        """Read the files again; say whether there is another certificate in them.
+        """Read the files again; say whether they hold a new certificate.
 
-        The remarks are also about names that are served only now.
-        Raises CertificateError for one that cannot be used, once, and not before it is seen for
-        the second time: the two files are never replaced at the same moment.
+        The remarks also cover names that are served since then. Raises CertificateError for a
+        certificate that cannot be used. It does so once, and only when it sees that certificate a
+        second time, because the two files are never replaced at the same moment.
         """
         try:
             content = self._read()

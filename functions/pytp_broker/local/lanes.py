@@ -1,8 +1,8 @@
-"""Who is served when: places for requests of one kind, and a fair queue in front of them.
+"""Decide whose request is next: places for requests of one kind, and a fair queue for them.
 
 Clients of an index do not try again: twine shows a 503 and ends. So a request that finds no place
-waits for one. The queue takes one request of each waiting address in turn, so that somebody with
-sixty-four uploads does not stop somebody else's single one.
+waits for one. The queue serves one request of each waiting address in turn, so that a client with
+sixty-four uploads does not delay another client's single upload.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final
 from pytp_broker.budgets import network_of
 from pytp_broker.errors import Unavailable
 
-# A full queue is a load that the next second does not end.
+# A full queue will not be empty one second later.
 _RETRY_AFTER_SECONDS: Final = 10
 
 _Turn = asyncio.Future[None]
@@ -23,18 +23,18 @@ _Turn = asyncio.Future[None]
 class Lane:
     """Places for requests, and a queue for those that find none.
 
-    One address gets no more places, here and in the queue, than it leaves free. So the first gets
-    half at most, and each further one makes all of them give some up: two addresses that keep what
-    they get do not stop a third. What one IPv6 client has is a network of addresses: ``network_of``
-    says which.
+    One address gets no more places, here and in the queue, than it leaves free. So the first
+    address gets half at most, and each further address lowers the share of all. Two addresses that
+    keep their places do not stop a third. One IPv6 client has a network of addresses, which counts
+    as one: see ``network_of``.
     """
 
     def __init__(self, places: int, queue_places: int, wait_seconds: float) -> None:
         self._places = places
         self._queue_places = queue_places
         self._wait_seconds = wait_seconds
-        self.requests: Counter[str] = Counter()  # that have a place, of each source
-        self._queue: OrderedDict[str, deque[_Turn]] = OrderedDict()  # whose turn is next is first
+        self.requests: Counter[str] = Counter()  # how many have a place, by source
+        self._queue: OrderedDict[str, deque[_Turn]] = OrderedDict()  # the next source is first
 
     @asynccontextmanager
     async def entered(self, address: str) -> AsyncIterator[None]:
@@ -77,7 +77,7 @@ class Lane:
         if turn in self._queue.get(source, ()):
             self._queue[source].remove(turn)
             self._drop_if_empty(source)
-        else:  # the place came in the same moment
+        else:  # the place became free at the same moment
             self._leave(source)
 
     def _leave(self, source: str) -> None:
@@ -87,9 +87,9 @@ class Lane:
         self._call_next()
 
     def _call_next(self) -> None:
-        """Give a free place to the first source that may have one; its next turn is the last."""
+        """Give a free place to the first source that may have one; move that source to the end."""
         for source, turns in self._queue.items():
-            # One that was cancelled a moment ago leaves the queue by itself, when its task runs.
+            # A turn that was cancelled a moment ago leaves the queue when its task runs.
             turn = next((turn for turn in turns if not turn.done()), None)
             if turn is not None and self._has_place(source):
                 turns.remove(turn)

@@ -1,4 +1,4 @@
-"""One server a data folder: who serves it, and that nobody else does."""
+"""Lock a data folder, so that one server at a time serves it."""
 
 import json
 import os
@@ -13,12 +13,12 @@ LOCK_FILE: Final = "serve.lock"
 
 
 class FolderTakenError(Exception):
-    """Another server works on the folder; the text says which."""
+    """Another server uses the folder; the text says which one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A server that holds a folder, as another one tells its operator."""
+    """The server that holds a folder, described for the operator of another one."""
 
     pid: int
     user: str
@@ -29,7 +29,7 @@ class Holder:
 def locked(folder: Path, holder: Holder) -> Iterator[None]:
     """Hold the folder for one server; raise FolderTakenError when another one holds it.
 
-    The system lets go of the lock when the process ends, however it ends. The file stays: only its
+    The system releases the lock when the process ends, in whatever way. The file stays; only its
     lock counts.
     """
     descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
@@ -44,7 +44,7 @@ def locked(folder: Path, holder: Holder) -> Iterator[None]:
 
 
 def last_host(folder: Path) -> str | None:
-    """Return the host name that clients used of the last server on the folder, if one is known."""
+    """Return the host name of the last server on the folder as clients used it, or None."""
     try:
         holder = Holder(**json.loads((folder / LOCK_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -55,7 +55,7 @@ def last_host(folder: Path) -> str | None:
 def _try_lock(descriptor: int) -> bool:
     try:
         import fcntl
-    except ImportError:  # pragma: no cover - Windows: nobody is kept out there
+    except ImportError:  # pragma: no cover - Windows: it does not keep anybody out there
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,7 +68,7 @@ def _describe(folder: Path, descriptor: int) -> str:
     try:
         holder = Holder(**json.loads(os.read(descriptor, 4096)))
         who = f"process {holder.pid} of {holder.user} serves it at {holder.address}"
-    except (ValueError, TypeError):  # it has only just taken the lock
+    except (ValueError, TypeError):  # it has taken the lock a moment ago
         who = "another process serves it"
     return (
         f"the data folder {folder} is in use: {who}; change the configuration of that server with "

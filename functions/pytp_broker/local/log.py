@@ -15,10 +15,10 @@ from pytp_broker.redaction import printable
 
 
 class Log:
-    """JSON lines, one an event. What is given to it holds no token.
+    """A log of JSON lines, one for each event. Callers give it nothing that holds a token.
 
-    A line that cannot be written, as on a full disk, is lost: requests go on. An audit record must
-    not be lost, so what it is about fails with it.
+    If a line cannot be written, as on a full disk, it is lost and requests go on. An audit record
+    must not be lost: if it cannot be written, the request that it records fails.
     """
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
@@ -31,17 +31,17 @@ class Log:
             self._print({**facts, "event": event})
 
     def audit(self, record: AuditRecord) -> None:
-        """Write what happened to an exchange, a burn or an upload; raise OSError."""
+        """Write the audit record of an exchange, a burn or an upload; raise OSError."""
         self._print(record.document())
 
     def fault(self, error: Exception) -> None:
-        """Write where an unexpected exception comes from; its text may quote a request."""
+        """Write where an exception comes from, without its text, which may quote a request."""
         frames = traceback.extract_tb(error.__traceback__)
         lines = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
         self.write("fault", error=type(error).__name__, traceback=lines)
 
     def capture(self) -> None:
-        """Write what libraries log to this log, as far as they warn."""
+        """Write the warnings and errors of libraries to this log."""
         logging.basicConfig(handlers=[_Warnings(self)])
 
     def _print(self, document: Mapping[str, object]) -> None:
@@ -53,7 +53,7 @@ class Log:
 
 
 class _Warnings(logging.Handler):
-    """What a library has to say, in a line of our log; an exception without its text."""
+    """Writes a library's record as a line of our log; an exception loses its text."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as the local server speaks it: uvicorn's, and nobody is waited for without end."""
+"""HTTP/1.1 as the local server speaks it: uvicorn's protocol, with a time limit on every wait."""
 
 import asyncio
 import logging
@@ -17,24 +17,24 @@ from pytp_broker.local.framing import StrictConnection
 from pytp_broker.local.gateway import UPLOAD_SECONDS, Gateway
 from pytp_broker.local.reasons import write_reason
 
-# How long a head may take, from the connection or from the end of the answer before.
+# How long a head may take, from the connection or from the end of the previous answer.
 HEAD_SECONDS: Final = 10
-# How long a client may read nothing of its answer. Not how long it may take for all of it: 10 MB
-# take 84 s at 1 Mbit/s, and who reads nothing at all should not keep its place for so long.
+# How long a client may read nothing of its answer. The whole answer may take longer: 10 MB take 84
+# s at 1 Mbit/s. A client that reads nothing should not keep its place for so long.
 _STALL_SECONDS: Final = 30
-# How long a client may pause in a body that was refused before its connection is closed.
+# How long a client may pause in a refused body before we close its connection.
 _PAUSE_SECONDS: Final = 2
 
 
 class _Deadline:
-    """When to give a client up, unless it does what it should before."""
+    """A timer that gives a client up unless it acts in time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, seconds: float, give_up: Callable[[], None]) -> None:
-        """Give up in so many seconds, whatever was set before."""
+        """Give up in so many seconds; this replaces an earlier deadline."""
         self.lift()
         self._timer = self._loop.call_later(seconds, give_up)
 
@@ -55,7 +55,7 @@ class _AddressedLogger(logging.LoggerAdapter[logging.Logger]):
 class Protocol(H11Protocol):
     """uvicorn's protocol with deadlines, strict framing and our own error object.
 
-    uvicorn itself closes a connection on which nothing comes for five seconds after an answer.
+    uvicorn closes a connection if nothing arrives for five seconds after an answer.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
@@ -73,19 +73,19 @@ class Protocol(H11Protocol):
         addressed = _AddressedLogger(self.logger, {"source_ip": self._source_ip})
         self.logger = addressed  # type: ignore[assignment]
         _send_at_once(transport.get_extra_info("socket"))
-        # Writing is to pause as long as anything is unsent. (With TLS, 0 would pause it always.)
+        # Writing pauses while anything is unsent. With TLS, a limit of 0 would pause it always.
         transport.set_write_buffer_limits(high=1, low=0)
         self._head.set(HEAD_SECONDS, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop all deadlines."""
         self._head.lift()
         self._reading.lift()
         super().connection_lost(exc)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the gateway answer; a client that is too slow for that loses its connection."""
-        if self.cycle.disconnected:  # by what came behind the head, which was refused already
+        """Let the gateway answer; a client that reads too slowly loses its connection."""
+        if self.cycle.disconnected:  # what followed the head was refused already
             return
         held_back: list[Message] = []
 
@@ -102,15 +102,15 @@ class Protocol(H11Protocol):
         except SlowClientError:
             self.cycle.disconnected = True
             self._drop("slow-reader")
-        for end in held_back:  # after the gateway, where the request has left its place
+        for end in held_back:  # after the gateway: the request has left its place there
             await _discard_body(receive)
             await send(end)
 
     def _is_body_lost(self, scope: Scope) -> bool:
-        """Return whether the end of this answer would close a connection on which a body comes.
+        """Return whether this answer's end would close a connection while a body still arrives.
 
-        The system then resets the connection, and the client may lose the answer: a proxy that
-        speaks HTTP/1.0 to us makes a 502 of it.
+        The system then resets the connection, and the client may lose the answer. A proxy that
+        speaks HTTP/1.0 to us turns that into a 502.
         """
         is_coming = self.conn.their_state is h11.SEND_BODY and not self._is_asked_first
         return is_coming and (
@@ -121,10 +121,10 @@ class Protocol(H11Protocol):
         )
 
     def _prepare(self, start: Message) -> None:
-        """Use the gateway's reason phrase, and tell a client that waits to send a body not to.
+        """Use the gateway's reason phrase; close the connection if the client waits to send a body.
 
-        It asked before it sent its body (`Expect: 100-continue`) and this is the answer. Whether
-        the body comes all the same, nobody knows: the connection ends here (RFC 9110 §10.1.1).
+        Such a client has asked first (`Expect: 100-continue`), and this is the answer. It may send
+        the body nevertheless, so the connection ends here (RFC 9110 §10.1.1).
         """
         self.conn.reason = start.get("reason", b"")
         self._is_asked_first = self.conn.they_are_waiting_for_100_continue
@@ -132,13 +132,13 @@ class Protocol(H11Protocol):
             start["headers"] = [*start["headers"], (b"connection", b"close")]
 
     def handle_events(self) -> None:
-        """Read what has come; once a head is complete, the client waits for us."""
+        """Read what has come; end the head's deadline once the client waits for us."""
         super().handle_events()
         if not self.transport.is_closing() and not is_idle(self):
             self._head.lift()
 
     def on_response_complete(self) -> None:
-        """Wait for the next head, and for what is left of a body that was refused before it."""
+        """Wait for the rest of a refused body, if there is one, and for the next head."""
         is_body_left = self.conn.their_state is h11.SEND_BODY
         self._head.set(UPLOAD_SECONDS if is_body_left else HEAD_SECONDS, self._give_up)
         super().on_response_complete()
@@ -154,11 +154,11 @@ class Protocol(H11Protocol):
         super().resume_writing()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: the request is answered, and uvicorn would advise to install something."""
+        """Log nothing: the request is answered, and uvicorn would advise to install something."""
 
     def _give_up(self) -> None:
         if self.transport.is_closing():
-            # TLS keeps the end of an answer to itself: that has its time to be read as well.
+            # TLS buffers the end of an answer, and the client gets time to read that too.
             self._head.set(_STALL_SECONDS, self.transport.abort)
         else:
             self._drop("no-request" if is_idle(self) else "no-body")
@@ -168,7 +168,7 @@ class Protocol(H11Protocol):
         self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what came, if there still is something to answer."""
+        """Refuse what came, if it still needs an answer."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             detail = self.conn.complaint or msg
             base = self._gateway.error_type_base
@@ -184,13 +184,13 @@ class Protocol(H11Protocol):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
         self._head.set(_STALL_SECONDS, self.transport.abort)
-        if self.cycle is not None:  # what it was the body of needs no other answer
+        if self.cycle is not None:  # the request that this was the body of needs no other answer
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
 
 async def _discard_body(receive: Receive) -> None:
-    """Read what is left of a body, as long as it goes on coming and an upload may take at least."""
+    """Read the rest of a body while it goes on arriving, within the time of a small upload."""
     with suppress(TimeoutError):
         async with asyncio.timeout(UPLOAD_SECONDS):
             while await _is_more_to_come(receive):
@@ -204,15 +204,15 @@ async def _is_more_to_come(receive: Receive) -> bool:
 
 
 def _send_at_once(connection: socket.socket) -> None:
-    """Send every write at once: head and body leave in two, and the second would wait otherwise.
+    """Send every write at once; otherwise the body, the second write after the head, would wait.
 
-    It would wait for the client's acknowledgement of the first, which a client delays by 40 ms.
-    asyncio sets this for sockets whose protocol number is that of TCP; `socket.create_server` makes
-    them with 0. Some systems do not hand an option of the listening socket on to its connections.
+    It would wait for the client to acknowledge the head, and clients delay that by 40 ms. asyncio
+    sets this option for sockets whose protocol number is TCP's, but `socket.create_server` makes
+    them with 0. Some systems do not pass an option of the listening socket on to its connections.
     """
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def is_idle(connection: H11Protocol) -> bool:
-    """Return whether the client has all answers to what it has asked for."""
+    """Return whether the client has the answers to all its requests."""
     return getattr(connection.cycle, "response_complete", True)  # None before a first request

@@ -1,7 +1,7 @@
 """The reason phrase of a refusal: its detail, for clients that show nothing of the body.
 
-twine, hatch, pdm and poetry print the phrase of an answer's first line. API Gateway gives nobody a
-choice of it, and HTTP/2 has none: only the local server can do this.
+twine, hatch, pdm and poetry print the phrase in an answer's first line. API Gateway does not let us
+choose it, and HTTP/2 has none, so only the local server can do this.
 """
 
 import json
@@ -10,12 +10,12 @@ from typing import IO, Final
 
 from pytp_broker.redaction import legible
 
-# As much as a line or two of a terminal takes.
+# This fits into two or three lines of a terminal.
 MAX_REASON_CHARACTERS: Final = 200
 
 
 def read_reason(headers: Mapping[str, str], content: IO[bytes]) -> bytes:
-    """Return the phrase for an answer: nothing, if it is not our error object."""
+    """Return the phrase for an answer; it is empty if the answer is not our error object."""
     if headers.get("content-type") != "application/problem+json":
         return b""
     content.seek(0)

@@ -1,7 +1,7 @@
-"""Lines about clients that are turned away before they have asked for anything.
+"""Log lines about clients that are refused before they have sent a request.
 
-A client can connect a thousand times a second, and a line for each would fill the disk. So a
-source gets a line at its first refusal and one a minute after that, with how many there were.
+A client can connect a thousand times a second, and a line for each refusal would fill the disk. So
+a source gets a line at its first refusal, and then one a minute with the number of refusals.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pytp_broker.budgets import network_of
 from pytp_broker.local.log import Log
 
 SECONDS: Final = 60
-# Beyond these, sources are counted together: the log stays small whatever comes.
+# Further sources are counted together, so that the log stays small.
 MAX_SOURCES: Final = 500
 _OTHERS: Final = "others"
 
@@ -22,7 +22,7 @@ class RefusalLog:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._unsaid: Counter[tuple[str, str]] = Counter()  # 0: said, and nothing since
+        self._unsaid: Counter[tuple[str, str]] = Counter()  # 0: written, nothing since
 
     def note(self, address: str, reason: str) -> None:
         """Write a line about a refusal, or count it for the next line."""

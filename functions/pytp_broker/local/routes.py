@@ -1,9 +1,9 @@
 """The gateway's routes, read from ``template.yaml``: what runs locally is what is deployed.
 
-API Gateway selects the most specific route: a full match before one with a greedy variable,
-a literal segment before a variable, a named method before ANY, and ``$default`` for the rest
-(AWS, "Create routes for HTTP APIs", section "Routing API requests"). A greedy variable takes what
-is behind a last slash also if that is nothing; no other route takes a last slash.
+API Gateway selects the most specific route: a full match before one with a greedy variable, a
+literal segment before a variable, a named method before ANY, and ``$default`` for the rest (AWS,
+"Create routes for HTTP APIs", section "Routing API requests"). A greedy variable may be empty after
+a last slash; no other route matches a path that ends in a slash.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,13 +24,13 @@ Specificity = tuple[bool, tuple[int, ...], bool]
 
 
 class TemplateError(Exception):
-    """The template cannot be found, or its routes lead nowhere."""
+    """The template is missing, or one of its routes leads nowhere."""
 
 
 def find_template() -> Path:
     """Return the path of ``template.yaml``; raise TemplateError.
 
-    A wheel carries it beside this module; a checkout has it beside the source root.
+    In a wheel it is beside this module, in a checkout beside the source root.
     """
     places = (_PACKAGE / "template.yaml", _PACKAGE.parents[2] / "template.yaml")
     for place in places:
@@ -40,7 +40,7 @@ def find_template() -> Path:
 
 
 def load_template(path: Path) -> dict[str, Any]:
-    """Return a CloudFormation template, its short tags in their long form."""
+    """Return a CloudFormation template, with short tags in their long form."""
     with path.open(encoding="utf-8") as file:
         document = yaml.load(file, _CloudFormationLoader)  # noqa: S506 - a SafeLoader
     if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
@@ -74,7 +74,7 @@ class GatewayRoute:
 
     @property
     def method(self) -> str:
-        """Return the method, ``ANY`` or, for ``$default``, nothing."""
+        """Return the method, ``ANY``, or an empty text for ``$default``."""
         return self.key.rpartition(" ")[0]
 
     @property
@@ -89,7 +89,7 @@ class GatewayRoute:
         return _GREEDY not in ranks, ranks, self.method != "ANY"
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
-        """Return the path's variables, or None where the route does not match."""
+        """Return the path's variables, or None if the route does not match."""
         if self.key == "$default":
             return {}
         if self.method not in {method, "ANY"}:

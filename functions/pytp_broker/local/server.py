@@ -16,20 +16,23 @@ from pytp_broker.local.certificates import CertificateFiles
 from pytp_broker.local.gateway import Gateway
 from pytp_broker.local.protocol import Protocol, is_idle
 
-# What the kernel may hold unsent. Linux holds 4 MiB: a client at 1 Mbit/s is seen to read once in
-# 11 s, and an answer counts as sent half a minute before it is. With this limit, once in 1.5 s.
+# How much the kernel may hold unsent. Linux holds 4 MiB: a client at 1 Mbit/s then seems to read
+# once in 11 s, and an answer counts as sent half a minute too early. With this limit, the client
+# seems to read once in 1.5 s.
 _UNSENT_BYTES: Final = 128 * 1024
 _SHUTDOWN_SECONDS: Final = 5
 # asyncio's own is 256 KiB. One record of TLS is 16 KiB at most.
 _TLS_BUFFER_BYTES: Final = 32 * 1024
-# The loop that can watch a socket before anything is made for it; on Windows not asyncio's own.
+# This loop can watch a socket before we make anything for it. On Windows it is not asyncio's
+# default.
 _Loop: Final = asyncio.SelectorEventLoop
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, saying when it accepts connections, and not waiting for idle ones at its end.
+    """uvicorn that says when it accepts connections, and does not wait for idle ones when it stops.
 
-    The kernel takes no more of an answer than it has to: a client that does not read is noticed.
+    The kernel takes only a little of an answer in advance, so that we notice a client that does not
+    read.
     """
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
@@ -37,7 +40,7 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # With nothing to listen on: uvicorn would have asyncio accept whatever comes.
+        # uvicorn gets no sockets, because it would let asyncio accept every connection.
         await super().startup([])
         for listener in sockets or []:
             _prepare(listener)
@@ -56,15 +59,15 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
-            # TLS would wait for a goodbye that a client with nothing to say never sends.
+            # TLS would wait for the client's goodbye, which an idle client never sends.
             if isinstance(connection, Protocol) and is_idle(connection):
                 connection.transport.abort()
         await super().shutdown(sockets)
 
 
 def _prepare(listener: socket.socket) -> None:
-    """Set what its connections have too."""
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # counts for TLS's handshake
+    """Set options that the socket's connections inherit."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # for TLS's handshake
     if sys.platform == "linux":  # pragma: no branch - other systems have smaller buffers
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
 
@@ -77,12 +80,12 @@ def run(
 ) -> None:
     """Serve on a bound socket until SIGINT or SIGTERM.
 
-    ``on_ready`` is called in the event loop once the server accepts connections, with what it
-    does TLS with.
+    ``on_ready`` is called in the event loop once the server accepts connections, with its TLS
+    context.
     """
     gateway.log.capture()
     raise_file_limit()
-    # asyncio allocates this for each TLS connection, and has no option for it.
+    # asyncio allocates this much for each TLS connection, and has no option for it.
     SSLProtocol.max_size = _TLS_BUFFER_BYTES
     config = _configure(gateway, certificate)
     config.load()
@@ -100,7 +103,8 @@ def _configure(gateway: Gateway, certificate: CertificateFiles | None) -> uvicor
         interface="asgi3",
         lifespan="off",
         log_config=None,
-        # On purpose: uvicorn would believe every client on this machine in where it comes from.
+        # On purpose: otherwise uvicorn would believe the source address that any client on this
+        # machine states.
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,

@@ -1,8 +1,9 @@
-"""What is done beside serving: changes are told, files are read again, certificates renewed.
+"""Look after a running server: log changes, read files again, renew certificates.
 
 An operator changes a running server from another process, with ``apply --data`` or ``token burn
---data``, or lets it read its file again with SIGHUP. The functions see it within ten seconds, for
-no configuration is cached longer. Here it is told in the log, and the certificate follows.
+--data``, or makes it read its file again with SIGHUP. The functions see the change within ten
+seconds, because they cache no configuration longer. This module logs the change and updates the
+certificate.
 """
 
 import asyncio
@@ -30,24 +31,24 @@ class ServerCertificate(Protocol):
     files: CertificateFiles
 
     def refresh(self, names: Sequence[str], now: datetime) -> bool:
-        """Bring it up to date; say whether it is another one. Raises CertificateError, OSError."""
+        """Bring it up to date; say whether it has changed. Raises CertificateError, OSError."""
 
 
 class OperatorRecords:
-    """What operators did to a store since it was asked last."""
+    """The records of what operators did to a store since the last call."""
 
     def __init__(self, store: SqliteStore) -> None:
-        """Start behind what is there; raise StoreUnavailable."""
+        """Start after the records that exist; raise StoreUnavailable."""
         self._store = store
         self._last = store.last_operator_record()
         self.was_empty = self._last == 0
 
     def skip(self) -> None:
-        """Leave out what is there now."""
+        """Skip the records that exist now."""
         self._last = self._store.last_operator_record()
 
     def __call__(self) -> Sequence[Mapping[str, Any]]:
-        """Return the records that are new, in their order."""
+        """Return the new records, in their order."""
         found = self._store.follow_operator_records(self._last)
         self._last = found[-1][0] if found else self._last
         return [record for _, record in found]
@@ -58,7 +59,7 @@ class Upkeep:
     """A thread that looks after a running server.
 
     ``names`` returns the host names that are served now, ``reload`` reads the configuration file
-    again, ``records`` returns what operators did since.
+    again, and ``records`` returns what operators did since the last call.
     """
 
     log: Log
@@ -69,7 +70,7 @@ class Upkeep:
     _woken: Event = field(default_factory=Event)
     _is_asked: bool = False
     _is_over: bool = False
-    _served: Sequence[str] | None = None  # None: to be read from the store
+    _served: Sequence[str] | None = None  # None: read them from the store
     _complaint: str = ""
 
     def ask_to_reload(self) -> None:
@@ -78,14 +79,14 @@ class Upkeep:
         self._woken.set()
 
     def start(self, context: ssl.SSLContext | None) -> Thread:
-        """Begin, in the server's event loop; a new certificate goes into its TLS context."""
+        """Start the thread in the server's event loop; new certificates go into the context."""
         swap = self.swapping(context)
         thread = Thread(target=self._run, args=(swap,), name="upkeep", daemon=True)
         thread.start()
         return thread
 
     def swapping(self, context: ssl.SSLContext | None) -> Swap:
-        """Return what puts files into a TLS context, in the event loop that runs now."""
+        """Return a function that loads files into a TLS context, in the running event loop."""
         loop = asyncio.get_running_loop()
 
         def swap(files: CertificateFiles) -> None:
@@ -98,7 +99,7 @@ class Upkeep:
         return swap
 
     def stop(self) -> None:
-        """End the thread, after what it is doing."""
+        """End the thread when its turn is finished."""
         self._is_over = True
         self._woken.set()
 
@@ -109,10 +110,10 @@ class Upkeep:
             self._woken.clear()
 
     def turn(self, swap: Swap) -> None:
-        """Do what is due; whatever goes wrong is told, and tried again in the next turn."""
+        """Do what is due; log every failure, and try again in the next turn."""
         try:
             if self._is_asked:
-                self._is_asked = False  # first: who asks from here on wants another reading
+                self._is_asked = False  # first, so that a later request causes another reading
                 self.reload()
                 self._served = None
             if self._tell_changes():
@@ -144,7 +145,7 @@ class Upkeep:
                 self.log.write("warning", by="certificate", message=remark)
 
     def _complain(self, error: Exception) -> None:
-        # Once, and not in every turn, until it is over or something else goes wrong.
+        # Log a failure once, not in every turn, until it is over or another failure follows.
         complaint = error.detail if isinstance(error, StoreUnavailable) else str(error)
         if complaint != self._complaint:
             self.log.write("warning", by="upkeep", message=complaint)
