@@ -23,7 +23,7 @@ from pytp_broker.cli.command import FAILED, MISUSED, CommandError, say
 from pytp_broker.redaction import legible
 
 _COMMANDS: Final = (serve, apply, validate, explain, token, release, audit, schema, secret, demo)
-# What the extras bring. Each command says at once which one of them it needs.
+# Modules that the extras install. A command that needs one names its extra at once.
 _EXTRAS: Final = frozenset({"pydantic", "uv", "uvicorn", "yaml"})
 _LOCAL: Final = frozenset({"demo", "serve"})
 
@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # `| head` has seen enough. What is still buffered goes nowhere, or Python would complain.
+        # A reader such as `| head` has stopped reading. The rest of the buffer goes to the null
+        # device; otherwise Python would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except CommandError as error:
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse's, but a token among the arguments is not said again. Commands inherit it."""
+    """argparse's parser, but its errors do not repeat a token. Commands inherit it."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and exit with 2."""

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print one line for each change, and keep a record of it; raise CommandError."""
     host = shared_host(arguments.host)
-    # As `serve` does: only a broker on this machine may ask an issuer on this machine.
+    # Like `serve`: only a broker on this machine may use an issuer on this machine.
     loaded = load_configuration(arguments.config, allow_loopback=arguments.data is not None)
     with target.opened(arguments, "apply") as broker:
         check_host(loaded, host or broker.host)

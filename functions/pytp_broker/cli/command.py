@@ -1,4 +1,4 @@
-"""What the commands share: how one fails, and how each reads the configuration."""
+"""Shared by all commands: the error of a failed command, and reading the configuration."""
 
 import argparse
 import sys
@@ -37,7 +37,7 @@ def add_config_argument(parser: argparse.ArgumentParser, *, required: bool = Tru
 
 
 def load_configuration(paths: Sequence[Path], *, allow_loopback: bool) -> "Loaded":
-    """Return what the configuration files say, and note on stderr what is better known.
+    """Return what the configuration files say; print what the operator should know to stderr.
 
     Raises CommandError with a line for each mistake.
     """
@@ -52,7 +52,7 @@ def load_configuration(paths: Sequence[Path], *, allow_loopback: bool) -> "Loade
 
 
 def check_host(loaded: "Loaded", host: str | None) -> None:
-    """Check a configuration against the host that its registries share, or note that nobody did.
+    """Check a configuration against the host that its registries share, or note that it cannot.
 
     Raises CommandError with a line for each mistake.
     """
@@ -69,11 +69,11 @@ def check_host(loaded: "Loaded", host: str | None) -> None:
 
 
 def note(*remarks: str) -> None:
-    """Print what is allowed, but better known, to stderr."""
+    """Print to stderr what is allowed but the operator should know."""
     say(*(f"note: {remark}" for remark in remarks), file=sys.stderr)
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:
-    """Print lines that may quote arguments, a configuration or claims, fit to be shown."""
+    """Print lines that may quote arguments, a configuration or claims, made safe for a terminal."""
     for line in lines:
         print(legible(line, len(line)), file=file)

@@ -41,7 +41,7 @@ _MISSING: Final = "(missing)"
 
 @dataclass(frozen=True, slots=True)
 class _Broker:
-    """What is explained: a configuration file, or a deployment with its pins."""
+    """The broker to explain: a configuration file, or a deployment with its pins."""
 
     name: str
     configuration: Configuration
@@ -142,7 +142,7 @@ def _explain(
 
 
 def _audience(claims: SignedClaims, provider: Provider) -> object:
-    """Return the one audience, also out of a list where the provider signs one."""
+    """Return the token's audience; take it out of a list of one if the provider may sign a list."""
     seen = claims.value("aud")
     if provider.token_form.may_list_audience and isinstance(seen, list) and len(seen) == 1:
         return seen[0]
@@ -150,10 +150,10 @@ def _audience(claims: SignedClaims, provider: Provider) -> object:
 
 
 def _find_reached(audience: object, known: Sequence[Registry], broker: _Broker) -> frozenset[str]:
-    """Return the registries where a token for this audience is good, or may be.
+    """Return the registries that accept, or may accept, a token for this audience.
 
-    Without the host the audience of a registry that configures none is not known, nor is that of
-    the root.
+    Without the host, we know neither the audience of the root nor that of a registry that
+    configures none.
     """
     everywhere = broker.configuration.registries.values()
     host = broker.host
@@ -171,7 +171,7 @@ def _find_reached(audience: object, known: Sequence[Registry], broker: _Broker) 
 def _print_audience(
     claims: SignedClaims, known: Sequence[Registry], broker: _Broker, *, is_meant: bool
 ) -> None:
-    """Print for whom the token is, and for whom it can be."""
+    """Print the token's audience and the audiences that the broker expects."""
     seen = claims.value("aud")
     if broker.host is None:
         expected = {r.name: r.audience for r in known if r.audience is not None}
@@ -187,7 +187,7 @@ def _print_audience(
 def read_claims(text: str) -> SignedClaims:
     """Return the claims of a token or a file as if they were signed; raise CommandError.
 
-    Nothing verifies them: they are for explaining, on the operator's own machine, only.
+    Nothing verifies them. They serve to explain only, on the operator's own machine.
     """
     try:
         if text.count(".") == 2 and not Path(text[:255]).exists():  # noqa: PLR2004 - a JWT
@@ -211,7 +211,7 @@ def _is_accepted(
     broker: _Broker,
     reached: frozenset[str],
 ) -> bool:
-    """Say whether the broker accepts these claims, and print what it answers if it does not."""
+    """Say whether the broker accepts these claims; print its answer if it does not."""
     key = identity_key(claims, provider)
     try:
         check_names(claims.claims)
@@ -224,7 +224,8 @@ def _is_accepted(
     try:
         find_matching(switched_on, claims, provider)
     except InvalidPublisher as problem:
-        # What is switched off, and a token for nobody here, is refused before it is compared.
+        # The broker refuses a switched-off registry and a foreign audience before it compares
+        # claims.
         if reached and asked == switched_on:
             say("", f"✗ the broker answers: {problem.detail}")
         return False

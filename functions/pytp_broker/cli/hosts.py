@@ -1,4 +1,4 @@
-"""The host names that commands are given: each is a name or an address, and nothing else."""
+"""Check host names in options: each must be a name or an address, and nothing else."""
 
 import re
 from ipaddress import ip_address
@@ -11,7 +11,7 @@ _EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - only compared with
 # RFC 1123 §2.1; a last label of digits alone would be a malformed address.
 _LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)({_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
-# What no name or address has, though the system's resolver may find a meaning in it.
+# Characters that no name or address has, though the system's resolver may accept them.
 _FOREIGN: Final = re.compile(r"[\s/\[\]@?#]|:[0-9]+\Z|\A[^:]*:[^:]*\Z")
 
 
@@ -35,7 +35,7 @@ def client_host(listening: str, public: str | None) -> str:
 def shared_host(text: str | None) -> str | None:
     """Return the host of ``--host`` as the broker compares it; raise CommandError.
 
-    A scheme or a port would make another host of it, and the check would find nothing wrong.
+    With a scheme or a port it would be another host, and the check would find nothing wrong.
     """
     if text is None:
         return None
@@ -57,7 +57,7 @@ def _is_address(text: str) -> bool:
         ip_address(text)
     except ValueError:
         return False
-    return "%" not in text  # an interface of this machine means nothing to others
+    return "%" not in text  # a zone names an interface of this machine, which others do not have
 
 
 def _refuse(option: str, text: str) -> CommandError:
@@ -69,7 +69,7 @@ def _refuse(option: str, text: str) -> CommandError:
 
 
 def _suggest(text: str) -> str | None:
-    """Return the host name that is in the text, where there is one."""
+    """Return the host name in the text, or None."""
     text = text.strip()
     if "://" not in text and not text.startswith("[") and text.count(":") > 1:
         return None  # a malformed IPv6 address

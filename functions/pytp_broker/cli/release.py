@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def reopen(arguments: argparse.Namespace, broker: Place) -> int:
-    """Open a release for a day, unless it stays open for as long anyway."""
+    """Open a release for a day, unless it stays open that long already."""
     registry = _find_registry(arguments.registry, broker)
     release = _find_release(registry, arguments.project, arguments.version, broker)
     now = datetime.now(UTC)

@@ -22,7 +22,7 @@ def _client_id(text: str) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the secret, once, and the table to add to the registry; keep neither."""
+    """Print the secret once, with the table to add to the registry; store neither."""
     secret = secrets.token_urlsafe(32)
     print(f"# give this secret to {arguments.id}; it is not kept anywhere: {secret}")
     print("[[registries.introspection_clients]]")

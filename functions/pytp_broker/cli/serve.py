@@ -124,7 +124,7 @@ def _add_store_arguments(group: "argparse._ArgumentGroup") -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until a signal ends it; raise CommandError when it cannot start."""
+    """Serve until a signal ends the server; raise CommandError if it cannot start."""
     _check(arguments)
     host = client_host(arguments.host, arguments.public_host)
     loaded = None
@@ -165,11 +165,11 @@ def _has_records(arguments: argparse.Namespace) -> bool:
 
 
 class _StoppedError(SystemExit):
-    """A signal has ended the server; no other kind passes through asyncio unharmed."""
+    """A signal has ended the server. asyncio lets no exception but SystemExit pass unchanged."""
 
 
 def _stop(_signal_number: int, _frame: FrameType | None) -> NoReturn:
-    # uvicorn takes the signal first, finishes what it is doing, and then hands it on to us.
+    # uvicorn takes the signal first, finishes its work, and then passes the signal on to us.
     raise _StoppedError
 
 
@@ -248,7 +248,8 @@ def _failures_told() -> Iterator[None]:
 
 
 def _reason(error: OSError) -> str:
-    # `strerror` of a failed bind names the address once more; a failed look-up has no errno.
+    # The `strerror` of a failed bind repeats the address, so we use the errno's text. A failed
+    # look-up has no errno.
     errno = error.errno or 0
     return os.strerror(errno) if errno > 0 else error.strerror or str(error)
 
@@ -284,7 +285,7 @@ def _open_aws(arguments: argparse.Namespace) -> "Storage":
     )
     try:
         return deployment.open_aws(places)
-    except (BotoCoreError, ClientError, ValueError) as error:  # botocore's, for what is not a URL
+    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: not a URL
         raise CommandError(f"cannot open the store: {error}".splitlines()) from None
 
 

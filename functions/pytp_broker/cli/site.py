@@ -1,4 +1,4 @@
-"""What ``serve`` runs: a store, the configuration file that it follows, and the names it serves."""
+"""The broker that ``serve`` runs: its store, its configuration file, and the names it serves."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def hosts_of(configuration: Configuration) -> list[str]:
-    """Return the host names that registries have for themselves."""
+    """Return the registries' own host names."""
     return [name for registry in configuration.registries.values() for name in registry.hosts]
 
 
@@ -41,7 +41,7 @@ class Site:
     def bring_up(self, loaded: "Loaded | None", *, is_kept: bool) -> None:
         """Apply the configuration, if there is one; raise StoreUnavailable.
 
-        What that changes is told in the log, but where everything is new.
+        It logs the changes, except for a store that was empty before.
         """
         if loaded is not None:
             self._apply(loaded)
@@ -49,7 +49,7 @@ class Site:
             self._records.skip()
 
     def build_gateway(self, disclosure_keys_url: str, error_type_base: str) -> "Gateway":
-        """Return what answers requests; raise TemplateError."""
+        """Return the gateway that answers requests; raise TemplateError."""
         from pytp_broker.local.deployment import build_gateway
 
         return build_gateway(
@@ -57,7 +57,7 @@ class Site:
         )
 
     def certify(self, folder: Path) -> "OwnCertificate":
-        """Return a certificate of our own for the names served; raise StoreUnavailable, OSError."""
+        """Return our own certificate for the names served; raise StoreUnavailable, OSError."""
         from pytp_broker.local.certificates import OwnCertificate
 
         return OwnCertificate(folder, self.names(), datetime.now(UTC))
@@ -67,11 +67,11 @@ class Site:
         return [self._host, *hosts_of(self._storage.store.load_configuration())]
 
     def records(self) -> Sequence[Mapping[str, Any]]:
-        """Return what operators have done since this was asked last; raise StoreUnavailable."""
+        """Return what operators have done since the last call; raise StoreUnavailable."""
         return self._records() if self._records is not None else []
 
     def reload(self) -> None:
-        """Read the configuration file again and apply it; what is wrong with it is told."""
+        """Read the configuration file again and apply it; log what is wrong with it."""
         if self._config is None:
             return
         try:
@@ -91,5 +91,5 @@ class Site:
         )
 
     def _apply(self, loaded: "Loaded") -> None:
-        # The file is all there is to say with a signal: what is not in it goes.
+        # A signal cannot carry an option such as --prune, so what is not in the file is removed.
         Place(self._storage.store, local_user()).apply(loaded, prune=True)

@@ -1,4 +1,4 @@
-"""The broker that an operator's command works on, and the record of what it did there."""
+"""The broker that an operator's command works on, and the records of what the command did."""
 
 import argparse
 import getpass
@@ -27,7 +27,7 @@ _TABLE: Final = "AWS::DynamoDB::Table"
 
 
 class RemovalError(CommandError):
-    """A configuration would remove registries or publishers, and nobody said that it should."""
+    """A configuration would remove registries or publishers without the option for it."""
 
     def __init__(self, losses: Sequence[str]) -> None:
         super().__init__(
@@ -41,9 +41,9 @@ class RemovalError(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A broker's store, and who works on it: an ARN as AWS knows it, or this system's user.
+    """A broker's store, and the operator who works on it: an ARN, or this system's user.
 
-    ``host`` is the host that its registries share, where the place says it.
+    ``host`` is the host that its registries share, if the place states it.
     """
 
     store: Store
@@ -53,7 +53,7 @@ class Place:
     def record(
         self, event: str, outcome: str = "accepted", reason: str = "", **facts: object
     ) -> None:
-        """Keep a record of what the operator does."""
+        """Store a record of what the operator does."""
         record = AuditRecord(event, outcome, reason, {"by": self.operator, **facts})
         self.store.add_operator_record(record, datetime.now(UTC))
 
@@ -62,11 +62,12 @@ class Place:
         return self.store.apply(loaded.configuration, loaded.publishers, lambda _: False)
 
     def apply(self, loaded: "Loaded", *, prune: bool) -> Changes:
-        """Bring the store to a configuration, and keep a record of each change, or several.
+        """Bring the store to a configuration, and store records of the changes.
 
-        That it begins is recorded first and how it ended last: when it is cut off, each change has
-        its originator all the same, and the end is missing. Without ``prune`` a configuration
-        that removes a registry or a publisher changes nothing and raises RemovalError.
+        The first record says that it begins, the last one how it ended. If it is interrupted, the
+        operator of each change is known nevertheless, and the last record is missing. Without
+        ``prune`` a configuration that removes a registry or a publisher changes nothing and raises
+        RemovalError.
         """
         record = partial(self.record, "apply", configuration_sha256=loaded.sources.sha256)
         record("begun")
@@ -76,7 +77,7 @@ class Place:
             record("refused", "needs-prune", detail=" ".join(error.lines))
             raise
         except StoreUnavailable as problem:
-            with suppress(StoreUnavailable):  # the record of the beginning stands alone then
+            with suppress(StoreUnavailable):  # then the first record stands alone
                 record("refused", problem.reason, detail=problem.detail)
             raise
         record("accepted")
@@ -95,7 +96,7 @@ class Place:
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Declare how a command is told which broker."""
+    """Declare the options that name the broker."""
     place = parser.add_mutually_exclusive_group(required=required)
     place.add_argument("--stack", metavar="NAME", help="the CloudFormation stack of the broker")
     place.add_argument("--table", metavar="NAME", help="the DynamoDB table of the broker")
@@ -112,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> 
 def opened(
     arguments: argparse.Namespace, doing: str, *, is_for_writing: bool = True
 ) -> Iterator[Place]:
-    """Open the place that the arguments name; raise CommandError for whatever goes wrong there."""
+    """Open the place that the arguments name; raise CommandError for every failure there."""
     try:
         if arguments.data is not None:
             with _opened_folder(arguments.data) as place:
@@ -124,7 +125,7 @@ def opened(
 
 
 def reason_of(problem: StoreUnavailable) -> str:
-    """Return why a store is unavailable: its engine's own words, which callers are not told."""
+    """Return why a store is unavailable, in its engine's words, which callers must not see."""
     return str(problem.__context__ or problem.detail)
 
 
@@ -165,18 +166,18 @@ def _open_table(arguments: argparse.Namespace, doing: str, *, is_for_writing: bo
             cloudformation = session.client("cloudformation", **options)
             found = cloudformation.describe_stack_resources(StackName=arguments.stack)
             table = _find_table(found["StackResources"], arguments.stack)
-            with suppress(BotoCoreError, ClientError):  # a right of its own, and only a check
+            with suppress(BotoCoreError, ClientError):  # needs another right; only for a check
                 described = cloudformation.describe_stacks(StackName=arguments.stack)
                 host = _find_host(described["Stacks"][0])
         dynamodb = session.client("dynamodb", **options)
         failure = f"cannot {doing}"
         check_table(dynamodb, table, is_for_writing=is_for_writing)
         operator = local_user()
-        with suppress(BotoCoreError, ClientError):  # what stands in for AWS may know no STS
+        with suppress(BotoCoreError, ClientError):  # a stand-in for AWS may have no STS
             operator = session.client("sts", **options).get_caller_identity()["Arn"]
     except ForeignTableError as error:
         raise CommandError(str(error)) from None
-    except ValueError as error:  # botocore's, for what is no URL
+    except ValueError as error:  # botocore's, for a text that is not a URL
         raise CommandError([f"cannot reach the deployment: {error}", *asked]) from None
     except (BotoCoreError, ClientError) as error:
         raise CommandError([*f"{failure}: {error}".splitlines(), *asked]) from None
@@ -184,7 +185,7 @@ def _open_table(arguments: argparse.Namespace, doing: str, *, is_for_writing: bo
 
 
 def _asked(arguments: argparse.Namespace, region: str | None, profile: str) -> str:
-    """Return where the command has looked: most often that is what is wrong."""
+    """Return where the command has looked, because a wrong place is the most common mistake."""
     place = f"the stack {arguments.stack}" if arguments.stack else f"the table {arguments.table}"
     endpoint = f" at {arguments.endpoint_url}" if arguments.endpoint_url else ""
     where = f"in the region {region}" if region else "in no region (give --region)"
@@ -192,10 +193,10 @@ def _asked(arguments: argparse.Namespace, region: str | None, profile: str) -> s
 
 
 def local_user() -> str:
-    """Return the user of this process, as far as the system knows a name."""
+    """Return the user of this process: a name, or a number if the system knows no name."""
     try:
         return f"user {getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user may have none
+    except (KeyError, OSError):  # a container's user may have no name
         return f"user {os.getuid()}"
 
 

@@ -72,7 +72,7 @@ def burn(arguments: argparse.Namespace, broker: Place) -> int:
         elif broker.store.burn_token(record.lookup_id, record.token_hash, None, datetime.now(UTC)):
             _record_burn(record, broker)
             say(f"burned {_summary(record)}")
-        else:  # by another, since we have looked
+        else:  # somebody else has burned it since we looked
             say(f"already burned {_summary(record)}")
     if not live:
         say("no tokens to burn")

@@ -1,4 +1,4 @@
-"""What does it look like? The whole story on one screen, and the stage that it is played on.
+"""What does it look like? This room shows the whole story on one screen.
 
-The stage (an issuer, packages, a server process) serves the tests as well.
+The tests use its issuer, its packages and its server process too.
 """

@@ -1,8 +1,8 @@
 """A stand-in for GitHub Actions on this machine: it signs real tokens, over real HTTP.
 
 The demo and the end-to-end tests use it. It publishes discovery and key set, and answers the
-request by which a running job gets its identity token. For loopback only: whoever can ask it for
-a token is whoever it says.
+request by which a running job gets its identity token. It signs
+tokens for any job, so use it on loopback only.
 """
 
 import json
@@ -38,7 +38,7 @@ def github_job(
 ) -> dict[str, Any]:
     """Return the claims that GitHub Actions signs for a job of this repository.
 
-    All that follow from one another do, so that they are as consistent as real ones.
+    Claims that depend on each other agree, as in a real token.
     """
     workflow_ref = f"{repository}/.github/workflows/{workflow}@{ref}"
     context = f"environment:{environment}" if environment else f"ref:{ref}"
@@ -75,8 +75,8 @@ def github_job(
 class Issuer:
     """An issuer of identity tokens that listens while it is entered as a context.
 
-    ``requests`` lists every request that it was sent, as ``GET /path?query``, and ``issued`` every
-    token that it has signed.
+    ``requests`` lists every request that it received, as ``GET /path?query``, and ``issued`` lists
+    every token that it has signed.
     """
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class Issuer:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def rotate(self, *, keep: int = 1) -> str:
-        """Sign with a new key from now on and return its id; go on publishing the last ones."""
+        """Sign with a new key from now on and return its id; keep publishing the last old keys."""
         key_id = uuid4().hex
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         with self._lock:
@@ -121,7 +121,7 @@ class Issuer:
         return key_id
 
     def token(self, **changes: object) -> str:
-        """Return a signed token of a GitHub job, with these claims changed; None leaves one out."""
+        """Return a signed token of a GitHub job with these claims changed; None removes a claim."""
         now = int(time())
         claims = {
             "jti": str(uuid4()),
@@ -211,6 +211,6 @@ def _handler_for(issuer: Issuer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing: ``requests`` has it all."""
+            """Log nothing, because ``requests`` has everything."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""Tiny distributions, made by hand: building them needs no backend and no network."""
+"""Tiny distributions, written by hand, so that building them needs no backend and no network."""
 
 import base64
 import hashlib
@@ -19,12 +19,12 @@ class TinyPackage:
 
     @property
     def module(self) -> str:
-        """Return the name of the module, as it is in file names too."""
+        """Return the name of the module, which file names use too."""
         return self.name.replace("-", "_")
 
     @property
     def metadata(self) -> str:
-        """Return METADATA, which is PKG-INFO as well."""
+        """Return the text of METADATA and of PKG-INFO."""
         lines = ("Metadata-Version: 2.4", f"Name: {self.name}", f"Version: {self.version}")
         return "\n".join((*lines, "Summary: A greeting", "Requires-Python: >=3.9", "", ""))
 

@@ -1,4 +1,4 @@
-"""``pytp-broker serve`` as a process of its own, as the demo and the end-to-end tests run it."""
+"""Run ``pytp-broker serve`` in a separate process, for the demo and the end-to-end tests."""
 
 import json
 import os
@@ -13,14 +13,14 @@ _STOP_SECONDS: Final = 10
 
 
 class ServerError(Exception):
-    """The server did not start; the text is what it said."""
+    """The server did not start; the text is what it printed."""
 
 
 class ServerProcess:
     """A server that runs while it is entered as a context; ``url`` and ``ca_file`` say where.
 
-    What it writes to stderr goes to the file ``log``; ``output`` is what it wrote to stdout, once
-    it has been stopped.
+    Its stderr goes to the file ``log``. ``output`` is what it wrote to stdout, complete once it has
+    stopped.
     """
 
     def __init__(self, config: Path | None, log: Path, *options: str) -> None:
@@ -36,7 +36,7 @@ class ServerProcess:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        # Its issuer is on this machine, where no proxy leads.
+        # The issuer is on this machine, which no proxy reaches.
         environment = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
         with self.log.open("a") as log:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
@@ -79,6 +79,6 @@ class ServerProcess:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the events of this name that it has logged."""
-        lines = self.log.read_text().split("\n")[:-1]  # the last one may be half written
+        lines = self.log.read_text().split("\n")[:-1]  # the last line may be half written
         logged = [json.loads(line) for line in lines if line.startswith("{")]
         return [event for event in logged if event["event"] == name]

@@ -58,7 +58,7 @@ workflow = "release.yml"
 
 
 class StepError(Exception):
-    """A step of the story did not go as it should."""
+    """A step of the story went wrong."""
 
 
 def play() -> int:
@@ -119,27 +119,27 @@ def _play(story: list[Step], screen: "Screen") -> list[bool]:
 
 
 class Screen:
-    """What the story looks like."""
+    """Prints the story."""
 
     def __init__(self, *, is_coloured: bool) -> None:
         self._is_coloured = is_coloured
 
     def begin(self, issuer_url: str, broker_url: str) -> None:
-        """Say who is who."""
+        """Print where the issuer and the broker are."""
         print(self._style("1", "From a CI job's identity to an installed package, with no secret"))
         print(f"  issuer    {issuer_url}   in GitHub Actions' place")
         for name, repository in _REPOSITORIES.items():
             print(f"  registry  {f'{broker_url}/{name}/legacy/':42}  trusts {repository}")
 
     def show(self, title: str, lines: Iterable[str], *, passed: bool) -> None:
-        """Show a step and what was seen."""
+        """Show a step and its lines."""
         mark = self._style("32", "✓") if passed else self._style("31", "✗")
         print(f"{mark} {title}")
         for line in lines:
             print(self._style("2", f"    {line}"), flush=True)
 
     def end(self, played: list[bool], seconds: float) -> None:
-        """Sum up."""
+        """Print the result."""
         if all(played):
             print(self._style("32", f"All {len(played)} steps passed in {seconds:.1f} s"))
         else:
@@ -150,7 +150,7 @@ class Screen:
 
 
 class Stage:
-    """Issuer, server and the packages, and every step that they play."""
+    """The issuer, the server and the packages, with every step of the story."""
 
     def __init__(self, folder: Path, issuer: "Issuer", server: "ServerProcess") -> None:
         self.issuer = issuer
@@ -159,7 +159,7 @@ class Stage:
         self._masked: dict[str, str] = {}
         self._seen = {"access": 0, "exchange": 0}
 
-    # The way it should be
+    # Steps that must succeed
 
     def publish(self, registry: str) -> list[str]:
         """Let a job of the trusted repository publish with uv."""
@@ -188,7 +188,7 @@ class Stage:
         self._run(*pip, *options, *trust, "--index-url", index, package.name)
         return [f"pip install --index-url {index} {package.name}", *self._greet(package, target)]
 
-    # The ways it should not be
+    # Steps that the broker must refuse
 
     def use_burned_token(self) -> list[str]:
         """Upload with the token that uv has used and burned."""
@@ -207,7 +207,7 @@ class Stage:
         return [*self._traffic({HTTPStatus.UNPROCESSABLE_ENTITY})[-1:], self._reason()]
 
     def publish_from_other_workflow(self) -> list[str]:
-        """Let a job of the right repository and the wrong workflow try to publish."""
+        """Let a job of the right repository, but of the wrong workflow, try to publish."""
         job = self._job(_REPOSITORIES["acme"], workflow="test.yml")
         self._uv_publish("acme", job, succeeds=False)
         return [*self._traffic({HTTPStatus.UNPROCESSABLE_ENTITY})[-1:], self._reason()]
@@ -221,7 +221,7 @@ class Stage:
             raise StepError(f"answered {first} and {second}")
         return [*self._traffic({HTTPStatus.UNPROCESSABLE_ENTITY})[-2:], self._reason()]
 
-    # The means
+    # Tools of the steps
 
     def _job(self, repository: str, **changes: str) -> dict[str, str]:
         from pytp_broker.demo.issuer import github_job
@@ -288,14 +288,14 @@ class Stage:
                 return error.code, json.load(error)
 
     def _traffic(self, expected: set[HTTPStatus]) -> list[str]:
-        """Return the requests since the last time; the last must have an expected status."""
+        """Return the requests since the last call; the last one must have an expected status."""
         requests = self._new_events("access")
         if not requests or requests[-1]["status"] not in expected:
             raise StepError(f"expected {sorted(expected)}, saw {_describe(requests)}")
         return _describe(requests)
 
     def _reason(self) -> str:
-        """Return why the last exchange was refused, as the broker's audit record has it."""
+        """Return why the last exchange was refused, from the broker's audit record."""
         exchanges = self._new_events("exchange")
         if not exchanges or exchanges[-1]["outcome"] != "refused":
             raise StepError("the exchange was not refused")
@@ -313,7 +313,7 @@ class Stage:
 
 
 def _describe(requests: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return one line for each request, and one for a run of the same."""
+    """Return a line for each request; equal requests in a row share one."""
     counts: dict[str, int] = {}
     for request in requests:
         path = re.sub(r"[0-9a-f]{64}", lambda digest: digest[0][:8] + "…", request["path"])
@@ -329,7 +329,7 @@ def _uv() -> str:
 
 
 def _clean_environment(folder: Path, ca_file: str | None) -> dict[str, str]:
-    """Return an environment without a secret, a proxy or anybody's configuration."""
+    """Return an environment without secrets, proxies or a user's configuration."""
     return {
         "HOME": str(folder),
         "NO_COLOR": "1",
