@@ -13,7 +13,7 @@ ARCHITECTURE ?= arm64
 BIN := .venv/bin
 
 # The functions run on Lambda's python3.13, so `sam build` and the emulator want one.
-# A pyenv shim may be on PATH and yet refuse to run, hence each candidate has to prove itself.
+# A pyenv shim may be on PATH and refuse to run, so we try each candidate.
 PYTHON313 = $(eval PYTHON313 := $(shell \
 	for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
 		"$$python" -c 'import sys; print(sys.executable)' 2>/dev/null && break; \
@@ -83,7 +83,8 @@ fuzz-guided: install ## Fuzz by coverage with atheris, which this installs (SECO
 bench: install emulator ## Run tests/benchmarks/bench_*.py
 	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)
 
-# Universal: one file holds for Python 3.11 and later, on x86_64 and aarch64. ARGS=--upgrade takes newer versions.
+# Each file is universal: it works for Python 3.11 and later, on x86_64 and aarch64. ARGS=--upgrade
+# takes newer versions.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 

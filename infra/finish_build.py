@@ -14,15 +14,16 @@ import sys
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-# The commands, the local server and its store; pydantic and the like are not here anyway.
+# The commands, the local server and its store. Their dependencies, such as pydantic, are not in the
+# build.
 LEFT_OUT = (
     *("cli", "config", "demo", "local"),
     *("storage/batches", "storage/folder", "storage/sqlite", "storage/turns"),
 )
 
-# ELF's e_machine, and what Lambda calls it.
+# ELF's e_machine, and Lambda's name for it.
 MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
-# The parameter as `sam build` writes it, and as it stands in template.yaml.
+# The parameter, as `sam build` writes it or as template.yaml has it.
 PARAMETER = re.compile(
     r"(\n  Architecture:\n(?:    .*\n)*?    Default: )\w+"
     r"(\n    AllowedValues:)(?: \[.*\]|(?:\n +- \w+)+)(?=\n)"
@@ -52,16 +53,17 @@ def finish(build: Path) -> None:
 
 
 def architecture_of(library: Path) -> str | None:
-    """Return what Lambda calls the processor that a compiled library is for."""
+    """Return Lambda's name for the processor of a compiled library."""
     with library.open("rb") as file:
         head = file.read(20)
     return MACHINES.get(int.from_bytes(head[18:20], "little")) if head[:4] == b"\x7fELF" else None
 
 
 def pin(template: Path, architectures: set[str]) -> None:
-    """Let the built template take the built architecture alone.
+    """Allow only the built architecture in the built template.
 
-    A function that is deployed for another one does not start, and `sam deploy` does not say so.
+    A function that is deployed for another architecture does not start, and `sam deploy` does not
+    report that.
     """
     if len(architectures) > 1:
         names = " and ".join(sorted(architectures))
