@@ -98,7 +98,7 @@ def _provider_model(provider: Provider) -> type[_Table]:
 
 
 class PublisherBase(_Table):
-    """What every publisher has, whatever its provider."""
+    """The keys of every publisher, for all providers."""
 
     projects: Annotated[list[ProjectName], Field(min_length=1)]
     issuer: IssuerUrl | None = None

@@ -1,8 +1,8 @@
 """Read a distribution's file name, and check that form and metadata agree with it.
 
 The form, the file name and the metadata inside each name the project and the version. All three
-must agree; otherwise a token for one project could publish a file that installers take for another
-project's.
+must agree; otherwise a token for one project could publish a file that installers use for another
+project.
 """
 
 import re

@@ -177,8 +177,8 @@ def check_unused(record: TokenRecord, file: PublishedFile) -> None:
 def use_up(record: TokenRecord, file: PublishedFile, index: Index) -> None:
     """Use a single-use token for this file; raise Unauthorized if another file used it (PEP 807).
 
-    This happens just before the file becomes visible, because of two uploads at the same time one
-    must lose. After a crash in between, the client sends the same file again.
+    This happens just before the file becomes visible, so that one of two uploads at the same time
+    loses. After a crash in between, the client sends the same file again.
     """
     if not record.is_single_use:
         return

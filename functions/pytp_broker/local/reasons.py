@@ -10,7 +10,7 @@ from typing import IO, Final
 
 from pytp_broker.redaction import legible
 
-# This fits into two or three lines of a terminal.
+# This fits into a line or two of a terminal.
 MAX_REASON_CHARACTERS: Final = 200
 
 

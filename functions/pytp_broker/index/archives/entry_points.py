@@ -17,7 +17,7 @@ from pytp_broker.redaction import printable
 # Fifty times the largest file in three hundred real wheels.
 MAX_ENTRY_POINTS_BYTES: Final = 256 * 1024
 
-# Installers write a file for each entry of these groups. In other groups a name is no file name,
+# Installers write a file for each entry of these groups. In other groups a name is not a file name,
 # and real ones have slashes (`material/blog`).
 _SCRIPT_GROUPS: Final = frozenset({"console_scripts", "gui_scripts"})
 # As the specification of entry points and PyPI define it.

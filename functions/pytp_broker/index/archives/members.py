@@ -12,9 +12,9 @@ from pytp_broker.redaction import printable
 
 MAX_METADATA_BYTES: Final = 1024 * 1024
 MAX_MEMBERS: Final = 20_000
-# Linux allows no longer path. We keep all names in memory, some with four bytes a character.
+# Linux does not allow a longer path. We keep all names in memory, some with four bytes a character.
 MAX_NAME_CHARACTERS: Final = 4096
-# Linux allows no longer name of a file or directory.
+# Linux does not allow a longer name of a file or directory.
 MAX_SEGMENT_BYTES: Final = 255
 MAX_NAMES_CHARACTERS: Final = 8 * 1024 * 1024
 # We look at every segment of every name. No real archive has half as many.
