@@ -18,8 +18,8 @@ A CI job publishes without a stored secret:
       │                           │                                    │
       │  POST …/_/oidc/burn-token │  the token is dead            ───> │
 
-``exchange`` tells the middle of it, ``access`` says what a token may do now, ``services`` is what
-the endpoints work with. The rooms, each of which imports only those below it:
+``exchange`` is the middle of this story, ``access`` says what a token may do now, and ``services``
+is what the endpoints work with. These are the rooms; each imports only those below it:
 
     demo        what does it look like?
     cli         what does an operator type?

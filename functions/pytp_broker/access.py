@@ -1,7 +1,8 @@
-"""Who may upload what: the token in a request, and what it is good for now.
+"""Check the upload token in a request, and what it may be used for now.
 
-The answers differ on purpose (RFC 9110 §15.5.2, §15.5.4): 401 for no good token, 403 for a good one
-without the right. Which of unknown, expired and burned a token is, is not said.
+The answers differ on purpose (RFC 9110 §15.5.2, §15.5.4): 401 for a missing or unusable token, 403
+for a good token without the right. The answer does not reveal whether a token is unknown, expired
+or burned.
 """
 
 import base64
@@ -18,7 +19,7 @@ from pytp_broker.storage.protocols import Place
 from pytp_broker.tokens import NO_PROJECT, Listing, TokenRecord, Trust, UploadToken
 
 USER_NAME: Final = "__token__"
-# No configuration names a longer one, and a key of a store has its limits.
+# No configuration names a longer project, and stores limit the length of a key.
 MAX_PROJECT_CHARACTERS: Final = 200
 # A right that was checked longer ago is checked again before anything becomes visible.
 MAX_AGE: Final = timedelta(seconds=10)
@@ -34,7 +35,7 @@ _NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a n
 class Right:
     """The right of a live token to upload to a project, and the publishers that still give it.
 
-    ``verified_at`` is when its check began.
+    ``verified_at`` is the time at which the check began.
     """
 
     token: UploadToken
@@ -73,7 +74,7 @@ def verify_token(
 ) -> tuple[TokenRecord, Trust]:
     """Return the record of a live token and the publishers that the project trusts now.
 
-    Raises Unauthorized. One round trip, also for no project at all.
+    Raises Unauthorized. It takes one round trip, also when no project is named.
     """
     may_exist = project.isascii() and len(project) <= MAX_PROJECT_CHARACTERS
     place = project if may_exist else NO_PROJECT
@@ -86,8 +87,8 @@ def verify_token(
 def verify_right(token: UploadToken, registry: str, project: str, services: Services) -> Right:
     """Return the right, if the token may upload to this project now.
 
-    Raises Unauthorized or Forbidden. The token's publishers were fixed at the exchange; whether the
-    project trusts one of them, and the issuer is still enabled, is asked at every use.
+    Raises Unauthorized or Forbidden. The exchange fixed the token's publishers. At every use we
+    check that the project still trusts one of them, and that the issuer is still enabled.
     """
     asked_at = services.now()
     record, trusted = verify_token(token, registry, project, services)
@@ -101,8 +102,8 @@ def verify_right(token: UploadToken, registry: str, project: str, services: Serv
 def confirm(right: Right, services: Services) -> None:
     """Check a right again, just before it is used for good; raise as ``verify_right`` does.
 
-    The store is asked only if that was long ago: when the work in between was slow, the token may
-    have expired or been burned, and the publisher removed.
+    We ask the store only if the last check is older than ``MAX_AGE``: during slow work the token
+    may have expired or been burned, or the publisher may have been removed.
     """
     if services.now() - right.verified_at >= MAX_AGE:
         verify_right(right.token, right.registry, right.project, services)
@@ -115,8 +116,8 @@ def verify_any_right(
 ) -> tuple[TokenRecord, list[str]]:
     """Return the record of a live token and the projects here that it may upload to now.
 
-    Raises Unauthorized, or Forbidden where there is none. Three round trips, and one more for
-    every further hundred of projects.
+    Raises Unauthorized, or Forbidden when there is no such project. It takes three round trips, and
+    one more for every further hundred projects.
     """
     record, _ = verify_token(token, registry, NO_PROJECT, services)
     _check_enabled(record, registry, services.configurations.current())
@@ -138,7 +139,7 @@ def _check_enabled(record: TokenRecord, registry: str, configuration: Configurat
 
 
 def _places_of(record: TokenRecord, registry: str, services: Services) -> list[Place]:
-    """Return the projects here that the token may be for: trust must still be asked."""
+    """Return the projects here that the token may be for; the caller still checks their trust."""
     grants = [grant for grant in record.grants if grant.registry == registry]
     projects = [grant.project for grant in grants if grant.project is not None]
     publisher_ids = {i for grant in grants if grant.project is None for i in grant.publishers}
@@ -157,7 +158,7 @@ def _explain(record: TokenRecord, registry: str, project: str) -> str:
             f"the project `{project}` no longer trusts the publisher that this upload token "
             "comes from"
         )
-    # What the token may do in other registries is not this registry's to tell.
+    # This registry must not tell what the token may do in other registries.
     projects = and_more([f"`{name}`" for name in listing.names], listing.count)
     asked = f"the file is for the project `{printable(project)}`"
     if not listing.is_complete:

@@ -1,4 +1,4 @@
-"""The right address for a client that asked at a wrong one.
+"""Tell a client that used a wrong address which address is right.
 
 The advice depends on the form of the request alone, so that it is the same for a registry or a
 project that exists and for one that does not.
@@ -10,7 +10,7 @@ from pytp_broker.http.messages import Request
 from pytp_broker.registries import AUDIENCE_PATH, LEGACY_PATH, MINT_PATH, Destination
 
 _READING: Final = frozenset({"GET", "HEAD"})
-# Segments of a path that say what the client meant.
+# Path segments that show what the client meant.
 _DISCOVERY: Final = frozenset({".well-known", "pytp", "discover"})
 _EXCHANGE: Final = frozenset({"oidc", "audience", "mint-token", "burn-token"})
 _INTROSPECTION: Final = frozenset({"introspect", "verify"})

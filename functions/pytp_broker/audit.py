@@ -1,8 +1,8 @@
 """Audit records: one for every exchange, burn, upload, question and change, accepted or refused.
 
-A record holds the claims that matter, the publisher, the projects and the reason, and the first
-digits of a token's hash: never a token. Where it goes is the transport's matter. ``docs/audit.md``
-describes every event, and ``docs/audit.schema.json`` is held against every record of the tests.
+A record holds the claims that matter, the publisher, the projects, the reason and the first digits
+of a token's hash, but never a token. The transport decides where it goes. ``docs/audit.md``
+describes every event, and the tests validate every record against ``docs/audit.schema.json``.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,9 @@ HASH_PREFIX_DIGITS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """What happened: ``event`` and ``outcome`` come from small fixed sets, ``facts`` do not.
+    """One audit record: what happened.
+
+    ``event`` and ``outcome`` come from small fixed sets, ``facts`` do not.
 
     Only the first two, and ``reason``, may label a metric.
     """
@@ -34,7 +36,7 @@ class AuditRecord:
         return {"event": self.event, "outcome": self.outcome, "reason": self.reason}
 
     def document(self) -> dict[str, object]:
-        """Return the record as it is written: facts fit to be shown, and none that is a label."""
+        """Return the record as it is written: facts are masked, and none replaces a label."""
         return {**{name: _fit(fact) for name, fact in self.facts.items()}, **self.labels}
 
 
@@ -42,7 +44,7 @@ Audit = Callable[[AuditRecord], None]
 
 
 class Trail:
-    """Gathers the facts of one request while they become known."""
+    """The facts of one request, gathered as they become known."""
 
     __slots__ = ("_event", "_facts")
 
@@ -55,7 +57,7 @@ class Trail:
         self._facts.update(facts)
 
     def add_token(self, token: UploadToken) -> None:
-        """Add what may be known of an upload token: the beginning of its hash."""
+        """Add the beginning of an upload token's hash, which is all that may be recorded of it."""
         self.add(token_hash=token.hash[:HASH_PREFIX_DIGITS])
 
     def accepted(self) -> AuditRecord:

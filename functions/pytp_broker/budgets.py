@@ -2,8 +2,8 @@
 
 Only refusals count, so an honest caller never pays, and each instance keeps its own count in
 memory, so nobody pays a round trip. The gateway's throttle counts every request before a function
-sees it. A source that does not stop when it is told to wait can therefore still use the throttle
-up; only something before the gateway, such as `infra/firewall.yaml`, can turn it away.
+sees it. A source that ignores the order to wait can therefore still use up the throttle. Only
+something in front of the gateway, such as `infra/firewall.yaml`, can stop it.
 """
 
 import math
@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 from pytp_broker.errors import TooManyRequests
 
 SECONDS: Final = 60
-# The table stays small whatever comes: who was quiet for longest is forgotten first.
+# The table stays small under attack: the source that was quiet for longest is forgotten first.
 MAX_SOURCES: Final = 10_000
 
-# Who has one IPv6 address has 2**64 of them.
+# A caller that has one IPv6 address usually has 2**64 of them.
 IPV6_PREFIX_BITS: Final = 64
 
 Source = tuple[str, str]  # which registry, and from which network
@@ -46,9 +46,10 @@ _EMPTY: Final = _Bucket(0.0, 0.0)
 
 
 class RefusalBudget:
-    """A bucket of refusals for each source; it fills up again within a minute.
+    """A budget of refusals for each source, which recovers fully within a minute.
 
-    Of our own time: a function that is frozen meanwhile may make a source wait for longer.
+    The minute is measured by this process: if Lambda freezes the function meanwhile, a source may
+    wait for longer.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

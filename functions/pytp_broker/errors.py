@@ -23,11 +23,11 @@
     ├── TooManyRequests  429  too-many-requests
     ├── Unexpected       500  internal-error       a mistake of ours, said by the edge alone
     └── Unavailable      503  unavailable          ours to fix; try again
-        ├── IssuerUnavailable  issuer-unavailable  … the issuer's keys cannot be had
-        └── StoreUnavailable   store-unavailable   … the store cannot be had
+        ├── IssuerUnavailable  issuer-unavailable  … the issuer's keys cannot be fetched
+        └── StoreUnavailable   store-unavailable   … the store does not answer
 
-A class says what kind of refusal it is; the place that raises it adds ``detail``: what was seen
-and what to do next, and nothing secret. The codes that PyPI has keep PyPI's meaning.
+A class names the kind of refusal. The code that raises it adds ``detail``: what was seen and what
+to do next, and nothing secret. A code that PyPI also uses has PyPI's meaning.
 """
 
 from collections.abc import Mapping
@@ -35,9 +35,9 @@ from typing import Any, ClassVar, Final
 
 from pytp_broker.redaction import legible, printable
 
-# What an error's `type` begins with; the error's code follows. A URN leads nowhere, so nobody can
-# register a site that our users would be sent to. A deployment that publishes docs/errors.md names
-# its own page instead.
+# What an error's `type` begins with; the error's code follows. A URN does not lead to a web site,
+# so nobody can register a site to which our users would be sent. A deployment that publishes
+# docs/errors.md names its own page instead.
 DEFAULT_TYPE_BASE: Final = "urn:pytp-broker:errors#"
 TYPE_BASE: Final = r"(urn:[!-~]+|https://[a-z0-9.-]+(:[0-9]{1,5})?/[!-~]*)"
 
@@ -59,7 +59,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
 
     @property
     def reason(self) -> str:
-        """Return what audit records and metrics call it: the code, or something narrower."""
+        """Return the name for audit records and metrics: the code, or something narrower."""
         return self.code
 
     def advise(self, advice: str) -> None:
@@ -75,8 +75,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         """Return the one error object: RFC 9457's members and PyPI's in the same place.
 
         twine and the PyPA publish action read ``errors`` and crash without it, uv prints
-        ``title`` and ``detail``, PEP 807 asks for RFC 9457. Both texts may quote the request, and
-        terminals show them.
+        ``title`` and ``detail``, PEP 807 asks for RFC 9457. ``title`` and ``detail`` are made safe
+        to show, because they may quote the request and terminals print them.
         """
         detail = legible(self.detail)
         return {
@@ -125,14 +125,15 @@ class InvalidPublisher(Problem):
 
 
 class ChangedIdentity(InvalidPublisher):
-    """The same, because an immutable id is not the one that is given or pinned: a recycled name.
+    """No publisher matches, because an immutable id differs from the one given or pinned.
 
-    The caller, who may be the name's new holder, is told that, and not which id is expected.
+    The name may have a new holder. The caller may be that holder, so we tell that the id differs,
+    but not which id is expected.
     """
 
     @property
     def reason(self) -> str:
-        """Return what audit records and metrics call it."""
+        """Return the name for audit records and metrics."""
         return "immutable-id-changed"
 
 
@@ -172,7 +173,7 @@ class InvalidUpload(Problem):
 class FileExists(InvalidUpload):
     """The file name is taken by other content; files never change.
 
-    twine, pdm, maturin and poetry look for "already exist" in the answer: the title has it.
+    twine, pdm, maturin and poetry look for "already exist" in the answer, so the title contains it.
     """
 
     code, title = "file-exists", "File already exists"
@@ -181,7 +182,8 @@ class FileExists(InvalidUpload):
 class InvalidRelease(InvalidUpload):
     """The release takes no further file, no other sdist, or no other spelling of its version.
 
-    Clients that skip what is published look for "already exist": no text of ours here has it.
+    Clients that skip published files look for "already exist", so no text of this error contains
+    it.
     """
 
     code, title = "invalid-release", "The release does not take this file"
@@ -226,12 +228,13 @@ class RangeNotSatisfiable(Problem):
 
 
 class Unexpected(Problem):
-    """Something that we did not foresee: never raised, but made of whatever reaches the edge."""
+    """Any error that we did not foresee: never raised, the edge makes it from another exception."""
 
     status, code, title = 500, "internal-error", "Internal error"
 
     def __init__(self) -> None:
-        # Nothing of the error itself: its message may quote the request, and tokens in it.
+        # We show nothing of the error itself, because its message may quote the request and its
+        # tokens.
         super().__init__("something went wrong here; the operator finds the cause in the log")
 
 

@@ -1,8 +1,9 @@
-"""The story: an identity token comes in, an upload token goes out.
+"""Exchange an identity token for an upload token.
 
-Read ``exchange`` from top to bottom. Every step hands a stronger thing to the next one or raises
-a Problem. Nothing is written before every check of the claims has passed: first the immutable ids
-of a first use, then, in one conditional write, the upload token.
+Read ``exchange`` from top to bottom. Every step hands a better checked value to the next one, or
+raises a Problem. Nothing is written before every check of the claims has passed. Then the immutable
+ids are written, if this is their first use, and after them the upload token, in one conditional
+write.
 """
 
 from dataclasses import dataclass
@@ -39,19 +40,20 @@ from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinne
 
 _REUSED: Final = "the identity token was exchanged before: ask the CI for a new one"
 
-# How long a used identity token is remembered beyond the last moment at which it could be used:
-# longer than a store may take for the write that follows our last look at the clock.
+# A used identity token is remembered for this time beyond the last moment at which it could be
+# used. The time is longer than a store may take for the write that follows our last look at the
+# clock.
 REPLAY_MARGIN: Final = timedelta(seconds=60)
 
-# How much of the names of its projects a token's record keeps for messages: about a hundred names.
+# A token's record keeps this many characters of project names for messages: about a hundred names.
 MAX_KEPT_CHARACTERS: Final = 2048
-# And its audit record: about two thousand names. A line of CloudWatch's has 256 KB.
+# The audit record keeps this many: about two thousand names. CloudWatch limits a line to 256 KB.
 MAX_AUDITED_CHARACTERS: Final = 48 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """An upload token and what is stored of it."""
+    """A new upload token and its record."""
 
     token: UploadToken
     record: TokenRecord
@@ -60,7 +62,7 @@ class Minted:
 def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail) -> Minted:
     """Exchange the identity token in a request body for an upload token (PEP 807).
 
-    Raises a Problem that says what to correct; then no token has been stored, as far as we know.
+    Raises a Problem that says what to correct. Then, as far as we know, no token has been stored.
     """
     configuration = broker.configurations.current()
     now = broker.now()
@@ -107,7 +109,7 @@ def _read_features(features: object) -> tuple[str, ...]:
 def find_issuer(
     unverified: UnverifiedToken, destination: Destination, configuration: Configuration
 ) -> Issuer:
-    """Return the issuer if it is allowed here, by exact string and before anything is fetched.
+    """Return the issuer if it is allowed here: by exact string, and before any document is fetched.
 
     Raises UnknownIssuer or NotEnabled.
     """
@@ -120,7 +122,7 @@ def find_issuer(
         raise UnknownIssuer(
             f"unknown trusted publishing issuer `{printable(url)}`{_enterprise_hint(url)}"
         )
-    # For a registry that is switched off no issuer is asked for its keys.
+    # We fetch no issuer's keys for a registry that is switched off.
     if not issuer.enabled or not any(url in registry.issuers for registry in enabled):
         raise NotEnabled(f"tokens of the issuer `{issuer.url}` are switched off here")
     return issuer
@@ -137,7 +139,7 @@ def _enterprise_hint(url: str) -> str:
 
 
 def recorded_claims(claims: SignedClaims, provider: Provider) -> dict[str, str]:
-    """Return the claims that say later who published: short, printable, by our names for them."""
+    """Return the claims that will tell who published: short, printable, under our own names."""
     seen = {name: claims.text(claim) for name, claim in provider.recorded.items()}
     return {name: printable(text) for name, text in seen.items() if text is not None}
 
@@ -168,10 +170,10 @@ def pin(
     provider: Provider,
     broker: Broker,
 ) -> tuple[TrustedPublisher, ...]:
-    """Pin immutable ids on a publisher's first use; raise InvalidPublisher for who came second.
+    """Pin immutable ids on a publisher's first use; raise InvalidPublisher if others were first.
 
-    Writes nothing for a publisher whose ids are given or pinned, nor for a replay, which would
-    pin the ids of a former holder: that raises ReusedToken, and InvalidToken one that has expired.
+    Writes nothing for a publisher whose ids are given or pinned. Raises ReusedToken for a replayed
+    token and InvalidToken for an expired one: either could pin the ids of a former holder.
     """
     missing = [unpinned(publisher, claims) for publisher in publishers]
     if not any(missing):
@@ -186,9 +188,10 @@ def pin(
 
 
 def check_unused(claims: SignedClaims, broker: Broker) -> None:
-    """Raise ReusedToken if the identity token has been exchanged before, as far as a read tells.
+    """Raise ReusedToken if a read shows that the identity token has been exchanged before.
 
-    The conditional write of ``store`` decides; this is for what is written before it.
+    The conditional write of ``store`` decides. This check protects the pins, which are written
+    earlier.
     """
     if broker.store.find_token(claims.token_id, NO_REGISTRY, NO_PROJECT) is not None:
         raise ReusedToken(_REUSED)
@@ -210,7 +213,7 @@ def mint(
 ) -> Minted:
     """Return a new upload token for every project that trusts one of the publishers.
 
-    Raises InvalidToken if the identity token has expired on the way here.
+    Raises InvalidToken if the identity token has expired since it was verified.
     """
     claims.check_unexpired(now)
     token = UploadToken.mint(claims.token_id)
@@ -247,7 +250,7 @@ def _grants(publishers: tuple[TrustedPublisher, ...]) -> tuple[Grant, ...]:
 
 
 def list_projects(publishers: tuple[TrustedPublisher, ...], characters: int) -> dict[str, Listing]:
-    """Return the projects by registry: all, or as many names as have so many characters."""
+    """Return the projects by registry: every count, and names up to this many characters in all."""
     found: dict[str, dict[str, None]] = {}
     for publisher in publishers:
         found.setdefault(publisher.registry, {}).update(dict.fromkeys(publisher.projects))
@@ -262,7 +265,7 @@ def list_projects(publishers: tuple[TrustedPublisher, ...], characters: int) -> 
 
 
 def record_projects(publishers: tuple[TrustedPublisher, ...], trail: Trail) -> None:
-    """Add to the audit record what the token is for, and how many projects these are."""
+    """Add to the audit record the projects that the token is for, and their number."""
     listings = list_projects(publishers, MAX_AUDITED_CHARACTERS)
     trail.add(
         projects=[f"{name}/{project}" for name, each in listings.items() for project in each.names],

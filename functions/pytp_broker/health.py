@@ -1,4 +1,4 @@
-"""Whether the store answers, for load balancers and monitors."""
+"""Tell load balancers and monitors whether the store answers."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,13 +8,13 @@ from typing import Final
 from pytp_broker.errors import StoreUnavailable
 
 MAX_AGE_SECONDS: Final = 1
-# Lambda freezes a function between requests: the first clock may stand still meanwhile, and the
-# second one may be set.
+# Lambda freezes the process between requests: the monotonic clock may stop, and the wall clock may
+# be set back. An answer is fresh only if both clocks agree.
 _CLOCKS: Final = (time.monotonic, time.time)
 
 
 class Health:
-    """Whether a store answered a moment ago. Anyone may ask, so it is asked once a second."""
+    """Cache of whether the store answers: anyone may ask us, so we ask it once a second."""
 
     def __init__(self, clocks: Sequence[Callable[[], float]] = _CLOCKS) -> None:
         self._clocks = clocks
@@ -25,7 +25,7 @@ class Health:
     def is_good(self, ask: Callable[[], object]) -> bool:
         """Say whether the store answers; ``ask`` is a call of it that may raise StoreUnavailable.
 
-        While one caller waits for the store, the others are told what was known before.
+        While one caller waits for the store, the others get the previous answer.
         """
         if self._asking.acquire(blocking=self._asked_at is None):
             try:

@@ -1,7 +1,7 @@
 """Introspection: another index asks whether an upload token is good, and for what (RFC 7662).
 
-Whoever asks must be known to the registry. A token that is not good for what is asked, for
-whatever reason, is only said to be inactive.
+The registry must know the index that asks. When a token is not good for the question, the answer
+only says that it is inactive, and gives no reason.
 """
 
 import base64
@@ -78,9 +78,9 @@ def read_question(body: bytes) -> Question:
 def introspect(question: Question, registry: Registry, services: Services) -> Mapping[str, Any]:
     """Return what the token is good for, or that it is not active.
 
-    Beyond RFC 7662 the question may name a `project`, a `filename` and its `sha256`: then the token
-    is active only if it is good for just that, and one round trip says so. With `consume=true` a
-    single-use token is used up for the file. Raises MalformedRequest.
+    Beyond RFC 7662 the question may name a `project`, a `filename` and its `sha256`. Then the token
+    is active only if it is good for exactly these, which takes one round trip. With `consume=true`
+    a single-use token is used up for the file. Raises MalformedRequest.
     """
     consume = _read_consume(question)
     try:
@@ -98,7 +98,7 @@ def introspect(question: Question, registry: Registry, services: Services) -> Ma
 
 
 def _read_consume(question: Question) -> bool:
-    # Whoever writes it differently must not believe that a token was used up.
+    # We refuse any other spelling, or its sender would wrongly believe that the token was used up.
     consume = question.get("consume", "false")
     if consume not in {"true", "false"}:
         raise MalformedRequest("`consume` must be `true` or `false`")

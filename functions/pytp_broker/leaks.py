@@ -1,8 +1,9 @@
-"""Leaked tokens: what GitHub's secret scanning reports to us, and with whose keys it signs.
+"""Leaked tokens: read and verify the reports of GitHub's secret scanning.
 
 The protocol is that of GitHub's secret scanning partner program (docs.github.com, "Secret scanning
 partner program"): a JSON list of ``{token, type, url, source}``, and an ECDSA P-256 SHA-256
-signature over the raw body. Its keys are PEM, listed under one URL with their ids.
+signature over the raw body. Secret scanning lists its public keys as PEM, with their ids, under one
+URL.
 """
 
 import base64
@@ -41,16 +42,16 @@ KEY_ID_HEADER: Final = "github-public-key-identifier"
 SIGNATURE_HEADER: Final = "github-public-key-signature"
 
 MAX_BODY_BYTES: Final = 1024 * 1024
-# Each is a write of a few milliseconds, and the function has 15 s.
+# Each match costs a write of a few milliseconds, and the function has 15 s.
 MAX_MATCHES: Final = 500
 MAX_KEYS: Final = 100
 MAX_HEADER_CHARACTERS: Final = 256
 
-# The key id of an unsigned request is anybody's choice, and GitHub answers 60 unauthenticated calls
-# an hour from one address, which a function shares with strangers: a refresh may fail for days.
-# An old key is no danger: a forged report burns only tokens whose text the forger has, and anybody
-# may burn those without a report. So an empty list, unlike an issuer's empty key set, withdraws
-# nothing; a report of a leak that we refuse for want of a key may never come again.
+# Anybody can choose the key id of an unsigned request. GitHub answers 60 unauthenticated calls an
+# hour from one address, and a function shares its address with strangers, so a refresh may fail for
+# days. An old key is not dangerous: a forged report burns only tokens whose text the forger has,
+# and anybody may burn those without a report. A report that we refuse because we lack a key may
+# never come again. So an empty list withdraws nothing, unlike an issuer's empty key set.
 COOLDOWN: Final = timedelta(minutes=5)
 MAX_AGE: Final = timedelta(hours=1)
 MAX_STALE: Final = timedelta(days=30)
@@ -62,10 +63,11 @@ Keys = Mapping[str, EllipticCurvePublicKey]
 
 
 class DisclosureKeys:
-    """The public keys of secret scanning: cached, aged, and never fetched more than needed.
+    """Cache of the public keys of secret scanning.
 
-    As with issuers' key sets a failure starts the cooldown too, the last good keys survive a cold
-    start in the store and an outage for a bounded time, and one request at a time refreshes.
+    It works like the cache of issuers' key sets. A failed refresh starts the cooldown too. The
+    store keeps the last good keys for cold starts, and they outlast an outage for a bounded time.
+    One request at a time refreshes.
     """
 
     def __init__(self, url: str, fetch: Fetch, store: KeySetStore, audit: Audit) -> None:
@@ -81,7 +83,8 @@ class DisclosureKeys:
     def find_key(self, key_id: str, now: datetime) -> EllipticCurvePublicKey:
         """Return the key of this id; raise MalformedRequest or, when we cannot know, Unavailable.
 
-        A key is good for an hour after it was last seen, and for 30 days while no list can be had.
+        A key is good for an hour after it was last seen, and for 30 days while no list can be
+        fetched.
         """
         with self._lock:
             self._load()
@@ -127,7 +130,7 @@ class DisclosureKeys:
             return  # kept for cold starts only
 
     def _fetch_usable(self) -> tuple[RawKeys, Keys]:
-        """Return the keys, as published and as read; raise FetchError when none is of use.
+        """Return the keys, as published and as read; raise FetchError when none is usable.
 
         So an empty list never replaces a good one.
         """
@@ -144,15 +147,15 @@ class DisclosureKeys:
 
 
 def _failure(url: str, age: timedelta, detail: str) -> AuditRecord:
-    """Return the record of a refresh that failed. Old keys are no danger here: none is `stale`."""
+    """Return the record of a failed refresh; never `stale`, as old keys are not dangerous here."""
     reason = "refresh-failed" if age < MAX_STALE else "no-keys"
     return AuditRecord("key-set", "refused", reason, {"issuer": url, "detail": detail})
 
 
 def read_keys(raw_keys: RawKeys) -> Keys:
-    """Return the usable keys by their id: those on P-256. A bad one is skipped, never the list.
+    """Return the usable keys, those on P-256, by their id. A bad key is skipped, never the list.
 
-    Also those that are not current: what they signed may still be under way.
+    Keys that are no longer current count too: a report that they signed may still be on the way.
     """
     found: dict[str, EllipticCurvePublicKey] = {}
     for raw_key in raw_keys:
@@ -175,9 +178,9 @@ def _read_key(pem: object) -> EllipticCurvePublicKey | None:
 def verify_signature(
     body: bytes, headers: Mapping[str, str], keys: DisclosureKeys, now: datetime
 ) -> None:
-    """Check that secret scanning has signed this very body.
+    """Check that secret scanning has signed exactly this body.
 
-    Raises MalformedRequest, before anything is fetched for a request that has no signature at all.
+    Raises MalformedRequest. A request without any signature is refused before a key is fetched.
     """
     key_id, signature = headers.get(KEY_ID_HEADER, ""), headers.get(SIGNATURE_HEADER, "")
     if not 0 < len(key_id) <= MAX_HEADER_CHARACTERS >= len(signature) > 0:
@@ -191,7 +194,7 @@ def verify_signature(
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A place where text like a token of ours was found; ``token`` is None if it is none."""
+    """A place where text like our tokens was found; ``token`` is None if it is not a token."""
 
     token: UploadToken | None
     text_hash: str
@@ -200,10 +203,10 @@ class Match:
     source: str
 
     def feedback(self) -> dict[str, str]:
-        """Return what secret scanning wants to hear: whether this is a credential at all.
+        """Return the answer that secret scanning expects: whether the text is a credential.
 
-        Judged by its form, which has a checksum. What is stored would say less: it is forgotten
-        soon after the token has expired, and a leak is still a leak then.
+        We judge by its form, which has a checksum. The store would say less, because it forgets a
+        token soon after expiry, and the text is a leaked credential even then.
         """
         label = "false_positive" if self.token is None else "true_positive"
         return {"token_hash": self.text_hash, "token_type": printable(self.kind), "label": label}

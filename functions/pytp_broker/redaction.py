@@ -1,7 +1,7 @@
-"""What may be shown of text that comes from outside, and of secrets: in answers, logs, terminals.
+"""Make text from outside safe to show in answers, logs and terminals, and hide secrets.
 
-Whoever reads must see what is there and nothing else: no control characters, none that turn the
-line around or take no room, no more than a line's worth of it, and no token, wherever one was put.
+A reader must see what is there and nothing else: no control characters, no characters that reverse
+the line or have no width, not more than fits the place, and no token, wherever somebody put one.
 """
 
 import re
@@ -12,17 +12,18 @@ from typing import Final, NoReturn
 MAX_VALUE_CHARACTERS: Final = 200
 # A refusal explains itself in a few sentences, each with a value or two.
 MAX_SENTENCE_CHARACTERS: Final = 4000
-# More names than that nobody reads in a sentence.
+# Nobody reads more names than this in one sentence.
 MAX_NAMES: Final = 20
 
-# Invisible, and yet letters, marks or symbols to Unicode and so printable to Python. All others
-# that take no room or change the direction (Cf: U+200B, U+202E, U+2066 …) are not printable.
+# Invisible characters that Unicode counts as letters, marks or symbols, so Python calls them
+# printable. All others without width, or that change the direction (Cf: U+200B, U+202E, U+2066 …),
+# are not printable.
 _INVISIBLE: Final = (
     "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffc"
     "\U00016fe4\U0001d159\U000e0100-\U000e01ef"
 )
 _HIDDEN: Final = re.compile(f"[{_INVISIBLE}]")
-# Nobody means to put a token where it is shown; some scripts do all the same.
+# Text that looks like a token: some scripts put one, by mistake, where it is shown.
 _TOKEN: Final = re.compile(
     r"""
     # An upload token, also as the name of a project is normalised, or with its underscore escaped.
@@ -36,31 +37,32 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE,
 )
-# What may be a part of one without such a mark: a signature, or what is folded to one case.
+# Long text without such a mark that may be part of a token, such as a signature, or a token in
+# lower case.
 _LONG: Final = re.compile(r"[A-Za-z0-9_-]{64,}[A-Za-z0-9_.-]*")
-# It is one if it has as many digits in a row as an upload token has behind its underscore, which a
-# hash in hex has in one case; or if it has numbers beside letters that are none of hex, and is not
-# made of words.
+# 71 base62 characters in mixed case: the body of an upload token. A hash in hex has one case only.
 _DIGITS: Final = re.compile(r"(?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71}")
+# A digit next to a letter that is not hex. Five of them, in text that is not made of words, look
+# random enough to hide.
 _NUMBERS: Final = re.compile(r"[0-9](?=[G-Zg-z])|[G-Zg-z](?=[0-9])")
 _MIN_NUMBERS: Final = 5
 _SEPARATORS: Final = re.compile(r"[_.-]")
 _MIN_WORD: Final = 8
 _MASK: Final = "[a token]"
-# The beginning of a token, when the rest of it is cut off, may not be known for what it is.
+# We drop this much before a cut, because the beginning of a token may not be recognised as one.
 _CUT_CHARACTERS: Final = 100
 _TOKEN_CHARACTERS: Final = string.ascii_letters + string.digits + "_-."
 
 
 def printable(text: str, limit: int = MAX_VALUE_CHARACTERS) -> str:
-    """Return a value from outside as it may be shown between backticks: visible, masked, short."""
+    """Return a value from outside, made safe to show between backticks: visible, masked, short."""
     return legible(text, limit).replace("`", "\N{REPLACEMENT CHARACTER}")
 
 
 def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> str:
-    """Return a sentence of ours, which may quote values, as it may be shown."""
-    # Cut before the work, so that it is little whatever comes; the margin lets a token at the cut
-    # be known for one.
+    """Return one of our sentences, which may quote values, made safe to show."""
+    # We cut first, so that the work stays small for any input. The margin lets us recognise a token
+    # that lies across the cut.
     near = text[: limit + 1000]
     masked = _LONG.sub(_mask_random, _TOKEN.sub(_MASK, near))
     if near != text:
@@ -72,7 +74,7 @@ def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> str:
 
 
 def and_more(names: Sequence[str], count: int) -> str:
-    """Return the first names of a list of this many, and how many more it has."""
+    """Return the first names of a list, and how many more of its ``count`` names there are."""
     shown = ", ".join(names[:MAX_NAMES])
     more = count - len(names[:MAX_NAMES])
     return f"{shown} and {more:,} more" if more else shown
@@ -91,8 +93,8 @@ def _is_random(text: str) -> bool:
 class Hidden:
     """A secret that hides itself: only ``reveal()`` shows the text.
 
-    Not in ``repr``, an f-string, a traceback or a log; it is its own copy, so ``asdict`` finds
-    this object and not the text; and it cannot be pickled.
+    The text does not appear in ``repr``, an f-string, a traceback or a log. A copy is the same
+    object, so ``asdict`` returns this object and not the text. It cannot be pickled.
     """
 
     __slots__ = ("_text",)

@@ -1,8 +1,8 @@
 """Registries, issuers and hosts: what a request is addressed to.
 
 One deployment serves many registries. A registry answers under its prefix on the shared host
-(``/acme/…``) and, prefix-free, on every host name it claims. The root of the shared host stands
-for all registries that take part in it, because every released client asks there.
+(``/acme/…``), and without a prefix on every host name that it claims. The root of the shared host
+stands for all registries that take part in it, because every released client asks there.
 """
 
 import re
@@ -17,18 +17,18 @@ from pytp_broker.errors import NotFound, StoreUnavailable
 # Every kill switch (registry, issuer, everything) works within this time.
 CONFIGURATION_MAX_AGE_SECONDS: Final = 10
 
-# Far above what a misconfigured pipeline causes, also where many share one address, and a small
-# part of what the gateway lets through in a minute: one address meets its own limit before it has
-# used up everybody's.
+# A misconfigured pipeline causes far fewer refusals, also where many share one address. The gateway
+# lets through many more in a minute, so one address reaches its own limit before it has used up
+# everybody's.
 DEFAULT_REFUSALS_PER_MINUTE: Final = 300
 
-# As at PyPI: what `==1.0` installs does not change later.
+# As at PyPI. A release that no longer takes files cannot change what `==1.0` installs.
 DEFAULT_RELEASE_OPEN_DAYS: Final = 14
 
 # RFC 1123 §2.1: at most 63 characters between two dots, so that our URLs repeat no token sent here.
 _NAME: Final = r"(?=[^:]{1,253}(:|\Z))[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?"
 _HOST: Final = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(:[0-9]{{1,5}})?")
-# What an index is called that may ask about tokens.
+# The id of an index that may ask about tokens.
 CLIENT_ID: Final = r"[A-Za-z0-9._-]{1,64}"
 
 LEGACY_PATH: Final = "/legacy/"
@@ -38,11 +38,11 @@ MINT_PATH: Final = "/_/oidc/mint-token"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How one issuer's documents are fetched, where that is not over the public Internet.
+    """How one issuer's documents are fetched; the default is over the public Internet.
 
     ``is_private`` allows addresses inside the operator's network. ``ca_pem`` holds the certificates
-    of the authorities that count for this issuer in place of the public ones. ``proxy`` is the URL
-    of a proxy, or ``ENVIRONMENT_PROXY`` for the one that the broker's environment names.
+    of the authorities that this issuer uses instead of the public ones. ``proxy`` is the URL of a
+    proxy, or ``ENVIRONMENT_PROXY`` for the one that the broker's environment names.
     """
 
     is_private: bool = False
@@ -87,7 +87,7 @@ class Issuer:
             algorithms=tuple(document["algorithms"]),
             jwks_hosts=tuple(document["jwks_hosts"]),
             enabled=document["enabled"],
-            # Rows of earlier versions have none of these.
+            # The rows of earlier versions have no access settings.
             access=Access(
                 is_private=document.get("private", False),
                 ca_pem=document.get("ca_pem", ""),
@@ -102,7 +102,7 @@ class Registry:
 
     ``introspection_clients`` are the other indexes that may ask about its tokens: the id of each,
     and the SHA-256 of its secret in hex. ``release_open_days`` is how long a release takes files
-    after its first one; None has no end.
+    after its first one; None means no limit.
     """
 
     name: str
@@ -150,7 +150,7 @@ class Registry:
             enabled=document["enabled"],
             introspection_clients=document["introspection_clients"],
             refusals_per_minute=document["refusals_per_minute"],
-            # The documents of earlier versions lack it.
+            # The documents of earlier versions lack this member.
             release_open_days=document.get("release_open_days", DEFAULT_RELEASE_OPEN_DAYS),
         )
 
@@ -166,7 +166,7 @@ def default_audience(place: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything an operator configures but the publishers, which are looked up one by one."""
+    """Everything an operator configures except the publishers, which are looked up one by one."""
 
     issuers: Mapping[str, Issuer] = field(default_factory=dict)
     registries: Mapping[str, Registry] = field(default_factory=dict)
@@ -186,16 +186,16 @@ class Configuration:
         )
 
 
-# Lambda freezes a function between requests, and the first of these may stand still meanwhile; the
-# second may be set.
+# Lambda freezes the process between requests: the monotonic clock may stop, and the wall clock may
+# be set back. A configuration is fresh only if both clocks agree.
 _CLOCKS: Final = (time.monotonic, time.time)
 _Moment = tuple[float, ...]
 
 
 class ConfigurationCache:
-    """The configuration as it was at most ten seconds ago; never older, so it fails closed.
+    """Cache of the configuration: never older than ten seconds, so it fails closed.
 
-    ``max_age_seconds`` is a shorter time.
+    ``max_age_seconds`` sets a shorter time.
     """
 
     def __init__(
@@ -209,18 +209,18 @@ class ConfigurationCache:
         self._clocks = clocks
         self._lock = Lock()
         self._loaded: tuple[_Moment, Configuration] | None = None
-        self._failed_at: _Moment = ()  # before all others
+        self._failed_at: _Moment = ()  # no failure yet: the empty tuple is less than any moment
         self._cause = ""
 
     def current(self) -> Configuration:
-        """Return the configuration; raise StoreUnavailable when it cannot be had."""
+        """Return the configuration; raise StoreUnavailable when it cannot be read."""
         arrived_at = self._moment()
         with self._lock:
             asked_at = self._moment()
             if self._loaded and self._is_fresh(self._loaded[0], asked_at):
                 return self._loaded[1]
             if arrived_at < self._failed_at:
-                # It has waited for that failure, and does not wait for the next.
+                # This request has waited for a load that failed; it does not wait for another one.
                 detail = "the configuration cannot be read"
                 raise StoreUnavailable(detail, operator_detail=self._cause)
             return self._reload(asked_at)
@@ -229,7 +229,7 @@ class ConfigurationCache:
         return tuple(clock() for clock in self._clocks)
 
     def _is_fresh(self, loaded_at: _Moment, now: _Moment) -> bool:
-        """Return whether every clock says that little time has passed."""
+        """Say whether every clock shows that less than the maximum age has passed."""
         ages = (end - begin for begin, end in zip(loaded_at, now, strict=True))
         return all(0 <= age < self._max_age_seconds for age in ages)
 
@@ -297,8 +297,8 @@ class Destination:
 def locate(configuration: Configuration, host: str, path: str, shared_host: str) -> Destination:
     """Return the destination of a request, by exact match of host name and first path segment.
 
-    ``host`` may carry a port, which counts for nothing but the URLs we answer with. Raises
-    NotFound when it is no host at all: we answer with it.
+    ``host`` may carry a port, which we use only in the URLs of our answers. Raises NotFound when
+    ``host`` is not a host name, because our answers repeat it.
     """
     if not _HOST.fullmatch(host):
         raise NotFound("there is nothing at this address")

@@ -1,4 +1,4 @@
-"""What the handlers work with, passed in and never looked up."""
+"""The services that the handlers work with; they are passed in, never looked up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from pytp_broker.registries import ConfigurationCache, Destination, locate
 from pytp_broker.storage.files import FileStore
 from pytp_broker.storage.protocols import Store
 
-# API Gateway passes no larger body. Where less or more fits through, the deployment says so.
+# API Gateway passes no larger body. A deployment where another limit holds sets its own.
 MAX_UPLOAD_BYTES: Final = 10 * 1000 * 1000
 
 Clock = Callable[[], datetime]
@@ -24,11 +24,11 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every function of the deployment has.
+    """The services that every function of the deployment has.
 
-    ``shared_host`` is the host name of the deployment itself, from its own configuration and never
-    from a request: the audience of its root is derived from it. ``error_type_base`` is what the
-    ``type`` of every error begins with.
+    ``shared_host`` is the host name of the deployment itself. It comes from the deployment's own
+    configuration and never from a request, because the audience of the root is derived from it.
+    ``error_type_base`` is what the ``type`` of every error begins with.
     """
 
     store: Store
@@ -54,7 +54,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Broker(Services):
-    """What the exchange works with, and what the disclosure of a leaked token does."""
+    """The services of the broker function: for the exchange, and for leaked tokens."""
 
     key_sets: KeySets
     disclosure_keys: DisclosureKeys
@@ -64,8 +64,8 @@ class Broker(Services):
     def turn_away(self, request: Request, destination: Destination, problem: Problem) -> Problem:
         """Return the refusal, and count it; raise TooManyRequests.
 
-        The gateway's throttle has counted the request as it counts an exchange. A registry that
-        does not exist is the root's, so that a new name is not a new budget.
+        The gateway's throttle counts such a request like an exchange. A request for a registry that
+        does not exist counts for the root, so that an invented name does not give a new budget.
         """
         source = (destination.name, network_of(request.source_ip))
         self.budget.check(source, destination.refusals_per_minute)
@@ -75,9 +75,9 @@ class Broker(Services):
 
 @dataclass(frozen=True, slots=True)
 class Index(Services):
-    """What upload and downloads work with.
+    """The services of uploads and downloads.
 
-    ``max_upload_bytes`` is what the gateway and the function take where they run.
+    ``max_upload_bytes`` is the largest body that this deployment's gateway and function take.
     """
 
     files: FileStore

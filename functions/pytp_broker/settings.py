@@ -1,4 +1,4 @@
-"""Every environment variable of the deployed functions, once.
+"""Every environment variable of the deployed functions.
 
 The template sets them; a test holds the two together. They are read when a function starts, and a
 function whose settings are wrong does not start.
@@ -15,19 +15,19 @@ _HOST_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,
 
 
 def environment_proxy(environ: Mapping[str, str]) -> str:
-    """Return the proxy of the environment, for issuers whose operator says so; usually empty."""
+    """Return the environment's proxy, for issuers that the operator sets to use it; often empty."""
     return environ.get("HTTPS_PROXY") or environ.get("https_proxy") or ""
 
 
 class SettingsError(Exception):
-    """The environment is not what it must be; each line names one variable."""
+    """Some environment variables are missing or malformed; each line names one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """An environment variable: what it is, and the regular expression of all it may be.
+    """An environment variable: what it means, and a regular expression for its values.
 
-    One with a default may be missing: a function whose code is newer than its stack still starts.
+    A variable with a default may be missing, so that code newer than its stack still starts.
     """
 
     name: str
@@ -51,10 +51,10 @@ def _variable(name: str, what: str, pattern: str, default: str | None = None) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What every function is told.
+    """The settings of every function.
 
-    ``shared_host`` makes the audience of the deployment's root: it is configured and never taken
-    from a request, or whoever sends the request chooses for whom tokens are good.
+    The audience of the deployment's root is made from ``shared_host``. It is configured and never
+    taken from a request; otherwise a caller could choose the audience for which tokens are good.
     """
 
     table: str = _variable("PYTP_TABLE", "the name of the DynamoDB table", r"[A-Za-z0-9_.-]{3,255}")
@@ -90,7 +90,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings(Settings):
-    """What the functions that handle files are told besides."""
+    """The further settings of the functions that handle files."""
 
     bucket: str = _variable(
         "PYTP_BUCKET", "the name of the S3 bucket for files", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
@@ -99,7 +99,7 @@ class IndexSettings(Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings(Settings):
-    """What the broker function is told besides."""
+    """The further settings of the broker function."""
 
     disclosure_keys_url: str = _variable(
         "PYTP_DISCLOSURE_KEYS_URL",

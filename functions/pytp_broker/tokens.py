@@ -1,9 +1,9 @@
-"""Upload tokens: what one looks like, what is stored of it, what it may do.
+"""Upload tokens: their form, their stored records and their rights.
 
 A token is ``pytp_`` and 71 base62 characters: 22 of lookup id, 43 of secret, 6 of checksum.
-The lookup id is the hash of the exchange it comes from, so a second exchange of the same identity
-token meets the first one's record. The checksum lets a scanner, and us, drop a malformed token
-without a read. Only the SHA-256 of the whole token is stored.
+The lookup id is a hash that names the exchanged identity token, so a second exchange of the same
+identity token finds the record of the first. The checksum lets a scanner, and us, drop a malformed
+token without a read. Only the SHA-256 of the whole token is stored.
 """
 
 import hashlib
@@ -33,23 +33,23 @@ MULTI_USE: Final = "multi-use-token"
 SINGLE_USE: Final = "single-use-token"
 FEATURES: Final = (MULTI_USE, SINGLE_USE)
 
-# For a question about a token that is about no project.
+# The registry in a question about a token that does not concern any project.
 NO_REGISTRY: Final = ""
 NO_PROJECT: Final = ""
 DEFAULT_FEATURES: Final = (MULTI_USE,)
 
 
 class MalformedTokenError(ValueError):
-    """The text is no upload token of ours."""
+    """The text is not one of our upload tokens."""
 
 
 class UploadToken(Hidden):
-    """A secret that hides itself: only ``reveal()`` shows the text, for the one answer."""
+    """An upload token. Only ``reveal()`` shows its text, for the one answer that carries it."""
 
     __slots__ = ("lookup_id",)
 
     def __init__(self, text: str) -> None:
-        """Parse the text; raise MalformedTokenError unless every part of it is ours."""
+        """Parse the text; raise MalformedTokenError unless every part is as we mint it."""
         if len(text) != _LENGTH or not text.startswith(PREFIX):
             raise MalformedTokenError
         body, checksum = text[:-_CHECKSUM_DIGITS], text[-_CHECKSUM_DIGITS:]
@@ -69,7 +69,7 @@ class UploadToken(Hidden):
 
     @property
     def hash(self) -> str:
-        """Return the SHA-256 of the text, in hex: what is stored and what is logged a prefix of."""
+        """Return the SHA-256 of the text in hex. The store keeps it; logs show its beginning."""
         return hashlib.sha256(self.reveal().encode()).hexdigest()
 
     def __repr__(self) -> str:
@@ -77,12 +77,12 @@ class UploadToken(Hidden):
 
 
 def holds_token(text: str) -> bool:
-    """Say whether an upload token stands somewhere in a text, by its form."""
+    """Say whether a text contains something of the form of an upload token."""
     return _FORM.search(text) is not None
 
 
 def _checksum(body: str) -> str:
-    # surrogatepass: any text may be asked about, and none may be an error of ours
+    # surrogatepass: callers may ask about any text, and none may raise an error here.
     value = zlib.crc32(body.encode(errors="surrogatepass"))
     return _encode(value.to_bytes(4), _CHECKSUM_DIGITS)
 
@@ -108,12 +108,12 @@ def _decode(digits: str, length: int) -> bytes:
 
 
 def file_use(registry: str, filename: str, sha256: str) -> str:
-    """Return what a single-use token is used for: one file with one content."""
+    """Return the text that names one use of a single-use token: one file with one content."""
     return f"{registry}/{filename}#{sha256}"
 
 
-# The publishers that a project trusts: the id of each, and the generation of the publisher in which
-# the project was added to it.
+# The publishers that a project trusts: each one's id, and the publisher's generation in which the
+# project was added to it.
 Trust: TypeAlias = Mapping[str, int]
 
 
@@ -121,9 +121,10 @@ Trust: TypeAlias = Mapping[str, int]
 class Grant:
     """The right to upload to the projects of one registry that trust one of these publishers.
 
-    ``publishers`` has the id of each and its generation at the exchange: a project that was added
-    to the publisher later is not covered. So a record does not grow with the number of projects.
-    A ``project`` limits the grant to that one project, whenever it was added.
+    ``publishers`` maps each publisher's id to its generation at the exchange. A project that was
+    added to the publisher later is not covered. The record does not list projects, so it does not
+    grow with their number. A ``project`` limits the grant to that one project, whenever it was
+    added.
     """
 
     registry: str
@@ -131,7 +132,7 @@ class Grant:
     publishers: Trust
 
     def publishers_among(self, trusted: Trust) -> tuple[str, ...]:
-        """Return the ids of the publishers that give the right to a project that trusts these."""
+        """Return the ids of those of the trusted publishers that give the right to the project."""
         return tuple(
             publisher_id
             for publisher_id, generation in self.publishers.items()
@@ -157,11 +158,11 @@ class Listing:
 class TokenRecord:
     """What the store keeps of one exchange: the token's hash, its rights and its origin.
 
-    The record is also the mark that its identity token is used, so it is kept longer than the
-    upload token lives: ``kept_until`` lies behind both expiries (TOB-PYPI26-1).
-    ``identity`` holds the signed claims that later say who published, ``used_for`` the file that
-    a single-use token has been used for. ``identity_key`` finds the publishers again. ``projects``
-    says for each registry what the token was minted for, in messages: it gives no right.
+    The record also marks the identity token as used, so it is kept longer than the upload token
+    lives: ``kept_until`` is later than both expiries (TOB-PYPI26-1). ``identity`` holds the signed
+    claims that later say who published. ``used_for`` is the file for which a single-use token has
+    been used. ``identity_key`` finds the publishers again. ``projects`` says for each registry what
+    the token was minted for; messages use it, and it gives no right.
     """
 
     lookup_id: str
@@ -180,27 +181,27 @@ class TokenRecord:
 
     @property
     def registries(self) -> tuple[str, ...]:
-        """Return the names of the registries it is good for, each once."""
+        """Return the names of the registries that the token is good for, each once."""
         return tuple(dict.fromkeys(grant.registry for grant in self.grants))
 
     @property
     def publisher_ids(self) -> tuple[str, ...]:
-        """Return the ids of the publishers that gave it its rights, each once."""
+        """Return the ids of the publishers that gave the token its rights, each once."""
         return tuple(dict.fromkeys(i for grant in self.grants for i in grant.publishers))
 
     @property
     def project_count(self) -> int:
-        """Return how many projects it was minted for, in all registries."""
+        """Return how many projects the token was minted for, in all registries."""
         return sum(listing.count for listing in self.projects.values())
 
     @property
     def places(self) -> list[str]:
-        """Return the listed projects it was minted for, each as ``registry/project``."""
+        """Return the listed projects of the token, each as ``registry/project``."""
         listings = self.projects.items()
         return [f"{registry}/{project}" for registry, each in listings for project in each.names]
 
     def publishers_for(self, registry: str, project: str, trusted: Trust) -> tuple[str, ...]:
-        """Return the publishers that give it the right to a project, which trusts these now."""
+        """Return the ids of the ``trusted`` publishers that give the token this project's right."""
         found = (
             grant.publishers_among(trusted)
             for grant in self.grants
@@ -209,13 +210,13 @@ class TokenRecord:
         return tuple(dict.fromkeys(publisher_id for ids in found for publisher_id in ids))
 
     def is_live(self, token: UploadToken, now: datetime) -> bool:
-        """Say whether this is the token's record, and the token neither expired nor burned."""
+        """Say whether the record is this token's, and the token is neither expired nor burned."""
         same = hmac.compare_digest(self.token_hash, token.hash)
         return same and self.burned_at is None and now < self.expires_at
 
     @property
     def is_single_use(self) -> bool:
-        """Say whether it is good for one file only (PEP 807)."""
+        """Say whether the token is good for one file only (PEP 807)."""
         return SINGLE_USE in self.features
 
     def may_be_used_for(self, file: str) -> bool:
@@ -223,7 +224,7 @@ class TokenRecord:
         return not self.is_single_use or self.used_for in {None, file}
 
     def document(self) -> dict[str, Any]:
-        """Return the record as JSON types, but for the marks of burn and use: stores keep those."""
+        """Return the record as JSON types, without the marks of burn and use (stores keep them)."""
         return {
             "lookup_id": self.lookup_id,
             "token_hash": self.token_hash,
@@ -240,8 +241,8 @@ class TokenRecord:
         }
 
     def _scope(self) -> list[tuple[str, str, list[str]]]:
-        # The form of earlier versions, so that a function of theirs, which is still there while a
-        # deployment is under way, knows the listed projects.
+        # The form of earlier versions. During a deployment a function of an earlier version may
+        # still run, and it finds the listed projects here.
         first = {g.registry: list(g.publishers)[:1] for g in reversed(self.grants)}
         return [
             (registry, project, first.get(registry, []))
