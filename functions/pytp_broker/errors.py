@@ -144,7 +144,7 @@ class NotEnabled(Problem):
 
 
 class AudienceNotEnabled(NotEnabled):
-    """The same, said at the audience endpoint, where clients know it as 403."""
+    """Trusted publishing is switched off: 403, which clients expect of the audience endpoint."""
 
     status = 403
 

@@ -267,7 +267,7 @@ class Destination:
 
     @property
     def name(self) -> str:
-        """Return the registry's name, or nothing for the shared root: never what a caller chose."""
+        """Return the registry's name, or "" at the shared root; never text that a caller chose."""
         return "" if self.is_shared_root else self.registries[0].name
 
     @property

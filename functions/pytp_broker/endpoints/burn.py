@@ -1,7 +1,7 @@
 """``POST /_/oidc/burn-token``: end an upload token early.
 
-Whoever holds the token may end it. The answer is the same, after the same work, whether there was
-such a token or not.
+Anyone who holds the token may end it. The answer, and the work before it, are the same whether or
+not such a token exists.
 """
 
 import secrets

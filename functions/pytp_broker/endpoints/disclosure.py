@@ -1,7 +1,7 @@
 """``POST /_/secrets/disclose-token``: secret scanning has found tokens; burn them.
 
-Whoever else may have read them cannot use them any more. Nothing is burned, and nothing said of
-any token, unless the request is signed.
+Then nobody else who has read them can use them. Unless the request is signed, we burn nothing and
+say nothing about any token.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""API Gateway HTTP API events (payload format 2.0) and our messages, one into the other."""
+"""Convert between API Gateway's HTTP API events (payload format 2.0) and our messages."""
 
 import base64
 from collections.abc import Mapping

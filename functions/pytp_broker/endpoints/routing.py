@@ -1,4 +1,4 @@
-"""From a request to the handler of its endpoint, and to its answer and its audit record."""
+"""Find the handler of a request, return its answer and leave its audit record."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pytp_broker.services import Services
 S = TypeVar("S", bound=Services)
 
 READING: Final = ("GET", "HEAD")
-# What a request is called that has reached none of the acts.
+# The audit event of a request that has reached no act.
 OTHER: Final = "request"
 
 
@@ -36,7 +36,7 @@ class Read(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Act(Generic[S]):
-    """An endpoint that does something, or says what may be done: one audit record a request."""
+    """An endpoint that changes or permits something: every request leaves one audit record."""
 
     event: str
     methods: tuple[str, ...]
@@ -53,7 +53,7 @@ class Act(Generic[S]):
 class Probe(Generic[S]):
     """An endpoint for monitors, at the root of every host, whatever is configured there.
 
-    Monitors ask every few seconds: no audit record is left, also when we fail to answer.
+    It leaves no audit record, even when we fail to answer, because monitors ask every few seconds.
     """
 
     methods: tuple[str, ...]
@@ -83,8 +83,8 @@ Routes: TypeAlias = Mapping[str, Route[S]]
 def respond(request: Request, routes: Routes[S], services: S) -> Response:
     """Return the answer to a request; every Problem becomes its error object.
 
-    Whatever is no reading leaves one audit record, accepted or refused, whatever happens; and so
-    does a reading that we fail to answer.
+    Every request that is not a reading leaves one audit record, accepted or refused. A reading
+    leaves one only if we fail to answer it.
     """
     probe = routes.get(request.path)
     if isinstance(probe, Probe):
@@ -107,10 +107,10 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
 
 
 def _event(request: Request, routes: Routes[S]) -> str | None:
-    """Return what a request is called in its audit record; None for a reading.
+    """Return the event of a request's audit record; None for a reading.
 
-    Before anybody knows whether there is a registry of this name, so that a store that is down
-    hides nothing: the first segment of the path may be one.
+    We decide this before we know whether the first segment of the path is a registry, so that
+    requests are recorded even when the store is down.
     """
     below = "/" + request.path.removeprefix("/").partition("/")[2]
     found = _find_route(request.path, routes) or _find_route(below, routes)

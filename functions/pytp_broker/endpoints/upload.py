@@ -27,5 +27,5 @@ ROUTES: Final[Routes[Index]] = {
     LEGACY_PATH: Act("upload", ("POST",), legacy_upload),
     LEGACY_PATH.rstrip("/"): Act("upload", ("POST",), legacy_upload),
 }
-# What the gateway's `$default` leads to: where no route takes `/simple/`, that as well.
+# The routes behind the gateway's `$default`, which include `/simple/` if no other route takes it.
 DEFAULT_ROUTES: Final[Routes[Index]] = {**ROUTES, SIMPLE_PATH: Read(READING, projects)}

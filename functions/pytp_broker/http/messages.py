@@ -19,7 +19,7 @@ class Request:
     method: str
     host: str
     path: str
-    # What may hold a secret is not shown, should a request ever be.
+    # Members that may hold a secret are hidden from repr, in case a request is ever shown.
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
@@ -27,7 +27,7 @@ class Request:
 
     @property
     def scheme(self) -> str:
-        """Return how the gateway was reached; it sets this header itself, whatever was sent."""
+        """Return the scheme of the client's URL; the gateway always sets this header itself."""
         return "http" if self.headers.get("x-forwarded-proto") == "http" else "https"
 
 
@@ -80,8 +80,8 @@ def parse_json_object(text: bytes) -> dict[str, Any]:
 def parse_json(text: bytes) -> object:
     """Parse strict JSON: UTF-8 without a mark, no repeated member, no NaN.
 
-    Raises ValueError. Lenient parsers disagree about repeated members, and whoever checks one copy
-    while another is used has checked nothing.
+    Raises ValueError. Lenient parsers disagree about repeated members. If we checked one copy and
+    other code used the other copy, the check would be worthless.
     """
     try:
         document: object = json.loads(
@@ -107,7 +107,8 @@ def _refuse_constant(constant: str) -> None:
 def decode_base64url(segment: str) -> bytes:
     """Decode unpadded base64url (RFC 7515 §2); raise ValueError for anything else.
 
-    Also for a last digit with bits that count for nothing: the same bytes have one spelling.
+    A last digit with unused bits that are not zero is refused too, so that the same bytes have one
+    spelling.
     """
     decoded = base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
     if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != segment:

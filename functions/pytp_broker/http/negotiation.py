@@ -1,4 +1,4 @@
-"""What of a representation a client asks for: its type, whether it has it, which bytes of it."""
+"""Content negotiation: the type, the cached copy and the range of bytes that a client asks for."""
 
 import re
 from collections.abc import Container, Mapping
@@ -8,8 +8,8 @@ JSON: Final = "application/vnd.pypi.simple.v1+json"
 HTML: Final = "application/vnd.pypi.simple.v1+html"
 PLAIN_HTML: Final = "text/html"
 
-# The better type first, for a client that likes two of them equally. A wildcard is a browser's or
-# curl's: nobody who reads only JSON asks like that.
+# The better type comes first, for a client that prefers neither. Browsers and curl send a wildcard;
+# a client that reads only JSON does not.
 _TYPES: Final[Mapping[str, str]] = {
     JSON: JSON,
     "application/vnd.pypi.simple.latest+json": JSON,
@@ -29,7 +29,7 @@ _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 def choose_type(accept: str) -> str:
     """Return the content type that the client likes best (RFC 9110 §12.5.1).
 
-    HTML when there is none: the simple API answers so rather than with 406.
+    Without a match it returns HTML, because the simple API prefers that to 406.
     """
     preferences = (_parse_preference(element) for element in accept.lower().split(","))
     acceptable = [(quality, _RANKS[name]) for name, quality in preferences if name in _RANKS]

@@ -1,8 +1,8 @@
-"""Connections to issuers: to checked addresses only, and over by a deadline.
+"""Connections to issuers: to checked addresses only, and closed by a deadline.
 
 The address of a host is looked up once, checked, and connected to as it is: no second look-up can
-lead elsewhere (DNS rebinding). The host's name stays what TLS asks for and verifies. A proxy looks
-the host up itself: then no address is checked here.
+lead elsewhere (DNS rebinding). TLS still asks for the host's name and verifies it. A proxy looks
+the host up itself; then we check no address.
 """
 
 import ipaddress
@@ -25,21 +25,22 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 AddressEntry = tuple[Any, Any, int, str, Any]  # as getaddrinfo returns them
 
-# OpenSSL's X509_V_ERR_* of a chain that ends at nobody known.
+# OpenSSL's X509_V_ERR_* codes for a chain that does not end at a known authority.
 _UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
 
-# What an operator gives as an issuer's authorities is trusted as it is, by every Python alike. From
-# 3.13 on, Python would demand extensions that authorities of companies often lack (`openssl req
-# -x509` writes no key usage); before, it would not take an authority that another one has signed.
+# Every version of Python trusts the authorities that an operator gives for an issuer, as they are.
+# From 3.13 on, Python would demand extensions that authorities of companies often lack (`openssl
+# req -x509` writes no key usage); before, it would not take an authority that another one has
+# signed.
 _OWN_AUTHORITIES: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
 
-# No wait is longer, whatever the deadline: the socket's own limit is a C integer.
+# No wait is longer than this, because the socket's own limit is a C integer.
 MAX_SECONDS: Final = 60.0
 
 # All of IPv6 that is routed. Outside it lie private and local addresses and every form in which
 # an IPv4 address hides: mapped, compatible, translated (NAT64).
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
-# Never an issuer's, though Python's tables call some of them global, in some versions.
+# Networks where no issuer can be, though some versions of Python call some of them global.
 _RESERVED: Final = (
     ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments
     ipaddress.IPv4Network("192.88.99.0/24"),  # relays of 6to4
@@ -57,8 +58,8 @@ _INTERNAL: Final = (
     ipaddress.IPv4Network("100.64.0.0/10"),
     ipaddress.IPv6Network("fc00::/7"),
 )
-# Services of clouds for their own machines, which give credentials away. Others of them are
-# link-local, and so not internal in the first place.
+# Metadata services of clouds, which give credentials to any process on their machines. Others of
+# them are link-local, which we do not count as internal.
 _METADATA: Final = (
     ipaddress.IPv4Network("100.100.100.200/32"),
     ipaddress.IPv6Network("fd00:ec2::/32"),
@@ -68,7 +69,7 @@ _METADATA: Final = (
 
 
 def is_internal(address: Address) -> bool:
-    """Say whether an address is of a private network, where an operator's own issuer may be."""
+    """Say whether an address is in a private network, where an operator's own issuer may be."""
     return _is_in(address, _INTERNAL) and not _is_in(address, _METADATA)
 
 
@@ -77,16 +78,16 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Say whether an address is of the public Internet, and so nothing inside our own network."""
+    """Say whether an address is on the public Internet, and so not inside our own network."""
     is_routed = address.version == 4 or address in _GLOBAL_UNICAST  # noqa: PLR2004 - IPv4
     is_reserved = address.is_multicast or _is_in(address, _RESERVED)
     return address.is_global and is_routed and not is_reserved
 
 
 class _UntilDeadline:
-    """A socket of which every read ends by one deadline, not each by one of its own.
+    """A socket whose reads all share one deadline.
 
-    An issuer that sends a byte a second would otherwise be listened to for hours.
+    Otherwise we would listen for hours to an issuer that sends a byte a second.
     """
 
     deadline: float = math.inf
@@ -112,7 +113,7 @@ def _remaining(deadline: float) -> float:
 
 
 class _Connection(HTTPConnection):
-    """A connection that goes to an allowed address, and is over after its timeout in all."""
+    """A connection to an allowed address that ends when its timeout has passed in total."""
 
     deadline: float
 
@@ -121,7 +122,7 @@ class _Connection(HTTPConnection):
         return address.is_loopback
 
     def connect(self) -> None:
-        # What requests calls a timeout, urllib3 has put here.
+        # urllib3 has stored here what requests calls a timeout.
         self.deadline = time.monotonic() + cast("float", self.timeout)
         super().connect()
         cast("_UntilDeadline", self.sock).deadline = self.deadline
@@ -173,7 +174,7 @@ class _LocalPrivateTlsConnection(_TlsConnection):
 
 
 class _ProxiedTlsConnection(_TlsConnection):
-    """A connection to a proxy, which the operator has named, and through it to an issuer."""
+    """A connection to the operator's proxy, and through it to an issuer."""
 
     @staticmethod
     def is_allowed(address: Address) -> bool:  # noqa: ARG004 - wherever the operator's proxy is
@@ -228,7 +229,7 @@ def _open_first(entries: Sequence[AddressEntry], deadline: float) -> "_Socket":
     """Return a socket connected to the first of the addresses that answers; raise OSError."""
     error: OSError = TimeoutError()
     for left, entry in zip(range(len(entries), 0, -1), entries, strict=True):
-        # One that swallows everything leaves time for the others.
+        # An address that never answers must leave time for the others.
         patience = _remaining(deadline) / left
         try:
             return _open(entry, patience)
@@ -275,7 +276,7 @@ class _ProxiedTlsPool(HTTPSConnectionPool):
 
 Pools = Mapping[str, type[HTTPConnectionPool]]
 
-# By URL scheme. What is not here cannot be fetched: http from anywhere but this machine.
+# By URL scheme. Other schemes cannot be fetched, so http reaches only this machine.
 _POOLS: Final[Mapping[tuple[bool, bool], Pools]] = {
     # only public hosts, or this machine as well; and the operator's network too
     (True, False): {"https": _TlsPool},
@@ -286,17 +287,17 @@ _POOLS: Final[Mapping[tuple[bool, bool], Pools]] = {
 
 
 def pools_for(access: Access, *, only_public: bool) -> Pools:
-    """Return the pools of connections for an issuer: what is not in them cannot be fetched."""
+    """Return the pools of connections for an issuer; schemes without a pool cannot be fetched."""
     return _POOLS[only_public, access.is_private]
 
 
 def authorities_for(access: Access) -> dict[str, Any]:
-    """Return what a pool is told of the authorities that sign an issuer's certificate."""
+    """Return a pool's arguments for the authorities that sign an issuer's certificate."""
     return {"ca_cert_data": access.ca_pem} if access.ca_pem else {}
 
 
 def proxy_manager(url: str, headers: Mapping[str, str], access: Access) -> ProxyManager:
-    """Return what connects through a proxy."""
+    """Return a manager of connections through a proxy."""
     manager = ProxyManager(url, proxy_headers=headers, **authorities_for(access))
     manager.pool_classes_by_scheme = {"https": _ProxiedTlsPool}
     return manager

@@ -1,4 +1,4 @@
-"""Getting an issuer's documents over the network, within hard limits.
+"""Fetch an issuer's documents over the network, within hard limits.
 
 ``requests`` is imported when the first document is fetched: most requests fetch none, and its
 import costs more than all else in the function.
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS: Final = 2.0
 # GitHub's key set is 5 KiB, Google's 1 KiB.
 MAX_DOCUMENT_BYTES: Final = 100 * 1024
-# One thread a fetch. It outlives the deadline only where a host's name is looked up for ever.
+# One thread a fetch. It outlives the deadline only when the look-up of a host's name does not end.
 MAX_THREADS: Final = 8
 
 _HEADERS: Final = {
-    # Kubernetes has its key set in the second type only (RFC 7517 §8.5), and else answers 406.
+    # Kubernetes serves its key set only as the second type (RFC 7517 §8.5), otherwise it sends 406.
     "Accept": "application/json, application/jwk-set+json, */*;q=0.1",
     # Not even gzip: a hundred bytes of it may unpack to a hundred megabytes.
     "Accept-Encoding": "identity",
@@ -36,9 +36,9 @@ _HEADERS: Final = {
 class HttpFetch:
     """Gets small documents; many threads may share it.
 
-    With ``only_public`` nothing but https to public addresses is fetched: an issuer's host name
-    must not lead into the network that we run in. Without, https and http lead to this machine as
-    well: for local use. ``ca_file`` takes the place of the public authorities.
+    With ``only_public`` it fetches only https from public addresses, because an issuer's host name
+    must not lead into the network that we run in. Without it, https and http may also reach this
+    machine, for local use. ``ca_file`` replaces the public authorities.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class HttpFetch:
         self._threads = BoundedSemaphore(MAX_THREADS)
 
     def reach(self, access: Access, environment_proxy: str = "") -> "HttpFetch":
-        """Return one for an issuer that is reached in a way of its own; the limits are shared.
+        """Return a fetcher for an issuer with its own access settings; the limits are shared.
 
-        ``environment_proxy`` is used for an issuer whose operator wants it.
+        ``environment_proxy`` is used if the operator has configured it for the issuer.
         """
         other = copy(self)
         other._access, other._environment_proxy = access, environment_proxy  # noqa: SLF001 - a copy
@@ -119,7 +119,7 @@ class HttpFetch:
         return {"https": proxy} if proxy else {}
 
     def _open_session(self) -> "requests.Session":
-        """Return a session that knows nothing: no cookies, and none of the environment's.
+        """Return a session without cookies and without settings from the environment.
 
         A netrc file would add passwords to a request, a proxy variable would send it elsewhere.
         """
@@ -138,8 +138,8 @@ class HttpFetch:
             adapter = HTTPAdapter(max_retries=0)
             adapter.poolmanager.pool_classes_by_scheme = dict(pools)
             adapter.poolmanager.connection_pool_kw |= authorities_for(self._access)
-            # Also for a proxy that requests spells otherwise than its operator: its own manager
-            # would know neither our deadline nor the issuer's authorities.
+            # requests may spell a proxy's URL differently from the operator. Then it would make its
+            # own manager, which knows neither our deadline nor the issuer's authorities.
             adapter.proxy_manager_for = self._open_proxy  # type: ignore[method-assign]
             session.mount(f"{scheme}://", adapter)
         return session
@@ -155,7 +155,7 @@ class HttpFetch:
 def _read(response: "requests.Response") -> bytes:
     if response.status_code != 200:  # noqa: PLR2004 - OK
         raise FetchError(f"the issuer answered {response.status_code}")
-    # As it is on the wire: what came compressed all the same is no JSON.
+    # We read the bytes undecoded. A body that is compressed against our wish is then not JSON.
     body: bytes = response.raw.read(MAX_DOCUMENT_BYTES + 1, decode_content=False)
     if len(body) > MAX_DOCUMENT_BYTES:
         raise FetchError("the issuer's document is too large")

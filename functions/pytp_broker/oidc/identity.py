@@ -24,7 +24,7 @@ MAX_KEY_ID_CHARACTERS: Final = 256
 MAX_TOKEN_ID_CHARACTERS: Final = 1024
 
 # How far our clock and the issuer's may be apart. The record that stops a replay is kept beyond
-# expiry by this constant and a margin: were it kept for less, a token could be replayed inside
+# expiry for this time and a margin. If it were removed earlier, a token could be replayed inside
 # its own leeway (TOB-PYPI26-1).
 LEEWAY_SECONDS: Final = 30
 
@@ -36,8 +36,9 @@ _END_OF_TIME: Final = 1 << 33
 
 # RFC 8725 §3.11: an access token (at+jwt) or a logout token is not an identity token.
 _TYPES: Final = ("JWT", "jwt")
-# Of these an identity token has none: another token inside it (RFC 7519 §5.2), or a payload that is
-# not base64url (RFC 7797), which PyJWT would only notice together with `crit`.
+# An identity token has neither of these headers. `cty` means another token inside it (RFC 7519
+# §5.2). `b64` means a payload that is not base64url (RFC 7797), which PyJWT notices only with
+# `crit`.
 _FOREIGN_HEADERS: Final = ("cty", "b64")
 
 
@@ -49,7 +50,7 @@ _UNVERIFIED: Final[Mapping[type[jwt.PyJWTError], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class TokenForm:
-    """What the identity tokens of one kind of CI may be.
+    """The form that the identity tokens of one kind of CI may have.
 
     ``may_list_audience`` takes a list of the one audience as well (RFC 7519 §4.1.3), for providers
     that sign one. A lifetime is from ``iat`` to ``exp``.
@@ -88,7 +89,7 @@ class SignedClaims:
 
     @property
     def last_use(self) -> datetime:
-        """Return until when the identity token may be used, by our own clock."""
+        """Return the last moment, by our own clock, at which the identity token may be used."""
         return self.expires_at + timedelta(seconds=LEEWAY_SECONDS)
 
     def check_unexpired(self, now: datetime) -> None:
@@ -237,7 +238,7 @@ def _verify_signature(
 
 
 def check_names(claims: Mapping[str, Any]) -> None:
-    """Check that `sub` and `jti` are texts, where they are there (RFC 7519 §4.1).
+    """Check that `sub` and `jti` are texts, if they are present (RFC 7519 §4.1).
 
     Raises InvalidToken.
     """
@@ -258,7 +259,7 @@ def _wrong_audience(text: str, audience: str) -> str:
 
 
 def _verify_lifetime(claims: Mapping[str, Any], now: datetime, form: TokenForm) -> datetime:
-    """Return when it ends; raise InvalidToken unless it is short and has begun."""
+    """Return when the token ends; raise InvalidToken unless its life is short and has begun."""
     issued_at, expires_at = _numeric_date(claims, "iat"), _numeric_date(claims, "exp")
     if not issued_at < expires_at <= issued_at + form.max_lifetime_seconds:
         hours = form.max_lifetime_seconds // 3600
@@ -281,8 +282,9 @@ def _numeric_date(claims: Mapping[str, Any], name: str) -> float:
 
 
 def _token_id(text: str, claims: Mapping[str, Any]) -> str:
-    # The name must not change with the token's bytes where the issuer gives one: padding and the
-    # like make other bytes of the same token. Where it gives none, the signature covers the bytes.
+    # If the issuer gives a `jti`, the token's name depends on it and not on the bytes, because
+    # padding and the like make other bytes of the same token. Without one, the signature covers the
+    # bytes.
     token_id = claims.get("jti")
     name = "jws:" + text.rpartition(".")[0] if token_id is None else "jti:" + token_id
     return hashlib.sha256(f"{claims['iss']}\n{name}".encode()).hexdigest()[:32]

@@ -1,10 +1,10 @@
 """Cache of issuers' signing keys, which discovery finds.
 
 A key set is taken from memory, then from the store (so that a cold start survives an issuer's
-outage), then from the issuer. It is refreshed when it is old, or when a token names an unknown
-key; either way at most once per cooldown by all instances together, who share it through the
-store, and a failure starts the cooldown as well: the key id of an unverified token is an
-attacker's free choice.
+outage), then from the issuer. It is refreshed when it is old, or when a token names an unknown key.
+All instances together refresh it at most once per cooldown, and share it through the store. A
+failure starts the cooldown as well, because an attacker can freely choose the key id of an
+unverified token.
 """
 
 import math
@@ -27,7 +27,7 @@ from pytp_broker.redaction import printable
 from pytp_broker.registries import PUBLIC_ACCESS, Access, Issuer
 
 COOLDOWN: Final = timedelta(seconds=60)
-# A key that the issuer withdraws is dead after this time, also when it publishes no other.
+# A key that the issuer withdraws is useless after this time, also when it publishes no other.
 MAX_AGE: Final = timedelta(hours=1)
 # While the issuer does not answer, its last good keys are served for this time.
 MAX_STALE: Final = timedelta(hours=24)
@@ -36,7 +36,7 @@ MAX_KEYS: Final = 100
 MAX_SHOWN: Final = 5
 # Another instance refreshes: we look again for what it found after this time.
 LOOK_AGAIN: Final = timedelta(seconds=5)
-# And where we have nothing to go on with, we wait for it: half of a client's patience.
+# If we have no key set at all, we wait for the other instance: half of a client's patience.
 WAIT_SECONDS: Final = 0.25
 MAX_WAITS: Final = 10
 
@@ -47,7 +47,7 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class _KeyType:
-    """How to read one `kty`: its public members only, so that no private one is ever loaded."""
+    """How to read one `kty`: only its public members, so that no private key is ever loaded."""
 
     parse: Callable[[dict[str, Any]], Any]
     members: tuple[str, ...]
@@ -65,14 +65,14 @@ _KEY_TYPES: Final = {
     "OKP": _KeyType(OKPAlgorithm.from_jwk, ("kty", "crv", "x"), ("EdDSA",)),
 }
 ASYMMETRIC_ALGORITHMS: Final = tuple(a for t in _KEY_TYPES.values() for a in t.algorithms)
-# What is kept of a published key: nothing secret, should an issuer publish that.
+# The members that we keep of a published key. An issuer may publish secret ones by mistake.
 _PUBLIC_MEMBERS: Final = ("kid", "kty", "use", "key_ops", "alg", "n", "e", "crv", "x", "y")
 
 RawKeys = Sequence[Mapping[str, Any]]
 
 
 class FetchError(Exception):
-    """A document of the issuer cannot be had, or is not what it must be.
+    """A document of the issuer cannot be fetched, or is malformed.
 
     ``cure`` tells the operator what to do about it, where that is known. Callers never see either.
     """
@@ -110,7 +110,7 @@ class StoredKeySet:
 
 
 class KeySetStore(Protocol):
-    """Where good key sets survive a cold start, and instances agree on who refreshes."""
+    """Store that keeps good key sets over a cold start and decides which instance refreshes."""
 
     def find_key_set(self, issuer_url: str) -> StoredKeySet | None:
         """Return the issuer's last good key set."""
@@ -121,8 +121,8 @@ class KeySetStore(Protocol):
     def claim_key_set_refresh(self, issuer_url: str, now: datetime, cooldown: timedelta) -> bool:
         """Claim the issuer's next refresh, in one conditional write; say whether it is ours.
 
-        Not within a cooldown of the last claim. A claim dated in the future comes from a wrong
-        clock and holds no longer than a cooldown, or it would never end.
+        No claim succeeds within a cooldown of the last one. A claim dated in the future comes from
+        a wrong clock. It holds no longer than a cooldown, because otherwise it would never end.
         """
 
 
@@ -138,7 +138,7 @@ class VerificationKey:
 class _KeySet:
     """The usable keys of one fetch; replaced as a whole, so that no reader sees half of it.
 
-    ``good_for`` bounds how long the keys are served while no newer ones can be had.
+    ``good_for`` bounds how long the keys are served while no newer ones can be fetched.
     """
 
     keys: Mapping[str, VerificationKey] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class KeySets:
         self._store = store
         self._audit = audit
         self._wait = wait
-        # By the whole issuer, not its URL: when its algorithms change, nothing of old is left.
+        # The key is the whole issuer, not its URL: changed algorithms must not use an old entry.
         self._cache: dict[Issuer, _Cached] = {}
 
     def find_key(self, issuer: Issuer, unverified_key_id: str, now: datetime) -> VerificationKey:
@@ -236,7 +236,7 @@ class KeySets:
         try:
             return self._store.claim_key_set_refresh(issuer.url, now, COOLDOWN)
         except StoreUnavailable:
-            return True  # then every instance keeps a cooldown of its own
+            return True  # without the store every instance keeps its own cooldown
 
     def _wait_for_another(self, cached: _Cached, issuer: Issuer, now: datetime) -> None:
         # Many instances start together when a deployment or an issuer is new: one fetches.
@@ -262,7 +262,7 @@ class KeySets:
         self._save(issuer, StoredKeySet(raw_keys, now))
 
     def _withdraw(self, cached: _Cached, issuer: Issuer, raw_keys: RawKeys, now: datetime) -> None:
-        """Take note that the issuer answered without a usable key.
+        """Record that the issuer answered without a usable key.
 
         It may be the issuer's mistake, so fresh keys stay in force; but it may be an emergency, so
         they are never served stale. The store tells the other instances.
@@ -273,13 +273,13 @@ class KeySets:
             cached.key_set = replace(known, good_for=MAX_AGE)
             return
         self._audit(_failure(issuer, MAX_STALE, _NO_USABLE_KEY))
-        # An issuer that has never published a key has withdrawn none: it is not ready yet.
+        # An issuer that has never published a key is not ready yet, so it has not withdrawn any.
         if raw_keys or known.fetched_at != _NEVER:
             cached.key_set = _KeySet({}, now)
             self._save(issuer, StoredKeySet(raw_keys, now))
 
     def _fetch_for(self, issuer: Issuer) -> Fetch:
-        # Each issuer has a way of its own: no other profits from its authority or its network.
+        # Each issuer has its own access: no other issuer may use its authorities or its network.
         return self._fetch if issuer.access == PUBLIC_ACCESS else self._reach(issuer.access)
 
     def _save(self, issuer: Issuer, key_set: StoredKeySet) -> None:
@@ -290,7 +290,7 @@ class KeySets:
 
 
 def _usable_key(cached: _Cached, key_id: str, now: datetime) -> VerificationKey:
-    # Reached after a refresh was tried or refused: stale keys count now, for a bounded time.
+    # A refresh was tried or refused before this, so stale keys count now, for a bounded time.
     key = cached.key_set.stale_key(key_id, now)
     if key is not None:
         return key
@@ -298,7 +298,7 @@ def _usable_key(cached: _Cached, key_id: str, now: datetime) -> VerificationKey:
         raise InvalidToken(
             "the identity token is signed with a key that its issuer does not publish"
         )
-    # No refresh is due and yet the set is older than the last one: that one failed.
+    # No refresh is due although the set is older than a cooldown, so the last refresh failed.
     raise IssuerUnavailable(
         "the issuer's key set cannot be fetched; try again in a minute",
         retry_after_seconds=max(1, math.ceil((cached.due_at - now).total_seconds())),
@@ -318,7 +318,7 @@ def _failure_reason(age: timedelta) -> str:
 
 
 def fetch_key_set(issuer: Issuer, fetch: Fetch) -> RawKeys:
-    """Return the public part of an issuer's keys, unread (OpenID Connect Discovery §4).
+    """Return the public part of an issuer's keys, not yet parsed (OpenID Connect Discovery §4).
 
     Raises FetchError.
     """
@@ -353,13 +353,13 @@ def _may_fetch(jwks_url: str, issuer: Issuer) -> bool:
         is_allowed = place == _place(home) or (is_listed and url.scheme == "https")
     except ValueError:
         return False
-    # Plain http is an issuer's only where the configuration allows it: on loopback, locally.
+    # An issuer has plain http only where the configuration allows it: locally, on loopback.
     is_plain = jwks_url.isascii() and jwks_url.isprintable() and not {" ", "#"} & {*jwks_url}
     return is_allowed and url.scheme == home.scheme and is_plain and "@" not in url.netloc
 
 
 def _place(url: SplitResult) -> tuple[str | None, int]:
-    """Return host and port, as one of each is written in several ways (RFC 3986 §6.2)."""
+    """Return host and port in one spelling, because URLs may differ in it (RFC 3986 §6.2)."""
     return url.hostname, _PORTS.get(url.scheme, 0) if url.port is None else url.port
 
 
@@ -378,7 +378,7 @@ def read_key_set(raw_keys: RawKeys, issuer: Issuer) -> dict[str, VerificationKey
 
 
 def _only_key(keys: Sequence[VerificationKey]) -> VerificationKey | None:
-    """Return the one key that these are, for all of their algorithms; None if they differ."""
+    """Return the keys as one key for all of their algorithms; None if they differ."""
     if not keys or any(key.public_key != keys[0].public_key for key in keys):
         return None
     algorithms = dict.fromkeys(name for key in keys for name in key.algorithms)

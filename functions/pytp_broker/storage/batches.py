@@ -1,8 +1,8 @@
 """Group commit: writes that wait for each other are made durable together.
 
-A commit waits for the disk, and one writer at a time may work. So a write that finds others
-waiting leaves the commit to them: the last one commits for all. Each returns only after that
-commit, and each part is undone alone if it fails.
+A commit waits for the disk, and only one writer at a time may work. So a write leaves the commit to
+the next one if another is waiting, and the last write commits for all. Each write returns only
+after that commit. If one fails, it alone is undone.
 """
 
 import sqlite3
@@ -32,14 +32,14 @@ class Writer:
         self._borrow = borrow
         self._give_back = give_back
         self._turns = Turns()
-        self._open: _Batch | None = None  # only who has the turn may look at it
+        self._open: _Batch | None = None  # only the thread that has the turn may read it
 
     @contextmanager
     def writing(self, seconds: float, *, is_alone: bool = False) -> Iterator[sqlite3.Connection]:
         """Lend a connection in our turn; return when what was written is durable.
 
-        Raises TimeoutError or sqlite3.Error when it is not. What is going to take long is written
-        alone, so that nobody else's commit waits for it.
+        Raises TimeoutError or sqlite3.Error when it is not. A long write uses ``is_alone``, so that
+        no other write's commit waits for it.
         """
         batch = self._join(time.monotonic() + seconds, is_alone=is_alone)
         try:
@@ -47,7 +47,7 @@ class Writer:
                 yield connection
         finally:
             self._leave(batch, is_alone=is_alone)
-            # Also before a refusal, which may rest on another's part: that may not be durable yet.
+            # A refusal waits too: it may depend on another part, which may not be durable yet.
             batch.wait()
 
     def _join(self, give_up_at: float, *, is_alone: bool) -> "_Batch":
@@ -91,7 +91,7 @@ class Writer:
     def _return(self, connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):
             connection.rollback()
-        # One that is still in a transaction is broken, and would break the next.
+        # A connection that is still in a transaction is broken, and would break the next write.
         if connection.in_transaction:
             connection.close()
         else:
@@ -127,8 +127,8 @@ class _Batch:
         self._mark("RELEASE part")
 
     def _mark(self, statement: str) -> None:
-        # Without its marks nobody can tell the parts apart: then all of them fail. SQLite itself
-        # ends a transaction when the disk fails or is full, and the marks are gone with it.
+        # Without savepoints the parts cannot be told apart, so all of them fail. SQLite itself ends
+        # a transaction when the disk fails or is full, and its savepoints end with it.
         try:
             self.connection.execute(statement)
         except sqlite3.Error as error:
@@ -145,7 +145,7 @@ class _Batch:
                 self._error = error
 
     def settle(self) -> None:
-        """Let everybody go who waits for the commit."""
+        """Release all threads that wait for the commit."""
         self._is_settled.set()
 
     def wait(self) -> None:

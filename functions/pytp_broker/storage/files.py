@@ -1,10 +1,10 @@
-"""Where the bytes of distributions are kept: under their hash, written once."""
+"""The store for the bytes of distributions: each is kept under its hash and written once."""
 
 from typing import Protocol
 
 
 class FileStore(Protocol):
-    """Content-addressed bytes. Every method raises StoreUnavailable when it cannot be had."""
+    """Content-addressed bytes. Every method raises StoreUnavailable when the store fails."""
 
     def save(self, key: str, content: bytes) -> None:
         """Store the bytes under the key; the same key always has the same bytes."""

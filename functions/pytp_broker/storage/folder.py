@@ -1,4 +1,4 @@
-"""The embedded file store: distributions in a folder, each there as a whole or not at all."""
+"""The embedded file store: a folder in which each distribution is whole or absent."""
 
 import os
 import re
@@ -12,11 +12,11 @@ from typing import Final
 
 from pytp_broker.errors import StoreUnavailable
 
-# No segment is empty or starts with a dot; no backslash, colon, NUL or space. So a key cannot
-# leave the folder on any system, nor meet a temporary file.
+# No segment is empty or starts with a dot; no backslash, colon, NUL or space. So on no system can a
+# key lead out of the folder or name a temporary file.
 _SEGMENT: Final = r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*"
 _KEY: Final = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
-# Where a file is until it is whole. Whoever is killed meanwhile leaves it there.
+# The folder of unfinished files. A process that is killed while it writes leaves its file there.
 _INCOMING: Final = ".incoming"
 _ABANDONED_SECONDS: Final = 3600
 
@@ -25,13 +25,13 @@ class FolderFiles:
     """A FileStore in a folder, which is created when it is not there."""
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        """Remove what was left half-written, long enough ago to be no other process's."""
+        """Remove half-written files that are too old to be another process's work."""
         self._folder = Path(folder)
         self._incoming = self._folder / _INCOMING
         _sweep(self._incoming)
 
     def save(self, key: str, content: bytes) -> None:
-        """Store the bytes under the key, durably; raise ValueError for what is no key."""
+        """Store the bytes under the key, durably; raise ValueError if the key is malformed."""
         path = self._path(key)
         if path is None:
             raise ValueError("not a key of this store")

@@ -17,7 +17,7 @@ from pytp_broker.tokens import TokenRecord, Trust
 from pytp_broker.trust.providers import PROVIDERS, Role
 from pytp_broker.trust.publishers import TrustedPublisher
 
-# A registry and a project of it.
+# A registry and one project in it.
 Place: TypeAlias = tuple[str, str]
 
 
@@ -85,12 +85,12 @@ class PublishedFile:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What is kept of a release besides its files: which further ones it takes.
+    """The record of a release, which decides what further files the release takes.
 
-    ``key`` is what all spellings of its version have in common. ``filename`` is its first file,
-    whose spelling is the first of ``spellings``; others are those of files that were published
-    before releases had records. ``claimed_at`` is when the record was last written for a file that
-    was about to become visible.
+    All spellings of a version have the same ``key``. ``filename`` is the release's first file, and
+    its spelling of the version is the first of ``spellings``. Further spellings come from files
+    that were published before releases had records. ``claimed_at`` is when the record was last
+    written for a file that was about to become visible.
     """
 
     registry: str
@@ -150,9 +150,10 @@ def carry_over(
 ) -> dict[str, TrustedPublisher]:
     """Return the wanted publishers by their rules, with ids and pins of those already present.
 
-    Two with the same rules are one, for the projects of both. One with new rules has the pins of
-    the same identity in its registry: adding an environment must not let a new holder in. One that
-    gets further projects begins a new generation, which live tokens do not belong to.
+    Two publishers with the same rules become one, for the projects of both. A publisher with new
+    rules takes over the pins of its identity in the registry, because adding an environment must
+    not let a new holder in. A publisher that gets further projects begins a new generation, which
+    live tokens do not cover.
     """
     known = {publisher.rules_hash: publisher for publisher in present}
     pins = _pins_by_identity(known.values())
@@ -196,7 +197,7 @@ class Setup:
     publishers: Mapping[str, TrustedPublisher]
 
     def parts(self) -> dict[tuple[str, str], tuple[str, object]]:
-        """Return every part under its own key: how it is called, and what it says."""
+        """Return every part under its own key, as its title and its content."""
         main = self.configuration
         found: dict[tuple[str, str], tuple[str, object]] = {
             ("", "main"): (f"trusted publishing: {'on' if main.enabled else 'off'}", main.enabled)
@@ -335,11 +336,11 @@ class FileRecordStore(Protocol):
     ) -> tuple[Release | None, datetime | None]:
         """Return the record of a release, and until when the operator has reopened it.
 
-        None for either that there is not. One round trip for both.
+        Each is None when there is none. One round trip for both.
         """
 
     def save_release(self, release: Release, present: Release | None) -> bool:
-        """Write the record in place of the present one, or of none; say whether it is there now.
+        """Replace the present record, or None, by this one; say whether it is stored now.
 
         False when another one is there: of two writers at the same time one wins.
         """
@@ -361,7 +362,7 @@ class OperatorStore(Protocol):
         """
 
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
-        """Keep an audit record of what an operator does, for ever."""
+        """Keep an audit record of what an operator does; it is never removed."""
 
     def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
         """Let a release take files until then, whatever its record says."""
@@ -371,4 +372,4 @@ class OperatorStore(Protocol):
 
 
 class Store(ConfigurationStore, TokenStore, FileRecordStore, OperatorStore, Protocol):
-    """All of it."""
+    """A complete store."""

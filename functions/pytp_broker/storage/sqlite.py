@@ -57,7 +57,7 @@ _RELEASES: Final = (
         PRIMARY KEY (registry, project, release)
     )""",
 )
-# What is only ever read back whole is a JSON document; what is asked for has a column.
+# Values that queries search for have columns; the rest is a JSON document, read back whole.
 _SCHEMA: Final = (
     "CREATE TABLE switches (name TEXT PRIMARY KEY, enabled INTEGER NOT NULL)",
     "CREATE TABLE issuers (url TEXT PRIMARY KEY, document TEXT NOT NULL)",
@@ -118,7 +118,7 @@ _SCHEMA: Final = (
     *_RELEASES,
 )
 _TRUSTING: Final = "SELECT project FROM trust WHERE publisher_id = ?"
-# What brings the file of an earlier version to the next one, by the version that it has.
+# By version of the file: the statements that bring the file to the next version.
 _MIGRATIONS: Final = {
     1: ("ALTER TABLE trust ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",),
     2: _RELEASES,
@@ -250,7 +250,7 @@ class SqliteStore:
     def add_token(self, record: TokenRecord) -> None:
         """Store the record; raise AlreadyExchangedError when its lookup id is taken.
 
-        Records that nobody needs any more are removed on the way.
+        It also removes records that are no longer needed.
         """
         with self._write() as connection:
             connection.execute(
@@ -474,8 +474,8 @@ class SqliteStore:
 
 
 def _create(path: Path) -> None:
-    # Made beside its place and then linked to it, unless another process was first: nobody ever
-    # meets a half-made file, nor one that is just changing to a write-ahead log.
+    # We make the file beside its place, then link it there, unless another process was first. So no
+    # process opens a half-made file, or one that is just changing to a write-ahead log.
     if path.exists():
         return
     with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
@@ -608,7 +608,7 @@ def _find_release(connection: sqlite3.Connection, place: tuple[str, str, str]) -
 
 
 def _remove_publishers(connection: sqlite3.Connection, rules_hashes: set[str]) -> None:
-    # Takes their pins and every project's trust in them along.
+    # This also removes their pins and every project's trust in them.
     connection.executemany(
         "DELETE FROM publishers WHERE rules_hash = ?", [(key,) for key in rules_hashes]
     )
@@ -645,7 +645,7 @@ def _save_trust(connection: sqlite3.Connection, publisher: TrustedPublisher) -> 
 
 
 def _save_pins(connection: sqlite3.Connection, publisher_id: str, pins: Mapping[str, str]) -> None:
-    # The first one stays.
+    # An existing pin stays.
     connection.executemany(
         "INSERT OR IGNORE INTO pins (publisher_id, name, value) VALUES (?, ?, ?)",
         [(publisher_id, name, value) for name, value in pins.items()],

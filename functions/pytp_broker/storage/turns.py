@@ -5,10 +5,10 @@ from threading import Lock
 
 
 class Turns:
-    """Lets one thread in at a time, in the order of their coming.
+    """Lets one thread in at a time, in the order in which they asked.
 
-    A plain lock gives no order, and SQLite's makes those who wait sleep and ask again: under load
-    a few of them wait a hundred times longer than the others.
+    A plain lock has no order, and SQLite's lock makes waiting threads sleep and ask again. Under
+    load a few of them would wait a hundred times longer than the others.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
 """May they? Trusted publishers, and how the claims of an identity token match them.
 
-``providers`` has what each kind of CI service signs; ``diagnosis`` says why nothing matched.
+``providers`` lists what each kind of CI service signs; ``diagnosis`` says why nothing matched.
 """

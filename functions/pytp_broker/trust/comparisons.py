@@ -14,7 +14,7 @@ _TO_ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghij
 def fold(text: str) -> str:
     """Return the text with ASCII letters in lower case, and nothing else changed.
 
-    ``str.lower`` would make the Kelvin sign an ordinary k, and so another owner this one.
+    ``str.lower`` would turn the Kelvin sign into an ordinary k, and so confuse two owners.
     """
     return text.translate(_TO_ASCII_LOWER)
 
@@ -59,7 +59,7 @@ REF_GLOB: Final = Glob("/")
 # Other claims join the names of several owners by any of these.
 TEXT_GLOB: Final = Glob("/:@#")
 
-# How claims are called that hold the whole name of a branch or a tag. `workflow_ref` and the like
+# The names of claims that hold the whole name of a branch or a tag. `workflow_ref` and the like
 # begin with a repository.
 _REF_CLAIM: Final = re.compile(r"(?!.*workflow)(.*[._/>-])?(ref|branch|tag)([._-]?[nN]ame|_path)?")
 

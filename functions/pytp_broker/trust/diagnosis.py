@@ -1,10 +1,10 @@
-"""Why no trusted publisher matched: in words for the publisher, and in full for the operator.
+"""Explain why no trusted publisher matched: in part to the caller, in full to the operator.
 
 The publisher of a package is told which rule failed, with what was seen, what was expected and
 what to do, but only once the repository (or the provider's like) and the pinned immutable ids
 match. A caller whose repository has a publisher's name, but other ids, is told that its ids are
-the reason, and not which are expected. For everybody else "no such publisher" and "not yours" read
-the same.
+the reason, and not which are expected. All other callers get the same answer for "no such
+publisher" and "not yours".
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -54,8 +54,8 @@ def diagnose_in_full(compared: Sequence[Findings], claims: SignedClaims, provide
 def has_changed_id(compared: Sequence[Findings], provider: Provider) -> bool:
     """Say whether an immutable id differs from the one given or pinned: a recycled name.
 
-    Not where the ids of another publisher of this name are the caller's, nor where the token has
-    no such id at all.
+    It has not, if another publisher of this name has the caller's ids, or if the token has no such
+    id.
     """
     if any(_is_disclosable(findings, provider) for findings in compared):
         return False
@@ -143,7 +143,7 @@ def _is_renamed(findings: Findings) -> bool:
 
 
 def _is_disclosable(findings: Findings, provider: Provider) -> bool:
-    # Before its first use nothing immutable is known of a publisher, unless its identity is.
+    # Before a publisher's first use we know no immutable id, unless its identity is immutable.
     is_known = provider.has_immutable_identity or any(f.role is Role.PIN for f in findings)
     return is_known and all(f.matched for f in findings if f.role is not Role.RULE)
 

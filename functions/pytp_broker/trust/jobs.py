@@ -1,4 +1,4 @@
-"""Jobs that a stranger can cause, and by which claim each kind of CI tells them from the others.
+"""Recognise jobs that a stranger can cause, by the claim with which each kind of CI marks them.
 
 A stranger opens a pull request, an issue or a discussion, and a workflow may run because of it with
 the repository's own identity. Such a job publishes nothing unless the publisher names it.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-# What people with write access to the repository cause, and nobody else.
+# Events that only people with write access to the repository can cause.
 GITHUB_TRUSTED_EVENTS: Final = (
     "push",
     "release",
@@ -53,11 +53,11 @@ Fields = Mapping[str, str | tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class JobRule:
-    """What a claim must say where the publisher says nothing of it.
+    """What a claim must say when the publisher's own fields do not decide it.
 
-    ``field`` is the publisher's field in which it may say so, and ``is_named`` whether a text of
-    that field does: by default any. ``expected`` says in words what ``is_trusted`` takes. Not
-    every version of a provider signs the claim; then nothing marks the job.
+    ``field`` is the publisher's field that may decide it, and ``is_named`` says whether a text of
+    that field does; by default every text does. ``expected`` says in words what ``is_trusted``
+    accepts. Not every version of a provider signs the claim; then nothing marks the job.
     """
 
     field: str

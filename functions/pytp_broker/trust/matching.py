@@ -20,8 +20,8 @@ def find_matching(
 ) -> tuple[TrustedPublisher, ...]:
     """Return all candidates whose every rule matches.
 
-    Raises InvalidPublisher with a diagnosis when there is none, ChangedIdentity when that is
-    because a name is held by somebody else now.
+    Raises InvalidPublisher with a diagnosis when there is none, ChangedIdentity when the reason is
+    that a name now has another holder.
     """
     check_claims(claims, provider)
     compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
@@ -73,7 +73,7 @@ def _check_types(claims: SignedClaims, provider: Provider) -> None:
         if not rule.is_of_its_type(claims):
             raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")
     for pin in provider.fields_of(Role.PIN):
-        if not pin.is_of_its_form(claims):  # or it would be pinned as it is
+        if not pin.is_of_its_form(claims):  # otherwise we would pin the malformed text
             raise InvalidPublisher(
                 f"valid token, but claim `{pin.claim}` does not look like an immutable id"
             )

@@ -1,4 +1,4 @@
-"""CI providers as data: what each one's identity tokens say, and how that is compared.
+"""CI providers as data: the claims of each one's identity tokens, and how they are compared.
 
 A provider is a kind of CI service; an issuer is a URL that signs. Self-hosted GitLab is another
 issuer of the same provider. Adding a provider is one entry here, one captured claim set in the
@@ -68,13 +68,13 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a publisher: the claim that it speaks of, and how the two are compared.
+    """One field of a publisher: the claim that it is compared with, and the comparison.
 
     ``expand`` turns the configured text into the claim values that it stands for. ``claim_beside``
     names another claim to compare with when that other field is set as well. With ``any_of`` the
     configuration lists several texts. ``pattern`` is what a configured text must look like, in
-    full, and ``example`` one that does; ``choices`` are all of them where they can be listed. With
-    ``in_list`` the claim is a list of texts, of which one must match.
+    full, and ``example`` one that does; ``choices`` lists all possible texts, if they can be
+    listed. With ``in_list`` the claim is a list of texts, of which one must match.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Field:
         if not self.in_list:
             text = claims.text(claim)
             return () if text is None else (text,)
-        # A string here would make membership a search for a part of it.
+        # We refuse a string here, because ``in`` would search for a part of it.
         value = claims.value(claim)
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             return ()
@@ -149,12 +149,12 @@ class Provider:
     agree with the claims beside it. ``same_claims`` are pairs that must be equal where a token has
     both. ``recorded`` are the claims kept with tokens and files: our name to theirs.
 
-    ``jobs`` tell the jobs that a stranger can cause from the others. ``blind_spot`` says what the
-    claims do not tell.
+    ``jobs`` are the rules that recognise jobs which a stranger can cause. ``blind_spot`` says what
+    the claims do not tell.
 
-    ``has_immutable_identity`` says that the identity itself is of ids that no one else can get,
-    so that nothing needs to be pinned. ``token_form`` says what its tokens may be beyond the
-    plainest.
+    ``has_immutable_identity`` says that the identity consists of ids that nobody else can get, so
+    that nothing needs to be pinned. ``token_form`` says how its tokens may differ from the plainest
+    form.
     """
 
     name: str
@@ -182,7 +182,8 @@ class Provider:
 
 
 def _is_same_workflow(expected: str, seen: str) -> bool:
-    # `owner/repo/path@point`: names of owners and repositories have no case, all else has.
+    # `owner/repo/path@point`: case does not matter in the names of owners and repositories, but
+    # elsewhere it does.
     length = _repository_length(expected)
     return (
         length == _repository_length(seen)
@@ -214,8 +215,8 @@ def _is_reusable_workflow(expected: str, seen: str) -> bool:
 
 
 def _is_branch_or_tag(ref: str) -> bool:
-    # A stranger chooses what `refs/pull/N/head` holds, and GitHub finds the commits of every fork
-    # in the parent as well, so a bare commit may be a stranger's too.
+    # A stranger chooses what `refs/pull/N/head` holds. A bare commit may be a stranger's too,
+    # because GitHub finds the commits of every fork in the parent as well.
     kind, _, name = ref.removeprefix("refs/").partition("/")
     return ref.startswith("refs/") and kind in {"heads", "tags"} and name != ""
 
@@ -291,7 +292,7 @@ GITHUB: Final = Provider(
         "repository_owner_id",
         "job_workflow_ref",
     ),
-    # PyPI takes tokens in which these are empty; one that lacks them is not GitHub's.
+    # PyPI accepts tokens in which these are empty; a token that lacks them is not GitHub's.
     present_claims=("ref", "sha", "event_name"),
     agreements={"repository_owner": _is_owner_of_repository},
     jobs=GITHUB_JOBS,
@@ -377,7 +378,7 @@ GITLAB: Final = Provider(
     ),
     required_claims=("jti", "sub", "project_path", "ci_config_ref_uri", "ref_path", "sha"),
     agreements={"sub": _is_gitlab_subject},
-    # Where a merge request of a fork runs in its parent, the job's project is another.
+    # When a fork's merge request runs in the parent, the two claims differ.
     same_claims={"job_project_id": "project_id"},
     jobs=GITLAB_JOBS,
     recorded={
@@ -400,7 +401,8 @@ GOOGLE: Final = Provider(
     issuer="https://accounts.google.com",
     jwks_hosts=("www.googleapis.com",),
     fields=(
-        # Exact: Google signs an address as it was made, and PyPI compares it so.
+        # The comparison is exact: Google signs the address as it was created, and PyPI compares it
+        # exactly.
         Field(
             "email",
             "email",
@@ -465,7 +467,7 @@ ACTIVESTATE: Final = Provider(
 
 
 def _is_circleci_organization(organization_id: str, claims: SignedClaims) -> bool:
-    # An organisation's own issuer ends with its id and speaks for nobody else.
+    # An organisation's own issuer ends with its id and signs only for that organisation.
     _, is_own, owner = claims.issuer.rpartition("/org/")
     return not is_own or owner == organization_id
 
@@ -622,7 +624,7 @@ BITBUCKET: Final = Provider(
             pattern=rf"\{{{_UUID}\}}",
             example="{5e7c3f1a-0000-4000-8000-000000000001}",
         ),
-        # The issuer's URL has the workspace's name, which another may get after it was renamed.
+        # The issuer's URL contains the workspace's name, which others may get after a rename.
         Field(
             "workspace_uuid",
             "workspaceUuid",
@@ -656,7 +658,7 @@ BITBUCKET: Final = Provider(
 
 
 def _is_azure_organization(organization_id: str, claims: SignedClaims) -> bool:
-    # Every organisation has an issuer of its own, which speaks for nobody else.
+    # Every organisation has its own issuer, which signs only for that organisation.
     return is_same_ignoring_case(organization_id, claims.issuer.rstrip("/").rpartition("/")[2])
 
 
@@ -792,7 +794,7 @@ def _is_semaphore_subject(subject: str, claims: SignedClaims) -> bool:
 
 
 def _is_semaphore_organization(organization: str, claims: SignedClaims) -> bool:
-    # An organisation's own issuer speaks for nobody else; one of a self-hosted Semaphore may.
+    # An organisation's own issuer signs only for it; a self-hosted Semaphore's may sign for others.
     host = claims.issuer.partition("://")[2]
     owner, _, domain = host.partition(".")
     return domain != "semaphoreci.com" or is_same_ignoring_case(owner, organization)
@@ -943,7 +945,7 @@ GENERIC: Final = Provider(
     title="Any other OpenID Connect issuer",
     documentation_url="https://openid.net/specs/openid-connect-core-1_0.html#IDToken",
     issuer_shape="any https URL",
-    # No fields: what a publisher asks for is all in its `claims`.
+    # There are no fields, because a publisher states all that it expects in its `claims`.
     fields=(),
     required_claims=("sub",),
     blind_spot="No claim is known to tell a job that a stranger can cause: ask in `claims` for one "

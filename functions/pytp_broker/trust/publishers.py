@@ -1,7 +1,7 @@
-"""Trusted publishers: what may upload where, and whether signed claims are theirs.
+"""Trusted publishers: which identity may upload where, and how claims are compared with it.
 
-Matching compares discrete claims and immutable ids, never ``sub`` taken apart: its form changes,
-and its delimiters occur in names. A claim that is missing matches nothing.
+Matching compares single claims and immutable ids. It never takes ``sub`` apart, because its form
+changes and its delimiters occur in names. A claim that is missing matches nothing.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from pytp_broker.trust.providers import PROVIDERS, Field, Fields, FieldValue, Pr
 class TrustedPublisher:
     """One configured right: this identity may upload to these projects of this registry.
 
-    ``publisher_id`` is given anew whenever the publisher is added, so that a token does not
-    outlive its publisher's removal. ``generation`` counts the times that projects were added to
-    it, so that a token does not cover what was added after its exchange. ``pins`` are immutable
-    ids pinned on first use.
+    A publisher gets a new ``publisher_id`` whenever it is added, so that a token does not outlive
+    its publisher's removal. ``generation`` counts the times that projects were added to it, so that
+    a token does not cover what was added after its exchange. ``pins`` are immutable ids pinned on
+    first use.
     """
 
     publisher_id: str
@@ -38,7 +38,7 @@ class TrustedPublisher:
 
     @property
     def identity_key(self) -> str:
-        """Return the key under which the store finds it."""
+        """Return the key under which the store finds the publisher."""
         identifying = PROVIDERS[self.provider].fields_of(Role.IDENTITY)
         return _identity_key(self.issuer, [str(self.fields[f.name]) for f in identifying])
 
@@ -57,7 +57,7 @@ class TrustedPublisher:
         return replace(self, projects=tuple(dict.fromkeys(projects)))
 
     def document(self) -> dict[str, Any]:
-        """Return the publisher as JSON types, but for the pins, which stores keep apart."""
+        """Return the publisher as JSON types, without the pins, which stores keep apart."""
         return {
             "publisher_id": self.publisher_id,
             "registry": self.registry,
@@ -99,18 +99,19 @@ def identity_key(claims: SignedClaims, provider: Provider) -> str | None:
 
 
 def _identity_key(issuer: str, texts: Sequence[str]) -> str:
-    # Hashed: a claim may be longer than a store's key, or hold its separator. Folded: the exact
-    # comparison comes later, with the provider's own rule for case.
+    # We hash the key, because a claim may be longer than a store's key or hold its separator. We
+    # fold the texts, because the exact comparison comes later, with the provider's own rule for
+    # case.
     key = json.dumps([issuer, *map(fold, texts)])
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule of a publisher held against the claims: what was expected, and what was seen.
+    """One rule of a publisher compared with the claims: what was expected, and what was seen.
 
-    ``hint`` says how the expected text is read, where that is not plain, and ``advice`` what to do
-    where the rule itself knows.
+    ``hint`` says how the expected text is read, if that is not obvious. ``advice`` says what to do,
+    if the rule itself knows.
     """
 
     rule: str
@@ -124,7 +125,7 @@ class Finding:
 
 
 def compare(publisher: TrustedPublisher, claims: SignedClaims) -> tuple[Finding, ...]:
-    """Return every rule of the publisher with its outcome; all must match, and there must be one.
+    """Return every rule of the publisher with its outcome; all, and at least one, must match.
 
     A publisher without any rule trusts nobody, not everybody.
     """
