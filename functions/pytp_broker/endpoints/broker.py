@@ -17,7 +17,7 @@ ROUTES: Final[Routes[Broker]] = {
     "/_/oidc/discover": Read(("GET",), beside_upload),
     AUDIENCE_PATH: Read(("GET",), audience),
     MINT_PATH: Act("exchange", ("POST",), mint),
-    # maturin and old versions of the publish action know no other.
+    # maturin and old versions of the publish action use only this path.
     "/_/oidc/github/mint-token": Act("exchange", ("POST",), mint),
     "/_/oidc/burn-token": Act("burn", ("POST",), burn),
     DISCLOSE_PATH: Act("disclosure", ("POST",), disclose),

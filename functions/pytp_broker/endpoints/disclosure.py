@@ -17,7 +17,7 @@ DISCLOSE_PATH: Final = "/_/secrets/disclose-token"
 
 
 def disclose(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
-    """Burn every token in a signed list, of whatever registry; audit each of them beside the list.
+    """Burn every token in a signed list, of any registry; audit the list and each token.
 
     The answer is the feedback of the partner program: by its hash, whether each is a credential.
     """

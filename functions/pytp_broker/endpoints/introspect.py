@@ -43,8 +43,8 @@ def verify(
 ) -> Response:
     """Answer ``GET /_/token/verify[/{project}]`` from the headers alone, for forward-auth proxies.
 
-    200 with what the token is good for in ``X-Pytp-…`` headers, else 401 or 403. A proxy must go on
-    to hold the file against the project: it has not seen the form.
+    The answer is 200 with the token's rights in ``X-Pytp-…`` headers, else 401 or 403. The proxy
+    must still check the file against the project, because this endpoint has not seen the form.
     """
     registry, project = destination.registry, _project_in(request.path)
     trail.add(registry=registry.name, project=printable(project))

@@ -98,7 +98,7 @@ class SignedClaims:
             raise InvalidToken("the identity token has expired: ask the CI for a new one")
 
     def text(self, claim: str) -> str | None:
-        """Return a claim that is a non-empty string, else None: absent and null are the same.
+        """Return a claim that is a non-empty string, else None; absent and null are the same.
 
         ``>`` reads inside an object: ``kubernetes.io>namespace``.
         """

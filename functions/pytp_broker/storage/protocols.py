@@ -275,7 +275,7 @@ class TokenStore(KeySetStore, Protocol):
     ) -> Mapping[str, str] | None:
         """Pin immutable ids on first use; return the pins now in force.
 
-        The first of two racing writers wins and both are told the winner's pins. None when the
+        The first of two racing writers wins, and both get the winner's pins. None when the
         publisher has been removed.
         """
 
@@ -291,7 +291,7 @@ class TokenStore(KeySetStore, Protocol):
     ) -> tuple[TokenRecord, Trust] | None:
         """Return the record and the publishers that the project trusts now.
 
-        One round trip for both. None when there is no such record; expiry is the caller's to check.
+        One round trip for both. None when there is no such record; the caller checks expiry.
         """
 
     def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:
@@ -353,7 +353,7 @@ class FileRecordStore(Protocol):
 
 
 class OperatorStore(Protocol):
-    """What the operator's commands need besides; no function of the deployment may."""
+    """What only the operator's commands may call; no function of the deployment may."""
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         """Return every token that has not expired, also burned and used ones, by time of issue.

@@ -1,9 +1,8 @@
 """The embedded store: one SQLite file, safe with many threads and several processes.
 
-Writers take turns: the threads of a process in the order of their coming, processes as SQLite lets
-them (``BEGIN IMMEDIATE``). Readers see one moment of the whole file and wait for nobody
-(write-ahead log). What is committed survives a power failure: a used identity token stays
-used.
+Writers take turns: the threads of a process in the order in which they asked, processes as SQLite
+lets them (``BEGIN IMMEDIATE``). Readers see one moment of the whole file and wait for nobody
+(write-ahead log). What is committed survives a power failure: a used identity token stays used.
 """
 
 import json
@@ -208,7 +207,7 @@ class SqliteStore:
         return [json.loads(document) for (document,) in found]
 
     def follow_operator_records(self, after: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
-        """Return the records behind this number, each with its own: what others have added."""
+        """Return the records after this number, each with its own: those that others have added."""
         with self._read() as connection:
             found = connection.execute(
                 "SELECT number, document FROM operator_records WHERE number > ? ORDER BY number",
@@ -493,7 +492,7 @@ def _create(path: Path) -> None:
 
 @contextmanager
 def _told_as_unavailable() -> Iterator[None]:
-    # Text that is not Unicode (a lone surrogate) cannot be a key of ours either.
+    # Text that is not Unicode (a lone surrogate) cannot be encoded, nor be one of our keys.
     try:
         yield
     except (sqlite3.Error, UnicodeEncodeError, TimeoutError) as error:
