@@ -1434,6 +1434,7 @@ NO_REQUIREMENTS = [
     "Requires-Dist: foo===x",
     "Requires-Dist: foo>=1,===1.0-x-y",
     "Requires-Dist: foo==" + "9" * 5000,
+    "Requires-Dist: foo==" + "9" * 20,
     "Requires-Dist: foo[bar",
     "Requires-Dist: foo[bar baz]",
     "Requires-Dist: foo; unknown == '1'",
