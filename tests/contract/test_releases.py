@@ -69,6 +69,13 @@ def test_a_reopened_release_says_until_when(store: Store) -> None:
     assert store.find_release("acme", "widgets", "2") == (None, None)
 
 
+def test_reopening_a_release_opens_no_other(store: Store) -> None:
+    store.reopen_release(*PLACE, NOW + timedelta(days=1))
+
+    for place in (("other", "widgets", "1"), ("acme", "gadgets", "1"), ("acme", "widgets", "2")):
+        assert store.find_release(*place) == (None, None)
+
+
 def test_records_of_releases_are_neither_files_nor_projects(store: Store) -> None:
     store.save_release(release(), None)
     store.reopen_release(*PLACE, NOW)
