@@ -90,10 +90,11 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade for newer versions)
 	@$(LOCK) pyproject.toml --output-file functions/requirements.txt
-	@$(LOCK) pyproject.toml --all-extras --group build --constraint functions/requirements.txt \
+	@$(LOCK) pyproject.toml --all-extras --group build --group lint --constraint functions/requirements.txt \
 		--output-file requirements/dev.txt
 	@$(LOCK) --group emulator --output-file requirements/emulator.txt
 	@$(LOCK) --group sam --output-file requirements/sam.txt
+	@$(LOCK) --group docs --output-file requirements/docs.txt
 
 clean: ## Remove everything that make and the tools have made
 	@rm -rf .venv .venv-emulator .venv-sam .aws-sam build dist htmlcov .coverage* \

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-pytest_plugins = ["tests.emulator"]
+pytest_plugins = ["tests.support.emulator"]
 
 # The same examples in every run, whichever tests are run; or, for `make fuzz`, new ones each time,
 # of which those that fail are kept.

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.storage.sqlite import SqliteStore
-from tests.signing import rsa_key
-from tests.world import World
+from tests.support.signing import rsa_key
+from tests.support.world import World
 
 ROUNDS = 15
 CALLS = 100

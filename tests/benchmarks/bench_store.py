@@ -14,7 +14,7 @@ import pytest
 
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.benchmarks.bench_exchange import write_audit_as_deployed
-from tests.world import World
+from tests.support.world import World
 
 EXCHANGES = 1600
 

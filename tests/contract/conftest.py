@@ -13,8 +13,8 @@ from pytp_broker.storage.files import FileStore
 from pytp_broker.storage.folder import FolderFiles
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
-from tests.contract.samples import Table
-from tests.emulator import Emulator, create_bucket, create_table, make_client
+from tests.support.emulator import Emulator, create_bucket, create_table, make_client
+from tests.support.samples import Table
 
 MINISTACK = pytest.param("ministack", marks=pytest.mark.ministack)
 

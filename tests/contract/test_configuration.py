@@ -7,7 +7,7 @@ import pytest
 
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.protocols import Changes, Store
-from tests.contract.samples import (
+from tests.support.samples import (
     ACME,
     ISSUER,
     OTHER,

@@ -15,8 +15,9 @@ from pytp_broker.oidc.keysets import COOLDOWN
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.protocols import Store
 from pytp_broker.trust.publishers import TrustedPublisher
-from tests.contract.calls import CALLS, EVERY_CALL
-from tests.contract.samples import (
+from tests.support.calls import CALLS, EVERY_CALL
+from tests.support.emulator import create_table, make_client
+from tests.support.samples import (
     ACME,
     ISSUER,
     NOW,
@@ -29,7 +30,6 @@ from tests.contract.samples import (
     record,
     release,
 )
-from tests.emulator import create_table, make_client
 
 WRITES = ("put_item", "update_item", "delete_item")
 OWNER = {"repository_owner_id": "9919"}

@@ -18,7 +18,7 @@ from pytp_broker.index.distributions import MAX_FILE_NAME_CHARACTERS
 from pytp_broker.storage import folder
 from pytp_broker.storage.files import FileStore, content_key, metadata_key
 from pytp_broker.storage.folder import FolderFiles
-from tests.emulator import Emulator, create_bucket, make_client
+from tests.support.emulator import Emulator, create_bucket, make_client
 
 FILENAME = "widgets-1!1.0+local-py3-none-any.whl"
 KEY = content_key("acme", "0" * 64, FILENAME)

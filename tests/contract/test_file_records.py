@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from pytp_broker.storage.protocols import AlreadyPublishedError, Store
-from tests.contract.samples import NOW, file
+from tests.support.samples import NOW, file
 
 
 def test_a_file_is_found_with_all_that_is_known_of_it(store: Store) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pytp_broker.oidc.keysets import StoredKeySet
 from pytp_broker.storage.protocols import Store
-from tests.contract.samples import GITHUB, NOW
+from tests.support.samples import GITHUB, NOW
 
 COOLDOWN = timedelta(seconds=60)
 KEYS = [{"kid": "key-1", "kty": "RSA", "n": "0vx7", "e": "AQAB", "x5c": ["MII"], "alg": None}]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from pytp_broker.storage.protocols import Store
-from tests.contract.samples import NOW, configuration, file, operation, publisher, record
+from tests.support.samples import NOW, configuration, file, operation, publisher, record
 
 SECOND = timedelta(seconds=1)
 OTHER = record("other secret", lookup_id="f" * 32, issued_at=NOW + SECOND)

@@ -1,7 +1,7 @@
 """What the exchange asks: list_publishers and pin_publisher."""
 
 from pytp_broker.storage.protocols import Store
-from tests.contract.samples import OTHER_ISSUER, configuration, for_repository, publisher
+from tests.support.samples import OTHER_ISSUER, configuration, for_repository, publisher
 
 OWNER = {"repository_owner_id": "9919"}
 

@@ -11,7 +11,7 @@ import pytest
 
 from pytp_broker.aws import dynamodb
 from pytp_broker.storage.protocols import AlreadyExchangedError, AlreadyPublishedError, Store
-from tests.contract.samples import (
+from tests.support.samples import (
     ACME,
     GITHUB,
     NOW,

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from pytp_broker.storage.protocols import Store
-from tests.contract.samples import NOW, file, release
 from tests.contract.test_races import race
+from tests.support.samples import NOW, file, release
 
 OTHER = release(spellings=("1.0.0",), filename="widgets-1.0.0.tar.gz")
 PLACE = ("acme", "widgets", "1")

@@ -18,8 +18,8 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage import sqlite
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
-from tests.contract.calls import EVERY_CALL
-from tests.contract.samples import NOW, configuration, file, publisher, record
+from tests.support.calls import EVERY_CALL
+from tests.support.samples import NOW, configuration, file, publisher, record
 
 PROCESSES = 4
 # Each process opens the store when it is told to, and prints the exchanges that it wins.

@@ -7,7 +7,7 @@ import pytest
 
 from pytp_broker.storage.protocols import AlreadyExchangedError, Store
 from pytp_broker.tokens import TokenRecord, Trust
-from tests.contract.samples import NOW, configuration, for_repository, publisher, record
+from tests.support.samples import NOW, configuration, for_repository, publisher, record
 
 LATER = NOW + timedelta(minutes=1)
 NO_ONE: Trust = {}

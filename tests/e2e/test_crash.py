@@ -14,7 +14,7 @@ import requests
 
 from pytp_broker.demo.issuer import Issuer
 from pytp_broker.demo.process import ServerProcess
-from tests.unit.distributions import fields, wheel
+from tests.support.distributions import fields, wheel
 
 pytestmark = pytest.mark.e2e
 

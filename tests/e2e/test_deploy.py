@@ -1,10 +1,10 @@
 """A real `sam build` and `sam deploy`, to an emulator that enforces IAM, and a release through it.
 
 The emulator evaluates each role's actions and resources, but of DynamoDB's condition keys neither
-`dynamodb:LeadingKeys` nor `dynamodb:Attributes` of a write. That no function may write
-configuration is therefore held by `tests/unit/test_template.py`, which evaluates those conditions
-as AWS does; here is shown what the emulator enforces: every request above works with the deployed
-roles, and the actions that no role lists are refused.
+`dynamodb:LeadingKeys` nor `dynamodb:Attributes` of a write. Therefore
+`tests/unit/project/test_template.py` evaluates those conditions as AWS does, and shows that no
+function may write configuration. The tests here show what the emulator enforces: every request
+works with the deployed roles, and the actions that no role lists are refused.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ from pytp_broker.audit import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.oidc.keysets import StoredKeySet
 from pytp_broker.tokens import UploadToken
-from tests.emulator import START_SECONDS
-from tests.issuer import Issuer
-from tests.signing import public_jwk
-from tests.unit.distributions import wheel
+from tests.support.distributions import wheel
+from tests.support.emulator import START_SECONDS
+from tests.support.issuer import Issuer
+from tests.support.signing import public_jwk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
 

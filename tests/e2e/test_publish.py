@@ -26,7 +26,7 @@ from uv import find_uv_bin
 from pytp_broker.demo.issuer import Issuer, github_job
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
-from tests.emulator import Emulator
+from tests.support.emulator import Emulator
 
 pytestmark = pytest.mark.e2e
 

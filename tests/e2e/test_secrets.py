@@ -29,12 +29,11 @@ from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc import fetch
 from pytp_broker.tokens import UploadToken
-from tests import signing
 from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
-from tests.emulator import REGION, create_bucket, create_table, make_client
-from tests.scanner import SecretScanner, match
-from tests.unit import distributions
-from tests.unit.shelf import basic
+from tests.support import distributions, signing
+from tests.support.emulator import REGION, create_bucket, create_table, make_client
+from tests.support.scanner import SecretScanner, match
+from tests.support.shelf import basic
 
 CLIENT_SECRET = "an-introspection-clients-own-long-secret"
 CONFIGURATION = """

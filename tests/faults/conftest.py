@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
-from tests.emulator import Emulator, make_client
 from tests.faults.engines import DynamoEngines, Engines, SqliteEngines
 from tests.faults.injection import FIGURES
+from tests.support.emulator import Emulator, make_client
 
 MINISTACK = pytest.param("ministack", marks=pytest.mark.ministack)
 

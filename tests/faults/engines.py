@@ -11,8 +11,8 @@ from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.storage.folder import FolderFiles
 from pytp_broker.storage.sqlite import SqliteStore
-from tests.emulator import create_bucket, create_table, make_client
 from tests.faults.stage import Engine
+from tests.support.emulator import create_bucket, create_table, make_client
 
 
 class Engines(Protocol):

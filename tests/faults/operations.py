@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pytp_broker.tokens import UploadToken
 from tests.faults.injection import FIGURES
 from tests.faults.stage import CHANGED, Stage, configured_rights, load, wheel
-from tests.world import Answer
+from tests.support.world import Answer
 
 # uv tries an exchange four times in all, twine an upload five times after the first.
 ATTEMPTS = 5

@@ -33,11 +33,11 @@ from pytp_broker.storage.files import FileStore, content_key, metadata_key
 from pytp_broker.storage.protocols import PublishedFile, Store
 from pytp_broker.tokens import UploadToken
 from tests.faults.injection import FIGURES, Line
-from tests.scanner import SecretScanner, match
-from tests.signing import NOW, Issuer
-from tests.unit import distributions
-from tests.unit.distributions import Distribution
-from tests.world import Answer
+from tests.support import distributions
+from tests.support.distributions import Distribution
+from tests.support.scanner import SecretScanner, match
+from tests.support.signing import NOW, Issuer
+from tests.support.world import Answer
 
 HOST = "packages.example.com"
 SECRET = "a-long-random-secret"

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import pytest
 
 from pytp_broker.tokens import UploadToken
-from tests.emulator import ROOT
 from tests.faults.engines import Engines, open_again
 from tests.faults.injection import FIGURES
 from tests.faults.stage import (
@@ -22,6 +21,7 @@ from tests.faults.stage import (
     Stage,
     wheel,
 )
+from tests.support.emulator import ROOT
 
 THREADS = 16
 PROCESSES = 3

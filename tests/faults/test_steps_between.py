@@ -18,7 +18,7 @@ from tests.faults.stage import (
     wheel,
 )
 from tests.faults.trials import behind_a_line
-from tests.world import Answer
+from tests.support.world import Answer
 
 # What is sent, what somebody else does meanwhile, and what must be true then.
 Meeting: TypeAlias = tuple[

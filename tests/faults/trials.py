@@ -8,7 +8,7 @@ from tests.faults.engines import Engines
 from tests.faults.injection import FIGURES, Fault, Remote
 from tests.faults.operations import Attempt, Operation
 from tests.faults.stage import Engine, Stage
-from tests.world import Answer
+from tests.support.world import Answer
 
 # From storage to the same storage behind a line that can be broken.
 Lay: TypeAlias = Callable[[Engine], Engine]

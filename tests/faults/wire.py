@@ -15,8 +15,8 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 from moto.core.models import botocore_stubber
 
-from tests.emulator import REGION
 from tests.faults.injection import FIGURES, Fault, Line
+from tests.support.emulator import REGION
 
 # How a request is really sent: event name and request in, the answer out.
 Deliver = Callable[[str, Any], Any]

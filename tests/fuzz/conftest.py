@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests import sdists
 from tests.fuzz import readers
 from tests.fuzz.subject import FIGURES, Subject
+from tests.support import sdists
 
 
 @pytest.fixture(scope="session")

@@ -25,11 +25,11 @@ from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker, Index
 from pytp_broker.tokens import UploadToken
-from tests.fakes import MemoryFiles, MemoryStore
-from tests.scanner import SecretScanner
-from tests.signing import NOW, Issuer
-from tests.unit import distributions
-from tests.world import CONFIGURATION, HOST, Answer
+from tests.support import distributions
+from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.scanner import SecretScanner
+from tests.support.signing import NOW, Issuer
+from tests.support.world import CONFIGURATION, HOST, Answer
 
 FIGURES: Counter[str] = Counter()
 # Of our own thread, whatever else the machine does meanwhile; what is quadratic takes longer.

@@ -14,7 +14,7 @@ from pytp_broker import config
 from pytp_broker.config import ConfigurationError
 from pytp_broker.trust.providers import PROVIDERS
 from tests.fuzz.subject import FIGURES
-from tests.world import CONFIGURATION
+from tests.support.world import CONFIGURATION
 
 texts = st.text(max_size=40)
 KNOWN = [

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.distributions import Distribution, form, recorded, wheel, wheel_members, zipped
-from tests.unit.shelf import Shelf
-from tests.world import World
+from tests.support.distributions import Distribution, form, recorded, wheel, wheel_members, zipped
+from tests.support.shelf import Shelf
+from tests.support.world import World
 
 MEBIBYTE = 1 << 20
 

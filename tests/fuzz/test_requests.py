@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.subject import SECRET, Subject, basic, event
-from tests.world import HOST
+from tests.support.world import HOST
 
 FUNCTIONS = ("broker", "upload", "simple", "introspect")
 KNOWN = [

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sdists import (
+from tests.support.sdists import (
     FIGURES,
     TOP,
     UNPACKERS,
@@ -15,7 +15,7 @@ from tests.sdists import (
     symbolic,
     unpack,
 )
-from tests.unit.shelf import Shelf
+from tests.support.shelf import Shelf
 
 NAMES = st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a", "D", "d", "src/x"])
 TARGETS = st.one_of(

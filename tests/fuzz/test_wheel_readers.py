@@ -12,9 +12,9 @@ import pytest
 from hypothesis import settings
 
 from tests.fuzz.readers import FIGURES, Wheel, compare
-from tests.unit import rawzip
-from tests.unit.distributions import metadata
-from tests.unit.rawzip import DEFLATED, ELSEWHERE, STORED, UTF8, Entry, entry, extra, numbers
+from tests.support import rawzip
+from tests.support.distributions import metadata
+from tests.support.rawzip import DEFLATED, ELSEWHERE, STORED, UTF8, Entry, entry, extra, numbers
 
 # How many are compared at once: uv takes longer to start than to install one.
 BATCH: Final = 40

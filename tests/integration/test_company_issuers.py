@@ -10,9 +10,9 @@ import requests
 import trustme
 
 from pytp_broker.demo.process import ServerProcess
-from tests.integration.misbehaving import MisbehavingIssuer
-from tests.integration.proxy import Proxy
-from tests.signing import github_claims
+from tests.support.misbehaving import MisbehavingIssuer
+from tests.support.proxy import Proxy
+from tests.support.signing import github_claims
 
 # Nobody but the proxy finds this host.
 INSIDE = "gitlab.corp.example.com"

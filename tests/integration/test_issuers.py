@@ -16,7 +16,7 @@ from pytp_broker.audit import AuditRecord
 from pytp_broker.oidc.fetch import MAX_THREADS, HttpFetch
 from pytp_broker.oidc.keysets import COOLDOWN, LOOK_AGAIN, MAX_AGE, MAX_STALE
 from pytp_broker.services import Broker
-from tests.integration.misbehaving import (
+from tests.support.misbehaving import (
     BEHAVIOURS,
     DISCOVERY,
     JWKS,
@@ -24,8 +24,8 @@ from tests.integration.misbehaving import (
     MisbehavingIssuer,
     answering,
 )
-from tests.signing import github_claims, public_jwk, rsa_key
-from tests.world import Answer, World
+from tests.support.signing import github_claims, public_jwk, rsa_key
+from tests.support.world import Answer, World
 
 # As long as two seconds are in earnest, for issuers that do not answer in any time.
 DEADLINE_SECONDS = 0.25

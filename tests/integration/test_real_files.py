@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 import pytest
 import requests
 
-from tests.unit.distributions import Distribution
-from tests.unit.shelf import Shelf, publisher
+from tests.support.distributions import Distribution
+from tests.support.shelf import Shelf, publisher
 
 pytestmark = pytest.mark.network
 

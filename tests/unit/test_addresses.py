@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.unit.shelf import HOST, Shelf
-from tests.world import World
+from tests.support.shelf import HOST, Shelf
+from tests.support.world import World
 
 UPLOADS = f"Upload URLs have the form https://{HOST}/REGISTRY/legacy/"
 PAGES = f"Index URLs have the form https://{HOST}/REGISTRY/simple/"

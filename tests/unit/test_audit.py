@@ -29,13 +29,13 @@ from pytp_broker.local.log import Log
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.providers import PROVIDERS
-from tests.audit import SCHEMA, check
-from tests.contract.samples import file
-from tests.fakes import MemoryStore
-from tests.scanner import match
-from tests.unit import distributions
-from tests.unit.shelf import HOST, Shelf, basic
-from tests.world import World
+from tests.support import distributions
+from tests.support.audit import SCHEMA, check
+from tests.support.fakes import MemoryStore
+from tests.support.samples import file
+from tests.support.scanner import match
+from tests.support.shelf import HOST, Shelf, basic
+from tests.support.world import World
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
 EVENTS: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@ import pytest
 
 from pytp_broker.budgets import MAX_SOURCES, RefusalBudget
 from pytp_broker.errors import TooManyRequests
-from tests.world import World
+from tests.support.world import World
 
 CONFIGURATION = """
 [[registries]]

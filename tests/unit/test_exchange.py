@@ -14,8 +14,17 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from pytp_broker.oidc.identity import LEEWAY_SECONDS
 from pytp_broker.registries import default_audience
 from pytp_broker.tokens import UploadToken
-from tests.signing import ABSENT, GITHUB, NOW, Issuer, ec_key, github_claims, public_jwk, rsa_key
-from tests.world import HOST, World
+from tests.support.signing import (
+    ABSENT,
+    GITHUB,
+    NOW,
+    Issuer,
+    ec_key,
+    github_claims,
+    public_jwk,
+    rsa_key,
+)
+from tests.support.world import HOST, World
 
 
 @pytest.fixture

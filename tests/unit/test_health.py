@@ -8,7 +8,7 @@ import pytest
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.health import Health
 from pytp_broker.registries import Configuration
-from tests.world import HOST, World
+from tests.support.world import HOST, World
 
 
 class Clocks:

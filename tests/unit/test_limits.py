@@ -14,11 +14,11 @@ from pytp_broker.audit import AuditRecord
 from pytp_broker.redaction import printable
 from pytp_broker.storage.protocols import PublishedFile
 from pytp_broker.storage.sqlite import SqliteStore
-from tests.scanner import LEAKED
-from tests.signing import NOW
-from tests.unit import distributions
-from tests.unit.shelf import Shelf
-from tests.world import World
+from tests.support import distributions
+from tests.support.scanner import LEAKED
+from tests.support.shelf import Shelf
+from tests.support.signing import NOW
+from tests.support.world import World
 
 BY_NAME = """
 [[registries]]

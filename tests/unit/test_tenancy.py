@@ -24,10 +24,10 @@ from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker, Index
 from pytp_broker.tokens import UploadToken
-from tests.fakes import MemoryFiles, MemoryStore
-from tests.signing import GITHUB, NOW, Issuer, rsa_key
-from tests.unit import distributions
-from tests.world import HOST, Answer
+from tests.support import distributions
+from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.signing import GITHUB, NOW, Issuer, rsa_key
+from tests.support.world import HOST, Answer
 
 ENTERPRISE = "https://ghes.example.com/_services/token"
 SECRETS = {"acme": "the-secret-of-acmes-client", "other": "the-secret-of-others-client"}

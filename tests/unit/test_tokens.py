@@ -18,7 +18,7 @@ from pytp_broker.tokens import (
     UploadToken,
     _checksum,
 )
-from tests.signing import NOW
+from tests.support.signing import NOW
 
 LOOKUP_ID = "00112233445566778899aabbccddeeff"
 

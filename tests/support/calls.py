@@ -1,0 +1,47 @@
+"""One call of every method of a store, for what must hold of all of them."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pytp_broker.oidc.keysets import StoredKeySet
+from pytp_broker.storage.protocols import Store
+from tests.support.samples import (
+    GITHUB,
+    NOW,
+    configuration,
+    file,
+    operation,
+    publisher,
+    record,
+    release,
+)
+
+_LOOKUP_ID = record().lookup_id
+CALLS: dict[str, Callable[[Store], Any]] = {
+    "load_configuration": lambda store: store.load_configuration(),
+    "apply": lambda store: store.apply(configuration(), [publisher()]),
+    "list_publishers": lambda store: store.list_publishers(publisher().identity_key),
+    "pin_publisher": lambda store: store.pin_publisher(publisher(), {"repository_id": "1"}),
+    "add_token": lambda store: store.add_token(record()),
+    "find_token": lambda store: store.find_token(_LOOKUP_ID, "acme", "widgets"),
+    "burn_token": lambda store: store.burn_token(_LOOKUP_ID, "hash", "acme", NOW),
+    "list_tokens": lambda store: store.list_tokens(NOW),
+    "add_operator_record": lambda store: store.add_operator_record(operation(), NOW),
+    "list_operator_records": lambda store: store.list_operator_records(),
+    "find_key_set": lambda store: store.find_key_set(GITHUB),
+    "save_key_set": lambda store: store.save_key_set(GITHUB, StoredKeySet([], NOW)),
+    "claim_key_set_refresh": lambda store: store.claim_key_set_refresh(
+        GITHUB, NOW, timedelta(seconds=60)
+    ),
+    "find_file": lambda store: store.find_file("acme", "widgets-1.0.tar.gz"),
+    "add_file": lambda store: store.add_file(file()),
+    "find_release": lambda store: store.find_release("acme", "widgets", "1"),
+    "save_release": lambda store: store.save_release(release(), None),
+    "reopen_release": lambda store: store.reopen_release("acme", "widgets", "1", NOW),
+    "list_files": lambda store: store.list_files("acme", "widgets"),
+    "list_projects": lambda store: store.list_projects("acme"),
+}
+EVERY_CALL = [pytest.param(call, id=name) for name, call in CALLS.items()]

@@ -1,0 +1,197 @@
+"""An index in memory: two registries, publishers, tokens, and a clock that stands still."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+from pytp_broker.audit import AuditRecord
+from pytp_broker.endpoints import simple, upload
+from pytp_broker.endpoints.routing import respond
+from pytp_broker.http.messages import Request, Response
+from pytp_broker.registries import Configuration, ConfigurationCache, Issuer, Registry
+from pytp_broker.services import Index
+from pytp_broker.tokens import MULTI_USE, Grant, Listing, TokenRecord, UploadToken
+from pytp_broker.trust.publishers import TrustedPublisher
+from tests.support import distributions
+from tests.support.audit import Records
+from tests.support.distributions import Distribution, Fields
+from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.signing import GITHUB, NOW
+from tests.support.world import Answer
+
+HOST = "packages.example.com"
+ROUTES = {**upload.ROUTES, **simple.ROUTES}
+IDENTITY = {"repository": "octo-org/widgets", "sha": "f00d"}
+
+
+class Shelf:
+    """What a test talks to: ``call`` is the wire, ``store``, ``files`` and ``records`` are left."""
+
+    def __init__(self) -> None:
+        self.now: datetime = NOW
+        self.ticks = 0.0
+        self.records = Records()
+        self.files = MemoryFiles()
+        self.store = MemoryStore()
+        self.configuration = Configuration(
+            issuers={GITHUB: Issuer(GITHUB, "github", ("RS256",))},
+            registries={
+                "acme": Registry("acme", (GITHUB,)),
+                "other": Registry("other", (GITHUB,), hosts=("other.example.com",)),
+            },
+        )
+        self.publishers = [
+            publisher("p-widgets", "acme", "widgets"),
+            publisher("p-my", "acme", "my-widgets"),
+            publisher("p-secret", "other", "secret-project"),
+        ]
+        self.apply()
+        self.index = Index(
+            store=self.store,
+            configurations=ConfigurationCache(
+                self.store.load_configuration, clocks=[lambda: self.ticks]
+            ),
+            shared_host=HOST,
+            now=lambda: self.now,
+            audit=self.records.append,
+            files=self.files,
+        )
+        self.token = self.mint()
+        self.store.calls.clear()
+
+    def apply(self) -> None:
+        self.store.apply(self.configuration, self.publishers)
+        self.ticks += 10
+
+    def change(self, **changes: Any) -> None:
+        """Change the registry `acme`."""
+        acme = replace(self.configuration.registries["acme"], **changes)
+        registries = {**self.configuration.registries, "acme": acme}
+        self.configuration = replace(self.configuration, registries=registries)
+        self.apply()
+
+    def switch_off(self) -> None:
+        """Switch everything off."""
+        self.configuration = replace(self.configuration, enabled=False)
+        self.apply()
+
+    def switch_issuer_off(self) -> None:
+        issuer = replace(self.configuration.issuers[GITHUB], enabled=False)
+        self.configuration = replace(self.configuration, issuers={GITHUB: issuer})
+        self.apply()
+
+    def mint(
+        self,
+        *scope: tuple[str, str, str],
+        feature: str = MULTI_USE,
+        lookup_id: str = "0" * 31 + "1",
+        age_seconds: int = 0,
+    ) -> UploadToken:
+        """Return a token for (registry, project, publisher id), stored as the exchange does."""
+        token = UploadToken.mint(lookup_id)
+        scope = scope or (
+            ("acme", "widgets", "p-widgets"),
+            ("acme", "my-widgets", "p-my"),
+            ("other", "secret-project", "p-secret"),
+        )
+        issued_at = self.now - timedelta(seconds=age_seconds)
+        record = TokenRecord(
+            lookup_id=token.lookup_id,
+            token_hash=token.hash,
+            issuer=GITHUB,
+            identity=IDENTITY,
+            grants=tuple(
+                Grant(name, None, {i: 0 for r, _, i in scope if r == name})
+                for name in dict.fromkeys(registry for registry, _, _ in scope)
+            ),
+            projects={
+                name: Listing(projects, len(projects))
+                for name in dict.fromkeys(registry for registry, _, _ in scope)
+                if (projects := tuple(p for r, p, _ in scope if r == name))
+            },
+            features=(feature,),
+            issued_at=issued_at,
+            expires_at=issued_at + timedelta(seconds=900),
+            kept_until=issued_at + timedelta(seconds=1000),
+            identity_key=self.publishers[0].identity_key,
+        )
+        self.store.tokens.pop(token.lookup_id, None)
+        self.store.add_token(record)
+        return token
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        host: str = HOST,
+    ) -> Answer:
+        # The gateway decodes the path.
+        request = Request(method, host, unquote(path), {}, headers or {}, body, "192.0.2.1")
+        return _answer(respond(request, ROUTES, self.index))
+
+    def get(self, path: str, accept: str | None = None, **headers: str) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.call(
+            "GET", path, headers=sent if accept is None else {**sent, "accept": accept}
+        )
+
+    def post(
+        self,
+        body: bytes,
+        authorization: str | None = None,
+        path: str = "/acme/legacy/",
+        content_type: str | None = distributions.CONTENT_TYPE,
+        host: str = HOST,
+    ) -> Answer:
+        """Post a body with the good token, or with another header; empty for none."""
+        value = self.basic() if authorization is None else authorization
+        headers = {"authorization": value} if value else {}
+        if content_type is not None:
+            headers["content-type"] = content_type
+        return self.call("POST", path, body, headers, host)
+
+    def publish(self, distribution: Distribution, sent: Fields | None = None) -> Answer:
+        return self.post(distributions.form(distribution, sent))
+
+    def basic(self, token: UploadToken | None = None) -> str:
+        return basic(f"__token__:{(token or self.token).reveal()}")
+
+    @property
+    def record(self) -> AuditRecord:
+        """Return the one audit record."""
+        (record,) = self.records
+        return record
+
+
+def assert_refused(shelf: Shelf, distribution: Distribution, words: str = "") -> None:
+    answer = shelf.publish(distribution)
+
+    assert answer.status == 400
+    assert words in answer.detail
+    assert not shelf.store.files
+    assert not shelf.files.contents
+
+
+def basic(credentials: str | bytes) -> str:
+    octets = credentials.encode() if isinstance(credentials, str) else credentials
+    return f"Basic {base64.b64encode(octets).decode()}"
+
+
+def publisher(publisher_id: str, registry: str, *projects: str) -> TrustedPublisher:
+    return TrustedPublisher(
+        publisher_id=publisher_id,
+        registry=registry,
+        issuer=GITHUB,
+        provider="github",
+        projects=projects,
+        fields={"repository": "octo-org/widgets", "workflow": f"{projects[0]}.yml"},
+    )
+
+
+def _answer(response: Response) -> Answer:
+    return Answer(response.status, response.headers, response.body)

@@ -1,0 +1,689 @@
+"""The commands, as a terminal shows them."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import jsonschema
+import pytest
+from moto import mock_aws
+
+from pytp_broker.cli import main
+from pytp_broker.cli.target import _find_host
+from pytp_broker.demo import process
+from pytp_broker.demo import story as demo
+from pytp_broker.demo.process import ServerError, ServerProcess
+from pytp_broker.demo.story import Stage, StepError
+from pytp_broker.local import deployment
+from pytp_broker.local.routes import TemplateError
+from tests.support.emulator import Emulator
+from tests.support.scanner import LEAKED
+from tests.support.signing import github_claims
+
+REGION = "eu-central-1"
+CONFIGURATION = """\
+[[registries]]
+name = "acme"
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+"""
+TABLE: dict[str, Any] = {
+    "AttributeDefinitions": [
+        {"AttributeName": "pk", "AttributeType": "S"},
+        {"AttributeName": "sk", "AttributeType": "S"},
+    ],
+    "KeySchema": [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+
+
+@dataclass
+class Terminal:
+    """A terminal in a folder of its own."""
+
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def type(self, line: str) -> str:
+        """Run `pytp-broker …` and return what is seen: both streams, and a status but 0."""
+        name, *arguments = shlex.split(line)
+        assert name == "pytp-broker"
+        try:
+            status: int | str | None = main(arguments)
+        except SystemExit as left:
+            status = left.code
+        seen = self.capsys.readouterr()
+        return seen.out + seen.err + (f"exit {status}\n" if status else "")
+
+
+@pytest.fixture
+def terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Terminal:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    opened = Terminal(tmp_path, capsys)
+    opened.write("broker.toml", CONFIGURATION)
+    return opened
+
+
+# --- validate, schema, help ---------------------------------------------------------------------
+
+
+def test_validate_says_ok(terminal: Terminal) -> None:
+    assert terminal.type("pytp-broker validate --config broker.toml") == "ok\n"
+
+
+def test_validate_names_every_mistake_by_its_path(terminal: Terminal) -> None:
+    terminal.write(
+        "broker.toml", 'colour = "red"\n[[registries]]\nname = "acme"\ntoken_lifetime = 1\n'
+    )
+
+    seen = terminal.type("pytp-broker validate --config broker.toml").splitlines()
+
+    assert sorted(line.partition(" ")[0] + line.split()[1] for line in seen[:-1]) == [
+        "broker.toml:1:colour:",
+        "broker.toml:4:registries[1].token_lifetime:",
+    ]
+    assert seen[-1] == "exit 2"
+
+
+def test_validate_allows_an_issuer_on_this_machine_when_told_to(terminal: Terminal) -> None:
+    terminal.write("broker.toml", '[[issuers]]\nurl = "http://127.0.0.1:1"\nprovider = "github"\n')
+
+    assert "issuers[1].url: `http://127.0.0.1:1` must be https" in terminal.type(
+        "pytp-broker validate --config broker.toml"
+    )
+    assert terminal.type("pytp-broker validate --local --config broker.toml") == (
+        "ok\nnote: broker.toml: registries: there is no registry in this configuration\n"
+    )
+
+
+def test_schema_prints_a_json_schema(terminal: Terminal) -> None:
+    schema = json.loads(terminal.type("pytp-broker schema"))
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_ids_that_will_be_pinned_are_noted(terminal: Terminal) -> None:
+    terminal.write("broker.toml", CONFIGURATION.replace('repository_owner_id = "9919"', ""))
+
+    assert terminal.type("pytp-broker validate --config broker.toml") == (
+        "ok\nnote: broker.toml:5: registries[1].publishers[1].github: `repository_owner_id`, "
+        "`repository_id` will be pinned on first use (publisher 1 of registry `acme`: widgets)\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - it is refused
+def test_a_server_that_listens_everywhere_must_be_told_its_name(
+    terminal: Terminal, host: str
+) -> None:
+    seen = terminal.type(f"pytp-broker serve --config broker.toml --host {host}")
+
+    assert "--public-host" in seen
+    assert seen.endswith("exit 2\n")
+
+
+def test_help_lists_the_commands(terminal: Terminal) -> None:
+    seen = terminal.type("pytp-broker --help")
+
+    assert re.findall(r"^    (\w+) ", seen, re.MULTILINE) == [
+        *("serve", "apply", "validate", "explain", "token", "release", "audit"),
+        *("schema", "secret", "demo"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("pytp-broker", "usage: pytp-broker [-h] [--version] COMMAND"),
+        ("pytp-broker serve", "the following arguments are required: --config"),
+        ("pytp-broker serve --config x --port 65536", "65536 is not between 0 and 65535"),
+        ("pytp-broker serve --config x --port abc", "abc is not between 0 and 65535"),
+        ("pytp-broker serve --config x --port -1", "-1 is not between 0 and 65535"),
+        (
+            "pytp-broker serve --config x --public-host https://packages.example.com/",
+            "`https://packages.example.com/` is not a host name; write it without scheme",
+        ),
+        (
+            "pytp-broker serve --config x --public-host packages.example.com:8443",
+            "`packages.example.com:8443` is not a host name",
+        ),
+        ("pytp-broker serve --config x --public-host 'pack ages'", "is not a host name"),
+        ("pytp-broker serve --config x --public-host ''", "is not a host name"),
+        ("pytp-broker serve --config none --public-host ::1", "none: No such file"),
+        ("pytp-broker serve --config none --public-host P.example", "none: No such file"),
+        (
+            "pytp-broker serve --config x --error-type-base javascript:x",
+            "javascript:x is neither an https URL nor a URN",
+        ),
+        ("pytp-broker apply --config x", "one of the arguments --stack --table --data is required"),
+    ],
+)
+def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, said: str) -> None:
+    seen = terminal.type(line)
+
+    assert said in seen
+    assert seen.endswith("exit 2\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"token burn {LEAKED}", f"token {LEAKED}", f"validate --config broker.toml {LEAKED}"),
+        *(f"serve --config x --port {LEAKED}", f"validate --config {LEAKED}", f"secret {LEAKED}"),
+        *(f"release reopen {LEAKED} {LEAKED} {LEAKED} --data .", f"release {LEAKED}"),
+        *(f"token find --data {LEAKED}", f"explain --config broker.toml --registry {LEAKED} {{}}"),
+    ],
+)
+def test_a_token_among_the_arguments_is_not_said_again(terminal: Terminal, line: str) -> None:
+    seen = terminal.type(f"pytp-broker {line}")
+
+    assert "exit" in seen
+    assert LEAKED[:40] not in seen
+
+
+def test_a_configuration_is_quoted_as_a_terminal_may_show_it(terminal: Terminal) -> None:
+    terminal.write(
+        "broker.toml", f'"\\u001b[31m{LEAKED}" = "x"\n[[registries]]\nname = "\\u202e"\n'
+    )
+
+    seen = terminal.type("pytp-broker validate --config broker.toml")
+
+    assert seen.endswith("exit 2\n")
+    assert not {"\x1b", "\u202e"} & {*seen}
+    assert LEAKED not in seen
+
+
+def test_a_project_that_is_a_token_is_not_said_again(terminal: Terminal, table: str) -> None:
+    terminal.write("broker.toml", CONFIGURATION.replace("widgets", LEAKED, 1))
+
+    seen = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
+
+    assert "[a token]" in seen
+    assert LEAKED[5:40].lower() not in seen.lower()
+
+
+@pytest.mark.parametrize("name", ['devpi"', "de vpi", "\x1b[31m", "x" * 65])
+def test_a_client_is_called_what_a_configuration_may_call_it(terminal: Terminal, name: str) -> None:
+    seen = terminal.type(f"pytp-broker secret {shlex.quote(name)}")
+
+    assert "must be 1 to 64 letters" in seen
+    assert seen.endswith("exit 2\n")
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly() -> None:
+    command = [sys.executable, "-m", "pytp_broker.cli", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        started.stdout.close()
+        assert started.stderr.read() == b""
+
+    assert started.returncode == 1
+
+
+def test_a_missing_extra_is_named(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    for name in [name for name in sys.modules if name.startswith("pytp_broker.config")]:
+        monkeypatch.delitem(sys.modules, name)
+
+    assert terminal.type("pytp-broker validate --config broker.toml") == (
+        "`validate` needs pydantic: pip install 'pytp-broker[cli]'\nexit 1\n"
+    )
+
+
+# --- several files, and the host ------------------------------------------------------------------
+
+
+def test_several_files_are_validated_as_one(terminal: Terminal) -> None:
+    terminal.write("team.toml", CONFIGURATION)
+
+    assert terminal.type("pytp-broker validate --config broker.toml --config team.toml") == (
+        "team.toml:2: registries[1].name: `acme` is there already, at broker.toml:2 "
+        "(registry `acme`)\nexit 2\n"
+    )
+
+
+def test_what_two_files_say_is_applied_together(terminal: Terminal, table: str) -> None:
+    terminal.write("team.toml", CONFIGURATION.replace("acme", "umbrella"))
+
+    seen = terminal.type(
+        f"pytp-broker apply --config broker.toml --config team.toml --table {table}"
+    )
+
+    assert "+ registry acme\n" in seen
+    assert "+ registry umbrella\n" in seen
+
+
+def test_a_host_of_all_registries_is_not_one_registrys(terminal: Terminal) -> None:
+    terminal.write(
+        "broker.toml", CONFIGURATION.replace('"acme"', '"acme"\nhosts = ["packages.example.com"]')
+    )
+    command = "pytp-broker validate --config broker.toml"
+
+    assert terminal.type(command) == (
+        "ok\nnote: `hosts` and `audience` are not held against the deployment's host "
+        "without --host\n"
+    )
+    assert terminal.type(f"{command} --host other.example.com") == "ok\n"
+    assert terminal.type(f"{command} --host packages.example.com").startswith(
+        "broker.toml:3: registries[1].hosts[1]: `packages.example.com` is the host that all"
+    )
+
+
+def test_a_host_is_compared_as_the_broker_compares_it(terminal: Terminal) -> None:
+    text = CONFIGURATION.replace('"acme"', '"acme"\nhosts = ["packages.example.com"]')
+    terminal.write("broker.toml", text)
+
+    seen = terminal.type("pytp-broker validate --config broker.toml --host Packages.Example.COM")
+
+    assert "`packages.example.com` is the host that all registries share" in seen
+
+
+@pytest.mark.parametrize("command", ["validate", "apply --table x", "explain claims.json"])
+@pytest.mark.parametrize(
+    "host", ["https://packages.example.com", "packages.example.com:443", "packages.example.com/x"]
+)
+def test_a_host_that_is_not_a_name_is_refused(terminal: Terminal, command: str, host: str) -> None:
+    terminal.write("broker.toml", CONFIGURATION)
+    terminal.write("claims.json", json.dumps(github_claims()))
+
+    seen = terminal.type(f"pytp-broker {command} --config broker.toml --host {host}")
+
+    assert seen.startswith(f"--host: `{host}` is not a host name")
+    assert seen.endswith("packages.example.com\nexit 2\n")
+
+
+def test_apply_checks_the_host_before_it_writes(terminal: Terminal, table: str) -> None:
+    terminal.write(
+        "broker.toml", CONFIGURATION.replace('"acme"', '"acme"\naudience = "packages.example.com"')
+    )
+
+    seen = terminal.type(
+        f"pytp-broker apply --config broker.toml --table {table} --host packages.example.com"
+    )
+
+    assert "is the default audience of the shared host" in seen
+    assert seen.endswith("exit 2\n")
+    assert terminal.type(f"pytp-broker audit --table {table}") == ""
+
+
+def test_serve_checks_its_own_host(terminal: Terminal) -> None:
+    terminal.write(
+        "broker.toml", CONFIGURATION.replace('"acme"', '"acme"\naudience = "packages.example.com"')
+    )
+
+    seen = terminal.type(
+        "pytp-broker serve --config broker.toml --public-host packages.example.com"
+    )
+
+    assert "is the default audience of the shared host" in seen
+    assert seen.endswith("exit 2\n")
+
+
+def test_a_missing_module_of_ours_is_a_bug(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytp_broker.config", None)
+
+    with pytest.raises(ModuleNotFoundError):
+        terminal.type("pytp-broker validate --config broker.toml")
+
+
+# --- apply --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def table(aws: None) -> str:
+    client = boto3.client("dynamodb")
+    client.create_table(TableName="broker", **TABLE)
+    client.close()
+    return "broker"
+
+
+def test_what_a_library_says_in_several_lines_stays_so(terminal: Terminal, aws: None) -> None:
+    seen = terminal.type("pytp-broker apply --config broker.toml --table ''").splitlines()
+
+    assert seen[0] == "cannot apply: Parameter validation failed:"
+    assert seen[1].startswith("Invalid length for parameter TableName")
+    assert seen[-1] == "exit 1"
+
+
+def test_apply_prints_what_it_changes_and_then_nothing_more(terminal: Terminal, table: str) -> None:
+    first = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
+    second = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
+
+    assert "acme" in first
+    assert "octo-org/widgets" in first
+    assert second == "no changes\n"
+
+
+@pytest.mark.ministack
+def test_apply_finds_the_table_of_a_stack(
+    terminal: Terminal, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")):
+        monkeypatch.setenv(name, value)
+    resource = {"Type": "AWS::DynamoDB::Table", "Properties": TABLE}
+    create_stack(emulator, "one-table", {"Table": resource})
+    create_stack(emulator, "two-tables", {"Table": resource, "Other": resource})
+    url = {"Url": {"Value": "https://abc.execute-api.us-east-1.amazonaws.com"}}
+    create_stack(emulator, "with-a-url", {"Table": resource}, Outputs=url)
+    terminal.write(
+        "shadow.toml",
+        CONFIGURATION.replace(
+            '"acme"', '"acme"\naudience = "abc.execute-api.us-east-1.amazonaws.com/other"'
+        )
+        + '[[registries]]\nname = "other"\n',
+    )
+    options = f"--config broker.toml --endpoint-url {emulator.endpoint_url} --region us-east-1"
+
+    assert "acme" in terminal.type(f"pytp-broker apply {options} --stack one-table")
+    assert terminal.type(f"pytp-broker apply {options} --stack two-tables") == (
+        "the stack two-tables has 2 tables, not one: name it with --table\nexit 1\n"
+    )
+    assert "is the default audience of registry `other`" in terminal.type(
+        f"pytp-broker apply {options.replace('broker', 'shadow')} --stack with-a-url"
+    )
+
+
+def create_stack(
+    emulator: Emulator, name: str, resources: dict[str, Any], **more: dict[str, Any]
+) -> None:
+    client = emulator.client("cloudformation")
+    client.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources, **more}))
+    client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("stack", "host"),
+    [
+        ({}, None),
+        (
+            {"Outputs": [{"OutputKey": "Url", "OutputValue": "https://abc.example"}]},
+            "abc.example",
+        ),
+        (
+            {
+                "Parameters": [{"ParameterKey": "HostName", "ParameterValue": "packages.example"}],
+                "Outputs": [{"OutputKey": "Url", "OutputValue": "https://abc.example"}],
+            },
+            "packages.example",
+        ),
+    ],
+)
+def test_the_host_of_a_stack_is_its_domain_or_else_its_own(
+    stack: dict[str, Any], host: str | None
+) -> None:
+    assert _find_host(stack) == host
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--table none", "cannot apply: An error occurred (ResourceNotFoundException)"),
+        (
+            "--stack none --endpoint-url http://127.0.0.1:1",
+            'cannot reach the deployment: Could not connect to the endpoint URL: "http://127.',
+        ),
+        (
+            "--table none --endpoint-url garbage",
+            "cannot reach the deployment: Invalid endpoint: garbage\n",
+        ),
+        (
+            "--table none --endpoint-url http://127.0.0.1:65536",
+            "cannot reach the deployment: Port out of range 0-65535\n",
+        ),
+    ],
+)
+def test_apply_says_what_aws_says(terminal: Terminal, aws: None, options: str, said: str) -> None:
+    seen = terminal.type(f"pytp-broker apply --config broker.toml {options}")
+
+    assert seen.startswith(said)
+    assert seen.endswith("exit 1\n")
+
+
+def test_a_command_says_where_it_has_looked(terminal: Terminal, aws: None) -> None:
+    by_table = terminal.type("pytp-broker apply --config broker.toml --table none")
+    by_stack = terminal.type(
+        "pytp-broker apply --config broker.toml --stack none --region eu-west-3"
+        " --endpoint-url http://127.0.0.1:1"
+    )
+
+    assert by_table.splitlines()[-2] == (
+        f"asked for the table none in the region {REGION}, with the profile default"
+    )
+    assert by_stack.splitlines()[-2] == (
+        "asked for the stack none in the region eu-west-3 at http://127.0.0.1:1,"
+        " with the profile default"
+    )
+
+
+def test_a_command_says_that_it_knows_no_region(
+    terminal: Terminal, aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+
+    seen = terminal.type("pytp-broker apply --config broker.toml --table none")
+
+    assert "in no region (give --region)" in seen
+
+
+def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
+    terminal.write("broker.toml", '[[issuers]]\nurl = "http://127.0.0.1:1"\nprovider = "github"\n')
+
+    seen = terminal.type("pytp-broker apply --config broker.toml --table none")
+
+    assert seen.startswith("broker.toml:2: issuers[1].url: `http://127.0.0.1:1` must be https")
+
+
+# --- serve, as far as it gets -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        ("--store dynamodb", 2, "--store dynamodb needs --dynamodb-endpoint and --s3-endpoint\n"),
+        (
+            "--store dynamodb --dynamodb-endpoint http://127.0.0.1:1 --s3-endpoint http://127.0.0.1:1",
+            1,
+            'cannot open the store: Could not connect to the endpoint URL: "http://127.0.0.1:1/"\n',
+        ),
+        (
+            "--store dynamodb --dynamodb-endpoint garbage --s3-endpoint garbage",
+            1,
+            "cannot open the store: Invalid endpoint: garbage\n",
+        ),
+        ("--data broker.toml", 1, "cannot write broker.toml: File exists\n"),
+        ("--data broken", 1, "cannot apply the configuration: file is not a database"),
+        ("--host no.such.host.invalid", 1, "cannot listen on no.such.host.invalid:0: "),
+    ],
+)
+def test_serve_says_in_one_line_why_it_cannot_start(
+    terminal: Terminal, options: str, status: int, said: str
+) -> None:
+    (terminal.folder / "broken").mkdir()
+    terminal.write("broken/broker.sqlite3", "no database" * 100)
+    command = (sys.executable, "-m", "pytp_broker.cli", "serve", "--config", "broker.toml")
+
+    ended = subprocess.run(
+        [*command, *options.split()], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.returncode == status
+    assert ended.stderr.startswith(said)
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stdout == ""
+
+
+def test_serve_says_what_is_wrong_with_the_template(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TemplateError("template.yaml has routes to unknown X")
+
+    monkeypatch.setattr(deployment, "build_gateway", fail)
+    for name in ("SIGINT", "SIGTERM"):
+        monkeypatch.setattr(signal, name, signal.SIGUSR1)  # those of this process stay
+
+    assert terminal.type("pytp-broker serve --config broker.toml") == (
+        "template.yaml has routes to unknown X\nexit 1\n"
+    )
+
+
+def test_serve_makes_the_table_and_the_bucket_once(aws: None) -> None:
+    # moto answers AWS's own endpoints.
+    places = deployment.AwsPlaces(
+        dynamodb_endpoint=f"https://dynamodb.{REGION}.amazonaws.com",
+        s3_endpoint=f"https://s3.{REGION}.amazonaws.com",
+        table="local-table",
+        bucket="local-bucket",
+    )
+
+    deployment.open_aws(places)
+    storage = deployment.open_aws(places)
+
+    assert storage.store.load_configuration().registries == {}
+    storage.files.save("files/x", b"bytes")
+    assert storage.files.read("files/x") == b"bytes"
+
+
+def test_a_server_that_does_not_start_says_why(terminal: Terminal) -> None:
+    terminal.write("broker.toml", "registries = 1\n")
+
+    with (
+        pytest.raises(ServerError, match="registries: "),
+        ServerProcess(terminal.folder / "broker.toml", terminal.folder / "log"),
+    ):
+        pass
+
+
+def test_a_server_that_will_not_end_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('{}', flush=True)"
+    monkeypatch.setattr(process, "_STOP_SECONDS", 0.1)
+    server = ServerProcess(tmp_path / "broker.toml", tmp_path / "log")
+    server._process = subprocess.Popen(
+        [sys.executable, "-c", f"{stubborn}; time.sleep(60)"], stdout=subprocess.PIPE, text=True
+    )
+    assert server._process.stdout is not None
+    server._process.stdout.readline()
+
+    assert server.stop() == -9
+
+
+def test_a_server_that_never_started_cannot_be_stopped(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="never started"):
+        ServerProcess(tmp_path / "broker.toml", tmp_path / "log").stop()
+
+
+# --- demo ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.e2e
+def test_demo_shows_the_whole_story_on_one_screen(terminal: Terminal) -> None:
+    lines = terminal.type("pytp-broker demo").splitlines()
+
+    assert len(lines) <= 40
+    assert [line for line in lines if line.startswith("✗")] == []
+    assert len([line for line in lines if line.startswith("✓")]) == 9
+    assert re.fullmatch(r"All 9 steps passed in \d+\.\d s", lines[-1])
+    assert not any("\x1b" in line or "pytp_" in line for line in lines)
+
+
+@pytest.mark.e2e
+def test_demo_fails_with_the_first_step_that_fails(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_stage: Stage, _registry: str) -> list[str]:
+        raise StepError("uv exited 2: no luck")
+
+    monkeypatch.setattr(Stage, "publish", fail)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    lines = terminal.type("pytp-broker demo").splitlines()
+
+    assert lines[4:] == [
+        "\x1b[31m✗\x1b[0m acme: uv publishes a wheel and an sdist",
+        "\x1b[2m    uv exited 2: no luck\x1b[0m",
+        "\x1b[31mStep 1 failed; the story ends here\x1b[0m",
+        "exit 1",
+    ]
+
+
+def test_demo_says_why_the_broker_does_not_start(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_CONFIGURATION", "registries = 1\n")
+
+    seen = terminal.type("pytp-broker demo")
+
+    assert seen.startswith("the broker does not start: ")
+    assert "broker.toml:1: registries: is the number `1`" in seen
+    assert seen.endswith("exit 1\n")
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with ExitStack() as stack:
+        yield demo._set_up(stack)
+
+
+@pytest.mark.e2e
+def test_a_step_that_sees_something_else_fails(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StepError, match="expected"):
+        stage._traffic(set())
+    with pytest.raises(StepError, match="was not refused"):
+        stage._reason()
+    with pytest.raises(StepError, match="exited 3: it said nothing"):
+        stage._run(sys.executable, "-c", "raise SystemExit(3)")
+    monkeypatch.setattr(stage, "_run", lambda *_: "goodbye")
+    with pytest.raises(StepError, match="the installed package printed 'goodbye'"):
+        stage._greet(stage._package("acme"), Path())
+    monkeypatch.setattr(stage, "_mint", lambda *_: (200, {}))
+    with pytest.raises(StepError, match="answered 200 and 200"):
+        stage.replay()
+
+
+@pytest.mark.e2e
+def test_demo_does_without_pip(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda _name: None)
+    stage.publish("umbrella")
+
+    seen = stage.install_with_pip("umbrella")
+
+    assert seen[0].startswith("uv pip install")

@@ -1,0 +1,570 @@
+"""`pytp-broker token` and `audit`: what an operator sees and does, and the record of it."""
+
+import getpass
+import hashlib
+import json
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import time_machine
+from moto import mock_aws
+
+from pytp_broker import config
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.cli import main, target
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.tokens import SINGLE_USE, Grant, Listing, TokenRecord
+from tests.support.audit import check
+from tests.support.emulator import REGION, create_table
+from tests.support.samples import ACME, configuration, file, publisher, record
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, 500, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+TOMORROW = NOW.replace(microsecond=0) + timedelta(days=1)
+CONFIGURATION = '[[registries]]\nname = "acme"\n'
+MANY = """
+[[registries]]
+name = "acme"
+[[registries.publishers]]
+projects = {projects}
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+"""
+
+
+def token(name: str, **changes: Any) -> TokenRecord:
+    """Return the record of a token whose hash begins with the name."""
+    token_hash = (name + "0" * 64)[:64]
+    lookup_id = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return replace(record(), lookup_id=lookup_id, token_hash=token_hash, **changes)
+
+
+TOKENS = (
+    token("aaa", identity={"repository": "octo-org/widgets\u202e", "run": "17"}),
+    token(
+        "abb",
+        grants=(Grant("other", None, {"id-9": 0}),),
+        projects={"other": Listing(("gizmos",), 1)},
+        features=(SINGLE_USE,),
+        issued_at=record().issued_at + SECOND,
+    ),
+    token("ccc", expires_at=NOW - SECOND),
+)
+
+
+@dataclass
+class Desk:
+    """An operator at a broker: `store` is the broker's, `type` runs a command on it."""
+
+    store: Store
+    options: str
+    operator: str
+    capsys: pytest.CaptureFixture[str]
+
+    def type(self, line: str) -> str:
+        """Run `pytp-broker …` and return what is seen: both streams, and a status but 0."""
+        status = main([*shlex.split(line), *shlex.split(self.options)])
+        seen = self.capsys.readouterr()
+        return seen.out + seen.err + (f"exit {status}\n" if status else "")
+
+    def is_burned(self, name: str) -> bool:
+        kept = {each.token_hash[:3]: each for each in self.store.list_tokens(NOW)}
+        return kept[name].burned_at is not None
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.type("audit").splitlines()]
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def desk(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    with time_machine.travel(NOW):
+        options, operator, store = request.getfixturevalue(f"{request.param}_broker")
+        for each in TOKENS:
+            store.add_token(each)
+        yield Desk(store, options, operator, capsys)
+
+
+@pytest.fixture
+def sqlite_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, ...]]:
+    monkeypatch.setenv("LOGNAME", "olive")
+    store = SqliteStore(tmp_path / "broker.sqlite3")
+    yield f"--data {tmp_path}", "user olive", store
+    store.close()
+
+
+@pytest.fixture
+def dynamodb_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, ...]]:
+    for name in ("AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name=REGION)
+        table = create_table(client)
+        arn = "arn:aws:sts::123456789012:user/moto"
+        yield f"--table {table} --region {REGION}", arn, DynamoStore(client, table)
+        client.close()
+
+
+# --- find -----------------------------------------------------------------------------------------
+
+
+def test_find_lists_the_tokens_that_have_not_expired(desk: Desk) -> None:
+    assert desk.type("token find") == (
+        "aaa000000000 for acme/widgets, acme/gadgets, other/gizmos\n"
+        "  publishers  id-1, id-2, id-3\n"
+        "  issuer      https://token.actions.githubusercontent.com\n"
+        "  identity    repository octo-org/widgets\ufffd, run 17\n"
+        "  issued      2026-11-22T12:00:00+00:00\n"
+        "  expires     2026-11-22T12:15:00+00:00\n"
+        "  state       live\n"
+        "abb000000000 for other/gizmos\n"
+        "  publishers  id-9\n"
+        "  issuer      https://token.actions.githubusercontent.com\n"
+        "  identity    repository octo-org/widgets, run 11855712345\n"
+        "  issued      2026-11-22T12:00:01+00:00\n"
+        "  expires     2026-11-22T12:15:00+00:00\n"
+        "  state       live, single use\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("selection", "found"),
+    [
+        ("--prefix a", ["aaa", "abb"]),
+        ("--prefix AB", ["abb"]),
+        ("--prefix aaa000000000", ["aaa"]),
+        ("--prefix x", []),
+        ("--prefix cc", []),
+        ("--publisher id-9", ["abb"]),
+        ("--publisher id-2", ["aaa"]),
+        ("--publisher id", []),
+        ("--registry acme", ["aaa"]),
+        ("--registry other", ["aaa", "abb"]),
+        ("--registry other --publisher id-9", ["abb"]),
+        ("--registry acme --publisher id-9", []),
+    ],
+)
+def test_find_selects(desk: Desk, selection: str, found: list[str]) -> None:
+    seen = desk.type(f"token find {selection}")
+
+    assert re.findall(r"^(\w{3})0{9} for", seen, re.MULTILINE) == found
+    assert found or seen == "no tokens\n"
+
+
+def test_find_says_what_became_of_a_token(desk: Desk) -> None:
+    first, second, _ = TOKENS
+    desk.store.burn_token(first.lookup_id, first.token_hash, None, NOW)
+    desk.store.use_token(second, "other/gizmos-1.0.tar.gz#00")
+
+    states = re.findall(r"state +(.*)", desk.type("token find"))
+
+    assert states == ["burned 2026-11-22T12:00:00+00:00", "used for other/gizmos-1.0.tar.gz#00"]
+
+
+# --- burn -----------------------------------------------------------------------------------------
+
+
+def test_burn_ends_the_selected_tokens_and_says_so(desk: Desk) -> None:
+    assert desk.type("token burn --prefix ab") == "burned abb000000000 for other/gizmos\n"
+
+    assert not desk.is_burned("aaa")
+    assert desk.is_burned("abb")
+    assert desk.type("token burn --prefix ab") == "no tokens to burn\n"
+
+
+def test_burn_all_ends_every_token(desk: Desk) -> None:
+    desk.type("token burn --all")
+
+    assert desk.is_burned("aaa")
+    assert desk.is_burned("abb")
+
+
+def test_a_dry_run_burns_nothing(desk: Desk) -> None:
+    seen = desk.type("token burn --registry acme --dry-run")
+
+    assert seen == "would burn aaa000000000 for acme/widgets, acme/gadgets, other/gizmos\n"
+    assert not desk.is_burned("aaa")
+    assert desk.records() == []
+
+
+def test_a_token_that_another_has_burned_meanwhile_is_said_to_be(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    burn_first = type(desk.store).burn_token
+
+    def burn_twice(store: Store, *which: Any) -> bool:
+        burn_first(store, *which)
+        return burn_first(store, *which)
+
+    monkeypatch.setattr(type(desk.store), "burn_token", burn_twice)
+
+    assert desk.type("token burn --prefix ab") == "already burned abb000000000 for other/gizmos\n"
+    assert desk.is_burned("abb")
+    assert desk.records() == []
+
+
+def test_burn_wants_to_know_which(desk: Desk) -> None:
+    assert desk.type("token burn") == (
+        "say which tokens: with --prefix, --publisher, --registry or --all\nexit 2\n"
+    )
+    assert not desk.is_burned("aaa")
+
+
+def test_who_burned_a_token_is_recorded(desk: Desk) -> None:
+    desk.type("token burn --prefix ab")
+
+    (kept,) = desk.records()
+    check(kept)
+    assert kept.pop("time").startswith("2026-11-22T12:00:")
+    assert kept == {
+        "event": "burn",
+        "outcome": "accepted",
+        "reason": "",
+        "by": desk.operator,
+        "token_hash": "abb000000000",
+        "burned": True,
+        "projects": ["other/gizmos"],
+        "project_count": 1,
+    }
+
+
+def test_a_folder_without_a_broker_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["token", "find", "--data", str(tmp_path)]) == 1
+
+    assert "is not the data folder of a broker" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broker.sqlite3").write_text("no database" * 100)
+
+    assert main(["token", "find", "--data", str(tmp_path)]) == 1
+
+    assert capsys.readouterr().err == "cannot read the tokens: file is not a database\n"
+
+
+# --- release --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(desk: Desk) -> Desk:
+    """Return a desk whose broker has two releases of a project, one of them closed."""
+    desk.store.apply(configuration(), [publisher()])
+    desk.store.add_file(file(uploaded_at=NOW - timedelta(days=14)))
+    desk.store.add_file(file("widgets-2.0.tar.gz", version="2.0", uploaded_at=NOW))
+    return desk
+
+
+def reopened_until(desk: Desk) -> datetime | None:
+    return desk.store.find_release("acme", "widgets", "1")[1]
+
+
+@pytest.mark.parametrize("spelling", ["widgets 1.0", "Widgets 1", "widgets v1.0.0"])
+def test_a_closed_release_is_opened_for_a_day(shop: Desk, spelling: str) -> None:
+    seen = shop.type(f"release reopen acme {spelling}")
+
+    until = reopened_until(shop)
+    assert until is not None
+    assert seen == f"acme widgets 1.0 takes files until {until.isoformat()}\n"
+    assert TOMORROW <= until < TOMORROW + timedelta(minutes=1)
+
+
+def test_who_opened_a_release_is_recorded(shop: Desk) -> None:
+    shop.type("release reopen acme widgets 1.0")
+
+    (kept,) = shop.records()
+    check(kept)
+    assert kept["by"] == shop.operator
+    assert kept["event"] == "reopen"
+    assert (kept["registry"], kept["project"], kept["version"]) == ("acme", "widgets", "1.0")
+    assert kept["until"].startswith("2026-11-23T12:00:")
+
+
+def test_a_release_that_stays_open_for_longer_is_left_alone(shop: Desk) -> None:
+    closes = (NOW + timedelta(days=14)).isoformat(timespec="seconds")
+
+    assert shop.type("release reopen acme widgets 2.0") == (
+        f"acme widgets 2.0 is open until {closes}\n"
+    )
+    assert shop.records() == []
+
+
+def test_a_release_that_never_closes_is_left_alone(shop: Desk) -> None:
+    shop.store.apply(configuration(replace(ACME, release_open_days=None)), [publisher()])
+
+    assert "never closes" in shop.type("release reopen acme widgets 1.0")
+    assert reopened_until(shop) is None
+
+
+def test_a_release_is_opened_again_for_a_day_from_then_on(shop: Desk) -> None:
+    shop.store.reopen_release("acme", "widgets", "1", NOW + timedelta(hours=1))
+
+    assert "takes files until" in shop.type("release reopen acme widgets 1.0")
+
+    until = reopened_until(shop)
+    assert until is not None
+    assert until >= TOMORROW
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [
+        ("acmee widgets 1.0", "there is no registry `acmee`; there are: `acme`, `other`\nexit 1\n"),
+        ("acme gadgets 1.0", "the registry `acme` has no project `gadgets`\nexit 1\n"),
+        ("acme widgets 3", "`widgets` has no release `3`; it has `2.0`, `1.0`\nexit 1\n"),
+        ("acme widgets one", "`one` is not a version (PEP 440)\nexit 2\n"),
+    ],
+)
+def test_what_is_not_there_is_not_opened(shop: Desk, named: str, seen: str) -> None:
+    assert shop.type(f"release reopen {named}") == seen
+
+    assert reopened_until(shop) is None
+    assert shop.records() == []
+
+
+def test_a_broker_without_registries_has_nothing_to_open(desk: Desk) -> None:
+    assert "there are: none" in desk.type("release reopen acme widgets 1.0")
+
+
+# --- apply ----------------------------------------------------------------------------------------
+
+
+def test_every_change_of_configuration_is_recorded_with_who_and_when(
+    desk: Desk, tmp_path: Path
+) -> None:
+    file = tmp_path / "broker.toml"
+    file.write_text(CONFIGURATION)
+
+    for _ in range(2):
+        desk.type(f"apply --config {file}")
+
+    begun, *changes, ended, begun_again, ended_again = desk.records()
+    for kept in (begun, *changes, ended, begun_again, ended_again):
+        check(kept)
+        assert kept["by"] == desk.operator
+        assert kept["time"].startswith("2026-11-22T12:00:")
+    for kept in (begun, ended, begun_again, ended_again):
+        assert kept["event"] == "apply"
+        assert kept["configuration_sha256"] == hashlib.sha256(CONFIGURATION.encode()).hexdigest()
+    assert begun["outcome"] == begun_again["outcome"] == "begun"
+    assert ended["outcome"] == ended_again["outcome"] == "accepted"
+    assert {kept["event"] for kept in changes} == {"configuration"}
+    assert "+ registry acme" in [kept["change"] for kept in changes]
+
+
+def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
+    desk: Desk, tmp_path: Path
+) -> None:
+    projects = [f"package-number-{number}-of-many" for number in range(250)]
+    file = tmp_path / "broker.toml"
+    file.write_text(MANY.format(projects=json.dumps(projects)))
+
+    shown = desk.type(f"apply --config {file}")
+
+    recorded = " ".join(kept.get("change", "") for kept in desk.records())
+    for text in (shown, recorded):
+        assert all(project in text for project in projects)
+        assert "…" not in text
+
+
+def test_an_apply_that_is_cut_off_has_a_record(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "broker.toml"
+    file.write_text(CONFIGURATION)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(desk.store), "apply", crash)
+    with pytest.raises(KeyboardInterrupt):
+        desk.type(f"apply --config {file}")
+
+    assert [kept["outcome"] for kept in desk.records()] == ["begun"]
+
+
+def test_an_apply_that_failed_is_recorded_as_refused(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "broker.toml"
+    file.write_text(CONFIGURATION)
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the store does not answer", operator_detail="Scan: AccessDenied")
+
+    monkeypatch.setattr(type(desk.store), "apply", fail)
+    seen = desk.type(f"apply --config {file}")
+
+    assert seen == "cannot apply: the store does not answer\nexit 1\n"
+    records = desk.records()
+    for kept in records:
+        check(kept)
+    assert [(kept["outcome"], kept["reason"]) for kept in records] == [
+        ("begun", ""),
+        ("refused", "store-unavailable"),
+    ]
+
+
+def test_an_apply_whose_end_cannot_be_recorded_says_why_it_failed(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "broker.toml"
+    file.write_text(CONFIGURATION)
+    add = type(desk.store).add_operator_record
+
+    def add_begin_only(store: Store, record: Any, at: datetime) -> None:
+        if record.outcome != "begun":
+            raise StoreUnavailable("no record either")
+        add(store, record, at)
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the store does not answer")
+
+    monkeypatch.setattr(type(desk.store), "add_operator_record", add_begin_only)
+    monkeypatch.setattr(type(desk.store), "apply", fail)
+
+    assert desk.type(f"apply --config {file}").startswith("cannot apply: the store does not")
+    assert [kept["outcome"] for kept in desk.records()] == ["begun"]
+
+
+WIDGETS = """
+[[registries]]
+name = "acme"
+[[registries.publishers]]
+projects = ["widgets"]
+[registries.publishers.github]
+repository = "octo-org/widgets"
+repository_owner_id = "9919"
+workflow = "release.yml"
+"""
+GADGETS = WIDGETS.replace("acme", "umbrella").replace("widgets", "gadgets")
+
+
+def apply(desk: Desk, folder: Path, text: str, options: str = "") -> str:
+    (folder / "broker.toml").write_text(text)
+    return desk.type(f"apply --config {folder}/broker.toml {options}")
+
+
+def test_nothing_is_removed_without_prune(desk: Desk, tmp_path: Path) -> None:
+    apply(desk, tmp_path, WIDGETS + GADGETS)
+    before = desk.store.load_configuration()
+
+    seen = apply(desk, tmp_path, GADGETS)
+
+    assert seen == (
+        "nothing was changed: this configuration would remove\n"
+        "- publisher acme github octo-org/widgets -> widgets\n"
+        "- registry acme\n"
+        "if that is meant, run the command again with --prune\n"
+        "exit 1\n"
+    )
+    assert desk.store.load_configuration() == before
+    last = desk.records()[-1]
+    check(last)
+    assert (last["event"], last["outcome"], last["reason"]) == ("apply", "refused", "needs-prune")
+
+
+def test_prune_removes_what_the_configuration_no_longer_has(desk: Desk, tmp_path: Path) -> None:
+    apply(desk, tmp_path, WIDGETS + GADGETS)
+
+    seen = apply(desk, tmp_path, GADGETS, "--prune")
+
+    assert "- registry acme\n" in seen
+    assert set(desk.store.load_configuration().registries) == {"umbrella"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WIDGETS + 'environment = "release"',
+        WIDGETS.replace("release.yml", "publish.yml"),
+        WIDGETS.replace('["widgets"]', '["widgets", "more"]'),
+        WIDGETS.replace('"acme"', '"acme"\nenabled = false'),
+    ],
+)
+def test_a_change_that_takes_no_project_away_needs_no_prune(
+    desk: Desk, tmp_path: Path, text: str
+) -> None:
+    apply(desk, tmp_path, WIDGETS)
+
+    assert "exit" not in apply(desk, tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[registries]]\nname = "acme"',
+        WIDGETS.replace('["widgets"]', '["more"]') + 'environment = "release"',
+        WIDGETS.replace("octo-org/widgets", "octo-org/renamed"),
+    ],
+)
+def test_a_publisher_that_is_lost_needs_prune(desk: Desk, tmp_path: Path, text: str) -> None:
+    apply(desk, tmp_path, WIDGETS)
+
+    assert "- publisher acme github octo-org/widgets" in apply(desk, tmp_path, text)
+    assert desk.records()[-1]["outcome"] == "refused"
+
+
+def test_a_dry_run_of_apply_says_what_would_change_and_changes_nothing(
+    desk: Desk, tmp_path: Path
+) -> None:
+    apply(desk, tmp_path, WIDGETS)
+    before, records = desk.store.load_configuration(), desk.records()
+
+    seen = apply(desk, tmp_path, GADGETS, "--dry-run")
+
+    assert "- registry acme\n" in seen
+    assert "+ registry umbrella\n" in seen
+    assert desk.store.load_configuration() == before
+    assert desk.records() == records
+
+
+@pytest.mark.parametrize("name", ["sqlite", "dynamodb"])
+def test_each_engine_keeps_how_an_apply_ended(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _, _, store = request.getfixturevalue(f"{name}_broker")
+    operator = target.Place(store, "user olive")
+    operator.apply(config.parse(tomllib.loads(WIDGETS), allow_loopback=False), prune=False)
+    empty = config.parse({}, allow_loopback=False)
+
+    with pytest.raises(target.RemovalError):
+        operator.apply(empty, prune=False)
+    monkeypatch.setattr(type(store), "apply", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        operator.apply(empty, prune=True)
+
+    records = [r for r in store.list_operator_records() if r["event"] == "apply"]
+    for kept in records:
+        check(kept)
+    assert [(kept["outcome"], kept["reason"]) for kept in records] == [
+        *(("begun", ""), ("accepted", "")),
+        *(("begun", ""), ("refused", "needs-prune")),
+        ("begun", ""),
+    ]
+    assert set(store.load_configuration().registries) == {"acme"}
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise KeyError
+
+    monkeypatch.setattr(getpass, "getuser", fail)
+
+    assert target.local_user() == f"user {os.getuid()}"

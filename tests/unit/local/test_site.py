@@ -1,0 +1,98 @@
+"""What `serve` runs, where the black box does not reach: another store, and one that fails."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pytp_broker.cli.command import load_configuration
+from pytp_broker.cli.site import Site
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.local.deployment import Storage
+from pytp_broker.local.log import Log
+from pytp_broker.storage.folder import FolderFiles
+from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.sqlite import SqliteStore
+from tests.support.fakes import MemoryStore
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "broker.toml"
+    path.write_text('[[registries]]\nname = "acme"\nhosts = ["acme.example.com"]\n')
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path / "broker.sqlite3")) as opened:
+        yield opened
+
+
+def site(store: Any, folder: Path, config: Path | None) -> Site:
+    storage = Storage(cast("Store", store), FolderFiles(folder / "files"))
+    running = Site(storage, "packages.example.com", [config] if config else None)
+    running.log = Log(StringIO())
+    return running
+
+
+def logged(running: Site) -> str:
+    stream = running.log._stream
+    assert isinstance(stream, StringIO)
+    return stream.getvalue()
+
+
+def test_a_store_whose_records_cannot_be_followed_has_none_to_tell(
+    tmp_path: Path, config: Path
+) -> None:
+    running = site(MemoryStore(), tmp_path, config)
+
+    running.bring_up(load_configuration([config], allow_loopback=True), is_kept=True)
+
+    assert running.records() == []
+    assert running.names() == ["packages.example.com", "acme.example.com"]
+
+
+def test_a_store_that_fails_while_the_file_is_read_again_is_told(
+    store: SqliteStore,
+    tmp_path: Path,
+    config: Path,
+) -> None:
+    running = site(store, tmp_path, config)
+    store.close()
+
+    running.reload()
+
+    assert "the configuration stays as it was: the store is closed" in logged(running)
+
+
+def test_a_configuration_that_takes_the_servers_own_name_is_not_applied(
+    store: SqliteStore, tmp_path: Path, config: Path
+) -> None:
+    running = site(store, tmp_path, config)
+    config.write_text(config.read_text().replace("acme.example.com", "packages.example.com"))
+
+    running.reload()
+
+    assert "the configuration stays as it was" in logged(running)
+    assert store.load_configuration().registries == {}
+
+
+def test_without_a_file_there_is_nothing_to_read_again(store: SqliteStore, tmp_path: Path) -> None:
+    running = site(store, tmp_path, None)
+
+    running.bring_up(None, is_kept=True)
+    running.reload()
+
+    assert running.records() == []
+
+
+def test_a_store_that_fails_says_so(store: SqliteStore, tmp_path: Path) -> None:
+    running = site(store, tmp_path, None)
+    store.close()
+
+    with pytest.raises(StoreUnavailable):
+        running.records()

@@ -1,0 +1,477 @@
+"""Key sets, through the exchange: what an issuer may do to us, and what it may not."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE, FetchError, StoredKeySet
+from tests.support.signing import NOW, github_claims, public_jwk, rsa_key
+from tests.support.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def good(world: World, **options: Any) -> str:
+    """Return a fresh token, signed now."""
+    return world.issuer.sign(github_claims(world.now), **options)
+
+
+def test_a_key_set_is_fetched_once_and_then_remembered(world: World) -> None:
+    for _ in range(3):
+        assert world.mint(good(world)).status == 200
+
+    assert world.issuer.fetched == [world.issuer.discovery_url, world.issuer.jwks_url]
+
+
+def test_a_cold_start_finds_the_key_set_in_the_store(world: World) -> None:
+    world.mint(good(world))
+    world.issuer.down = True
+    world.start()
+
+    assert world.mint(good(world)).status == 200
+
+
+def test_a_new_key_is_found_after_the_cooldown(world: World) -> None:
+    world.mint(good(world))
+    world.issuer.keys["key-2"] = rsa_key("key-2")
+    assert world.mint(good(world, key_id="key-2")).status == 422
+
+    world.advance(seconds=COOLDOWN.total_seconds())
+
+    assert world.mint(good(world, key_id="key-2")).status == 200
+
+
+def test_a_flood_of_unknown_key_ids_costs_one_refresh_in_a_cooldown(world: World) -> None:
+    world.mint(good(world))
+    world.advance(seconds=COOLDOWN.total_seconds())
+    world.issuer.fetched.clear()
+
+    answers = [
+        world.mint(good(world, key_id=f"unknown-{i}", key=rsa_key("stranger"))) for i in range(50)
+    ]
+
+    assert {(a.status, a.code) for a in answers} == {(422, "invalid-token")}
+    assert len(world.issuer.fetched) == 2
+    assert world.mint(good(world)).status == 200
+
+
+def test_a_flood_while_the_issuer_is_down_costs_one_refresh_in_a_cooldown(world: World) -> None:
+    world.issuer.down = True
+
+    answers = [world.mint(good(world)) for _ in range(50)]
+
+    assert {(a.status, a.code) for a in answers} == {(503, "issuer-unavailable")}
+    assert answers[0].headers["Retry-After"] == "60"
+    assert len(world.issuer.fetched) == 1
+
+
+def test_a_known_key_goes_on_working_while_the_issuer_is_down(world: World) -> None:
+    world.mint(good(world))
+    world.issuer.down = True
+    world.advance(seconds=MAX_AGE.total_seconds())
+
+    assert world.mint(good(world)).status == 200
+    assert world.mint(good(world, key_id="unknown", key=rsa_key("x"))).status == 503
+
+
+def test_stale_keys_are_served_for_a_bounded_time(world: World) -> None:
+    world.mint(good(world))
+    world.issuer.down = True
+
+    world.advance(seconds=(MAX_STALE - timedelta(seconds=1)).total_seconds())
+    assert world.mint(good(world)).status == 200
+
+    world.advance(seconds=1)
+    assert world.mint(good(world)).status == 503
+
+
+def test_a_withdrawn_key_is_dead_within_the_maximum_age(world: World) -> None:
+    world.mint(good(world))
+    withdrawn = world.issuer.keys.pop("key-1")
+    world.issuer.keys["key-9"] = rsa_key("key-9")
+
+    world.advance(seconds=MAX_AGE.total_seconds())
+
+    assert world.mint(good(world, key=withdrawn)).code == "invalid-token"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        FetchError("500"),
+        b"<html>",
+        b"{}",
+        b'{"keys": {}}',
+        b'{"keys": [{"kty": "RSA"',
+        b"[]",
+        b"\xff",
+    ],
+)
+def test_a_bad_answer_never_replaces_a_good_key_set(world: World, answer: Any) -> None:
+    world.mint(good(world))
+    world.issuer.documents[world.issuer.jwks_url] = answer
+    world.advance(seconds=MAX_AGE.total_seconds())
+
+    assert world.mint(good(world)).status == 200
+    assert world.mint(good(world, key_id="unknown", key=rsa_key("x"))).status == 503
+
+
+USELESS = {
+    "empty": [],
+    "no key at all": ["x", 5, None],
+    "malformed": [{"kid": "key-1"}],
+    "symmetric": [{"kty": "oct", "kid": "key-1", "k": "c2VjcmV0"}],
+    "weak": [public_jwk(rsa_key("weak", 1024), "key-1")],
+    "for encryption": [public_jwk(rsa_key("key-1"), "key-1", use="enc")],
+    "another algorithm": [public_jwk(rsa_key("key-1"), "key-1", alg="RS512")],
+    "two of one id": [public_jwk(rsa_key(name), "key-1") for name in ("key-1", "other")],
+}
+useless = pytest.mark.parametrize("keys", USELESS.values(), ids=USELESS)
+
+
+@useless
+def test_an_issuer_that_publishes_no_usable_key_has_withdrawn_its_keys(
+    world: World, keys: Any
+) -> None:
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=MAX_AGE.total_seconds())
+
+    assert world.mint(good(world)).code == "invalid-token"
+    assert [r.reason for r in world.records if r.event == "key-set"] == ["no-keys"]
+
+    world.start()
+    world.issuer.down = True
+    assert world.mint(good(world)).code == "invalid-token"
+    world.advance(seconds=COOLDOWN.total_seconds())
+    assert world.mint(good(world)).status == 503
+
+
+@useless
+def test_fresh_keys_survive_an_answer_without_a_usable_one(world: World, keys: Any) -> None:
+    world.mint(good(world))
+    stored = dict(world.store.key_sets)
+    world.issuer.serve(keys)
+    world.advance(seconds=COOLDOWN.total_seconds())
+
+    assert world.mint(good(world, key_id="unknown", key=rsa_key("x"))).status == 503
+    assert world.mint(good(world)).status == 200
+    assert world.store.key_sets == stored
+
+
+@useless
+def test_a_withdrawal_just_before_the_hour_is_over_ends_the_keys_with_it(
+    world: World, keys: Any
+) -> None:
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=(MAX_AGE - timedelta(seconds=1)).total_seconds())
+    world.mint(good(world, key_id="unknown", key=rsa_key("x")))  # has the set refreshed
+    world.issuer.down = True
+
+    world.advance(seconds=1)
+
+    assert world.mint(good(world)).status == 503
+
+
+@useless
+def test_other_instances_learn_of_a_withdrawal_from_the_store(world: World, keys: Any) -> None:
+    world.mint(good(world))
+    other = world.broker
+    world.start()
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=MAX_AGE.total_seconds())
+    world.mint(good(world))
+    world.issuer.fetched.clear()
+
+    world.broker = other
+
+    assert world.mint(good(world)).code == "invalid-token"
+    assert world.issuer.fetched == []
+
+
+@useless
+def test_a_withdrawal_stays_one_while_the_issuer_goes_on_answering(world: World, keys: Any) -> None:
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=MAX_AGE.total_seconds())
+
+    for _ in range(3):
+        assert world.mint(good(world)).code == "invalid-token"
+        world.advance(seconds=COOLDOWN.total_seconds())
+
+
+@useless
+def test_new_keys_after_a_withdrawal_are_good_after_a_cooldown(world: World, keys: Any) -> None:
+    world.mint(good(world))
+    world.issuer.serve(keys)
+    world.advance(seconds=MAX_AGE.total_seconds())
+    world.mint(good(world))
+    world.issuer.serve([public_jwk(rsa_key("new"), "new")])
+
+    world.advance(seconds=COOLDOWN.total_seconds())
+
+    assert world.mint(good(world, key_id="new", key=rsa_key("new"))).status == 200
+
+
+def test_an_issuer_that_has_published_no_key_yet_is_not_ready(world: World) -> None:
+    world.issuer.serve([])
+
+    assert world.mint(good(world)).code == "issuer-unavailable"
+    assert not world.store.key_sets
+
+
+@pytest.mark.parametrize(
+    "discovery",
+    [
+        {"issuer": "https://evil.example", "jwks_uri": "{url}/.well-known/jwks"},
+        {"jwks_uri": "{url}/.well-known/jwks"},
+        {"issuer": "{url}"},
+        {"issuer": "{url}", "jwks_uri": 5},
+        {"issuer": "{url}", "jwks_uri": "https://evil.example/jwks"},
+        {"issuer": "{url}", "jwks_uri": "http://token.actions.githubusercontent.com/jwks"},
+        {"issuer": "{url}", "jwks_uri": "file:///etc/passwd"},
+        {"issuer": "{url}", "jwks_uri": "https://token.actions.githubusercontent.com:8443/jwks"},
+        {"issuer": "{url}", "jwks_uri": "https://x@token.actions.githubusercontent.com/jwks"},
+        {"issuer": "{url}", "jwks_uri": "https://token.actions.githubusercontent.com\n.evil/jwks"},
+        {"issuer": "{url}", "jwks_uri": "https://[::1/jwks"},
+        {"issuer": "{url}", "jwks_uri": " {url}/.well-known/jwks"},
+        {"issuer": "{url}", "jwks_uri": "{url}/.well-known/jwks#@evil.example/"},
+        {"issuer": "{url}", "jwks_uri": "{url}:6443/.well-known/jwks"},
+        {"issuer": "{url}", "jwks_uri": "https://me@token.actions.githubusercontent.com/jwks"},
+        {"issuer": "{url}", "jwks_uri": "{url}:0/.well-known/jwks"},
+        {"issuer": "{url}", "jwks_uri": "https://to\u212aen.actions.githubusercontent.com/jwks"},
+        {"issuer": "{url}", "jwks_uri": "//token.actions.githubusercontent.com/jwks"},
+    ],
+)
+def test_a_discovery_document_that_leads_elsewhere_is_not_followed(
+    world: World, discovery: dict[str, Any]
+) -> None:
+    text = json.dumps(discovery).replace("{url}", world.issuer.url)
+    world.issuer.documents[world.issuer.discovery_url] = text.encode()
+
+    answer = world.mint(good(world))
+
+    assert (answer.status, answer.code) == (503, "issuer-unavailable")
+    assert world.issuer.fetched == [world.issuer.discovery_url]
+
+
+@pytest.mark.parametrize(
+    ("host", "jwks_url"),
+    [
+        ("keys.example.com", "https://keys.example.com/jwks"),
+        ("keys.example.com", "https://KEYS.example.com:443/jwks"),
+        ("keys.example.com:443", "https://keys.example.com/jwks"),
+        ("keys.example.com:6443", "https://keys.example.com:6443/openid/v1/jwks"),
+        ("keys.example.com", "https://token.actions.githubusercontent.com:443/jwks"),
+    ],
+)
+def test_a_jwks_uri_on_a_configured_host_is_followed(host: str, jwks_url: str) -> None:
+    world = World(
+        f"""
+        [[issuers]]
+        url = "https://token.actions.githubusercontent.com"
+        provider = "github"
+        jwks_hosts = ["{host}"]
+        [[registries]]
+        name = "acme"
+        audience = "acme"
+        [[registries.publishers]]
+        projects = ["widgets"]
+        [registries.publishers.github]
+        repository = "octo-org/widgets"
+        workflow = "release.yml"
+        """
+    )
+    issuer = world.issuer
+    issuer.documents[issuer.discovery_url] = json.dumps(
+        {"issuer": issuer.url, "jwks_uri": jwks_url}
+    ).encode()
+    issuer.documents[jwks_url] = json.dumps(
+        {"keys": [public_jwk(rsa_key("key-1"), "key-1")]}
+    ).encode()
+
+    assert world.mint(good(world)).status == 200
+
+
+BAD_KEYS = [
+    {"kty": "oct", "kid": "bad", "k": "c2VjcmV0"},
+    {"kty": "RSA", "kid": "bad", "e": "AQAB"},
+    {"kty": "RSA", "kid": "bad", "n": "AQAB", "e": "AQ"},
+    {"kty": "RSA", "kid": "bad", "n": 5, "e": "AQAB"},
+    {"kty": "EC", "kid": "bad", "crv": "P-999", "x": "AA", "y": "AA"},
+    {"kty": "nonsense", "kid": "bad"},
+    {"kty": ["RSA"], "kid": "bad"},
+    {"kty": {}, "kid": "bad"},
+    {"kid": "bad"},
+    {"kty": "RSA"},
+    {"kty": "RSA", "kid": 5},
+]
+
+
+@pytest.mark.parametrize("bad", BAD_KEYS)
+def test_one_bad_key_does_not_spoil_the_good_one_beside_it(
+    world: World, bad: dict[str, Any]
+) -> None:
+    world.issuer.serve([bad, public_jwk(rsa_key("key-1"), "key-1"), bad])
+
+    assert world.mint(good(world)).status == 200
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"use": "enc"},
+        {"key_ops": ["encrypt"]},
+        {"key_ops": "verify"},
+        {"alg": "RS512"},
+        {"alg": "none"},
+        {"alg": 5},
+    ],
+)
+def test_a_key_for_another_purpose_verifies_nothing(world: World, members: dict[str, Any]) -> None:
+    other = public_jwk(rsa_key("other"), "other")
+    world.issuer.serve([public_jwk(rsa_key("key-1"), "key-1", **members), other])
+
+    assert world.mint(good(world)).code == "invalid-token"
+
+
+@pytest.mark.parametrize("members", [{}, {"key_ops": ["verify"]}, {"alg": "RS256"}])
+def test_a_signing_key_verifies(world: World, members: dict[str, Any]) -> None:
+    world.issuer.serve([public_jwk(rsa_key("key-1"), "key-1", **members)])
+
+    assert world.mint(good(world)).status == 200
+
+
+def test_a_short_rsa_key_verifies_nothing(world: World) -> None:
+    short, other = rsa_key("short", 1024), public_jwk(rsa_key("other"), "other")
+    world.issuer.serve([public_jwk(short, "key-1"), other])
+    world.issuer.keys = {"key-1": short}
+
+    with pytest.warns(UserWarning, match="key"):
+        token = good(world)
+    assert world.mint(token).code == "invalid-token"
+
+
+def test_two_different_keys_with_one_id_verify_nothing(world: World) -> None:
+    keys = [public_jwk(rsa_key(name), "key-1") for name in ("key-1", "other", "key-1")]
+    world.issuer.serve([*keys, public_jwk(rsa_key("third"), "third")])
+
+    assert world.mint(good(world)).code == "invalid-token"
+
+
+def test_the_same_key_twice_verifies(world: World) -> None:
+    key = public_jwk(rsa_key("key-1"), "key-1")
+    world.issuer.serve([key, dict(key)])
+
+    assert world.mint(good(world)).status == 200
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kty": "oct", "k": "c2VjcmV0"},
+        {"kty": "RSA", "e": "AQAB"},
+        public_jwk(rsa_key("weak", 1024), "key-1"),
+        public_jwk(rsa_key("other"), "key-1", use="enc"),
+        public_jwk(rsa_key("other"), "key-1", alg="RS512"),
+    ],
+    ids=["symmetric", "malformed", "weak", "encryption", "algorithm"],
+)
+def test_a_key_of_no_use_does_not_spoil_a_good_one_of_its_id(
+    world: World, bad: dict[str, Any]
+) -> None:
+    world.issuer.serve([{**bad, "kid": "key-1"}, public_jwk(rsa_key("key-1"), "key-1")])
+
+    assert world.mint(good(world)).status == 200
+    assert world.mint(good(world, key=rsa_key("other"))).code == "invalid-token"
+
+
+def test_the_same_key_said_in_two_ways_verifies(world: World) -> None:
+    plain = public_jwk(rsa_key("key-1"), "key-1")
+    world.issuer.serve([plain, {**plain, "use": "sig", "alg": "RS256"}])
+
+    assert world.mint(good(world)).status == 200
+
+
+def test_what_is_no_key_at_all_does_not_use_up_the_limit(world: World) -> None:
+    nothing: list[Any] = [None] * 200
+    world.issuer.serve([*nothing, public_jwk(rsa_key("key-1"), "key-1")])
+
+    assert world.mint(good(world)).status == 200
+
+
+def test_two_issuers_may_use_the_same_key_id() -> None:
+    world = World(
+        """
+        [[issuers]]
+        url = "https://ghes.example.com"
+        provider = "github"
+        [[registries]]
+        name = "acme"
+        audience = "acme"
+        [[registries.publishers]]
+        projects = ["widgets"]
+        issuer = "https://ghes.example.com"
+        [registries.publishers.github]
+        repository = "octo-org/widgets"
+        workflow = "release.yml"
+        """
+    )
+    forged = world.issuer.sign(github_claims(NOW, iss="https://ghes.example.com"))
+    ghes_key = public_jwk(rsa_key("ghes"), "key-1")
+    world.issuer.documents |= {
+        "https://ghes.example.com/.well-known/openid-configuration": json.dumps(
+            {"issuer": "https://ghes.example.com", "jwks_uri": "https://ghes.example.com/jwks"}
+        ).encode(),
+        "https://ghes.example.com/jwks": json.dumps({"keys": [ghes_key]}).encode(),
+    }
+    real = world.issuer.sign(
+        github_claims(NOW, iss="https://ghes.example.com"), key=rsa_key("ghes")
+    )
+
+    assert world.mint(forged).code == "invalid-token"
+    assert world.mint(real).status == 200
+
+
+@pytest.mark.parametrize("method", ["find_key_set", "save_key_set"])
+def test_a_store_without_key_sets_costs_a_fetch_and_nothing_else(world: World, method: str) -> None:
+    world.store.fail_next(method)
+
+    assert world.mint(good(world)).status == 200
+
+
+def test_a_change_of_an_issuers_algorithms_leaves_no_old_key(world: World) -> None:
+    world.mint(good(world))
+    github = world.store.configuration.issuers[world.issuer.url]
+    issuers = {github.url: replace(github, algorithms=("ES256",))}
+    world.store.configuration = replace(world.store.configuration, issuers=issuers)
+    world.advance(seconds=10)
+
+    assert world.mint(good(world)).code == "invalid-token"
+
+
+def test_a_stored_set_of_a_clock_that_is_far_ahead_counts_for_nothing(world: World) -> None:
+    keys = [public_jwk(rsa_key("old"), "key-1")]
+    world.store.key_sets[world.issuer.url] = StoredKeySet(keys, NOW + timedelta(days=400))
+
+    assert world.mint(good(world)).status == 200
+    assert world.mint(good(world, key=rsa_key("old"))).code == "invalid-token"
+
+
+def test_a_refresh_that_fails_is_reported_while_the_keys_are_fresh_too(world: World) -> None:
+    world.mint(good(world))
+    world.issuer.down = True
+    world.advance(seconds=COOLDOWN.total_seconds())
+
+    answer = world.mint(good(world, key_id="unknown", key=rsa_key("x")))
+
+    assert answer.status == 503
+    assert [r.reason for r in world.records if r.event == "key-set"] == ["refresh-failed"]

@@ -1,0 +1,432 @@
+"""README and documentation: what they show is true."""
+
+import ast
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import pytp_broker
+from pytp_broker import config
+from pytp_broker.cli import _parser
+from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints.routing import Route
+from pytp_broker.http.negotiation import JSON
+from pytp_broker.local.routes import _read_routes, find_template, load_template
+from pytp_broker.registries import default_audience
+from pytp_broker.storage.sqlite import _SCHEMA
+from tests.support.distributions import metadata, wheel
+from tests.support.scanner import match
+from tests.support.shelf import Shelf
+from tests.support.world import World
+from tests.unit.test_errors import all_problems
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+REQUIREMENTS = ("dev", "emulator", "sam")
+TOP_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+PAGES = [*(ROOT / name for name in TOP_PAGES), *sorted((ROOT / "docs").rglob("*.md"))]
+PACKAGE = ROOT / "functions/pytp_broker"
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+API = (ROOT / "docs/http-api.md").read_text()
+
+
+def marked(text: str, mark: str) -> str:
+    """Return the code block after a comment with this mark."""
+    found = re.search(rf"<!-- {re.escape(mark)} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert found, mark
+    return found[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_the_documentation_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    ("page", "mark"), [("README.md", "broker.toml"), ("docs/configuration.md", "example")]
+)
+def test_the_configuration_shown_is_accepted(page: str, mark: str) -> None:
+    text = marked((ROOT / page).read_text(), mark)
+
+    assert config.parse(tomllib.loads(text), allow_loopback=False).publishers
+
+
+def test_the_introspection_client_shown_is_accepted() -> None:
+    page = (ROOT / "docs/introspection.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+
+    loaded = config.parse(tomllib.loads(text), allow_loopback=False)
+
+    assert loaded.configuration.registries["acme"].introspection_clients.keys() == {"devpi"}
+
+
+def test_the_github_snippet_may_ask_for_an_identity_token() -> None:
+    (job,) = yaml.safe_load(marked(README, "github"))["jobs"].values()
+
+    assert job["permissions"] == {"id-token": "write"}
+    assert job["environment"] == "release"
+
+
+def test_the_gitlab_snippet_names_its_token_after_the_audience() -> None:
+    (job,) = yaml.safe_load(marked(README, "gitlab")).values()
+
+    ((variable, token),) = job["id_tokens"].items()
+    assert token["aud"] == default_audience("packages.example.com")
+    assert variable == re.sub(r"[^A-Z0-9]", "_", token["aud"].upper()) + "_ID_TOKEN"
+
+
+def commands(pattern: str) -> Iterator[str]:
+    for page in PAGES:
+        for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
+            yield from re.findall(pattern, block)
+
+
+def test_the_changelog_says_everything_once() -> None:
+    lines = re.findall(r"^- .+", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert len(lines) == len(set(lines))
+
+
+def test_every_make_target_shown_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    shown = set(commands(r"\$ make ([a-z]+)"))
+
+    assert {"demo", "test"} <= shown <= targets
+
+
+def test_every_command_shown_exists() -> None:
+    (subcommands,) = (a for a in _parser()._actions if a.dest == "command" or a.choices)
+    known: Any = subcommands.choices
+
+    shown = set(commands(r"pytp-broker (\w+)"))
+
+    assert {"serve", "apply", "validate"} <= shown <= set(known)
+
+
+def test_every_command_shown_takes_its_options() -> None:
+    lines = list(commands(r"\$ (?:\S+/)?pytp-broker (.+)"))
+
+    assert len(lines) > 10
+    for line in lines:
+        _parser().parse_args(shlex.split(line, comments=True))
+
+
+def pinned(file: str) -> set[str]:
+    return {
+        canonicalize_name(name)
+        for name in re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / file).read_text(), re.MULTILINE)
+    }
+
+
+def test_the_artifacts_requirements_are_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = re.findall(
+        r"^([A-Za-z0-9._-]+)==(\S+)",
+        (ROOT / "functions/requirements.txt").read_text(),
+        re.MULTILINE,
+    )
+    versions = {canonicalize_name(name): version for name, version in lines}
+
+    for requirement in map(Requirement, project["dependencies"]):
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)])
+
+
+def test_the_artifact_has_nothing_of_the_commands() -> None:
+    only_here = {"pydantic", "uvicorn", "trustme", "pyyaml", "uv", "pytest", "moto"}
+
+    assert not pinned("functions/requirements.txt") & only_here
+    assert only_here <= pinned("requirements/dev.txt")
+
+
+@pytest.mark.parametrize(
+    "file", ["functions/requirements.txt", *(f"requirements/{n}.txt" for n in REQUIREMENTS)]
+)
+def test_every_requirement_has_a_hash_and_no_address(file: str) -> None:
+    text = (ROOT / file).read_text()
+
+    assert "://" not in text
+    assert text.count("==") <= text.count("--hash=sha256:")
+
+
+# --- the pages for people who change the code -------------------------------------------------
+
+MAPS = pytest.mark.parametrize("text", [CONTRIBUTING, ARCHITECTURE, API], ids=["c", "a", "api"])
+# The functions, as the template calls them, and their routes.
+ROUTES: dict[str, dict[str, Route[Any]]] = {
+    "endpoints.broker": dict(broker.ROUTES),
+    "endpoints.upload": dict(upload.ROUTES),
+    "endpoints.simple": dict(simple.ROUTES),
+    "endpoints.introspect": dict(introspect.ROUTES),
+}
+UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400, "KiB": 1024, "MiB": 1024**2}
+
+
+def table(text: str, mark: str) -> list[list[str]]:
+    """Return the cells of the table after a comment with this mark, row by row."""
+    found = re.search(rf"<!-- {re.escape(mark)} -->\n((?:\|.*\n)+)", text)
+    assert found, mark
+    return [line.strip("|").split(" | ") for line in found[1].splitlines()[2:]]
+
+
+def code(text: str) -> list[str]:
+    """Return what stands between backticks outside of code blocks."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+
+
+def pattern(url: str) -> str:
+    """Return the pattern of a URL whose placeholders are in capitals."""
+    return re.sub(r"/[A-Z].*", "/*", url)
+
+
+def test_every_url_is_in_both_tables() -> None:
+    routes = {
+        (path, ", ".join(route.methods)) for each in ROUTES.values() for path, route in each.items()
+    }
+
+    for text in (API, ARCHITECTURE):
+        rows = [(code(row[0])[0], row[1].strip()) for row in table(text, "urls")]
+        assert len(rows) == len(routes)
+        assert {(pattern(url), methods) for url, methods in rows} == routes
+
+
+def test_the_table_of_urls_names_handlers_and_events() -> None:
+    for url, _, module, handler, event, _ in table(ARCHITECTURE, "urls"):
+        route = ROUTES[code(module)[0]][pattern(code(url)[0])]
+        assert resolve_name(f"pytp_broker.{code(handler)[0]}") is route.handler
+        assert event == (route.event or "none")
+
+
+def test_the_table_of_urls_names_the_functions_that_the_gateway_calls() -> None:
+    functions = {row[5].strip(): code(row[2])[0] for row in table(ARCHITECTURE, "urls")}
+    deployed = load_template(find_template())["Resources"]
+
+    assert len(functions) == len(ROUTES)
+    for function, module in functions.items():
+        entry = deployed[function]["Properties"]["Handler"].removesuffix(".handler")
+        assert module.replace("endpoints", "aws") == entry.removeprefix("pytp_broker.")
+
+
+def test_the_route_keys_are_those_of_the_template() -> None:
+    deployed = {
+        (route.function, route.key.removeprefix("ANY "))
+        for route in _read_routes(load_template(find_template())["Resources"])
+    }
+
+    rows = table(ARCHITECTURE, "route keys")
+
+    assert {(row[0].strip(), key) for row in rows for key in code(" ".join(row[1:]))} == deployed
+
+
+def test_the_api_page_has_the_section_of_every_url() -> None:
+    sections = dict(re.findall(r"## (.+)\n((?:(?!## ).*\n?)*)", API))
+
+    for url, methods, link in table(API, "urls"):
+        title, anchor = re.findall(r"\[(.+)\]\(#(.+)\)", link)[0]
+        assert anchor == title.lower()
+        begin = pattern(code(url)[0]).rstrip("*")
+        method = methods.split(",")[0]
+        assert f"{method} " in sections[title]
+        assert begin in sections[title]
+
+
+def test_the_json_shown_parses() -> None:
+    blocks = re.findall(r"```json\n(.*?)```", API, re.DOTALL)
+
+    assert len(blocks) > 10
+    for block in blocks:
+        json.loads(block)
+
+
+def shape(value: Any) -> Any:
+    """Return a JSON value with its members and types, and nothing of what it says."""
+    if isinstance(value, dict):
+        return {name: shape(member) for name, member in value.items()}
+    return [shape(each) for each in value] if isinstance(value, list) else type(value)
+
+
+def answers_of_the_broker() -> Iterator[tuple[str, Any]]:
+    world = World()
+    found = world.call("GET", "/.well-known/pytp", query={"discover": "/acme/legacy/"})
+    yield "discovery", found.json
+    yield "audience", world.call("GET", "/acme/_/oidc/audience").json
+    minted = world.mint(world.token()).json
+    yield "mint", minted
+    report = json.dumps([match(minted["token"])]).encode()
+    headers = world.scanner.sign(report)
+    yield (
+        "disclosure",
+        world.call("POST", "/_/secrets/disclose-token", report, headers=headers).json,
+    )
+    yield "burn", world.call("POST", "/acme/_/oidc/burn-token", {"token": minted["token"]}).json
+
+
+def answers_of_the_index() -> Iterator[tuple[str, Any]]:
+    shelf = Shelf()
+    text = metadata("widgets", "1.0", "Requires-Python: >=3.9")
+    assert shelf.publish(wheel(text=text)).status == 200
+    yield "projects", shelf.get("/acme/simple/", JSON).json
+    yield "project", shelf.get("/acme/simple/widgets/", JSON).json
+
+
+@cache
+def answers() -> dict[str, Any]:
+    return dict((*answers_of_the_broker(), *answers_of_the_index()))
+
+
+@pytest.mark.parametrize(
+    "name", ["discovery", "audience", "mint", "disclosure", "burn", "projects", "project"]
+)
+def test_the_answers_shown_have_the_form_of_ours(name: str) -> None:
+    assert shape(json.loads(marked(API, f"answer: {name}"))) == shape(answers()[name])
+
+
+def test_the_error_shown_is_what_the_exchange_answers() -> None:
+    shown = json.loads(marked(API, "answer: error"))
+    (kind,) = (p for p in all_problems() if p.code == "invalid-reuse-token")
+
+    assert kind(shown["detail"]).document(shown["instance"]) == shown
+
+
+def test_the_api_page_names_error_codes_that_exist() -> None:
+    codes = {problem.code for problem in all_problems()}
+    lines = re.findall(r"^Errors: .+", API, re.MULTILINE)
+
+    assert len(lines) > 10
+    for line in lines:
+        named = {name for name in code(line) if "-" in name or name in codes}
+        assert named <= codes
+        assert named
+
+
+@MAPS
+def test_every_path_named_exists(text: str) -> None:
+    paths = [name for name in code(text) if re.fullmatch(r"[\w./-]+\.(py|yaml|md|json)", name)]
+    paths += [name for name in code(text) if re.fullmatch(r"(functions|tests|docs)/[\w./-]*", name)]
+
+    for path in paths:
+        assert (ROOT / path).exists() or (PACKAGE / path).exists(), path
+
+
+@MAPS
+def test_every_function_named_exists(text: str) -> None:
+    names = [name for name in code(text) if re.fullmatch(r"[a-z_]+(\.\w+)+", name)]
+    files = re.compile(r".+\.(py|toml|yaml|md|json|sqlite3|metadata|com)")
+
+    for name in names:
+        if not files.fullmatch(name):
+            resolve_name(f"pytp_broker.{name}")
+
+
+def test_every_test_named_exists() -> None:
+    named = [name.split("::") for name in code(CONTRIBUTING) if "::" in name]
+
+    assert len(named) > 15
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(), test
+
+
+@pytest.mark.parametrize("text", [ARCHITECTURE, API], ids=["architecture", "http-api"])
+def test_every_number_is_that_of_its_constant(text: str) -> None:
+    found = re.findall(r"(\d[\d,]*)(?: (\w+))? \(`([\w.]+\.[A-Z_]+)`\)", text)
+
+    assert len(found) == len(re.findall(r"\(`[\w.]+\.[A-Z_]+`\)", text)) > 5
+    for number, unit, constant in found:
+        value = resolve_name(f"pytp_broker.{constant}")
+        seconds = value.total_seconds() if isinstance(value, timedelta) else value
+        assert int(number.replace(",", "")) * UNITS.get(unit, 1) == seconds, constant
+
+
+def test_the_rooms_are_in_the_order_of_the_package() -> None:
+    drawn = re.findall(r"^    ([a-z]+)  +\S.*\?$", pytp_broker.__doc__ or "", re.MULTILINE)
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+    assert set(drawn) == folders
+    assert [code(row[0])[0] for row in table(ARCHITECTURE, "rooms")] == drawn
+    assert re.findall(r"^- `([a-z]+)`: ", CONTRIBUTING, re.MULTILINE) == drawn
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Return the rooms, or the core's files, that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            package, *rest = node.module.split(".")
+            if package == "pytp_broker":
+                yield from rest[:1] or (alias.name for alias in node.names)
+
+
+def test_a_room_imports_only_rooms_below_it() -> None:
+    rooms = [code(row[0])[0] for row in table(ARCHITECTURE, "rooms")]
+
+    for above, room in enumerate(rooms):
+        for path in (PACKAGE / room).rglob("*.py"):
+            wrong = set(imported(path)) & set(rooms[:above])
+            assert wrong == ({"demo"} if path == PACKAGE / "cli/demo.py" else set()), path
+
+
+def test_the_core_that_is_said_to_import_no_room_imports_none() -> None:
+    rooms = {code(row[0])[0] for row in table(ARCHITECTURE, "rooms")}
+    listed = re.search(r"<!-- core without rooms -->\n((?:- .*\n)+)", ARCHITECTURE)
+    assert listed
+    named = {name for name in code(listed[1]) if name.endswith(".py")}
+
+    without = {
+        path.name
+        for path in PACKAGE.glob("*.py")
+        if path.name != "__init__.py" and not set(imported(path)) & rooms
+    }
+    assert named == without
+
+
+def test_the_stored_rows_are_those_of_the_store() -> None:
+    rows = table(ARCHITECTURE, "partitions")
+    layout = (PACKAGE / "aws/dynamodb/__init__.py").read_text()
+    tables = set(re.findall(r"CREATE TABLE (\w+)", " ".join(_SCHEMA)))
+
+    assert {name for row in rows for name in code(row[2])} == tables
+    for row in rows:
+        assert re.search(rf"^``{code(row[0])[0]}`` +``{code(row[1])[0]}`` ", layout, re.MULTILINE)
+    drawn = re.findall(r"^``([A-Z][^`]*)`` +``([^`…]*)`` ", layout, re.MULTILINE)
+    assert len(drawn) == len(rows)
+
+
+def test_every_file_of_a_command_is_a_command() -> None:
+    files = {
+        path.stem
+        for path in (PACKAGE / "cli").glob("*.py")
+        if "\ndef run(" in path.read_text() and "\ndef add_arguments(" in path.read_text()
+    }
+    (subcommands,) = (a for a in _parser()._actions if a.dest == "command")
+
+    assert files == set(subcommands.choices or ())
+
+
+def test_every_command_is_shown() -> None:
+    (subcommands,) = (a for a in _parser()._actions if a.dest == "command")
+    text = " ".join(page.read_text() for page in PAGES)
+
+    for name in subcommands.choices or ():
+        assert f"pytp-broker {name}" in text or f"make {name}" in text, name
+
+
+def test_every_error_code_is_a_reason_of_the_audit_schema() -> None:
+    schema = json.loads((ROOT / "docs/audit.schema.json").read_text())
+    # Answered by endpoints that only read: they leave no record.
+    reading = {"not-acceptable", "range-not-satisfiable"}
+
+    codes = {problem.code for problem in all_problems()}
+    assert codes - set(schema["$defs"]["reason"]["enum"]) == reading

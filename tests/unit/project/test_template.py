@@ -1,0 +1,635 @@
+"""`template.yaml` held against the code: routes, handlers, environment, rights, retention."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints.routing import Routes
+from pytp_broker.errors import DEFAULT_TYPE_BASE
+from pytp_broker.registries import DEFAULT_REFUSALS_PER_MINUTE
+from pytp_broker.settings import BrokerSettings, IndexSettings, Settings, SettingsError
+
+PATH = Path(__file__).parents[3] / "template.yaml"
+FUNCTIONS = ("BrokerFunction", "UploadFunction", "SimpleFunction", "IntrospectFunction")
+ROLES = ("BrokerRole", "UploadRole", "SimpleRole", "IntrospectRole")
+ENVIRONMENT = {
+    "PYTP_TABLE": "pytp-broker-Table",
+    "PYTP_SHARED_HOST": "a1b2c3d4.execute-api.eu-west-1.amazonaws.com",
+    "PYTP_BUCKET": "pytp-broker-bucket",
+    "PYTP_ERROR_TYPE_BASE": "urn:pytp-broker:errors#",
+    "PYTP_DISCLOSURE_KEYS_URL": "https://api.github.com/meta/public_keys/secret_scanning",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+}
+WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
+
+
+class Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: `!Ref X` is {"Ref": "X"}, `!Sub X` {"Fn::Sub": "X"}."""
+
+
+def read_short_form(loader: Loader, name: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.ScalarNode)
+        value = loader.construct_scalar(node)
+    return {"Ref" if name == "Ref" else f"Fn::{name}": value}
+
+
+Loader.add_multi_constructor("!", read_short_form)
+TEMPLATE: dict[str, Any] = yaml.load(PATH.read_text(), Loader)  # noqa: S506 - a safe loader's child
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+
+
+def of_type(kind: str) -> dict[str, Any]:
+    """Return the properties of all resources of a type, by their names."""
+    return {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+def routes() -> dict[str, str]:
+    """Return the function of every route key."""
+    integrations = of_type("AWS::ApiGatewayV2::Integration")
+    found = {}
+    for route in of_type("AWS::ApiGatewayV2::Route").values():
+        target = re.fullmatch(r"integrations/\$\{(\w+)\}", route["Target"]["Fn::Sub"])
+        assert target
+        uri = integrations[target[1]]["IntegrationUri"]["Fn::GetAtt"]
+        found[route["RouteKey"]] = uri.removesuffix(".Arn")
+    return found
+
+
+# How a gateway may read a last slash. AWS's own Lambda Test Tool reads it as the first, and
+# Powertools' maintainers saw the second; emulators do the third.
+BEGINS_A_REST = "a greedy variable takes what follows, also nothing"
+IS_NOTHING = "as if it were not there"
+IS_A_CHARACTER = "a greedy variable takes what follows, but not nothing"
+Reading = str
+
+every_reading = pytest.mark.parametrize("reading", [BEGINS_A_REST, IS_NOTHING])
+
+
+def function_at(path: str, reading: Reading = BEGINS_A_REST) -> str:
+    """Return the function that the gateway calls: a full match, else a greedy one, else $default.
+
+    Of several full matches the one with the most literal segments is taken.
+    """
+    known = {key.removeprefix("ANY "): name for key, name in routes().items()}
+    matching = [r for r in known if r != "$default" and is_match(r, path, reading)]
+    full = [route for route in matching if "+" not in route]
+    candidates = full or matching or ["$default"]
+    best = max(candidates, key=lambda route: sum("{" not in s for s in route.split("/")))
+    return known[best]
+
+
+def is_match(route: str, path: str, reading: Reading) -> bool:
+    greedy = ".*" if reading == BEGINS_A_REST else ".+"
+    pattern = re.escape(route).replace(r"\{proxy\+\}", greedy).replace(r"\{registry\}", "[^/]+")
+    return re.fullmatch(pattern, path.rstrip("/") if reading == IS_NOTHING else path) is not None
+
+
+CONTRACT = {
+    "/.well-known/pytp": "BrokerFunction",
+    "/_/oidc/discover": "BrokerFunction",
+    "/_/oidc/audience": "BrokerFunction",
+    "/_/oidc/mint-token": "BrokerFunction",
+    "/_/oidc/github/mint-token": "BrokerFunction",
+    "/_/oidc/burn-token": "BrokerFunction",
+    "/_/secrets/disclose-token": "BrokerFunction",
+    "/_/health": "BrokerFunction",
+    "/legacy/": "UploadFunction",
+    "/legacy": "UploadFunction",
+    "/simple": "SimpleFunction",
+    "/simple/": "SimpleFunction",
+    "/simple/widgets": "SimpleFunction",
+    "/simple/widgets/": "SimpleFunction",
+    "/files/0123abcd/widgets-1.0-py3-none-any.whl": "SimpleFunction",
+    "/files/0123abcd/widgets-1.0-py3-none-any.whl.metadata": "SimpleFunction",
+    "/_/token/introspect": "IntrospectFunction",
+    "/_/token/verify": "IntrospectFunction",
+    "/_/token/verify/widgets": "IntrospectFunction",
+}
+
+
+def test_api_gateway_takes_every_route_key() -> None:
+    """Its own words: "Parts are validated against this regular expression"."""
+    part = re.compile(r"(\{[\w.:-]+\+?\}|[a-zA-Z0-9.:_-]+)")
+    for key in routes().keys() - {"$default"}:
+        method, path = key.split(" ")
+        assert method == "ANY"
+        assert all(part.fullmatch(each) for each in path.removeprefix("/").split("/")), key
+
+
+@every_reading
+@pytest.mark.parametrize(("prefix", "path"), [*product(("", "/acme"), CONTRACT)])
+def test_every_url_of_the_contract_reaches_its_function(
+    prefix: str, path: str, reading: Reading
+) -> None:
+    assert function_at(prefix + path, reading) == CONTRACT[path]
+
+
+@pytest.mark.parametrize("path", ["/legacy", "/legacy/", "/acme/legacy", "/acme/legacy/"])
+def test_an_upload_depends_on_no_reading(path: str) -> None:
+    assert function_at(path, IS_A_CHARACTER) == "UploadFunction"
+
+
+ROUTES_OF: dict[str, Routes[Any]] = {
+    "BrokerFunction": broker.ROUTES,
+    "UploadFunction": upload.ROUTES,
+    "SimpleFunction": simple.ROUTES,
+    "IntrospectFunction": introspect.ROUTES,
+}
+
+
+@pytest.mark.parametrize("reading", [BEGINS_A_REST, IS_NOTHING, IS_A_CHARACTER])
+@pytest.mark.parametrize("prefix", ["", "/acme"])
+def test_the_list_of_projects_depends_on_no_reading(prefix: str, reading: Reading) -> None:
+    function = function_at(f"{prefix}/simple/", reading)
+    routes_there = {**ROUTES_OF, "UploadFunction": upload.DEFAULT_ROUTES}[function]
+
+    assert routes_there["/simple/"].methods == ("GET", "HEAD")
+    assert is_allowed(function.replace("Function", "Role"), "Query", ["REGISTRY#acme"])
+
+
+@every_reading
+@pytest.mark.parametrize("project", ["legacy", "simple", "files"])
+@pytest.mark.parametrize("prefix", ["", "/acme"])
+def test_a_project_may_be_called_like_an_endpoint(
+    prefix: str, project: str, reading: Reading
+) -> None:
+    assert function_at(f"{prefix}/simple/{project}/", reading) == "SimpleFunction"
+    assert function_at(f"{prefix}/simple/{project}", reading) == "SimpleFunction"
+
+
+@pytest.mark.parametrize("path", ["/", "/acme", "/acme/", "/favicon.ico", "/acme/_/oidc/"])
+def test_anything_else_reaches_our_own_404(path: str) -> None:
+    assert function_at(path) == routes()["$default"] == "UploadFunction"
+
+
+@pytest.mark.parametrize(("function", "patterns"), ROUTES_OF.items())
+def test_every_endpoint_in_the_code_is_routed(function: str, patterns: Routes[Any]) -> None:
+    for prefix, pattern in product(("", "/acme"), patterns):
+        assert function_at(prefix + pattern.replace("*", "some/thing")) == function
+
+
+def test_the_gateway_may_call_every_function_that_it_routes_to() -> None:
+    permissions = of_type("AWS::Lambda::Permission").values()
+    callable_names = {permission["FunctionName"]["Ref"] for permission in permissions}
+
+    assert callable_names == set(routes().values()) == set(FUNCTIONS)
+
+
+def test_every_mint_route_has_a_throttle_of_its_own() -> None:
+    mint_keys = {key for key in routes() if key.endswith("/mint-token")}
+    names = {
+        name
+        for name, route in of_type("AWS::ApiGatewayV2::Route").items()
+        if route["RouteKey"] in mint_keys
+    }
+    stage = RESOURCES["Stage"]
+
+    assert len(mint_keys) == 4
+    assert stage["Properties"]["RouteSettings"].keys() == mint_keys
+    assert set(stage["DependsOn"]) == names
+
+
+def test_one_address_meets_its_budget_long_before_the_throttle() -> None:
+    a_minute = TEMPLATE["Parameters"]["MintRate"]["Default"] * 60
+
+    assert a_minute >= 10 * DEFAULT_REFUSALS_PER_MINUTE
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+def environment_of(function: str) -> set[str]:
+    everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    here = RESOURCES[function]["Properties"].get("Environment", {}).get("Variables", {})
+    return {*everywhere, *here}
+
+
+@pytest.mark.parametrize(
+    ("function", "settings"),
+    [
+        ("BrokerFunction", BrokerSettings),
+        ("UploadFunction", IndexSettings),
+        ("SimpleFunction", IndexSettings),
+        ("IntrospectFunction", Settings),
+    ],
+)
+def test_a_function_is_given_the_variables_that_it_reads(
+    function: str, settings: type[Settings]
+) -> None:
+    assert environment_of(function) == {v.name for v in settings.variables().values()}
+
+
+def test_settings_name_every_wrong_variable_at_once() -> None:
+    environ = {
+        "PYTP_SHARED_HOST": "https://packages.example.com",
+        "PYTP_ERROR_TYPE_BASE": "urn:pytp-broker:errors#",
+        "PYTP_BUCKET": "files",
+    }
+
+    with pytest.raises(SettingsError) as refused:
+        IndexSettings.from_environment(environ)
+
+    missing, malformed = str(refused.value).splitlines()
+    assert missing == "PYTP_TABLE is not set: the name of the DynamoDB table"
+    assert malformed.startswith("PYTP_SHARED_HOST is malformed: it must be the deployment's host")
+
+
+def test_a_function_starts_without_the_variables_that_have_a_default() -> None:
+    environ = {name: value for name, value in ENVIRONMENT.items() if "TYPE_BASE" not in name}
+
+    assert IndexSettings.from_environment(environ).error_type_base == DEFAULT_TYPE_BASE
+
+
+CALL_HANDLER = """
+import importlib, json, sys, types
+module, _, name = sys.argv[1].rpartition(".")
+handler = getattr(importlib.import_module(module), name)
+context = types.SimpleNamespace(
+    function_name="f", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="r-1"
+)
+print(json.dumps(handler(json.load(sys.stdin), context)))
+"""
+
+
+def call_handler(function: str, event: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the function prints and then what it answers, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", CALL_HANDLER, RESOURCES[function]["Properties"]["Handler"]],
+        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(PATH.parent / "functions")},
+        input=json.dumps(event),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_answers_an_event_that_it_cannot_read_without_logging_it(function: str) -> None:
+    event = {"rawPath": "/acme", "requestContext": {"secret": "pytp_secret"}}
+
+    log, metric, answer = call_handler(function, event)
+
+    assert answer["statusCode"] == 500
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert log["message"] == "unexpected error"
+    assert log["error"][0]["type"] == "KeyError"
+    assert log["error"][0]["frames"][-1].endswith(" read_event")
+    assert metric["UnexpectedErrors"] == [1.0]
+    assert "pytp_secret" not in json.dumps([log, metric])
+
+
+# --- rights ---------------------------------------------------------------------------------------
+
+
+def statements(role: str) -> list[dict[str, Any]]:
+    (policy,) = RESOURCES[role]["Properties"]["Policies"]
+    found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
+    return found
+
+
+def is_allowed(role: str, action: str, keys: Iterable[str], attributes: Iterable[str] = ()) -> bool:
+    """Evaluate a role's policy as IAM does, for a request to the table."""
+    asked = {"dynamodb:LeadingKeys": list(keys), "dynamodb:Attributes": list(attributes)}
+    return any(
+        f"dynamodb:{action}" in as_list(statement["Action"])
+        and statement["Resource"] == {"Fn::GetAtt": "Table.Arn"}
+        and all(is_met(name, allowed, asked) for name, allowed in statement["Condition"].items())
+        for statement in statements(role)
+    )
+
+
+def is_met(operator: str, allowed: Mapping[str, list[str]], asked: Mapping[str, list[str]]) -> bool:
+    # Both mean that every value asked for is among the allowed; without any, that holds as well.
+    assert operator in {"ForAllValues:StringLike", "ForAllValues:StringEquals"}
+    has_wildcards = operator.endswith("Like")
+    return all(
+        any(fnmatchcase(value, p) if has_wildcards else value == p for p in patterns)
+        for key, patterns in allowed.items()
+        for value in asked[key]
+    )
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+FILE = ("pk", "sk", "document")
+CLAIM = ("pk", "sk", "claimed_at", "claimed_by")
+TOKEN = ("pk", "sk", "document", "token_hash", "registries", "ttl")
+BURN = ("pk", "sk", "token_hash", "burned_at", "registries")
+USE = ("pk", "sk", "used_for", "ttl")
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "keys", "attributes"),
+    [
+        ("BrokerRole", "Query", ["CONFIGURATION"], ()),
+        ("BrokerRole", "Query", ["PUBLISHER#0123"], ()),
+        ("BrokerRole", "UpdateItem", ["PUBLISHER#0123"], ("pk", "sk", "publisher_id", "pins")),
+        ("BrokerRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST##"], ()),
+        ("BrokerRole", "PutItem", ["TOKEN#0123"], TOKEN),
+        ("BrokerRole", "UpdateItem", ["TOKEN#0123"], BURN),
+        ("BrokerRole", "GetItem", ["KEYSET#https://ci.example.com"], ()),
+        ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], FILE),
+        ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], CLAIM),
+        ("UploadRole", "Query", ["CONFIGURATION"], ()),
+        ("UploadRole", "Query", ["REGISTRY#acme"], ()),
+        ("UploadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
+        ("UploadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
+        ("UploadRole", "Query", ["PROJECT#acme#widgets"], ()),
+        ("UploadRole", "BatchGetItem", ["PROJECT#acme#widgets", "REOPENED#acme#widgets"], ()),
+        ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
+        ("UploadRole", "PutItem", ["REGISTRY#acme"], ("pk", "sk")),
+        ("UploadRole", "PutItem", ["USE#0123"], USE),
+        ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
+        ("IntrospectRole", "Query", ["PUBLISHER#0123"], ()),
+        ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
+        ("IntrospectRole", "PutItem", ["USE#0123"], USE),
+        ("SimpleRole", "Query", ["CONFIGURATION"], ()),
+        ("SimpleRole", "Query", ["REGISTRY#acme"], ()),
+        ("SimpleRole", "Query", ["PROJECT#acme#widgets"], ()),
+        ("SimpleRole", "GetItem", ["PROJECT#acme#widgets"], ()),
+    ],
+)
+def test_a_function_may_do_what_it_needs(
+    role: str, action: str, keys: list[str], attributes: tuple[str, ...]
+) -> None:
+    assert is_allowed(role, action, keys, attributes)
+
+
+@pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
+def test_no_function_may_write_configuration(role: str, action: str) -> None:
+    assert not is_allowed(role, action, ["CONFIGURATION"], FILE)
+    assert not is_allowed(role, action, ["PUBLISHER#0123"], FILE)
+    assert not is_allowed(role, action, ["TRUST#acme#widgets"], ("pk", "sk", "publisher_ids"))
+
+
+@pytest.mark.parametrize(("role", "action"), [*product(ROLES, (*WRITES, "Query", "Scan"))])
+def test_no_function_may_touch_what_operators_did(role: str, action: str) -> None:
+    assert not is_allowed(role, action, ["OPERATOR"], FILE)
+
+
+@pytest.mark.parametrize(("action", "key"), [*product(WRITES, ["PROJECT#a#b", "REGISTRY#a"])])
+def test_the_broker_may_not_publish(action: str, key: str) -> None:
+    assert not is_allowed("BrokerRole", action, [key], FILE)
+
+
+@pytest.mark.parametrize(("role", "action"), [*product(("UploadRole", "IntrospectRole"), WRITES)])
+@pytest.mark.parametrize("attributes", [TOKEN, ("burned_at",), ("token_hash",), ()])
+def test_only_the_broker_may_write_tokens(
+    role: str, action: str, attributes: tuple[str, ...]
+) -> None:
+    assert not is_allowed(role, action, ["TOKEN#0123"], attributes)
+
+
+@pytest.mark.parametrize(
+    ("action", "key"), [*product(("GetItem", "Query", "BatchGetItem"), ["TOKEN#0", "PUBLISHER#0"])]
+)
+def test_readers_may_not_read_tokens_nor_publishers(action: str, key: str) -> None:
+    assert not is_allowed("SimpleRole", action, [key])
+
+
+@pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
+def test_no_function_may_reopen_a_release(role: str, action: str) -> None:
+    assert not is_allowed(role, action, ["REOPENED#acme#widgets"], ("pk", "sk", "until", "ttl"))
+
+
+@pytest.mark.parametrize("action", ["GetItem", "Query", "BatchGetItem"])
+def test_the_upload_function_may_not_read_publishers(action: str) -> None:
+    assert not is_allowed("UploadRole", action, ["PUBLISHER#0123"])
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_right_is_wider_than_named(role: str) -> None:
+    for statement in statements(role):
+        assert statement["Effect"] == "Allow"
+        assert not any("*" in action for action in as_list(statement["Action"]))
+        assert statement["Resource"] != "*"
+        is_on_table = statement["Resource"] == {"Fn::GetAtt": "Table.Arn"}
+        assert is_on_table == ("dynamodb:LeadingKeys" in json.dumps(statement.get("Condition")))
+
+
+@pytest.mark.parametrize(
+    ("role", "actions"),
+    [("BrokerRole", []), ("UploadRole", ["s3:PutObject"]), ("SimpleRole", ["s3:GetObject"])],
+)
+def test_only_upload_writes_files_and_only_readers_read_them(role: str, actions: list[str]) -> None:
+    found = [a for s in statements(role) for a in as_list(s["Action"]) if a.startswith("s3:")]
+
+    assert found == actions
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_has_its_own_role_and_its_own_log(function: str) -> None:
+    name = function.removesuffix("Function")
+    properties = RESOURCES[function]["Properties"]
+
+    assert properties["Role"] == {"Fn::GetAtt": f"{name}Role.Arn"}
+    assert properties["LoggingConfig"] == {"LogGroup": {"Ref": f"{name}Logs"}}
+    (logging,) = [s for s in statements(f"{name}Role") if "logs:PutLogEvents" in s["Action"]]
+    assert logging["Resource"] == {"Fn::GetAtt": f"{name}Logs.Arn"}
+
+
+def test_the_broker_is_in_a_network_only_where_the_operator_names_one() -> None:
+    function = RESOURCES["BrokerFunction"]["Properties"]
+    role = RESOURCES["BrokerRole"]["Properties"]
+    nothing = {"Ref": "AWS::NoValue"}
+
+    for value, chosen in ((function["VpcConfig"], "SubnetIds"), (role["ManagedPolicyArns"], "ENI")):
+        condition, inside, outside = value["Fn::If"]
+        assert condition == "HasNetwork"
+        assert chosen in str(inside)
+        assert outside == nothing
+    assert TEMPLATE["Parameters"]["SubnetIds"]["Default"] == ""
+    assert not is_met_by("HasNetwork", {"SubnetIds": ""})
+    assert is_met_by("HasNetwork", {"SubnetIds": "subnet-0a1b,subnet-2c3d"})
+
+
+def test_the_code_may_not_use_the_rights_that_its_network_needs() -> None:
+    policy = RESOURCES["BrokerNetworkPolicy"]
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+
+    assert policy["Condition"] == "HasNetwork"
+    assert statement["Effect"] == "Deny"
+    assert all(action.startswith("ec2:") for action in statement["Action"])
+    assert statement["Condition"] == {
+        "ArnEquals": {"lambda:SourceFunctionArn": {"Fn::GetAtt": "BrokerFunction.Arn"}}
+    }
+
+
+# --- keeping --------------------------------------------------------------------------------------
+
+
+def test_every_log_is_kept_for_as_long_as_the_operator_says() -> None:
+    groups = of_type("AWS::Logs::LogGroup")
+    access = RESOURCES["Stage"]["Properties"]["AccessLogSettings"]
+
+    assert len(groups) == len(FUNCTIONS) + 1
+    assert all(g == {"RetentionInDays": {"Ref": "LogRetentionDays"}} for g in groups.values())
+    assert access["DestinationArn"] == {"Fn::GetAtt": "AccessLogs.Arn"}
+
+
+def test_the_access_log_is_json_without_text_of_the_callers_choice() -> None:
+    text = RESOURCES["Stage"]["Properties"]["AccessLogSettings"]["Format"]
+
+    assert json.loads(text)
+    for secret in ("header", "query", "path", "userAgent", "body", "authorizer"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    # A protected table cannot be deleted, also when the stack fails while it is created.
+    [("Table", "Retain"), ("Bucket", "RetainExceptOnCreate")],
+)
+def test_what_was_published_outlives_the_stack(name: str, policy: str) -> None:
+    assert RESOURCES[name]["DeletionPolicy"] == policy
+    assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_table_is_what_the_store_expects() -> None:
+    table = RESOURCES["Table"]["Properties"]
+
+    assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert table["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
+
+
+def test_the_bucket_is_closed() -> None:
+    assert all(RESOURCES["Bucket"]["Properties"]["PublicAccessBlockConfiguration"].values())
+
+
+def bucket_denies(action: str, **context: bool | str) -> bool:
+    """Evaluate the bucket's policy as IAM does, for a request with these condition keys."""
+    statements = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert all(s["Effect"] == "Deny" and s["Principal"] == "*" for s in statements)
+    return any(
+        fnmatchcase(action, statement["Action"])
+        and {"Fn::Sub": "${Bucket.Arn}/*"} in as_list(statement["Resource"])
+        and all(
+            holds(operator, wanted, context.get(key.replace(":", "_").replace("-", "_")))
+            for operator, wanted_values in statement["Condition"].items()
+            for key, wanted in wanted_values.items()
+        )
+        for statement in statements
+    )
+
+
+def holds(operator: str, wanted: bool, value: bool | str | None) -> bool:
+    """Say whether a condition holds; `Bool` does not for a key that the request does not have."""
+    if operator == "Null":
+        return wanted == (value is None)
+    assert operator == "Bool"
+    return wanted == value
+
+
+PUT = {"aws_SecureTransport": True, "s3_ObjectCreationOperation": True}
+
+
+def test_the_bucket_takes_new_files_only() -> None:
+    assert not bucket_denies("s3:PutObject", **PUT, s3_if_none_match="*")
+    assert bucket_denies("s3:PutObject", **PUT)
+
+
+def test_the_bucket_takes_the_parts_of_a_large_file() -> None:
+    """Their requests cannot carry the header; the one that completes the file can, and must."""
+    parts: dict[str, bool] = {**PUT, "s3_ObjectCreationOperation": False}
+
+    assert not bucket_denies("s3:PutObject", **parts)
+
+
+@pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
+def test_the_bucket_answers_over_tls_only(action: str) -> None:
+    assert bucket_denies(action, s3_if_none_match="*", aws_SecureTransport=False)
+    assert not bucket_denies("s3:GetObject", aws_SecureTransport=True)
+
+
+# --- address --------------------------------------------------------------------------------------
+
+
+def resolve(value: Any, parameters: Mapping[str, str]) -> Any:
+    """Return what CloudFormation makes of a value, as far as conditions and parameters go."""
+    if isinstance(value, dict) and "Fn::If" in value:
+        name, yes, no = value["Fn::If"]
+        return resolve(yes if is_met_by(name, parameters) else no, parameters)
+    if isinstance(value, dict) and "Ref" in value:
+        return parameters.get(value["Ref"], value)
+    return value
+
+
+def is_met_by(condition: Any, parameters: Mapping[str, str]) -> bool:
+    """Evaluate a condition of the template, by its name or as it is written."""
+    if isinstance(condition, str):
+        return is_met_by(TEMPLATE["Conditions"][condition], parameters)
+    ((function, argument),) = condition.items()
+    if function == "Fn::Condition":
+        return is_met_by(argument, parameters)
+    if function == "Fn::And":
+        return all(is_met_by(each, parameters) for each in argument)
+    if function == "Fn::Not":
+        return not is_met_by(argument[0], parameters)
+    assert function == "Fn::Equals"
+    first, second = (resolve(each, parameters) for each in argument)
+    return bool(first == second)
+
+
+@pytest.mark.parametrize(
+    ("host_name", "serve_default", "is_disabled"),
+    [
+        ("", "false", False),
+        ("", "true", False),
+        ("packages.example.com", "false", True),
+        ("packages.example.com", "true", False),
+    ],
+)
+def test_the_apis_own_address_is_closed_when_clients_have_another(
+    host_name: str, serve_default: str, is_disabled: bool
+) -> None:
+    parameters = {"HostName": host_name, "ServeDefaultEndpoint": serve_default}
+    api = RESOURCES["Api"]["Properties"]
+
+    assert resolve(api["DisableExecuteApiEndpoint"], parameters) is is_disabled
+
+
+def test_the_address_is_closed_unless_the_operator_says_otherwise() -> None:
+    assert TEMPLATE["Parameters"]["ServeDefaultEndpoint"]["Default"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("host_name", "url"),
+    [
+        ("", "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}"),
+        ("packages.example.com", "https://${HostName}"),
+    ],
+)
+def test_the_url_that_is_put_out_is_the_one_that_answers(host_name: str, url: str) -> None:
+    output = resolve(TEMPLATE["Outputs"]["Url"]["Value"], {"HostName": host_name})
+
+    assert output == {"Fn::Sub": url}
+
+
+def test_every_parameter_and_output_says_what_it_is() -> None:
+    for described in (*TEMPLATE["Parameters"].values(), *TEMPLATE["Outputs"].values()):
+        assert described["Description"]
