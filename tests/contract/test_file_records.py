@@ -12,19 +12,21 @@ from tests.support.samples import NOW, file
 def test_a_file_is_found_with_all_that_is_known_of_it(store: Store) -> None:
     store.add_file(file())
 
-    assert store.find_file("acme", "widgets-1.0.tar.gz") == file()
+    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file()
 
 
 def test_a_file_keeps_that_its_dependencies_are_static(store: Store) -> None:
     store.add_file(file(has_static_dependencies=True))
 
-    assert store.find_file("acme", "widgets-1.0.tar.gz") == file(has_static_dependencies=True)
+    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file(
+        has_static_dependencies=True
+    )
 
 
 def test_what_may_be_absent_comes_back_absent(store: Store) -> None:
     store.add_file(file(requires_python=None, published_by={}))
 
-    assert store.find_file("acme", "widgets-1.0.tar.gz") == file(
+    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file(
         requires_python=None, published_by={}
     )
 
@@ -39,20 +41,26 @@ def test_what_may_be_absent_comes_back_absent(store: Store) -> None:
         ("Foo..Bar-1.0.zip", "foo-bar"),
     ],
 )
-def test_a_file_is_found_by_its_name_alone(store: Store, filename: str, project: str) -> None:
+def test_a_file_is_found_by_its_project_and_name(store: Store, filename: str, project: str) -> None:
     published = file(filename, project=project)
 
     store.add_file(published)
 
-    assert store.find_file("acme", filename) == published
+    assert store.find_file("acme", project, filename) == published
+
+
+def test_a_file_is_not_found_in_another_project(store: Store) -> None:
+    store.add_file(file())
+
+    assert store.find_file("acme", "gadgets", "widgets-1.0.tar.gz") is None
 
 
 @pytest.mark.parametrize("filename", ["widgets-1.1.tar.gz", "WIDGETS-1.0.tar.gz", "x", ""])
 def test_a_file_that_is_not_there_is_not_found(store: Store, filename: str) -> None:
     store.add_file(file())
 
-    assert store.find_file("acme", filename) is None
-    assert store.find_file("other", "widgets-1.0.tar.gz") is None
+    assert store.find_file("acme", "widgets", filename) is None
+    assert store.find_file("other", "widgets", "widgets-1.0.tar.gz") is None
 
 
 def test_a_file_name_is_given_once(store: Store) -> None:
@@ -61,7 +69,7 @@ def test_a_file_name_is_given_once(store: Store) -> None:
     with pytest.raises(AlreadyPublishedError):
         store.add_file(file(sha256="2" * 64))
 
-    assert store.find_file("acme", "widgets-1.0.tar.gz") == file()
+    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file()
 
 
 def test_the_same_bytes_at_another_time_are_published_already(store: Store) -> None:
@@ -84,7 +92,7 @@ def test_another_registry_has_file_names_of_its_own(store: Store) -> None:
 
     store.add_file(file(registry="other", sha256="2" * 64))
 
-    assert store.find_file("acme", "widgets-1.0.tar.gz") == file()
+    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file()
     assert list(store.list_projects("other")) == ["widgets"]
 
 

@@ -189,8 +189,9 @@ class MemoryStore(Failing):
         return True
 
     @remote
-    def find_file(self, registry: str, filename: str) -> PublishedFile | None:
-        return self.files.get((registry, filename))
+    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
+        found = self.files.get((registry, filename))
+        return found if found is not None and found.project == project else None
 
     @remote
     def add_file(self, file: PublishedFile) -> None:

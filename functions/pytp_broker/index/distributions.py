@@ -39,7 +39,7 @@ class Distribution:
     spelling: str
 
 
-def is_file_name(text: str) -> bool:
+def _is_file_name(text: str) -> bool:
     """Say whether a distribution could have this name: no path, no control character, ASCII."""
     return len(text) <= MAX_FILE_NAME_CHARACTERS and _FILE_NAME.fullmatch(text) is not None
 
@@ -50,7 +50,7 @@ def parse_filename(filename: str) -> Distribution:
     This is stricter than installers are: the project's part must be normalised (PEP 427, PEP 625),
     so that one file has one name.
     """
-    if not is_file_name(filename):
+    if not _is_file_name(filename):
         raise InvalidUpload(
             f"`{printable(filename)}` is no name of a distribution of at most "
             f"{MAX_FILE_NAME_CHARACTERS} characters"

@@ -101,7 +101,8 @@ def _read_distribution(form: Form, file: FilePart) -> Distribution:
 
 def is_published(candidate: Candidate, index: Index) -> bool:
     """Say whether this file is published; raise FileExists if another file has its name."""
-    existing = index.store.find_file(candidate.registry.name, candidate.distribution.filename)
+    file = candidate.distribution
+    existing = index.store.find_file(candidate.registry.name, file.project, file.filename)
     if existing is None:
         return False
     if existing.sha256 != candidate.sha256:

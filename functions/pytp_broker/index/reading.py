@@ -10,11 +10,11 @@ from typing import Final
 from packaging.utils import InvalidName, canonicalize_name
 
 from pytp_broker.access import MAX_PROJECT_CHARACTERS
-from pytp_broker.errors import NotFound, RangeNotSatisfiable, StoreUnavailable
+from pytp_broker.errors import InvalidUpload, NotFound, RangeNotSatisfiable, StoreUnavailable
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
 from pytp_broker.index import pages
-from pytp_broker.index.distributions import is_file_name
+from pytp_broker.index.distributions import parse_filename
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Destination
 from pytp_broker.services import Index
@@ -104,9 +104,14 @@ def send_file(
 
 
 def _find_file(registry: str, sha256: str, filename: str, index: Index) -> PublishedFile:
-    file = index.store.find_file(registry, filename) if is_file_name(filename) else None
+    no_such_file = NotFound("there is no such file in this registry")
+    try:
+        project = parse_filename(filename).project
+    except InvalidUpload:
+        raise no_such_file from None
+    file = index.store.find_file(registry, project, filename)
     if file is None or file.sha256 != sha256:
-        raise NotFound("there is no such file in this registry")
+        raise no_such_file
     return file
 
 

@@ -325,8 +325,8 @@ def unexpired(records: Iterable[TokenRecord], now: datetime) -> list[TokenRecord
 class FileRecordStore(Protocol):
     """What the index needs."""
 
-    def find_file(self, registry: str, filename: str) -> PublishedFile | None:
-        """Return the file of this name."""
+    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
+        """Return the file of this name in a project."""
 
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken."""

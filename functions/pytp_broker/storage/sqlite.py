@@ -351,9 +351,10 @@ class SqliteStore:
 
     # What the index needs
 
-    def find_file(self, registry: str, filename: str) -> PublishedFile | None:
-        """Return the file of this name."""
-        found = self._list_files("registry = ? AND filename = ?", (registry, filename))
+    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
+        """Return the file of this name in a project."""
+        place = (registry, project, filename)
+        found = self._list_files("registry = ? AND project = ? AND filename = ?", place)
         return found[0] if found else None
 
     def add_file(self, file: PublishedFile) -> None:

@@ -30,7 +30,6 @@ same effect when it is repeated, or recognises what it wrote.
 """
 
 import json
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -491,9 +490,8 @@ class DynamoStore:
 
     # What the index needs
 
-    def find_file(self, registry: str, filename: str) -> PublishedFile | None:
-        """Return the file of this name."""
-        project = _project_of(filename)
+    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
+        """Return the file of this name in a project."""
         row = self._find(f"PROJECT#{registry}#{project}", f"FILE#{filename}")
         return None if row is None else _read_file(row)
 
@@ -662,14 +660,6 @@ def _read_trusted(rows: Iterable[Mapping[str, Any]]) -> Trusted:
 def _read_place(pk: str) -> Place:
     _, registry, project = pk.split("#", 2)
     return registry, project
-
-
-def _project_of(filename: str) -> str:
-    # A wheel's name ends at the first hyphen, an sdist's at the last one (as `packaging` reads
-    # them), so that a file is found by its name alone.
-    is_wheel = filename.endswith(".whl")
-    name = filename.split("-", 1)[0] if is_wheel else filename.rpartition("-")[0]
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _read_file(row: Mapping[str, Any]) -> PublishedFile:
