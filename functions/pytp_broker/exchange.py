@@ -217,13 +217,12 @@ def mint(
     """
     claims.check_unexpired(now)
     token = UploadToken.mint(claims.token_id)
-    provider = PROVIDERS[publishers[0].provider]
     expires_at = now + timedelta(seconds=_lifetime_seconds(publishers, configuration))
     record = TokenRecord(
         lookup_id=token.lookup_id,
         token_hash=token.hash,
         issuer=claims.issuer,
-        identity=recorded_claims(claims, provider),
+        identity=recorded_claims(claims, publishers[0].provider),
         grants=_grants(publishers),
         projects=list_projects(publishers, MAX_KEPT_CHARACTERS),
         features=features,

@@ -8,6 +8,7 @@ from pytp_broker.audit import AuditRecord
 from pytp_broker.registries import Access, Configuration, Issuer, Registry
 from pytp_broker.storage.protocols import PublishedFile, Release
 from pytp_broker.tokens import Grant, Listing, TokenRecord
+from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -55,7 +56,7 @@ def publisher(publisher_id: str = "id-1", **changes: Any) -> TrustedPublisher:
             publisher_id=publisher_id,
             registry="acme",
             issuer=GITHUB,
-            provider="github",
+            provider=PROVIDERS["github"],
             projects=("widgets",),
             fields={
                 "repository": "octo-org/widgets",

@@ -14,6 +14,7 @@ from pytp_broker.http.messages import Request, Response
 from pytp_broker.registries import Configuration, ConfigurationCache, Issuer, Registry
 from pytp_broker.services import Index
 from pytp_broker.tokens import MULTI_USE, Grant, Listing, TokenRecord, UploadToken
+from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support import distributions
 from tests.support.audit import Records
@@ -187,7 +188,7 @@ def publisher(publisher_id: str, registry: str, *projects: str) -> TrustedPublis
         publisher_id=publisher_id,
         registry=registry,
         issuer=GITHUB,
-        provider="github",
+        provider=PROVIDERS["github"],
         projects=projects,
         fields={"repository": "octo-org/widgets", "workflow": f"{projects[0]}.yml"},
     )

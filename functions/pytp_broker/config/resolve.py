@@ -187,13 +187,13 @@ class Resolver:
                 url = self._issuer_of(model, path, issuers, known[registry.name])
                 if url is not None:
                     publisher = _publisher(model, registry.name, url)
-                    self._check_ids(publisher, (*path, publisher.provider))
+                    self._check_ids(publisher, (*path, publisher.provider.name))
                     _merge(merged, publisher)
             yield from merged.values()
 
     def _check_ids(self, publisher: TrustedPublisher, path: KeyPath) -> None:
         # A repository has one owner id. If a file has two, one is a mistake.
-        pins = PROVIDERS[publisher.provider].fields_of(providers.Role.PIN)
+        pins = publisher.provider.fields_of(providers.Role.PIN)
         if pins and not any(pin.name in publisher.fields for pin in pins):
             names = ", ".join(f"`{pin.name}`" for pin in pins)
             self._remark(path, f"{names} will be pinned on first use")
@@ -255,7 +255,7 @@ def _publisher(model: PublisherBase, registry: str, issuer_url: str) -> TrustedP
         publisher_id=secrets.token_hex(8),
         registry=registry,
         issuer=issuer_url,
-        provider=model.provider.name,
+        provider=model.provider,
         projects=tuple(dict.fromkeys(model.projects)),
         fields=model.fields,
         claims=model.all_claims,

@@ -14,7 +14,7 @@ from pytp_broker.audit import AuditRecord
 from pytp_broker.oidc.keysets import KeySetStore
 from pytp_broker.registries import Configuration
 from pytp_broker.tokens import TokenRecord, Trust
-from pytp_broker.trust.providers import PROVIDERS, Role
+from pytp_broker.trust.providers import Role
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # A registry and one project in it.
@@ -212,9 +212,9 @@ class Setup:
 
 
 def _title(publisher: TrustedPublisher) -> str:
-    identifying = PROVIDERS[publisher.provider].fields_of(Role.IDENTITY)
+    identifying = publisher.provider.fields_of(Role.IDENTITY)
     names = [str(publisher.fields[f.name]) for f in identifying]
-    words = ["publisher", publisher.registry, publisher.provider, *names]
+    words = ["publisher", publisher.registry, publisher.provider.name, *names]
     return f"{' '.join(words)} -> {', '.join(publisher.projects)}"
 
 

@@ -176,6 +176,10 @@ class Provider:
     has_immutable_identity: bool = False
     token_form: TokenForm = PLAIN
 
+    def __repr__(self) -> str:
+        """Return the name alone: an entry is long, and its name says which one it is."""
+        return f"Provider({self.name!r})"
+
     def fields_of(self, role: Role) -> tuple[Field, ...]:
         """Return the fields with this role."""
         return tuple(f for f in self.fields if f.role is role)

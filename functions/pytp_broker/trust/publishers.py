@@ -29,7 +29,7 @@ class TrustedPublisher:
     publisher_id: str
     registry: str
     issuer: str
-    provider: str
+    provider: Provider
     projects: tuple[str, ...]
     fields: Fields
     claims: Mapping[str, str] = field(default_factory=dict)
@@ -39,13 +39,14 @@ class TrustedPublisher:
     @property
     def identity_key(self) -> str:
         """Return the key under which the store finds the publisher."""
-        identifying = PROVIDERS[self.provider].fields_of(Role.IDENTITY)
+        identifying = self.provider.fields_of(Role.IDENTITY)
         return _identity_key(self.issuer, [str(self.fields[f.name]) for f in identifying])
 
     @property
     def rules_hash(self) -> str:
         """Return a hash of issuer, registry and rules: the publisher's own identity."""
-        rules = [self.registry, self.issuer, self.provider, dict(self.fields), dict(self.claims)]
+        name = self.provider.name
+        rules = [self.registry, self.issuer, name, dict(self.fields), dict(self.claims)]
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
     def with_pins(self, pins: Mapping[str, str]) -> Self:
@@ -62,7 +63,7 @@ class TrustedPublisher:
             "publisher_id": self.publisher_id,
             "registry": self.registry,
             "issuer": self.issuer,
-            "provider": self.provider,
+            "provider": self.provider.name,
             "projects": list(self.projects),
             "fields": dict(self.fields),
             "claims": dict(self.claims),
@@ -76,7 +77,7 @@ class TrustedPublisher:
             publisher_id=document["publisher_id"],
             registry=document["registry"],
             issuer=document["issuer"],
-            provider=document["provider"],
+            provider=PROVIDERS[document["provider"]],
             projects=tuple(document["projects"]),
             fields={
                 name: value if isinstance(value, str) else tuple(value)
@@ -129,7 +130,7 @@ def compare(publisher: TrustedPublisher, claims: SignedClaims) -> tuple[Finding,
 
     A publisher without any rule trusts nobody, not everybody.
     """
-    provider = PROVIDERS[publisher.provider]
+    provider = publisher.provider
     findings = [
         _compare_field(f, expected, publisher.fields, claims)
         for f in provider.fields
@@ -199,7 +200,6 @@ def _compare_job(rule: JobRule, claims: SignedClaims) -> Finding:
 
 def unpinned(publisher: TrustedPublisher, claims: SignedClaims) -> dict[str, str]:
     """Return the immutable ids that this first use pins: none when all are given or pinned."""
-    provider = PROVIDERS[publisher.provider]
     known = publisher.fields.keys() | publisher.pins.keys()
-    seen = ((f.name, claims.text(f.claim)) for f in provider.fields_of(Role.PIN))
+    seen = ((f.name, claims.text(f.claim)) for f in publisher.provider.fields_of(Role.PIN))
     return {name: text for name, text in seen if text is not None and name not in known}

@@ -100,7 +100,7 @@ def accepts(publisher: TrustedPublisher, claims: Mapping[str, Any]) -> bool:
 def accepted(
     publishers: list[TrustedPublisher], claims: SignedClaims
 ) -> tuple[TrustedPublisher, ...]:
-    provider = PROVIDERS[publishers[0].provider]
+    provider = publishers[0].provider
     key = identity_key(claims, provider)
     candidates = [p for p in publishers if p.identity_key == key]  # as a store does
     try:
@@ -111,13 +111,14 @@ def accepted(
 
 def refusal(publisher: TrustedPublisher, claims: Mapping[str, Any]) -> str:
     with pytest.raises(InvalidPublisher) as caught:
-        find_matching([publisher], signed(claims), PROVIDERS[publisher.provider])
+        find_matching([publisher], signed(claims), publisher.provider)
     return caught.value.detail
 
 
 def publisher_of(name: str, **fields: FieldValue) -> TrustedPublisher:
     """Return a publisher for the captured claims."""
-    return TrustedPublisher("id", "acme", captured(name)["iss"], name, ("widgets",), fields)
+    issuer, provider = captured(name)["iss"], PROVIDERS[name]
+    return TrustedPublisher("id", "acme", issuer, provider, ("widgets",), fields)
 
 
 def strict(name: str) -> TrustedPublisher:
@@ -150,7 +151,7 @@ def test_the_documented_publisher_accepts_the_captured_claims(name: str) -> None
     (publisher,) = documented(name).publishers
     claims = captured(name)
 
-    assert publisher.provider == name
+    assert publisher.provider is PROVIDERS[name]
     assert publisher.issuer == claims["iss"]
     assert accepts(publisher, claims)
 
@@ -169,7 +170,7 @@ def test_the_captured_claims_are_for_the_documented_audience(name: str) -> None:
 def test_every_documented_configuration_is_one(name: str) -> None:
     for block in blocks(name, "toml"):
         loaded = config.parse(tomllib.loads(block), allow_loopback=False)
-        assert {p.provider for p in loaded.publishers} == {name}
+        assert {p.provider.name for p in loaded.publishers} == {name}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -945,7 +946,8 @@ def adapt(case: Mapping[str, Any], theirs: Mapping[str, Any]) -> TrustedPublishe
         "semaphore": f"https://{theirs.get('organization')}.semaphoreci.com",
     }.get(name, PROVIDERS[name].issuer)
     issuer = case.get("ours", {}).get("issuer", issuer)
-    return TrustedPublisher(str(theirs), "acme", issuer or "", name, ("widgets",), fields)
+    provider = PROVIDERS[name]
+    return TrustedPublisher(str(theirs), "acme", issuer or "", provider, ("widgets",), fields)
 
 
 def _variant_fields(case: Mapping[str, Any]) -> dict[str, FieldValue]:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.publishers import TrustedPublisher
+from tests.support import samples
 from tests.support.signing import ABSENT, GITHUB, Issuer
 from tests.support.world import World
 
@@ -404,3 +407,23 @@ def test_the_immutable_form_of_the_subject_changes_nothing() -> None:
     answer = world.mint(world.token(sub="repo:octo-org@9919/widgets@70107786:ref:refs/tags/v1.2.0"))
 
     assert answer.status == 200
+
+
+# --- what a store keeps ---------------------------------------------------------------------------
+
+
+def test_a_stored_publisher_names_its_provider() -> None:
+    document = samples.publisher().document()
+
+    assert document["provider"] == "github"
+    assert TrustedPublisher.from_document(document, {}).provider is PROVIDERS["github"]
+
+
+def test_the_hash_of_the_rules_is_that_of_earlier_versions() -> None:
+    expected = "67db5f3fff139c6e16ce274dcb847335c4e8aa79c10c1db52eb69fa2f4f17a6f"
+
+    assert samples.publisher().rules_hash == expected
+
+
+def test_a_publisher_shows_its_provider_by_name() -> None:
+    assert "provider=Provider('github')" in repr(samples.publisher())
