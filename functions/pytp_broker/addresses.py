@@ -6,8 +6,9 @@ project that exists and for one that does not.
 
 from typing import Final
 
+from pytp_broker.destinations import Destination
+from pytp_broker.http import paths
 from pytp_broker.http.messages import Request
-from pytp_broker.registries import AUDIENCE_PATH, LEGACY_PATH, MINT_PATH, Destination
 
 _READING: Final = frozenset({"GET", "HEAD"})
 # Path segments that show what the client meant.
@@ -18,15 +19,15 @@ _UPLOAD: Final = frozenset({"legacy", "upload"})
 _INDEX: Final = frozenset({"simple", "files"})
 
 _DISCOVERY_ADVICE: Final = (
-    f"Discovery is at {{root}}/.well-known/pytp?discover={{prefix}}{LEGACY_PATH}"
+    f"Discovery is at {{root}}{paths.WELL_KNOWN}?discover={{prefix}}{paths.LEGACY}"
 )
 _EXCHANGE_ADVICE: Final = (
-    f"Clients ask for the audience at {{root}}{AUDIENCE_PATH} and exchange identity tokens at "
-    f"{{root}}{MINT_PATH}, or at the same paths below {{root}}{{prefix}}"
+    f"Clients ask for the audience at {{root}}{paths.AUDIENCE} and exchange identity tokens at "
+    f"{{root}}{paths.MINT}, or at the same paths below {{root}}{{prefix}}"
 )
-_INTROSPECTION_ADVICE: Final = "Indexes ask about tokens at {root}{prefix}/_/token/introspect"
-_UPLOAD_ADVICE: Final = f"Upload URLs have the form {{root}}{{prefix}}{LEGACY_PATH}"
-_INDEX_ADVICE: Final = "Index URLs have the form {root}{prefix}/simple/"
+_INTROSPECTION_ADVICE: Final = f"Indexes ask about tokens at {{root}}{{prefix}}{paths.INTROSPECT}"
+_UPLOAD_ADVICE: Final = f"Upload URLs have the form {{root}}{{prefix}}{paths.LEGACY}"
+_INDEX_ADVICE: Final = f"Index URLs have the form {{root}}{{prefix}}{paths.PROJECTS}"
 
 
 def advise(request: Request, destination: Destination) -> str:

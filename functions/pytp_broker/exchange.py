@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Final
 
 from pytp_broker.audit import Trail
+from pytp_broker.destinations import Destination
 from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
 from pytp_broker.http.messages import parse_json_object
 from pytp_broker.oidc.identity import (
@@ -21,7 +22,7 @@ from pytp_broker.oidc.identity import (
     verify,
 )
 from pytp_broker.redaction import printable
-from pytp_broker.registries import Configuration, Destination, Issuer
+from pytp_broker.registries import Configuration, Issuer
 from pytp_broker.services import Broker
 from pytp_broker.storage.protocols import AlreadyExchangedError
 from pytp_broker.tokens import (

@@ -7,12 +7,13 @@ from typing import Final
 
 from pytp_broker.audit import Audit
 from pytp_broker.budgets import RefusalBudget, network_of
+from pytp_broker.destinations import Destination, locate
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.health import Health
 from pytp_broker.http.messages import Request
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.keysets import KeySets
-from pytp_broker.registries import ConfigurationCache, Destination, locate
+from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.files import FileStore
 from pytp_broker.storage.protocols import Store
 

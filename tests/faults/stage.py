@@ -27,8 +27,8 @@ from pytp_broker.http.messages import Request, problem_response
 from pytp_broker.index.releases import key_of, spelling_of
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.keysets import KeySets
-from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker, Index
+from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.files import FileStore, content_key, metadata_key
 from pytp_broker.storage.protocols import PublishedFile, Store
 from pytp_broker.tokens import UploadToken

@@ -11,8 +11,9 @@ from pytp_broker.audit import AuditRecord
 from pytp_broker.endpoints import simple, upload
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request, Response
-from pytp_broker.registries import Configuration, ConfigurationCache, Issuer, Registry
+from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.services import Index
+from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.tokens import MULTI_USE, Grant, Listing, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher

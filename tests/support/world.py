@@ -14,8 +14,8 @@ from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.keysets import KeySets
-from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker
+from pytp_broker.storage.cache import ConfigurationCache
 from tests.support.audit import Records
 from tests.support.fakes import MemoryStore
 from tests.support.scanner import SecretScanner

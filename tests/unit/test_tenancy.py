@@ -21,8 +21,8 @@ from pytp_broker.endpoints import broker, introspect, simple, upload
 from pytp_broker.endpoints.events import handle
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.keysets import KeySets
-from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Broker, Index
+from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.fakes import MemoryFiles, MemoryStore

@@ -10,9 +10,10 @@ from pytp_broker.endpoints.broker import ROUTES
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.fetch import HttpFetch
 from pytp_broker.oidc.keysets import Fetch, KeySets
-from pytp_broker.registries import Access, ConfigurationCache
+from pytp_broker.registries import Access
 from pytp_broker.services import Broker
 from pytp_broker.settings import BrokerSettings, environment_proxy
+from pytp_broker.storage.cache import ConfigurationCache
 
 settings = BrokerSettings.from_environment(os.environ)
 edge = Edge("broker")

@@ -22,9 +22,9 @@ from pytp_broker.endpoints import events as gateway
 from pytp_broker.endpoints.routing import Routes, S
 from pytp_broker.errors import Unexpected
 from pytp_broker.http.messages import problem_response
-from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Index
 from pytp_broker.settings import IndexSettings
+from pytp_broker.storage.cache import ConfigurationCache
 
 NAMESPACE: Final = "pytp-broker"
 

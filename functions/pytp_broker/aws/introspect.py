@@ -7,9 +7,9 @@ import boto3
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.edge import CLIENT_CONFIG, Edge, utc_now
 from pytp_broker.endpoints.introspect import ROUTES
-from pytp_broker.registries import ConfigurationCache
 from pytp_broker.services import Services
 from pytp_broker.settings import Settings
+from pytp_broker.storage.cache import ConfigurationCache
 
 settings = Settings.from_environment(os.environ)
 edge = Edge("introspect")

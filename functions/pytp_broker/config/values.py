@@ -16,6 +16,7 @@ from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
     WithJsonSchema,
 )
 
+from pytp_broker.http.paths import RESERVED_NAMES
 from pytp_broker.oidc.keysets import ASYMMETRIC_ALGORITHMS
 from pytp_broker.redaction import legible
 from pytp_broker.registries import CLIENT_ID
@@ -27,8 +28,6 @@ ALLOW_LOOPBACK: Final = "allow_loopback"
 MAX_RELEASE_OPEN_DAYS: Final = 3650
 
 _MAX_PORT: Final = 65_535
-# Paths at the root of a registry's own host. A prefix with one of these names would be ambiguous.
-_RESERVED_NAMES: Final = frozenset({"simple", "legacy", "files"})
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # The dot between labels is required. If it were optional, a long name with a mistake would take
@@ -129,7 +128,7 @@ def _check_audience(text: str) -> str:
 def _check_registry_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text):
         raise ValueError("must match [a-z0-9][a-z0-9-]{0,62}: it is the URL prefix")
-    if text in _RESERVED_NAMES:
+    if text in RESERVED_NAMES:
         raise ValueError("is reserved; choose another name")
     return text
 

@@ -1,8 +1,8 @@
 """``GET /_/oidc/audience``: the audience that an identity token must have (PEP 807)."""
 
+from pytp_broker.destinations import Destination
 from pytp_broker.errors import AudienceNotEnabled
 from pytp_broker.http.messages import Request, Response, json_response
-from pytp_broker.registries import Destination
 from pytp_broker.services import Broker
 
 

@@ -4,16 +4,12 @@ Then nobody else who has read them can use them. Unless the request is signed, w
 say nothing about any token.
 """
 
-from typing import Final
-
 from pytp_broker.audit import Trail
+from pytp_broker.destinations import Destination
 from pytp_broker.errors import NotFound, PayloadTooLarge, StoreUnavailable
 from pytp_broker.http.messages import Request, Response, json_response
 from pytp_broker.leaks import MAX_BODY_BYTES, Match, read_matches, verify_signature
-from pytp_broker.registries import Destination
 from pytp_broker.services import Broker
-
-DISCLOSE_PATH: Final = "/_/secrets/disclose-token"
 
 
 def disclose(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:

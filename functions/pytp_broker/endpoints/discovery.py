@@ -1,9 +1,10 @@
 """PEP 807 discovery: where the endpoints of an upload URL are."""
 
+from pytp_broker.destinations import Destination
 from pytp_broker.errors import NotAcceptable, NotFound
+from pytp_broker.http import paths
 from pytp_broker.http.messages import Request, Response, json_response
 from pytp_broker.http.negotiation import accepts
-from pytp_broker.registries import LEGACY_PATH, Destination
 from pytp_broker.services import Broker
 from pytp_broker.tokens import DEFAULT_FEATURES, FEATURES
 
@@ -17,7 +18,7 @@ def well_known(request: Request, destination: Destination, broker: Broker) -> Re
         raise NotFound("ask at the root of the host: /.well-known/pytp?discover=…")
     upload_path = request.query.get("discover", "")
     found = broker.locate(request.host, upload_path)
-    if found.is_shared_root or found.path.rstrip("/") != LEGACY_PATH.rstrip("/"):
+    if found.is_shared_root or paths.LEGACY.match(found.path) is None:
         raise NotFound("`discover` must be the path of an upload URL here, such as /acme/legacy/")
     return _document(request, found)
 
@@ -32,5 +33,11 @@ def beside_upload(request: Request, destination: Destination, _broker: Broker) -
 def _document(request: Request, destination: Destination) -> Response:
     if not accepts(request.headers.get("accept", "*/*") or "*/*", _ACCEPTED):
         raise NotAcceptable(f"this endpoint answers {CONTENT_TYPE}")
-    document = destination.discovery_document(request.scheme, FEATURES, DEFAULT_FEATURES)
+    base_url = f"{request.scheme}://{destination.host}{destination.base_path}"
+    document = {
+        "audience-endpoint": paths.AUDIENCE.url(base_url),
+        "token-mint-endpoint": paths.MINT.url(base_url),
+        "features": list(FEATURES),
+        "default-features": list(DEFAULT_FEATURES),
+    }
     return json_response(document, content_type=CONTENT_TYPE)

@@ -6,7 +6,6 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.services import Broker
 
-HEALTH_PATH: Final = "/_/health"
 _BODY: Final = b"ok\n"
 
 

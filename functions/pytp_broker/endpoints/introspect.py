@@ -7,17 +7,17 @@ from packaging.utils import canonicalize_name
 
 from pytp_broker.access import read_token, verify_any_right, verify_right
 from pytp_broker.audit import Trail
+from pytp_broker.destinations import Destination
 from pytp_broker.endpoints.routing import READING, Act, Routes
 from pytp_broker.errors import Forbidden
+from pytp_broker.http import paths
 from pytp_broker.http.messages import Request, Response, json_response
 from pytp_broker.introspection import introspect, read_question, verify_client
 from pytp_broker.redaction import printable
-from pytp_broker.registries import Destination
 from pytp_broker.services import Services
 from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken
 
-INTROSPECT_PATH: Final = "/_/token/introspect"
-VERIFY_PATH: Final = "/_/token/verify"
+_VERIFY: Final = str(paths.VERIFY).rstrip("/")
 # API Gateway takes 10 KiB for all headers of an answer.
 MAX_PROJECTS_CHARACTERS: Final = 8192
 
@@ -81,13 +81,13 @@ def _name_all(projects: list[str]) -> str:
 
 
 def _project_in(path: str) -> str:
-    _, _, project = path.partition(VERIFY_PATH)
+    _, _, project = path.partition(_VERIFY)
     name: str = canonicalize_name(project.removeprefix("/"))
     return name
 
 
 ROUTES: Final[Routes[Services]] = {
-    INTROSPECT_PATH: Act("introspection", ("POST",), introspect_token),
-    VERIFY_PATH: Act("introspection", READING, verify),
-    f"{VERIFY_PATH}/*": Act("introspection", READING, verify),
+    str(paths.INTROSPECT): Act("introspection", ("POST",), introspect_token),
+    _VERIFY: Act("introspection", READING, verify),
+    f"{_VERIFY}/*": Act("introspection", READING, verify),
 }

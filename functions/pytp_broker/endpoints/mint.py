@@ -4,10 +4,10 @@ from typing import Final
 
 from pytp_broker.audit import Trail
 from pytp_broker.budgets import network_of
+from pytp_broker.destinations import Destination
 from pytp_broker.errors import PayloadTooLarge, Problem
 from pytp_broker.exchange import exchange
 from pytp_broker.http.messages import Request, Response, json_response
-from pytp_broker.registries import Destination
 from pytp_broker.services import Broker
 
 MAX_BODY_BYTES: Final = 64 * 1024

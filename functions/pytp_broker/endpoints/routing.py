@@ -6,10 +6,10 @@ from typing import ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from pytp_broker.addresses import advise
 from pytp_broker.audit import Trail
+from pytp_broker.destinations import Destination
 from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unexpected
 from pytp_broker.http.messages import Request, Response, problem_response
 from pytp_broker.redaction import printable
-from pytp_broker.registries import Destination
 from pytp_broker.services import Services
 
 S = TypeVar("S", bound=Services)

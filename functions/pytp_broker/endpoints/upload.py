@@ -6,11 +6,12 @@ It is never redirected: some clients follow with GET and report a success where 
 from typing import Final
 
 from pytp_broker.audit import Trail
+from pytp_broker.destinations import Destination
 from pytp_broker.endpoints.routing import READING, Act, Read, Routes
-from pytp_broker.endpoints.simple import SIMPLE_PATH, projects
+from pytp_broker.endpoints.simple import projects
+from pytp_broker.http import paths
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.index.publishing import upload
-from pytp_broker.registries import LEGACY_PATH, Destination
 from pytp_broker.services import Index
 
 
@@ -24,8 +25,8 @@ def legacy_upload(
 
 
 ROUTES: Final[Routes[Index]] = {
-    LEGACY_PATH: Act("upload", ("POST",), legacy_upload),
-    LEGACY_PATH.rstrip("/"): Act("upload", ("POST",), legacy_upload),
+    str(paths.LEGACY): Act("upload", ("POST",), legacy_upload),
+    str(paths.LEGACY).rstrip("/"): Act("upload", ("POST",), legacy_upload),
 }
 # The routes behind the gateway's `$default`, which include `/simple/` if no other route takes it.
-DEFAULT_ROUTES: Final[Routes[Index]] = {**ROUTES, SIMPLE_PATH: Read(READING, projects)}
+DEFAULT_ROUTES: Final[Routes[Index]] = {**ROUTES, str(paths.PROJECTS): Read(READING, projects)}

@@ -9,30 +9,15 @@ from collections.abc import Sequence
 from datetime import UTC
 from html import escape
 from typing import Any, Final
-from urllib.parse import quote
 
 from packaging.version import Version
 
+from pytp_broker.http import paths
 from pytp_broker.storage.protocols import PublishedFile
 
 API_VERSION: Final = "1.4"
 
 _META: Final = {"api-version": API_VERSION}
-
-
-def projects_path(base_path: str) -> str:
-    """Return the path of the list of projects."""
-    return f"{base_path}/simple/"
-
-
-def project_path(base_path: str, project: str) -> str:
-    """Return the path of a project's page."""
-    return f"{projects_path(base_path)}{quote(project)}/"
-
-
-def file_path(base_path: str, file: PublishedFile) -> str:
-    """Return the path of a file's bytes; ``.metadata`` after it leads to its metadata (PEP 658)."""
-    return f"{base_path}/files/{file.sha256}/{quote(file.filename)}"
 
 
 def projects_json(projects: Sequence[str]) -> bytes:
@@ -42,7 +27,10 @@ def projects_json(projects: Sequence[str]) -> bytes:
 
 def projects_html(projects: Sequence[str], base_path: str) -> bytes:
     """Return the list of projects as HTML."""
-    links = [_link({"href": project_path(base_path, project)}, project) for project in projects]
+    links = [
+        _link({"href": paths.PROJECT.url(base_path, project=project)}, project)
+        for project in projects
+    ]
     return _html("Projects", links)
 
 
@@ -69,7 +57,7 @@ def project_html(project: str, files: Sequence[PublishedFile], base_path: str) -
 def _file_document(file: PublishedFile, base_path: str) -> dict[str, Any]:
     document = {
         "filename": file.filename,
-        "url": file_path(base_path, file),
+        "url": _file_url(file, base_path),
         "hashes": {"sha256": file.sha256},
         "size": file.size,
         "upload-time": file.uploaded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -83,7 +71,7 @@ def _file_document(file: PublishedFile, base_path: str) -> dict[str, Any]:
 
 
 def _file_attributes(file: PublishedFile, base_path: str) -> dict[str, str]:
-    attributes = {"href": f"{file_path(base_path, file)}#sha256={file.sha256}"}
+    attributes = {"href": f"{_file_url(file, base_path)}#sha256={file.sha256}"}
     if file.advertises_metadata:
         attributes["data-core-metadata"] = f"sha256={file.metadata_sha256}"
         # The attribute's name before PEP 714.
@@ -91,6 +79,11 @@ def _file_attributes(file: PublishedFile, base_path: str) -> dict[str, str]:
     if file.requires_python is not None:
         attributes["data-requires-python"] = file.requires_python
     return attributes
+
+
+def _file_url(file: PublishedFile, base_path: str) -> str:
+    """Return the URL of a file; ``.metadata`` after it leads to its metadata (PEP 658)."""
+    return paths.FILE.url(base_path, sha256=file.sha256, filename=file.filename)
 
 
 def _link(attributes: dict[str, str], text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 from pytp_broker.access import Right, confirm, read_token, verify_right, verify_token
 from pytp_broker.audit import Trail
+from pytp_broker.destinations import Destination
 from pytp_broker.errors import FileExists, InvalidUpload, Problem, Unauthorized
 from pytp_broker.http.messages import Request
 from pytp_broker.index.archives import read_metadata_file
@@ -19,7 +20,7 @@ from pytp_broker.index.forms import FilePart, Form, check_digests, check_protoco
 from pytp_broker.index.metadata import CoreMetadata, parse_metadata
 from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
 from pytp_broker.redaction import printable
-from pytp_broker.registries import Destination, Registry
+from pytp_broker.registries import Registry
 from pytp_broker.services import Index
 from pytp_broker.storage.files import content_key, metadata_key
 from pytp_broker.storage.protocols import AlreadyPublishedError, PublishedFile

@@ -10,13 +10,14 @@ from typing import Final
 from packaging.utils import InvalidName, canonicalize_name
 
 from pytp_broker.access import MAX_PROJECT_CHARACTERS
+from pytp_broker.destinations import Destination
 from pytp_broker.errors import InvalidUpload, NotFound, RangeNotSatisfiable, StoreUnavailable
+from pytp_broker.http import paths
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
 from pytp_broker.index import pages
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.redaction import printable
-from pytp_broker.registries import Destination
 from pytp_broker.services import Index
 from pytp_broker.storage.files import content_key, metadata_key
 from pytp_broker.storage.protocols import PublishedFile
@@ -34,7 +35,7 @@ def show_projects(
     """Return the list of all projects with a file, or a redirect from its other address."""
     registry = destination.registry.name
     if not is_canonical:
-        return _redirect(pages.projects_path(destination.base_path))
+        return _redirect(paths.PROJECTS.url(destination.base_path))
     projects = index.store.list_projects(registry)
     content_type = choose_type(request.headers.get("accept", ""))
     if content_type == JSON:
@@ -54,7 +55,7 @@ def show_project(
     if name != project or not is_canonical:
         if printable(project, len(project)) != project:  # it holds a token: do not repeat it
             raise NotFound("this is no name of a project")
-        return _redirect(pages.project_path(destination.base_path, project))
+        return _redirect(paths.PROJECT.url(destination.base_path, project=project))
     files = index.store.list_files(registry, project)
     if not files:
         raise NotFound(f"there is no project `{printable(project)}` in this registry")

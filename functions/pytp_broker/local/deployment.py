@@ -19,9 +19,10 @@ from pytp_broker.local.log import Log
 from pytp_broker.local.routes import RouteTable, TemplateError, find_template, load_template
 from pytp_broker.oidc.fetch import HttpFetch
 from pytp_broker.oidc.keysets import KeySets
-from pytp_broker.registries import Access, ConfigurationCache
+from pytp_broker.registries import Access
 from pytp_broker.services import Broker, Index
 from pytp_broker.settings import environment_proxy
+from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.files import FileStore
 from pytp_broker.storage.folder import FolderFiles
 from pytp_broker.storage.protocols import Store

@@ -26,6 +26,7 @@ from pytp_broker.errors import (
     Unauthorized,
     Unexpected,
 )
+from pytp_broker.http import paths
 from pytp_broker.http.messages import problem_response
 from pytp_broker.local.answers import (
     Answer,
@@ -41,7 +42,6 @@ from pytp_broker.local.log import Log
 from pytp_broker.local.refusals import RefusalLog
 from pytp_broker.local.routes import RouteTable, TemplateError
 from pytp_broker.redaction import printable
-from pytp_broker.registries import LEGACY_PATH
 
 # API Gateway's limit for an HTTP API.
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
@@ -67,7 +67,7 @@ _UPLOAD_WAIT_SECONDS: Final = 600
 _UPLOADS: Final = "UploadFunction"
 # Every job needs these before it can upload, so neither readers nor uploads may block them.
 _TOKEN_FUNCTIONS: Final = ("BrokerFunction", "IntrospectFunction")
-_UPLOAD_PATHS: Final = (LEGACY_PATH, LEGACY_PATH.rstrip("/"))
+_UPLOAD_PATHS: Final = (str(paths.LEGACY), str(paths.LEGACY).rstrip("/"))
 # A function may wait seconds for an issuer, and the others must not wait with it.
 _WORKERS: Final = 32
 # These two do not wait for an issuer. They hold whole files as bytes, base64 and text: 36 MB for a

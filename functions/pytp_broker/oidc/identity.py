@@ -14,6 +14,7 @@ from typing import Any, Final
 import jwt
 
 from pytp_broker.errors import InvalidPayload, InvalidToken
+from pytp_broker.http import paths
 from pytp_broker.http.messages import decode_base64url, parse_json_object
 from pytp_broker.oidc.keysets import VerificationKey
 from pytp_broker.redaction import Hidden, printable
@@ -254,7 +255,7 @@ def _wrong_audience(text: str, audience: str) -> str:
     shown = f"`{printable(seen)}`" if isinstance(seen, str) else "not a single string"
     return (
         f"the identity token's audience is {shown}, this endpoint's is `{printable(audience)}`: "
-        "request the audience from `/_/oidc/audience` at the same host and prefix as the mint URL"
+        f"request the audience from `{paths.AUDIENCE}` at the same host and prefix as the mint URL"
     )
 
 

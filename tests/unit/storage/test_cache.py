@@ -9,7 +9,8 @@ import pytest
 import time_machine
 
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.registries import CONFIGURATION_MAX_AGE_SECONDS, Configuration, ConfigurationCache
+from pytp_broker.registries import Configuration
+from pytp_broker.storage.cache import CONFIGURATION_MAX_AGE_SECONDS, ConfigurationCache
 
 
 class Source:

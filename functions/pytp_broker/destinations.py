@@ -1,0 +1,88 @@
+"""Find out what a request is addressed to: a registry, or the root of the shared host.
+
+One deployment serves many registries. A registry answers under its prefix on the shared host
+(``/acme/…``), and without a prefix on every host name that it claims. The root of the shared host
+stands for all registries that take part in it, because every released client asks there.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from pytp_broker.errors import NotFound
+from pytp_broker.registries import (
+    DEFAULT_REFUSALS_PER_MINUTE,
+    Configuration,
+    Registry,
+    default_audience,
+)
+
+# RFC 1123 §2.1: at most 63 characters between two dots, so that our URLs repeat no token sent here.
+_NAME: Final = r"(?=[^:]{1,253}(:|\Z))[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?"
+_HOST: Final = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(:[0-9]{{1,5}})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What a request is addressed to: one registry, or the root of the shared host.
+
+    ``base_path`` leads to it (empty at a root), ``path`` is the rest. ``registries`` is the one
+    registry, or all that take part in the shared host's exchange.
+    """
+
+    host: str
+    base_path: str
+    path: str
+    audience: str
+    registries: tuple[Registry, ...]
+    is_shared_root: bool
+
+    @property
+    def registry(self) -> Registry:
+        """Return the one registry; raise NotFound at the shared root."""
+        if self.is_shared_root:
+            raise NotFound("there is no registry at this address")
+        return self.registries[0]
+
+    @property
+    def name(self) -> str:
+        """Return the registry's name, or "" at the shared root; never text that a caller chose."""
+        return "" if self.is_shared_root else self.registries[0].name
+
+    @property
+    def refusals_per_minute(self) -> int:
+        """Return how many refused exchanges a minute one address may cause here."""
+        limits = (registry.refusals_per_minute for registry in self.registries)
+        return max(limits, default=DEFAULT_REFUSALS_PER_MINUTE)
+
+    @property
+    def issuer_urls(self) -> frozenset[str]:
+        """Return the URLs of all issuers that a registry here accepts."""
+        return frozenset(url for registry in self.registries for url in registry.issuers)
+
+
+def locate(configuration: Configuration, host: str, path: str, shared_host: str) -> Destination:
+    """Return the destination of a request, by exact match of host name and first path segment.
+
+    ``host`` may carry a port, which we use only in the URLs of our answers. Raises NotFound when
+    ``host`` is not a host name, because our answers repeat it.
+    """
+    if not _HOST.fullmatch(host):
+        raise NotFound("there is nothing at this address")
+    host_name = host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host
+    for registry in configuration.registries.values():
+        if host_name in registry.hosts:
+            return _at_registry(registry, host, "", path, shared_host)
+    name, slash, rest = path.removeprefix("/").partition("/")
+    if slash and name in configuration.registries:
+        registry = configuration.registries[name]
+        return _at_registry(registry, host, f"/{name}", f"/{rest}", shared_host)
+    sharing = tuple(r for r in configuration.registries.values() if r.shared_host_exchange)
+    return Destination(host, "", path, default_audience(shared_host), sharing, is_shared_root=True)
+
+
+def _at_registry(
+    registry: Registry, host: str, base_path: str, path: str, shared_host: str
+) -> Destination:
+    audience = registry.audience_on(shared_host)
+    return Destination(host, base_path, path, audience, (registry,), is_shared_root=False)

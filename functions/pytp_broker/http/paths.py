@@ -1,0 +1,83 @@
+"""Every URL path of the product, declared once: requests are matched, and links are made, by it.
+
+A path is below the root of a host, or below the prefix of a registry: ``/legacy/`` and
+``/acme/legacy/`` are one path.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path with variables, such as ``/simple/{project}/``.
+
+    A variable takes one segment, which may be empty; ``{name+}`` at the end takes all that is left.
+    A path that ends in a slash is found without the slash too.
+    """
+
+    pattern: str
+
+    def __str__(self) -> str:
+        """Return the path as it is declared."""
+        return self.pattern
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """Return the variables of a decoded path, or None if it is another path."""
+        if self.pattern.endswith("/") and not path.endswith("/"):
+            path += "/"
+        expected = self.pattern.split("/")
+        segments = path.split("/", len(expected) - 1)
+        if len(segments) != len(expected):
+            return None
+        variables = {}
+        for name, segment in zip(expected, segments, strict=True):
+            if not _is_match(name, segment):
+                return None
+            if _is_variable(name):
+                variables[name.strip("{+}")] = segment
+        return variables
+
+    def url(self, base: str, **variables: str) -> str:
+        """Return the URL below a base URL or a base path; the variables are quoted."""
+        quoted = {name: quote(value, safe="") for name, value in variables.items()}
+        return base + self.pattern.replace("+}", "}").format(**quoted)
+
+
+def _is_match(name: str, segment: str) -> bool:
+    if _is_variable(name):
+        return name.endswith("+}") or "/" not in segment
+    return name == segment
+
+
+def _is_variable(name: str) -> bool:
+    return name.startswith("{")
+
+
+WELL_KNOWN: Final = Path("/.well-known/pytp")
+DISCOVER: Final = Path("/_/oidc/discover")
+AUDIENCE: Final = Path("/_/oidc/audience")
+MINT: Final = Path("/_/oidc/mint-token")
+# maturin and old versions of the publish action use only this path.
+GITHUB_MINT: Final = Path("/_/oidc/github/mint-token")
+BURN: Final = Path("/_/oidc/burn-token")
+DISCLOSE: Final = Path("/_/secrets/disclose-token")
+HEALTH: Final = Path("/_/health")
+
+LEGACY: Final = Path("/legacy/")
+
+PROJECTS: Final = Path("/simple/")
+PROJECT: Final = Path("/simple/{project}/")
+FILE: Final = Path("/files/{sha256}/{filename}")
+
+INTROSPECT: Final = Path("/_/token/introspect")
+VERIFY: Final = Path("/_/token/verify/")
+VERIFY_PROJECT: Final = Path("/_/token/verify/{project+}")
+
+ALL: Final = (
+    *(WELL_KNOWN, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, BURN, DISCLOSE, HEALTH),
+    *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT),
+)
+# No registry can have these names, because a path at the root of a host begins with each of them.
+RESERVED_NAMES: Final = frozenset(path.pattern.split("/")[1] for path in ALL)
