@@ -32,7 +32,7 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam test demo lint format validate build fuzz real fuzz-guided bench lock clean
+.PHONY: help install emulator sam test demo lint format validate build hooks docs fuzz real fuzz-guided bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,10 +49,17 @@ test: install emulator sam ## Run every test; one that cannot run here says why 
 demo: install ## Show the whole story on one screen
 	@$(BIN)/pytp-broker demo
 
-lint: install ## Check style and types
+lint: install ## Check style, types and the workflows of .github/
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/zizmor --offline --quiet .github
+
+hooks: install ## Check each commit before it is made, as .pre-commit-config.yaml says
+	@$(BIN)/pre-commit install
+
+docs: .venv-docs/.requirements ## Build the documentation site into build/site; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
 
 format: install ## Format the code and apply the safe fixes
 	@$(BIN)/ruff check --fix-only
@@ -97,7 +104,7 @@ lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade f
 	@$(LOCK) --group docs --output-file requirements/docs.txt
 
 clean: ## Remove everything that make and the tools have made
-	@rm -rf .venv .venv-emulator .venv-sam .aws-sam build dist htmlcov .coverage* \
+	@rm -rf .venv .venv-docs .venv-emulator .venv-sam .aws-sam build dist htmlcov .coverage* \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find functions tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -113,3 +120,6 @@ clean: ## Remove everything that make and the tools have made
 
 .venv-sam/.requirements: requirements/sam.txt
 	$(call venv,$(PYTHON),.venv-sam,$<)
+
+.venv-docs/.requirements: requirements/docs.txt
+	$(call venv,$(PYTHON),.venv-docs,$<)

@@ -34,7 +34,7 @@ from tests.unit.test_errors import all_problems
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
-REQUIREMENTS = ("dev", "emulator", "sam")
+REQUIREMENTS = ("dev", "docs", "emulator", "sam")
 TOP_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 PAGES = [*(ROOT / name for name in TOP_PAGES), *sorted((ROOT / "docs").rglob("*.md"))]
 PACKAGE = ROOT / "functions/pytp_broker"
@@ -325,7 +325,7 @@ def test_every_path_named_exists(text: str) -> None:
 @MAPS
 def test_every_function_named_exists(text: str) -> None:
     names = [name for name in code(text) if re.fullmatch(r"[a-z_]+(\.\w+)+", name)]
-    files = re.compile(r".+\.(py|toml|yaml|md|json|sqlite3|metadata|com)")
+    files = re.compile(r".+\.(py|toml|yaml|yml|md|json|sqlite3|metadata|com)")
 
     for name in names:
         if not files.fullmatch(name):
