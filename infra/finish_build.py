@@ -18,7 +18,7 @@ from py_compile import PycInvalidationMode
 # build.
 LEFT_OUT = (
     *("cli", "config", "demo", "local"),
-    *("storage/batches", "storage/folder", "storage/sqlite", "storage/turns"),
+    *("storage/folder", "storage/sqlite"),
 )
 
 # ELF's e_machine, and Lambda's name for it.

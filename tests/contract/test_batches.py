@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pytp_broker.storage import batches
-from pytp_broker.storage.batches import Writer
-from pytp_broker.storage.turns import Turns
+from pytp_broker.storage.sqlite import batches
+from pytp_broker.storage.sqlite.batches import Writer
+from pytp_broker.storage.sqlite.turns import Turns
 
 PATIENCE = 60.0
 Act = Callable[[], None]

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from pytp_broker.registries import Configuration
-from pytp_broker.storage.protocols import Changes, Store
+from pytp_broker.storage.plan import Changes
+from pytp_broker.storage.protocols import Store
 from tests.support.samples import (
     ACME,
     ISSUER,

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from pytp_broker.aws import dynamodb
-from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.dynamodb import DynamoStore, applying
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.oidc.keysets import COOLDOWN
 from pytp_broker.registries import Configuration
@@ -488,7 +487,7 @@ def test_an_apply_within_another_leaves_what_the_last_one_wanted(
 def test_an_apply_removes_nothing_of_another_that_was_not_approved(
     dynamo: DynamoStore, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dynamodb, "_step_aside", lambda _: None)
+    monkeypatch.setattr(applying, "_step_aside", lambda _: None)
 
     def intrude(write: int) -> None:
         if write == 0:
@@ -506,7 +505,7 @@ def test_an_apply_that_is_disturbed_for_ever_says_so(
     dynamo: DynamoStore, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(dynamodb, "_step_aside", waited.append)
+    monkeypatch.setattr(applying, "_step_aside", waited.append)
 
     def intrude(_: int) -> None:
         dynamo.apply(*BEFORE)
@@ -514,7 +513,7 @@ def test_an_apply_that_is_disturbed_for_ever_says_so(
     with pytest.raises(StoreUnavailable, match="another `apply`"):
         DynamoStore(watch(table, after=intrude), table.name).apply(*AFTER)
 
-    assert len(waited) == dynamodb.MAX_APPLY_ROUNDS
+    assert len(waited) == applying.MAX_APPLY_ROUNDS
 
 
 # Layout

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from pytp_broker.aws import dynamodb
+from pytp_broker.aws.dynamodb import applying
 from pytp_broker.storage.protocols import AlreadyExchangedError, AlreadyPublishedError, Store
 from tests.support.samples import (
     ACME,
@@ -123,7 +123,7 @@ def test_applies_at_the_same_time_leave_what_one_of_them_wanted(
     racing_store: Store, repetition: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Chance decides how many rounds they disturb each other for; after ten they would give up.
-    monkeypatch.setattr(dynamodb, "MAX_APPLY_ROUNDS", 1000)
+    monkeypatch.setattr(applying, "MAX_APPLY_ROUNDS", 1000)
     racing_store.apply(configuration(), [publisher("id-0", projects=("old",))])
     shared = {"projects": ("widgets", "gadgets")}
     wanted = [

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.storage import sqlite
 from pytp_broker.storage.protocols import Store
-from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.storage.sqlite import SqliteStore, database, layout
 from tests.support.calls import EVERY_CALL
 from tests.support.samples import NOW, configuration, file, publisher, record
 
@@ -58,7 +57,7 @@ def test_several_processes_share_one_new_file(tmp_path: Path) -> None:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
-                    env={"PYTHONPATH": str(Path(sqlite.__file__).parents[2])},
+                    env={"PYTHONPATH": str(Path(layout.__file__).parents[3])},
                 )
             )
             for n in range(PROCESSES)
@@ -146,7 +145,7 @@ def test_a_broken_store_does_not_answer_and_says_nothing_of_itself(
 def test_a_writer_that_waits_too_long_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.0)
     path = tmp_path / "broker.db"
     with closing(SqliteStore(path)) as store, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -226,7 +225,7 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     SqliteStore(path).close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {sqlite.SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {layout.SCHEMA_VERSION + 1}")
 
     with pytest.raises(StoreUnavailable, match="version"):
         SqliteStore(path)

@@ -29,8 +29,9 @@ from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.services import Broker, Index
 from pytp_broker.storage.cache import ConfigurationCache
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import FileStore, content_key, metadata_key
-from pytp_broker.storage.protocols import PublishedFile, Store
+from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import UploadToken
 from tests.faults.injection import FIGURES, Line
 from tests.support import distributions

@@ -11,16 +11,12 @@ from pytp_broker.audit import AuditRecord
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.oidc.keysets import StoredKeySet
 from pytp_broker.registries import Configuration
+from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.plan import Approve, Changes, Setup, carry_over
 from pytp_broker.storage.protocols import (
     AlreadyExchangedError,
     AlreadyPublishedError,
-    Approve,
-    Changes,
     Place,
-    PublishedFile,
-    Release,
-    Setup,
-    carry_over,
     unexpired,
 )
 from pytp_broker.tokens import TokenRecord, Trust

@@ -6,7 +6,7 @@ from typing import Any
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.registries import Access, Configuration, Issuer, Registry
-from pytp_broker.storage.protocols import PublishedFile, Release
+from pytp_broker.storage.file_records import PublishedFile, Release
 from pytp_broker.tokens import Grant, Listing, TokenRecord
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher

@@ -12,7 +12,7 @@ import pytest
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.redaction import printable
-from pytp_broker.storage.protocols import PublishedFile
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support import distributions
 from tests.support.scanner import LEAKED

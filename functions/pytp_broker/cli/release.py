@@ -14,7 +14,7 @@ from pytp_broker.cli.target import Place
 from pytp_broker.index.releases import closes_at, key_of, read_release
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.registries import Registry
-from pytp_broker.storage.protocols import Release
+from pytp_broker.storage.file_records import Release
 
 REOPENED: Final = timedelta(days=1)
 

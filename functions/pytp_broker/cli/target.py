@@ -17,7 +17,8 @@ from pytp_broker.audit import AuditRecord
 from pytp_broker.cli.command import CommandError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
-from pytp_broker.storage.protocols import Changes, Store
+from pytp_broker.storage.plan import Changes
+from pytp_broker.storage.protocols import Store
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded

@@ -13,7 +13,7 @@ from typing import Any, Final
 from packaging.version import Version
 
 from pytp_broker.http import paths
-from pytp_broker.storage.protocols import PublishedFile
+from pytp_broker.storage.file_records import PublishedFile
 
 API_VERSION: Final = "1.4"
 

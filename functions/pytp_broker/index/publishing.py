@@ -22,8 +22,9 @@ from pytp_broker.index.releases import Admission, check_claim, check_release, cl
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Registry
 from pytp_broker.services import Index
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import content_key, metadata_key
-from pytp_broker.storage.protocols import AlreadyPublishedError, PublishedFile
+from pytp_broker.storage.protocols import AlreadyPublishedError
 from pytp_broker.tokens import NO_PROJECT, TokenRecord, UploadToken, file_use
 
 _USED_UP: Final = "the upload token was for a single upload, and has been used"

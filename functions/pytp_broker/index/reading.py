@@ -19,8 +19,8 @@ from pytp_broker.index import pages
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import content_key, metadata_key
-from pytp_broker.storage.protocols import PublishedFile
 
 METADATA_SUFFIX: Final = ".metadata"
 

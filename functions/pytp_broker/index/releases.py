@@ -24,7 +24,7 @@ from pytp_broker.errors import InvalidRelease, StoreUnavailable
 from pytp_broker.index.distributions import SDIST, WHEEL, Distribution
 from pytp_broker.registries import Registry
 from pytp_broker.services import Index
-from pytp_broker.storage.protocols import PublishedFile, Release
+from pytp_broker.storage.file_records import PublishedFile, Release
 
 # Far longer than the writes that follow a claim, even when the store is slow and the clocks of two
 # functions differ: the last write begins within half of this time.

@@ -5,16 +5,16 @@ does not answer. Two stores fulfil it today: SQLite (``sqlite``) and DynamoDB (`
 contract test suite holds them together.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.oidc.keysets import KeySetStore
 from pytp_broker.registries import Configuration
+from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.plan import Approve, Changes
 from pytp_broker.tokens import TokenRecord, Trust
-from pytp_broker.trust.providers import Role
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # A registry and one project in it.
@@ -29,102 +29,6 @@ class AlreadyPublishedError(Exception):
     """The file name is taken in this registry."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedFile:
-    """One visible file of the index; it never changes.
-
-    ``project`` is the normalised name that ``filename`` begins with. ``published_by`` keeps who
-    published: issuer and signed claims (repository, run, …). ``has_static_dependencies`` says that
-    the dependencies in an sdist's PKG-INFO hold for every wheel built from it (PEP 643). Records of
-    older versions lack it, and then nothing is known.
-    """
-
-    registry: str
-    project: str
-    version: str
-    filename: str
-    sha256: str
-    size: int
-    metadata_sha256: str
-    requires_python: str | None
-    uploaded_at: datetime
-    published_by: Mapping[str, str]
-    has_static_dependencies: bool = False
-
-    @property
-    def advertises_metadata(self) -> bool:
-        """Say whether installers may rely on the metadata beside the file (PEP 658).
-
-        They take the dependencies from there and never look inside: a wheel's are final, an
-        sdist's only if they are static.
-        """
-        return self.filename.endswith(".whl") or self.has_static_dependencies
-
-    def document(self) -> dict[str, Any]:
-        """Return the file as JSON types."""
-        return {
-            "registry": self.registry,
-            "project": self.project,
-            "version": self.version,
-            "filename": self.filename,
-            "sha256": self.sha256,
-            "size": self.size,
-            "metadata_sha256": self.metadata_sha256,
-            "requires_python": self.requires_python,
-            "uploaded_at": self.uploaded_at.isoformat(),
-            "published_by": dict(self.published_by),
-            "has_static_dependencies": self.has_static_dependencies,
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Return the file that ``document()`` described."""
-        uploaded_at = datetime.fromisoformat(document["uploaded_at"])
-        return cls(**{**document, "uploaded_at": uploaded_at})
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The record of a release, which decides what further files the release takes.
-
-    All spellings of a version have the same ``key``. ``filename`` is the release's first file, and
-    its spelling of the version is the first of ``spellings``. Further spellings come from files
-    that were published before releases had records. ``claimed_at`` is when the record was last
-    written for a file that was about to become visible.
-    """
-
-    registry: str
-    project: str
-    key: str
-    spellings: tuple[str, ...]
-    filename: str
-    sdist: str | None
-    opened_at: datetime
-    claimed_at: datetime
-
-    def document(self) -> dict[str, Any]:
-        """Return the release as JSON types."""
-        return {
-            "registry": self.registry,
-            "project": self.project,
-            "key": self.key,
-            "spellings": list(self.spellings),
-            "filename": self.filename,
-            "sdist": self.sdist,
-            "opened_at": self.opened_at.isoformat(),
-            "claimed_at": self.claimed_at.isoformat(),
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Return the release that ``document()`` described."""
-        times = {name: datetime.fromisoformat(document[name]) for name in _TIMES_OF_RELEASE}
-        return cls(**{**document, **times, "spellings": tuple(document["spellings"])})
-
-
-_TIMES_OF_RELEASE: Final = ("opened_at", "claimed_at")
-
-
 class ConfigurationStore(Protocol):
     """What the operator writes and every function reads."""
 
@@ -135,133 +39,14 @@ class ConfigurationStore(Protocol):
         self,
         configuration: Configuration,
         publishers: Sequence[TrustedPublisher],
-        approve: "Approve | None" = None,
-    ) -> "Changes":
+        approve: Approve | None = None,
+    ) -> Changes:
         """Bring the store to this configuration; may be repeated, and resumed after a crash.
 
         ``approve`` is shown the changes before the first write; when it returns false, nothing is
         written. Not one round trip. Publishers that are there already (same registry and rules)
         keep their id and pins; rights are taken away before new ones are given.
         """
-
-
-def carry_over(
-    present: Iterable[TrustedPublisher], wanted: Iterable[TrustedPublisher]
-) -> dict[str, TrustedPublisher]:
-    """Return the wanted publishers by their rules, with ids and pins of those already present.
-
-    Two publishers with the same rules become one, for the projects of both. A publisher with new
-    rules takes over the pins of its identity in the registry, because adding an environment must
-    not let a new holder in. A publisher that gets further projects begins a new generation, which
-    live tokens do not cover.
-    """
-    known = {publisher.rules_hash: publisher for publisher in present}
-    pins = _pins_by_identity(known.values())
-    found: dict[str, TrustedPublisher] = {}
-    for publisher in wanted:
-        key = publisher.rules_hash
-        twin = found.get(key)
-        origin = known.get(key, twin or publisher)
-        projects = (twin.projects if twin else ()) + publisher.projects
-        found[key] = replace(
-            publisher.with_projects(projects),
-            publisher_id=origin.publisher_id,
-            pins={**pins.get((publisher.registry, publisher.identity_key), {}), **origin.pins},
-        )
-    return {key: _with_generation(publisher, known.get(key)) for key, publisher in found.items()}
-
-
-def _with_generation(
-    publisher: TrustedPublisher, present: TrustedPublisher | None
-) -> TrustedPublisher:
-    if present is None:
-        return publisher
-    is_larger = not set(publisher.projects) <= set(present.projects)
-    return replace(publisher, generation=present.generation + is_larger)
-
-
-def _pins_by_identity(
-    publishers: Iterable[TrustedPublisher],
-) -> dict[tuple[str, str], dict[str, str]]:
-    pins: dict[tuple[str, str], dict[str, str]] = {}
-    for publisher in publishers:
-        pins.setdefault((publisher.registry, publisher.identity_key), {}).update(publisher.pins)
-    return pins
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """All that ``apply`` writes: the configuration, and the publishers by their rules."""
-
-    configuration: Configuration
-    publishers: Mapping[str, TrustedPublisher]
-
-    def parts(self) -> dict[tuple[str, str], tuple[str, object]]:
-        """Return every part under its own key, as its title and its content."""
-        main = self.configuration
-        found: dict[tuple[str, str], tuple[str, object]] = {
-            ("", "main"): (f"trusted publishing: {'on' if main.enabled else 'off'}", main.enabled)
-        }
-        for issuer in main.issuers.values():
-            found["issuer", issuer.url] = f"issuer {issuer.url}", issuer
-        for registry in main.registries.values():
-            found["registry", registry.name] = f"registry {registry.name}", registry
-        for key, publisher in self.publishers.items():
-            found["publisher", key] = _title(publisher), frozenset(publisher.projects)
-        return found
-
-
-def _title(publisher: TrustedPublisher) -> str:
-    identifying = publisher.provider.fields_of(Role.IDENTITY)
-    names = [str(publisher.fields[f.name]) for f in identifying]
-    words = ["publisher", publisher.registry, publisher.provider.name, *names]
-    return f"{' '.join(words)} -> {', '.join(publisher.projects)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What ``apply`` changes, as one line a change: ``-`` removed, ``~`` changed, ``+`` added.
-
-    ``losses`` are those lines that remove a registry, or a publisher whose projects its identity
-    may not publish any more. A publisher whose rules change is removed and added again, and that
-    loses nothing.
-    """
-
-    lines: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
-
-    @classmethod
-    def between(cls, before: Setup, after: Setup) -> Self:
-        """Return the changes that lead from one to the other."""
-        old, new = before.parts(), after.parts()
-        removed = [f"- {title}" for key, (title, _) in old.items() if key not in new]
-        changed = [
-            f"~ {title}"
-            for key, (title, content) in new.items()
-            if key in old and old[key][1] != content
-        ]
-        added = [f"+ {title}" for key, (title, _) in new.items() if key not in old]
-        lines = (*sorted(removed), *sorted(changed), *sorted(added))
-        return cls(lines, tuple(sorted(_losses(before, after))))
-
-
-Approve = Callable[[Changes], bool]
-
-
-def _losses(before: Setup, after: Setup) -> Iterable[str]:
-    registries = after.configuration.registries
-    yield from (
-        f"- registry {name}" for name in before.configuration.registries if name not in registries
-    )
-    rights = {right for kept in after.publishers.values() for right in _rights(kept)}
-    for key, publisher in before.publishers.items():
-        if key not in after.publishers and not rights.issuperset(_rights(publisher)):
-            yield f"- {_title(publisher)}"
-
-
-def _rights(publisher: TrustedPublisher) -> Iterable[tuple[str, str, str]]:
-    identity = publisher.identity_key
-    return ((publisher.registry, identity, project) for project in publisher.projects)
 
 
 class TokenStore(KeySetStore, Protocol):

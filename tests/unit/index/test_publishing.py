@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytp_broker.storage.protocols import PublishedFile
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.tokens import SINGLE_USE, UploadToken
 from tests.support import distributions
 from tests.support.distributions import (

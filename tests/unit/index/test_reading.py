@@ -14,7 +14,7 @@ from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute
-from pytp_broker.storage.protocols import PublishedFile
+from pytp_broker.storage.file_records import PublishedFile
 from tests.support.distributions import Distribution, metadata, sdist, wheel
 from tests.support.shelf import HOST, Shelf
 from tests.support.signing import NOW

@@ -10,7 +10,7 @@ from packaging.version import Version
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.releases import CLAIM, check_release, is_same, key_of
 from pytp_broker.registries import Registry
-from pytp_broker.storage.protocols import PublishedFile, Release
+from pytp_broker.storage.file_records import PublishedFile, Release
 from tests.support.distributions import Distribution, metadata, sdist, wheel
 from tests.support.shelf import Shelf
 from tests.support.signing import NOW

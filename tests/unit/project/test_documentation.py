@@ -25,7 +25,7 @@ from pytp_broker.endpoints.routing import Route
 from pytp_broker.http.negotiation import JSON
 from pytp_broker.local.routes import _read_routes, find_template, load_template
 from pytp_broker.registries import default_audience
-from pytp_broker.storage.sqlite import _SCHEMA
+from pytp_broker.storage.sqlite.layout import SCHEMA
 from tests.support.distributions import metadata, wheel
 from tests.support.scanner import match
 from tests.support.shelf import Shelf
@@ -395,7 +395,7 @@ def test_the_core_that_is_said_to_import_no_room_imports_none() -> None:
 def test_the_stored_rows_are_those_of_the_store() -> None:
     rows = table(ARCHITECTURE, "partitions")
     layout = (PACKAGE / "aws/dynamodb/__init__.py").read_text()
-    tables = set(re.findall(r"CREATE TABLE (\w+)", " ".join(_SCHEMA)))
+    tables = set(re.findall(r"CREATE TABLE (\w+)", " ".join(SCHEMA)))
 
     assert {name for row in rows for name in code(row[2])} == tables
     for row in rows:

@@ -35,7 +35,7 @@ def built(tmp_path: Path) -> Path:
     package = tmp_path / "BrokerFunction" / "pytp_broker"
     for name in (
         *("exchange.py", "config/load.py", "cli/__init__.py", "local/server.py"),
-        *("demo/story.py", "storage/sqlite.py", "storage/protocols.py"),
+        *("demo/story.py", "storage/sqlite/layout.py", "storage/protocols.py"),
     ):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("ANSWER = 42\n")

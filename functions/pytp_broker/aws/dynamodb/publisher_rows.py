@@ -7,15 +7,72 @@ another id was left by an interrupted ``apply`` and is ignored.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
+from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, values_of
+from pytp_broker.storage.protocols import Place
 from pytp_broker.tokens import Trust
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # Half an item, because the row also has the publisher's rules and pins.
 MAX_ROW_CHARACTERS: Final = 200_000
+# DynamoDB's limit for one BatchGetItem.
+MAX_BATCH_KEYS: Final = 100
+
+NOBODY: Final[frozenset[str]] = frozenset()
+
+# The publishers that each project trusts, as its row stores them.
+Trusted = Mapping[Place, frozenset[str]]
+
+
+class PublisherRows(Table):
+    """Trusted publishers, and the publishers that a project trusts."""
+
+    def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
+        """Return every publisher of all registries with this identity key, in one query."""
+        return read_publishers(self._query(f"PUBLISHER#{identity_key}"))
+
+    def pin_publisher(
+        self, publisher: TrustedPublisher, pins: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """Pin immutable ids that are not pinned yet; return those in force.
+
+        Returns None if the publisher has been removed: a condition keeps this write from bringing
+        its row back.
+        """
+        names = {f"#pin{n}": name for n, name in enumerate(pins)}
+        values = {f":pin{n}": value for n, value in enumerate(pins.values())}
+        pinned = [
+            f"pins.{name} = if_not_exists(pins.{name}, {value})"
+            for name, value in zip(names, values, strict=True)
+        ]
+        # The expression sets the id to the value that it has, because it must not be empty.
+        request: dict[str, Any] = {
+            "UpdateExpression": "SET " + ", ".join(["publisher_id = :id", *pinned]),
+            "ConditionExpression": "publisher_id = :id",
+            "ExpressionAttributeValues": attributes(**{":id": publisher.publisher_id}, **values),
+            "ReturnValues": "ALL_NEW",
+        }
+        if names:
+            request["ExpressionAttributeNames"] = names
+        try:
+            answer = self._call(
+                self._client.update_item, Key=attributes(**publisher_key(publisher)), **request
+            )
+        except ConditionFailedError:
+            return None
+        in_force: Mapping[str, str] = values_of(answer["Attributes"])["pins"]
+        return in_force
+
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:
+        """Return the publishers that each of these projects trusts now."""
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(places), MAX_BATCH_KEYS):
+            batch = places[start : start + MAX_BATCH_KEYS]
+            rows += self._read_items([trust_key(*place) for place in batch])
+        return {place: read_trust(texts) for place, texts in read_trusted(rows).items()}
 
 
 class PageKey(NamedTuple):
@@ -116,3 +173,19 @@ def read_trust(texts: AbstractSet[str]) -> Trust:
         publisher_id, _, generation = text.partition("@")
         trust[publisher_id] = max(trust.get(publisher_id, 0), int(generation or 0))
     return trust
+
+
+def trust_key(registry: str, project: str) -> dict[str, Any]:
+    """Return the key of a project's row, as DynamoDB's attributes."""
+    return attributes(pk=f"TRUST#{registry}#{project}", sk="TRUST")
+
+
+def read_trusted(rows: Iterable[Mapping[str, Any]]) -> Trusted:
+    """Return the publishers in the rows of projects."""
+    # DynamoDB removes an empty set and keeps the row.
+    return {_read_place(row["pk"]): row.get("publisher_ids", NOBODY) for row in rows}
+
+
+def _read_place(pk: str) -> Place:
+    _, registry, project = pk.split("#", 2)
+    return registry, project

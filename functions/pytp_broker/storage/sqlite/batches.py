@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from threading import Event
 from typing import Final
 
-from pytp_broker.storage.turns import Turns
+from pytp_broker.storage.sqlite.turns import Turns
 
 # The first of a batch waits for the last. A part takes some 0.2 ms, a commit 1 to 10 ms.
 _MAX_PARTS: Final = 64

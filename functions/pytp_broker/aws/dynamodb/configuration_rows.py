@@ -1,0 +1,42 @@
+"""Rows of DynamoDB for the configuration: the main switch, issuers and registries."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pytp_broker.aws.dynamodb.table import Table
+from pytp_broker.registries import Configuration, Issuer, Registry
+
+CONFIGURATION: Final = "CONFIGURATION"
+MAIN: Final = "MAIN"
+
+
+class ConfigurationRows(Table):
+    """The configuration, as functions read it."""
+
+    def load_configuration(self) -> Configuration:
+        """Return the issuers, registries and the main switch."""
+        return read_configuration(self._query(CONFIGURATION))
+
+
+def parts_of(configuration: Configuration) -> dict[str, Any]:
+    """Return the documents of a configuration by their sort keys."""
+    return {
+        MAIN: {"enabled": configuration.enabled},
+        **{f"ISSUER#{i.url}": i.document() for i in configuration.issuers.values()},
+        **{f"REGISTRY#{r.name}": r.document() for r in configuration.registries.values()},
+    }
+
+
+def read_configuration(rows: Iterable[Mapping[str, Any]]) -> Configuration:
+    """Return the configuration from the documents that ``parts_of`` makes."""
+    parts = {row["sk"]: json.loads(row["document"]) for row in rows}
+    issuers = [Issuer.from_document(d) for sk, d in parts.items() if sk.startswith("ISSUER#")]
+    registries = [
+        Registry.from_document(d) for sk, d in parts.items() if sk.startswith("REGISTRY#")
+    ]
+    return Configuration(
+        {issuer.url: issuer for issuer in issuers},
+        {registry.name: registry for registry in registries},
+        parts.get(MAIN, {"enabled": True})["enabled"],
+    )

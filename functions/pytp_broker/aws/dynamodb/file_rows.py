@@ -1,0 +1,104 @@
+"""Rows of DynamoDB for published files, releases and the list of projects."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
+from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.protocols import AlreadyPublishedError
+
+
+class FileRows(Table):
+    """Records of published files and of releases; the bytes are elsewhere."""
+
+    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
+        """Return the file of this name in a project."""
+        row = self._find(f"PROJECT#{registry}#{project}", f"FILE#{filename}")
+        return None if row is None else _read_file(row)
+
+    def add_file(self, file: PublishedFile) -> None:
+        """Make the file visible; raise AlreadyPublishedError when the name is taken.
+
+        It takes two writes: the first lists the project, the second makes the file visible.
+        """
+        project = attributes(pk=f"REGISTRY#{file.registry}", sk=f"PROJECT#{file.project}")
+        self._call(self._client.put_item, Item=project)
+        document = dump(file.document())
+        item = attributes(
+            pk=f"PROJECT#{file.registry}#{file.project}",
+            sk=f"FILE#{file.filename}",
+            document=document,
+        )
+        try:
+            self._call(
+                self._client.put_item,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ConditionFailedError as taken:
+            if taken.item.get("document") != document:
+                raise AlreadyPublishedError from None
+
+    def find_release(
+        self, registry: str, project: str, key: str
+    ) -> tuple[Release | None, datetime | None]:
+        """Return the record of a release, and until when the operator has reopened it."""
+        place = (registry, project, key)
+        keys = [attributes(**_release_key(*place)), attributes(**reopened_key(*place))]
+        rows = {row["pk"].partition("#")[0]: row for row in self._read_items(keys)}
+        document = rows.get("PROJECT", {}).get("document")
+        until = rows.get("REOPENED", {}).get("until")
+        return (
+            None if document is None else Release.from_document(json.loads(document)),
+            None if until is None else datetime.fromtimestamp(until, UTC),
+        )
+
+    def save_release(self, release: Release, present: Release | None) -> bool:
+        """Replace the present record by this one; say whether this one is stored now."""
+        document = dump(release.document())
+        key = _release_key(release.registry, release.project, release.key)
+        request: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+        if present is not None:
+            request = {
+                "ConditionExpression": "document = :present",
+                "ExpressionAttributeValues": attributes(**{":present": dump(present.document())}),
+            }
+        try:
+            self._call(
+                self._client.put_item,
+                Item=attributes(**key, document=document),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **request,
+            )
+        except ConditionFailedError as taken:
+            return bool(taken.item.get("document") == document)
+        return True
+
+    def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
+        """Return the files of a project, ordered by name."""
+        rows = self._query(f"PROJECT#{registry}#{project}", "FILE#")
+        return [_read_file(row) for row in rows]
+
+    def list_projects(self, registry: str) -> Sequence[str]:
+        """Return the normalised names of all projects with a file, ordered.
+
+        A project is also listed if its first ``add_file`` ended between the two writes.
+        """
+        rows = self._query(f"REGISTRY#{registry}", "PROJECT#")
+        return [row["sk"].removeprefix("PROJECT#") for row in rows]
+
+
+def _release_key(registry: str, project: str, key: str) -> dict[str, str]:
+    return {"pk": f"PROJECT#{registry}#{project}", "sk": f"RELEASE#{key}"}
+
+
+def reopened_key(registry: str, project: str, key: str) -> dict[str, str]:
+    """Return the key of the row that says until when a release is reopened."""
+    return {"pk": f"REOPENED#{registry}#{project}", "sk": f"REOPENED#{key}"}
+
+
+def _read_file(row: Mapping[str, Any]) -> PublishedFile:
+    return PublishedFile.from_document(json.loads(row["document"]))

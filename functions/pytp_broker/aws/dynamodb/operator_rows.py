@@ -1,0 +1,53 @@
+"""Rows of DynamoDB for what operators do, and the reads of whole partitions that only they make."""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from pytp_broker.audit import AuditRecord
+from pytp_broker.aws.dynamodb.file_rows import reopened_key
+from pytp_broker.aws.dynamodb.table import Table, attributes, dump
+from pytp_broker.aws.dynamodb.token_rows import read_token
+from pytp_broker.storage.protocols import unexpired
+from pytp_broker.tokens import TokenRecord
+
+_OPERATOR: Final = "OPERATOR"
+
+
+class OperatorRows(Table):
+    """What only the operator's commands read and write."""
+
+    def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
+        """Return every token that has not expired, also burned and used ones."""
+        values: dict[str, Any] = {":token": "TOKEN#", ":use": "USE#", ":now": int(now.timestamp())}
+        rows = self._pages(
+            self._client.scan,
+            ConsistentRead=True,
+            FilterExpression="(begins_with(pk, :token) OR begins_with(pk, :use)) AND #ttl >= :now",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues=attributes(**values),
+        )
+        found: dict[str, dict[str, Mapping[str, Any]]] = {"TOKEN": {}, "USE": {}}
+        for row in rows:
+            found[row["sk"]][row["pk"].partition("#")[2]] = row
+        tokens = (read_token(row, found["USE"].get(key)) for key, row in found["TOKEN"].items())
+        return unexpired(tokens, now)
+
+    def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
+        """Store an audit record of what an operator does."""
+        sk = f"{at.isoformat(timespec='microseconds')}#{secrets.token_hex(8)}"
+        document = dump({"time": at.isoformat(), **record.document()})
+        item = attributes(pk=_OPERATOR, sk=sk, document=document)
+        self._call(self._client.put_item, Item=item)
+
+    def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
+        """Return the records of operators in the order of their times."""
+        return [json.loads(row["document"]) for row in self._query(_OPERATOR)]
+
+    def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
+        """Let a release take files until this time."""
+        seconds = int(until.timestamp())
+        item = attributes(**reopened_key(registry, project, key), until=seconds, ttl=seconds)
+        self._call(self._client.put_item, Item=item)

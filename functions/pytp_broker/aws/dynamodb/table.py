@@ -1,0 +1,124 @@
+"""Calls to one DynamoDB table, and DynamoDB's own types.
+
+Reads are strongly consistent. A failed call becomes StoreUnavailable.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pytp_broker.aws.errors import cause_of, code_of
+from pytp_broker.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class ConditionFailedError(Exception):
+    """The condition of a write does not hold; ``item`` is the stored item, if we asked for it."""
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.item = item
+
+
+class Table:
+    """One DynamoDB table, through the low-level client that is passed in."""
+
+    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
+    def _find(self, pk: str, sk: str) -> dict[str, Any] | None:
+        key = attributes(pk=pk, sk=sk)
+        answer = self._call(self._client.get_item, Key=key, ConsistentRead=True)
+        return values_of(answer["Item"]) if "Item" in answer else None
+
+    def _read_items(self, keys: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        request = {self._table_name: {"Keys": keys, "ConsistentRead": True}}
+        answer = ask(self._client.batch_get_item, RequestItems=request)
+        if answer.get("UnprocessedKeys"):
+            # Half an answer would look like "no such token" or "not trusted".
+            raise StoreUnavailable("the store did not answer in full")
+        return [values_of(item) for item in answer["Responses"].get(self._table_name, [])]
+
+    def _query(self, pk: str, prefix: str = "") -> Iterator[dict[str, Any]]:
+        condition, values = "pk = :pk", {":pk": pk}
+        if prefix:
+            condition += " AND begins_with(sk, :prefix)"
+            values[":prefix"] = prefix
+        return self._pages(
+            self._client.query,
+            ConsistentRead=True,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=attributes(**values),
+        )
+
+    def _pages(self, operation: Callable[..., Any], **request: object) -> Iterator[dict[str, Any]]:
+        answer = self._call(operation, **request)
+        yield from map(values_of, answer["Items"])
+        while "LastEvaluatedKey" in answer:
+            start = answer["LastEvaluatedKey"]
+            answer = self._call(operation, **request, ExclusiveStartKey=start)
+            yield from map(values_of, answer["Items"])
+
+    def _call(self, operation: Callable[..., Any], **request: object) -> Mapping[str, Any]:
+        return ask(operation, TableName=self._table_name, **request)
+
+
+def ask(operation: Callable[..., Any], **request: object) -> Mapping[str, Any]:
+    """Return the answer of one call; raise ConditionFailedError or StoreUnavailable."""
+    try:
+        answer: Mapping[str, Any] = operation(**request)
+    except ClientError as error:
+        if code_of(error) == "ConditionalCheckFailedException":
+            held: Any = error.response.get("Item", {})
+            raise ConditionFailedError(values_of(held)) from None
+        raise _unavailable(error) from None
+    except BotoCoreError as error:
+        raise _unavailable(error) from None
+    return answer
+
+
+def _unavailable(error: ClientError | BotoCoreError) -> StoreUnavailable:
+    return StoreUnavailable("the store did not answer", operator_detail=cause_of(error))
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Return a document as a row stores it."""
+    return json.dumps(document, sort_keys=True)
+
+
+# DynamoDB's types: the four that we use
+
+
+def attributes(**values: str | int | AbstractSet[str] | Mapping[str, str]) -> dict[str, Any]:
+    """Return values as attributes of an item."""
+    # DynamoDB cannot store an empty set; a missing attribute means the same.
+    return {name: _attribute(value) for name, value in values.items() if value != frozenset()}
+
+
+def _attribute(value: str | int | AbstractSet[str] | Mapping[str, str]) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, int):
+        return {"N": str(value)}
+    if isinstance(value, Mapping):
+        return {"M": {name: _attribute(text) for name, text in value.items()}}
+    return {"SS": sorted(value)}
+
+
+def values_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of an item's attributes."""
+    return {name: _value(attribute) for name, attribute in item.items()}
+
+
+def _value(attribute: Mapping[str, Any]) -> object:
+    if "N" in attribute:
+        return int(attribute["N"])
+    if "SS" in attribute:
+        return frozenset(attribute["SS"])
+    return values_of(attribute["M"]) if "M" in attribute else attribute["S"]

@@ -1,0 +1,110 @@
+"""Rows of DynamoDB for upload tokens, and for what single-use tokens were used for."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pytp_broker.aws.dynamodb.publisher_rows import NOBODY, read_trust, trust_key
+from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
+from pytp_broker.storage.protocols import AlreadyExchangedError
+from pytp_broker.tokens import TokenRecord, Trust
+
+
+class TokenRows(Table):
+    """Upload tokens."""
+
+    def add_token(self, record: TokenRecord) -> None:
+        """Store the record; raise AlreadyExchangedError when its lookup id is taken.
+
+        An expired record counts as deleted, because DynamoDB deletes days late.
+        """
+        item = attributes(
+            pk=f"TOKEN#{record.lookup_id}",
+            sk="TOKEN",
+            document=dump(record.document()),
+            token_hash=record.token_hash,
+            registries=frozenset(record.registries),
+            ttl=int(record.kept_until.timestamp()),
+        )
+        try:
+            self._call(
+                self._client.put_item,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk) OR #ttl < :now",
+                ExpressionAttributeNames={"#ttl": "ttl"},
+                ExpressionAttributeValues=attributes(**{":now": int(record.issued_at.timestamp())}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ConditionFailedError as taken:
+            if taken.item.get("token_hash") != record.token_hash:
+                raise AlreadyExchangedError from None
+
+    def find_token(
+        self, lookup_id: str, registry: str, project: str
+    ) -> tuple[TokenRecord, Trust] | None:
+        """Return the record and the publishers that the project trusts now."""
+        keys = [
+            attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"),
+            attributes(**_use_key(lookup_id)),
+            trust_key(registry, project),
+        ]
+        rows = {row["sk"]: row for row in self._read_items(keys)}
+        if "TOKEN" not in rows:
+            return None
+        trusted = rows.get("TRUST", {}).get("publisher_ids", NOBODY)
+        return read_token(rows["TOKEN"], rows.get("USE")), read_trust(trusted)
+
+    def use_token(self, record: TokenRecord, file: str) -> bool:
+        """Mark a single-use token as used for a file; say whether that is allowed."""
+        item = attributes(
+            **_use_key(record.lookup_id),
+            used_for=file,
+            ttl=int(record.kept_until.timestamp()),
+        )
+        values: dict[str, Any] = {":file": file, ":issued": int(record.issued_at.timestamp())}
+        try:
+            self._call(
+                self._client.put_item,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk) OR used_for = :file "
+                "OR #ttl < :issued",
+                ExpressionAttributeNames={"#ttl": "ttl"},
+                ExpressionAttributeValues=attributes(**values),
+            )
+        except ConditionFailedError:
+            return False
+        return True
+
+    def burn_token(
+        self, lookup_id: str, token_hash: str, registry: str | None, now: datetime
+    ) -> bool:
+        """End a token early; say whether this call has ended it."""
+        condition = "token_hash = :hash AND attribute_not_exists(burned_at)"
+        values: dict[str, Any] = {":hash": token_hash, ":now": int(now.timestamp())}
+        if registry is not None:
+            condition += " AND contains(registries, :registry)"
+            values[":registry"] = registry
+        try:
+            self._call(
+                self._client.update_item,
+                Key=attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"),
+                UpdateExpression="SET burned_at = :now",
+                ConditionExpression=condition,
+                ExpressionAttributeValues=attributes(**values),
+            )
+        except ConditionFailedError:
+            return False
+        return True
+
+
+def _use_key(lookup_id: str) -> dict[str, str]:
+    return {"pk": f"USE#{lookup_id}", "sk": "USE"}
+
+
+def read_token(row: Mapping[str, Any], use: Mapping[str, Any] | None) -> TokenRecord:
+    """Return the record in a token's row and in the row of its use."""
+    # The use of an earlier token with the same lookup id may still be stored.
+    is_its_own = use is not None and use["ttl"] == row["ttl"]
+    used_for = use["used_for"] if use is not None and is_its_own else None
+    return TokenRecord.from_document(json.loads(row["document"]), row.get("burned_at"), used_for)

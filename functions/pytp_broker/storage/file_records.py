@@ -1,0 +1,102 @@
+"""What the index keeps about files: each published file, and each release."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """One visible file of the index; it never changes.
+
+    ``project`` is the normalised name that ``filename`` begins with. ``published_by`` keeps who
+    published: issuer and signed claims (repository, run, …). ``has_static_dependencies`` says that
+    the dependencies in an sdist's PKG-INFO hold for every wheel built from it (PEP 643). Records of
+    older versions lack it, and then nothing is known.
+    """
+
+    registry: str
+    project: str
+    version: str
+    filename: str
+    sha256: str
+    size: int
+    metadata_sha256: str
+    requires_python: str | None
+    uploaded_at: datetime
+    published_by: Mapping[str, str]
+    has_static_dependencies: bool = False
+
+    @property
+    def advertises_metadata(self) -> bool:
+        """Say whether installers may rely on the metadata beside the file (PEP 658).
+
+        They take the dependencies from there and never look inside: a wheel's are final, an
+        sdist's only if they are static.
+        """
+        return self.filename.endswith(".whl") or self.has_static_dependencies
+
+    def document(self) -> dict[str, Any]:
+        """Return the file as JSON types."""
+        return {
+            "registry": self.registry,
+            "project": self.project,
+            "version": self.version,
+            "filename": self.filename,
+            "sha256": self.sha256,
+            "size": self.size,
+            "metadata_sha256": self.metadata_sha256,
+            "requires_python": self.requires_python,
+            "uploaded_at": self.uploaded_at.isoformat(),
+            "published_by": dict(self.published_by),
+            "has_static_dependencies": self.has_static_dependencies,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the file that ``document()`` described."""
+        uploaded_at = datetime.fromisoformat(document["uploaded_at"])
+        return cls(**{**document, "uploaded_at": uploaded_at})
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The record of a release, which decides what further files the release takes.
+
+    All spellings of a version have the same ``key``. ``filename`` is the release's first file, and
+    its spelling of the version is the first of ``spellings``. Further spellings come from files
+    that were published before releases had records. ``claimed_at`` is when the record was last
+    written for a file that was about to become visible.
+    """
+
+    registry: str
+    project: str
+    key: str
+    spellings: tuple[str, ...]
+    filename: str
+    sdist: str | None
+    opened_at: datetime
+    claimed_at: datetime
+
+    def document(self) -> dict[str, Any]:
+        """Return the release as JSON types."""
+        return {
+            "registry": self.registry,
+            "project": self.project,
+            "key": self.key,
+            "spellings": list(self.spellings),
+            "filename": self.filename,
+            "sdist": self.sdist,
+            "opened_at": self.opened_at.isoformat(),
+            "claimed_at": self.claimed_at.isoformat(),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the release that ``document()`` described."""
+        times = {name: datetime.fromisoformat(document[name]) for name in _TIMES_OF_RELEASE}
+        return cls(**{**document, **times, "spellings": tuple(document["spellings"])})
+
+
+_TIMES_OF_RELEASE: Final = ("opened_at", "claimed_at")

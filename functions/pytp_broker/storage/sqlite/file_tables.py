@@ -1,0 +1,92 @@
+"""Tables of SQLite for published files and releases."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.protocols import AlreadyPublishedError
+from pytp_broker.storage.sqlite.database import Database, dump
+
+
+class FileTables(Database):
+    """Records of published files and of releases; the bytes are elsewhere."""
+
+    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
+        """Return the file of this name in a project."""
+        place = (registry, project, filename)
+        found = self._list_files("registry = ? AND project = ? AND filename = ?", place)
+        return found[0] if found else None
+
+    def add_file(self, file: PublishedFile) -> None:
+        """Make the file visible; raise AlreadyPublishedError when the name is taken."""
+        document = dump(file.document())
+        with self._write() as connection:
+            held = connection.execute(
+                "SELECT document FROM files WHERE registry = ? AND filename = ?",
+                (file.registry, file.filename),
+            ).fetchone()
+            if held is None:
+                connection.execute(
+                    "INSERT INTO files (registry, filename, project, document) VALUES (?, ?, ?, ?)",
+                    (file.registry, file.filename, file.project, document),
+                )
+            elif held != (document,):
+                raise AlreadyPublishedError
+
+    def find_release(
+        self, registry: str, project: str, key: str
+    ) -> tuple[Release | None, datetime | None]:
+        """Return the record of a release, and until when the operator has reopened it."""
+        place = (registry, project, key)
+        with self._read() as connection:
+            document = _find_release(connection, place)
+            reopened = connection.execute(
+                "SELECT until FROM reopened_releases "
+                "WHERE registry = ? AND project = ? AND release = ?",
+                place,
+            ).fetchone()
+        release = None if document is None else Release.from_document(json.loads(document))
+        return release, datetime.fromtimestamp(reopened[0], UTC) if reopened else None
+
+    def save_release(self, release: Release, present: Release | None) -> bool:
+        """Write the record in place of the present one; say whether it is there now."""
+        place = (release.registry, release.project, release.key)
+        document = dump(release.document())
+        expected = None if present is None else dump(present.document())
+        with self._write() as connection:
+            held = _find_release(connection, place)
+            if held == expected:
+                connection.execute(
+                    "INSERT OR REPLACE INTO releases (registry, project, release, document) "
+                    "VALUES (?, ?, ?, ?)",
+                    (*place, document),
+                )
+        return held in {expected, document}
+
+    def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
+        """Return the files of a project, ordered by name."""
+        return self._list_files("registry = ? AND project = ?", (registry, project))
+
+    def list_projects(self, registry: str) -> Sequence[str]:
+        """Return the normalised names of all projects with a file, ordered."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT DISTINCT project FROM files WHERE registry = ? ORDER BY project",
+                (registry,),
+            ).fetchall()
+        return [project for (project,) in found]
+
+    def _list_files(self, condition: str, values: tuple[str, ...]) -> list[PublishedFile]:
+        query = f"SELECT document FROM files WHERE {condition} ORDER BY filename"  # noqa: S608 - ours
+        with self._read() as connection:
+            found = connection.execute(query, values).fetchall()
+        return [PublishedFile.from_document(json.loads(document)) for (document,) in found]
+
+
+def _find_release(connection: sqlite3.Connection, place: tuple[str, str, str]) -> str | None:
+    found = connection.execute(
+        "SELECT document FROM releases WHERE registry = ? AND project = ? AND release = ?", place
+    ).fetchone()
+    return found[0] if found else None

@@ -1,0 +1,137 @@
+"""The tables of the database file, and how a file of an older version gets them."""
+
+import sqlite3
+import tempfile
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from pytp_broker.errors import StoreUnavailable
+
+SCHEMA_VERSION: Final = 3
+
+_RELEASES: Final = (
+    """CREATE TABLE releases (
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        release TEXT NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (registry, project, release)
+    )""",
+    """CREATE TABLE reopened_releases (
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        release TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (registry, project, release)
+    )""",
+)
+# Values that queries search for have columns; the rest is a JSON document, read back whole.
+SCHEMA: Final = (
+    "CREATE TABLE switches (name TEXT PRIMARY KEY, enabled INTEGER NOT NULL)",
+    "CREATE TABLE issuers (url TEXT PRIMARY KEY, document TEXT NOT NULL)",
+    "CREATE TABLE registries (name TEXT PRIMARY KEY, document TEXT NOT NULL)",
+    """CREATE TABLE publishers (
+        publisher_id TEXT PRIMARY KEY,
+        rules_hash TEXT NOT NULL UNIQUE,
+        identity_key TEXT NOT NULL,
+        document TEXT NOT NULL
+    )""",
+    "CREATE INDEX publishers_by_identity ON publishers (identity_key)",
+    """CREATE TABLE pins (
+        publisher_id TEXT NOT NULL REFERENCES publishers ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (publisher_id, name)
+    )""",
+    """CREATE TABLE trust (
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        publisher_id TEXT NOT NULL REFERENCES publishers ON DELETE CASCADE,
+        generation INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (registry, project, publisher_id)
+    )""",
+    "CREATE INDEX trust_by_publisher ON trust (publisher_id)",
+    """CREATE TABLE tokens (
+        lookup_id TEXT PRIMARY KEY,
+        token_hash TEXT NOT NULL,
+        document TEXT NOT NULL,
+        kept_until INTEGER NOT NULL,
+        burned_at INTEGER,
+        used_for TEXT
+    )""",
+    "CREATE INDEX tokens_by_end ON tokens (kept_until)",
+    """CREATE TABLE token_registries (
+        lookup_id TEXT NOT NULL REFERENCES tokens ON DELETE CASCADE,
+        registry TEXT NOT NULL,
+        PRIMARY KEY (lookup_id, registry)
+    )""",
+    """CREATE TABLE key_sets (
+        issuer TEXT PRIMARY KEY,
+        keys TEXT NOT NULL,
+        fetched_at TEXT NOT NULL
+    )""",
+    """CREATE TABLE key_set_refreshes (
+        issuer TEXT PRIMARY KEY,
+        claimed_at INTEGER NOT NULL
+    )""",
+    "CREATE TABLE operator_records (number INTEGER PRIMARY KEY, document TEXT NOT NULL)",
+    """CREATE TABLE files (
+        registry TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        project TEXT NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (registry, filename)
+    )""",
+    "CREATE INDEX files_by_project ON files (registry, project, filename)",
+    *_RELEASES,
+)
+# By version of the file: the statements that bring the file to the next version.
+_MIGRATIONS: Final = {
+    1: ("ALTER TABLE trust ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",),
+    2: _RELEASES,
+}
+
+
+def create(path: Path) -> None:
+    """Create the file with empty tables, unless it is there."""
+    # We make the file beside its place, then link it there, unless another process was first. So no
+    # process opens a half-made file, or one that is just changing to a write-ahead log.
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        made = Path(folder) / "made"
+        with closing(sqlite3.connect(made)) as connection, connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            for statement in SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        # Others may be able to read in the folder. SQLite gives its other files the same mode.
+        made.chmod(0o600)
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+
+
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Say whether the file has this version's schema; raise StoreUnavailable if it cannot get it.
+
+    A later version's file is left alone.
+    """
+    version = _version(connection)
+    if version != SCHEMA_VERSION and version not in _MIGRATIONS:
+        raise StoreUnavailable("the database file is not of this version of pytp-broker")
+    return version == SCHEMA_VERSION
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables of an older file to this version."""
+    # The version is read again, because another process may have migrated the file meanwhile.
+    for version in range(_version(connection), SCHEMA_VERSION):
+        for statement in _MIGRATIONS[version]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)

@@ -1,0 +1,65 @@
+"""Tables of SQLite for what operators do, and the reads that only their commands make."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pytp_broker.audit import AuditRecord
+from pytp_broker.storage.protocols import unexpired
+from pytp_broker.storage.sqlite.database import Database, dump
+from pytp_broker.tokens import TokenRecord
+
+
+class OperatorTables(Database):
+    """What only the operator's commands and the local server read and write."""
+
+    def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
+        """Return every token that has not expired, also burned and used ones."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT document, burned_at, used_for FROM tokens WHERE kept_until >= ?",
+                (int(now.timestamp()),),
+            ).fetchall()
+        records = [TokenRecord.from_document(json.loads(d), *marks) for d, *marks in found]
+        return unexpired(records, now)
+
+    def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
+        """Keep an audit record of what an operator does."""
+        document = dump({"time": at.isoformat(), **record.document()})
+        with self._write() as connection:
+            connection.execute("INSERT INTO operator_records (document) VALUES (?)", (document,))
+
+    def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
+        """Return those records in their order."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT document FROM operator_records ORDER BY number"
+            ).fetchall()
+        return [json.loads(document) for (document,) in found]
+
+    def follow_operator_records(self, after: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """Return the records after this number, each with its own: those that others have added."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT number, document FROM operator_records WHERE number > ? ORDER BY number",
+                (after,),
+            ).fetchall()
+        return [(number, json.loads(document)) for number, document in found]
+
+    def last_operator_record(self) -> int:
+        """Return the number of the last record; 0 when there is none."""
+        with self._read() as connection:
+            (number,) = connection.execute(
+                "SELECT coalesce(max(number), 0) FROM operator_records"
+            ).fetchone()
+        return int(number)
+
+    def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
+        """Let a release take files until then."""
+        with self._write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO reopened_releases (registry, project, release, until) "
+                "VALUES (?, ?, ?, ?)",
+                (registry, project, key, int(until.timestamp())),
+            )

@@ -1,0 +1,118 @@
+"""Tables of SQLite for trusted publishers, their pins, and the publishers that projects trust."""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pytp_broker.storage.protocols import Place
+from pytp_broker.storage.sqlite.database import Database, dump
+from pytp_broker.tokens import Trust
+from pytp_broker.trust.publishers import TrustedPublisher
+
+_TRUSTING: Final = "SELECT project FROM trust WHERE publisher_id = ?"
+
+
+class PublisherTables(Database):
+    """Trusted publishers, and the publishers that a project trusts."""
+
+    def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
+        """Return every publisher of all registries with this identity key."""
+        with self._read() as connection:
+            return list_publishers(connection, "identity_key = ?", (identity_key,))
+
+    def pin_publisher(
+        self, publisher: TrustedPublisher, pins: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """Pin immutable ids that are not pinned yet; return those in force.
+
+        None when the publisher has been removed.
+        """
+        mine = (publisher.publisher_id,)
+        with self._write() as connection:
+            if not list_publishers(connection, "publisher_id = ?", mine):
+                return None
+            _save_pins(connection, publisher.publisher_id, pins)
+            return dict(
+                connection.execute("SELECT name, value FROM pins WHERE publisher_id = ?", mine)
+            )
+
+    def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:
+        """Return the publishers that each of these projects trusts now."""
+        with self._read() as connection:
+            return {place: list_trusted(connection, place) for place in places}
+
+
+def list_publishers(
+    connection: sqlite3.Connection, condition: str, values: tuple[str, ...]
+) -> list[TrustedPublisher]:
+    """Return the publishers that meet a condition of SQL, with their pins."""
+    rows = connection.execute(
+        "SELECT publishers.publisher_id, document, name, value FROM publishers "  # noqa: S608 - ours
+        f"LEFT JOIN pins USING (publisher_id) WHERE {condition} ORDER BY rules_hash",
+        values,
+    ).fetchall()
+    documents = {publisher_id: document for publisher_id, document, _, _ in rows}
+    pins: dict[str, dict[str, str]] = {publisher_id: {} for publisher_id in documents}
+    for publisher_id, _, name, value in rows:
+        if name is not None:
+            pins[publisher_id][name] = value
+    return [
+        TrustedPublisher.from_document(json.loads(document), pins[publisher_id])
+        for publisher_id, document in documents.items()
+    ]
+
+
+def list_trusted(connection: sqlite3.Connection, place: Place) -> Trust:
+    """Return the publishers that a project trusts."""
+    return dict(
+        connection.execute(
+            "SELECT publisher_id, generation FROM trust WHERE registry = ? AND project = ?", place
+        )
+    )
+
+
+def remove_publishers(connection: sqlite3.Connection, rules_hashes: set[str]) -> None:
+    """Remove publishers, with their pins and every project's trust in them."""
+    connection.executemany(
+        "DELETE FROM publishers WHERE rules_hash = ?", [(key,) for key in rules_hashes]
+    )
+
+
+def save_publisher(connection: sqlite3.Connection, publisher: TrustedPublisher) -> None:
+    """Write a publisher and the projects that trust it."""
+    publisher_id, document = publisher.publisher_id, dump(publisher.document())
+    connection.execute(
+        "INSERT INTO publishers (publisher_id, rules_hash, identity_key, document) "
+        "VALUES (?, ?, ?, ?) ON CONFLICT (rules_hash) DO UPDATE "
+        "SET identity_key = excluded.identity_key, document = excluded.document",
+        (publisher_id, publisher.rules_hash, publisher.identity_key, document),
+    )
+    _save_pins(connection, publisher_id, publisher.pins)
+    _save_trust(connection, publisher)
+
+
+def _save_trust(connection: sqlite3.Connection, publisher: TrustedPublisher) -> None:
+    mine = (publisher.publisher_id,)
+    trusting = {p for (p,) in connection.execute(_TRUSTING, mine)}
+    wanted = dict.fromkeys(publisher.projects)
+    connection.executemany(
+        "DELETE FROM trust WHERE registry = ? AND project = ? AND publisher_id = ?",
+        [(publisher.registry, project, *mine) for project in trusting.difference(wanted)],
+    )
+    connection.executemany(
+        "INSERT INTO trust (registry, project, publisher_id, generation) VALUES (?, ?, ?, ?)",
+        [
+            (publisher.registry, project, *mine, publisher.generation)
+            for project in wanted
+            if project not in trusting
+        ],
+    )
+
+
+def _save_pins(connection: sqlite3.Connection, publisher_id: str, pins: Mapping[str, str]) -> None:
+    # An existing pin stays.
+    connection.executemany(
+        "INSERT OR IGNORE INTO pins (publisher_id, name, value) VALUES (?, ?, ?)",
+        [(publisher_id, name, value) for name, value in pins.items()],
+    )
