@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pytp_broker.errors import Forbidden, Unauthorized
+from pytp_broker.grants import Permission, Trust
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Services
 from pytp_broker.storage.protocols import Place
-from pytp_broker.tokens import NO_PROJECT, Listing, TokenRecord, Trust, UploadToken
+from pytp_broker.tokens import Listing, TokenRecord, UploadToken
 
 USER_NAME: Final = "__token__"
 # No configuration names a longer project, and stores limit the length of a key.
@@ -70,18 +71,22 @@ def _token_text(scheme: str, credentials: str) -> str:
 
 
 def verify_token(
-    token: UploadToken, registry: str, project: str, services: Services
+    token: UploadToken, registry: str, project: str | None, services: Services
 ) -> tuple[TokenRecord, Trust]:
-    """Return the record of a live token and the publishers that the project trusts now.
+    """Return the record of a live token and the publishers that a project trusts now.
 
-    Raises Unauthorized. It takes one round trip, also when no project is named.
+    Raises Unauthorized. It takes one round trip, also when no project is named; then the record
+    comes alone.
     """
-    may_exist = project.isascii() and len(project) <= MAX_PROJECT_CHARACTERS
-    place = project if may_exist else NO_PROJECT
-    found = services.store.find_token(token.lookup_id, registry, place)
+    place = (registry, project) if project is not None and _may_exist(project) else None
+    found = services.store.find_token(token.lookup_id, place)
     if found is None or not found[0].is_live(token, services.now()):
         raise Unauthorized(_NOT_GOOD)
     return found
+
+
+def _may_exist(project: str) -> bool:
+    return project.isascii() and len(project) <= MAX_PROJECT_CHARACTERS
 
 
 def verify_right(token: UploadToken, registry: str, project: str, services: Services) -> Right:
@@ -93,7 +98,7 @@ def verify_right(token: UploadToken, registry: str, project: str, services: Serv
     asked_at = services.now()
     record, trusted = verify_token(token, registry, project, services)
     _check_enabled(record, registry, services.configurations.current())
-    publisher_ids = record.publishers_for(registry, project, trusted)
+    publisher_ids = record.publishers_for(Permission.UPLOAD, registry, project, trusted)
     if not publisher_ids:
         raise Forbidden(_explain(record, registry, project))
     return Right(token, record, registry, project, publisher_ids, asked_at)
@@ -119,14 +124,16 @@ def verify_any_right(
     Raises Unauthorized, or Forbidden when there is no such project. It takes three round trips, and
     one more for every further hundred projects.
     """
-    record, _ = verify_token(token, registry, NO_PROJECT, services)
+    record, _ = verify_token(token, registry, None, services)
     _check_enabled(record, registry, services.configurations.current())
     places = _places_of(record, registry, services)
     trust = services.store.list_trust(places)
     projects = [
         project
         for _, project in places
-        if record.publishers_for(registry, project, trust.get((registry, project), {}))
+        if record.publishers_for(
+            Permission.UPLOAD, registry, project, trust.get((registry, project), {})
+        )
     ]
     if not projects:
         raise Forbidden("the upload token is for no project of this registry")
@@ -142,7 +149,7 @@ def _places_of(record: TokenRecord, registry: str, services: Services) -> list[P
     """Return the projects here that the token may be for; the caller still checks their trust."""
     grants = [grant for grant in record.grants if grant.registry == registry]
     projects = [grant.project for grant in grants if grant.project is not None]
-    publisher_ids = {i for grant in grants if grant.project is None for i in grant.publishers}
+    publisher_ids = {i for grant in grants if grant.project is None for i in grant.publisher_ids}
     if publisher_ids:
         for publisher in services.store.list_publishers(record.identity_key):
             if publisher.publisher_id in publisher_ids:

@@ -14,6 +14,7 @@ from typing import Final
 from pytp_broker.audit import Trail
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
+from pytp_broker.grants import Grant, Permission
 from pytp_broker.http.messages import parse_json_object
 from pytp_broker.oidc.identity import (
     SignedClaims,
@@ -28,9 +29,6 @@ from pytp_broker.storage.protocols import AlreadyExchangedError
 from pytp_broker.tokens import (
     DEFAULT_FEATURES,
     FEATURES,
-    NO_PROJECT,
-    NO_REGISTRY,
-    Grant,
     Listing,
     TokenRecord,
     UploadToken,
@@ -194,7 +192,7 @@ def check_unused(claims: SignedClaims, broker: Broker) -> None:
     The conditional write of ``store`` decides. This check protects the pins, which are written
     earlier.
     """
-    if broker.store.find_token(claims.token_id, NO_REGISTRY, NO_PROJECT) is not None:
+    if broker.store.find_token(claims.token_id, None) is not None:
         raise ReusedToken(_REUSED)
 
 
@@ -246,7 +244,10 @@ def _grants(publishers: tuple[TrustedPublisher, ...]) -> tuple[Grant, ...]:
     found: dict[str, dict[str, int]] = {}
     for publisher in publishers:
         found.setdefault(publisher.registry, {})[publisher.publisher_id] = publisher.generation
-    return tuple(Grant(registry, None, ids) for registry, ids in found.items())
+    return tuple(
+        Grant(registry, None, Permission.UPLOAD, publisher_ids)
+        for registry, publisher_ids in found.items()
+    )
 
 
 def list_projects(publishers: tuple[TrustedPublisher, ...], characters: int) -> dict[str, Listing]:

@@ -11,11 +11,12 @@ import hmac
 import re
 import secrets
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
+from pytp_broker.grants import Grant, Permission, Trust, read_grants
 from pytp_broker.redaction import Hidden
 
 PREFIX: Final = "pytp_"
@@ -32,10 +33,6 @@ _VALUES: Final = {digit: value for value, digit in enumerate(_ALPHABET)}
 MULTI_USE: Final = "multi-use-token"
 SINGLE_USE: Final = "single-use-token"
 FEATURES: Final = (MULTI_USE, SINGLE_USE)
-
-# The registry in a question about a token that does not concern any project.
-NO_REGISTRY: Final = ""
-NO_PROJECT: Final = ""
 DEFAULT_FEATURES: Final = (MULTI_USE,)
 
 
@@ -112,35 +109,6 @@ def file_use(registry: str, filename: str, sha256: str) -> str:
     return f"{registry}/{filename}#{sha256}"
 
 
-# The publishers that a project trusts: each one's id, and the publisher's generation in which the
-# project was added to it.
-Trust: TypeAlias = Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The right to upload to the projects of one registry that trust one of these publishers.
-
-    ``publishers`` maps each publisher's id to its generation at the exchange. A project that was
-    added to the publisher later is not covered. The record does not list projects, so it does not
-    grow with their number. A ``project`` limits the grant to that one project, whenever it was
-    added.
-    """
-
-    registry: str
-    project: str | None
-    publishers: Trust
-
-    def publishers_among(self, trusted: Trust) -> tuple[str, ...]:
-        """Return the ids of those of the trusted publishers that give the right to the project."""
-        return tuple(
-            publisher_id
-            for publisher_id, generation in self.publishers.items()
-            if publisher_id in trusted
-            and (self.project is not None or trusted[publisher_id] <= generation)
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The projects in one registry that a token was minted for: how many, and the first names."""
@@ -187,7 +155,7 @@ class TokenRecord:
     @property
     def publisher_ids(self) -> tuple[str, ...]:
         """Return the ids of the publishers that gave the token its rights, each once."""
-        return tuple(dict.fromkeys(i for grant in self.grants for i in grant.publishers))
+        return tuple(dict.fromkeys(i for grant in self.grants for i in grant.publisher_ids))
 
     @property
     def project_count(self) -> int:
@@ -200,12 +168,14 @@ class TokenRecord:
         listings = self.projects.items()
         return [f"{registry}/{project}" for registry, each in listings for project in each.names]
 
-    def publishers_for(self, registry: str, project: str, trusted: Trust) -> tuple[str, ...]:
-        """Return the ids of the ``trusted`` publishers that give the token this project's right."""
+    def publishers_for(
+        self, permission: Permission, registry: str, project: str, trusted: Trust
+    ) -> tuple[str, ...]:
+        """Return the ids of the ``trusted`` publishers that give the token this permission."""
         found = (
             grant.publishers_among(trusted)
             for grant in self.grants
-            if grant.registry == registry and grant.project in {None, project}
+            if grant.covers(permission, registry, project)
         )
         return tuple(dict.fromkeys(publisher_id for ids in found for publisher_id in ids))
 
@@ -231,7 +201,7 @@ class TokenRecord:
             "issuer": self.issuer,
             "identity": dict(self.identity),
             "identity_key": self.identity_key,
-            "grants": [[g.registry, g.project, dict(g.publishers)] for g in self.grants],
+            "rights": [grant.document() for grant in self.grants],
             "scope": self._scope(),
             "project_counts": {name: each.count for name, each in self.projects.items()},
             "features": list(self.features),
@@ -242,8 +212,8 @@ class TokenRecord:
 
     def _scope(self) -> list[tuple[str, str, list[str]]]:
         # The form of earlier versions. During a deployment a function of an earlier version may
-        # still run, and it finds the listed projects here.
-        first = {g.registry: list(g.publishers)[:1] for g in reversed(self.grants)}
+        # still run, and it finds here to which of the listed projects the token may upload.
+        first = {g.registry: list(g.publisher_ids)[:1] for g in reversed(self.grants)}
         return [
             (registry, project, first.get(registry, []))
             for registry, listing in self.projects.items()
@@ -256,15 +226,14 @@ class TokenRecord:
     ) -> Self:
         """Return the record that ``document()`` described, here or in an earlier version.
 
-        Earlier versions kept every project with its publishers in ``scope``, and no grants.
+        The first version kept every project with its publishers in ``scope``, and no counts.
         """
-        grants = document.get("grants", document["scope"])
         return cls(
             lookup_id=document["lookup_id"],
             token_hash=document["token_hash"],
             issuer=document["issuer"],
             identity=document["identity"],
-            grants=tuple(Grant(r, p, _read_publishers(ids)) for r, p, ids in grants),
+            grants=read_grants(document),
             projects=_read_projects(document),
             features=tuple(document["features"]),
             issued_at=datetime.fromtimestamp(document["issued_at"], UTC),
@@ -274,10 +243,6 @@ class TokenRecord:
             burned_at=None if burned_at is None else datetime.fromtimestamp(burned_at, UTC),
             used_for=used_for,
         )
-
-
-def _read_publishers(publishers: Trust | Sequence[str]) -> Trust:
-    return publishers if isinstance(publishers, Mapping) else dict.fromkeys(publishers, 0)
 
 
 def _read_projects(document: Mapping[str, Any]) -> dict[str, Listing]:

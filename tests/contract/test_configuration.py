@@ -23,7 +23,7 @@ PINS = {"repository_owner_id": "9919"}
 
 def trusted(store: Store, registry: str, project: str) -> set[str]:
     store.add_token(record())
-    found = store.find_token(record().lookup_id, registry, project)
+    found = store.find_token(record().lookup_id, (registry, project))
     assert found is not None
     return set(found[1])
 
@@ -190,7 +190,7 @@ def test_apply_touches_neither_tokens_nor_files(store: Store) -> None:
 
     store.apply(*FIRST)
 
-    assert store.find_token(record().lookup_id, "acme", "widgets") is not None
+    assert store.find_token(record().lookup_id, ("acme", "widgets")) is not None
 
 
 def test_changes_that_are_not_approved_are_not_written(store: Store) -> None:

@@ -28,6 +28,7 @@ from tests.support.samples import (
     publisher,
     record,
     release,
+    without_permissions,
 )
 
 WRITES = ("put_item", "update_item", "delete_item")
@@ -109,8 +110,9 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.list_publishers(publisher().identity_key), ["Query"]),
         (lambda s: s.pin_publisher(publisher(), OWNER), ["UpdateItem"]),
         (lambda s: s.add_token(record(lookup_id="f" * 32)), ["PutItem"]),
-        (lambda s: s.find_token(record().lookup_id, "acme", "widgets"), ["BatchGetItem"]),
-        (lambda s: s.find_token("f" * 32, "acme", "widgets"), ["BatchGetItem"]),
+        (lambda s: s.find_token(record().lookup_id, ("acme", "widgets")), ["BatchGetItem"]),
+        (lambda s: s.find_token("f" * 32, ("acme", "widgets")), ["BatchGetItem"]),
+        (lambda s: s.find_token(record().lookup_id, None), ["BatchGetItem"]),
         (lambda s: s.burn_token(record().lookup_id, "hash", None, NOW), ["UpdateItem"]),
         (lambda s: s.load_configuration(), ["Query"]),
         (lambda s: s.find_key_set(ISSUER.url), ["GetItem"]),
@@ -197,7 +199,21 @@ def test_half_an_answer_is_no_answer(dynamo: DynamoStore, table: Table) -> None:
     )
 
     with pytest.raises(StoreUnavailable):
-        dynamo.find_token(record().lookup_id, "acme", "widgets")
+        dynamo.find_token(record().lookup_id, ("acme", "widgets"))
+
+
+def test_a_token_that_was_stored_without_permissions_may_upload(
+    dynamo: DynamoStore, table: Table
+) -> None:
+    dynamo.add_token(record())
+    table.client.update_item(
+        TableName=table.name,
+        Key={"pk": {"S": f"TOKEN#{record().lookup_id}"}, "sk": {"S": "TOKEN"}},
+        UpdateExpression="SET document = :document",
+        ExpressionAttributeValues={":document": {"S": without_permissions(record())}},
+    )
+
+    assert dynamo.find_token(record().lookup_id, None) == (record(), {})
 
 
 @pytest.mark.parametrize(
@@ -357,7 +373,7 @@ def rights(store: Store, publishers: Iterable[TrustedPublisher] = EVERYONE) -> s
     store.add_token(record())
     found = set()
     for project in ("widgets", "gadgets", "gizmos"):
-        token = store.find_token(record().lookup_id, "acme", project)
+        token = store.find_token(record().lookup_id, ("acme", project))
         assert token is not None
         names = {p.publisher_id: p.fields["repository"] for p in listed.values()}
         found |= {(names.get(i), project) for i in token[1]}

@@ -41,7 +41,7 @@ def test_a_token_for_thousands_of_projects_does_all_that_a_token_does(
     record = stage.records[-1].document()
     assert record["project_count"] == count
     assert len(json.dumps(record)) < 128 * 1024
-    found = store.find_token(token.lookup_id, "acme", projects[-1])
+    found = store.find_token(token.lookup_id, ("acme", projects[-1]))
     assert found is not None
     assert len(json.dumps(found[0].document())) < 16 * 1024
     for project in (projects[0], projects[-1]):

@@ -47,7 +47,7 @@ def test_fifty_parallel_exchanges_of_one_identity_token_give_one_token(
 
     (winner,) = [won for won in race(50, exchange) if won is not None]
 
-    found = racing_store.find_token(record().lookup_id, "acme", "widgets")
+    found = racing_store.find_token(record().lookup_id, ("acme", "widgets"))
     assert found is not None
     assert found[0].token_hash == winner
 
@@ -56,7 +56,7 @@ def test_parallel_exchanges_of_many_identity_tokens_all_succeed(racing_store: St
     race(50, lambda n: racing_store.add_token(record(f"secret {n}", lookup_id=f"{n:032x}")))
 
     for n in range(50):
-        assert racing_store.find_token(f"{n:032x}", "acme", "widgets") is not None
+        assert racing_store.find_token(f"{n:032x}", ("acme", "widgets")) is not None
 
 
 def test_all_racing_first_uses_are_told_the_same_pins(racing_store: Store) -> None:
@@ -149,6 +149,6 @@ def test_applies_at_the_same_time_leave_what_one_of_them_wanted(
     }
     racing_store.add_token(record())
     for project in ("old", "widgets", "gadgets"):
-        token = racing_store.find_token(record().lookup_id, "acme", project)
+        token = racing_store.find_token(record().lookup_id, ("acme", project))
         assert token is not None
         assert set(token[1]) == {p.publisher_id for p in found if project in p.projects}

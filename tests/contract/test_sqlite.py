@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.grants import Permission
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore, database, layout
 from tests.support.calls import EVERY_CALL
-from tests.support.samples import NOW, configuration, file, publisher, record
+from tests.support.samples import NOW, configuration, file, publisher, record, without_permissions
 
 PROCESSES = 4
 # Each process opens the store when it is told to, and prints the exchanges that it wins.
@@ -84,7 +85,7 @@ def test_what_was_stored_is_there_when_the_file_is_opened_again(tmp_path: Path) 
 
     with closing(SqliteStore(tmp_path / "broker.db")) as store:
         assert store.load_configuration() == configuration()
-        assert store.find_token(record().lookup_id, "acme", "widgets") == (
+        assert store.find_token(record().lookup_id, ("acme", "widgets")) == (
             record(),
             {"id-1": 0},
         )
@@ -111,7 +112,7 @@ def test_records_that_nobody_needs_any_more_are_removed(sqlite_store: SqliteStor
 
     sqlite_store.add_token(record(lookup_id="f" * 32, issued_at=later, kept_until=later))
 
-    assert sqlite_store.find_token(record().lookup_id, "acme", "widgets") is None
+    assert sqlite_store.find_token(record().lookup_id, ("acme", "widgets")) is None
 
 
 @pytest.mark.parametrize("call", EVERY_CALL)
@@ -200,15 +201,23 @@ def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path
     make_version_1(path)
 
     with closing(SqliteStore(path)) as store:
-        found = store.find_token(record().lookup_id, "acme", "widgets")
+        found = store.find_token(record().lookup_id, ("acme", "widgets"))
         assert found is not None
         token, trusted = found
-        assert token.publishers_for("acme", "widgets", trusted) == ("id-1",)
+        assert token.publishers_for(Permission.UPLOAD, "acme", "widgets", trusted) == ("id-1",)
         assert store.list_tokens(NOW) == [token]
         store.apply(configuration(), [publisher(projects=("widgets", "gadgets"))])
     with closing(SqliteStore(path)) as store:
         assert store.list_trust([("acme", "gadgets")]) == {("acme", "gadgets"): {"id-1": 1}}
         assert store.find_release("acme", "widgets", "1") == (None, None)
+
+
+def test_a_token_that_was_stored_without_permissions_may_upload(sqlite_store: SqliteStore) -> None:
+    sqlite_store.add_token(record())
+    with sqlite_store._write() as connection:
+        connection.execute("UPDATE tokens SET document = ?", (without_permissions(record()),))
+
+    assert sqlite_store.find_token(record().lookup_id, None) == (record(), {})
 
 
 def test_two_that_open_a_file_of_an_earlier_version_migrate_it_once(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from pytp_broker.grants import Trust
 from pytp_broker.storage.protocols import AlreadyExchangedError, Store
-from pytp_broker.tokens import TokenRecord, Trust
+from pytp_broker.tokens import TokenRecord
 from tests.support.samples import NOW, configuration, for_repository, publisher, record
 
 LATER = NOW + timedelta(minutes=1)
@@ -14,7 +15,7 @@ NO_ONE: Trust = {}
 
 
 def find(store: Store, lookup_id: str = record().lookup_id) -> TokenRecord | None:
-    found = store.find_token(lookup_id, "acme", "widgets")
+    found = store.find_token(lookup_id, ("acme", "widgets"))
     return found[0] if found else None
 
 
@@ -31,26 +32,34 @@ def burn(
 def test_a_stored_token_is_found_with_all_it_says(store: Store) -> None:
     store.add_token(record())
 
-    assert store.find_token(record().lookup_id, "acme", "widgets") == (record(), NO_ONE)
+    assert store.find_token(record().lookup_id, ("acme", "widgets")) == (record(), NO_ONE)
 
 
 def test_an_unknown_token_is_not_found_though_the_project_trusts_someone(store: Store) -> None:
     store.apply(configuration(), [publisher()])
 
-    assert store.find_token(record().lookup_id, "acme", "widgets") is None
+    assert store.find_token(record().lookup_id, ("acme", "widgets")) is None
 
 
 def test_a_token_is_found_with_the_publishers_that_its_project_trusts_now(store: Store) -> None:
     store.apply(configuration(), [publisher()])
     store.add_token(record())
-    assert store.find_token(record().lookup_id, "acme", "widgets") == (
+    assert store.find_token(record().lookup_id, ("acme", "widgets")) == (
         record(),
         {"id-1": 0},
     )
 
     store.apply(configuration(), [])
 
-    assert store.find_token(record().lookup_id, "acme", "widgets") == (record(), NO_ONE)
+    assert store.find_token(record().lookup_id, ("acme", "widgets")) == (record(), NO_ONE)
+
+
+def test_a_token_is_found_without_a_place_and_then_without_publishers(store: Store) -> None:
+    store.apply(configuration(), [publisher()])
+    store.add_token(record())
+
+    assert store.find_token(record().lookup_id, None) == (record(), NO_ONE)
+    assert store.find_token("f" * 32, None) is None
 
 
 def test_the_publishers_that_projects_trust_are_listed_together(store: Store) -> None:

@@ -329,7 +329,7 @@ class Stage:
         identities = [given.identity_token for given in self.given]
         assert len(set(identities)) == len(identities), "one identity token gave two"
         for given in self.given:
-            found = self.engine.store.find_token(given.token.lookup_id, "acme", "")
+            found = self.engine.store.find_token(given.token.lookup_id, None)
             if found is None:
                 assert given.expires <= self.now.timestamp(), "returned, but not stored"
             else:

@@ -26,7 +26,7 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "list_publishers": lambda store: store.list_publishers(publisher().identity_key),
     "pin_publisher": lambda store: store.pin_publisher(publisher(), {"repository_id": "1"}),
     "add_token": lambda store: store.add_token(record()),
-    "find_token": lambda store: store.find_token(_LOOKUP_ID, "acme", "widgets"),
+    "find_token": lambda store: store.find_token(_LOOKUP_ID, ("acme", "widgets")),
     "burn_token": lambda store: store.burn_token(_LOOKUP_ID, "hash", "acme", NOW),
     "list_tokens": lambda store: store.list_tokens(NOW),
     "add_operator_record": lambda store: store.add_operator_record(operation(), NOW),

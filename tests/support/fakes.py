@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pytp_broker.audit import AuditRecord
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.grants import Trust
 from pytp_broker.oidc.keysets import StoredKeySet
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import PublishedFile, Release
@@ -19,7 +20,7 @@ from pytp_broker.storage.protocols import (
     Place,
     unexpired,
 )
-from pytp_broker.tokens import TokenRecord, Trust
+from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher
 
 P = ParamSpec("P")
@@ -152,13 +153,11 @@ class MemoryStore(Failing):
             raise AlreadyExchangedError
 
     @remote
-    def find_token(
-        self, lookup_id: str, registry: str, project: str
-    ) -> tuple[TokenRecord, Trust] | None:
+    def find_token(self, lookup_id: str, place: Place | None) -> tuple[TokenRecord, Trust] | None:
         record = self.tokens.get(lookup_id)
         if record is None:
             return None
-        return record, self.trust.get((registry, project), {})
+        return record, self.trust.get(place, {}) if place else {}
 
     @remote
     def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:

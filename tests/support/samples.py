@@ -1,13 +1,15 @@
 """What the contract tests store: one good thing of each kind, with changes."""
 
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytp_broker.audit import AuditRecord
+from pytp_broker.grants import Grant, Permission
 from pytp_broker.registries import Access, Configuration, Issuer, Registry
 from pytp_broker.storage.file_records import PublishedFile, Release
-from pytp_broker.tokens import Grant, Listing, TokenRecord
+from pytp_broker.tokens import Listing, TokenRecord
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -82,8 +84,8 @@ def record(secret: str = "secret", **changes: Any) -> TokenRecord:
             issuer=GITHUB,
             identity={"repository": "octo-org/widgets", "run": "11855712345"},
             grants=(
-                Grant("acme", None, {"id-1": 0, "id-2": 3}),
-                Grant("other", "gizmos", {"id-3": 0}),
+                Grant("acme", None, Permission.UPLOAD, {"id-1": 0, "id-2": 3}),
+                Grant("other", "gizmos", Permission.UPLOAD, {"id-3": 0}),
             ),
             projects={
                 "acme": Listing(("widgets", "gadgets"), 2),
@@ -97,6 +99,14 @@ def record(secret: str = "secret", **changes: Any) -> TokenRecord:
         ),
         **changes,
     )
+
+
+def without_permissions(kept: TokenRecord) -> str:
+    """Return the stored document of a token as versions without permissions wrote it."""
+    document = kept.document()
+    rights = document.pop("rights")
+    grants = [[each["registry"], each["project"], each["publisher_ids"]] for each in rights]
+    return json.dumps({**document, "grants": grants})
 
 
 def file(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> PublishedFile:

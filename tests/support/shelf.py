@@ -10,11 +10,12 @@ from urllib.parse import unquote
 from pytp_broker.audit import AuditRecord
 from pytp_broker.endpoints import simple, upload
 from pytp_broker.endpoints.routing import respond
+from pytp_broker.grants import Grant, Permission
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.services import Index
 from pytp_broker.storage.cache import ConfigurationCache
-from pytp_broker.tokens import MULTI_USE, Grant, Listing, TokenRecord, UploadToken
+from pytp_broker.tokens import MULTI_USE, Listing, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support import distributions
@@ -106,7 +107,7 @@ class Shelf:
             issuer=GITHUB,
             identity=IDENTITY,
             grants=tuple(
-                Grant(name, None, {i: 0 for r, _, i in scope if r == name})
+                Grant(name, None, Permission.UPLOAD, {i: 0 for r, _, i in scope if r == name})
                 for name in dict.fromkeys(registry for registry, _, _ in scope)
             ),
             projects={

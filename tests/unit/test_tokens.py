@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytp_broker.grants import Grant, Permission
 from pytp_broker.tokens import (
     PREFIX,
-    Grant,
     Listing,
     MalformedTokenError,
     TokenRecord,
@@ -20,6 +20,7 @@ from pytp_broker.tokens import (
 )
 from tests.support.signing import NOW
 
+UPLOAD = Permission.UPLOAD
 LOOKUP_ID = "00112233445566778899aabbccddeeff"
 
 
@@ -77,7 +78,7 @@ def record(token: UploadToken) -> TokenRecord:
         token_hash=token.hash,
         issuer="https://issuer.example",
         identity={"repository": "o/r"},
-        grants=(Grant("acme", None, {"p1": 2, "p2": 0}),),
+        grants=(Grant("acme", None, UPLOAD, {"p1": 2, "p2": 0}),),
         projects={"acme": Listing(("widgets", "gadgets"), 3)},
         features=("multi-use-token",),
         issued_at=NOW,
@@ -116,27 +117,32 @@ def test_a_burned_token_is_not_live() -> None:
 def test_a_token_is_for_the_projects_of_its_registry_that_trust_its_publishers() -> None:
     kept = record(UploadToken.mint(LOOKUP_ID))
 
-    assert kept.publishers_for("acme", "gadgets", {"p2": 0, "p1": 0, "p3": 0}) == ("p1", "p2")
-    assert kept.publishers_for("acme", "gadgets", {"p3": 0}) == ()
-    assert kept.publishers_for("other", "gadgets", {"p1": 0}) == ()
+    assert kept.publishers_for(UPLOAD, "acme", "gadgets", {"p2": 0, "p1": 0, "p3": 0}) == (
+        "p1",
+        "p2",
+    )
+    assert kept.publishers_for(UPLOAD, "acme", "gadgets", {"p3": 0}) == ()
+    assert kept.publishers_for(UPLOAD, "other", "gadgets", {"p1": 0}) == ()
     assert kept.registries == ("acme",)
 
 
 def test_a_project_that_was_added_to_a_publisher_after_the_exchange_is_not_covered() -> None:
     kept = record(UploadToken.mint(LOOKUP_ID))
 
-    assert kept.publishers_for("acme", "gadgets", {"p1": 2, "p2": 1}) == ("p1",)
-    assert kept.publishers_for("acme", "gadgets", {"p1": 3}) == ()
+    assert kept.publishers_for(UPLOAD, "acme", "gadgets", {"p1": 2, "p2": 1}) == ("p1",)
+    assert kept.publishers_for(UPLOAD, "acme", "gadgets", {"p1": 3}) == ()
 
 
 def test_a_grant_for_one_project_covers_no_other() -> None:
-    kept = replace(record(UploadToken.mint(LOOKUP_ID)), grants=(Grant("acme", "old", {"p1": 0}),))
+    kept = replace(
+        record(UploadToken.mint(LOOKUP_ID)), grants=(Grant("acme", "old", UPLOAD, {"p1": 0}),)
+    )
 
-    assert kept.publishers_for("acme", "old", {"p1": 7}) == ("p1",)
-    assert kept.publishers_for("acme", "gadgets", {"p1": 0}) == ()
+    assert kept.publishers_for(UPLOAD, "acme", "old", {"p1": 7}) == ("p1",)
+    assert kept.publishers_for(UPLOAD, "acme", "gadgets", {"p1": 0}) == ()
 
 
-# What a record of the version before says, as its `document()` wrote it.
+# What a record of the first version says, as its `document()` wrote it.
 EARLIER = {
     "lookup_id": LOOKUP_ID,
     "token_hash": "0" * 64,
@@ -150,14 +156,46 @@ EARLIER = {
 }
 
 
-def test_a_record_of_an_earlier_version_is_for_the_projects_that_it_lists() -> None:
+def test_a_record_of_the_first_version_is_for_the_projects_that_it_lists() -> None:
     kept = TokenRecord.from_document(EARLIER, burned_at=None, used_for=None)
 
-    assert kept.publishers_for("acme", "gadgets", {"p2": 0}) == ("p2",)
-    assert kept.publishers_for("acme", "widgets", {"p2": 0}) == ()
-    assert kept.publishers_for("acme", "gizmos", {"p1": 0}) == ()
+    assert kept.publishers_for(UPLOAD, "acme", "gadgets", {"p2": 0}) == ("p2",)
+    assert kept.publishers_for(UPLOAD, "acme", "widgets", {"p2": 0}) == ()
+    assert kept.publishers_for(UPLOAD, "acme", "gizmos", {"p1": 0}) == ()
     assert kept.projects == {"acme": Listing(("widgets", "gadgets"), 2)}
     assert kept.registries == ("acme",)
+
+
+def test_a_record_without_permissions_is_for_uploads() -> None:
+    earlier = {**EARLIER, "grants": [["acme", None, {"p1": 2}], ["other", "gizmos", {"p2": 0}]]}
+
+    kept = TokenRecord.from_document(earlier, burned_at=None, used_for=None)
+
+    assert kept.grants == (
+        Grant("acme", None, UPLOAD, {"p1": 2}),
+        Grant("other", "gizmos", UPLOAD, {"p2": 0}),
+    )
+
+
+def test_a_grant_is_stored_with_named_members() -> None:
+    assert record(UploadToken.mint(LOOKUP_ID)).document()["rights"] == [
+        {
+            "registry": "acme",
+            "project": None,
+            "permission": "upload",
+            "publisher_ids": {"p1": 2, "p2": 0},
+        }
+    ]
+
+
+def test_a_stored_permission_that_this_version_does_not_know_gives_no_right() -> None:
+    document = record(UploadToken.mint(LOOKUP_ID)).document()
+    document["rights"][0]["permission"] = "delete"
+
+    kept = TokenRecord.from_document(document, burned_at=None, used_for=None)
+
+    assert kept.grants == ()
+    assert kept.publishers_for(UPLOAD, "acme", "gadgets", {"p1": 0}) == ()
 
 
 def test_an_earlier_version_reads_a_record_as_one_for_its_listed_projects() -> None:

@@ -25,7 +25,7 @@ from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import content_key, metadata_key
 from pytp_broker.storage.protocols import AlreadyPublishedError
-from pytp_broker.tokens import NO_PROJECT, TokenRecord, UploadToken, file_use
+from pytp_broker.tokens import TokenRecord, UploadToken, file_use
 
 _USED_UP: Final = "the upload token was for a single upload, and has been used"
 
@@ -77,7 +77,7 @@ def read_named_form(request: Request, token: UploadToken, registry: str, index: 
         form = read_form(request, index.max_upload_bytes)
         _ = form.project
     except Problem:
-        verify_token(token, registry, NO_PROJECT, index)
+        verify_token(token, registry, None, index)
         raise
     return form
 

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 from pytp_broker.audit import AuditRecord
+from pytp_broker.grants import Trust
 from pytp_broker.oidc.keysets import KeySetStore
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import PublishedFile, Release
 from pytp_broker.storage.plan import Approve, Changes
-from pytp_broker.tokens import TokenRecord, Trust
+from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # A registry and one project in it.
@@ -71,10 +72,8 @@ class TokenStore(KeySetStore, Protocol):
         this very write (same token hash).
         """
 
-    def find_token(
-        self, lookup_id: str, registry: str, project: str
-    ) -> tuple[TokenRecord, Trust] | None:
-        """Return the record and the publishers that the project trusts now.
+    def find_token(self, lookup_id: str, place: Place | None) -> tuple[TokenRecord, Trust] | None:
+        """Return the record and the publishers that a project trusts now; none without a place.
 
         One round trip for both. None when there is no such record; the caller checks expiry.
         """

@@ -22,9 +22,10 @@ from pytp_broker import config
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.cli import main, target
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.grants import Grant, Permission
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
-from pytp_broker.tokens import SINGLE_USE, Grant, Listing, TokenRecord
+from pytp_broker.tokens import SINGLE_USE, Listing, TokenRecord
 from tests.support.audit import check
 from tests.support.emulator import REGION, create_table
 from tests.support.samples import ACME, configuration, file, publisher, record
@@ -56,7 +57,7 @@ TOKENS = (
     token("aaa", identity={"repository": "octo-org/widgets\u202e", "run": "17"}),
     token(
         "abb",
-        grants=(Grant("other", None, {"id-9": 0}),),
+        grants=(Grant("other", None, Permission.UPLOAD, {"id-9": 0}),),
         projects={"other": Listing(("gizmos",), 1)},
         features=(SINGLE_USE,),
         issued_at=record().issued_at + SECOND,

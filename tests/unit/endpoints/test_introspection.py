@@ -93,7 +93,7 @@ def test_a_token_of_an_earlier_version_is_good_for_the_projects_that_its_record_
 ) -> None:
     (record,) = shelf.store.tokens.values()
     document = record.document()
-    for name in ("grants", "identity_key", "project_counts"):
+    for name in ("rights", "identity_key", "project_counts"):
         del document[name]
     earlier = TokenRecord.from_document(document, None, None)
     shelf.store.tokens[record.lookup_id] = earlier

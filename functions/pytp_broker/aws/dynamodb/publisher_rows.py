@@ -12,8 +12,8 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, values_of
+from pytp_broker.grants import Trust
 from pytp_broker.storage.protocols import Place
-from pytp_broker.tokens import Trust
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # Half an item, because the row also has the publisher's rules and pins.

@@ -7,8 +7,9 @@ from typing import Any
 
 from pytp_broker.aws.dynamodb.publisher_rows import NOBODY, read_trust, trust_key
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
-from pytp_broker.storage.protocols import AlreadyExchangedError
-from pytp_broker.tokens import TokenRecord, Trust
+from pytp_broker.grants import Trust
+from pytp_broker.storage.protocols import AlreadyExchangedError, Place
+from pytp_broker.tokens import TokenRecord
 
 
 class TokenRows(Table):
@@ -40,14 +41,12 @@ class TokenRows(Table):
             if taken.item.get("token_hash") != record.token_hash:
                 raise AlreadyExchangedError from None
 
-    def find_token(
-        self, lookup_id: str, registry: str, project: str
-    ) -> tuple[TokenRecord, Trust] | None:
-        """Return the record and the publishers that the project trusts now."""
+    def find_token(self, lookup_id: str, place: Place | None) -> tuple[TokenRecord, Trust] | None:
+        """Return the record and the publishers that a project trusts now; none without a place."""
         keys = [
             attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"),
             attributes(**_use_key(lookup_id)),
-            trust_key(registry, project),
+            *([trust_key(*place)] if place else []),
         ]
         rows = {row["sk"]: row for row in self._read_items(keys)}
         if "TOKEN" not in rows:

@@ -5,9 +5,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pytp_broker.grants import Trust
 from pytp_broker.storage.protocols import Place
 from pytp_broker.storage.sqlite.database import Database, dump
-from pytp_broker.tokens import Trust
 from pytp_broker.trust.publishers import TrustedPublisher
 
 _TRUSTING: Final = "SELECT project FROM trust WHERE publisher_id = ?"

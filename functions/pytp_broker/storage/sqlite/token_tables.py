@@ -4,10 +4,11 @@ import json
 import sqlite3
 from datetime import datetime
 
-from pytp_broker.storage.protocols import AlreadyExchangedError
+from pytp_broker.grants import Trust
+from pytp_broker.storage.protocols import AlreadyExchangedError, Place
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.storage.sqlite.publisher_tables import list_trusted
-from pytp_broker.tokens import TokenRecord, Trust
+from pytp_broker.tokens import TokenRecord
 
 
 class TokenTables(Database):
@@ -30,15 +31,13 @@ class TokenTables(Database):
             elif held != (record.token_hash,):
                 raise AlreadyExchangedError
 
-    def find_token(
-        self, lookup_id: str, registry: str, project: str
-    ) -> tuple[TokenRecord, Trust] | None:
-        """Return the record and the publishers that the project trusts now."""
+    def find_token(self, lookup_id: str, place: Place | None) -> tuple[TokenRecord, Trust] | None:
+        """Return the record and the publishers that a project trusts now; none without a place."""
         with self._read() as connection:
             found = connection.execute(
                 "SELECT document, burned_at, used_for FROM tokens WHERE lookup_id = ?", (lookup_id,)
             ).fetchone()
-            trusted = list_trusted(connection, (registry, project))
+            trusted = list_trusted(connection, place) if place else {}
         if found is None:
             return None
         document, burned_at, used_for = found
