@@ -1,12 +1,10 @@
-"""Check the upload token in a request, and what it may be used for now.
+"""Check an upload token, and what it may be used for now.
 
 The answers differ on purpose (RFC 9110 §15.5.2, §15.5.4): 401 for a missing or unusable token, 403
 for a good token without the right. The answer does not reveal whether a token is unknown, expired
 or burned.
 """
 
-import base64
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,16 +17,11 @@ from pytp_broker.services import Services
 from pytp_broker.storage.protocols import Place
 from pytp_broker.tokens import Listing, TokenRecord, UploadToken
 
-USER_NAME: Final = "__token__"
 # No configuration names a longer project, and stores limit the length of a key.
 MAX_PROJECT_CHARACTERS: Final = 200
 # A right that was checked longer ago is checked again before anything becomes visible.
 MAX_AGE: Final = timedelta(seconds=10)
 
-_TOKEN_SCHEMES: Final = ("bearer", "token")
-_MALFORMED: Final = (
-    f"send the upload token as the password of the user {USER_NAME} (Basic), or as a Bearer token"
-)
 _NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a new identity token"
 
 
@@ -45,29 +38,6 @@ class Right:
     project: str
     publisher_ids: tuple[str, ...]
     verified_at: datetime
-
-
-def read_token(headers: Mapping[str, str]) -> UploadToken:
-    """Return the upload token of a request; raise Unauthorized, without any read of the store.
-
-    Two Authorization headers arrive joined by a comma, which neither form of credentials holds.
-    """
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    try:
-        return UploadToken(_token_text(scheme.lower(), credentials))
-    except ValueError:
-        raise Unauthorized(_MALFORMED) from None
-
-
-def _token_text(scheme: str, credentials: str) -> str:
-    if scheme in _TOKEN_SCHEMES:
-        return credentials
-    if scheme != "basic":
-        raise ValueError("another scheme")
-    user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-    if user != USER_NAME:
-        raise ValueError("another user")
-    return password.strip()
 
 
 def verify_token(

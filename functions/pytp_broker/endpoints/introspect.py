@@ -5,12 +5,13 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from pytp_broker.access import read_token, verify_any_right, verify_right
+from pytp_broker.access import verify_any_right, verify_right
 from pytp_broker.audit import Trail
 from pytp_broker.destinations import Destination
 from pytp_broker.endpoints.routing import READING, Act, Routes
 from pytp_broker.errors import Forbidden
 from pytp_broker.http import paths
+from pytp_broker.http.credentials import read_client, read_token
 from pytp_broker.http.messages import Request, Response, json_response
 from pytp_broker.introspection import introspect, read_question, verify_client
 from pytp_broker.redaction import printable
@@ -28,7 +29,9 @@ def introspect_token(
     """Answer ``POST /_/token/introspect`` (RFC 7662)."""
     registry = destination.registry
     trail.add(registry=registry.name)
-    trail.add(client=verify_client(request.headers, registry))
+    client_id, secret = read_client(request.headers)
+    verify_client(client_id, secret, registry)
+    trail.add(client=client_id)
     question = read_question(request.body)
     trail.add(**{name: printable(question.get(name, "")) for name in ("project", "filename")})
     with suppress(MalformedTokenError):

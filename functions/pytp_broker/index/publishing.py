@@ -9,10 +9,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from pytp_broker.access import Right, confirm, read_token, verify_right, verify_token
+from pytp_broker.access import Right, confirm, verify_right, verify_token
 from pytp_broker.audit import Trail
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import FileExists, InvalidUpload, Problem, Unauthorized
+from pytp_broker.http.credentials import read_token
 from pytp_broker.http.messages import Request
 from pytp_broker.index.archives import read_metadata_file
 from pytp_broker.index.distributions import Distribution, check_form, check_same, parse_filename

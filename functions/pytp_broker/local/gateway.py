@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pytp_broker.access import read_token
 from pytp_broker.endpoints.events import Event, write_result
 from pytp_broker.errors import (
     DEFAULT_TYPE_BASE,
@@ -27,6 +26,7 @@ from pytp_broker.errors import (
     Unexpected,
 )
 from pytp_broker.http import paths
+from pytp_broker.http.credentials import read_token
 from pytp_broker.http.messages import problem_response
 from pytp_broker.local.answers import (
     Answer,

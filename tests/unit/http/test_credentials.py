@@ -1,0 +1,81 @@
+"""The credentials of a request: what is read, and what is refused."""
+
+import base64
+
+import pytest
+
+from pytp_broker.errors import Unauthorized
+from pytp_broker.http.credentials import read_client, read_token
+from pytp_broker.tokens import UploadToken
+
+TOKEN = UploadToken.mint("00112233445566778899aabbccddeeff").reveal()
+
+
+def basic(text: str | bytes) -> str:
+    octets = text if isinstance(text, bytes) else text.encode()
+    return f"Basic {base64.b64encode(octets).decode()}"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"Bearer {TOKEN}",
+        f"bearer {TOKEN}",
+        f"token {TOKEN}",
+        basic(f"__token__:{TOKEN}"),
+        basic(f"__token__:{TOKEN}\n"),
+    ],
+    ids=["bearer", "lower case", "token", "basic", "a line's end"],
+)
+def test_a_token_is_read(header: str) -> None:
+    assert read_token({"authorization": header}).reveal() == TOKEN
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        TOKEN,
+        f"Digest {TOKEN}",
+        "Bearer",
+        f"Bearer {TOKEN}x",
+        f"Bearer  {TOKEN}",
+        f"Bearer {TOKEN}, Bearer {TOKEN}",
+        f"Basic {TOKEN}",
+        basic(f"someone:{TOKEN}"),
+        basic(f"__token__{TOKEN}"),
+        basic(b"__token__:\xff"),
+        f"{basic(f'__token__:{TOKEN}')}, {basic(f'__token__:{TOKEN}')}",
+        "Basic \N{LATIN SMALL LETTER E WITH ACUTE}",
+    ],
+    ids=[
+        *("none", "no scheme", "another scheme", "no token", "a character more", "two blanks"),
+        *("two bearers", "not base64", "another user", "no colon", "not utf-8", "two basics"),
+        "not ascii",
+    ],
+)
+def test_anything_else_is_refused_and_not_repeated(header: str) -> None:
+    with pytest.raises(Unauthorized) as refused:
+        read_token({"authorization": header})
+
+    assert "password of the user __token__" in refused.value.detail
+    assert TOKEN not in refused.value.detail
+
+
+def test_a_request_without_credentials_is_refused() -> None:
+    with pytest.raises(Unauthorized):
+        read_token({})
+    with pytest.raises(Unauthorized):
+        read_client({})
+
+
+def test_a_client_is_read_with_its_secret() -> None:
+    assert read_client({"authorization": basic("devpi:s:e c")}) == ("devpi", "s:e c")
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer devpi:secret", basic("devpi"), "Basic devpi:secret", basic(b"\xff:")]
+)
+def test_a_client_without_basic_credentials_is_refused(header: str) -> None:
+    with pytest.raises(Unauthorized, match="id and secret as Basic credentials"):
+        read_client({"authorization": header})
