@@ -1,14 +1,16 @@
-"""Fixtures that every test may ask for, and what a run has tried, in one line."""
+"""What every test relies on: profiles of hypothesis, an environment without surprises, stable ids.
+
+Two collections give the same ids, and pytest-xdist refuses to run where they do not.
+"""
 
 import os
-from collections import Counter
+import re
 from typing import Any, Final
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-pytest_plugins = ["tests.support.emulator"]
+pytest_plugins = ["tests.support.emulator", "tests.support.figures"]
 
 # The same examples in every run, whichever tests are run; or, for `make fuzz`, new ones each time,
 # of which those that fail are kept.
@@ -29,24 +31,14 @@ for name in ("NO_PROXY", "no_proxy"):
     os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
-# The catalogues: what their tests are called in the summary.
-CATALOGUES: Final = {
-    "test_attacks.py": "attacks",
-    "test_providers.py": "claims",
-    "test_protocol_cases.py": "protocol cases",
-    "test_tenancy.py": "tenants against each other",
-}
+# An id longer than this cannot be read, and one with an upload token is another in each process.
+MAX_ID_CHARACTERS: Final = 60
+UPLOAD_TOKEN: Final = re.compile(r"pytp[_-]\w{40}")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    tried: Counter[str] = Counter()
-    failed: Counter[str] = Counter()
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.stats.get(outcome, []):
-            what = CATALOGUES.get(report.nodeid.partition("::")[0].rpartition("/")[2])
-            if what is not None:
-                tried[what] += 1
-                failed[what] += outcome == "failed"
-    if tried:
-        figures = (f"{tried[what]} {what} ({failed[what]} failed)" for what in tried)
-        terminalreporter.write_line("cases: " + ", ".join(figures))
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a value that makes no good id after its argument; pytest numbers those of one name."""
+    is_bad_text = isinstance(val, str) and (
+        len(val) > MAX_ID_CHARACTERS or UPLOAD_TOKEN.search(val) is not None
+    )
+    return argname if is_bad_text or isinstance(val, bytes) else None

@@ -1,4 +1,4 @@
-"""The engines that faults are tried on, and the figures of the whole run."""
+"""The engines that faults are tried on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,6 @@ import pytest
 from moto import mock_aws
 
 from tests.faults.engines import DynamoEngines, Engines, SqliteEngines
-from tests.faults.injection import FIGURES
 from tests.support.emulator import Emulator, make_client
 
 MINISTACK = pytest.param("ministack", marks=pytest.mark.ministack)
@@ -37,10 +36,3 @@ def moto_engines() -> Iterator[DynamoEngines]:
 @pytest.fixture
 def ministack_engines(emulator: Emulator) -> DynamoEngines:
     return DynamoEngines("ministack", emulator.client("dynamodb"), emulator.client("s3"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how much was tried."""
-    if FIGURES:
-        figures = ", ".join(f"{count} {name}" for name, count in FIGURES.items())
-        terminalreporter.write_line(f"faults: {figures}")

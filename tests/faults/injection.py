@@ -5,18 +5,15 @@ is laid: a method of a store (here), a request of boto3 (``wire.py``), a stateme
 (``statements.py``).
 """
 
-from collections import Counter
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
 from pytp_broker.errors import StoreUnavailable
+from tests.support.figures import FAULTS
 
 T = TypeVar("T")
-
-# For the summary at the end of the run: operations, faults, steps of others, retries.
-FIGURES: Counter[str] = Counter()
 
 
 class Fault(Enum):
@@ -84,20 +81,20 @@ class Line:
         return call()
 
     def _carry_slowly(self, call: Callable[[], T]) -> T:
-        FIGURES["slow calls"] += 1
+        FAULTS["slow calls"] += 1
         self.delay()
         result = call()
         self.delay()
         return result
 
     def _fail(self) -> None:
-        FIGURES["faults"] += 1
+        FAULTS["faults"] += 1
         raise self._error()
 
     def _meet(self, number: int, step: Callable[[], object], call: Callable[[], T]) -> T:
         if number != self._number:
             return call()
-        FIGURES["steps of others"] += 1
+        FAULTS["steps of others"] += 1
         if not self._is_late:
             step()
         result = call()

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pytp_broker.tokens import UploadToken
-from tests.faults.injection import FIGURES
 from tests.faults.stage import CHANGED, Stage, configured_rights, load, wheel
+from tests.support.figures import FAULTS
 from tests.support.world import Answer
 
 # uv tries an exchange four times in all, twine an upload five times after the first.
@@ -30,7 +30,7 @@ class Attempt:
     def retry(self) -> Answer:
         """Send again until the server has an answer, as clients do on a 5xx."""
         for _ in range(ATTEMPTS):
-            FIGURES["retries"] += 1
+            FAULTS["retries"] += 1
             answer = self.send()
             if answer.status < 500:
                 return answer

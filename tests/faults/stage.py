@@ -33,9 +33,10 @@ from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import FileStore, content_key, metadata_key
 from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import UploadToken
-from tests.faults.injection import FIGURES, Line
+from tests.faults.injection import Line
 from tests.support import distributions
 from tests.support.distributions import Distribution
+from tests.support.figures import FAULTS
 from tests.support.scanner import SecretScanner, match
 from tests.support.signing import NOW, Issuer
 from tests.support.world import Answer
@@ -323,7 +324,7 @@ class Stage:
         self._check_a_release_has_one_spelling()
         self._check_no_right_is_given_that_is_not_configured()
         self._check_no_secret_is_recorded()
-        FIGURES["checks of all invariants"] += 1
+        FAULTS["checks of all invariants"] += 1
 
     def _check_no_token_is_lost_or_doubled(self) -> None:
         identities = [given.identity_token for given in self.given]

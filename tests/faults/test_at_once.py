@@ -13,7 +13,6 @@ import pytest
 
 from pytp_broker.tokens import UploadToken
 from tests.faults.engines import Engines, open_again
-from tests.faults.injection import FIGURES
 from tests.faults.stage import (
     CHANGED,
     CONFIGURATION,
@@ -22,6 +21,7 @@ from tests.faults.stage import (
     wheel,
 )
 from tests.support.emulator import ROOT
+from tests.support.figures import FAULTS
 
 THREADS = 16
 PROCESSES = 3
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def at_once(attempt: Callable[[int], T], attempts: int = THREADS) -> list[T]:
     """Run all attempts on 16 threads that start together."""
-    FIGURES["operations at once"] += attempts
+    FAULTS["operations at once"] += attempts
     start = Barrier(THREADS)
     with ThreadPoolExecutor(THREADS, initializer=start.wait) as pool:
         return list(pool.map(attempt, range(attempts)))
@@ -186,7 +186,7 @@ def test_of_the_same_work_in_several_processes_each_piece_is_done_once(
         token = stage.upload_token().reveal()
         identities = [stage.identity_token() for _ in range(8)]
         task = {"address": engine.address, "identities": identities, "token": token}
-        FIGURES["operations at once"] += 16 * PROCESSES
+        FAULTS["operations at once"] += 16 * PROCESSES
 
         outcomes = [_sort(outcome) for outcome in zip(*_run(task), strict=True)]
 

@@ -8,9 +8,9 @@ import pytest
 
 from pytp_broker.tokens import UploadToken
 from tests.faults.engines import Engines
-from tests.faults.injection import FIGURES
 from tests.faults.stage import SWITCHED_OFF, WITHOUT_WIDGETS, Stage, wheel
 from tests.faults.trials import behind_a_line
+from tests.support.figures import FAULTS
 
 UPLOAD_TOKEN_SECONDS = 900
 # The issuer's tokens live for five minutes, and there is half a minute of leeway.
@@ -41,7 +41,7 @@ def stages(engines: Engines) -> Iterator[tuple[int, Stage]]:
         with engines.open() as engine:
             stage = Stage(engine, behind_a_line(engine))
             stage.upload_token()
-            FIGURES["operations"] += 1
+            FAULTS["operations"] += 1
             yield number, stage
 
 

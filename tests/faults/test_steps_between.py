@@ -8,7 +8,6 @@ import pytest
 
 from pytp_broker.tokens import UploadToken
 from tests.faults.engines import Engines
-from tests.faults.injection import FIGURES
 from tests.faults.stage import (
     CHANGED,
     CONFIGURATION,
@@ -18,6 +17,7 @@ from tests.faults.stage import (
     wheel,
 )
 from tests.faults.trials import behind_a_line
+from tests.support.figures import FAULTS
 from tests.support.world import Answer
 
 # What is sent, what somebody else does meanwhile, and what must be true then.
@@ -268,7 +268,7 @@ def test_a_step_between_any_two_calls_is_as_one_after_the_other(
             stage = Stage(engine, behind_a_line(engine))
             stage.upload_token()  # the issuer's keys are known
             send, step, check = meeting(stage)
-            FIGURES["operations"] += 1
+            FAULTS["operations"] += 1
             stage.line.meet_at(number, step)
 
             answer = send()

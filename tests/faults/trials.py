@@ -5,9 +5,10 @@ from itertools import count
 from typing import TypeAlias
 
 from tests.faults.engines import Engines
-from tests.faults.injection import FIGURES, Fault, Remote
+from tests.faults.injection import Fault, Remote
 from tests.faults.operations import Attempt, Operation
 from tests.faults.stage import Engine, Stage
+from tests.support.figures import FAULTS
 from tests.support.world import Answer
 
 # From storage to the same storage behind a line that can be broken.
@@ -50,7 +51,7 @@ def try_every_call(
 def _try(
     stage: Stage, attempt: Attempt, number: int, fault: Fault, *, is_healed_inside: bool
 ) -> bool:
-    FIGURES["operations"] += 1
+    FAULTS["operations"] += 1
     before = stage.engine.dump()
     stage.line.break_at(number, fault)
     answer = attempt.send()
@@ -93,7 +94,7 @@ def is_the_accepted_loss(final: Answer, first: Answer, broken: str, fault: Fault
 
 
 def _ask_the_ci_again(stage: Stage) -> Answer:
-    FIGURES["accepted losses"] += 1
+    FAULTS["accepted losses"] += 1
     identity = stage.identity_token()
     return stage.faulty.mint(identity)
 

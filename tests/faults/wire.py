@@ -15,8 +15,9 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 from moto.core.models import botocore_stubber
 
-from tests.faults.injection import FIGURES, Fault, Line
+from tests.faults.injection import Fault, Line
 from tests.support.emulator import REGION
+from tests.support.figures import FAULTS
 
 # How a request is really sent: event name and request in, the answer out.
 Deliver = Callable[[str, Any], Any]
@@ -44,7 +45,7 @@ class Wire(Line):
             return None  # botocore sends it
         if self._fault is Fault.SLOW:
             return self._carry_slowly(lambda: self._deliver(event_name, request))
-        FIGURES["faults"] += 1
+        FAULTS["faults"] += 1
         if self._fault is Fault.THROTTLED:
             return _throttle(request)
         if self._fault is Fault.AFTER:

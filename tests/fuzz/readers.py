@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from pytp_broker.index.archives import read_metadata_file
 from pytp_broker.index.archives.zips import Member, read_zip
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.metadata import parse_metadata
+from tests.support.figures import WHEELS
 
-FIGURES: Counter[str] = Counter()
 _UV: Final = Path(sys.executable).with_name("uv")
 _INSTALL: Final = [
     "pip",
@@ -171,4 +170,4 @@ def compare(wheels: Sequence[Wheel]) -> None:
             assert read_by_unzip(wheel, own) == wheel.files, ("unzip", wheel.changes)
         for wheel, found in zip(wheels, read_by_uv(wheels, Path(folder)), strict=True):
             assert found == _as_installed(wheel), ("uv", wheel.changes)
-    FIGURES["read alike"] += len(wheels)
+    WHEELS["read alike"] += len(wheels)

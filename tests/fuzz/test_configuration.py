@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytp_broker import config
 from pytp_broker.config import ConfigurationError
 from pytp_broker.trust.providers import PROVIDERS
-from tests.fuzz.subject import FIGURES
+from tests.support.figures import INPUTS
 from tests.support.world import CONFIGURATION
 
 texts = st.text(max_size=40)
@@ -52,9 +52,9 @@ def parse(document: dict[str, Any]) -> None:
     started_at = time.thread_time()
     try:
         config.parse(document, allow_loopback=False)
-        FIGURES["good configurations"] += 1
+        INPUTS["good configurations"] += 1
     except ConfigurationError:
-        FIGURES["bad configurations"] += 1
+        INPUTS["bad configurations"] += 1
     assert time.thread_time() - started_at < 1
 
 

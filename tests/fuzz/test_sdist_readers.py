@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.figures import SDISTS
 from tests.support.sdists import (
-    FIGURES,
     TOP,
     UNPACKERS,
     Members,
@@ -41,9 +41,9 @@ def test_any_links_that_are_accepted_are_the_same_for_every_tool(
     members: list[Members], style: int
 ) -> None:
     made = packed(*members, style=style)
-    FIGURES["built"] += 1
+    SDISTS["built"] += 1
 
     if Shelf().publish(made).status == 200:
-        FIGURES["accepted"] += 1
+        SDISTS["accepted"] += 1
         trees = [unpack(made.content, tool) for tool in UNPACKERS.values()]
         assert all(tree == trees[0] for tree in trees)

@@ -11,9 +11,10 @@ from typing import Any, Final
 import pytest
 from hypothesis import settings
 
-from tests.fuzz.readers import FIGURES, Wheel, compare
+from tests.fuzz.readers import Wheel, compare
 from tests.support import rawzip
 from tests.support.distributions import metadata
+from tests.support.figures import WHEELS
 from tests.support.rawzip import DEFLATED, ELSEWHERE, STORED, UTF8, Entry, entry, extra, numbers
 
 # How many are compared at once: uv takes longer to start than to install one.
@@ -275,7 +276,7 @@ def test_what_is_accepted_is_the_same_to_zipfile_unzip_and_uv(unzip: None) -> No
     seed = 1 if profile.derandomize else random.SystemRandom().randrange(2**32)
     accepted: list[Wheel] = []
     for wheel in wheels(4 * profile.max_examples, seed):
-        FIGURES["built"] += 1
+        WHEELS["built"] += 1
         if wheel.is_accepted:
             accepted.append(wheel)
         if len(accepted) == BATCH:

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +15,6 @@ from tests.support.distributions import SDIST_NAME, Distribution, metadata, sdis
 
 TOP: Final = "widgets-1.0"
 PYPROJECT: Final = b"[project]\nname = 'widgets'\nversion = '1.0'\n"
-# What was tried on the tools, for the summary.
-FIGURES: Final[Counter[str]] = Counter()
 
 Members = Sequence[tuple[tarfile.TarInfo, bytes]]
 Tree = dict[str, str | bytes]

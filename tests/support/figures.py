@@ -1,0 +1,83 @@
+"""Figures of a run: how much its tests tried. The summary at the end prints them.
+
+A plugin of pytest. With ``-n``, each process counts what its own tests try, and sends that to the
+process that prints the summary, so the figures are the same however many processes there are.
+"""
+
+from collections import Counter
+from typing import Any, Final
+
+import pytest
+
+# Each subject counts for itself; these three are of tests/fuzz, the first of tests/faults.
+FAULTS: Final[Counter[str]] = Counter()
+INPUTS: Final[Counter[str]] = Counter()
+WHEELS: Final[Counter[str]] = Counter()
+SDISTS: Final[Counter[str]] = Counter()
+_ALL: Final = {"faults": FAULTS, "inputs": INPUTS, "wheels": WHEELS, "sdists": SDISTS}
+
+# The catalogues: what their tests are called in the summary.
+_CATALOGUES: Final = {
+    "test_tenancy.py": "tenants against each other",
+    "test_attacks.py": "attacks",
+    "test_protocol_cases.py": "protocol cases",
+    "test_providers.py": "claims",
+}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the figures of a worker to the process that started it."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["figures"] = {name: dict(figures) for name, figures in _ALL.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the figures that a worker has sent; one that crashed has sent none."""
+    for name, figures in getattr(node, "workeroutput", {}).get("figures", {}).items():
+        _ALL[name].update(figures)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was tried."""
+    for line in (*_cases(terminalreporter), *_faults(), *_fuzz()):
+        terminalreporter.write_line(line)
+
+
+def _cases(terminalreporter: pytest.TerminalReporter) -> list[str]:
+    tried: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            what = _CATALOGUES.get(report.nodeid.partition("::")[0].rpartition("/")[2])
+            if what is not None:
+                tried[what] += 1
+                failed[what] += outcome == "failed"
+    figures = [f"{tried[w]} {w} ({failed[w]} failed)" for w in _CATALOGUES.values() if tried[w]]
+    return ["cases: " + ", ".join(figures)] if figures else []
+
+
+def _faults() -> list[str]:
+    figures = ", ".join(f"{count} {name}" for name, count in sorted(FAULTS.items()))
+    return [f"faults: {figures}"] if figures else []
+
+
+def _fuzz() -> list[str]:
+    lines = []
+    if INPUTS:
+        statuses = ", ".join(f"{n} of {status}" for status, n in sorted(INPUTS.items()))
+        lines.append(f"fuzz: {INPUTS.total()} inputs: {statuses}")
+    if WHEELS:
+        lines.append(
+            f"fuzz: {WHEELS['built']} changed wheels, of which {WHEELS['read alike']} were "
+            "accepted; zipfile, unzip and uv read each of these alike"
+        )
+    if SDISTS:
+        from tests.support.sdists import UNPACKERS  # which counts here
+
+        lines.append(
+            f"fuzz: {SDISTS['built']} sdists with links, of which {SDISTS['accepted']} were "
+            f"accepted; {', '.join(UNPACKERS)} unpacked each of these alike"
+        )
+    return lines
