@@ -15,7 +15,7 @@ from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.files import FileStore
-from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.protocols import RuntimeStore
 
 # API Gateway passes no larger body. A deployment where another limit holds sets its own.
 MAX_UPLOAD_BYTES: Final = 10 * 1000 * 1000
@@ -32,7 +32,7 @@ class Services:
     ``error_type_base`` is what the ``type`` of every error begins with.
     """
 
-    store: Store
+    store: RuntimeStore
     configurations: ConfigurationCache
     shared_host: str
     now: Clock

@@ -31,23 +31,10 @@ class AlreadyPublishedError(Exception):
 
 
 class ConfigurationStore(Protocol):
-    """What the operator writes and every function reads."""
+    """What the operator has written, and every function reads."""
 
     def load_configuration(self) -> Configuration:
         """Return the issuers, registries and the main switch."""
-
-    def apply(
-        self,
-        configuration: Configuration,
-        publishers: Sequence[TrustedPublisher],
-        approve: Approve | None = None,
-    ) -> Changes:
-        """Bring the store to this configuration; may be repeated, and resumed after a crash.
-
-        ``approve`` is shown the changes before the first write; when it returns false, nothing is
-        written. Not one round trip. Publishers that are there already (same registry and rules)
-        keep their id and pins; rights are taken away before new ones are given.
-        """
 
 
 class TokenStore(KeySetStore, Protocol):
@@ -136,8 +123,25 @@ class FileRecordStore(Protocol):
         """Return the normalised names of all projects with a file, ordered."""
 
 
+class RuntimeStore(ConfigurationStore, TokenStore, FileRecordStore, Protocol):
+    """What the functions of a deployment call; they change nothing that an operator writes."""
+
+
 class OperatorStore(Protocol):
     """What only the operator's commands may call; no function of the deployment may."""
+
+    def apply(
+        self,
+        configuration: Configuration,
+        publishers: Sequence[TrustedPublisher],
+        approve: Approve | None = None,
+    ) -> Changes:
+        """Bring the store to this configuration; may be repeated, and resumed after a crash.
+
+        ``approve`` is shown the changes before the first write; when it returns false, nothing is
+        written. Not one round trip. Publishers that are there already (same registry and rules)
+        keep their id and pins; rights are taken away before new ones are given.
+        """
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         """Return every token that has not expired, also burned and used ones, by time of issue.
@@ -155,5 +159,5 @@ class OperatorStore(Protocol):
         """Return those records in their order, each with its ``time``. Not one round trip."""
 
 
-class Store(ConfigurationStore, TokenStore, FileRecordStore, OperatorStore, Protocol):
-    """A complete store."""
+class Store(RuntimeStore, OperatorStore, Protocol):
+    """A complete store: what the functions call, and what the operator's commands call."""
