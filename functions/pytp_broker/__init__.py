@@ -32,6 +32,7 @@ is what the endpoints work with. These are the rooms; each imports only those be
     trust       may they?
     oidc        who is asking?
     http        what is a request, and what an answer?
+    audit       what happened?
 """
 
 __version__ = "0.1.0"

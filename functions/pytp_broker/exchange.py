@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Final
 
-from pytp_broker.audit import Trail
+from pytp_broker.audit.record import hash_prefix
+from pytp_broker.audit.requests import Exchange
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
 from pytp_broker.grants import Grant, Permission
@@ -22,7 +23,7 @@ from pytp_broker.oidc.identity import (
     read_unverified,
     verify,
 )
-from pytp_broker.redaction import printable
+from pytp_broker.redaction import Legible, printable
 from pytp_broker.registries import Configuration, Issuer
 from pytp_broker.services import Broker
 from pytp_broker.storage.protocols import AlreadyExchangedError
@@ -58,7 +59,7 @@ class Minted:
     record: TokenRecord
 
 
-def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail) -> Minted:
+def exchange(body: bytes, destination: Destination, broker: Broker, event: Exchange) -> Minted:
     """Exchange the identity token in a request body for an upload token (PEP 807).
 
     Raises a Problem that says what to correct. Then, as far as we know, no token has been stored.
@@ -68,22 +69,22 @@ def exchange(body: bytes, destination: Destination, broker: Broker, trail: Trail
 
     unverified, features = read_payload(body)
     issuer = find_issuer(unverified, destination, configuration)
-    trail.add(issuer=issuer.url, provider=issuer.provider)
+    event.issuer, event.provider = issuer.url, issuer.provider
 
     key = broker.key_sets.find_key(issuer, unverified.unverified_key_id, now)
     provider = PROVIDERS[issuer.provider]
     claims = verify(unverified, key, issuer, destination.audience, now, form=provider.token_form)
-    trail.add(**recorded_claims(claims, provider))
+    event.identify(recorded_claims(claims, provider))
 
     candidates = find_candidates(claims, provider, destination, configuration, broker)
     matching = find_matching(candidates, claims, provider)
     publishers = pin(matching, claims, provider, broker)
-    trail.add(publishers=[p.publisher_id for p in publishers])
+    event.publishers = [p.publisher_id for p in publishers]
 
     minted = mint(publishers, claims, features, configuration, broker.now())
     store(minted.record, broker)
-    trail.add_token(minted.token)
-    record_projects(publishers, trail)
+    event.token_hash = hash_prefix(minted.token.hash)
+    record_projects(publishers, event)
     return minted
 
 
@@ -137,7 +138,7 @@ def _enterprise_hint(url: str) -> str:
     return ""
 
 
-def recorded_claims(claims: SignedClaims, provider: Provider) -> dict[str, str]:
+def recorded_claims(claims: SignedClaims, provider: Provider) -> dict[str, Legible]:
     """Return the claims that will tell who published: short, printable, under our own names."""
     seen = {name: claims.text(claim) for name, claim in provider.recorded.items()}
     return {name: printable(text) for name, text in seen.items() if text is not None}
@@ -265,13 +266,11 @@ def list_projects(publishers: tuple[TrustedPublisher, ...], characters: int) -> 
     return listings
 
 
-def record_projects(publishers: tuple[TrustedPublisher, ...], trail: Trail) -> None:
+def record_projects(publishers: tuple[TrustedPublisher, ...], event: Exchange) -> None:
     """Add to the audit record the projects that the token is for, and their number."""
     listings = list_projects(publishers, MAX_AUDITED_CHARACTERS)
-    trail.add(
-        projects=[f"{name}/{project}" for name, each in listings.items() for project in each.names],
-        project_count=sum(each.count for each in listings.values()),
-    )
+    event.projects = [f"{name}/{each}" for name, found in listings.items() for each in found.names]
+    event.project_count = sum(each.count for each in listings.values())
 
 
 def store(record: TokenRecord, broker: Broker) -> None:

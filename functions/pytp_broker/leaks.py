@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from pytp_broker.audit import Audit, AuditRecord
+from pytp_broker.audit.findings import KeySet
+from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.errors import (
     InvalidPayload,
     MalformedRequest,
@@ -148,8 +149,7 @@ class DisclosureKeys:
 
 def _failure(url: str, age: timedelta, detail: str) -> AuditRecord:
     """Return the record of a failed refresh; never `stale`, as old keys are not dangerous here."""
-    reason = "refresh-failed" if age < MAX_STALE else "no-keys"
-    return AuditRecord("key-set", "refused", reason, {"issuer": url, "detail": detail})
+    return KeySet(issuer=url).failed("refresh-failed" if age < MAX_STALE else "no-keys", detail)
 
 
 def read_keys(raw_keys: RawKeys) -> Keys:

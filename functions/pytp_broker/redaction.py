@@ -54,12 +54,18 @@ _CUT_CHARACTERS: Final = 100
 _TOKEN_CHARACTERS: Final = string.ascii_letters + string.digits + "_-."
 
 
-def printable(text: str, limit: int = MAX_VALUE_CHARACTERS) -> str:
+class Legible(str):
+    """Text that was made safe to show; nothing needs to do it again."""
+
+    __slots__ = ()
+
+
+def printable(text: str, limit: int = MAX_VALUE_CHARACTERS) -> Legible:
     """Return a value from outside, made safe to show between backticks: visible, masked, short."""
-    return legible(text, limit).replace("`", "\N{REPLACEMENT CHARACTER}")
+    return Legible(legible(text, limit).replace("`", "\N{REPLACEMENT CHARACTER}"))
 
 
-def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> str:
+def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> Legible:
     """Return one of our sentences, which may quote values, made safe to show."""
     # We cut first, so that the work stays small for any input. The margin lets us recognise a token
     # that lies across the cut.
@@ -70,7 +76,7 @@ def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> str:
         masked = masked[: max(whole, len(masked) - _CUT_CHARACTERS)]
     seen = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", masked)
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in seen)
-    return shown if near == text and len(shown) <= limit else shown[:limit] + "…"
+    return Legible(shown if near == text and len(shown) <= limit else shown[:limit] + "…")
 
 
 def and_more(names: Sequence[str], count: int) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from pytp_broker.audit import Audit
+from pytp_broker.audit.record import Audit
 from pytp_broker.budgets import RefusalBudget, network_of
 from pytp_broker.destinations import Destination, locate
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem

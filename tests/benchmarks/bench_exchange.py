@@ -20,7 +20,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from pytp_broker.audit import AuditRecord, Trail
+from pytp_broker.audit.record import AuditRecord
+from pytp_broker.audit.requests import Exchange
 from pytp_broker.exchange import exchange
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.signing import GITHUB, rsa_key
@@ -85,7 +86,8 @@ def exchange_in(world: World) -> Act:
     def act(token: str) -> None:
         destination = world.broker.locate(HOST, "/acme/_/oidc/mint-token")
         body = json.dumps({"token": token}).encode()
-        exchange(body, destination, world.broker, Trail("exchange"))
+        event = Exchange(host=HOST, path="/acme/_/oidc/mint-token", source_ip="192.0.2.1")
+        exchange(body, destination, world.broker, event)
 
     return act
 

@@ -31,7 +31,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from pytp_broker import config
-from pytp_broker.audit import HASH_PREFIX_DIGITS
+from pytp_broker.audit.record import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.oidc.keysets import StoredKeySet
 from pytp_broker.tokens import UploadToken
@@ -448,7 +448,7 @@ def test_logs_hold_an_audit_record_and_no_token(deployment: Deployment) -> None:
 
     lines = log_lines(deployment, "BrokerLogs")
 
-    audits = [json.loads(line)["audit"] for line in lines if '"message":"audit"' in line]
+    audits = [json.loads(line)["audit"] for line in lines if '"audit":{' in line]
     token_hash = UploadToken(minted).hash[:HASH_PREFIX_DIGITS]
     (audit,) = [a for a in audits if a["event"] == "exchange" and a.get("token_hash") == token_hash]
     assert audit["outcome"] == "accepted"

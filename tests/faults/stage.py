@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from pytp_broker import config
 from pytp_broker.access import verify_right
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.config import Loaded
 from pytp_broker.endpoints import broker, introspect, simple, upload
 from pytp_broker.endpoints.routing import respond

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from pytp_broker import config
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.oidc.fetch import MAX_THREADS, HttpFetch
 from pytp_broker.oidc.keysets import COOLDOWN, LOOK_AGAIN, MAX_AGE, MAX_STALE
 from pytp_broker.services import Broker

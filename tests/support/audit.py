@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.record import AuditRecord
 
 SCHEMA: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "docs" / "audit.schema.json").read_text()

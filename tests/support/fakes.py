@@ -7,7 +7,7 @@ from functools import wraps
 from threading import RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Trust
 from pytp_broker.oidc.keysets import StoredKeySet

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.operations import ConfigurationChange
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.registries import Access, Configuration, Issuer, Registry
 from pytp_broker.storage.file_records import PublishedFile, Release
@@ -143,5 +144,5 @@ def release(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> Release:
     )
 
 
-def operation(change: str = "+ registry acme", **facts: Any) -> AuditRecord:
-    return AuditRecord("configuration", "accepted", facts={"change": change, **facts})
+def operation(change: str = "+ registry acme", by: str = "user olive") -> AuditRecord:
+    return ConfigurationChange(by=by, change=change).accepted()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.endpoints import simple, upload
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.grants import Grant, Permission

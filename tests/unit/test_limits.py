@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pytp_broker.audit import AuditRecord
 from pytp_broker.redaction import printable
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support import distributions
+from tests.support.samples import operation
 from tests.support.scanner import LEAKED
 from tests.support.shelf import Shelf
 from tests.support.signing import NOW
@@ -111,7 +111,7 @@ def test_whoever_holds_a_name_at_its_first_use_is_pinned(world: World) -> None:
 
 def test_whoever_may_write_the_store_may_change_what_operators_did(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "broker.db")
-    store.add_operator_record(AuditRecord("apply", "accepted", facts={"by": "olive"}), NOW)
+    store.add_operator_record(operation(by="olive"), NOW)
 
     with sqlite3.connect(tmp_path / "broker.db") as connection:
         connection.execute("UPDATE operator_records SET document = replace(document, 'ol', 'cl')")

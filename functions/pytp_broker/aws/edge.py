@@ -15,7 +15,7 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from pytp_broker.audit import Audit, AuditRecord
+from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.endpoints import events as gateway
@@ -61,7 +61,7 @@ class Edge:
 
     def audit(self, record: AuditRecord) -> None:
         """Log an audit record as one line and count it as one metric."""
-        self._logger.info("audit", audit=record.document())
+        self._logger.info(record.message, audit=record.document())
         _count("AuditRecords", record.labels)
 
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:

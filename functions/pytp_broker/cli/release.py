@@ -8,6 +8,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from pytp_broker.audit.operations import Reopening
 from pytp_broker.cli import target
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.target import Place
@@ -52,13 +53,14 @@ def reopen(arguments: argparse.Namespace, broker: Place) -> int:
     elif closes >= until:
         say(f"{name} is open until {closes.isoformat(timespec='seconds')}")
     else:
-        broker.record(
-            "reopen",
+        event = Reopening(
+            by=broker.operator,
             registry=registry.name,
             project=release.project,
             version=release.spellings[0],
             until=until.isoformat(),
         )
+        broker.record(event.accepted())
         broker.store.reopen_release(registry.name, release.project, release.key, until)
         say(f"{name} takes files until {until.isoformat()}")
     return 0

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.operations import Apply, ConfigurationChange
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.cli.command import CommandError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
@@ -51,11 +51,8 @@ class Place:
     operator: str
     host: str | None = None
 
-    def record(
-        self, event: str, outcome: str = "accepted", reason: str = "", **facts: object
-    ) -> None:
+    def record(self, record: AuditRecord) -> None:
         """Store a record of what the operator does."""
-        record = AuditRecord(event, outcome, reason, {"by": self.operator, **facts})
         self.store.add_operator_record(record, datetime.now(UTC))
 
     def plan(self, loaded: "Loaded") -> Changes:
@@ -70,18 +67,18 @@ class Place:
         ``prune`` a configuration that removes a registry or a publisher changes nothing and raises
         RemovalError.
         """
-        record = partial(self.record, "apply", configuration_sha256=loaded.sources.sha256)
-        record("begun")
+        event = Apply(by=self.operator, configuration_sha256=loaded.sources.sha256)
+        self.record(event.begun())
         try:
             changes = self._apply(loaded, prune=prune)
         except RemovalError as error:
-            record("refused", "needs-prune", detail=" ".join(error.lines))
+            self.record(event.needs_prune(" ".join(error.lines)))
             raise
         except StoreUnavailable as problem:
             with suppress(StoreUnavailable):  # then the first record stands alone
-                record("refused", problem.reason, detail=problem.detail)
+                self.record(event.refused(problem))
             raise
-        record("accepted")
+        self.record(event.accepted())
         return changes
 
     def _apply(self, loaded: "Loaded", *, prune: bool) -> Changes:
@@ -92,7 +89,7 @@ class Place:
             raise RemovalError(changes.losses)
         for line in changes.lines:
             for part in wrap(line, MAX_SENTENCE_CHARACTERS):
-                self.record("configuration", change=part)
+                self.record(ConfigurationChange(by=self.operator, change=part).accepted())
         return changes
 
 

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pytp_broker.audit import HASH_PREFIX_DIGITS
+from pytp_broker.audit.operations import OperatorBurn
+from pytp_broker.audit.record import hash_prefix
 from pytp_broker.cli import target
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.target import Place
@@ -80,13 +81,14 @@ def burn(arguments: argparse.Namespace, broker: Place) -> int:
 
 
 def _record_burn(record: TokenRecord, broker: Place) -> None:
-    broker.record(
-        "burn",
-        token_hash=_prefix(record),
+    event = OperatorBurn(
+        by=broker.operator,
+        token_hash=hash_prefix(record.token_hash),
         burned=True,
         projects=record.places,
         project_count=record.project_count,
     )
+    broker.record(event.accepted())
 
 
 def _select(arguments: argparse.Namespace, broker: Place) -> list[TokenRecord]:
@@ -99,12 +101,8 @@ def _select(arguments: argparse.Namespace, broker: Place) -> list[TokenRecord]:
     ]
 
 
-def _prefix(record: TokenRecord) -> str:
-    return record.token_hash[:HASH_PREFIX_DIGITS]
-
-
 def _summary(record: TokenRecord) -> str:
-    return f"{_prefix(record)} for {and_more(record.places, record.project_count)}"
+    return f"{hash_prefix(record.token_hash)} for {and_more(record.places, record.project_count)}"
 
 
 def _describe(record: TokenRecord) -> list[str]:

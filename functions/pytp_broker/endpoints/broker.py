@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pytp_broker.audit.requests import Burn, Disclosure, Exchange
 from pytp_broker.endpoints.audience import audience
 from pytp_broker.endpoints.burn import burn
 from pytp_broker.endpoints.disclosure import disclose
@@ -16,9 +17,9 @@ ROUTES: Final[Routes[Broker]] = {
     str(paths.WELL_KNOWN): Read(("GET",), well_known),
     str(paths.DISCOVER): Read(("GET",), beside_upload),
     str(paths.AUDIENCE): Read(("GET",), audience),
-    str(paths.MINT): Act("exchange", ("POST",), mint),
-    str(paths.GITHUB_MINT): Act("exchange", ("POST",), mint),
-    str(paths.BURN): Act("burn", ("POST",), burn),
-    str(paths.DISCLOSE): Act("disclosure", ("POST",), disclose),
+    str(paths.MINT): Act(Exchange, ("POST",), mint),
+    str(paths.GITHUB_MINT): Act(Exchange, ("POST",), mint),
+    str(paths.BURN): Act(Burn, ("POST",), burn),
+    str(paths.DISCLOSE): Act(Disclosure, ("POST",), disclose),
     str(paths.HEALTH): Probe(READING, health),
 }

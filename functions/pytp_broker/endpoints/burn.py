@@ -6,7 +6,8 @@ not such a token exists.
 
 import secrets
 
-from pytp_broker.audit import Trail
+from pytp_broker.audit.record import hash_prefix
+from pytp_broker.audit.requests import Burn
 from pytp_broker.destinations import Destination
 from pytp_broker.endpoints.mint import MAX_BODY_BYTES
 from pytp_broker.errors import InvalidPayload
@@ -15,15 +16,14 @@ from pytp_broker.services import Broker
 from pytp_broker.tokens import LOOKUP_ID_BYTES, MalformedTokenError, UploadToken
 
 
-def burn(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
+def burn(request: Request, destination: Destination, broker: Broker, event: Burn) -> Response:
     """Burn the token if it is one; at a registry's own endpoint only a token of that registry."""
     sent = _read_token(request.body)
     if sent is not None:
-        trail.add_token(sent)
+        event.token_hash = hash_prefix(sent.hash)
     token = sent or _decoy()
     registry = None if destination.is_shared_root else destination.registry.name
-    burned = broker.store.burn_token(token.lookup_id, token.hash, registry, broker.now())
-    trail.add(burned=burned)
+    event.burned = broker.store.burn_token(token.lookup_id, token.hash, registry, broker.now())
     return json_response({"message": "Accepted", "errors": []}, status=202)
 
 

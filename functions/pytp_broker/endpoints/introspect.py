@@ -6,7 +6,8 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from pytp_broker.access import verify_any_right, verify_right
-from pytp_broker.audit import Trail
+from pytp_broker.audit.record import hash_prefix
+from pytp_broker.audit.requests import Introspection
 from pytp_broker.destinations import Destination
 from pytp_broker.endpoints.routing import READING, Act, Routes
 from pytp_broker.errors import Forbidden
@@ -24,25 +25,26 @@ MAX_PROJECTS_CHARACTERS: Final = 8192
 
 
 def introspect_token(
-    request: Request, destination: Destination, services: Services, trail: Trail
+    request: Request, destination: Destination, services: Services, event: Introspection
 ) -> Response:
     """Answer ``POST /_/token/introspect`` (RFC 7662)."""
     registry = destination.registry
-    trail.add(registry=registry.name)
+    event.registry = registry.name
     client_id, secret = read_client(request.headers)
     verify_client(client_id, secret, registry)
-    trail.add(client=client_id)
+    event.client = client_id
     question = read_question(request.body)
-    trail.add(**{name: printable(question.get(name, "")) for name in ("project", "filename")})
+    event.project = printable(question.get("project", ""))
+    event.filename = printable(question.get("filename", ""))
     with suppress(MalformedTokenError):
-        trail.add_token(UploadToken(question["token"]))
+        event.token_hash = hash_prefix(UploadToken(question["token"]).hash)
     answer = introspect(question, registry, services)
-    trail.add(active=answer["active"])
+    event.active = answer["active"]
     return json_response(answer)
 
 
 def verify(
-    request: Request, destination: Destination, services: Services, trail: Trail
+    request: Request, destination: Destination, services: Services, event: Introspection
 ) -> Response:
     """Answer ``GET /_/token/verify[/{project}]`` from the headers alone, for forward-auth proxies.
 
@@ -50,9 +52,9 @@ def verify(
     must still check the file against the project, because this endpoint has not seen the form.
     """
     registry, project = destination.registry, _project_in(request.path)
-    trail.add(registry=registry.name, project=printable(project))
+    event.registry, event.project = registry.name, printable(project)
     token = read_token(request.headers)
-    trail.add_token(token)
+    event.token_hash = hash_prefix(token.hash)
     record, projects = _verify(token, registry.name, project, services)
     headers = {
         "Cache-Control": "no-store",
@@ -60,7 +62,7 @@ def verify(
         "X-Pytp-Projects": _name_all(projects),
         "X-Pytp-Issuer": record.issuer,
     }
-    trail.add(active=True)
+    event.active = True
     return Response(200, headers=headers)
 
 
@@ -90,7 +92,7 @@ def _project_in(path: str) -> str:
 
 
 ROUTES: Final[Routes[Services]] = {
-    str(paths.INTROSPECT): Act("introspection", ("POST",), introspect_token),
-    _VERIFY: Act("introspection", READING, verify),
-    f"{_VERIFY}/*": Act("introspection", READING, verify),
+    str(paths.INTROSPECT): Act(Introspection, ("POST",), introspect_token),
+    _VERIFY: Act(Introspection, READING, verify),
+    f"{_VERIFY}/*": Act(Introspection, READING, verify),
 }

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pytp_broker.audit import Trail
+from pytp_broker.audit.requests import Exchange
 from pytp_broker.budgets import network_of
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import PayloadTooLarge, Problem
@@ -13,23 +13,23 @@ from pytp_broker.services import Broker
 MAX_BODY_BYTES: Final = 64 * 1024
 
 
-def mint(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
+def mint(request: Request, destination: Destination, broker: Broker, event: Exchange) -> Response:
     """Return a new upload token, unless its source has been refused too often."""
     source = (destination.name, network_of(request.source_ip))
     limit = destination.refusals_per_minute
     broker.budget.check(source, limit)
     try:
-        return _mint(request, destination, broker, trail)
+        return _mint(request, destination, broker, event)
     except Problem as problem:
         if problem.is_callers:
             broker.budget.charge(source, limit)
         raise
 
 
-def _mint(request: Request, destination: Destination, broker: Broker, trail: Trail) -> Response:
+def _mint(request: Request, destination: Destination, broker: Broker, event: Exchange) -> Response:
     if len(request.body) > MAX_BODY_BYTES:
         raise PayloadTooLarge("an exchange takes at most 64 KiB")
-    minted = exchange(request.body, destination, broker, trail)
+    minted = exchange(request.body, destination, broker, event)
     return json_response(
         {
             "success": True,

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from pytp_broker.addresses import advise
-from pytp_broker.audit import Trail
+from pytp_broker.audit.requests import Other, RequestEvent
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unexpected
 from pytp_broker.http.messages import Request, Response, problem_response
@@ -13,10 +13,9 @@ from pytp_broker.redaction import printable
 from pytp_broker.services import Services
 
 S = TypeVar("S", bound=Services)
+E = TypeVar("E", bound=RequestEvent)
 
 READING: Final = ("GET", "HEAD")
-# The audit event of a request that has reached no act.
-OTHER: Final = "request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +27,23 @@ class Read(Generic[S]):
     event: ClassVar[None] = None
 
     def answer(
-        self, request: Request, destination: Destination, services: S, _trail: Trail
+        self, request: Request, destination: Destination, services: S, _event: RequestEvent
     ) -> Response:
         """Return the handler's answer."""
         return self.handler(request, destination, services)
 
 
 @dataclass(frozen=True, slots=True)
-class Act(Generic[S]):
+class Act(Generic[S, E]):
     """An endpoint that changes or permits something: every request leaves one audit record."""
 
-    event: str
+    event: type[E]
     methods: tuple[str, ...]
-    handler: Callable[[Request, Destination, S, Trail], Response]
+    handler: Callable[[Request, Destination, S, E], Response]
 
-    def answer(
-        self, request: Request, destination: Destination, services: S, trail: Trail
-    ) -> Response:
-        """Return the handler's answer; what becomes known on the way is added to the trail."""
-        return self.handler(request, destination, services, trail)
+    def answer(self, request: Request, destination: Destination, services: S, event: E) -> Response:
+        """Return the handler's answer; the handler adds what it learns to the event."""
+        return self.handler(request, destination, services, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class Probe(Generic[S]):
     event: ClassVar[None] = None
 
     def answer(
-        self, _request: Request, _destination: Destination, _services: S, _trail: Trail
+        self, _request: Request, _destination: Destination, _services: S, _event: RequestEvent
     ) -> Response:
         """Raise NotFound: below a prefix there is none."""
         raise NotFound("there is nothing at this address")
@@ -76,7 +73,7 @@ class Probe(Generic[S]):
             return problem_response(problem, request.path, services.error_type_base)
 
 
-Route: TypeAlias = Read[S] | Act[S] | Probe[S]
+Route: TypeAlias = Read[S] | Act[S, Any] | Probe[S]
 Routes: TypeAlias = Mapping[str, Route[S]]
 
 
@@ -89,24 +86,23 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
     probe = routes.get(request.path)
     if isinstance(probe, Probe):
         return probe.respond(request, services)
-    event = _event(request, routes)
-    trail = Trail(event or OTHER)
-    trail.add(host=request.host, path=request.path, source_ip=request.source_ip)
+    kind = _event(request, routes)
+    event = (kind or Other)(host=request.host, path=request.path, source_ip=request.source_ip)
     outcome: Problem | None = Unexpected()  # until we know better
     try:
-        response = _answer(request, routes, services, trail)
+        response = _answer(request, routes, services, event)
         outcome = None
     except Problem as problem:
         response = problem_response(problem, request.path, services.error_type_base)
         outcome = problem
     finally:
         is_failure = outcome is not None and not outcome.is_callers
-        if event is not None or is_failure:
-            services.audit(trail.refused(outcome) if outcome else trail.accepted())
+        if kind is not None or is_failure:
+            services.audit(event.refused(outcome) if outcome else event.accepted())
     return response
 
 
-def _event(request: Request, routes: Routes[S]) -> str | None:
+def _event(request: Request, routes: Routes[S]) -> type[RequestEvent] | None:
     """Return the event of a request's audit record; None for a reading.
 
     We decide this before we know whether the first segment of the path is a registry, so that
@@ -116,20 +112,20 @@ def _event(request: Request, routes: Routes[S]) -> str | None:
     found = _find_route(request.path, routes) or _find_route(below, routes)
     if found is not None and found.event is not None:
         return found.event
-    return None if request.method in READING else OTHER
+    return None if request.method in READING else Other
 
 
-def _answer(request: Request, routes: Routes[S], services: S, trail: Trail) -> Response:
+def _answer(request: Request, routes: Routes[S], services: S, event: RequestEvent) -> Response:
     destination = services.locate(request.host, request.path)
     try:
-        return _answer_at(destination, request, routes, services, trail)
+        return _answer_at(destination, request, routes, services, event)
     except (NotFound, MethodNotAllowed) as problem:
         problem.advise(advise(request, destination))
         raise
 
 
 def _answer_at(
-    destination: Destination, request: Request, routes: Routes[S], services: S, trail: Trail
+    destination: Destination, request: Request, routes: Routes[S], services: S, event: RequestEvent
 ) -> Response:
     route = _find_route(destination.path, routes)
     if route is None:
@@ -138,7 +134,7 @@ def _answer_at(
     if request.method not in route.methods:
         wrong_method = MethodNotAllowed(printable(request.method, 20), route.methods)
         raise services.turn_away(request, destination, wrong_method)
-    return route.answer(request, destination, services, trail)
+    return route.answer(request, destination, services, event)
 
 
 def _find_route(path: str, routes: Routes[S]) -> Route[S] | None:

@@ -5,7 +5,7 @@ It is never redirected: some clients follow with GET and report a success where 
 
 from typing import Final
 
-from pytp_broker.audit import Trail
+from pytp_broker.audit.requests import Upload
 from pytp_broker.destinations import Destination
 from pytp_broker.endpoints.routing import READING, Act, Read, Routes
 from pytp_broker.endpoints.simple import projects
@@ -16,17 +16,17 @@ from pytp_broker.services import Index
 
 
 def legacy_upload(
-    request: Request, destination: Destination, index: Index, trail: Trail
+    request: Request, destination: Destination, index: Index, event: Upload
 ) -> Response:
     """Publish the file in a request."""
-    upload(request, destination, index, trail)
+    upload(request, destination, index, event)
     headers = {"Content-Type": "text/plain", "Content-Length": "0", "Cache-Control": "no-store"}
     return Response(200, headers=headers)
 
 
 ROUTES: Final[Routes[Index]] = {
-    str(paths.LEGACY): Act("upload", ("POST",), legacy_upload),
-    str(paths.LEGACY).rstrip("/"): Act("upload", ("POST",), legacy_upload),
+    str(paths.LEGACY): Act(Upload, ("POST",), legacy_upload),
+    str(paths.LEGACY).rstrip("/"): Act(Upload, ("POST",), legacy_upload),
 }
 # The routes behind the gateway's `$default`, which include `/simple/` if no other route takes it.
 DEFAULT_ROUTES: Final[Routes[Index]] = {**ROUTES, str(paths.PROJECTS): Read(READING, projects)}

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pytp_broker.access import Right, confirm, verify_right, verify_token
-from pytp_broker.audit import Trail
+from pytp_broker.audit.record import hash_prefix
+from pytp_broker.audit.requests import Upload
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import FileExists, InvalidUpload, Problem, Unauthorized
 from pytp_broker.http.credentials import read_token
@@ -41,24 +42,24 @@ class Candidate:
     sha256: str
 
 
-def upload(request: Request, destination: Destination, index: Index, trail: Trail) -> None:
+def upload(request: Request, destination: Destination, index: Index, event: Upload) -> None:
     """Publish the file in a request, or find that it is published already.
 
     Raises a Problem that says what to correct. No file is visible then.
     """
     registry = destination.registry
-    trail.add(registry=registry.name)
+    event.registry = registry.name
 
     token = read_token(request.headers)
-    trail.add_token(token)
+    event.token_hash = hash_prefix(token.hash)
     form = read_named_form(request, token, registry.name, index)
-    trail.add(project=printable(form.project))
+    event.project = printable(form.project)
     right = verify_right(token, registry.name, form.project, index)
-    trail.add(publishers=list(right.publisher_ids))
+    event.publishers = right.publisher_ids
 
-    candidate = read_candidate(form, registry, trail)
+    candidate = read_candidate(form, registry, event)
     if is_published(candidate, index):
-        trail.add(unchanged=True)
+        event.unchanged = True
         return
     admission = check_release(candidate.distribution, registry, index)
     octets = read_metadata_file(candidate.distribution, candidate.content)
@@ -83,12 +84,12 @@ def read_named_form(request: Request, token: UploadToken, registry: str, index: 
     return form
 
 
-def read_candidate(form: Form, registry: Registry, trail: Trail) -> Candidate:
+def read_candidate(form: Form, registry: Registry, event: Upload) -> Candidate:
     """Return the file in the form, if the form and the name are right; raise InvalidUpload."""
     check_protocol(form)
     file = form.file
     sha256 = hashlib.sha256(file.content).hexdigest()
-    trail.add(filename=printable(file.filename), sha256=sha256)
+    event.filename, event.sha256 = printable(file.filename), sha256
     distribution = _read_distribution(form, file)
     check_digests(form, file.content)
     return Candidate(registry, distribution, file.content, sha256)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import TextIO
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.redaction import printable
 
 
@@ -31,8 +31,8 @@ class Log:
             self._print({**facts, "event": event})
 
     def audit(self, record: AuditRecord) -> None:
-        """Write the audit record of an exchange, a burn or an upload; raise OSError."""
-        self._print(record.document())
+        """Write an audit record, and what it says as a sentence; raise OSError."""
+        self._print({"message": record.message, **record.document()})
 
     def fault(self, error: Exception) -> None:
         """Write where an exception comes from, without its text, which may quote a request."""

@@ -20,7 +20,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from pytp_broker.audit import Audit, AuditRecord
+from pytp_broker.audit.findings import KeySet, KeySetReason
+from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.errors import InvalidPayload, InvalidToken, IssuerUnavailable, StoreUnavailable
 from pytp_broker.http.messages import parse_json_object
 from pytp_broker.redaction import printable
@@ -307,11 +308,10 @@ def _usable_key(cached: _Cached, key_id: str, now: datetime) -> VerificationKey:
 
 def _failure(issuer: Issuer, age: timedelta, detail: str) -> AuditRecord:
     """Return the record of a refresh that failed: what alarms count."""
-    facts = {"issuer": issuer.url, "detail": detail}
-    return AuditRecord("key-set", "refused", _failure_reason(age), facts)
+    return KeySet(issuer=issuer.url).failed(_failure_reason(age), detail)
 
 
-def _failure_reason(age: timedelta) -> str:
+def _failure_reason(age: timedelta) -> KeySetReason:
     if age < MAX_AGE:
         return "refresh-failed"
     return "stale" if age < MAX_STALE else "no-keys"
@@ -440,7 +440,7 @@ def _find_faults(raw_keys: RawKeys, issuer: Issuer) -> Iterator[AuditRecord]:
 
     A key for another purpose, or for an algorithm that is not ours, is not a fault.
     """
-    faults: dict[str, list[str]] = {}
+    faults: dict[KeySetReason, list[str]] = {}
     for key_id, same_id in _by_key_id(raw_keys).items():
         keys = [key for raw_key in same_id if (key := _read_key(raw_key, issuer)) is not None]
         if keys and _only_key(keys) is None:
@@ -449,7 +449,7 @@ def _find_faults(raw_keys: RawKeys, issuer: Issuer) -> Iterator[AuditRecord]:
             faults.setdefault("unusable-key", []).append(key_id)
     for reason, key_ids in faults.items():
         shown = [printable(key_id) for key_id in key_ids[:MAX_SHOWN]]
-        yield AuditRecord("key-set", "refused", reason, {"issuer": issuer.url, "key_ids": shown})
+        yield KeySet(issuer=issuer.url, key_ids=shown).failed(reason)
 
 
 def _is_usable(raw_key: Mapping[str, Any]) -> bool:

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.record import AuditRecord, Fact
 from pytp_broker.local import log
 
 
 def test_an_audit_record_is_one_line_that_its_facts_cannot_forge() -> None:
     stream = io.StringIO()
-    facts = {"event": "burn", "outcome": "accepted\n", "x": 1}
-    record = AuditRecord("exchange", "refused", "invalid-token", facts)
+    facts: dict[str, Fact] = {"event": "burn", "outcome": "accepted\n", "x": 1}
+    record = AuditRecord("exchange", "refused", "invalid-token", facts, "exchange refused")
 
     log.Log(stream).audit(record)
 
@@ -43,7 +43,7 @@ def test_a_line_that_cannot_be_written_is_lost_and_nothing_else() -> None:
 
 def test_what_an_audit_record_is_about_fails_with_it() -> None:
     with pytest.raises(OSError, match="full"):
-        log.Log(Full()).audit(AuditRecord("exchange", "accepted", "", {}))
+        log.Log(Full()).audit(AuditRecord("exchange", "accepted", "", {}, ""))
 
 
 def test_what_a_library_logs_of_an_exception_is_not_its_text() -> None:

@@ -13,14 +13,13 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pytp_broker.audit import AuditRecord
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.certificates import CertificateFiles, OwnCertificate
 from pytp_broker.local.given_certificate import CertificateError
 from pytp_broker.local.log import Log
 from pytp_broker.local.upkeep import OperatorRecords, Swap, Upkeep
 from pytp_broker.storage.sqlite import SqliteStore
-from tests.support.samples import NOW
+from tests.support.samples import NOW, operation
 
 FILES = CertificateFiles(None, Path("new.pem"), Path("new.key"), ("it is not for x",))
 
@@ -242,7 +241,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def add(store: SqliteStore, change: str) -> None:
-    store.add_operator_record(AuditRecord("configuration", "accepted", "", {"change": change}), NOW)
+    store.add_operator_record(operation(change), NOW)
 
 
 def test_records_are_followed_from_where_one_began(store: SqliteStore) -> None:

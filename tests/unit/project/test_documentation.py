@@ -208,7 +208,7 @@ def test_the_table_of_urls_names_handlers_and_events() -> None:
     for url, _, module, handler, event, _ in table(ARCHITECTURE, "urls"):
         route = ROUTES[code(module)[0]][pattern(code(url)[0])]
         assert resolve_name(f"pytp_broker.{code(handler)[0]}") is route.handler
-        assert event == (route.event or "none")
+        assert event == (route.event.name if route.event else "none")
 
 
 def test_the_table_of_urls_names_the_functions_that_the_gateway_calls() -> None:

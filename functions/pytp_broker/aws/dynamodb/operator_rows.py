@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.aws.dynamodb.file_rows import reopened_key
 from pytp_broker.aws.dynamodb.table import Table, attributes, dump
 from pytp_broker.aws.dynamodb.token_rows import read_token

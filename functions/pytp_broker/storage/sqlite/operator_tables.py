@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pytp_broker.audit import AuditRecord
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.storage.protocols import unexpired
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.tokens import TokenRecord

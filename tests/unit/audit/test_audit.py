@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytp_broker.audit import AuditRecord, Trail
+from pytp_broker.audit.record import MAX_MESSAGE_CHARACTERS, AuditRecord
+from pytp_broker.audit.requests import Upload
 from pytp_broker.aws.edge import Edge
 from pytp_broker.cli.release import reopen
 from pytp_broker.cli.target import Place, RemovalError
@@ -37,14 +38,14 @@ from tests.support.scanner import match
 from tests.support.shelf import HOST, Shelf, basic
 from tests.support.world import World
 
-PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "audit.md").read_text()
 EVENTS: dict[str, dict[str, Any]] = {
     each["if"]["properties"]["event"]["const"]: each["then"] for each in SCHEMA["allOf"]
 }
 FIELDS: dict[str, dict[str, Any]] = SCHEMA["$defs"]
 REASONS: set[str] = set(FIELDS["reason"]["enum"])
 SECRET = "a-long-random-secret"
-COMMON = {"time", "event", "outcome", "reason", "detail", "operator_detail"}
+COMMON = {"time", "message", "event", "outcome", "reason", "detail", "operator_detail"}
 
 
 # --- the schema and its page ----------------------------------------------------------------------
@@ -312,20 +313,20 @@ def test_a_record_says_which_call_to_the_store_failed_and_its_answer_does_not() 
 # --- what is written ------------------------------------------------------------------------------
 
 
-def hostile_record() -> AuditRecord:
-    trail = Trail("upload")
-    token = UploadToken.mint("0" * 32)
-    trail.add(
-        event="forged",
-        outcome="accepted",
-        reason="none",
-        host="a\nb\x1b[2J",
-        filename=token.reveal(),
-    )
-    return trail.refused(InvalidToken("see `\u202e`"))
+def hostile_record(detail: str = "see `\u202e`") -> AuditRecord:
+    event = Upload(host="a\nb\x1b[2J", path="/", source_ip="192.0.2.1")
+    event.filename = UploadToken.mint("0" * 32).reveal()
+    return event.refused(InvalidToken(detail))
 
 
-def test_no_fact_takes_the_place_of_a_label(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_event_has_a_fact_that_could_take_the_place_of_a_label() -> None:
+    labels = hostile_record().labels.keys()
+
+    for event in EVENTS.values():
+        assert not (event["properties"].keys() - COMMON) & labels
+
+
+def test_what_is_written_is_safe_to_show(capsys: pytest.CaptureFixture[str]) -> None:
     Edge("a log of its own").audit(hostile_record())
     log, _metric = map(json.loads, capsys.readouterr().out.splitlines())
 
@@ -347,7 +348,40 @@ def test_the_local_log_writes_the_same_record(capsys: pytest.CaptureFixture[str]
     written = json.loads(capsys.readouterr().out)
 
     assert written.pop("time")
-    assert written == hostile_record().document()
+    assert written == {**hostile_record().document(), "message": hostile_record().message}
+
+
+MALFORMED = (
+    "send the upload token as the password of the user __token__ (Basic), or as a Bearer token"
+)
+
+
+def test_the_message_says_what_happened_to_what_and_why() -> None:
+    assert [record.message for record in uploads()] == [
+        "upload accepted: widgets-1.0-py3-none-any.whl in acme",
+        "upload accepted: widgets-1.0-py3-none-any.whl in acme",
+        f"upload refused: unauthorized: acme: {MALFORMED}",
+    ]
+
+
+@pytest.mark.parametrize("sink", ["aws", "serve"])
+def test_the_message_is_one_safe_line_of_bounded_length(
+    sink: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    token = UploadToken.mint("0" * 32).reveal()
+    record = hostile_record(f"%s {{}} \n\u2028 {token} " + "long " * 2000)
+    audit = Edge("another log").audit if sink == "aws" else Log(sys.stdout).audit
+    audit(record)
+    line = capsys.readouterr().out.splitlines()[0]
+
+    message = json.loads(line)["message"]
+    assert message == record.message
+    assert message.startswith("upload refused: invalid-token: [a token]: %s {} \ufffd\ufffd [a tok")
+    assert len(message) <= MAX_MESSAGE_CHARACTERS + 1
+    assert message.isprintable()
+    assert token not in line
 
 
 # --- labels ---------------------------------------------------------------------------------------

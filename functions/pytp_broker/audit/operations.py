@@ -1,0 +1,63 @@
+"""The events of operators' commands. The store keeps their records, and no function writes any."""
+
+from dataclasses import dataclass
+
+from pytp_broker.audit import facts
+from pytp_broker.audit.record import AuditRecord, Event
+
+
+@dataclass(slots=True, kw_only=True)
+class Operation(Event):
+    """Base of the events that an operator's command causes."""
+
+    by: facts.By
+
+
+@dataclass(slots=True, kw_only=True)
+class Apply(Operation):
+    """An operator began to apply a configuration file to a broker, or this ended."""
+
+    name = "apply"
+
+    configuration_sha256: facts.ConfigurationSha256
+
+    def begun(self) -> AuditRecord:
+        """Return the record that is stored before anything is changed."""
+        return self.record("begun")
+
+    def needs_prune(self, detail: str) -> AuditRecord:
+        """Return the record of a configuration that would remove something unasked."""
+        return self.record("refused", "needs-prune", detail)
+
+
+@dataclass(slots=True, kw_only=True)
+class ConfigurationChange(Operation):
+    """An operator changed one thing in the configuration."""
+
+    name = "configuration"
+
+    change: facts.Change
+
+
+@dataclass(slots=True, kw_only=True)
+class Reopening(Operation):
+    """An operator let a closed release take files for a day."""
+
+    name = "reopen"
+
+    registry: facts.Registry
+    project: facts.Project
+    version: facts.Version
+    until: facts.Until
+
+
+@dataclass(slots=True, kw_only=True)
+class OperatorBurn(Operation):
+    """An operator burned an upload token."""
+
+    name = "burn"
+
+    token_hash: facts.TokenHash
+    burned: facts.Burned
+    projects: facts.Projects
+    project_count: facts.ProjectCount

@@ -1,0 +1,91 @@
+"""An event that fills up while a request is answered, and the audit record that it becomes.
+
+A record holds the claims that matter, the publisher, the projects, the reason and the first digits
+of a token's hash, but never a token. The transport decides where it goes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, Final, Literal, TypeAlias
+
+from pytp_broker.errors import Problem
+from pytp_broker.redaction import Legible, legible
+
+HASH_PREFIX_DIGITS: Final = 12
+MAX_MESSAGE_CHARACTERS: Final = 400
+
+# A bool is an int: also whether something is so.
+Fact: TypeAlias = str | int | list[str]
+Outcome: TypeAlias = Literal["begun", "accepted", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One audit record: what happened, with every text made safe to show.
+
+    ``event``, ``outcome`` and ``reason`` come from small fixed sets, so they may label a metric.
+    ``facts`` do not. ``message`` says the same as a sentence, for the people who read the log.
+    """
+
+    event: str
+    outcome: Outcome
+    reason: str
+    facts: Mapping[str, Fact]
+    message: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return what may label a metric."""
+        return {"event": self.event, "outcome": self.outcome, "reason": self.reason}
+
+    def document(self) -> dict[str, Fact]:
+        """Return the record as it is written."""
+        return {**self.facts, **self.labels}
+
+
+Audit = Callable[[AuditRecord], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Event:
+    """Base of all events. A field is None until it is known, and then it is not recorded."""
+
+    name: ClassVar[str]
+
+    def subject(self) -> str:
+        """Return what the event is about, for the message; empty if nothing is known."""
+        return ""
+
+    def accepted(self) -> AuditRecord:
+        """Return the record of a success."""
+        return self.record("accepted")
+
+    def refused(self, problem: Problem) -> AuditRecord:
+        """Return the record of a refusal."""
+        return self.record("refused", problem.reason, problem.detail, problem.operator_detail)
+
+    def record(
+        self, outcome: Outcome, reason: str = "", detail: str = "", operator_detail: str = ""
+    ) -> AuditRecord:
+        """Return the record of an outcome; its texts are masked here and nowhere else."""
+        known = {each.name: getattr(self, each.name) for each in fields(self)}
+        known |= {"detail": detail or None, "operator_detail": operator_detail or None}
+        facts = {name: _show(fact) for name, fact in known.items() if fact is not None}
+        parts = (f"{self.name} {outcome}", reason, self.subject(), detail)
+        message = legible(": ".join(filter(None, parts)), MAX_MESSAGE_CHARACTERS)
+        return AuditRecord(self.name, outcome, reason, facts, message)
+
+
+def hash_prefix(token_hash: str) -> str:
+    """Return the beginning of an upload token's hash, which is all that a record shows of it."""
+    return token_hash[:HASH_PREFIX_DIGITS]
+
+
+def _show(fact: str | int | Sequence[str]) -> Fact:
+    if isinstance(fact, int):
+        return fact
+    return _show_text(fact) if isinstance(fact, str) else [_show_text(each) for each in fact]
+
+
+def _show_text(text: str) -> Legible:
+    return text if isinstance(text, Legible) else legible(text)

@@ -1,0 +1,130 @@
+"""The events of requests: each request that decides or changes something leaves one record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pytp_broker.audit import facts
+from pytp_broker.audit.record import Event
+from pytp_broker.redaction import Legible, and_more
+
+# A message names this many projects; the record's field has more.
+_SHOWN_PROJECTS: Final = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestEvent(Event):
+    """Base of the events that a request to one of our endpoints causes."""
+
+    host: facts.Host
+    path: facts.Path
+    source_ip: facts.SourceIp
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange(RequestEvent):
+    """A job asked to exchange an identity token for an upload token."""
+
+    name = "exchange"
+
+    issuer: facts.Issuer | None = None
+    provider: facts.Provider | None = None
+    repository: facts.Repository | None = None
+    workflow: facts.Workflow | None = None
+    environment: facts.Environment | None = None
+    ref: facts.Ref | None = None
+    sha: facts.Sha | None = None
+    run: facts.Run | None = None
+    actor: facts.Actor | None = None
+    publishers: facts.Publishers | None = None
+    projects: facts.Projects | None = None
+    project_count: facts.ProjectCount | None = None
+    token_hash: facts.TokenHash | None = None
+
+    def identify(self, identity: Mapping[str, Legible]) -> None:
+        """Add the signed claims that tell who published, under our own names for them."""
+        for name, claim in identity.items():
+            setattr(self, name, claim)
+
+    def subject(self) -> str:
+        """Return who asked, and for which projects."""
+        who = self.repository or self.actor or self.issuer or ""
+        if self.projects is None or self.project_count is None:
+            return who
+        return f"{who} for {and_more(self.projects[:_SHOWN_PROJECTS], self.project_count)}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Upload(RequestEvent):
+    """A client asked to publish a file."""
+
+    name = "upload"
+
+    registry: facts.Registry | None = None
+    project: facts.Project | None = None
+    publishers: facts.Publishers | None = None
+    token_hash: facts.TokenHash | None = None
+    filename: facts.Filename | None = None
+    sha256: facts.Sha256 | None = None
+    unchanged: facts.Unchanged | None = None
+
+    def subject(self) -> str:
+        """Return the file, or as much of its place as is known."""
+        return " in ".join(filter(None, (self.filename or self.project, self.registry)))
+
+
+@dataclass(slots=True, kw_only=True)
+class Burn(RequestEvent):
+    """The holder of an upload token asked to burn it."""
+
+    name = "burn"
+
+    token_hash: facts.TokenHash | None = None
+    burned: facts.Burned | None = None
+
+    def subject(self) -> str:
+        """Return the token."""
+        return f"token {self.token_hash}" if self.token_hash else ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Introspection(RequestEvent):
+    """Another index or a proxy asked whether a token is good."""
+
+    name = "introspection"
+
+    registry: facts.Registry | None = None
+    client: facts.Client | None = None
+    project: facts.Project | None = None
+    filename: facts.Filename | None = None
+    token_hash: facts.TokenHash | None = None
+    active: facts.Active | None = None
+
+    def subject(self) -> str:
+        """Return the answer, and the project and the registry that the question was about."""
+        answer = {None: "", True: "active", False: "inactive"}[self.active]
+        return " in ".join(filter(None, (answer, self.project, self.registry)))
+
+
+@dataclass(slots=True, kw_only=True)
+class Disclosure(RequestEvent):
+    """Secret scanning sent a list of texts that look like tokens; each text leaves a `leak`."""
+
+    name = "disclosure"
+
+    matches: facts.Matches | None = None
+
+    def subject(self) -> str:
+        """Return how long the list is."""
+        return "" if self.matches is None else f"{self.matches} texts"
+
+
+@dataclass(slots=True, kw_only=True)
+class Other(RequestEvent):
+    """A request found no endpoint, or it only reads and we failed to answer it."""
+
+    name = "request"
+
+    def subject(self) -> str:
+        """Return the address."""
+        return f"{self.host}{self.path}"
