@@ -26,6 +26,8 @@ _HIDDEN: Final = re.compile(f"[{_INVISIBLE}]")
 # Text that looks like a token: some scripts put one, by mistake, where it is shown.
 _TOKEN: Final = re.compile(
     r"""
+    # Only the first two letters of the forms below. Looking at them first halves the time.
+    (?=[PpEeICD][YywHCnXQ])(?:
     # An upload token, also as the name of a project is normalised, or with its underscore escaped.
     (?i:pytp(?:[-_.]|%(?:25)*5f)+[0-9a-z]{24,})
     # A JWT, whole or in part. JSON begins with a brace and a quotation mark, or blanks and ends of
@@ -34,6 +36,7 @@ _TOKEN: Final = re.compile(
       (?:[CDI-Za-f][A-Za-z0-9_-]{3}){4,}[A-Za-z0-9_.-]*
     # One in one case, as a host or a project is folded: `{"alg":…`, `{"typ":…`, `{"kid":…`.
     | (?i:eyj(?:hbgci|0exai|rawqi)[a-z0-9_.-]+)
+    )
     """,
     re.VERBOSE,
 )
@@ -74,9 +77,17 @@ def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> Legible:
     if near != text:
         whole = len(masked.rstrip(_TOKEN_CHARACTERS))
         masked = masked[: max(whole, len(masked) - _CUT_CHARACTERS)]
-    seen = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", masked)
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in seen)
+    shown = _visible(masked)
     return Legible(shown if near == text and len(shown) <= limit else shown[:limit] + "…")
+
+
+def _visible(text: str) -> str:
+    """Return the text with a mark for each character that cannot be seen or misleads."""
+    # Nearly all text is plain. Python sees that at once, and a look at each character is slow.
+    if text.isascii() and text.isprintable():
+        return text
+    seen = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in seen)
 
 
 def and_more(names: Sequence[str], count: int) -> str:
