@@ -16,7 +16,7 @@ from pytp_broker.audit.requests import Exchange
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
 from pytp_broker.grants import Grant, Permission
-from pytp_broker.http.messages import parse_json_object
+from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.oidc.identity import (
     SignedClaims,
     UnverifiedToken,

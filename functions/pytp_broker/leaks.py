@@ -33,7 +33,7 @@ from pytp_broker.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from pytp_broker.http.messages import parse_json, parse_json_object
+from pytp_broker.http.strict_json import parse_json, parse_json_object
 from pytp_broker.oidc.keysets import Fetch, FetchError, KeySetStore, RawKeys, StoredKeySet
 from pytp_broker.redaction import printable
 from pytp_broker.tokens import MalformedTokenError, UploadToken

@@ -11,7 +11,8 @@ from pytp_broker.audit.requests import Burn
 from pytp_broker.destinations import Destination
 from pytp_broker.endpoints.mint import MAX_BODY_BYTES
 from pytp_broker.errors import InvalidPayload
-from pytp_broker.http.messages import Request, Response, json_response, parse_json_object
+from pytp_broker.http.messages import Request, Response, json_response
+from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.services import Broker
 from pytp_broker.tokens import LOOKUP_ID_BYTES, MalformedTokenError, UploadToken
 

@@ -4,9 +4,8 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from pytp_broker.errors import DEFAULT_TYPE_BASE, InvalidPayload, Problem
+from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,44 +63,6 @@ def problem_response(
         content_type="application/problem+json",
     )
     return Response(response.status, response.body, {**response.headers, **problem.headers})
-
-
-def parse_json_object(text: bytes) -> dict[str, Any]:
-    """Parse a strict JSON object; raise InvalidPayload."""
-    try:
-        document = parse_json(text)
-    except ValueError:
-        raise InvalidPayload("the body is not a JSON object with unique members") from None
-    if not isinstance(document, dict):
-        raise InvalidPayload("the body is JSON, but not an object")
-    return document
-
-
-def parse_json(text: bytes) -> object:
-    """Parse strict JSON: UTF-8 without a mark, no repeated member, no NaN.
-
-    Raises ValueError. Lenient parsers disagree about repeated members. If we checked one copy and
-    other code used the other copy, the check would be worthless.
-    """
-    try:
-        document: object = json.loads(
-            text.decode(), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
-        )
-        json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate cannot be stored
-    except RecursionError:
-        raise ValueError("too deep") from None
-    return document
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("repeated member")
-    return members
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def decode_base64url(segment: str) -> bytes:

@@ -15,7 +15,8 @@ import jwt
 
 from pytp_broker.errors import InvalidPayload, InvalidToken
 from pytp_broker.http import paths
-from pytp_broker.http.messages import decode_base64url, parse_json_object
+from pytp_broker.http.messages import decode_base64url
+from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.oidc.keysets import VerificationKey
 from pytp_broker.redaction import Hidden, printable
 from pytp_broker.registries import Issuer

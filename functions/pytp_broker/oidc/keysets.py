@@ -23,7 +23,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from pytp_broker.audit.findings import KeySet, KeySetReason
 from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.errors import InvalidPayload, InvalidToken, IssuerUnavailable, StoreUnavailable
-from pytp_broker.http.messages import parse_json_object
+from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.redaction import printable
 from pytp_broker.registries import PUBLIC_ACCESS, Access, Issuer
 

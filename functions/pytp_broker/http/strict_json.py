@@ -1,0 +1,50 @@
+"""Parse JSON strictly, so that no two readers of the same bytes can see different values.
+
+Lenient parsers disagree about repeated members. If we checked one copy and other code used the
+other copy, the check would be worthless.
+"""
+
+import json
+from typing import Any
+
+from pytp_broker.errors import InvalidPayload
+
+
+def parse_json_object(text: bytes) -> dict[str, Any]:
+    """Parse a strict JSON object; raise InvalidPayload."""
+    try:
+        document = parse_json(text)
+    except ValueError:
+        raise InvalidPayload("the body is not a JSON object with unique members") from None
+    if not isinstance(document, dict):
+        raise InvalidPayload("the body is JSON, but not an object")
+    return document
+
+
+def parse_json(text: bytes) -> object:
+    """Parse strict JSON: UTF-8 without a mark, no repeated member, no NaN, no half character.
+
+    Raises ValueError.
+    """
+    try:
+        document: object = json.loads(
+            text.decode(), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
+        )
+    except RecursionError:
+        raise ValueError("too deep") from None
+    # Half of a character (a lone surrogate) cannot be stored. UTF-8 cannot hold one, so only an
+    # escape can write it, and most documents have no escape.
+    if b"\\u" in text:
+        json.dumps(document, ensure_ascii=False).encode()
+    return document
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("repeated member")
+    return members
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(constant)
