@@ -17,12 +17,8 @@ from pytp_broker.destinations import Destination
 from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.http.strict_json import parse_json_object
-from pytp_broker.oidc.identity import (
-    SignedClaims,
-    UnverifiedToken,
-    read_unverified,
-    verify,
-)
+from pytp_broker.oidc.identity import SignedClaims, verify
+from pytp_broker.oidc.unverified import UnverifiedToken, read_unverified
 from pytp_broker.redaction import Legible, printable
 from pytp_broker.registries import Configuration, Issuer
 from pytp_broker.services import Broker

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pytp_broker.exchange import Minted
 from pytp_broker.http.messages import Request
 from pytp_broker.local.events import HttpRequest
-from pytp_broker.oidc.identity import read_unverified
+from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.redaction import Hidden, legible, printable
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions

@@ -22,9 +22,9 @@ from pytp_broker.cli.command import (
 )
 from pytp_broker.cli.hosts import shared_host
 from pytp_broker.errors import InvalidPayload, InvalidPublisher, InvalidToken
-from pytp_broker.http.messages import decode_base64url
 from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.oidc.identity import SignedClaims, check_names
+from pytp_broker.oidc.unverified import decode_base64url
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Registry, default_audience
 from pytp_broker.storage.protocols import Store

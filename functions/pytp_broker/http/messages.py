@@ -1,6 +1,5 @@
 """HTTP messages between a transport and the handlers: what came in, what goes out."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,15 +62,3 @@ def problem_response(
         content_type="application/problem+json",
     )
     return Response(response.status, response.body, {**response.headers, **problem.headers})
-
-
-def decode_base64url(segment: str) -> bytes:
-    """Decode unpadded base64url (RFC 7515 §2); raise ValueError for anything else.
-
-    A last digit with unused bits that are not zero is refused too, so that the same bytes have one
-    spelling.
-    """
-    decoded = base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
-    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != segment:
-        raise ValueError("not unpadded base64url")
-    return decoded

@@ -1,8 +1,8 @@
-"""Verify an identity token and return its signed claims; every check of the token is here.
+"""Verify an identity token and return its signed claims.
 
-PyJWT verifies the signature, the issuer and the audience. This module checks what PyJWT is lenient
-about: repeated members, padding, times that are strings, unbounded lifetimes, the type of token,
-unknown extensions, an empty token id.
+PyJWT verifies the signature, with an algorithm that we choose. All other checks are here, so that
+each is in plain sight: the type of token, issuer, audience, names, times. `oidc.unverified` has
+checked the form before.
 """
 
 import hashlib
@@ -13,16 +13,12 @@ from typing import Any, Final
 
 import jwt
 
-from pytp_broker.errors import InvalidPayload, InvalidToken
-from pytp_broker.http import paths
-from pytp_broker.http.messages import decode_base64url
-from pytp_broker.http.strict_json import parse_json_object
+from pytp_broker.errors import InvalidToken
 from pytp_broker.oidc.keysets import VerificationKey
-from pytp_broker.redaction import Hidden, printable
+from pytp_broker.oidc.unverified import UnverifiedToken
+from pytp_broker.redaction import printable
 from pytp_broker.registries import Issuer
 
-MAX_IDENTITY_TOKEN_BYTES: Final = 16 * 1024
-MAX_KEY_ID_CHARACTERS: Final = 256
 MAX_TOKEN_ID_CHARACTERS: Final = 1024
 
 # How far our clock and the issuer's may be apart. The record that stops a replay is kept beyond
@@ -38,16 +34,8 @@ _END_OF_TIME: Final = 1 << 33
 
 # RFC 8725 §3.11: an access token (at+jwt) or a logout token is not an identity token.
 _TYPES: Final = ("JWT", "jwt")
-# An identity token has neither of these headers. `cty` means another token inside it (RFC 7519
-# §5.2). `b64` means a payload that is not base64url (RFC 7797), which PyJWT notices only with
-# `crit`.
-_FOREIGN_HEADERS: Final = ("cty", "b64")
-
-
-_UNVERIFIED: Final[Mapping[type[jwt.PyJWTError], str]] = {
-    jwt.InvalidAlgorithmError: "is signed with an algorithm that its issuer does not use",
-    jwt.InvalidSignatureError: "has a signature that is not from the key that its `kid` names",
-}
+# Without these, a token would be good for everybody, or always. An issuer is in every token.
+_REQUIRED: Final = ("aud", "iat", "exp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +51,6 @@ class TokenForm:
 
 
 PLAIN: Final = TokenForm()
-
-
-@dataclass(frozen=True, slots=True)
-class UnverifiedToken:
-    """An identity token whose signature nobody has checked yet."""
-
-    text: Hidden
-    unverified_issuer: str
-    unverified_key_id: str
-
-    def __repr__(self) -> str:
-        return "<UnverifiedToken>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,66 +85,12 @@ class SignedClaims:
 
     def value(self, claim: str) -> object:
         """Return the claim's value of any type; ``>`` reads inside an object."""
+        if ">" not in claim:  # nearly all of them, and this is asked dozens of times in an exchange
+            return self.claims.get(claim)
         value: object = self.claims
         for name in claim.split(">"):
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
-
-
-def read_unverified(text: str) -> UnverifiedToken:
-    """Read issuer and key id from an identity token, checking its shape only.
-
-    Raises InvalidPayload, or InvalidToken for a signature that cannot be one.
-    """
-    if len(text) > MAX_IDENTITY_TOKEN_BYTES:
-        raise InvalidPayload("the identity token is longer than 16 KiB")
-    header_segment, payload_segment, signature_segment = _segments(text)
-    header = _parse_segment(header_segment, "header")
-    payload = _parse_segment(payload_segment, "payload")
-    _check_signature_shape(signature_segment)
-    if "crit" in header:
-        raise InvalidPayload("the identity token asks for an extension (`crit`); none is supported")
-    for name in _FOREIGN_HEADERS:
-        if name in header:
-            raise InvalidPayload(f"the identity token's header has a `{name}`; none is supported")
-    return UnverifiedToken(
-        Hidden(text),
-        unverified_issuer=_required_text(payload, "iss"),
-        unverified_key_id=_required_text(header, "kid", MAX_KEY_ID_CHARACTERS),
-    )
-
-
-def _segments(text: str) -> tuple[str, str, str]:
-    segments = text.split(".", 3)
-    if len(segments) != 3 or not all(segments[:2]):  # noqa: PLR2004 - header, payload, signature
-        raise InvalidPayload("malformed JWT: not three segments")
-    if text != text.strip():
-        raise InvalidPayload("malformed JWT: white space around the token")
-    return segments[0], segments[1], segments[2]
-
-
-def _check_signature_shape(segment: str) -> None:
-    # PyJWT skips characters that are not base64url, so one token could be written in many ways.
-    try:
-        decode_base64url(segment)
-    except ValueError:
-        raise InvalidToken("the identity token's signature is not base64url") from None
-
-
-def _parse_segment(segment: str, name: str) -> dict[str, Any]:
-    try:
-        return parse_json_object(decode_base64url(segment))
-    except (ValueError, InvalidPayload):
-        raise InvalidPayload(
-            f"malformed JWT: its {name} is not base64url of a JSON object with unique members"
-        ) from None
-
-
-def _required_text(members: Mapping[str, Any], name: str, limit: int = 2048) -> str:
-    value = members.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= limit:
-        raise InvalidPayload(f"malformed JWT: `{name}` must be a non-empty string")
-    return value
 
 
 def verify(  # noqa: PLR0913 - the five things that a token must agree with
@@ -184,59 +106,72 @@ def verify(  # noqa: PLR0913 - the five things that a token must agree with
 
     Raises InvalidToken.
     """
-    text = unverified.text.reveal()
-    claims = _verify_signature(text, key, issuer, audience, form)
+    _verify_signature(unverified, key)
+    claims = unverified.unverified_claims  # from here on, signed
+    _check_required(claims)
+    _check_issuer(claims, issuer)
+    _check_audience(claims, audience, form)
+    _check_type(unverified.unverified_header)
     check_names(claims)
     expires_at = _verify_lifetime(claims, now, form)
-    signed = SignedClaims(issuer.url, _token_id(text, claims), expires_at, claims)
+    token_id = _token_id(claims, unverified.signing_input)
+    signed = SignedClaims(issuer.url, token_id, expires_at, claims)
     signed.check_unexpired(now)
     return signed
 
 
-def _verify_signature(
-    text: str,
-    key: VerificationKey,
-    issuer: Issuer,
-    audience: str,
-    form: TokenForm,
-) -> dict[str, Any]:
-    # Every option is spelled out on purpose, also where it is the library's default. Times and
-    # names are checked below: with our own clock, stricter types, and in our own words.
-    try:
-        decoded = jwt.decode_complete(
-            text,
-            key.public_key,
-            algorithms=list(key.algorithms),
-            issuer=issuer.url,
-            audience=audience,
-            options={
-                "require": ["iss", "aud", "iat", "exp"],
-                "verify_signature": True,
-                "verify_iss": True,
-                "verify_aud": True,
-                "strict_aud": not form.may_list_audience,
-                "verify_exp": False,
-                "verify_iat": False,
-                "verify_nbf": False,
-                "verify_sub": False,
-                "verify_jti": False,
-            },
+def _verify_signature(unverified: UnverifiedToken, key: VerificationKey) -> None:
+    """Raise InvalidToken unless the key has signed what ``unverified`` says.
+
+    The key says which algorithms it may verify. The header only chooses among them, so neither
+    `none` nor an algorithm with a shared secret is ever tried (RFC 8725 §3.1).
+    """
+    name = unverified.unverified_header.get("alg")
+    if name not in key.algorithms:
+        raise InvalidToken(
+            "the identity token is signed with an algorithm that its issuer does not use"
         )
-    except jwt.InvalidAudienceError:
-        raise InvalidToken(_wrong_audience(text, audience)) from None
-    except jwt.MissingRequiredClaimError as error:
-        raise InvalidToken(f"the identity token has no `{error.claim}`") from None
+    algorithm = jwt.get_algorithm_by_name(name)
+    try:
+        public_key = algorithm.prepare_key(key.public_key)  # refuses another algorithm's curve
     except jwt.PyJWTError as error:
-        reason = _UNVERIFIED.get(type(error), f"does not verify ({type(error).__name__})")
-        raise InvalidToken(f"the identity token {reason}") from None
-    if decoded["header"].get("typ", "JWT") not in _TYPES:
-        raise InvalidToken("the identity token's `typ` is not JWT")
-    claims: dict[str, Any] = decoded["payload"]
+        raise InvalidToken(f"the identity token does not verify ({type(error).__name__})") from None
+    if not algorithm.verify(unverified.signing_input, public_key, unverified.signature):
+        raise InvalidToken(
+            "the identity token has a signature that is not from the key that its `kid` names"
+        )
+
+
+def _check_required(claims: Mapping[str, Any]) -> None:
+    for name in _REQUIRED:
+        if claims.get(name) is None:
+            raise InvalidToken(f"the identity token has no `{name}`")
+
+
+def _check_issuer(claims: Mapping[str, Any], issuer: Issuer) -> None:
+    # The key belongs to this issuer. We have found both by the unverified name, and compare again,
+    # so that no other way to a key can ever lend one issuer the name of another.
+    if claims["iss"] != issuer.url:
+        raise InvalidToken("the identity token is for another issuer")
+
+
+def _check_audience(claims: Mapping[str, Any], audience: str, form: TokenForm) -> None:
+    """Raise InvalidToken unless the token is for this audience and for no other one."""
     seen = claims["aud"]
-    is_ours = seen == audience or (form.may_list_audience and seen == [audience])
-    if claims["iss"] != issuer.url or not is_ours:
-        raise InvalidToken("the identity token is for another issuer or audience")
-    return claims
+    if not seen:
+        raise InvalidToken("the identity token has no `aud`")
+    if seen == audience or (form.may_list_audience and seen == [audience]):
+        return
+    shown = f"`{printable(seen)}`" if isinstance(seen, str) else "not a single string"
+    raise InvalidToken(
+        f"the identity token's audience is {shown}, this endpoint's is `{printable(audience)}`: "
+        "request the audience from `/_/oidc/audience` at the same host and prefix as the mint URL"
+    )
+
+
+def _check_type(header: Mapping[str, Any]) -> None:
+    if header.get("typ", "JWT") not in _TYPES:
+        raise InvalidToken("the identity token's `typ` is not JWT")
 
 
 def check_names(claims: Mapping[str, Any]) -> None:
@@ -249,15 +184,6 @@ def check_names(claims: Mapping[str, Any]) -> None:
             raise InvalidToken(f"the identity token's `{name}` must be a string")
     if "jti" in claims and not 0 < len(claims["jti"]) <= MAX_TOKEN_ID_CHARACTERS:
         raise InvalidToken("the identity token's `jti` must have 1 to 1024 characters")
-
-
-def _wrong_audience(text: str, audience: str) -> str:
-    seen = _parse_segment(_segments(text)[1], "payload").get("aud")
-    shown = f"`{printable(seen)}`" if isinstance(seen, str) else "not a single string"
-    return (
-        f"the identity token's audience is {shown}, this endpoint's is `{printable(audience)}`: "
-        f"request the audience from `{paths.AUDIENCE}` at the same host and prefix as the mint URL"
-    )
 
 
 def _verify_lifetime(claims: Mapping[str, Any], now: datetime, form: TokenForm) -> datetime:
@@ -283,10 +209,10 @@ def _numeric_date(claims: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def _token_id(text: str, claims: Mapping[str, Any]) -> str:
+def _token_id(claims: Mapping[str, Any], signing_input: bytes) -> str:
     # If the issuer gives a `jti`, the token's name depends on it and not on the bytes, because
     # padding and the like make other bytes of the same token. Without one, the signature covers the
     # bytes.
     token_id = claims.get("jti")
-    name = "jws:" + text.rpartition(".")[0] if token_id is None else "jti:" + token_id
+    name = f"jws:{signing_input.decode()}" if token_id is None else f"jti:{token_id}"
     return hashlib.sha256(f"{claims['iss']}\n{name}".encode()).hexdigest()[:32]
