@@ -31,7 +31,8 @@ from pytp_broker.tokens import (
     UploadToken,
 )
 from pytp_broker.trust.matching import find_matching
-from pytp_broker.trust.providers import PROVIDERS, Provider
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.providers.model import Provider
 from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinned
 
 _REUSED: Final = "the identity token was exchanged before: ask the CI for a new one"

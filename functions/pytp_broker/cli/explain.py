@@ -29,9 +29,11 @@ from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Registry, default_audience
 from pytp_broker.storage.protocols import Store
 from pytp_broker.trust.diagnosis import explain
+from pytp_broker.trust.findings import Finding, compare
 from pytp_broker.trust.matching import check_claims, find_matching, is_match
-from pytp_broker.trust.providers import PROVIDERS, Provider
-from pytp_broker.trust.publishers import Finding, TrustedPublisher, compare, identity_key, unpinned
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.providers.model import Provider
+from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinned
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded
@@ -136,7 +138,7 @@ def _explain(
     names = {registry.name for registry in known}
     candidates = [p for p in broker.find(claims, provider) if p.registry in names]
     for publisher in candidates:
-        _print_publisher(publisher, claims, provider, broker, reached)
+        _print_publisher(publisher, claims, broker, reached)
     if not candidates:
         say(f"no publisher is configured for this {broker.sought} here")
     return _is_accepted(candidates, claims, provider, broker, reached)
@@ -240,7 +242,6 @@ def _is_switched_on(publisher: TrustedPublisher, broker: _Broker) -> bool:
 def _print_publisher(
     publisher: TrustedPublisher,
     claims: SignedClaims,
-    provider: Provider,
     broker: _Broker,
     reached: frozenset[str],
 ) -> None:
@@ -252,7 +253,7 @@ def _print_publisher(
     says = f"{verdict}{switched_off}{elsewhere}"
     say("", f"registry {publisher.registry}, publisher of {projects}: {says}")
     _print_table(findings)
-    for text in explain(findings, claims, provider):
+    for text in explain(findings, claims):
         say(f"  - {text}")
 
 

@@ -12,11 +12,8 @@ from pytp_broker.trust.providers import PROVIDERS
 _OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
 # Claims that every token of an issuer has, or that any job can cause.
 _COMMON_CLAIMS: Final = {
-    *(f.claim for p in PROVIDERS.values() for f in p.fields if f.is_glob),
-    *("ref", "ref_path", "base_ref", "head_ref", "branch", "tag"),
+    *(claim for provider in PROVIDERS.values() for claim in provider.common_claims),
     *("iss", "aud", "azp", "exp", "iat", "nbf", "typ", "jti"),
-    *("ref_type", "ref_protected", "environment", "environment_protected", "event_name"),
-    *("runner_environment", "pipeline_source", "build_source", "job_type", "step_key"),
     # https://openid.net/specs/openid-connect-core-1_0.html#IDToken: how somebody signed in.
     *("acr", "amr", "auth_time", "nonce", "locale", "zoneinfo"),
 }

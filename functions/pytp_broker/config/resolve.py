@@ -13,8 +13,8 @@ from pytp_broker.config.positions import KeyPath
 from pytp_broker.config.sources import Sources
 from pytp_broker.config.tables import BrokerModel, IssuerModel, PublisherBase, RegistryModel
 from pytp_broker.config.values import LOOPBACK, closest
-from pytp_broker.trust import providers
 from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.providers.model import FieldValue, Provider, Role
 from pytp_broker.trust.publishers import TrustedPublisher
 
 
@@ -55,7 +55,7 @@ class Resolver:
         self._sources = sources
         self._mistakes: list[Mistake] = []
         self._remarks: list[Mistake] = []
-        self._ids: dict[tuple[str, str], tuple[providers.FieldValue, KeyPath]] = {}
+        self._ids: dict[tuple[str, str], tuple[FieldValue, KeyPath]] = {}
 
     def resolve(self) -> Loaded:
         """Return what the model says; raise ConfigurationError."""
@@ -193,7 +193,7 @@ class Resolver:
 
     def _check_ids(self, publisher: TrustedPublisher, path: KeyPath) -> None:
         # A repository has one owner id. If a file has two, one is a mistake.
-        pins = publisher.provider.fields_of(providers.Role.PIN)
+        pins = publisher.provider.fields_of(Role.PIN)
         if pins and not any(pin.name in publisher.fields for pin in pins):
             names = ", ".join(f"`{pin.name}`" for pin in pins)
             self._remark(path, f"{names} will be pinned on first use")
@@ -227,7 +227,7 @@ class Resolver:
         return None
 
 
-def _explain_issuer(url: str | None, here: list[str], provider: providers.Provider) -> str:
+def _explain_issuer(url: str | None, here: list[str], provider: Provider) -> str:
     if not here:
         return (
             f"no issuer of provider {provider.name} is known in this registry; add one as an "

@@ -33,8 +33,9 @@ from pytp_broker.config.values import (
     is_one_of,
     one_of,
 )
-from pytp_broker.trust import providers
-from pytp_broker.trust.providers import PROVIDERS, Provider
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.providers.model import Field as ProviderField
+from pytp_broker.trust.providers.model import Fields, Provider
 
 MIN_LIFETIME_SECONDS: Final = 900
 MAX_LIFETIME_SECONDS: Final = 21_600
@@ -60,7 +61,7 @@ class IssuerModel(_Table):
     proxy: Proxy = ""
 
 
-def _field_type(field: providers.Field) -> object:
+def _field_type(field: ProviderField) -> object:
     # A pattern such as `branch|tag` is also a list of the allowed values.
     words = tuple(field.pattern.split("|"))
     choices = field.choices or (words if all(map(_WORD.fullmatch, words)) else ())
@@ -73,7 +74,7 @@ def _field_type(field: providers.Field) -> object:
     return text
 
 
-def _check_field(field: providers.Field, text: str) -> str:
+def _check_field(field: ProviderField, text: str) -> str:
     if field.is_glob and {*text} & {*"?["}:
         raise ValueError("has a `?` or `[`, which no branch or tag has; the wildcard is `*`")
     if not re.fullmatch(field.pattern, text):
@@ -87,7 +88,7 @@ def _check_field(field: providers.Field, text: str) -> str:
 
 def _provider_model(provider: Provider) -> type[_Table]:
     members: dict[str, Any] = {}
-    if not provider.fields:  # the generic provider has claims only
+    if provider.is_generic:
         members[_CLAIMS] = (Annotated[Claims, AfterValidator(check_identifying)], ...)
     for field in provider.fields:
         kind: Any = _field_type(field)
@@ -125,7 +126,7 @@ class PublisherBase(_Table):
         return next(p for n, p in PROVIDERS.items() if getattr(self, _member(n)) is not None)
 
     @property
-    def fields(self) -> providers.Fields:
+    def fields(self) -> Fields:
         """Return the provider's fields that are set."""
         return {
             name: tuple(value) if isinstance(value, list) else value
@@ -214,19 +215,24 @@ TABLES: Final[Mapping[tuple[str, ...], Mapping[str, bool]]] = {
     }
     for path, model in _MODELS.items()
 }
+_SELF_HOSTED: Final = next(p for p in PROVIDERS.values() if "HOST" in (p.issuer_shape or ""))
 # An example value for each required key, as it is written in the file.
 EXAMPLES: Final[Mapping[tuple[str, ...], str]] = {
-    ("issuers", "url"): '"https://gitlab.example.com"',
-    ("issuers", "provider"): '"gitlab"',
+    ("issuers", "url"): f'"{(_SELF_HOSTED.issuer_shape or "").replace("HOST", "ci.example.com")}"',
+    ("issuers", "provider"): f'"{_SELF_HOSTED.name}"',
     ("registries", "name"): '"acme"',
     ("registries", "introspection_clients", "id"): '"devpi"',
     ("registries", "publishers", "projects"): '["widgets"]',
-    ("registries", "publishers", "generic", _CLAIMS): '{ sub = "project:widgets:release" }',
     **{
         ("registries", "publishers", provider.name, field.name): (
             f'["{field.example}"]' if field.any_of else f'"{field.example}"'
         )
         for provider in PROVIDERS.values()
         for field in provider.fields
+    },
+    **{
+        ("registries", "publishers", provider.name, _CLAIMS): '{ sub = "project:widgets:release" }'
+        for provider in PROVIDERS.values()
+        if provider.is_generic
     },
 }

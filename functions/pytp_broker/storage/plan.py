@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from pytp_broker.registries import Configuration
-from pytp_broker.trust.providers import Role
+from pytp_broker.trust.providers.model import Role
 from pytp_broker.trust.publishers import TrustedPublisher
 
 

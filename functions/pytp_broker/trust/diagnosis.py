@@ -7,15 +7,13 @@ the reason, and not which are expected. All other callers get the same answer fo
 publisher" and "not yours".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.redaction import printable
-from pytp_broker.trust.providers import Provider, Role
-from pytp_broker.trust.publishers import Finding
-
-Findings = tuple[Finding, ...]
+from pytp_broker.trust.findings import Finding, Findings
+from pytp_broker.trust.providers.model import Provider, Role
 
 _REFUSED: Final = "valid token, but no corresponding publisher: "
 _UNDISCLOSED: Final = (
@@ -37,7 +35,7 @@ def diagnose(compared: Sequence[Findings], claims: SignedClaims, provider: Provi
     """Return what the caller may know: the nearest publisher's failed rules, or nothing of any."""
     disclosable = [findings for findings in compared if _is_disclosable(findings, provider)]
     if disclosable:
-        return _REFUSED + "; ".join(explain(_nearest(disclosable), claims, provider))
+        return _REFUSED + "; ".join(explain(_nearest(disclosable), claims))
     namesakes = _namesakes(compared)
     if namesakes:
         return _explain_ids(_nearest(namesakes), _identity(claims, provider))
@@ -48,7 +46,7 @@ def diagnose_in_full(compared: Sequence[Findings], claims: SignedClaims, provide
     """Return the nearest publisher's failed rules for the operator, who may know all of them."""
     if not compared:
         return f"no publisher is configured for {_identity(claims, provider)}"
-    return "; ".join(explain(_nearest(compared), claims, provider))
+    return "; ".join(explain(_nearest(compared), claims))
 
 
 def has_changed_id(compared: Sequence[Findings], provider: Provider) -> bool:
@@ -101,9 +99,9 @@ def failed(findings: Findings) -> list[Finding]:
     return [finding for finding in findings if not finding.matched]
 
 
-def explain(findings: Findings, claims: SignedClaims, provider: Provider) -> list[str]:
+def explain(findings: Findings, claims: SignedClaims) -> list[str]:
     """Return every failed rule in words, with what to do about it."""
-    texts = [_explain(finding, claims, provider) for finding in failed(findings)]
+    texts = [_explain(finding, claims) for finding in failed(findings)]
     if _is_renamed(findings):
         texts.append(
             "the immutable ids are the publisher's: it was renamed or moved, so change the name in "
@@ -112,15 +110,22 @@ def explain(findings: Findings, claims: SignedClaims, provider: Provider) -> lis
     return texts
 
 
-def _explain(finding: Finding, claims: SignedClaims, provider: Provider) -> str:
+def _explain(finding: Finding, claims: SignedClaims) -> str:
     seen = f"claim `{finding.claim}` is {_seen(finding, claims)}"
     text = f"{seen}; the publisher's `{finding.rule}` expects `{finding.expected}`"
     if finding.hint:
         text += f" ({finding.hint})"
-    if finding.advice:
-        return f"{text}: {finding.advice}"
-    advise = _find_advice(finding, provider)
-    return text if advise is None else f"{text}: {advise(finding, claims)}"
+    advice = _advise_pin(finding) if finding.role is Role.PIN else finding.advice
+    return f"{text}: {advice}" if advice else text
+
+
+def _advise_pin(finding: Finding) -> str:
+    if finding.seen is None:
+        return "the job must ask for this claim, or the CI is too old to sign it"
+    return (
+        "the name belongs to somebody else now, or was transferred, or the id was mistyped: set "
+        f"`{finding.rule}` to the new id only if that is meant"
+    )
 
 
 def _seen(finding: Finding, claims: SignedClaims) -> str:
@@ -132,8 +137,9 @@ def _seen(finding: Finding, claims: SignedClaims) -> str:
 
 def explain_missing(claim: str, provider: Provider) -> str:
     """Return that a claim which every token of the provider has is not in this one."""
-    advice = _MISSING.get((provider.name, claim), "")
-    return f"valid token, but claim `{claim}` is missing or not a string{advice}"
+    text = f"valid token, but claim `{claim}` is missing or not a string"
+    advice = provider.missing_advice.get(claim)
+    return f"{text}: {advice}" if advice else text
 
 
 def _is_renamed(findings: Findings) -> bool:
@@ -154,86 +160,3 @@ def _identity(claims: SignedClaims, provider: Provider) -> str:
         for field in provider.fields_of(Role.IDENTITY)
     ]
     return ", ".join(shown) or f"issuer `{claims.issuer}`"
-
-
-_MISSING: Final[Mapping[tuple[str, str], str]] = {
-    ("gitlab", "ci_config_ref_uri"): (
-        ": the pipeline's configuration does not live in the project, or this GitLab leaves the "
-        "claim out for such a pipeline (a child pipeline, Auto DevOps): keep the configuration in "
-        "the project itself, and publish from a pipeline of its own"
-    ),
-}
-
-# --- what to do about it --------------------------------------------------------------------------
-
-Advise = Callable[[Finding, SignedClaims], str]
-
-
-def _advise_environment(finding: Finding, _: SignedClaims) -> str:
-    if finding.seen is None:
-        return (
-            f"the job ran without an environment: add `environment: {finding.expected}` to the job"
-        )
-    return f"run the job in the environment `{finding.expected}`"
-
-
-def _advise_github_workflow(finding: Finding, claims: SignedClaims) -> str:
-    called, caller = claims.text("job_workflow_ref"), claims.text("workflow_ref")
-    if finding.claim == "job_workflow_ref" and caller is not None and called != caller:
-        return (
-            "the job runs in a reusable workflow: publish from a job of the calling workflow, or "
-            "let the operator set `reusable_workflow` and name the caller as `workflow`"
-        )
-    return f"publish from the repository's own workflow file `{finding.expected}`"
-
-
-def _advise_reusable_workflow(finding: Finding, _: SignedClaims) -> str:
-    if "@" in finding.expected:
-        return f"call the reusable workflow `{finding.expected}` from the job"
-    return (
-        f"call the reusable workflow `{finding.expected}` from the job, at one of its branches or "
-        "tags; another ref or a commit counts only where the publisher names it after an `@`"
-    )
-
-
-def _advise_gitlab_workflow(finding: Finding, _: SignedClaims) -> str:
-    return f"publish from the project's own pipeline file `{finding.expected}`"
-
-
-def _advise_event(finding: Finding, _: SignedClaims) -> str:
-    return f"publish from one of the events that the publisher lists: `{finding.expected}`"
-
-
-def _advise_ref(finding: Finding, _: SignedClaims) -> str:
-    return f"publish from a ref like `{finding.expected}`"
-
-
-def _advise_runner(finding: Finding, _: SignedClaims) -> str:
-    return f"run the job on a `{finding.expected}` runner"
-
-
-def _advise_pin(finding: Finding, _: SignedClaims) -> str:
-    if finding.seen is None:
-        return "the job must ask for this claim, or the CI is too old to sign it"
-    return (
-        "the name belongs to somebody else now, or was transferred, or the id was mistyped: set "
-        f"`{finding.rule}` to the new id only if that is meant"
-    )
-
-
-_ADVICE: Final[Mapping[tuple[str, str], Advise]] = {
-    ("", "environment"): _advise_environment,
-    ("", "events"): _advise_event,
-    ("", "ref"): _advise_ref,
-    ("", "runner_environment"): _advise_runner,
-    ("github", "workflow"): _advise_github_workflow,
-    ("github", "reusable_workflow"): _advise_reusable_workflow,
-    ("gitlab", "workflow"): _advise_gitlab_workflow,
-}
-
-
-def _find_advice(finding: Finding, provider: Provider) -> Advise | None:
-    if finding.role is Role.PIN:
-        return _advise_pin
-    for_all = _ADVICE.get(("", finding.rule))
-    return _ADVICE.get((provider.name, finding.rule), for_all)

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from pytp_broker.errors import ChangedIdentity, InvalidPublisher
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.diagnosis import (
-    Findings,
     diagnose,
     diagnose_in_full,
     explain_missing,
     has_changed_id,
 )
-from pytp_broker.trust.providers import Provider, Role
-from pytp_broker.trust.publishers import TrustedPublisher, compare
+from pytp_broker.trust.findings import Findings, compare
+from pytp_broker.trust.providers.model import Provider, Role
+from pytp_broker.trust.publishers import TrustedPublisher
 
 
 def find_matching(

@@ -1,8 +1,4 @@
-"""Trusted publishers: which identity may upload where, and how claims are compared with it.
-
-Matching compares single claims and immutable ids. It never takes ``sub`` apart, because its form
-changes and its delimiters occur in names. A claim that is missing matches nothing.
-"""
+"""Trusted publishers: which identity may upload where, and the ids that are pinned for it."""
 
 import hashlib
 import json
@@ -11,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from pytp_broker.oidc.identity import SignedClaims
-from pytp_broker.trust.comparisons import Glob, fold, glob_for
-from pytp_broker.trust.jobs import JobRule
-from pytp_broker.trust.providers import PROVIDERS, Field, Fields, FieldValue, Provider, Role
+from pytp_broker.trust.comparisons import fold
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.providers.model import Fields, Provider, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,97 +101,6 @@ def _identity_key(issuer: str, texts: Sequence[str]) -> str:
     # case.
     key = json.dumps([issuer, *map(fold, texts)])
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One rule of a publisher compared with the claims: what was expected, and what was seen.
-
-    ``hint`` says how the expected text is read, if that is not obvious. ``advice`` says what to do,
-    if the rule itself knows.
-    """
-
-    rule: str
-    claim: str
-    expected: str
-    seen: str | None
-    matched: bool
-    role: Role = Role.RULE
-    hint: str = ""
-    advice: str = ""
-
-
-def compare(publisher: TrustedPublisher, claims: SignedClaims) -> tuple[Finding, ...]:
-    """Return every rule of the publisher with its outcome; all, and at least one, must match.
-
-    A publisher without any rule trusts nobody, not everybody.
-    """
-    provider = publisher.provider
-    findings = [
-        _compare_field(f, expected, publisher.fields, claims)
-        for f in provider.fields
-        if (expected := publisher.fields.get(f.name, publisher.pins.get(f.name))) is not None
-    ]
-    findings += [_compare_claim(name, text, claims) for name, text in publisher.claims.items()]
-    findings += [
-        _compare_same(name, other, claims)
-        for name, other in provider.same_claims.items()
-        if claims.value(name) is not None
-    ]
-    findings += [
-        _compare_job(rule, claims)
-        for rule in provider.jobs
-        if not rule.is_decided_by(publisher.fields)
-        and (rule.is_required or claims.value(rule.claim) is not None)
-    ]
-    return tuple(findings)
-
-
-def _compare_field(
-    rule: Field, expected: FieldValue, fields: Fields, claims: SignedClaims
-) -> Finding:
-    seen = rule.texts(claims, fields)
-    matched = any(rule.matches(expected, text, claims) for text in seen)
-    shown = expected if isinstance(expected, str) else ", ".join(expected)
-    claim = rule.claim_for(fields)
-    hint = _glob_hint(rule.compare, shown) if isinstance(rule.compare, Glob) else ""
-    return Finding(rule.name, claim, shown, ", ".join(seen) or None, matched, rule.role, hint)
-
-
-def _compare_claim(name: str, pattern: str, claims: SignedClaims) -> Finding:
-    seen = claims.text(name)
-    glob = glob_for(name)
-    matched = seen is not None and glob(pattern, seen)
-    hint = _glob_hint(glob, pattern)
-    return Finding(f"claims.{name}", name, pattern, seen, matched, hint=hint)
-
-
-def _glob_hint(glob: Glob, pattern: str) -> str:
-    return glob.rule if "*" in pattern else ""
-
-
-def _compare_same(name: str, other: str, claims: SignedClaims) -> Finding:
-    seen, expected = claims.value(name), claims.text(other)
-    text = seen if isinstance(seen, str) else None
-    advice = "the job runs elsewhere than it speaks for: publish from a job of its own project"
-    return Finding(
-        other,
-        name,
-        expected or "(missing)",
-        text,
-        matched=expected is None or seen == expected,
-        hint=f"the token's own `{other}`",
-        advice=advice,
-    )
-
-
-def _compare_job(rule: JobRule, claims: SignedClaims) -> Finding:
-    seen = claims.value(rule.claim)
-    text = seen if isinstance(seen, str) else None
-    matched = text is not None and rule.is_trusted(text)
-    return Finding(
-        rule.field, rule.claim, rule.expected, text, matched, hint="the default", advice=rule.advice
-    )
 
 
 def unpinned(publisher: TrustedPublisher, claims: SignedClaims) -> dict[str, str]:

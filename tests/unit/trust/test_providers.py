@@ -4,6 +4,7 @@ The cases in ``tests/cases`` were observed from PyPI's implementation; where our
 purpose, the case says so.
 """
 
+import ast
 import copy
 import json
 import re
@@ -26,16 +27,14 @@ from pytp_broker.oidc.keysets import VerificationKey
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.registries import Issuer
 from pytp_broker.trust.comparisons import REF_GLOB, fold, is_exact, is_led_by, is_same_ignoring_case
-from pytp_broker.trust.jobs import GITHUB_EVENTS, GITLAB_SOURCES
-from pytp_broker.trust.jobs import GITLAB_TRUSTED_SOURCES as GITLAB_TRUSTED
+from pytp_broker.trust.findings import compare
 from pytp_broker.trust.matching import find_matching
-from pytp_broker.trust.providers import PROVIDERS, Field, FieldValue, Provider, Role
-from pytp_broker.trust.publishers import (
-    TrustedPublisher,
-    compare,
-    identity_key,
-    unpinned,
-)
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.providers.actions import EVENTS as GITHUB_EVENTS
+from pytp_broker.trust.providers.gitlab import SOURCES as GITLAB_SOURCES
+from pytp_broker.trust.providers.gitlab import TRUSTED_SOURCES as GITLAB_TRUSTED
+from pytp_broker.trust.providers.model import Field, FieldValue, Provider, Role
+from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinned
 from tests.support import signing
 from tests.support.signing import ABSENT, NOW
 
@@ -188,6 +187,24 @@ def test_entry_claims_and_page_exist_together() -> None:
     pages = {path.stem for path in DOCS.iterdir()} - {"index"}
 
     assert files == pages == set(NAMES)
+
+
+def test_no_other_room_names_a_provider() -> None:
+    package = TESTS.parent / "functions" / "pytp_broker"
+    allowed = (package / "trust" / "providers", package / "demo")
+    files = [f for f in package.rglob("*.py") if not any(f.is_relative_to(a) for a in allowed)]
+
+    assert {(f.name, name) for f in files for name in _named(f)} == set()
+
+
+def _named(file: Path) -> set[str]:
+    """Return the providers that the file names: as a text, in a quoted text, or by an import."""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    texts = [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    quoted = {part for text in texts for part in re.findall('"([a-z-]+)"', text)}
+    imported = [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)]
+    modules = {m.rpartition(".")[2] for m in imported if ".trust.providers." in m}
+    return {*texts, *quoted, *modules} & {*NAMES, *(name.replace("-", "_") for name in NAMES)}
 
 
 @pytest.mark.parametrize("name", NAMES)

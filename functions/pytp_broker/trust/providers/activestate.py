@@ -1,0 +1,54 @@
+"""ActiveState Platform: builds that it publishes for a project."""
+
+from typing import Final
+
+from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.trust.comparisons import is_led_by
+from pytp_broker.trust.providers.fields import ID, SLUG
+from pytp_broker.trust.providers.model import Field, IssuerForm, Provider, Role
+
+
+def _is_subject(subject: str, claims: SignedClaims) -> bool:
+    organization, project = claims.text("organization"), claims.text("project")
+    return is_led_by(f"org:{organization}:project:{project}", subject)
+
+
+ACTIVESTATE: Final = Provider(
+    name="activestate",
+    title="ActiveState Platform",
+    documentation_url="https://docs.pypi.org/trusted-publishers/adding-a-publisher/",
+    fields=(
+        Field(
+            "organization",
+            "organization",
+            Role.IDENTITY,
+            required=True,
+            pattern=SLUG,
+            example="acme-org",
+        ),
+        Field(
+            "project",
+            "project",
+            Role.IDENTITY,
+            required=True,
+            pattern=r"(?!.{41}|.*--)[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9]",
+            example="widgets",
+        ),
+        Field(
+            "actor_id",
+            "actor_id",
+            Role.PIN,
+            pattern=ID,
+            example="00000000-0000-1000-8000-000000000002",
+        ),
+    ),
+    issuer="https://platform.activestate.com/api/v1/oauth/oidc",
+    issuer_forms=(IssuerForm.exactly("platform.activestate.com", "/api/v1/oauth/oidc"),),
+    required_claims=("sub", "organization", "project", "actor_id"),
+    constants={"builder": "pypi-publisher"},
+    agreements={"sub": _is_subject},
+    recorded={"repository": "project_path", "run": "artifact_id", "actor": "actor"},
+    unchecked_claims=("ingredient", "organization_id", "project_id", "project_visibility"),
+    blind_spot="No claim tells why a build runs: whatever the platform builds for the project "
+    "publishes.",
+)
