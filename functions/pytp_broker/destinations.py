@@ -81,6 +81,11 @@ def locate(configuration: Configuration, host: str, path: str, shared_host: str)
     return Destination(host, "", path, default_audience(shared_host), sharing, is_shared_root=True)
 
 
+def root_of(host: str, path: str) -> Destination:
+    """Return the root of a host, as it is without any registry."""
+    return Destination(host, "", path, "", (), is_shared_root=True)
+
+
 def _at_registry(
     registry: Registry, host: str, base_path: str, path: str, shared_host: str
 ) -> Destination:

@@ -56,12 +56,17 @@ class Minted:
     record: TokenRecord
 
 
-def exchange(body: bytes, destination: Destination, broker: Broker, event: Exchange) -> Minted:
+def exchange(
+    body: bytes,
+    destination: Destination,
+    configuration: Configuration,
+    broker: Broker,
+    event: Exchange,
+) -> Minted:
     """Exchange the identity token in a request body for an upload token (PEP 807).
 
     Raises a Problem that says what to correct. Then, as far as we know, no token has been stored.
     """
-    configuration = broker.configurations.current()
     now = broker.now()
 
     unverified, features = read_payload(body)

@@ -7,7 +7,7 @@ from typing import Final
 
 from pytp_broker.audit.record import Audit
 from pytp_broker.budgets import RefusalBudget, network_of
-from pytp_broker.destinations import Destination, locate
+from pytp_broker.destinations import Destination
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.health import Health
 from pytp_broker.http.messages import Request
@@ -38,10 +38,6 @@ class Services:
     now: Clock
     audit: Audit
     error_type_base: str = field(default=DEFAULT_TYPE_BASE, kw_only=True)
-
-    def locate(self, host: str, path: str) -> Destination:
-        """Return what a request is addressed to; raise StoreUnavailable."""
-        return locate(self.configurations.current(), host, path, self.shared_host)
 
     def turn_away(
         self,

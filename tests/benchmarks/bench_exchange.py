@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.audit.requests import Exchange
+from pytp_broker.destinations import locate
 from pytp_broker.exchange import exchange
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.signing import GITHUB, rsa_key
@@ -84,10 +85,11 @@ def exchange_in(world: World) -> Act:
     """Return the story alone: from the body of a request to a stored token."""
 
     def act(token: str) -> None:
-        destination = world.broker.locate(HOST, "/acme/_/oidc/mint-token")
+        configuration = world.broker.configurations.current()
+        destination = locate(configuration, HOST, "/acme/_/oidc/mint-token", HOST)
         body = json.dumps({"token": token}).encode()
         event = Exchange(host=HOST, path="/acme/_/oidc/mint-token", source_ip="192.0.2.1")
-        exchange(body, destination, world.broker, event)
+        exchange(body, destination, configuration, world.broker, event)
 
     return act
 

@@ -458,7 +458,7 @@ def test_logs_hold_an_audit_record_and_no_token(deployment: Deployment) -> None:
     assert not any(minted in line or identity_token[-40:] in line for line in lines)
 
 
-@pytest.mark.parametrize("logs", ["BrokerLogs", "UploadLogs", "SimpleLogs"])
+@pytest.mark.parametrize("logs", ["BrokerLogs", "UploadLogs", "ReadLogs"])
 def test_nothing_unexpected_has_happened(deployment: Deployment, logs: str) -> None:
     assert not [line for line in log_lines(deployment, logs) if "UnexpectedErrors" in line]
 
@@ -493,8 +493,8 @@ def physical_id(deployment: Deployment, logical_id: str) -> str:
         ("BrokerRole", "batch_write_item"),
         ("UploadRole", "execute_statement"),
         ("UploadRole", "delete_item"),
-        ("SimpleRole", "put_item"),
-        ("SimpleRole", "update_item"),
+        ("ReadRole", "put_item"),
+        ("ReadRole", "update_item"),
     ],
 )
 def test_a_role_may_not_do_what_it_does_not_list(

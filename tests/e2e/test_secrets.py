@@ -249,7 +249,7 @@ def read_folder(folder: Path, search: Search) -> None:
 
 # --- on AWS ---------------------------------------------------------------------------------------
 
-FUNCTIONS = ("broker", "upload", "simple", "introspect")
+FUNCTIONS = ("broker", "upload", "read", "introspect")
 
 
 class Aws:

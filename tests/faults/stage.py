@@ -20,7 +20,7 @@ from pytp_broker import config
 from pytp_broker.access import verify_right
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.config import Loaded
-from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
 from pytp_broker.http.messages import Request, problem_response
@@ -232,7 +232,7 @@ class Deployment:
         return Answer(response.status, response.headers, response.body)
 
 
-_ROUTES: Any = {**broker.ROUTES, **upload.ROUTES, **simple.ROUTES, **introspect.ROUTES}
+_ROUTES: Any = (*broker.ROUTES, *upload.ROUTES, *read.ROUTES, *introspect.ROUTES)
 
 
 def basic(user: str, password: str) -> str:

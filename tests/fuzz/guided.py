@@ -19,8 +19,8 @@ PATHS = (
     ("upload", "POST", "/acme/legacy/"),
     ("introspect", "POST", "/acme/_/token/introspect"),
     ("introspect", "GET", "/acme/_/token/verify/"),
-    ("simple", "GET", "/acme/simple/"),
-    ("simple", "GET", "/acme/files/"),
+    ("read", "GET", "/acme/simple/"),
+    ("read", "GET", "/acme/files/"),
 )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pytp_broker import config
 from pytp_broker.budgets import RefusalBudget
-from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.events import handle
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.leaks import DisclosureKeys
@@ -111,7 +111,7 @@ class Subject:
         self._functions: dict[str, tuple[Any, Any]] = {
             "broker": (broker.ROUTES, exchange),
             "upload": (upload.ROUTES, index),
-            "simple": (simple.ROUTES, index),
+            "read": (read.ROUTES, index),
             "introspect": (introspect.ROUTES, index),
         }
         self.upload_token = self._mint()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.fuzz.subject import SECRET, Subject, basic, event
 from tests.support.world import HOST
 
-FUNCTIONS = ("broker", "upload", "simple", "introspect")
+FUNCTIONS = ("broker", "upload", "read", "introspect")
 KNOWN = [
     "acme",
     "other",
@@ -175,7 +175,7 @@ def test_any_range(subject: Subject, wanted: str, tag: str) -> None:
     path = f"/acme/files/{file.sha256}/{file.filename}"
     sent = {"range": wanted, "if-range": tag, "if-none-match": tag}
 
-    assert subject.send("simple", event("GET", path, None, sent)).status in {200, 206, 304, 416}
+    assert subject.send("read", event("GET", path, None, sent)).status in {200, 206, 304, 416}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_name_that_no_store_could_hold_is_nobodys(subject: Subject, name: str)
     client = {"authorization": basic("devpi", SECRET)}
     asked = event("POST", "/acme/_/token/introspect", body, client)
     assert subject.send("introspect", asked).json == {"active": False}
-    assert subject.send("simple", event("GET", f"/acme/simple/{name}/")).status == 404
+    assert subject.send("read", event("GET", f"/acme/simple/{name}/")).status == 404
 
 
 def test_a_recorded_event_is_answered(subject: Subject) -> None:

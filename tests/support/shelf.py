@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pytp_broker.audit.record import AuditRecord
-from pytp_broker.endpoints import simple, upload
+from pytp_broker.endpoints import read, upload
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.http.messages import Request, Response
@@ -26,7 +26,7 @@ from tests.support.signing import GITHUB, NOW
 from tests.support.world import Answer
 
 HOST = "packages.example.com"
-ROUTES = {**upload.ROUTES, **simple.ROUTES}
+ROUTES = (*upload.ROUTES, *read.ROUTES)
 IDENTITY = {"repository": "octo-org/widgets", "sha": "f00d"}
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import pytest
 
 from pytp_broker import config
-from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.events import handle
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.keysets import KeySets
@@ -103,7 +103,7 @@ class Deployment:
         self._functions: Any = {
             "broker": (broker.ROUTES, exchange),
             "upload": (upload.ROUTES, index),
-            "simple": (simple.ROUTES, index),
+            "read": (read.ROUTES, index),
             "introspect": (introspect.ROUTES, index),
         }
 
@@ -530,7 +530,7 @@ def test_a_file_of_one_registry_is_not_found_in_the_other(deployment: Deployment
     path = f"files/{file.sha256}/{file.filename}"
 
     statuses = {
-        where: deployment.call("simple", "GET", where, host=host).status
+        where: deployment.call("read", "GET", where, host=host).status
         for where, host in (
             (f"/acme/{path}", HOST),
             (f"/other/{path}", HOST),

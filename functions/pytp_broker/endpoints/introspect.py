@@ -8,27 +8,24 @@ from packaging.utils import canonicalize_name
 from pytp_broker.access import verify_any_right, verify_right
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Introspection
-from pytp_broker.destinations import Destination
-from pytp_broker.endpoints.routing import READING, Act, Routes
+from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import Forbidden
 from pytp_broker.http import paths
 from pytp_broker.http.credentials import read_client, read_token
-from pytp_broker.http.messages import Request, Response, json_response
+from pytp_broker.http.messages import Response, json_response
 from pytp_broker.introspection import introspect, read_question, verify_client
 from pytp_broker.redaction import printable
 from pytp_broker.services import Services
 from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken
 
-_VERIFY: Final = str(paths.VERIFY).rstrip("/")
 # API Gateway takes 10 KiB for all headers of an answer.
 MAX_PROJECTS_CHARACTERS: Final = 8192
 
 
-def introspect_token(
-    request: Request, destination: Destination, services: Services, event: Introspection
-) -> Response:
+def introspect_token(context: Context[Services, Introspection]) -> Response:
     """Answer ``POST /_/token/introspect`` (RFC 7662)."""
-    registry = destination.registry
+    request, event = context.request, context.event
+    registry = context.destination.registry
     event.registry = registry.name
     client_id, secret = read_client(request.headers)
     verify_client(client_id, secret, registry)
@@ -38,24 +35,23 @@ def introspect_token(
     event.filename = printable(question.get("filename", ""))
     with suppress(MalformedTokenError):
         event.token_hash = hash_prefix(UploadToken(question["token"]).hash)
-    answer = introspect(question, registry, services)
+    answer = introspect(question, registry, context.services)
     event.active = answer["active"]
     return json_response(answer)
 
 
-def verify(
-    request: Request, destination: Destination, services: Services, event: Introspection
-) -> Response:
+def verify(context: Context[Services, Introspection]) -> Response:
     """Answer ``GET /_/token/verify[/{project}]`` from the headers alone, for forward-auth proxies.
 
     The answer is 200 with the token's rights in ``X-Pytp-…`` headers, else 401 or 403. The proxy
     must still check the file against the project, because this endpoint has not seen the form.
     """
-    registry, project = destination.registry, _project_in(request.path)
+    registry, event = context.destination.registry, context.event
+    project: str = canonicalize_name(context.variables.get("project", ""))
     event.registry, event.project = registry.name, printable(project)
-    token = read_token(request.headers)
+    token = read_token(context.request.headers)
     event.token_hash = hash_prefix(token.hash)
-    record, projects = _verify(token, registry.name, project, services)
+    record, projects = _verify(token, registry.name, project, context.services)
     headers = {
         "Cache-Control": "no-store",
         "X-Pytp-Registry": registry.name,
@@ -85,14 +81,8 @@ def _name_all(projects: list[str]) -> str:
     return named
 
 
-def _project_in(path: str) -> str:
-    _, _, project = path.partition(_VERIFY)
-    name: str = canonicalize_name(project.removeprefix("/"))
-    return name
-
-
-ROUTES: Final[Routes[Services]] = {
-    str(paths.INTROSPECT): Act(Introspection, ("POST",), introspect_token),
-    _VERIFY: Act(Introspection, READING, verify),
-    f"{_VERIFY}/*": Act(Introspection, READING, verify),
-}
+ROUTES: Final[Routes[Services]] = (
+    Route(paths.INTROSPECT, ("POST",), introspect_token, event=Introspection),
+    Route(paths.VERIFY, READING, verify, event=Introspection),
+    Route(paths.VERIFY_PROJECT, READING, verify, event=Introspection),
+)

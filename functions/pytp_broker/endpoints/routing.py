@@ -1,15 +1,17 @@
-"""Find the handler of a request, return its answer and leave its audit record."""
+"""Find the endpoint of a request, return its answer and leave its audit record."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pytp_broker.addresses import advise
 from pytp_broker.audit.requests import Other, RequestEvent
-from pytp_broker.destinations import Destination
+from pytp_broker.destinations import Destination, locate, root_of
 from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unexpected
 from pytp_broker.http.messages import Request, Response, problem_response
+from pytp_broker.http.paths import Path
 from pytp_broker.redaction import printable
+from pytp_broker.registries import Configuration
 from pytp_broker.services import Services
 
 S = TypeVar("S", bound=Services)
@@ -19,62 +21,73 @@ READING: Final = ("GET", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)
-class Read(Generic[S]):
-    """An endpoint that shows what is there. Reading leaves no audit record, if we can answer."""
+class Context(Generic[S, E]):
+    """A request at its endpoint, with all that the handler works with.
 
-    methods: tuple[str, ...]
-    handler: Callable[[Request, Destination, S], Response]
-    event: ClassVar[None] = None
-
-    def answer(
-        self, request: Request, destination: Destination, services: S, _event: RequestEvent
-    ) -> Response:
-        """Return the handler's answer."""
-        return self.handler(request, destination, services)
-
-
-@dataclass(frozen=True, slots=True)
-class Act(Generic[S, E]):
-    """An endpoint that changes or permits something: every request leaves one audit record."""
-
-    event: type[E]
-    methods: tuple[str, ...]
-    handler: Callable[[Request, Destination, S, E], Response]
-
-    def answer(self, request: Request, destination: Destination, services: S, event: E) -> Response:
-        """Return the handler's answer; the handler adds what it learns to the event."""
-        return self.handler(request, destination, services, event)
-
-
-@dataclass(frozen=True, slots=True)
-class Probe(Generic[S]):
-    """An endpoint for monitors, at the root of every host, whatever is configured there.
-
-    It leaves no audit record, even when we fail to answer, because monitors ask every few seconds.
+    ``variables`` are those of the route's path. ``configuration`` is one snapshot for the whole
+    request: the destination and every check come from it. The handler adds to the ``event`` what it
+    learns.
     """
 
+    request: Request
+    variables: Mapping[str, str]
+    destination: Destination
+    configuration: Configuration
+    services: S
+    event: E
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[S, E]):
+    """An endpoint: its path, its methods and its handler.
+
+    ``event`` is the audit event that every request causes. It is None for an endpoint that only
+    reads: a request leaves a record there only if we fail to answer it.
+
+    A probe is for monitors. It answers at the root of every host without the configuration, and it
+    leaves no record even when we fail to answer, because monitors ask every few seconds.
+    """
+
+    path: Path
     methods: tuple[str, ...]
-    handler: Callable[[Request, S], Response]
-    event: ClassVar[None] = None
-
-    def answer(
-        self, _request: Request, _destination: Destination, _services: S, _event: RequestEvent
-    ) -> Response:
-        """Raise NotFound: below a prefix there is none."""
-        raise NotFound("there is nothing at this address")
-
-    def respond(self, request: Request, services: S) -> Response:
-        """Return the handler's answer, or the error object."""
-        try:
-            if request.method not in self.methods:
-                raise MethodNotAllowed(printable(request.method, 20), self.methods)
-            return self.handler(request, services)
-        except Problem as problem:
-            return problem_response(problem, request.path, services.error_type_base)
+    handler: Callable[[Context[S, E]], Response]
+    event: type[E] | None = None
+    is_probe: bool = False
 
 
-Route: TypeAlias = Read[S] | Act[S, Any] | Probe[S]
-Routes: TypeAlias = Mapping[str, Route[S]]
+Routes: TypeAlias = Sequence[Route[S, Any]]
+_Match: TypeAlias = tuple[Route[S, Any], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection(Generic[S]):
+    """The endpoint that a path leads to at the root of a host, and the one below a prefix.
+
+    Only the configuration tells whether the first segment of the path is a registry's prefix.
+    """
+
+    at_root: _Match[S] | None
+    below_prefix: _Match[S] | None
+
+    @property
+    def is_probe(self) -> bool:
+        """Say whether the path is a probe's."""
+        return self.at_root is not None and self.at_root[0].is_probe
+
+    def event(self, method: str) -> type[RequestEvent] | None:
+        """Return the event that a request causes; None for a reading.
+
+        This does not need the configuration, so requests are recorded even when the store is down.
+        """
+        found = self.at_root or self.below_prefix
+        if found is not None and found[0].event is not None:
+            event: type[RequestEvent] = found[0].event
+            return event
+        return None if method in READING else Other
+
+    def at(self, destination: Destination) -> _Match[S] | None:
+        """Return the endpoint at the destination of the request."""
+        return self.below_prefix if destination.base_path else self.at_root
 
 
 def respond(request: Request, routes: Routes[S], services: S) -> Response:
@@ -83,65 +96,70 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
     Every request that is not a reading leaves one audit record, accepted or refused. A reading
     leaves one only if we fail to answer it.
     """
-    probe = routes.get(request.path)
-    if isinstance(probe, Probe):
-        return probe.respond(request, services)
-    kind = _event(request, routes)
+    selection = _select(request.path, routes)
+    kind = selection.event(request.method)
     event = (kind or Other)(host=request.host, path=request.path, source_ip=request.source_ip)
     outcome: Problem | None = Unexpected()  # until we know better
     try:
-        response = _answer(request, routes, services, event)
+        response = _answer(request, selection, services, event)
         outcome = None
     except Problem as problem:
         response = problem_response(problem, request.path, services.error_type_base)
         outcome = problem
     finally:
         is_failure = outcome is not None and not outcome.is_callers
-        if kind is not None or is_failure:
+        if (kind is not None or is_failure) and not selection.is_probe:
             services.audit(event.refused(outcome) if outcome else event.accepted())
     return response
 
 
-def _event(request: Request, routes: Routes[S]) -> type[RequestEvent] | None:
-    """Return the event of a request's audit record; None for a reading.
-
-    We decide this before we know whether the first segment of the path is a registry, so that
-    requests are recorded even when the store is down.
-    """
-    below = "/" + request.path.removeprefix("/").partition("/")[2]
-    found = _find_route(request.path, routes) or _find_route(below, routes)
-    if found is not None and found.event is not None:
-        return found.event
-    return None if request.method in READING else Other
+def _select(path: str, routes: Routes[S]) -> _Selection[S]:
+    below_prefix = "/" + path.removeprefix("/").partition("/")[2]
+    return _Selection(_find(path, routes), _find(below_prefix, routes))
 
 
-def _answer(request: Request, routes: Routes[S], services: S, event: RequestEvent) -> Response:
-    destination = services.locate(request.host, request.path)
+def _find(path: str, routes: Routes[S]) -> _Match[S] | None:
+    """Return the first route that the path matches, and the path's variables."""
+    for route in routes:
+        variables = route.path.match(path)
+        if variables is not None:
+            return route, variables
+    return None
+
+
+def _answer(
+    request: Request, selection: _Selection[S], services: S, event: RequestEvent
+) -> Response:
+    configuration, destination = _locate(request, selection, services)
     try:
-        return _answer_at(destination, request, routes, services, event)
+        route, variables = _choose(request, selection, destination, services)
+        return route.handler(
+            Context(request, variables, destination, configuration, services, event)
+        )
     except (NotFound, MethodNotAllowed) as problem:
         problem.advise(advise(request, destination))
         raise
 
 
-def _answer_at(
-    destination: Destination, request: Request, routes: Routes[S], services: S, event: RequestEvent
-) -> Response:
-    route = _find_route(destination.path, routes)
-    if route is None:
+def _locate(
+    request: Request, selection: _Selection[S], services: S
+) -> tuple[Configuration, Destination]:
+    if selection.is_probe:
+        return Configuration(), root_of(request.host, request.path)
+    configuration = services.configurations.current()
+    host, path = request.host, request.path
+    return configuration, locate(configuration, host, path, services.shared_host)
+
+
+def _choose(
+    request: Request, selection: _Selection[S], destination: Destination, services: S
+) -> _Match[S]:
+    """Return the endpoint and the path's variables; raise NotFound or MethodNotAllowed."""
+    found = selection.at(destination)
+    if found is None:
         nothing_here = NotFound("there is nothing at this address")
         raise services.turn_away(request, destination, nothing_here)
-    if request.method not in route.methods:
-        wrong_method = MethodNotAllowed(printable(request.method, 20), route.methods)
+    if request.method not in found[0].methods:
+        wrong_method = MethodNotAllowed(printable(request.method, 20), found[0].methods)
         raise services.turn_away(request, destination, wrong_method)
-    return route.answer(request, destination, services, event)
-
-
-def _find_route(path: str, routes: Routes[S]) -> Route[S] | None:
-    """Return the route of the longest matching path; one that ends in ``*`` takes all below it."""
-    if path in routes:
-        return routes[path]
-    for pattern, route in routes.items():
-        if pattern.endswith("*") and path.startswith(pattern[:-1]):
-            return route
-    return None
+    return found

@@ -72,7 +72,7 @@ PROJECT: Final = Path("/simple/{project}/")
 FILE: Final = Path("/files/{sha256}/{filename}")
 
 INTROSPECT: Final = Path("/_/token/introspect")
-VERIFY: Final = Path("/_/token/verify/")
+VERIFY: Final = Path("/_/token/verify")
 VERIFY_PROJECT: Final = Path("/_/token/verify/{project+}")
 
 ALL: Final = (

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytp_broker.endpoints import broker, introspect, simple, upload
+from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.events import handle
 from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.leaks import GITHUB_KEYS_URL, DisclosureKeys
@@ -80,7 +80,7 @@ def build_gateway(
     functions = {
         "BrokerFunction": partial(handle, routes=broker.ROUTES, services=exchange),
         "UploadFunction": partial(handle, routes=upload.ROUTES, services=index),
-        "SimpleFunction": partial(handle, routes=simple.ROUTES, services=index),
+        "ReadFunction": partial(handle, routes=read.ROUTES, services=index),
         "IntrospectFunction": partial(handle, routes=introspect.ROUTES, services=index),
     }
     routes = RouteTable.from_template(load_template(find_template()))

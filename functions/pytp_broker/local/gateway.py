@@ -72,7 +72,7 @@ _UPLOAD_PATHS: Final = (str(paths.LEGACY), str(paths.LEGACY).rstrip("/"))
 _WORKERS: Final = 32
 # These two do not wait for an issuer. They hold whole files as bytes, base64 and text: 36 MB for a
 # file of 10.
-_FILE_FUNCTIONS: Final = (_UPLOADS, "SimpleFunction")
+_FILE_FUNCTIONS: Final = (_UPLOADS, "ReadFunction")
 _FILE_WORKERS: Final = 8
 
 Function = Callable[[Event], Mapping[str, Any]]

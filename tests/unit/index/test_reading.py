@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from packaging.utils import canonicalize_name
 
-from pytp_broker.endpoints import simple
+from pytp_broker.endpoints import read
 from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request
@@ -310,9 +310,9 @@ def test_a_plus_in_a_file_name_passes_the_gateway(filename: str) -> None:
     shelf = Shelf()
     shelf.publish(LOCAL)
     request = HttpRequest("GET", f"/acme/files/{LOCAL.sha256}/{filename}", headers=[("host", HOST)])
-    event = build_event(request, GatewayRoute("$default", "SimpleFunction"), {}, NOW)
+    event = build_event(request, GatewayRoute("$default", "ReadFunction"), {}, NOW)
 
-    result = handle(event, simple.ROUTES, shelf.index)
+    result = handle(event, read.ROUTES, shelf.index)
 
     assert event["rawPath"].endswith(f"/{LOCAL.filename}")
     assert base64.b64decode(result["body"]) == LOCAL.content
@@ -328,7 +328,7 @@ def test_a_plus_in_a_file_name_passes_the_gateway(filename: str) -> None:
 def test_a_path_that_the_gateway_has_decoded_is_not_decoded_again(shelf: Shelf, path: str) -> None:
     request = Request("GET", HOST, path)
 
-    assert respond(request, simple.ROUTES, shelf.index).status == 404
+    assert respond(request, read.ROUTES, shelf.index).status == 404
 
 
 def test_bytes_that_no_record_shows_are_not_sent(shelf: Shelf) -> None:

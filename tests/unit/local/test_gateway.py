@@ -122,7 +122,7 @@ def test_a_body_of_just_the_limit_is_read(function: str, path: str, limit: int) 
         ("UploadFunction", "/acme/legacy/x", False),
         ("UploadFunction", "/acme/mylegacy/", False),
         ("UploadFunction", "/nothing", False),
-        ("SimpleFunction", "/simple/legacy/", False),
+        ("ReadFunction", "/simple/legacy/", False),
     ],
 )
 def test_only_what_is_sent_to_legacy_is_an_upload(
@@ -467,7 +467,7 @@ def test_a_place_goes_past_a_request_that_has_just_left() -> None:
 @pytest.mark.parametrize("function", ["BrokerFunction", "IntrospectFunction"])
 @pytest.mark.usefixtures("narrow")
 def test_readers_and_uploads_do_not_make_an_exchange_wait(function: str) -> None:
-    gateway = Gateway(echo, "$default", "SimpleFunction", legacy="UploadFunction", mint=function)
+    gateway = Gateway(echo, "$default", "ReadFunction", legacy="UploadFunction", mint=function)
 
     async def act() -> None:
         crowd = Crowd(gateway)

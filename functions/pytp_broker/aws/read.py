@@ -1,11 +1,11 @@
-"""Lambda entry point of the simple function; all of this runs once, while the function starts."""
+"""Lambda entry point of the read function; all of this runs once, while the function starts."""
 
 import os
 
 from pytp_broker.aws.edge import Edge, open_index
-from pytp_broker.endpoints.simple import ROUTES
+from pytp_broker.endpoints.read import ROUTES
 from pytp_broker.settings import IndexSettings
 
 settings = IndexSettings.from_environment(os.environ)
-edge = Edge("simple")
+edge = Edge("read")
 handler = edge.handler(ROUTES, open_index(settings, edge.audit))
