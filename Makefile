@@ -32,7 +32,7 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam test demo lint format validate build hooks docs fuzz real fuzz-guided bench lock clean
+.PHONY: help install emulator sam test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ lint: install ## Check style, types and the workflows of .github/
 
 hooks: install ## Check each commit before it is made, as .pre-commit-config.yaml says
 	@$(BIN)/pre-commit install
+
+audit-docs: install ## Write the reference of audit records into docs/, from the classes of the events
+	@$(BIN)/python -m infra.audit_docs
 
 docs: .venv-docs/.requirements ## Build the documentation site into build/site; a broken link fails
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet

@@ -4,9 +4,9 @@ The audit page and the schema take the meaning from here, so a field means the s
 that has it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pytp_broker.redaction import Legible
 
@@ -18,6 +18,48 @@ class Meaning:
     text: str
     pattern: str = ""
 
+
+# The reasons that are not codes of errors, and what each means.
+NARROWER_REASONS: Final[Mapping[str, str]] = {
+    "immutable-id-changed": "An exchange was refused, because a publisher's name has a new holder: "
+    "the id of the owner or the repository is not the one that was given or pinned.",
+    "refresh-failed": "We could not fetch the key set of an issuer, or of secret scanning; "
+    "the last one that we fetched is in force.",
+    "stale": "We could not fetch the key set of an issuer, and the last one is older than it "
+    "should be.",
+    "no-keys": "We have no keys to verify with: we could not fetch them for too long, "
+    "or the issuer withdrew them by publishing no usable key.",
+    "duplicate-key-id": "An issuer publishes different keys with one id; we use none of these.",
+    "unusable-key": "An issuer publishes keys that are malformed or too weak; we do not use them.",
+    "needs-prune": "A configuration would remove registries or publishers, "
+    "and `apply` was not given `--prune`.",
+}
+
+# Every record
+EventName: TypeAlias = Annotated[str, Meaning("What somebody asked for or did.")]
+Outcome: TypeAlias = Annotated[
+    Literal["begun", "accepted", "refused"],
+    Meaning("Whether it was done; `begun` is the record that `apply` writes before any change."),
+]
+Reason: TypeAlias = Annotated[
+    str, Meaning("Why not: the code of the error, or something narrower; empty if it was done.")
+]
+Message: TypeAlias = Annotated[
+    str, Meaning("The record as one sentence. In a log of AWS the entry itself has it.")
+]
+Time: TypeAlias = Annotated[
+    str, Meaning("When, in ISO 8601. In a log of AWS the entry itself has it, as `timestamp`.")
+]
+Detail: TypeAlias = Annotated[
+    str, Meaning("What the caller was told, or why a key set cannot be fetched.")
+]
+OperatorDetail: TypeAlias = Annotated[
+    str,
+    Meaning(
+        "What only the operator may know: which rules the nearest publisher's claims failed, "
+        "or which call to the store failed and how."
+    ),
+]
 
 # The request
 Host: TypeAlias = Annotated[str, Meaning("The host that was asked, as the request named it.")]
@@ -78,7 +120,7 @@ ProjectCount: TypeAlias = Annotated[
     Meaning("How many projects the token is for, including those that `projects` has no room for."),
 ]
 Burned: TypeAlias = Annotated[
-    bool, Meaning("Whether the store had a live token of this text, which is burned now.")
+    bool, Meaning("Whether the token was good until then, and was burned.")
 ]
 Client: TypeAlias = Annotated[
     str, Meaning("The id of the index that asked, once its secret was verified.")

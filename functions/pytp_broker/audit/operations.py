@@ -18,6 +18,7 @@ class Apply(Operation):
     """An operator began to apply a configuration file to a broker, or this ended."""
 
     name = "apply"
+    outcomes = ("begun", "accepted", "refused")
 
     configuration_sha256: facts.ConfigurationSha256
 
@@ -53,7 +54,7 @@ class Reopening(Operation):
 
 @dataclass(slots=True, kw_only=True)
 class OperatorBurn(Operation):
-    """An operator burned an upload token."""
+    """An operator burned an upload token; then the record has `by`."""
 
     name = "burn"
 

@@ -6,8 +6,16 @@ of a token's hash, but never a token. The transport decides where it goes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
+from pytp_broker.audit.facts import (
+    Detail,
+    EventName,
+    Message,
+    OperatorDetail,
+    Outcome,
+    Reason,
+)
 from pytp_broker.errors import Problem
 from pytp_broker.redaction import Legible, legible
 
@@ -16,7 +24,6 @@ MAX_MESSAGE_CHARACTERS: Final = 400
 
 # A bool is an int: also whether something is so.
 Fact: TypeAlias = str | int | list[str]
-Outcome: TypeAlias = Literal["begun", "accepted", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +34,11 @@ class AuditRecord:
     ``facts`` do not. ``message`` says the same as a sentence, for the people who read the log.
     """
 
-    event: str
+    event: EventName
     outcome: Outcome
-    reason: str
+    reason: Reason
     facts: Mapping[str, Fact]
-    message: str
+    message: Message
 
     @property
     def labels(self) -> dict[str, str]:
@@ -51,6 +58,10 @@ class Event:
     """Base of all events. A field is None until it is known, and then it is not recorded."""
 
     name: ClassVar[str]
+    outcomes: ClassVar[tuple[Outcome, ...]] = ("accepted", "refused")
+
+    detail: Detail | None = None
+    operator_detail: OperatorDetail | None = None
 
     def subject(self) -> str:
         """Return what the event is about, for the message; empty if nothing is known."""
@@ -68,12 +79,12 @@ class Event:
         self, outcome: Outcome, reason: str = "", detail: str = "", operator_detail: str = ""
     ) -> AuditRecord:
         """Return the record of an outcome; its texts are masked here and nowhere else."""
-        known = {each.name: getattr(self, each.name) for each in fields(self)}
-        known |= {"detail": detail or None, "operator_detail": operator_detail or None}
-        facts = {name: _show(fact) for name, fact in known.items() if fact is not None}
+        self.detail, self.operator_detail = detail or None, operator_detail or None
+        known = ((each.name, getattr(self, each.name)) for each in fields(self))
+        shown = {name: _show(fact) for name, fact in known if fact is not None}
         parts = (f"{self.name} {outcome}", reason, self.subject(), detail)
         message = legible(": ".join(filter(None, parts)), MAX_MESSAGE_CHARACTERS)
-        return AuditRecord(self.name, outcome, reason, facts, message)
+        return AuditRecord(self.name, outcome, reason, shown, message)
 
 
 def hash_prefix(token_hash: str) -> str:

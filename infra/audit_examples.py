@@ -1,0 +1,100 @@
+"""One example of each event, as `docs/audit.md` shows them."""
+
+from typing import Final
+
+from pytp_broker.audit.findings import KeySet, Leak
+from pytp_broker.audit.operations import Apply, ConfigurationChange, Reopening
+from pytp_broker.audit.record import AuditRecord
+from pytp_broker.audit.requests import (
+    Burn,
+    Disclosure,
+    Exchange,
+    Introspection,
+    Other,
+    Upload,
+)
+from pytp_broker.errors import FileExists, NotFound
+from pytp_broker.redaction import Legible
+
+_HOST: Final = "packages.example.com"
+_ADDRESS: Final = "192.0.2.1"
+_HASH: Final = "3f8a90c2d1e4"
+_PUBLISHER: Final = "0d5f4c1e"
+_OLIVE: Final = "arn:aws:iam::123456789012:user/olive"
+
+EXAMPLES: Final[tuple[AuditRecord, ...]] = (
+    Exchange(
+        host=_HOST,
+        path="/acme/_/oidc/mint-token",
+        source_ip=_ADDRESS,
+        issuer="https://token.actions.githubusercontent.com",
+        provider="github",
+        repository=Legible("octo-org/widgets"),
+        workflow=Legible("octo-org/widgets/.github/workflows/release.yml@refs/tags/v1.2.0"),
+        environment=Legible("release"),
+        ref=Legible("refs/tags/v1.2.0"),
+        sha=Legible("8c7d3f1a0b9e2d4c6f8a1b3c5d7e9f0a2b4c6d8e"),
+        run=Legible("11855712345"),
+        actor=Legible("octocat"),
+        publishers=[_PUBLISHER],
+        projects=["acme/widgets"],
+        project_count=1,
+        token_hash=_HASH,
+    ).accepted(),
+    Upload(
+        host=_HOST,
+        path="/acme/legacy/",
+        source_ip=_ADDRESS,
+        registry="acme",
+        project="widgets",
+        publishers=[_PUBLISHER],
+        token_hash=_HASH,
+        filename="widgets-1.2.0.tar.gz",
+        sha256="0" * 64,
+    ).refused(FileExists("`widgets-1.2.0.tar.gz` is published with another sha256")),
+    Burn(
+        host=_HOST,
+        path="/_/oidc/burn-token",
+        source_ip=_ADDRESS,
+        token_hash=_HASH,
+        burned=True,
+    ).accepted(),
+    Introspection(
+        host=_HOST,
+        path="/acme/_/token/introspect",
+        source_ip=_ADDRESS,
+        registry="acme",
+        client="devpi",
+        project="widgets",
+        filename="",
+        token_hash=_HASH,
+        active=True,
+    ).accepted(),
+    Disclosure(
+        host=_HOST, path="/_/secrets/disclose-token", source_ip=_ADDRESS, matches=1
+    ).accepted(),
+    Other(host=_HOST, path="/acmee/legacy/", source_ip=_ADDRESS).refused(
+        NotFound("there is nothing at this address")
+    ),
+    Leak(
+        type="pytp_broker_upload_token",
+        url="https://github.com/octo-org/widgets/blob/main/release.sh",
+        source="commit",
+        burned=True,
+        token_hash=_HASH,
+    ).accepted(),
+    KeySet(issuer="https://gitlab.example.com").failed(
+        "stale", "the issuer did not answer in time"
+    ),
+    Apply(by=_OLIVE, configuration_sha256="0" * 64).accepted(),
+    ConfigurationChange(
+        by=_OLIVE, change="+ publisher acme github octo-org/widgets -> widgets"
+    ).accepted(),
+    Reopening(
+        by=_OLIVE,
+        registry="acme",
+        project="widgets",
+        version="1.0",
+        until="2026-11-23T12:00:00+00:00",
+    ).accepted(),
+)
