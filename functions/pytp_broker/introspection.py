@@ -68,7 +68,7 @@ def introspect(question: Question, registry: Registry, services: Services) -> Ma
     """
     consume = _read_consume(question)
     try:
-        token = UploadToken(question["token"])
+        token = UploadToken.parse(question["token"])
         project = _project_asked_for(question)
         if project is None:
             record, projects = verify_any_right(token, registry.name, services)

@@ -239,6 +239,6 @@ def _text(value: object) -> str:
 
 def _read_token(text: str) -> UploadToken | None:
     try:
-        return UploadToken(text)
+        return UploadToken.parse(text)
     except MalformedTokenError:
         return None

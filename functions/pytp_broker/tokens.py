@@ -45,8 +45,20 @@ class UploadToken(Hidden):
 
     __slots__ = ("lookup_id",)
 
-    def __init__(self, text: str) -> None:
-        """Parse the text; raise MalformedTokenError unless every part is as we mint it."""
+    def __init__(self, text: str, lookup_id: str) -> None:
+        super().__init__(text)
+        self.lookup_id = lookup_id
+
+    @classmethod
+    def mint(cls, lookup_id: str) -> Self:
+        """Return a new token with 256 bits of entropy for this lookup id (32 hex digits)."""
+        digits = _encode(bytes.fromhex(lookup_id), _LOOKUP_ID_DIGITS)
+        body = PREFIX + digits + _encode(secrets.token_bytes(SECRET_BYTES), _SECRET_DIGITS)
+        return cls(body + _checksum(body), lookup_id)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the token of this text; raise MalformedTokenError if it is not of our form."""
         if len(text) != _LENGTH or not text.startswith(PREFIX):
             raise MalformedTokenError
         body, checksum = text[:-_CHECKSUM_DIGITS], text[-_CHECKSUM_DIGITS:]
@@ -54,15 +66,7 @@ class UploadToken(Hidden):
             raise MalformedTokenError
         digits = body[len(PREFIX) :]
         _decode(digits[_LOOKUP_ID_DIGITS:], SECRET_BYTES)
-        self.lookup_id = _decode(digits[:_LOOKUP_ID_DIGITS], LOOKUP_ID_BYTES).hex()
-        super().__init__(text)
-
-    @classmethod
-    def mint(cls, lookup_id: str) -> Self:
-        """Return a new token with 256 bits of entropy for this lookup id (32 hex digits)."""
-        digits = _encode(bytes.fromhex(lookup_id), _LOOKUP_ID_DIGITS)
-        body = PREFIX + digits + _encode(secrets.token_bytes(SECRET_BYTES), _SECRET_DIGITS)
-        return cls(body + _checksum(body))
+        return cls(text, _decode(digits[:_LOOKUP_ID_DIGITS], LOOKUP_ID_BYTES).hex())
 
     @property
     def hash(self) -> str:

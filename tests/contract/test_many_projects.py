@@ -36,7 +36,7 @@ def test_a_token_for_thousands_of_projects_does_all_that_a_token_does(
 
     minted = deployment.mint(stage.identity_token())
     assert minted.status == 200
-    token = UploadToken(minted.json["token"])
+    token = UploadToken.parse(minted.json["token"])
 
     record = stage.records[-1].document()
     assert record["project_count"] == count
@@ -70,7 +70,7 @@ def test_the_shared_root_gives_a_token_for_thousands_of_projects_of_each_registr
     minted = stage.honest.mint(stage.identity_token("octo-org/gadgets", aud=HOST), "")
 
     assert stage.records[-1].facts["project_count"] == 20_000
-    token = UploadToken(minted.json["token"])
+    token = UploadToken.parse(minted.json["token"])
     for prefix in ("/acme", "/other"):
         assert stage.honest.upload(token, wheel(names(10_000)[-1]), prefix).status == 200
 

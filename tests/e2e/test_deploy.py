@@ -449,7 +449,7 @@ def test_logs_hold_an_audit_record_and_no_token(deployment: Deployment) -> None:
     lines = log_lines(deployment, "BrokerLogs")
 
     audits = [json.loads(line)["audit"] for line in lines if '"audit":{' in line]
-    token_hash = UploadToken(minted).hash[:HASH_PREFIX_DIGITS]
+    token_hash = UploadToken.parse(minted).hash[:HASH_PREFIX_DIGITS]
     (audit,) = [a for a in audits if a["event"] == "exchange" and a.get("token_hash") == token_hash]
     assert audit["outcome"] == "accepted"
     assert audit["repository"] == "octo-org/widgets"

@@ -99,7 +99,7 @@ class Search:
 
     def check(self, *, expects: Iterable[str]) -> None:
         """Fail for any secret; fail too when what must be there is not, for then nothing was."""
-        prefixes = [UploadToken(token).hash[:12] for token in self.upload_tokens]
+        prefixes = [UploadToken.parse(token).hash[:12] for token in self.upload_tokens]
         for place in expects:
             assert any(p in self.written[place] for p in prefixes), place
         assert self.hits() == {}

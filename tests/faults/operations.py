@@ -273,4 +273,4 @@ WRITING_OPERATIONS = (mint, mint_on_first_use, upload_single_use, burn, disclose
 
 
 def _token(answer: Answer) -> UploadToken:
-    return UploadToken(answer.json["token"])
+    return UploadToken.parse(answer.json["token"])

@@ -168,7 +168,9 @@ class Deployment:
         body = json.dumps({"token": identity_token, **members}).encode()
         answer = self._call(self.broker, "POST", f"{prefix}/_/oidc/mint-token", body)
         if answer.status == 200:
-            given = Given(identity_token, UploadToken(answer.json["token"]), answer.json["expires"])
+            given = Given(
+                identity_token, UploadToken.parse(answer.json["token"]), answer.json["expires"]
+            )
             self._stage.given.append(given)
         return answer
 
@@ -302,7 +304,7 @@ class Stage:
     def upload_token(self, repository: str = "octo-org/widgets", **options: Any) -> UploadToken:
         answer = self.honest.mint(self.identity_token(repository), **options)
         assert answer.status == 200, answer.body
-        return UploadToken(answer.json["token"])
+        return UploadToken.parse(answer.json["token"])
 
     def is_visible(self, file: Distribution) -> bool:
         """Say whether these very bytes can be downloaded under their name."""

@@ -173,7 +173,7 @@ def work_in_a_process(task: dict[str, Any]) -> list[int]:
     with open_again(task["address"]) as engine:
         stage = Stage(engine, configuration="")
         minted = [stage.faulty.mint(identity).status for identity in task["identities"]]
-        token = UploadToken(task["token"])
+        token = UploadToken.parse(task["token"])
         files = [wheel(version=f"{n}.0", extra=str(task["number"])) for n in range(8)]
         return minted + [stage.faulty.upload(token, file).status for file in files]
 

@@ -121,7 +121,7 @@ class Subject:
         body = json.dumps({"token": self.issuer.token(NOW)}).encode()
         answer = self._send("broker", event("POST", "/acme/_/oidc/mint-token", body))
         assert answer.status == 200
-        return UploadToken(answer.json["token"])
+        return UploadToken.parse(answer.json["token"])
 
     def _publish(self) -> None:
         body = distributions.form(distributions.wheel())

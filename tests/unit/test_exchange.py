@@ -47,11 +47,11 @@ def test_a_good_token_is_exchanged_for_an_upload_token(world: World) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.json["success"] is True
     assert answer.json["expires"] == int(NOW.timestamp()) + 900
-    assert UploadToken(answer.json["token"]).reveal() == answer.json["token"]
+    assert UploadToken.parse(answer.json["token"]).reveal() == answer.json["token"]
 
 
 def test_only_the_hash_of_the_upload_token_is_stored(world: World) -> None:
-    token = UploadToken(world.mint(world.token()).json["token"])
+    token = UploadToken.parse(world.mint(world.token()).json["token"])
 
     (record,) = world.store.tokens.values()
     assert record.token_hash == token.hash

@@ -340,7 +340,7 @@ class Story:
     def scope(self) -> list[str]:
         """Return what the token in the last answer is for."""
         assert self.answer is not None
-        record = self.world.store.tokens[UploadToken(self.answer.json["token"]).lookup_id]
+        record = self.world.store.tokens[UploadToken.parse(self.answer.json["token"]).lookup_id]
         return record.places
 
 
@@ -549,7 +549,7 @@ def test_the_credentials(case: dict[str, Any], spell: Callable[[str], str]) -> N
 
 def minted(world: World) -> tuple[UploadToken, Callable[[], TokenRecord]]:
     """Return a token, and what is stored of it by then."""
-    token = UploadToken(mint(world, world.issuer.sign(claims_of(world, {}))).json["token"])
+    token = UploadToken.parse(mint(world, world.issuer.sign(claims_of(world, {}))).json["token"])
     return token, lambda: world.store.tokens[token.lookup_id]
 
 

@@ -135,11 +135,11 @@ class Deployment:
         return self.call("broker", "POST", path, json.dumps({"token": token}).encode(), **options)
 
     def acmes_token(self) -> UploadToken:
-        return UploadToken(self.mint(self.github.token()).json["token"])
+        return UploadToken.parse(self.mint(self.github.token()).json["token"])
 
     def others_token(self) -> UploadToken:
         token = self.enterprise.token(aud="other")
-        return UploadToken(self.mint(token, "/other/_/oidc/mint-token").json["token"])
+        return UploadToken.parse(self.mint(token, "/other/_/oidc/mint-token").json["token"])
 
     def upload(
         self, token: UploadToken, project: str, path: str = "/acme/legacy/", **options: Any
@@ -253,7 +253,7 @@ def test_the_same_claims_of_another_issuer_match_nobody_at_the_shared_root(
 
     minted = deployment.mint(token, "/_/oidc/mint-token")
 
-    upload_token = UploadToken(minted.json["token"])
+    upload_token = UploadToken.parse(minted.json["token"])
     assert deployment.store.tokens[upload_token.lookup_id].places == ["other/gadgets"]
     assert deployment.upload(upload_token, "widgets").status == 403
 
@@ -274,7 +274,7 @@ def test_one_identity_token_is_exchanged_in_one_registry_only() -> None:
 
     assert minted.status == 200
     assert deployment.mint(token, "/other/_/oidc/mint-token").code == "invalid-reuse-token"
-    upload_token = UploadToken(minted.json["token"])
+    upload_token = UploadToken.parse(minted.json["token"])
     assert deployment.upload(upload_token, "gadgets", "/other/legacy/").status == 403
     assert deployment.upload(upload_token, "widgets").status == 200
 
@@ -498,7 +498,7 @@ def test_a_client_of_one_registry_is_unknown_to_the_other(
 
 def test_of_a_token_for_both_each_client_learns_its_own_half(shared_issuer: Deployment) -> None:
     identity = shared_issuer.github.token(aud=HOST)
-    token = UploadToken(shared_issuer.mint(identity, "/_/oidc/mint-token").json["token"])
+    token = UploadToken.parse(shared_issuer.mint(identity, "/_/oidc/mint-token").json["token"])
 
     ours = shared_issuer.introspect(token, "acme", client_of="acme")
     theirs = shared_issuer.introspect(token, "other", client_of="other")
@@ -513,7 +513,7 @@ def test_a_refusal_tells_nothing_of_the_other_registrys_projects(
     shared_issuer: Deployment,
 ) -> None:
     identity = shared_issuer.github.token(aud=HOST)
-    token = UploadToken(shared_issuer.mint(identity, "/_/oidc/mint-token").json["token"])
+    token = UploadToken.parse(shared_issuer.mint(identity, "/_/oidc/mint-token").json["token"])
 
     answer = shared_issuer.upload(token, "shared")
 

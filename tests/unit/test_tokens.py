@@ -1,6 +1,7 @@
 """Upload tokens: their form, and how they hide."""
 
 import pickle
+import secrets
 import traceback
 from dataclasses import replace
 from datetime import timedelta
@@ -24,11 +25,19 @@ UPLOAD = Permission.UPLOAD
 LOOKUP_ID = "00112233445566778899aabbccddeeff"
 
 
-def test_a_minted_token_is_read_back() -> None:
-    token = UploadToken.mint(LOOKUP_ID)
+@pytest.mark.parametrize("lookup_id", [LOOKUP_ID, "00" * 16, "ff" * 16])
+@pytest.mark.parametrize("secret", [None, b"\x00" * 32, b"\xff" * 32])
+def test_a_minted_token_is_read_back(
+    lookup_id: str, secret: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if secret is not None:
+        monkeypatch.setattr(secrets, "token_bytes", lambda _: secret)
 
-    assert UploadToken(token.reveal()).lookup_id == LOOKUP_ID
-    assert UploadToken(token.reveal()).hash == token.hash
+    token = UploadToken.mint(lookup_id)
+
+    assert token.lookup_id == lookup_id
+    assert UploadToken.parse(token.reveal()).lookup_id == lookup_id
+    assert UploadToken.parse(token.reveal()).hash == token.hash
 
 
 def test_two_tokens_of_one_lookup_id_differ() -> None:
@@ -41,14 +50,14 @@ def test_one_changed_character_makes_it_malformed(position: int) -> None:
     other = "a" if text[position] != "a" else "b"
 
     with pytest.raises(MalformedTokenError):
-        UploadToken(text[:position] + other + text[position + 1 :])
+        UploadToken.parse(text[:position] + other + text[position + 1 :])
 
 
 @given(st.text(max_size=200))
 def test_no_text_is_an_error_of_ours(text: str) -> None:
     for candidate in (text, PREFIX + text, (PREFIX + text).ljust(76, "0")[:76]):
         with pytest.raises(MalformedTokenError):
-            UploadToken(candidate)
+            UploadToken.parse(candidate)
 
 
 @pytest.mark.parametrize("digits", ["z" * 65, "-" + "0" * 64, "0" * 64 + "\u0661"])
@@ -56,7 +65,7 @@ def test_a_right_checksum_is_not_enough(digits: str) -> None:
     """Neither for a lookup id or a secret of too many bits, nor for what is no digit."""
     body = PREFIX + digits
     with pytest.raises(MalformedTokenError):
-        UploadToken(body + _checksum(body))
+        UploadToken.parse(body + _checksum(body))
 
 
 def test_a_token_hides_itself() -> None:

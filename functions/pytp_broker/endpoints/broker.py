@@ -131,7 +131,7 @@ def burn(context: Context[Broker, Burn]) -> Response:
 def _read_token(body: bytes) -> UploadToken | None:
     try:
         text = parse_json_object(body[: MAX_BODY_BYTES + 1]).get("token")
-        return UploadToken(text) if isinstance(text, str) else None
+        return UploadToken.parse(text) if isinstance(text, str) else None
     except (InvalidPayload, MalformedTokenError):
         return None
 

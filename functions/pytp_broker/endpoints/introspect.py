@@ -34,7 +34,7 @@ def introspect_token(context: Context[Services, Introspection]) -> Response:
     event.project = printable(question.get("project", ""))
     event.filename = printable(question.get("filename", ""))
     with suppress(MalformedTokenError):
-        event.token_hash = hash_prefix(UploadToken(question["token"]).hash)
+        event.token_hash = hash_prefix(UploadToken.parse(question["token"]).hash)
     answer = introspect(question, registry, context.services)
     event.active = answer["active"]
     return json_response(answer)

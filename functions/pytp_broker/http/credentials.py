@@ -22,7 +22,7 @@ def read_token(headers: Mapping[str, str]) -> UploadToken:
     Nothing is looked up: a well-formed token may still be unknown.
     """
     try:
-        return UploadToken(_read_token_text(headers))
+        return UploadToken.parse(_read_token_text(headers))
     except ValueError:
         raise Unauthorized(_NO_TOKEN) from None
 

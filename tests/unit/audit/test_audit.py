@@ -235,7 +235,7 @@ def test_a_question_that_is_asked_with_get_is_recorded_also_when_the_store_is_do
 def test_only_a_token_that_there_is_has_a_hash_in_the_record() -> None:
     world = World()
     identity = world.token()
-    given = UploadToken(world.mint(identity).json["token"])
+    given = UploadToken.parse(world.mint(identity).json["token"])
     world.mint(identity)
     for token in ("garbage", given.reveal()):
         world.call("POST", "/acme/_/oidc/burn-token", {"token": token})
