@@ -1,6 +1,7 @@
 """Where the bytes of distributions are: FolderFiles and S3Files."""
 
 import errno
+import hashlib
 import os
 import time
 import urllib.request
@@ -16,6 +17,7 @@ from pytp_broker.aws.s3 import S3Files
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.index.distributions import MAX_FILE_NAME_CHARACTERS
 from pytp_broker.storage import folder
+from pytp_broker.storage.content import Held
 from pytp_broker.storage.files import FileStore, content_key, metadata_key
 from pytp_broker.storage.folder import FolderFiles
 from tests.support.emulator import Emulator, create_bucket, make_client
@@ -42,9 +44,13 @@ HOSTILE_KEYS = [
 ]
 
 
+def save(files: FileStore, key: str, octets: bytes) -> None:
+    files.save(key, Held(octets), hashlib.sha256(octets).hexdigest())
+
+
 def test_saved_bytes_are_read_back(files: FileStore) -> None:
-    files.save(KEY, b"\x00wheel\xff")
-    files.save(metadata_key("acme", "0" * 64, FILENAME), b"Metadata-Version: 2.4\n")
+    save(files, KEY, b"\x00wheel\xff")
+    save(files, metadata_key("acme", "0" * 64, FILENAME), b"Metadata-Version: 2.4\n")
 
     assert files.read(KEY) == b"\x00wheel\xff"
     assert files.read(KEY + ".metadata") == b"Metadata-Version: 2.4\n"
@@ -53,28 +59,36 @@ def test_saved_bytes_are_read_back(files: FileStore) -> None:
 def test_the_longest_file_name_leaves_room_for_its_metadata(files: FileStore) -> None:
     longest = FILENAME.rjust(MAX_FILE_NAME_CHARACTERS, "w")
 
-    files.save(metadata_key("acme", "0" * 64, longest), b"Metadata-Version: 2.4\n")
+    save(files, metadata_key("acme", "0" * 64, longest), b"Metadata-Version: 2.4\n")
 
     assert files.read(metadata_key("acme", "0" * 64, longest)) == b"Metadata-Version: 2.4\n"
 
 
-def test_saving_again_is_no_error(files: FileStore) -> None:
-    files.save(KEY, b"wheel")
+def test_many_bytes_are_saved_and_read_back(files: FileStore) -> None:
+    octets = bytes(range(256)) * 8192
 
-    files.save(KEY, b"wheel")
+    save(files, KEY, octets)
+
+    assert files.read(KEY) == octets
+
+
+def test_saving_again_is_no_error(files: FileStore) -> None:
+    save(files, KEY, b"wheel")
+
+    save(files, KEY, b"wheel")
 
     assert files.read(KEY) == b"wheel"
 
 
 def test_no_bytes_can_be_saved(files: FileStore) -> None:
-    files.save(KEY, b"")
+    save(files, KEY, b"")
 
     assert files.read(KEY) == b""
 
 
 @pytest.mark.parametrize("key", ["files/other", "files", KEY + "/below"])
 def test_a_key_without_bytes_is_a_key_error(files: FileStore, key: str) -> None:
-    files.save(KEY, b"wheel")
+    save(files, KEY, b"wheel")
 
     with pytest.raises(KeyError):
         files.read(key)
@@ -85,10 +99,10 @@ def test_a_hostile_key_cannot_leave_the_folder(tmp_path: Path, key: str) -> None
     secret = tmp_path / "escaped"
     secret.write_bytes(b"secret")
     files = FolderFiles(tmp_path / "files")
-    files.save(KEY, b"wheel")
+    save(files, KEY, b"wheel")
 
     with pytest.raises(ValueError, match="not a key"):
-        files.save(key, b"hostile")
+        save(files, key, b"hostile")
     with pytest.raises(KeyError):
         files.read(key)
 
@@ -102,7 +116,7 @@ def test_a_hostile_key_cannot_leave_the_bucket(moto_s3: Any, key: str) -> None:
     moto_s3.put_object(Bucket=neighbour, Key="escaped", Body=b"secret")
 
     with suppress(StoreUnavailable):
-        S3Files(moto_s3, bucket).save(key.replace("neighbour", neighbour), b"hostile")
+        save(S3Files(moto_s3, bucket), key.replace("neighbour", neighbour), b"hostile")
 
     (found,) = moto_s3.list_objects_v2(Bucket=neighbour)["Contents"]
     assert found["Size"] == len(b"secret")
@@ -120,7 +134,7 @@ def test_a_folder_keeps_nothing_of_a_write_that_failed(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StoreUnavailable) as refused:
-        FolderFiles(tmp_path).save(KEY, b"wheel")
+        save(FolderFiles(tmp_path), KEY, b"wheel")
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert str(tmp_path) not in refused.value.detail + refused.value.operator_detail
@@ -137,14 +151,14 @@ def test_what_a_killed_process_left_half_written_is_removed_at_the_next_start(
         killed.setattr(Path, "replace", killing)
         killed.setattr(Path, "unlink", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
-            FolderFiles(tmp_path).save(KEY, b"wheel")
+            save(FolderFiles(tmp_path), KEY, b"wheel")
     (left,) = [path for path in tmp_path.rglob("*") if path.is_file()]
     os.utime(left, (time.time() - age,) * 2)
 
     files = FolderFiles(tmp_path)
 
     assert left.exists() is is_left
-    files.save(KEY, b"wheel")
+    save(files, KEY, b"wheel")
     assert files.read(KEY) == b"wheel"
 
 
@@ -168,7 +182,7 @@ def test_every_folder_on_the_way_is_made_durable(
     synced: list[Path] = []
     monkeypatch.setattr(folder, "_sync", synced.extend)
 
-    FolderFiles(tmp_path).save("files/acme/name", b"wheel")
+    save(FolderFiles(tmp_path), "files/acme/name", b"wheel")
 
     assert synced == [tmp_path / "files/acme", tmp_path / "files", tmp_path]
 
@@ -193,7 +207,7 @@ def test_a_download_url_is_good_for_five_minutes(moto_s3: Any) -> None:
 def test_a_download_url_leads_to_the_bytes(emulator: Emulator) -> None:
     client = emulator.client("s3")
     files = S3Files(client, create_bucket(client))
-    files.save(KEY, b"wheel")
+    save(files, KEY, b"wheel")
 
     url = files.download_url(KEY, FILENAME)
 
@@ -206,9 +220,9 @@ def test_a_download_url_leads_to_the_bytes(emulator: Emulator) -> None:
 def test_saved_bytes_never_change(emulator: Emulator) -> None:
     client = emulator.client("s3")
     files = S3Files(client, create_bucket(client))
-    files.save(KEY, b"wheel")
+    save(files, KEY, b"wheel")
 
-    files.save(KEY, b"other")
+    save(files, KEY, b"other")
 
     assert files.read(KEY) == b"wheel"
 
@@ -217,7 +231,7 @@ def test_a_bucket_that_does_not_answer_is_unavailable(moto_s3: Any) -> None:
     files = S3Files(moto_s3, "no-such-bucket")
 
     with pytest.raises(StoreUnavailable) as refused:
-        files.save(KEY, b"wheel")
+        save(files, KEY, b"wheel")
     assert refused.value.detail == "the files cannot be written"
     assert refused.value.operator_detail == "PutObject: NoSuchBucket"
     with pytest.raises(StoreUnavailable):
@@ -233,13 +247,16 @@ def meet_others(client: Any, *, times: int) -> None:
     )
 
 
-def test_a_write_that_meets_another_of_the_same_bytes_is_tried_again(moto_s3: Any) -> None:
+@pytest.mark.parametrize("octets", [b"wheel", b"wheel" * 300_000], ids=["few", "many"])
+def test_a_write_that_meets_another_of_the_same_bytes_is_tried_again(
+    moto_s3: Any, octets: bytes
+) -> None:
     files = S3Files(moto_s3, create_bucket(moto_s3))
     meet_others(moto_s3, times=1)
 
-    files.save(KEY, b"wheel")
+    save(files, KEY, octets)
 
-    assert files.read(KEY) == b"wheel"
+    assert files.read(KEY) == octets
 
 
 def test_a_write_that_meets_others_again_and_again_is_unavailable(moto_s3: Any) -> None:
@@ -247,7 +264,7 @@ def test_a_write_that_meets_others_again_and_again_is_unavailable(moto_s3: Any) 
     meet_others(moto_s3, times=2)
 
     with pytest.raises(StoreUnavailable) as refused:
-        files.save(KEY, b"wheel")
+        save(files, KEY, b"wheel")
 
     assert refused.value.operator_detail == "PutObject: ConditionalRequestConflict"
 

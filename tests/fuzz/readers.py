@@ -19,6 +19,7 @@ from pytp_broker.index.archives import read_metadata_file
 from pytp_broker.index.archives.zips import Member, read_zip
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.metadata import parse_metadata
+from pytp_broker.storage.content import Held
 from tests.support.figures import WHEELS
 
 _UV: Final = Path(sys.executable).with_name("uv")
@@ -57,12 +58,12 @@ class Wheel:
 
     @property
     def members(self) -> dict[str, Member]:
-        return read_zip(self.content)
+        return read_zip(Held(self.content))
 
     @property
     def is_accepted(self) -> bool:
         try:
-            parse_metadata(read_metadata_file(parse_filename(self.filename), self.content))
+            parse_metadata(read_metadata_file(parse_filename(self.filename), Held(self.content)))
         except InvalidUpload:
             return False
         return True

@@ -1,5 +1,6 @@
 """Stores in memory that keep the promises of the real ones, fail on demand and log their calls."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Trust
 from pytp_broker.oidc.keysets import StoredKeySet
 from pytp_broker.registries import Configuration
+from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_records import PublishedFile, Release
 from pytp_broker.storage.plan import Approve, Changes, Setup, carry_over
 from pytp_broker.storage.protocols import (
@@ -231,8 +233,10 @@ class MemoryFiles(Failing):
         self.elsewhere: str | None = None
 
     @remote
-    def save(self, key: str, content: bytes) -> None:
-        assert self.contents.setdefault(key, content) == content, "the same key, other bytes"
+    def save(self, key: str, content: Content, sha256: str) -> None:
+        octets = bytes(content.read_at(0, content.size))
+        assert hashlib.sha256(octets).hexdigest() == sha256, "the hash of other bytes"
+        assert self.contents.setdefault(key, octets) == octets, "the same key, other bytes"
 
     @remote
     def read(self, key: str) -> bytes:

@@ -1,7 +1,7 @@
 """The S3 file store: it keeps each distribution under its hash and hands out signed URLs."""
 
 import base64
-import hashlib
+import io
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -10,12 +10,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.aws.errors import cause_of, code_of
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.storage.content import Content
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from mypy_boto3_s3 import S3Client
 
 # Long enough for a redirect to be followed, short enough to be worth little in a log.
 DOWNLOAD_SECONDS: Final = 300
+_MAX_COPIED_BYTES: Final = 1024 * 1024
 
 
 class S3Files:
@@ -25,20 +28,18 @@ class S3Files:
         self._client = client
         self._bucket = bucket
 
-    def save(self, key: str, content: bytes) -> None:
+    def save(self, key: str, content: Content, sha256: str) -> None:
         """Store the bytes under the key, unless the key exists already."""
-        # S3 compares the checksum before it stores anything.
-        checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
         put = partial(
             self._client.put_object,
             Bucket=self._bucket,
             Key=key,
-            Body=content,
-            ChecksumSHA256=checksum,
+            # S3 compares the checksum before it stores anything.
+            ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
             IfNoneMatch="*",
         )
         try:
-            _put(put)
+            _put(put, content)
         except (ClientError, BotoCoreError) as error:
             if code_of(error) != "PreconditionFailed":
                 raise _unavailable("the files cannot be written", error) from None
@@ -64,13 +65,53 @@ class S3Files:
             raise _unavailable("the files cannot be read", error) from None
 
 
-def _put(put: Callable[[], object]) -> None:
+def _put(put: Callable[..., object], content: Content) -> None:
     try:
-        put()
+        put(Body=_body(content))
     except ClientError as error:
         if code_of(error) != "ConditionalRequestConflict":
             raise
-        put()  # another write of the key was in progress: S3 asks for a second attempt
+        put(Body=_body(content))  # another write was in progress: S3 asks for a second attempt
+
+
+def _body(content: Content) -> "bytes | _Body":
+    """Return content as boto3 takes it: a short one as bytes, a long one as a file.
+
+    boto3 copies bytes twice. Before it sends a file, it waits until S3 says that it may, which
+    takes a round trip more.
+    """
+    if content.size <= _MAX_COPIED_BYTES:
+        return bytes(content.read_at(0, content.size))
+    return _Body(content)
+
+
+class _Body(io.RawIOBase):
+    """Content as a file that is open for reading."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._content.size}
+        self._position = start[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer)
+        piece = self._content.read_at(self._position, len(view))
+        view[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
 
 
 def _unavailable(detail: str, error: ClientError | BotoCoreError) -> StoreUnavailable:

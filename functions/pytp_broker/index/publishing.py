@@ -24,6 +24,7 @@ from pytp_broker.index.releases import Admission, check_claim, check_release, cl
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Registry
 from pytp_broker.services import Index
+from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import content_key, metadata_key
 from pytp_broker.storage.protocols import AlreadyPublishedError
@@ -62,7 +63,7 @@ def upload(request: Request, destination: Destination, index: Index, event: Uplo
         event.unchanged = True
         return
     admission = check_release(candidate.distribution, registry, index)
-    octets = read_metadata_file(candidate.distribution, candidate.content)
+    octets = read_metadata_file(candidate.distribution, Held(candidate.content))
     metadata = parse_metadata(octets)
     check_same(candidate.distribution, metadata.project, metadata.version, "metadata inside")
 
@@ -127,8 +128,8 @@ def store_content(
     file = _describe(candidate, octets, metadata, right.record, index)
     check_unused(right.record, file)
     place = (file.registry, file.sha256, file.filename)
-    index.files.save(content_key(*place), candidate.content)
-    index.files.save(metadata_key(*place), octets)
+    index.files.save(content_key(*place), Held(candidate.content), file.sha256)
+    index.files.save(metadata_key(*place), Held(octets), file.metadata_sha256)
     return file
 
 

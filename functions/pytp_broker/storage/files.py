@@ -2,12 +2,17 @@
 
 from typing import Protocol
 
+from pytp_broker.storage.content import Content
+
 
 class FileStore(Protocol):
     """Content-addressed bytes. Every method raises StoreUnavailable when the store fails."""
 
-    def save(self, key: str, content: bytes) -> None:
-        """Store the bytes under the key; the same key always has the same bytes."""
+    def save(self, key: str, content: Content, sha256: str) -> None:
+        """Store the bytes under the key; the same key always has the same bytes.
+
+        ``sha256`` is the hash of the content, which a store may check but need not compute again.
+        """
 
     def read(self, key: str) -> bytes:
         """Return the bytes; raise KeyError when there are none."""

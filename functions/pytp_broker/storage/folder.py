@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.storage.content import Content, read_pieces
 
 # No segment is empty or starts with a dot; no backslash, colon, NUL or space. So on no system can a
 # key lead out of the folder or name a temporary file.
@@ -30,7 +31,7 @@ class FolderFiles:
         self._incoming = self._folder / _INCOMING
         _sweep(self._incoming)
 
-    def save(self, key: str, content: bytes) -> None:
+    def save(self, key: str, content: Content, sha256: str) -> None:  # noqa: ARG002 - not checked
         """Store the bytes under the key, durably; raise ValueError if the key is malformed."""
         path = self._path(key)
         if path is None:
@@ -72,11 +73,12 @@ def _sweep(incoming: Path) -> None:
                 path.unlink()
 
 
-def _write(path: Path, content: bytes, incoming: Path) -> None:
+def _write(path: Path, content: Content, incoming: Path) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=incoming)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            for piece in read_pieces(content):
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

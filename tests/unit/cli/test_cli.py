@@ -1,5 +1,6 @@
 """The commands, as a terminal shows them."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -25,6 +26,7 @@ from pytp_broker.demo.process import ServerError, ServerProcess
 from pytp_broker.demo.story import Stage, StepError
 from pytp_broker.local import deployment
 from pytp_broker.local.routes import TemplateError
+from pytp_broker.storage.content import Held
 from tests.support.emulator import Emulator
 from tests.support.scanner import LEAKED
 from tests.support.signing import github_claims
@@ -574,7 +576,7 @@ def test_serve_makes_the_table_and_the_bucket_once(aws: None) -> None:
     storage = deployment.open_aws(places)
 
     assert storage.store.load_configuration().registries == {}
-    storage.files.save("files/x", b"bytes")
+    storage.files.save("files/x", Held(b"bytes"), hashlib.sha256(b"bytes").hexdigest())
     assert storage.files.read("files/x") == b"bytes"
 
 

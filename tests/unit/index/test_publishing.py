@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.tokens import SINGLE_USE, UploadToken
 from tests.support import distributions
@@ -505,8 +506,8 @@ def between(shelf: Shelf, act: Callable[[], object]) -> None:
     """Let something happen after all checks, when the bytes are being stored."""
 
     class InterruptedFiles(MemoryFiles):
-        def save(self, key: str, content: bytes) -> None:
-            super().save(key, content)
+        def save(self, key: str, content: Content, sha256: str) -> None:
+            super().save(key, content, sha256)
             if not self.calls[1:]:
                 act()
 

@@ -12,6 +12,7 @@ from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.sdists import read_sdist
 from pytp_broker.index.archives.wheels import read_wheel
 from pytp_broker.index.distributions import WHEEL, Distribution
+from pytp_broker.storage.content import Content
 
 # What the standard library raises for archives that were made to break it.
 _BROKEN: Final = (
@@ -26,7 +27,7 @@ _BROKEN: Final = (
 )
 
 
-def read_metadata_file(distribution: Distribution, content: bytes) -> bytes:
+def read_metadata_file(distribution: Distribution, content: Content) -> bytes:
     """Check that the archive is safe; return a wheel's METADATA or an sdist's PKG-INFO.
 
     Raises InvalidUpload.

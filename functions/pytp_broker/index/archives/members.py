@@ -25,7 +25,7 @@ ALWAYS_ALLOWED_BYTES: Final = 64 * 1024 * 1024
 
 _NOT_ONE_STREAM: Final = "what is compressed in the archive is cut short, or something follows it"
 # How much goes into inflate at a time. It is little, because each step copies the unused rest.
-_PACKED_BYTES: Final = 16 * 1024
+PACKED_BYTES: Final = 16 * 1024
 _UNPACKED_BYTES: Final = 64 * 1024
 
 # Control characters, backslashes, and segments that are empty, `.` or `..`.
@@ -204,16 +204,16 @@ def check_unpacked_size(size: int, packed_size: int) -> None:
         raise InvalidUpload("the archive unpacks to too many bytes")
 
 
-def inflate(packed: bytes | memoryview, window_bits: int) -> Iterator[bytes]:
-    """Yield what is compressed, at most 64 KiB at a time.
+def inflate(packed: Iterable[memoryview], window_bits: int) -> Iterator[bytes]:
+    """Yield what is compressed in these pieces, at most 64 KiB at a time.
 
     Raises zlib.error, and InvalidUpload unless all of it is one complete stream.
     """
     stream = zlib.decompressobj(window_bits)
-    for start in range(0, len(packed), _PACKED_BYTES):
+    for piece in packed:
         if stream.eof:
             raise InvalidUpload(_NOT_ONE_STREAM)
-        rest: bytes | memoryview = packed[start : start + _PACKED_BYTES]
+        rest: bytes | memoryview = piece
         # Never call flush(), which has no limit. When nothing more comes out, everything has gone
         # in.
         while octets := stream.decompress(rest, _UNPACKED_BYTES):

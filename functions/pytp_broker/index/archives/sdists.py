@@ -32,6 +32,7 @@ from pytp_broker.index.archives.tar_headers import (
 )
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.redaction import printable
+from pytp_broker.storage.content import Content
 
 _DIRECTORY: Final = b"5"
 _FILES: Final = (b"0", b"\0")
@@ -50,7 +51,7 @@ class _Member(NamedTuple):
     target: str
 
 
-def read_sdist(_distribution: Distribution, content: bytes) -> bytes:
+def read_sdist(_distribution: Distribution, content: Content) -> bytes:
     """Return an sdist's PKG-INFO; raise InvalidUpload, or zlib.error for a broken gzip."""
     stream = Stream(content)
     top_level = ""

@@ -12,8 +12,9 @@ import zlib
 from typing import Final, NamedTuple
 
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.archives.members import check_unpacked_size, inflate
+from pytp_broker.index.archives.members import PACKED_BYTES, check_unpacked_size, inflate
 from pytp_broker.redaction import printable
+from pytp_broker.storage.content import Content, read_pieces
 
 # An extended header holds one or two paths of at most 4 KiB each, and some short values.
 MAX_READ_BYTES: Final = 16 * 1024
@@ -53,10 +54,10 @@ _NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f]|\ABZh[1-9]1AY&SY")
 class Stream:
     """The content of the gzip, piece by piece."""
 
-    def __init__(self, content: bytes) -> None:
-        self._pieces = inflate(content, _GZIP)
+    def __init__(self, content: Content) -> None:
+        self._pieces = inflate(read_pieces(content, length=PACKED_BYTES), _GZIP)
         self._piece = io.BytesIO()
-        self._packed_size = len(content)
+        self._packed_size = content.size
         self.position = 0
 
     def take(self, size: int) -> bytes:

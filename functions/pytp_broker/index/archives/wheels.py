@@ -15,6 +15,7 @@ from pytp_broker.index.archives.entry_points import (
     is_interpreter,
 )
 from pytp_broker.index.archives.members import (
+    MAX_METADATA_BYTES,
     check_metadata_size,
     check_places,
     check_short_names,
@@ -33,10 +34,18 @@ from pytp_broker.index.archives.wheel_record import (
 from pytp_broker.index.archives.zips import Member, read_zip
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.redaction import printable
+from pytp_broker.storage.content import Content
 
 # The files in a wheel's `.dist-info` directory that we read and that must be there.
 _REQUIRED: Final = ("METADATA", "RECORD", "WHEEL")
 _ENTRY_POINTS: Final = "entry_points.txt"
+# What we read, and how long it may be.
+_READ: Final = {
+    "METADATA": MAX_METADATA_BYTES,
+    "WHEEL": MAX_WHEEL_BYTES,
+    _ENTRY_POINTS: MAX_ENTRY_POINTS_BYTES,
+    "RECORD": MAX_RECORD_BYTES,
+}
 # Endings of a directory that tools take for the record of an installed project.
 _PROJECT_RECORDS: Final = (".dist-info", ".egg-info")
 # Endings that lead pip to such a record, where Python looks for modules: an egg contains one, and a
@@ -51,7 +60,7 @@ _MODULES: Final = re.compile(r"\A[^/]+\.data/(?:purelib|platlib)(?:/|\Z)")
 _VMS_VERSION: Final = re.compile(r";[0-9]*\Z")
 
 
-def read_wheel(distribution: Distribution, content: bytes) -> bytes:
+def read_wheel(distribution: Distribution, content: Content) -> bytes:
     """Return a wheel's METADATA; raise InvalidUpload, struct.error or zlib.error."""
     members = read_zip(content)
     dist_info = _find_dist_info(members, distribution)
@@ -59,13 +68,18 @@ def read_wheel(distribution: Distribution, content: bytes) -> bytes:
     _check_names(members, distribution)
     _check_places(members, dist_info)
     _check_modules(members)
-    metadata = members[f"{dist_info}/METADATA"]
-    check_metadata_size(metadata.size)
-    check_format(_read(members[f"{dist_info}/WHEEL"], MAX_WHEEL_BYTES))
-    if entry_points := members.get(f"{dist_info}/{_ENTRY_POINTS}"):
-        check_entry_points(_read(entry_points, MAX_ENTRY_POINTS_BYTES))
-    _check_record(members, f"{dist_info}/RECORD")
-    return b"".join(metadata.unpack())
+    files = _read_files(members, dist_info)
+    check_format(files[f"{dist_info}/WHEEL"])
+    check_entry_points(files.get(f"{dist_info}/{_ENTRY_POINTS}", b""))
+    _check_record(members, files, f"{dist_info}/RECORD")
+    return files[f"{dist_info}/METADATA"]
+
+
+def _read_files(members: Mapping[str, Member], dist_info: str) -> dict[str, bytes]:
+    """Return the content of the files that we read, by path; none of them may be too large."""
+    check_metadata_size(members[f"{dist_info}/METADATA"].size)
+    paths = {f"{dist_info}/{file}": limit for file, limit in _READ.items()}
+    return {path: _read(members[path], limit) for path, limit in paths.items() if path in members}
 
 
 def _read(member: Member, limit: int) -> bytes:
@@ -76,12 +90,16 @@ def _read(member: Member, limit: int) -> bytes:
     return b"".join(member.unpack())
 
 
-def _check_record(members: Mapping[str, Member], path: str) -> None:
-    """Check all members against RECORD, and against the size and CRC-32 that the archive states."""
+def _check_record(members: Mapping[str, Member], files: Mapping[str, bytes], path: str) -> None:
+    """Check all members against RECORD, and against the size and CRC-32 that the archive states.
+
+    The files that we have read are not unpacked again.
+    """
     sizes = {name: member.size for name, member in members.items() if member.is_file}
-    hashes = read_record(_read(members[path], MAX_RECORD_BYTES), path, sizes)
+    hashes = read_record(files[path], path, sizes)
     for name, member in members.items():
-        verify_file(name, member.unpack(), hashes.get(name, ""))
+        pieces = [files[name]] if name in files else member.unpack()
+        verify_file(name, pieces, hashes.get(name, ""))
 
 
 def _find_dist_info(names: Iterable[str], distribution: Distribution) -> str:

@@ -10,11 +10,12 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.members import check_count
 from pytp_broker.redaction import printable
+from pytp_broker.storage.content import Content
 
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 _CENTRAL_SIGNATURE: Final = b"PK\x01\x02"
@@ -68,6 +69,8 @@ _FROM_DOS: Final = bytes(range(0x80)) + bytes.fromhex(
 # A comment may be text, without these characters. Every other record has one of them in its
 # signature, so no tool can take a part of the comment for the end of another archive.
 _NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# A comment states its length in 16 bits.
+_MAX_COMMENT_BYTES: Final = 0xFFFF
 REBUILD: Final = "write the archive anew, as `wheel unpack` and `wheel pack` do"
 
 
@@ -115,12 +118,12 @@ class Entry:
         return name.decode("latin-1")
 
 
-def read_entries(content: bytes) -> list[tuple[Entry, int]]:
+def read_entries(content: Content) -> list[tuple[Entry, int]]:
     """Return each entry of the directory, in its order, with the offset where its member ends.
 
     Raises InvalidUpload, or struct.error for an archive that is cut short.
     """
-    if not content.startswith(_LOCAL_SIGNATURE):
+    if bytes(content.read_at(0, len(_LOCAL_SIGNATURE))) != _LOCAL_SIGNATURE:
         raise InvalidUpload("the wheel is not a zip archive: it does not begin with a member")
     extent = _read_end(content)
     entries = list(_read_directory(content, extent))
@@ -138,27 +141,35 @@ def read_entries(content: bytes) -> list[tuple[Entry, int]]:
     return [(entry, ends[entry.start]) for entry in entries]
 
 
-def _read_end(content: bytes) -> _Extent:
+def _read_end(content: Content) -> _Extent:
     """Return where the directory is. After it come the end record and a comment, nothing else.
 
     Tools search for that record from the end of the file, so the comment must not hold another.
     """
-    at = content.rfind(_END_SIGNATURE)
-    if at < 0 or len(content) - at < _END_RECORD.size:
+    length = min(content.size, _END_RECORD.size + _MAX_COMMENT_BYTES)
+    tail = bytes(content.read_at(content.size - length, length))
+    found = tail.rfind(_END_SIGNATURE)
+    if found < 0 or len(tail) - found < _END_RECORD.size:
         raise _not_whole()
-    _, *disks, here, count, size, start, comment_length = _END_RECORD.unpack_from(content, at)
-    comment = content[at + _END_RECORD.size :]
+    _, *disks, here, count, size, start, comment_length = _END_RECORD.unpack_from(tail, found)
+    comment = tail[found + _END_RECORD.size :]
     if any(disks) or here != count or len(comment) != comment_length:
         raise _not_whole()
     if _NO_TEXT.search(comment):
         raise InvalidUpload("the zip archive has a comment that is not text; leave the comment out")
-    end = at
-    if content.startswith(_LOCATOR_SIGNATURE, at - _LOCATOR.size):
-        end = at - _LOCATOR.size - _ZIP64_END_RECORD.size
+    end = content.size - len(tail) + found
+    signature = content.read_at(max(end - _LOCATOR.size, 0), len(_LOCATOR_SIGNATURE))
+    if bytes(signature) == _LOCATOR_SIGNATURE:
+        end -= _LOCATOR.size + _ZIP64_END_RECORD.size
         count, size, start = _read_zip64_end(content, end, (count, size, start))
     if start + size != end:
         raise _not_at_end()
     return _Extent(start, end, count)
+
+
+def _unpack(layout: struct.Struct, content: Content, offset: int) -> tuple[Any, ...]:
+    """Return the fields at an offset; raise struct.error if the archive ends in them."""
+    return layout.unpack(content.read_at(offset, layout.size))
 
 
 def _not_whole() -> InvalidUpload:
@@ -167,14 +178,14 @@ def _not_whole() -> InvalidUpload:
     )
 
 
-def _read_zip64_end(content: bytes, at: int, plain: tuple[int, int, int]) -> tuple[int, int, int]:
+def _read_zip64_end(content: Content, at: int, plain: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return count, size and offset from the zip64 records, which begin here.
 
     The end record must refer to them, because some tools otherwise ignore them. It must not
     contradict them.
     """
-    locator = _LOCATOR.unpack_from(content, at + _ZIP64_END_RECORD.size)
-    record = _ZIP64_END_RECORD.unpack_from(content, max(at, 0))
+    locator = _unpack(_LOCATOR, content, at + _ZIP64_END_RECORD.size)
+    record = _unpack(_ZIP64_END_RECORD, content, max(at, 0))
     signature, length, _, needed, *disks, here, count, size, start = record
     found = (count, size, start)
     elsewhere = (_ELSEWHERE_16, _ELSEWHERE_32, _ELSEWHERE_32)
@@ -188,7 +199,7 @@ def _read_zip64_end(content: bytes, at: int, plain: tuple[int, int, int]) -> tup
     return found
 
 
-def _read_directory(content: bytes, extent: _Extent) -> Iterator[Entry]:
+def _read_directory(content: Content, extent: _Extent) -> Iterator[Entry]:
     """Yield the directory's entry of each member."""
     offset, count = extent.start, 0
     while offset < extent.end:
@@ -199,22 +210,22 @@ def _read_directory(content: bytes, extent: _Extent) -> Iterator[Entry]:
         raise _not_at_end()
 
 
-def _read_entry(content: bytes, offset: int) -> tuple[Entry, int]:
+def _read_entry(content: Content, offset: int) -> tuple[Entry, int]:
     """Return the directory's entry of one member, and the offset of the next."""
-    fields = _CENTRAL_HEADER.unpack_from(content, offset)
+    fields = _unpack(_CENTRAL_HEADER, content, offset)
     signature, made_by, needed, flags, method, _, _, checksum, packed_size, size = fields[:10]
     name_length, extra_length, comment_length, disk, _, attributes, start = fields[10:]
     if signature != _CENTRAL_SIGNATURE:
         raise _not_at_end()
     offset += _CENTRAL_HEADER.size
-    name = content[offset : offset + name_length]
+    name, extra = _read_name(content, offset, name_length, extra_length)
     _check_version_needed(needed, name)
     if comment_length:
         shown = printable(name.decode(errors="replace"))
         raise InvalidUpload(f"the archive has a comment on a member, `{shown}`; leave it out")
     if disk:
         raise refusal(name, "is on another disk")
-    zip64 = _read_zip64(content, offset + name_length, extra_length, name)
+    zip64 = _find_zip64(extra, name)
     size, packed_size, start = _read_numbers(zip64, (size, packed_size, start), name)
     header = Header(name, flags, method, checksum, packed_size, size)
     return Entry(header, start, made_by, attributes), offset + name_length + extra_length
@@ -224,23 +235,31 @@ def _not_at_end() -> InvalidUpload:
     return InvalidUpload(f"the zip archive's directory is not at its end; {REBUILD}")
 
 
-def _read_zip64(content: bytes, offset: int, length: int, name: bytes) -> bytes:
+def _read_name(
+    content: Content, offset: int, name_length: int, extra_length: int
+) -> tuple[bytes, bytes]:
+    """Return a member's name and extra fields; both are shorter if the archive ends in them."""
+    octets = bytes(content.read_at(offset, name_length + extra_length))
+    return octets[:name_length], octets[name_length:]
+
+
+def _find_zip64(extra: bytes, name: bytes) -> bytes:
     """Return the zip64 field among a member's extra fields, or nothing.
 
     Refuse other extra fields that give a member a second name, comment or type.
     """
     found = b""
-    end = offset + length
-    while offset < end:
-        kind, size = _EXTRA_HEADER.unpack_from(content, offset)
+    offset = 0
+    while offset < len(extra):
+        kind, size = _EXTRA_HEADER.unpack_from(extra, offset)
         offset += _EXTRA_HEADER.size
         if kind in _SECOND_OPINIONS:
             raise refusal(name, f"has a second {_SECOND_OPINIONS[kind]}, in an extra field")
         if kind == _ZIP64 and (found or not size):
             raise _second_size(name)
-        found = content[offset : offset + size] if kind == _ZIP64 else found
+        found = extra[offset : offset + size] if kind == _ZIP64 else found
         offset += size
-    if offset != end:
+    if offset != len(extra):
         raise refusal(name, "has a malformed extra field")
     return found
 
@@ -257,18 +276,18 @@ def _read_numbers(zip64: bytes, plain: tuple[int, int, int], name: bytes) -> tup
     return tuple(next(numbers) if number == _ELSEWHERE_32 else number for number in plain)
 
 
-def _check_local_header(content: bytes, entry: Entry) -> int:
+def _check_local_header(content: Content, entry: Entry) -> int:
     """Check a member's own header against the directory; return where the member ends."""
-    fields = _LOCAL_HEADER.unpack_from(content, entry.start)
+    fields = _unpack(_LOCAL_HEADER, content, entry.start)
     signature, needed, flags, method, _, _, checksum, *sizes, name_length, extra_length = fields
     offset, header = entry.start + _LOCAL_HEADER.size, entry.header
-    name = content[offset : offset + name_length]
+    name, extra = _read_name(content, offset, name_length, extra_length)
     if signature != _LOCAL_SIGNATURE:
         raise _contradiction(header.name)
     _check_version_needed(needed, header.name)
     if flags & _DATA_DESCRIPTOR:
         raise refusal(header.name, "has a data descriptor, as in a zip that is written to a pipe")
-    zip64 = _read_zip64(content, offset + name_length, extra_length, header.name)
+    zip64 = _find_zip64(extra, header.name)
     _check_local_sizes(zip64, tuple(sizes), header)
     if Header(name, flags, method, checksum, header.packed_size, header.size) != header:
         raise _contradiction(header.name)

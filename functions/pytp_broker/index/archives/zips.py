@@ -5,14 +5,20 @@ This does not use Python's zipfile, which accepts far more.
 
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.archives.members import MemberNames, check_unpacked_size, inflate
+from pytp_broker.index.archives.members import (
+    PACKED_BYTES,
+    MemberNames,
+    check_unpacked_size,
+    inflate,
+)
 from pytp_broker.index.archives.zip_headers import Entry, read_entries, refusal
 from pytp_broker.redaction import printable
+from pytp_broker.storage.content import Content, read_pieces
 
 _STORED: Final = 0
 _DEFLATED: Final = 8
@@ -30,14 +36,19 @@ _PLAIN_TYPES: Final = (0, stat.S_IFREG, stat.S_IFDIR)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member, with what the archive says about it; ``unpack`` checks that."""
+    """A member, with what the archive says about it; ``unpack`` checks that.
 
+    Its packed content is in the archive between ``start`` and ``end``.
+    """
+
+    archive: Content
+    start: int
+    end: int
     name: str
     unzip_path: str
     size: int
     checksum: int
     is_stored: bool
-    packed: memoryview
 
     @property
     def is_file(self) -> bool:
@@ -51,11 +62,8 @@ class Member:
         content too. Some tools ignore the stated size and unpack everything. Raises InvalidUpload
         or zlib.error.
         """
-        pieces: Iterable[bytes | memoryview] = [self.packed]
-        if not self.is_stored:
-            pieces = inflate(self.packed, _RAW_DEFLATE)
         size = checksum = 0
-        for piece in pieces:
+        for piece in self._read():
             size += len(piece)
             if size > self.size:
                 break
@@ -64,21 +72,30 @@ class Member:
         if size != self.size or checksum != self.checksum:
             raise refusal(self.name.encode(), "has another size or CRC-32 than it states")
 
+    def _read(self) -> Iterator[bytes | memoryview]:
+        if self.is_stored:
+            return read_pieces(self.archive, self.start, self.end)
+        return inflate(read_pieces(self.archive, self.start, self.end, PACKED_BYTES), _RAW_DEFLATE)
 
-def read_zip(content: bytes) -> dict[str, Member]:
+
+def read_zip(content: Content) -> dict[str, Member]:
     """Return the members by name, in the directory's order; raise InvalidUpload or struct.error."""
     names = MemberNames(takes_colons=False)
     members = {}
-    view = memoryview(content)
     for entry, end in read_entries(content):
         header, name = entry.header, _check_entry(entry)
         names.add(name, is_file=not name.endswith("/"))
-        packed = view[end - header.packed_size : end]
-        is_stored = header.method == _STORED
         members[name] = Member(
-            name, entry.unzip_path, header.size, header.checksum, is_stored, packed
+            archive=content,
+            start=end - header.packed_size,
+            end=end,
+            name=name,
+            unzip_path=entry.unzip_path,
+            size=header.size,
+            checksum=header.checksum,
+            is_stored=header.method == _STORED,
         )
-    check_unpacked_size(sum(member.size for member in members.values()), len(content))
+    check_unpacked_size(sum(member.size for member in members.values()), content.size)
     return members
 
 

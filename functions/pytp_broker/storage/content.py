@@ -1,0 +1,48 @@
+"""The content of a file: read-only, and readable at any place.
+
+What reads a file does not know where its bytes are, and gets no more of them than it asks for. So
+the same code can read an upload in memory, a file on a disk and an object in a bucket.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+# What is read at a time when a whole file is read.
+PIECE_BYTES: Final = 64 * 1024
+
+
+class Content(Protocol):
+    """The content of a file, which never changes."""
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+
+    def read_at(self, offset: int, length: int) -> memoryview:
+        """Return the bytes at an offset, which is not negative; fewer at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Content that is held in memory. Reading it copies nothing."""
+
+    octets: bytes | memoryview
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return len(self.octets)
+
+    def read_at(self, offset: int, length: int) -> memoryview:
+        """Return the bytes at an offset; fewer at the end."""
+        return memoryview(self.octets)[offset : offset + length]
+
+
+def read_pieces(
+    content: Content, start: int = 0, end: int | None = None, length: int = PIECE_BYTES
+) -> Iterator[memoryview]:
+    """Yield the bytes between two offsets in order, at most ``length`` at a time."""
+    end = content.size if end is None else end
+    for offset in range(start, end, length):
+        yield content.read_at(offset, min(length, end - offset))

@@ -1,0 +1,51 @@
+"""Archives are read in short ranges, wherever their bytes are, and none is read again and again."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from pytp_broker.index.archives import read_metadata_file
+from pytp_broker.index.distributions import parse_filename
+from tests.support.distributions import Distribution, metadata, noise, sdist, wheel, wheel_members
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass
+class Ranged:
+    """Content that remembers which ranges of it were read."""
+
+    octets: bytes
+    lengths: list[int] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return len(self.octets)
+
+    def read_at(self, offset: int, length: int) -> memoryview:
+        assert offset >= 0
+        self.lengths.append(length)
+        return memoryview(self.octets)[offset : offset + length]
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        wheel(members={"widgets/data": noise(3 * MEBIBYTE), **wheel_members()}),
+        sdist(
+            members=[
+                ("widgets-1.0/PKG-INFO", metadata().encode()),
+                ("widgets-1.0/data", noise(3 * MEBIBYTE)),
+            ]
+        ),
+    ],
+    ids=["wheel", "sdist"],
+)
+def test_an_archive_is_read_once_and_in_short_ranges(distribution: Distribution) -> None:
+    content = Ranged(distribution.content)
+
+    read_metadata_file(parse_filename(distribution.filename), content)
+
+    assert max(content.lengths) < 0.1 * MEBIBYTE
+    # Beside the whole file, that is the end of a zip, where its directory is.
+    assert sum(content.lengths) < content.size + 0.1 * MEBIBYTE
