@@ -34,6 +34,7 @@ from pytp_broker.trust.matching import check_claims, find_matching, is_match
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Provider
 from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinned
+from pytp_broker.trust.unknown_claims import find_unknown
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded
@@ -131,6 +132,7 @@ def _explain(
     )
     if provider.blind_spot:
         say(f"note: {provider.blind_spot}")
+    _print_unknown(claims, provider)
     registries = broker.configuration.registries.values()
     known = [r for r in registries if arguments.registry in {None, r.name}]
     reached = _find_reached(_audience(claims, provider), known, broker)
@@ -142,6 +144,16 @@ def _explain(
     if not candidates:
         say(f"no publisher is configured for this {broker.sought} here")
     return _is_accepted(candidates, claims, provider, broker, reached)
+
+
+def _print_unknown(claims: SignedClaims, provider: Provider) -> None:
+    """Print the claims that this version does not know: the provider has begun to sign them."""
+    names = ", ".join(f"`{printable(name)}`" for name in find_unknown(claims, provider))
+    if names:
+        say(
+            f"note: this version does not know {names}; a publisher may compare such a claim by a "
+            "rule in its `claims`"
+        )
 
 
 def _audience(claims: SignedClaims, provider: Provider) -> object:

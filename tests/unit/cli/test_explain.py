@@ -435,3 +435,29 @@ def test_explain_accepts_what_the_broker_accepts(
         capsys.readouterr()
         assert (explained == 0) is (answer.status == 200 or is_replay), claims
     world.store.close()  # type: ignore[attr-defined]
+
+
+# --- claims that nobody knows ---------------------------------------------------------------------
+
+
+def test_a_claim_that_this_version_does_not_know_is_named(explain: Explain, tmp_path: Path) -> None:
+    status, seen = explain(claims_file(tmp_path, colour="red", shape="\x1b[2J"))
+
+    assert status == 0
+    assert "does not know `colour`, `shape`; a publisher may compare such a claim" in seen
+
+
+def test_the_name_of_an_unknown_claim_is_shown_as_a_terminal_may_show_it(
+    explain: Explain, tmp_path: Path
+) -> None:
+    _, seen = explain(claims_file(tmp_path, **{f"\x1b[2J{LEAKED}": "red"}))
+
+    assert "does not know" in seen
+    assert "\x1b" not in seen
+    assert LEAKED[:40] not in seen
+
+
+def test_claims_that_are_known_are_not_named(explain: Explain, tmp_path: Path) -> None:
+    _, seen = explain(claims_file(tmp_path))
+
+    assert "does not know" not in seen

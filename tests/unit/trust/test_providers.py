@@ -189,6 +189,15 @@ def test_entry_claims_and_page_exist_together() -> None:
     assert files == pages == set(NAMES)
 
 
+@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=NAMES)
+def test_a_text_from_a_list_or_the_name_of_a_ref_says_not_whose_job_it_is(
+    provider: Provider,
+) -> None:
+    shared = {field.claim for field in provider.fields if field.is_glob or field.choices}
+
+    assert shared <= {*provider.common_claims}
+
+
 def test_no_other_room_names_a_provider() -> None:
     package = TESTS.parent / "functions" / "pytp_broker"
     allowed = (package / "trust" / "providers", package / "demo")
