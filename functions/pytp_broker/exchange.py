@@ -6,6 +6,7 @@ ids are written, if this is their first use, and after them the upload token, in
 write.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -49,6 +50,15 @@ MAX_AUDITED_CHARACTERS: Final = 48 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """The CI job that asks: its signed claims, its provider, and what we record of the claims."""
+
+    claims: SignedClaims
+    provider: Provider
+    identity: Mapping[str, Legible]
+
+
+@dataclass(frozen=True, slots=True)
 class Minted:
     """A new upload token and its record."""
 
@@ -76,14 +86,15 @@ def exchange(
     key = broker.key_sets.find_key(issuer, unverified.unverified_key_id, now)
     provider = PROVIDERS[issuer.provider]
     claims = verify(unverified, key, issuer, destination.audience, now, form=provider.token_form)
-    event.identify(recorded_claims(claims, provider))
+    job = Job(claims, provider, recorded_claims(claims, provider))
+    event.identify(job.identity)
 
-    candidates = find_candidates(claims, provider, destination, configuration, broker)
+    candidates = find_candidates(job, destination, configuration, broker)
     matching = find_matching(candidates, claims, provider)
-    publishers = pin(matching, claims, provider, broker)
+    publishers = pin(matching, job, broker)
     event.publishers = [p.publisher_id for p in publishers]
 
-    minted = mint(publishers, claims, features, configuration, broker.now())
+    minted = mint(publishers, job, features, configuration, broker.now())
     store(minted.record, broker)
     event.token_hash = hash_prefix(minted.token.hash)
     record_projects(publishers, event)
@@ -147,46 +158,39 @@ def recorded_claims(claims: SignedClaims, provider: Provider) -> dict[str, Legib
 
 
 def find_candidates(
-    claims: SignedClaims,
-    provider: Provider,
-    destination: Destination,
-    configuration: Configuration,
-    broker: Broker,
+    job: Job, destination: Destination, configuration: Configuration, broker: Broker
 ) -> list[TrustedPublisher]:
-    """Return the publishers that these claims may be for, with one query."""
-    key = identity_key(claims, provider)
+    """Return the publishers that the job may be one of, with one query."""
+    key = identity_key(job.claims, job.provider)
     found = broker.store.list_publishers(key) if key is not None else ()
     here = {registry.name for registry in destination.registries}
     return [
         publisher
         for publisher in found
         if publisher.registry in here
-        and publisher.issuer == claims.issuer
-        and configuration.is_enabled(publisher.registry, claims.issuer)
+        and publisher.issuer == job.claims.issuer
+        and configuration.is_enabled(publisher.registry, job.claims.issuer)
     ]
 
 
 def pin(
-    publishers: tuple[TrustedPublisher, ...],
-    claims: SignedClaims,
-    provider: Provider,
-    broker: Broker,
+    publishers: tuple[TrustedPublisher, ...], job: Job, broker: Broker
 ) -> tuple[TrustedPublisher, ...]:
     """Pin immutable ids on a publisher's first use; raise InvalidPublisher if others were first.
 
     Writes nothing for a publisher whose ids are given or pinned. Raises ReusedToken for a replayed
     token and InvalidToken for an expired one: either could pin the ids of a former holder.
     """
-    missing = [unpinned(publisher, claims) for publisher in publishers]
+    missing = [unpinned(publisher, job.claims) for publisher in publishers]
     if not any(missing):
         return publishers
-    check_unused(claims, broker)
-    claims.check_unexpired(broker.now())
+    check_unused(job.claims, broker)
+    job.claims.check_unexpired(broker.now())
     pinned = [
         _pin(publisher, pins, broker) if pins else publisher
         for publisher, pins in zip(publishers, missing, strict=True)
     ]
-    return find_matching([p for p in pinned if p is not None], claims, provider)
+    return find_matching([p for p in pinned if p is not None], job.claims, job.provider)
 
 
 def check_unused(claims: SignedClaims, broker: Broker) -> None:
@@ -208,7 +212,7 @@ def _pin(
 
 def mint(
     publishers: tuple[TrustedPublisher, ...],
-    claims: SignedClaims,
+    job: Job,
     features: tuple[str, ...],
     configuration: Configuration,
     now: datetime,
@@ -217,20 +221,20 @@ def mint(
 
     Raises InvalidToken if the identity token has expired since it was verified.
     """
-    claims.check_unexpired(now)
-    token = UploadToken.mint(claims.token_id)
+    job.claims.check_unexpired(now)
+    token = UploadToken.mint(job.claims.token_id)
     expires_at = now + timedelta(seconds=_lifetime_seconds(publishers, configuration))
     record = TokenRecord(
         lookup_id=token.lookup_id,
         token_hash=token.hash,
-        issuer=claims.issuer,
-        identity=recorded_claims(claims, publishers[0].provider),
+        issuer=job.claims.issuer,
+        identity=job.identity,
         grants=_grants(publishers),
         projects=list_projects(publishers, MAX_KEPT_CHARACTERS),
         features=features,
         issued_at=now,
         expires_at=expires_at,
-        kept_until=max(expires_at, claims.last_use) + REPLAY_MARGIN,
+        kept_until=max(expires_at, job.claims.last_use) + REPLAY_MARGIN,
         identity_key=publishers[0].identity_key,
     )
     return Minted(token, record)
