@@ -32,12 +32,6 @@ def test_every_code_has_a_row_with_its_statuses() -> None:
         assert set(rows[code].split(", ")) == statuses
 
 
-def test_every_section_has_a_cause_and_a_cure() -> None:
-    for section in PAGE.split("\n## ")[1:]:
-        assert "\nCause: " in section
-        assert "\nCure: " in section
-
-
 def test_every_class_is_drawn_in_the_tree() -> None:
     tree = str(errors.__doc__)
 
