@@ -5,14 +5,14 @@ for a good token without the right. The answer does not reveal whether a token i
 or burned.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from pytp_broker.errors import Forbidden, Unauthorized
 from pytp_broker.grants import Permission, Trust
 from pytp_broker.redaction import and_more, printable
-from pytp_broker.registries import Configuration
+from pytp_broker.registries import Configuration, Registry
 from pytp_broker.services import Services
 from pytp_broker.storage.protocols import Place
 from pytp_broker.tokens import Listing, TokenRecord, UploadToken
@@ -26,31 +26,43 @@ _NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a n
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """The holder of a token, who asks for a permission in a registry. Nothing is verified yet.
+
+    ``configuration`` is the request's one snapshot of what the operator configured.
+    """
+
+    token: UploadToken
+    permission: Permission
+    registry: Registry
+    configuration: Configuration
+
+
+@dataclass(frozen=True, slots=True)
 class Right:
-    """The right of a live token to upload to a project, and the publishers that still give it.
+    """The right of a caller in a project, and the publishers that still give it.
 
     ``verified_at`` is the time at which the check began.
     """
 
-    token: UploadToken
+    caller: Caller
     record: TokenRecord
-    registry: str
     project: str
     publisher_ids: tuple[str, ...]
     verified_at: datetime
 
 
 def verify_token(
-    token: UploadToken, registry: str, project: str | None, services: Services
+    caller: Caller, project: str | None, services: Services
 ) -> tuple[TokenRecord, Trust]:
-    """Return the record of a live token and the publishers that a project trusts now.
+    """Return the record of the caller's live token and the publishers that a project trusts now.
 
     Raises Unauthorized. It takes one round trip, also when no project is named; then the record
     comes alone.
     """
-    place = (registry, project) if project is not None and _may_exist(project) else None
-    found = services.store.find_token(token.lookup_id, place)
-    if found is None or not found[0].is_live(token, services.now()):
+    place = (caller.registry.name, project) if project is not None and _may_exist(project) else None
+    found = services.store.find_token(caller.token.lookup_id, place)
+    if found is None or not found[0].is_live(caller.token, services.now()):
         raise Unauthorized(_NOT_GOOD)
     return found
 
@@ -59,50 +71,51 @@ def _may_exist(project: str) -> bool:
     return project.isascii() and len(project) <= MAX_PROJECT_CHARACTERS
 
 
-def verify_right(token: UploadToken, registry: str, project: str, services: Services) -> Right:
-    """Return the right, if the token may upload to this project now.
+def verify_right(caller: Caller, project: str, services: Services) -> Right:
+    """Return the right, if the caller has the permission in this project now.
 
     Raises Unauthorized or Forbidden. The exchange fixed the token's publishers. At every use we
     check that the project still trusts one of them, and that the issuer is still enabled.
     """
     asked_at = services.now()
-    record, trusted = verify_token(token, registry, project, services)
-    _check_enabled(record, registry, services.configurations.current())
-    publisher_ids = record.publishers_for(Permission.UPLOAD, registry, project, trusted)
+    registry = caller.registry.name
+    record, trusted = verify_token(caller, project, services)
+    _check_enabled(record, caller)
+    publisher_ids = record.publishers_for(caller.permission, registry, project, trusted)
     if not publisher_ids:
         raise Forbidden(_explain(record, registry, project))
-    return Right(token, record, registry, project, publisher_ids, asked_at)
+    return Right(caller, record, project, publisher_ids, asked_at)
 
 
 def confirm(right: Right, services: Services) -> None:
     """Check a right again, just before it is used for good; raise as ``verify_right`` does.
 
-    We ask the store only if the last check is older than ``MAX_AGE``: during slow work the token
-    may have expired or been burned, or the publisher may have been removed.
+    We take the configuration anew, because a switch must also end slow work. We ask the store only
+    if the last check is older than ``MAX_AGE``: the token may have expired or been burned since, or
+    the publisher may have been removed.
     """
+    caller = replace(right.caller, configuration=services.configurations.current())
     if services.now() - right.verified_at >= MAX_AGE:
-        verify_right(right.token, right.registry, right.project, services)
+        verify_right(caller, right.project, services)
     else:
-        _check_enabled(right.record, right.registry, services.configurations.current())
+        _check_enabled(right.record, caller)
 
 
-def verify_any_right(
-    token: UploadToken, registry: str, services: Services
-) -> tuple[TokenRecord, list[str]]:
-    """Return the record of a live token and the projects here that it may upload to now.
+def verify_any_right(caller: Caller, services: Services) -> tuple[TokenRecord, list[str]]:
+    """Return the record of the caller's live token and the projects in which it has a right now.
 
     Raises Unauthorized, or Forbidden when there is no such project. It takes three round trips, and
     one more for every further hundred projects.
     """
-    record, _ = verify_token(token, registry, None, services)
-    _check_enabled(record, registry, services.configurations.current())
-    places = _places_of(record, registry, services)
+    record, _ = verify_token(caller, None, services)
+    _check_enabled(record, caller)
+    places = _places_of(record, caller.registry.name, services)
     trust = services.store.list_trust(places)
     projects = [
         project
-        for _, project in places
+        for registry, project in places
         if record.publishers_for(
-            Permission.UPLOAD, registry, project, trust.get((registry, project), {})
+            caller.permission, registry, project, trust.get((registry, project), {})
         )
     ]
     if not projects:
@@ -110,8 +123,8 @@ def verify_any_right(
     return record, projects
 
 
-def _check_enabled(record: TokenRecord, registry: str, configuration: Configuration) -> None:
-    if not configuration.is_enabled(registry, record.issuer):
+def _check_enabled(record: TokenRecord, caller: Caller) -> None:
+    if not caller.configuration.is_enabled(caller.registry.name, record.issuer):
         raise Forbidden(f"uploads to this registry by tokens of `{record.issuer}` are switched off")
 
 

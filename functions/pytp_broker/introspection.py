@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from packaging.utils import canonicalize_name
 
-from pytp_broker.access import verify_any_right, verify_right
+from pytp_broker.access import Caller, verify_any_right, verify_right
 from pytp_broker.errors import (
     Forbidden,
     InvalidUpload,
@@ -21,8 +21,9 @@ from pytp_broker.errors import (
     PayloadTooLarge,
     Unauthorized,
 )
+from pytp_broker.grants import Permission
 from pytp_broker.index.distributions import parse_filename
-from pytp_broker.registries import Registry
+from pytp_broker.registries import Configuration, Registry
 from pytp_broker.services import Services
 from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken, file_use
 
@@ -59,7 +60,9 @@ def read_question(body: bytes) -> Question:
     return question
 
 
-def introspect(question: Question, registry: Registry, services: Services) -> Mapping[str, Any]:
+def introspect(
+    question: Question, registry: Registry, configuration: Configuration, services: Services
+) -> Mapping[str, Any]:
     """Return what the token is good for, or that it is not active.
 
     Beyond RFC 7662 the question may name a `project`, a `filename` and its `sha256`. Then the token
@@ -69,11 +72,12 @@ def introspect(question: Question, registry: Registry, services: Services) -> Ma
     consume = _read_consume(question)
     try:
         token = UploadToken.parse(question["token"])
+        caller = Caller(token, Permission.UPLOAD, registry, configuration)
         project = _project_asked_for(question)
         if project is None:
-            record, projects = verify_any_right(token, registry.name, services)
+            record, projects = verify_any_right(caller, services)
         else:
-            record = verify_right(token, registry.name, project, services).record
+            record = verify_right(caller, project, services).record
             projects = [project]
         _check_use(question, record, registry, services, consume=consume)
     except (MalformedTokenError, Unauthorized, Forbidden, InvalidUpload):

@@ -17,16 +17,18 @@ from urllib.parse import urlencode
 from packaging.version import Version
 
 from pytp_broker import config
-from pytp_broker.access import verify_right
+from pytp_broker.access import Caller, verify_right
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.config import Loaded
 from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
+from pytp_broker.grants import Permission
 from pytp_broker.http.messages import Request, problem_response
 from pytp_broker.index.releases import key_of, spelling_of
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.keysets import KeySets
+from pytp_broker.registries import Registry
 from pytp_broker.services import Broker, Index
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_records import PublishedFile
@@ -213,9 +215,14 @@ class Deployment:
     def rights_of(self, token: UploadToken) -> set[tuple[str, str]]:
         """Return where the token may upload now, as the upload function sees it."""
 
+        configuration = self.index.configurations.current()
+
+        def caller_of(registry: str) -> Caller:
+            return Caller(token, Permission.UPLOAD, Registry(registry, ()), configuration)
+
         def has(registry: str, project: str) -> bool:
             try:
-                return bool(verify_right(token, registry, project, self.index))
+                return bool(verify_right(caller_of(registry), project, self.index))
             except (Unauthorized, Forbidden):
                 return False
 

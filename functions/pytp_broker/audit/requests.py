@@ -22,6 +22,13 @@ class RequestEvent(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class RegistryEvent(RequestEvent):
+    """Base of the events of requests to one registry; the dispatcher adds the registry."""
+
+    registry: facts.Registry | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class Exchange(RequestEvent):
     """A job asked to exchange an identity token for an upload token."""
 
@@ -55,12 +62,11 @@ class Exchange(RequestEvent):
 
 
 @dataclass(slots=True, kw_only=True)
-class Upload(RequestEvent):
+class Upload(RegistryEvent):
     """A client asked to publish a file."""
 
     name = "upload"
 
-    registry: facts.Registry | None = None
     project: facts.Project | None = None
     publishers: facts.Publishers | None = None
     token_hash: facts.TokenHash | None = None
@@ -88,12 +94,11 @@ class Burn(RequestEvent):
 
 
 @dataclass(slots=True, kw_only=True)
-class Introspection(RequestEvent):
+class Introspection(RegistryEvent):
     """Another index or a proxy asked whether a token is good."""
 
     name = "introspection"
 
-    registry: facts.Registry | None = None
     client: facts.Client | None = None
     project: facts.Project | None = None
     filename: facts.Filename | None = None

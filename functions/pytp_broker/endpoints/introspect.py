@@ -5,13 +5,14 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from pytp_broker.access import verify_any_right, verify_right
+from pytp_broker.access import Caller, verify_any_right, verify_right
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Introspection
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import Forbidden
+from pytp_broker.grants import Permission
 from pytp_broker.http import paths
-from pytp_broker.http.credentials import read_client, read_token
+from pytp_broker.http.credentials import read_client
 from pytp_broker.http.messages import Response, json_response
 from pytp_broker.introspection import introspect, read_question, verify_client
 from pytp_broker.redaction import printable
@@ -26,7 +27,6 @@ def introspect_token(context: Context[Services, Introspection]) -> Response:
     """Answer ``POST /_/token/introspect`` (RFC 7662)."""
     request, event = context.request, context.event
     registry = context.destination.registry
-    event.registry = registry.name
     client_id, secret = read_client(request.headers)
     verify_client(client_id, secret, registry)
     event.client = client_id
@@ -35,7 +35,7 @@ def introspect_token(context: Context[Services, Introspection]) -> Response:
     event.filename = printable(question.get("filename", ""))
     with suppress(MalformedTokenError):
         event.token_hash = hash_prefix(UploadToken.parse(question["token"]).hash)
-    answer = introspect(question, registry, context.services)
+    answer = introspect(question, registry, context.configuration, context.services)
     event.active = answer["active"]
     return json_response(answer)
 
@@ -46,15 +46,13 @@ def verify(context: Context[Services, Introspection]) -> Response:
     The answer is 200 with the token's rights in ``X-Pytp-…`` headers, else 401 or 403. The proxy
     must still check the file against the project, because this endpoint has not seen the form.
     """
-    registry, event = context.destination.registry, context.event
+    caller, event = context.caller, context.event
     project: str = canonicalize_name(context.variables.get("project", ""))
-    event.registry, event.project = registry.name, printable(project)
-    token = read_token(context.request.headers)
-    event.token_hash = hash_prefix(token.hash)
-    record, projects = _verify(token, registry.name, project, context.services)
+    event.project, event.token_hash = printable(project), hash_prefix(caller.token.hash)
+    record, projects = _verify(caller, project, context.services)
     headers = {
         "Cache-Control": "no-store",
-        "X-Pytp-Registry": registry.name,
+        "X-Pytp-Registry": caller.registry.name,
         "X-Pytp-Projects": _name_all(projects),
         "X-Pytp-Issuer": record.issuer,
     }
@@ -62,13 +60,11 @@ def verify(context: Context[Services, Introspection]) -> Response:
     return Response(200, headers=headers)
 
 
-def _verify(
-    token: UploadToken, registry: str, project: str, services: Services
-) -> tuple[TokenRecord, list[str]]:
+def _verify(caller: Caller, project: str, services: Services) -> tuple[TokenRecord, list[str]]:
     if project:
-        record, projects = verify_right(token, registry, project, services).record, [project]
+        record, projects = verify_right(caller, project, services).record, [project]
     else:
-        record, projects = verify_any_right(token, registry, services)
+        record, projects = verify_any_right(caller, services)
     if record.is_single_use:  # a proxy cannot say when it is used
         raise Forbidden("a single-use token is good where the index itself uses it up, not here")
     return record, projects
@@ -83,6 +79,6 @@ def _name_all(projects: list[str]) -> str:
 
 ROUTES: Final[Routes[Services]] = (
     Route(paths.INTROSPECT, ("POST",), introspect_token, event=Introspection),
-    Route(paths.VERIFY, READING, verify, event=Introspection),
-    Route(paths.VERIFY_PROJECT, READING, verify, event=Introspection),
+    Route(paths.VERIFY, READING, verify, event=Introspection, needs=Permission.UPLOAD),
+    Route(paths.VERIFY_PROJECT, READING, verify, event=Introspection, needs=Permission.UPLOAD),
 )

@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from pytp_broker.access import Caller
 from pytp_broker.addresses import advise
-from pytp_broker.audit.requests import Other, RequestEvent
+from pytp_broker.audit.requests import Other, RegistryEvent, RequestEvent
 from pytp_broker.destinations import Destination, locate, root_of
 from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unexpected
+from pytp_broker.grants import Permission
+from pytp_broker.http.credentials import read_token
 from pytp_broker.http.messages import Request, Response, problem_response
 from pytp_broker.http.paths import Path
 from pytp_broker.redaction import printable
@@ -35,6 +38,13 @@ class Context(Generic[S, E]):
     configuration: Configuration
     services: S
     event: E
+    holder: Caller | None
+
+    @property
+    def caller(self) -> Caller:
+        """Return who calls; only the endpoints that need a permission know."""
+        assert self.holder is not None  # noqa: S101 - the dispatcher has authenticated
+        return self.holder
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,10 @@ class Route(Generic[S, E]):
     ``event`` is the audit event that every request causes. It is None for an endpoint that only
     reads: a request leaves a record there only if we fail to answer it.
 
+    ``needs`` is the permission that a caller must have. The dispatcher refuses a request without a
+    well-formed token before the handler runs. The handler then verifies the token with ``access``,
+    because only the handler knows the project: that of an upload is in the form.
+
     A probe is for monitors. It answers at the root of every host without the configuration, and it
     leaves no record even when we fail to answer, because monitors ask every few seconds.
     """
@@ -52,6 +66,7 @@ class Route(Generic[S, E]):
     methods: tuple[str, ...]
     handler: Callable[[Context[S, E]], Response]
     event: type[E] | None = None
+    needs: Permission | None = None
     is_probe: bool = False
 
 
@@ -133,8 +148,11 @@ def _answer(
     configuration, destination = _locate(request, selection, services)
     try:
         route, variables = _choose(request, selection, destination, services)
+        if isinstance(event, RegistryEvent):
+            event.registry = destination.registry.name
+        caller = _authenticate(request, route, destination, configuration)
         return route.handler(
-            Context(request, variables, destination, configuration, services, event)
+            Context(request, variables, destination, configuration, services, event, caller)
         )
     except (NotFound, MethodNotAllowed) as problem:
         problem.advise(advise(request, destination))
@@ -163,3 +181,13 @@ def _choose(
         wrong_method = MethodNotAllowed(printable(request.method, 20), found[0].methods)
         raise services.turn_away(request, destination, wrong_method)
     return found
+
+
+def _authenticate(
+    request: Request, route: Route[S, Any], destination: Destination, configuration: Configuration
+) -> Caller | None:
+    """Return the caller, if the endpoint needs a permission; raise NotFound or Unauthorized."""
+    if route.needs is None:
+        return None
+    registry = destination.registry
+    return Caller(read_token(request.headers), route.needs, registry, configuration)

@@ -9,12 +9,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from pytp_broker.access import Right, confirm, verify_right, verify_token
+from pytp_broker.access import Caller, Right, confirm, verify_right, verify_token
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
-from pytp_broker.destinations import Destination
 from pytp_broker.errors import FileExists, InvalidUpload, Problem, Unauthorized
-from pytp_broker.http.credentials import read_token
 from pytp_broker.http.messages import Request
 from pytp_broker.index.archives import read_metadata_file
 from pytp_broker.index.distributions import Distribution, check_form, check_same, parse_filename
@@ -28,7 +26,7 @@ from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import content_key, metadata_key
 from pytp_broker.storage.protocols import AlreadyPublishedError
-from pytp_broker.tokens import TokenRecord, UploadToken, file_use
+from pytp_broker.tokens import TokenRecord, file_use
 
 _USED_UP: Final = "the upload token was for a single upload, and has been used"
 
@@ -43,26 +41,22 @@ class Candidate:
     sha256: str
 
 
-def upload(request: Request, destination: Destination, index: Index, event: Upload) -> None:
+def upload(request: Request, caller: Caller, index: Index, event: Upload) -> None:
     """Publish the file in a request, or find that it is published already.
 
     Raises a Problem that says what to correct. No file is visible then.
     """
-    registry = destination.registry
-    event.registry = registry.name
-
-    token = read_token(request.headers)
-    event.token_hash = hash_prefix(token.hash)
-    form = read_named_form(request, token, registry.name, index)
+    event.token_hash = hash_prefix(caller.token.hash)
+    form = read_named_form(request, caller, index)
     event.project = printable(form.project)
-    right = verify_right(token, registry.name, form.project, index)
+    right = verify_right(caller, form.project, index)
     event.publishers = right.publisher_ids
 
-    candidate = read_candidate(form, registry, event)
+    candidate = read_candidate(form, caller.registry, event)
     if is_published(candidate, index):
         event.unchanged = True
         return
-    admission = check_release(candidate.distribution, registry, index)
+    admission = check_release(candidate.distribution, caller.registry, index)
     octets = read_metadata_file(candidate.distribution, Held(candidate.content))
     metadata = parse_metadata(octets)
     check_same(candidate.distribution, metadata.project, metadata.version, "metadata inside")
@@ -71,7 +65,7 @@ def upload(request: Request, destination: Destination, index: Index, event: Uplo
     commit(file, candidate, right, admission, index)
 
 
-def read_named_form(request: Request, token: UploadToken, registry: str, index: Index) -> Form:
+def read_named_form(request: Request, caller: Caller, index: Index) -> Form:
     """Return a form that names a project; tell what it lacks to holders of a live token only.
 
     Raises Unauthorized, PayloadTooLarge or InvalidUpload.
@@ -80,7 +74,7 @@ def read_named_form(request: Request, token: UploadToken, registry: str, index: 
         form = read_form(request, index.max_upload_bytes)
         _ = form.project
     except Problem:
-        verify_token(token, registry, None, index)
+        verify_token(caller, None, index)
         raise
     return form
 
