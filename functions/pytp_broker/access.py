@@ -11,14 +11,13 @@ from typing import Final
 
 from pytp_broker.errors import Forbidden, Unauthorized
 from pytp_broker.grants import Permission, Trust
+from pytp_broker.names import may_be_project
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.services import Services
 from pytp_broker.storage.protocols import Place
 from pytp_broker.tokens import Listing, TokenRecord, UploadToken
 
-# No configuration names a longer project, and stores limit the length of a key.
-MAX_PROJECT_CHARACTERS: Final = 200
 # A right that was checked longer ago is checked again before anything becomes visible.
 MAX_AGE: Final = timedelta(seconds=10)
 
@@ -60,15 +59,13 @@ def verify_token(
     Raises Unauthorized. It takes one round trip, also when no project is named; then the record
     comes alone.
     """
-    place = (caller.registry.name, project) if project is not None and _may_exist(project) else None
+    place = (
+        (caller.registry.name, project) if project is not None and may_be_project(project) else None
+    )
     found = services.store.find_token(caller.token.lookup_id, place)
     if found is None or not found[0].is_live(caller.token, services.now()):
         raise Unauthorized(_NOT_GOOD)
     return found
-
-
-def _may_exist(project: str) -> bool:
-    return project.isascii() and len(project) <= MAX_PROJECT_CHARACTERS
 
 
 def verify_right(caller: Caller, project: str, services: Services) -> Right:

@@ -5,21 +5,16 @@ One deployment serves many registries. A registry answers under its prefix on th
 stands for all registries that take part in it, because every released client asks there.
 """
 
-import re
 from dataclasses import dataclass
-from typing import Final
 
 from pytp_broker.errors import NotFound
+from pytp_broker.names import is_sent_host, without_port
 from pytp_broker.registries import (
     DEFAULT_REFUSALS_PER_MINUTE,
     Configuration,
     Registry,
     default_audience,
 )
-
-# RFC 1123 §2.1: at most 63 characters between two dots, so that our URLs repeat no token sent here.
-_NAME: Final = r"(?=[^:]{1,253}(:|\Z))[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?"
-_HOST: Final = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(:[0-9]{{1,5}})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +62,9 @@ def locate(configuration: Configuration, host: str, path: str, shared_host: str)
     ``host`` may carry a port, which we use only in the URLs of our answers. Raises NotFound when
     ``host`` is not a host name, because our answers repeat it.
     """
-    if not _HOST.fullmatch(host):
+    if not is_sent_host(host):
         raise NotFound("there is nothing at this address")
-    host_name = host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host
+    host_name = without_port(host).lower()
     for registry in configuration.registries.values():
         if host_name in registry.hosts:
             return _at_registry(registry, host, "", path, shared_host)

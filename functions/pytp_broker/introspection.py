@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from packaging.utils import canonicalize_name
-
 from pytp_broker.access import Caller, verify_any_right, verify_right
 from pytp_broker.errors import (
     Forbidden,
@@ -23,6 +21,7 @@ from pytp_broker.errors import (
 )
 from pytp_broker.grants import Permission
 from pytp_broker.index.distributions import parse_filename
+from pytp_broker.names import normalize
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.services import Services
 from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken, file_use
@@ -98,10 +97,10 @@ def _read_consume(question: Question) -> bool:
 
 
 def _project_asked_for(question: Question) -> str | None:
-    project = canonicalize_name(question["project"]) if "project" in question else None
+    project = normalize(question["project"]) if "project" in question else None
     if "filename" not in question:
         return project
-    name: str = parse_filename(question["filename"]).project
+    name = parse_filename(question["filename"]).project
     if project not in {None, name}:
         raise Forbidden("the file is of another project")
     return name

@@ -7,11 +7,10 @@ function whose settings are wrong does not start.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from pytp_broker.errors import DEFAULT_TYPE_BASE, TYPE_BASE
-
-_HOST_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
+from pytp_broker.names import HOST_NAME
 
 
 def environment_proxy(environ: Mapping[str, str]) -> str:
@@ -59,7 +58,7 @@ class Settings:
 
     table: str = _variable("PYTP_TABLE", "the name of the DynamoDB table", r"[A-Za-z0-9_.-]{3,255}")
     shared_host: str = _variable(
-        "PYTP_SHARED_HOST", "the deployment's host name in lower case, without a port", _HOST_NAME
+        "PYTP_SHARED_HOST", "the deployment's host name in lower case, without a port", HOST_NAME
     )
     error_type_base: str = _variable(
         "PYTP_ERROR_TYPE_BASE",

@@ -15,7 +15,7 @@ from moto import mock_aws
 
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.index.distributions import MAX_FILE_NAME_CHARACTERS
+from pytp_broker.names import MAX_FILE_NAME_CHARACTERS
 from pytp_broker.storage import folder
 from pytp_broker.storage.content import Held
 from pytp_broker.storage.files import FileStore, content_key, metadata_key

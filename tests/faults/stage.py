@@ -25,8 +25,9 @@ from pytp_broker.endpoints.routing import respond
 from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
 from pytp_broker.grants import Permission
 from pytp_broker.http.messages import Request, problem_response
-from pytp_broker.index.releases import key_of, spelling_of
+from pytp_broker.index.releases import key_of
 from pytp_broker.leaks import DisclosureKeys
+from pytp_broker.names import version_in
 from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import Registry
 from pytp_broker.services import Broker, Index
@@ -357,7 +358,7 @@ class Stage:
         spellings: dict[tuple[str, str, str], set[str]] = {}
         for file in self.visible_files():
             place = (file.registry, file.project, key_of(Version(file.version)))
-            spellings.setdefault(place, set()).add(spelling_of(file.filename))
+            spellings.setdefault(place, set()).add(version_in(file.filename))
         assert all(len(each) == 1 for each in spellings.values()), "two spellings of one version"
 
     def _check_no_right_is_given_that_is_not_configured(self) -> None:

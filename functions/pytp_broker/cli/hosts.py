@@ -6,11 +6,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pytp_broker.cli.command import MISUSED, CommandError
+from pytp_broker.names import is_host_name
 
 _EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - only compared with
-# RFC 1123 §2.1; a last label of digits alone would be a malformed address.
-_LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)({_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
 # Characters that no name or address has, though the system's resolver may accept them.
 _FOREIGN: Final = re.compile(r"[\s/\[\]@?#]|:[0-9]+\Z|\A[^:]*:[^:]*\Z")
 
@@ -48,8 +46,14 @@ def _normal(text: str) -> str:
 
 
 def _check_name(option: str, text: str) -> None:
-    if not _is_address(text) and not _NAME.fullmatch(text):
+    if not _is_address(text) and not _is_name(text):
         raise _refuse(option, text)
+
+
+def _is_name(text: str) -> bool:
+    # A last label of digits alone would be a malformed address.
+    is_number = text.rpartition(".")[2].isdigit()
+    return text.isascii() and is_host_name(text.lower()) and not is_number
 
 
 def _is_address(text: str) -> bool:
@@ -78,4 +82,4 @@ def _suggest(text: str) -> str | None:
         name = found if found.isascii() else found.encode("idna").decode()
     except ValueError:
         return None
-    return name if _is_address(name) or _NAME.fullmatch(name) else None
+    return name if _is_address(name) or _is_name(name) else None

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pytp_broker.audit.operations import Reopening
@@ -13,6 +12,7 @@ from pytp_broker.cli import target
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.target import Place
 from pytp_broker.index.releases import closes_at, key_of, read_release
+from pytp_broker.names import normalize
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import Release
@@ -79,7 +79,7 @@ def _find_release(registry: Registry, project: str, version: str, broker: Place)
         key = key_of(Version(version))
     except InvalidVersion:
         raise CommandError(f"`{printable(version)}` is not a version (PEP 440)", MISUSED) from None
-    name = canonicalize_name(project)
+    name = normalize(project)
     files = broker.store.list_files(registry.name, name)
     if not files:
         raise CommandError(f"the registry `{registry.name}` has no project `{printable(name)}`")

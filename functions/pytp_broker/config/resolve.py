@@ -12,7 +12,8 @@ from pytp_broker.config.mistakes import ConfigurationError, Mistake
 from pytp_broker.config.positions import KeyPath
 from pytp_broker.config.sources import Sources
 from pytp_broker.config.tables import BrokerModel, IssuerModel, PublisherBase, RegistryModel
-from pytp_broker.config.values import LOOPBACK, closest
+from pytp_broker.config.values import closest
+from pytp_broker.names import LOOPBACK_HOSTS
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import FieldValue, Provider, Role
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -131,7 +132,7 @@ class Resolver:
 
     def _check_form(self, path: KeyPath, model: IssuerModel) -> None:
         provider, host = PROVIDERS[model.provider], urlsplit(model.url).hostname
-        if host in LOOPBACK:  # a stand-in for a provider may sign any URL
+        if host in LOOPBACK_HOSTS:  # a stand-in for a provider may sign any URL
             return
         mistake, doubt = find_mistake(model.url, provider), find_doubt(model.url, provider)
         if mistake is not None:

@@ -17,6 +17,13 @@ from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
 )
 
 from pytp_broker.http.paths import RESERVED_NAMES
+from pytp_broker.names import (
+    LOOPBACK_HOSTS,
+    MAX_PROJECT_CHARACTERS,
+    is_host_name,
+    is_public_host_name,
+    read_project,
+)
 from pytp_broker.oidc.keysets import ASYMMETRIC_ALGORITHMS
 from pytp_broker.redaction import legible
 from pytp_broker.registries import CLIENT_ID
@@ -28,17 +35,11 @@ ALLOW_LOOPBACK: Final = "allow_loopback"
 MAX_RELEASE_OPEN_DAYS: Final = 3650
 
 _MAX_PORT: Final = 65_535
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-# The dot between labels is required. If it were optional, a long name with a mistake would take
-# hours.
-_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _MIN_BEGINNING: Final = 4
 # `gitea` does not mean `gitlab` (likeness 0.73); `pushes` means `push` (0.8).
 _LIKENESS: Final = 0.75
 # One line can list this many kinds of CI.
 _MAX_CHOICES: Final = 15
-_PROJECT_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")
 
 
 class EmptyTextError(ValueError):
@@ -67,10 +68,10 @@ def _check_issuer_url(text: str, info: ValidationInfo) -> str:
         )
     url = _split(text)
     host = url.hostname or ""
-    is_here = loopback and host in LOOPBACK
+    is_here = loopback and host in LOOPBACK_HOSTS
     if url.scheme != "https" and not (is_here and url.scheme == "http"):
         raise ValueError("must be https (http only for an issuer on this machine, in `serve`)")
-    if not is_here and not _is_public_name(host):
+    if not is_here and not is_public_host_name(host):
         raise ValueError("must name its host by a fully qualified name, not by an address")
     if text != f"{url.scheme}://{_plain_authority(url)}{url.path}":
         raise ValueError("must be written as the issuer signs it: all in lower case up to the path")
@@ -95,14 +96,8 @@ def _plain_authority(url: SplitResult) -> str:
     return f"{host}:{url.port}" if url.port else f"{host}"
 
 
-def _is_public_name(host: str) -> bool:
-    # A resolver takes 0x7f.1 and 2130706433 for addresses: their last label begins with a digit.
-    last_label = host.rpartition(".")[2]
-    return bool(_HOST_NAME.fullmatch(host)) and "." in host and not last_label[0].isdigit()
-
-
 def _check_host(text: str) -> str:
-    if not _HOST_NAME.fullmatch(text):
+    if not is_host_name(text):
         raise ValueError("must be a host name in lower case, without scheme, port or path")
     return text
 
@@ -110,7 +105,7 @@ def _check_host(text: str) -> str:
 def _check_jwks_host(text: str, info: ValidationInfo) -> str:
     loopback = bool(info.context and info.context[ALLOW_LOOPBACK])
     host, colon, port = text.partition(":")
-    if not _is_public_name(_check_host(host)) and not (loopback and host in LOOPBACK):
+    if not is_public_host_name(_check_host(host)) and not (loopback and host in LOOPBACK_HOSTS):
         raise ValueError("must be a fully qualified name, not an address")
     if colon and not (re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) <= _MAX_PORT):
         raise ValueError("must have a port from 1 to 65535 behind the colon")
@@ -131,14 +126,6 @@ def _check_registry_name(text: str) -> str:
     if text in RESERVED_NAMES:
         raise ValueError("is reserved; choose another name")
     return text
-
-
-def _normalize_project(text: str) -> str:
-    if not _PROJECT_NAME.fullmatch(text):
-        raise ValueError(
-            "must be a project name: letters, digits, `.`, `_`, `-` (PEP 508), and no `*`"
-        )
-    return re.sub(r"[-_.]+", "-", text).lower()  # PEP 503
 
 
 def one_of(choices: Collection[str]) -> Callable[[str], str]:
@@ -208,7 +195,9 @@ HostName = Annotated[Text, AfterValidator(_check_host)]
 JwksHost = Annotated[Text, AfterValidator(_check_jwks_host)]
 Audience = Annotated[Text, AfterValidator(_check_audience)]
 RegistryName = Annotated[Text, AfterValidator(_check_registry_name)]
-ProjectName = Annotated[Text, AfterValidator(_normalize_project)]
+ProjectName = Annotated[
+    Text, Field(max_length=MAX_PROJECT_CHARACTERS), AfterValidator(read_project)
+]
 ClientId = Annotated[Text, AfterValidator(_check_client_id), _looks_like(f"^{CLIENT_ID}$")]
 Sha256 = Annotated[Text, AfterValidator(_check_sha256), _looks_like("^[0-9a-f]{64}$")]
 ProviderName = Annotated[Text, AfterValidator(one_of(PROVIDERS)), is_one_of(PROVIDERS)]

@@ -3,8 +3,6 @@
 from contextlib import suppress
 from typing import Final
 
-from packaging.utils import canonicalize_name
-
 from pytp_broker.access import Caller, verify_any_right, verify_right
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Introspection
@@ -15,6 +13,7 @@ from pytp_broker.http import paths
 from pytp_broker.http.credentials import read_client
 from pytp_broker.http.messages import Response, json_response
 from pytp_broker.introspection import introspect, read_question, verify_client
+from pytp_broker.names import normalize
 from pytp_broker.redaction import printable
 from pytp_broker.services import Services
 from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken
@@ -47,7 +46,7 @@ def verify(context: Context[Services, Introspection]) -> Response:
     must still check the file against the project, because this endpoint has not seen the form.
     """
     caller, event = context.caller, context.event
-    project: str = canonicalize_name(context.variables.get("project", ""))
+    project = normalize(context.variables.get("project", ""))
     event.project, event.token_hash = printable(project), hash_prefix(caller.token.hash)
     record, projects = _verify(caller, project, context.services)
     headers = {

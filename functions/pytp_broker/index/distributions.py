@@ -5,24 +5,28 @@ must agree; otherwise a token for one project could publish a file that installe
 project.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
-from packaging.utils import NormalizedName, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.forms import Form
+from pytp_broker.names import (
+    MAX_FILE_NAME_CHARACTERS,
+    NormalizedName,
+    is_file_name,
+    is_wheel,
+    normalize,
+    project_in_filenames,
+    version_in,
+)
 from pytp_broker.redaction import printable
 from pytp_broker.tokens import holds_token
 
 WHEEL: Final = "bdist_wheel"
 SDIST: Final = "sdist"
-# File systems allow 255 bytes, and the name of the metadata beside a file ends in `.metadata`.
-MAX_FILE_NAME_CHARACTERS: Final = 240
-
-_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +43,21 @@ class Distribution:
     spelling: str
 
 
-def _is_file_name(text: str) -> bool:
-    """Say whether a distribution could have this name: no path, no control character, ASCII."""
-    return len(text) <= MAX_FILE_NAME_CHARACTERS and _FILE_NAME.fullmatch(text) is not None
-
-
 def parse_filename(filename: str) -> Distribution:
     """Return what the file name says; raise InvalidUpload.
 
     This is stricter than installers are: the project's part must be normalised (PEP 427, PEP 625),
     so that one file has one name.
     """
-    if not _is_file_name(filename):
+    if not is_file_name(filename):
         raise InvalidUpload(
-            f"`{printable(filename)}` is no name of a distribution of at most "
+            f"`{printable(filename)}` is not the name of a distribution of at most "
             f"{MAX_FILE_NAME_CHARACTERS} characters"
         )
     if holds_token(filename):
         raise InvalidUpload("the file name holds an upload token, and would be published: burn it")
     try:
-        return _parse_wheel(filename) if filename.endswith(".whl") else _parse_sdist(filename)
+        return _parse_wheel(filename) if is_wheel(filename) else _parse_sdist(filename)
     except ValueError:
         raise InvalidUpload(
             f"`{filename}` is neither the name of a wheel (.whl) nor of an sdist (.tar.gz)"
@@ -66,23 +65,21 @@ def parse_filename(filename: str) -> Distribution:
 
 
 def _parse_wheel(filename: str) -> Distribution:
-    project, version, _, _ = parse_wheel_filename(filename)
-    expected, seen = _escaped(project), filename.partition("-")[0]
+    name, version, _, _ = parse_wheel_filename(filename)
+    project = normalize(name)
+    expected, seen = project_in_filenames(project), filename.partition("-")[0]
     if seen != expected:
         raise InvalidUpload(f"the file name must begin with `{expected}-`, not `{seen}-` (PEP 427)")
-    return Distribution(filename, WHEEL, project, version, filename.split("-")[1])
+    return Distribution(filename, WHEEL, project, version, version_in(filename))
 
 
 def _parse_sdist(filename: str) -> Distribution:
-    project, version = parse_sdist_filename(filename)
-    expected = f"{_escaped(project)}-{version}.tar.gz"
+    name, version = parse_sdist_filename(filename)
+    project = normalize(name)
+    expected = f"{project_in_filenames(project)}-{version}.tar.gz"
     if filename != expected:
         raise InvalidUpload(f"the file name must be `{expected}`, not `{filename}` (PEP 625)")
     return Distribution(filename, SDIST, project, version, str(version))
-
-
-def _escaped(project: NormalizedName) -> str:
-    return project.replace("-", "_")
 
 
 def check_form(form: Form, distribution: Distribution) -> None:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from multipart import MultipartSegment, PushMultipartParser, parse_options_header
-from packaging.utils import InvalidName, NormalizedName, canonicalize_name
 
-from pytp_broker.access import MAX_PROJECT_CHARACTERS
 from pytp_broker.errors import InvalidUpload, PayloadTooLarge
 from pytp_broker.http.messages import Request
+from pytp_broker.names import InvalidNameError, NormalizedName, read_project
 from pytp_broker.redaction import printable
 
 # A description or attestations may be this long; the fields that we use are far smaller.
@@ -58,14 +57,9 @@ class Form:
     def project(self) -> NormalizedName:
         """Return the project, normalised; raise InvalidUpload for anything but one valid name."""
         try:
-            project = canonicalize_name(self.text("name"), validate=True)
-        except InvalidName:
-            raise InvalidUpload("the form's `name` must be the name of a project") from None
-        if len(project) > MAX_PROJECT_CHARACTERS:
-            raise InvalidUpload(
-                f"the form's `name` is longer than {MAX_PROJECT_CHARACTERS} characters"
-            )
-        return project
+            return read_project(self.text("name"))
+        except InvalidNameError as mistake:
+            raise InvalidUpload(f"the form's `name` {mistake}") from None
 
     @property
     def file(self) -> FilePart:

@@ -6,10 +6,10 @@ from typing import Final
 
 from packaging.metadata import InvalidMetadata, Metadata, RawMetadata, parse_email
 from packaging.requirements import Requirement
-from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload
+from pytp_broker.names import NormalizedName, normalize
 from pytp_broker.redaction import printable
 from pytp_broker.tokens import holds_token
 
@@ -151,7 +151,7 @@ def _validate(metadata: Metadata, requires_python: str) -> CoreMetadata:
     for field in ("metadata_version", "requires_python"):
         getattr(metadata, field)  # packaging validates a field when it is read
     return CoreMetadata(
-        project=canonicalize_name(metadata.name),
+        project=normalize(metadata.name),
         version=metadata.version,
         requires_python=requires_python or None,
         has_static_dependencies=_has_static_dependencies(metadata),

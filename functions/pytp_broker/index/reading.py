@@ -7,9 +7,6 @@ installing.
 import hashlib
 from typing import Final
 
-from packaging.utils import InvalidName, canonicalize_name
-
-from pytp_broker.access import MAX_PROJECT_CHARACTERS
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import InvalidUpload, NotFound, RangeNotSatisfiable, StoreUnavailable
 from pytp_broker.http import paths
@@ -17,12 +14,11 @@ from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
 from pytp_broker.index import pages
 from pytp_broker.index.distributions import parse_filename
+from pytp_broker.names import METADATA_SUFFIX, InvalidNameError, read_project
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import content_key, metadata_key
-
-METADATA_SUFFIX: Final = ".metadata"
 
 _PAGE_CACHING: Final = "private, max-age=0, must-revalidate"
 # The hash is in the path, so the content at a path never changes.
@@ -51,10 +47,10 @@ def show_project(
     ``is_canonical`` says whether the rest of the address was right. Raises NotFound.
     """
     registry = destination.registry.name
-    project = _normalize(name)
+    project = _read_project(name)
     if name != project or not is_canonical:
         if printable(project, len(project)) != project:  # it holds a token: do not repeat it
-            raise NotFound("this is no name of a project")
+            raise NotFound("the name in this address is not the name of a project")
         return _redirect(paths.PROJECT.url(destination.base_path, project=project))
     files = index.store.list_files(registry, project)
     if not files:
@@ -64,14 +60,11 @@ def show_project(
     return _page(request, content_type, render(project, files, destination.base_path))
 
 
-def _normalize(name: str) -> str:
+def _read_project(name: str) -> str:
     try:
-        project: str = canonicalize_name(name, validate=True)
-    except InvalidName:
-        raise NotFound("this is no name of a project") from None
-    if len(project) > MAX_PROJECT_CHARACTERS:
-        raise NotFound("no project has so long a name")
-    return project
+        return read_project(name)
+    except InvalidNameError as mistake:
+        raise NotFound(f"the name in this address {mistake}") from None
 
 
 def _redirect(path: str) -> Response:

@@ -22,6 +22,7 @@ from packaging.version import Version
 
 from pytp_broker.errors import InvalidRelease, StoreUnavailable
 from pytp_broker.index.distributions import SDIST, WHEEL, Distribution
+from pytp_broker.names import is_wheel, version_in
 from pytp_broker.registries import Registry
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile, Release
@@ -54,13 +55,6 @@ def is_same(spelling: str, other: str) -> bool:
 def _segment(spelling: str) -> str:
     found = _RELEASE_SEGMENT.match(spelling)
     return found[0] if found else spelling
-
-
-def spelling_of(filename: str) -> str:
-    """Return how a published file's name spells the version; the upload has checked the name."""
-    if filename.endswith(".whl"):
-        return filename.split("-")[1]
-    return filename.removesuffix(".tar.gz").rpartition("-")[2]
 
 
 def files_of(key: str, files: Iterable[PublishedFile]) -> list[PublishedFile]:
@@ -175,7 +169,7 @@ class _Rules:
         spelling = self.distribution.spelling
         if self.distribution.filetype == WHEEL:
             # An sdist's name does not say how wheels' names spell what follows `1.0`.
-            is_after_sdist = not release.filename.endswith(".whl")
+            is_after_sdist = not is_wheel(release.filename)
             is_like = is_same if is_after_sdist else operator.eq
             return any(is_like(spelling, each) for each in release.spellings)
         # An sdist's name has the normalised version (PEP 625), however its wheels spell it.
@@ -221,12 +215,12 @@ def read_release(key: str, files: Iterable[PublishedFile]) -> Release | None:
     if not mine:
         return None
     first = mine[0]
-    sdists = [file.filename for file in mine if not file.filename.endswith(".whl")]
+    sdists = [file.filename for file in mine if not is_wheel(file.filename)]
     return Release(
         registry=first.registry,
         project=first.project,
         key=key,
-        spellings=tuple(dict.fromkeys(spelling_of(file.filename) for file in mine)),
+        spellings=tuple(dict.fromkeys(version_in(file.filename) for file in mine)),
         filename=first.filename,
         sdist=sdists[0] if sdists else None,
         opened_at=first.uploaded_at,

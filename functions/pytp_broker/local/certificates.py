@@ -11,13 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
 
 from pytp_broker.local.authority import RENEWAL, Authority
-
-LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
+from pytp_broker.names import LOOPBACK_HOSTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class CertificateFiles:
 
 def issue_certificate(folder: Path, names: Iterable[str], now: datetime) -> CertificateFiles:
     """Write a certificate for the loopback names and these names; keep the folder's authority."""
-    all_names = tuple(dict.fromkeys((*LOOPBACK_NAMES, *names)))
+    all_names = tuple(dict.fromkeys((*LOOPBACK_HOSTS, *names)))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     had_one = (folder / "ca.pem").exists()
     kept = _load_authority(folder, now)

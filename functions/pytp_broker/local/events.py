@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from pytp_broker.local.routes import GatewayRoute
+from pytp_broker.names import without_port
 
 _TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "application/javascript"})
 _ACCOUNT_ID: Final = "000000000000"
@@ -78,7 +79,7 @@ def join_pairs(pairs: Iterable[tuple[str, str]], *, lower: bool = True) -> dict[
 def _context(
     request: HttpRequest, route: GatewayRoute, headers: Mapping[str, str], now: datetime
 ) -> dict[str, Any]:
-    domain_name = _without_port(headers.get("host", ""))
+    domain_name = without_port(headers.get("host", ""))
     return {
         "accountId": _ACCOUNT_ID,
         "apiId": "local",
@@ -97,11 +98,6 @@ def _context(
         "time": now.astimezone(UTC).strftime("%d/%b/%Y:%H:%M:%S %z"),
         "timeEpoch": int(now.timestamp() * 1000),
     }
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
 
 
 def _body(body: bytes, content_type: str) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
+from pytp_broker.names import is_wheel
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
@@ -35,7 +37,7 @@ class PublishedFile:
         They take the dependencies from there and never look inside: a wheel's are final, an
         sdist's only if they are static.
         """
-        return self.filename.endswith(".whl") or self.has_static_dependencies
+        return is_wheel(self.filename) or self.has_static_dependencies
 
     def document(self) -> dict[str, Any]:
         """Return the file as JSON types."""

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from pytp_broker.names import METADATA_SUFFIX
 from pytp_broker.storage.content import Content
 
 
@@ -28,4 +29,4 @@ def content_key(registry: str, sha256: str, filename: str) -> str:
 
 def metadata_key(registry: str, sha256: str, filename: str) -> str:
     """Return the key of a distribution's METADATA or PKG-INFO (PEP 658)."""
-    return content_key(registry, sha256, filename) + ".metadata"
+    return content_key(registry, sha256, filename) + METADATA_SUFFIX

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby, pairwise, starmap
 from typing import Final
 
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pytp_broker.errors import InvalidUpload
@@ -33,6 +32,7 @@ from pytp_broker.index.archives.wheel_record import (
 )
 from pytp_broker.index.archives.zips import Member, read_zip
 from pytp_broker.index.distributions import Distribution
+from pytp_broker.names import WHEEL_SUFFIX, normalize, project_in_filenames
 from pytp_broker.redaction import printable
 from pytp_broker.storage.content import Content
 
@@ -108,7 +108,7 @@ def _find_dist_info(names: Iterable[str], distribution: Distribution) -> str:
     found = [top for top in tops if folded(top).endswith(".dist-info")]
     if len(found) != 1 or not _is_dist_info(found[0], distribution):
         seen = ", ".join(f"`{printable(top)}`" for top in found[:3]) or "none"
-        expected = f"{distribution.project.replace('-', '_')}-{distribution.version}.dist-info"
+        expected = f"{project_in_filenames(distribution.project)}-{distribution.version}.dist-info"
         raise InvalidUpload(
             f"the wheel must have one directory `{expected}`, and no other of these; it has {seen}"
         )
@@ -118,7 +118,7 @@ def _find_dist_info(names: Iterable[str], distribution: Distribution) -> str:
 def _is_dist_info(directory: str, distribution: Distribution) -> bool:
     stem, _, suffix = directory.rpartition(".")
     name, _, version = stem.partition("-")
-    if suffix != "dist-info" or canonicalize_name(name) != distribution.project:
+    if suffix != "dist-info" or normalize(name) != distribution.project:
         return False
     try:
         return Version(version) == distribution.version
@@ -128,7 +128,7 @@ def _is_dist_info(directory: str, distribution: Distribution) -> bool:
 
 def _check_names(members: Mapping[str, Member], distribution: Distribution) -> None:
     """Check that all tools read the names alike, and that the wheel's platforms allow them."""
-    platforms = distribution.filename.removesuffix(".whl").rpartition("-")[2].split(".")
+    platforms = distribution.filename.removesuffix(WHEEL_SUFFIX).rpartition("-")[2].split(".")
     is_for_windows = any(p == "any" or p.startswith("win") for p in platforms)
     for name in members:
         if _VMS_VERSION.search(name) or not is_visible(name):
