@@ -27,6 +27,8 @@ class Path:
         """Return the variables of a decoded path, or None if it is another path."""
         if self.pattern.endswith("/") and not path.endswith("/"):
             path += "/"
+        if "{" not in self.pattern:  # most paths have no variables
+            return {} if path == self.pattern else None
         expected = self.pattern.split("/")
         segments = path.split("/", len(expected) - 1)
         if len(segments) != len(expected):
