@@ -5,21 +5,38 @@ It is never redirected: some clients follow with GET and report a success where 
 
 from typing import Final
 
+from pytp_broker.access import verify_token
+from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
 from pytp_broker.endpoints.read import projects
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
+from pytp_broker.errors import Problem
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
 from pytp_broker.http.messages import Response
+from pytp_broker.index.forms import Form, read_form
 from pytp_broker.index.publishing import upload
 from pytp_broker.services import Index
 
 
 def legacy_upload(context: Context[Index, Upload]) -> Response:
     """Publish the file in a request."""
-    upload(context.request, context.caller, context.services, context.event)
+    context.event.token_hash = hash_prefix(context.caller.token.hash)
+    form = _read_form(context)
+    upload(form, context.caller, context.services, context.event)
     headers = {"Content-Type": "text/plain", "Content-Length": "0", "Cache-Control": "no-store"}
     return Response(200, headers=headers)
+
+
+def _read_form(context: Context[Index, Upload]) -> Form:
+    """Return the form in a request; tell what it lacks to holders of a live token only."""
+    request, index = context.request, context.services
+    content_type = request.headers.get("content-type", "")
+    try:
+        return read_form(request.body, content_type, index.max_upload_bytes)
+    except Problem:
+        verify_token(context.caller, None, index)
+        raise
 
 
 ROUTES: Final[Routes[Index]] = (

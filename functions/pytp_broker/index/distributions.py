@@ -1,4 +1,4 @@
-"""Read a distribution's file name, and check that form and metadata agree with it.
+"""Read a distribution's file name, and check that all that names its project agrees with it.
 
 The form, the file name and the metadata inside each name the project and the version. All three
 must agree; otherwise a token for one project could publish a file that installers use for another
@@ -12,7 +12,6 @@ from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.forms import Form
 from pytp_broker.names import (
     MAX_FILE_NAME_CHARACTERS,
     NormalizedName,
@@ -80,24 +79,6 @@ def _parse_sdist(filename: str) -> Distribution:
     if filename != expected:
         raise InvalidUpload(f"the file name must be `{expected}`, not `{filename}` (PEP 625)")
     return Distribution(filename, SDIST, project, version, str(version))
-
-
-def check_form(form: Form, distribution: Distribution) -> None:
-    """Check that the form describes this distribution; raise InvalidUpload."""
-    filetype = form.text("filetype")
-    if filetype != distribution.filetype:
-        raise InvalidUpload(
-            f"the form's `filetype` must be {distribution.filetype} for `{distribution.filename}`, "
-            f"not `{printable(filetype)}`"
-        )
-    check_same(distribution, form.project, _parse_version(form.text("version")), "form")
-
-
-def _parse_version(text: str) -> Version:
-    try:
-        return Version(text)
-    except ValueError:  # InvalidVersion, or a number of too many digits
-        raise InvalidUpload("the form's `version` must be a version (PEP 440)") from None
 
 
 def check_same(

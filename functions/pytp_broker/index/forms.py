@@ -5,17 +5,20 @@ of parts. None of that matters here. A field that we use must not come twice: wi
 might check one and use the other.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from multipart import MultipartSegment, PushMultipartParser, parse_options_header
+from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload, PayloadTooLarge
-from pytp_broker.http.messages import Request
+from pytp_broker.index.digests import SHA256, compute_digests
+from pytp_broker.index.distributions import Distribution, check_same
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
 from pytp_broker.redaction import printable
+from pytp_broker.storage.content import Content, Held
 
 # A description or attestations may be this long; the fields that we use are far smaller.
 MAX_FIELD_BYTES: Final = 1024 * 1024
@@ -29,13 +32,17 @@ MAX_HEADERS: Final = 4
 ACTION: Final = "file_upload"
 PROTOCOL_VERSION: Final = "1"
 
-_DIGESTS: Final[Mapping[str, Callable[[bytes], str]]] = {
-    "md5_digest": lambda content: hashlib.md5(content, usedforsecurity=False).hexdigest(),
-    "sha256_digest": lambda content: hashlib.sha256(content).hexdigest(),
-    "blake2_256_digest": lambda content: hashlib.blake2b(content, digest_size=32).hexdigest(),
+# The fields for digests, and their algorithms.
+_DIGESTS: Final = {
+    "md5_digest": "md5",
+    "sha256_digest": SHA256,
+    "blake2_256_digest": "blake2_256",
 }
 _TEXT_FIELDS: Final = (":action", "protocol_version", "filetype", "name", "version", *_DIGESTS)
 _CONTENT: Final = "content"
+_END_OF_HEADERS: Final = b"\r\n\r\n"
+# What the parser gets at a time. It copies each block.
+_BLOCK_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +50,16 @@ class FilePart:
     """A file in a form, under the name that the client gave it."""
 
     filename: str
-    content: bytes
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The fields that we use, with every value that was sent for them."""
+    """A form for a project: the fields that we use, with every value that was sent for them."""
 
+    project: NormalizedName
     texts: Mapping[str, tuple[str, ...]]
     files: tuple[FilePart, ...]
-
-    @property
-    def project(self) -> NormalizedName:
-        """Return the project, normalised; raise InvalidUpload for anything but one valid name."""
-        try:
-            return read_project(self.text("name"))
-        except InvalidNameError as mistake:
-            raise InvalidUpload(f"the form's `name` {mistake}") from None
 
     @property
     def file(self) -> FilePart:
@@ -73,34 +73,55 @@ class Form:
 
         Raises InvalidUpload for a repeated field.
         """
-        values = self.texts.get(name, ("",))
-        if len(values) > 1:
-            raise InvalidUpload(f"the form has more than one field `{name}`")
-        return values[0]
+        return _one_value(self.texts, name)
 
 
-def read_form(request: Request, max_bytes: int) -> Form:
-    """Return the form in a request; raise PayloadTooLarge or InvalidUpload."""
-    if len(request.body) > max_bytes:
+def _one_value(texts: Mapping[str, tuple[str, ...]], name: str) -> str:
+    values = texts.get(name, ("",))
+    if len(values) > 1:
+        raise InvalidUpload(f"the form has more than one field `{name}`")
+    return values[0]
+
+
+def read_form(body: bytes, content_type: str, max_bytes: int) -> Form:
+    """Return the form in a body, which must name a project.
+
+    The file in it is not copied. Raises PayloadTooLarge or InvalidUpload.
+    """
+    if len(body) > max_bytes:
         raise PayloadTooLarge(
-            f"the form has {_mebibytes(len(request.body))}; an upload takes at most"
+            f"the form has {_mebibytes(len(body))}; an upload takes at most"
             f" {_mebibytes(max_bytes)} here, its other fields included"
         )
-    content_type, options = parse_options_header(request.headers.get("content-type", ""))
-    if content_type != "multipart/form-data":
+    kind, options = parse_options_header(content_type)
+    if kind != "multipart/form-data":
         raise InvalidUpload("an upload is a form of the type multipart/form-data")
     try:
-        parts = _parse(request.body, options.get("boundary", ""))
+        parts = list(_find_parts(body, options.get("boundary", "")))
     except ValueError as error:  # MultipartError is a ValueError
         raise InvalidUpload(f"the form is malformed: {printable(str(error.args[0]))}") from None
-    return _gather(parts)
+    texts, files = _gather(parts)
+    return Form(_read_name(_one_value(texts, "name")), texts, files)
 
 
 def _mebibytes(size: int) -> str:
     return f"{size / (1024 * 1024):.1f} MiB"
 
 
-def _parse(body: bytes, boundary: str) -> list[tuple[MultipartSegment, bytes]]:
+def _find_parts(body: bytes, boundary: str) -> Iterator[tuple[MultipartSegment, memoryview]]:
+    """Yield each part with its octets, which are a view of the body.
+
+    The parser says how long a part is. The octets begin after the empty line that ends its headers.
+    """
+    segments = _parse(body, boundary)
+    view, end = memoryview(body), body.find(b"--" + boundary.encode())
+    for segment in segments:
+        start = body.index(_END_OF_HEADERS, end) + len(_END_OF_HEADERS)
+        end = start + segment.size
+        yield segment, view[start:end]
+
+
+def _parse(body: bytes, boundary: str) -> list[MultipartSegment]:
     parser = PushMultipartParser(
         boundary,
         max_header_size=MAX_HEADER_BYTES,
@@ -108,28 +129,36 @@ def _parse(body: bytes, boundary: str) -> list[tuple[MultipartSegment, bytes]]:
         max_segment_count=MAX_PARTS,
         strict=True,
     )
-    parts: list[tuple[MultipartSegment, list[bytes]]] = []
     with parser:
-        for event in parser.parse(body):
-            if isinstance(event, MultipartSegment):
-                parts.append((event, []))
-            elif event is not None:
-                parts[-1][1].append(event)
-    return [(segment, b"".join(chunks)) for segment, chunks in parts]
+        events = chain.from_iterable(map(parser.parse, _split(body, b"--" + boundary.encode())))
+        return [event for event in events if isinstance(event, MultipartSegment)]
 
 
-def _gather(parts: list[tuple[MultipartSegment, bytes]]) -> Form:
+def _split(body: bytes, delimiter: bytes) -> Iterator[bytes]:
+    """Yield the body in blocks. The end of the form is in one block with all that follows it.
+
+    The parser takes what follows the form, such as a newline, but no further block.
+    """
+    last = max(body.rfind(delimiter), 0)
+    for start in range(0, last, _BLOCK_BYTES):
+        yield body[start : min(start + _BLOCK_BYTES, last)]
+    yield body[last:]
+
+
+def _gather(
+    parts: list[tuple[MultipartSegment, memoryview]],
+) -> tuple[dict[str, tuple[str, ...]], tuple[FilePart, ...]]:
     texts: dict[str, tuple[str, ...]] = {}
     files: list[FilePart] = []
     for segment, octets in parts:
         _check_headers(segment)
         if segment.name == _CONTENT:
-            files.append(FilePart(segment.filename or "", octets))
+            files.append(FilePart(segment.filename or "", Held(octets)))
             continue
         _check_size(segment, octets)
         if segment.name in _TEXT_FIELDS:
             texts[segment.name] = (*texts.get(segment.name, ()), _decode(segment, octets))
-    return Form(texts, tuple(files))
+    return texts, tuple(files)
 
 
 def _check_headers(segment: MultipartSegment) -> None:
@@ -139,19 +168,26 @@ def _check_headers(segment: MultipartSegment) -> None:
         raise InvalidUpload("the form has a part with repeated headers or a backslash in its name")
 
 
-def _check_size(segment: MultipartSegment, octets: bytes) -> None:
+def _check_size(segment: MultipartSegment, octets: memoryview) -> None:
     limit = MAX_TEXT_BYTES if segment.name in _TEXT_FIELDS else MAX_FIELD_BYTES
     if len(octets) > limit:
         raise InvalidUpload(f"the form's `{printable(segment.name)}` is longer than {limit} bytes")
 
 
-def _decode(segment: MultipartSegment, octets: bytes) -> str:
+def _decode(segment: MultipartSegment, octets: memoryview) -> str:
     if segment.filename is not None:
         raise InvalidUpload(f"the form's `{segment.name}` must be text, not a file")
     try:
-        return octets.decode()
+        return bytes(octets).decode()
     except UnicodeDecodeError:
         raise InvalidUpload(f"the form's `{segment.name}` is not UTF-8") from None
+
+
+def _read_name(text: str) -> NormalizedName:
+    try:
+        return read_project(text)
+    except InvalidNameError as mistake:
+        raise InvalidUpload(f"the form's `name` {mistake}") from None
 
 
 def check_protocol(form: Form) -> None:
@@ -162,8 +198,34 @@ def check_protocol(form: Form) -> None:
         raise InvalidUpload(f"the form's `protocol_version` must be {PROTOCOL_VERSION}")
 
 
-def check_digests(form: Form, content: bytes) -> None:
-    """Check that a digest was sent, and that each one sent is the content's.
+def check_form(form: Form, distribution: Distribution) -> None:
+    """Check that the form describes this distribution, and has content; raise InvalidUpload."""
+    filetype = form.text("filetype")
+    if filetype != distribution.filetype:
+        raise InvalidUpload(
+            f"the form's `filetype` must be {distribution.filetype} for `{distribution.filename}`, "
+            f"not `{printable(filetype)}`"
+        )
+    check_same(distribution, form.project, _parse_version(form.text("version")), "form")
+    if not form.file.content.size:
+        raise InvalidUpload("the file is empty")
+
+
+def _parse_version(text: str) -> Version:
+    try:
+        return Version(text)
+    except ValueError:  # InvalidVersion, or a number of too many digits
+        raise InvalidUpload("the form's `version` must be a version (PEP 440)") from None
+
+
+def compute_sent_digests(form: Form) -> dict[str, str]:
+    """Return the sha256 of the file, and those digests that the form has, by algorithm."""
+    sent = (algorithm for field, algorithm in _DIGESTS.items() if any(form.texts.get(field, ())))
+    return compute_digests(form.file.content, {SHA256, *sent})
+
+
+def check_digests(form: Form, digests: Mapping[str, str]) -> None:
+    """Check that a digest was sent, and that each one sent is the file's.
 
     Raises InvalidUpload.
     """
@@ -171,5 +233,5 @@ def check_digests(form: Form, content: bytes) -> None:
     if not sent:
         raise InvalidUpload(f"the form must have one of {', '.join(_DIGESTS)}")
     for name, digest in sent.items():
-        if digest.lower() != _DIGESTS[name](content):
+        if digest.lower() != digests[_DIGESTS[name]]:
             raise InvalidUpload(f"the form's `{name}` is not the digest of the file received")

@@ -1,26 +1,29 @@
 """The story of an upload: a form comes in, a file becomes visible.
 
-Read ``upload`` from top to bottom. It checks the right to upload first, so that a stranger learns
-nothing about files or forms. It stores the bytes before the one conditional write that makes the
-file visible, so a crash leaves unused bytes, never half a file.
+Read ``upload`` from top to bottom. It has three stages: the form says what the client sends, the
+inspection says what the file is, and the last stage makes it visible. The right to upload is
+checked first, so that a stranger learns nothing about files. The bytes are stored before the one
+conditional write that makes the file visible, so a crash leaves unused bytes, never half a file.
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
-from pytp_broker.access import Caller, Right, confirm, verify_right, verify_token
-from pytp_broker.audit.record import hash_prefix
+from pytp_broker.access import Caller, Right, confirm, verify_right
 from pytp_broker.audit.requests import Upload
-from pytp_broker.errors import FileExists, InvalidUpload, Problem, Unauthorized
-from pytp_broker.http.messages import Request
-from pytp_broker.index.archives import read_metadata_file
-from pytp_broker.index.distributions import Distribution, check_form, check_same, parse_filename
-from pytp_broker.index.forms import FilePart, Form, check_digests, check_protocol, read_form
-from pytp_broker.index.metadata import CoreMetadata, parse_metadata
+from pytp_broker.errors import FileExists, Unauthorized
+from pytp_broker.index.digests import SHA256
+from pytp_broker.index.distributions import parse_filename
+from pytp_broker.index.forms import (
+    Form,
+    check_digests,
+    check_form,
+    check_protocol,
+    compute_sent_digests,
+)
+from pytp_broker.index.inspection import Candidate, Facts, inspect
 from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
 from pytp_broker.redaction import printable
-from pytp_broker.registries import Registry
 from pytp_broker.services import Index
 from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import PublishedFile
@@ -31,77 +34,41 @@ from pytp_broker.tokens import TokenRecord, file_use
 _USED_UP: Final = "the upload token was for a single upload, and has been used"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file whose form and name are right; its content is not checked yet."""
-
-    registry: Registry
-    distribution: Distribution
-    content: bytes
-    sha256: str
-
-
-def upload(request: Request, caller: Caller, index: Index, event: Upload) -> None:
-    """Publish the file in a request, or find that it is published already.
+def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
+    """Publish the file in a form, or find that it is published already.
 
     Raises a Problem that says what to correct. No file is visible then.
     """
-    event.token_hash = hash_prefix(caller.token.hash)
-    form = read_named_form(request, caller, index)
     event.project = printable(form.project)
     right = verify_right(caller, form.project, index)
     event.publishers = right.publisher_ids
 
-    candidate = read_candidate(form, caller.registry, event)
-    if is_published(candidate, index):
+    candidate = read_candidate(form, event)
+    if is_published(candidate, right, index):
         event.unchanged = True
         return
     admission = check_release(candidate.distribution, caller.registry, index)
-    octets = read_metadata_file(candidate.distribution, Held(candidate.content))
-    metadata = parse_metadata(octets)
-    check_same(candidate.distribution, metadata.project, metadata.version, "metadata inside")
+    facts = inspect(candidate)
 
-    file = store_content(candidate, octets, metadata, right, index)
+    file = store_content(facts, right, index)
     commit(file, candidate, right, admission, index)
 
 
-def read_named_form(request: Request, caller: Caller, index: Index) -> Form:
-    """Return a form that names a project; tell what it lacks to holders of a live token only.
-
-    Raises Unauthorized, PayloadTooLarge or InvalidUpload.
-    """
-    try:
-        form = read_form(request, index.max_upload_bytes)
-        _ = form.project
-    except Problem:
-        verify_token(caller, None, index)
-        raise
-    return form
-
-
-def read_candidate(form: Form, registry: Registry, event: Upload) -> Candidate:
+def read_candidate(form: Form, event: Upload) -> Candidate:
     """Return the file in the form, if the form and the name are right; raise InvalidUpload."""
     check_protocol(form)
-    file = form.file
-    sha256 = hashlib.sha256(file.content).hexdigest()
-    event.filename, event.sha256 = printable(file.filename), sha256
-    distribution = _read_distribution(form, file)
-    check_digests(form, file.content)
-    return Candidate(registry, distribution, file.content, sha256)
-
-
-def _read_distribution(form: Form, file: FilePart) -> Distribution:
+    file, digests = form.file, compute_sent_digests(form)
+    event.filename, event.sha256 = printable(file.filename), digests[SHA256]
     distribution = parse_filename(file.filename)
     check_form(form, distribution)
-    if not file.content:
-        raise InvalidUpload("the file is empty")
-    return distribution
+    check_digests(form, digests)
+    return Candidate(distribution, file.content, digests[SHA256])
 
 
-def is_published(candidate: Candidate, index: Index) -> bool:
+def is_published(candidate: Candidate, right: Right, index: Index) -> bool:
     """Say whether this file is published; raise FileExists if another file has its name."""
     file = candidate.distribution
-    existing = index.store.find_file(candidate.registry.name, file.project, file.filename)
+    existing = index.store.find_file(right.caller.registry.name, file.project, file.filename)
     if existing is None:
         return False
     if existing.sha256 != candidate.sha256:
@@ -112,18 +79,16 @@ def is_published(candidate: Candidate, index: Index) -> bool:
     return True
 
 
-def store_content(
-    candidate: Candidate, octets: bytes, metadata: CoreMetadata, right: Right, index: Index
-) -> PublishedFile:
+def store_content(facts: Facts, right: Right, index: Index) -> PublishedFile:
     """Store the bytes, which are not visible yet; return the record that will publish the file.
 
     Raises Unauthorized for a single-use token that has been used up.
     """
-    file = _describe(candidate, octets, metadata, right.record, index)
+    file = _describe(facts, right, index)
     check_unused(right.record, file)
     place = (file.registry, file.sha256, file.filename)
-    index.files.save(content_key(*place), Held(candidate.content), file.sha256)
-    index.files.save(metadata_key(*place), Held(octets), file.metadata_sha256)
+    index.files.save(content_key(*place), facts.candidate.content, file.sha256)
+    index.files.save(metadata_key(*place), Held(facts.metadata_file), file.metadata_sha256)
     return file
 
 
@@ -137,26 +102,25 @@ def commit(
     for a right that has ended meanwhile.
     """
     use_up(right.record, file, index)
-    claimed = claim_release(candidate.distribution, candidate.registry, admission, index)
+    claimed = claim_release(admission, index)
     confirm(right, index)
     check_claim(claimed, index)
     try:
         index.store.add_file(file)
     except AlreadyPublishedError:
-        is_published(candidate, index)
+        is_published(candidate, right, index)
 
 
-def _describe(
-    candidate: Candidate, octets: bytes, metadata: CoreMetadata, record: TokenRecord, index: Index
-) -> PublishedFile:
+def _describe(facts: Facts, right: Right, index: Index) -> PublishedFile:
+    candidate, metadata, record = facts.candidate, facts.metadata, right.record
     return PublishedFile(
-        registry=candidate.registry.name,
+        registry=right.caller.registry.name,
         project=candidate.distribution.project,
         version=str(metadata.version),
         filename=candidate.distribution.filename,
         sha256=candidate.sha256,
-        size=len(candidate.content),
-        metadata_sha256=hashlib.sha256(octets).hexdigest(),
+        size=candidate.content.size,
+        metadata_sha256=hashlib.sha256(facts.metadata_file).hexdigest(),
         requires_python=metadata.requires_python,
         uploaded_at=index.now(),
         published_by={"issuer": record.issuer, **record.identity},

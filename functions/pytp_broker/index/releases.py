@@ -67,6 +67,8 @@ def files_of(key: str, files: Iterable[PublishedFile]) -> list[PublishedFile]:
 class Admission:
     """A release that takes a file: the stored record, if there is one, and the one to write."""
 
+    distribution: Distribution
+    registry: Registry
     stored: Release | None
     wanted: Release
 
@@ -81,9 +83,7 @@ def closes_at(
     return closes if reopened_until is None else max(closes, reopened_until)
 
 
-def claim_release(
-    distribution: Distribution, registry: Registry, admission: Admission, index: Index
-) -> Release:
+def claim_release(admission: Admission, index: Index) -> Release:
     """Write a record of the release that includes this file, and return it.
 
     This happens just before the file becomes visible; a record that was written a moment ago is not
@@ -97,7 +97,7 @@ def claim_release(
         claimed = replace(admission.wanted, claimed_at=now)
         if index.store.save_release(claimed, stored):
             return claimed
-        admission = check_release(distribution, registry, index)
+        admission = check_release(admission.distribution, admission.registry, index)
     raise StoreUnavailable("other files of this release are being published: try again")
 
 
@@ -120,13 +120,13 @@ def check_release(distribution: Distribution, registry: Registry, index: Index) 
     stored, reopened_until = index.store.find_release(registry.name, distribution.project, key)
     rules = _Rules(distribution, registry, reopened_until, index.now())
     if stored is not None and rules.refusal(stored) is None:
-        return Admission(stored, stored)
+        return Admission(distribution, registry, stored, stored)
     files = index.store.list_files(registry.name, distribution.project)
     wanted = _combine(read_release(key, files), stored, rules)
     problem = rules.refusal(wanted)
     if problem is not None:
         raise problem
-    return Admission(stored, wanted)
+    return Admission(distribution, registry, stored, wanted)
 
 
 @dataclass(frozen=True, slots=True)

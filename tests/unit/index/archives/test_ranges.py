@@ -1,31 +1,13 @@
 """Archives are read in short ranges, wherever their bytes are, and none is read again and again."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
 from pytp_broker.index.archives import read_metadata_file
 from pytp_broker.index.distributions import parse_filename
 from tests.support.distributions import Distribution, metadata, noise, sdist, wheel, wheel_members
+from tests.support.ranges import Ranged
 
 MEBIBYTE = 1 << 20
-
-
-@dataclass
-class Ranged:
-    """Content that remembers which ranges of it were read."""
-
-    octets: bytes
-    lengths: list[int] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        return len(self.octets)
-
-    def read_at(self, offset: int, length: int) -> memoryview:
-        assert offset >= 0
-        self.lengths.append(length)
-        return memoryview(self.octets)[offset : offset + length]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""Digests of a file's content, all of them in one pass over it."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from pytp_broker.storage.content import Content, read_pieces
+
+SHA256: Final = "sha256"
+_ALGORITHMS: Final[Mapping[str, Callable[[], Any]]] = {
+    SHA256: hashlib.sha256,
+    "md5": partial(hashlib.md5, usedforsecurity=False),
+    "blake2_256": partial(hashlib.blake2b, digest_size=32),
+}
+
+
+def compute_digests(content: Content, algorithms: Iterable[str]) -> dict[str, str]:
+    """Return the digests of the content in hex, by algorithm."""
+    hashes = {algorithm: _ALGORITHMS[algorithm]() for algorithm in algorithms}
+    for piece in read_pieces(content):
+        for each in hashes.values():
+            each.update(piece)
+    return {algorithm: each.hexdigest() for algorithm, each in hashes.items()}
