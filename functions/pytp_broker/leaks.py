@@ -34,7 +34,9 @@ from pytp_broker.errors import (
     Unavailable,
 )
 from pytp_broker.http.strict_json import parse_json, parse_json_object
-from pytp_broker.oidc.keysets import Fetch, FetchError, KeySetStore, RawKeys, StoredKeySet
+from pytp_broker.oidc.documents import Fetch, FetchError
+from pytp_broker.oidc.jwks import RawKeys
+from pytp_broker.oidc.keysets import KeySetStore, StoredKeySet
 from pytp_broker.redaction import printable
 from pytp_broker.tokens import MalformedTokenError, UploadToken
 

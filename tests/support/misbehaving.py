@@ -13,7 +13,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from pytp_broker.oidc.keysets import FetchError
+from pytp_broker.oidc.documents import FetchError
 from tests.support import signing
 
 DISCOVERY = "/.well-known/openid-configuration"

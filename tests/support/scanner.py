@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pytp_broker.oidc.keysets import FetchError
+from pytp_broker.oidc.documents import FetchError
 from tests.support.signing import ec_key
 
 TYPE = "pytp_broker_upload_token"

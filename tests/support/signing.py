@@ -11,7 +11,7 @@ from uuid import uuid4
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from pytp_broker.oidc.keysets import FetchError
+from pytp_broker.oidc.documents import FetchError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GITHUB = "https://token.actions.githubusercontent.com"

@@ -36,9 +36,10 @@ from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request
 from pytp_broker.oidc import connections
+from pytp_broker.oidc.documents import FetchError
 from pytp_broker.oidc.fetch import HttpFetch
 from pytp_broker.oidc.identity import LEEWAY_SECONDS
-from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, FetchError
+from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions, signing
 from tests.support.misbehaving import MisbehavingIssuer, answering

@@ -21,7 +21,7 @@ from jwt.algorithms import get_default_algorithms
 
 from pytp_broker import config
 from pytp_broker.config import ConfigurationError
-from pytp_broker.oidc.keysets import FetchError
+from pytp_broker.oidc.documents import FetchError
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher

@@ -8,8 +8,9 @@ from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.edge import CLIENT_CONFIG, Edge, utc_now
 from pytp_broker.endpoints.broker import ROUTES
 from pytp_broker.leaks import DisclosureKeys
+from pytp_broker.oidc.documents import Fetch
 from pytp_broker.oidc.fetch import HttpFetch
-from pytp_broker.oidc.keysets import Fetch, KeySets
+from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import Access
 from pytp_broker.services import Broker
 from pytp_broker.settings import BrokerSettings, environment_proxy

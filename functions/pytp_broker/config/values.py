@@ -24,7 +24,7 @@ from pytp_broker.names import (
     is_public_host_name,
     read_project,
 )
-from pytp_broker.oidc.keysets import ASYMMETRIC_ALGORITHMS
+from pytp_broker.oidc.jwks import ASYMMETRIC_ALGORITHMS
 from pytp_broker.redaction import legible
 from pytp_broker.registries import CLIENT_ID
 from pytp_broker.trust.providers import PROVIDERS

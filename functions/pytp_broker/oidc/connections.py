@@ -18,7 +18,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
-from pytp_broker.oidc.keysets import FetchError
+from pytp_broker.oidc.documents import FetchError
 from pytp_broker.registries import Access
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -10,7 +10,7 @@ from copy import copy
 from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING, Final
 
-from pytp_broker.oidc.keysets import FetchError
+from pytp_broker.oidc.documents import FetchError
 from pytp_broker.registries import ENVIRONMENT_PROXY, PUBLIC_ACCESS, Access
 
 if TYPE_CHECKING:

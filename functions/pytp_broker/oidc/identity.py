@@ -14,7 +14,7 @@ from typing import Any, Final
 import jwt
 
 from pytp_broker.errors import InvalidToken
-from pytp_broker.oidc.keysets import VerificationKey
+from pytp_broker.oidc.jwks import VerificationKey
 from pytp_broker.oidc.unverified import UnverifiedToken
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Issuer

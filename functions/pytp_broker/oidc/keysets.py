@@ -9,22 +9,18 @@ unverified token.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Any, Final, Protocol
-from urllib.parse import SplitResult, urlsplit
-
-import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from typing import Final, Protocol
 
 from pytp_broker.audit.findings import KeySet, KeySetReason
 from pytp_broker.audit.record import Audit, AuditRecord
-from pytp_broker.errors import InvalidPayload, InvalidToken, IssuerUnavailable, StoreUnavailable
-from pytp_broker.http.strict_json import parse_json_object
-from pytp_broker.redaction import printable
+from pytp_broker.errors import InvalidToken, IssuerUnavailable, StoreUnavailable
+from pytp_broker.oidc.discovery import fetch_key_set
+from pytp_broker.oidc.documents import Fetch, FetchError, Reach
+from pytp_broker.oidc.jwks import RawKeys, VerificationKey, find_faults, read_key_set
 from pytp_broker.registries import PUBLIC_ACCESS, Access, Issuer
 
 COOLDOWN: Final = timedelta(seconds=60)
@@ -32,9 +28,6 @@ COOLDOWN: Final = timedelta(seconds=60)
 MAX_AGE: Final = timedelta(hours=1)
 # While the issuer does not answer, its last good keys are served for this time.
 MAX_STALE: Final = timedelta(hours=24)
-MIN_RSA_BITS: Final = 2048
-MAX_KEYS: Final = 100
-MAX_SHOWN: Final = 5
 # Another instance refreshes: we look again for what it found after this time.
 LOOK_AGAIN: Final = timedelta(seconds=5)
 # If we have no key set at all, we wait for the other instance: half of a client's patience.
@@ -42,60 +35,7 @@ WAIT_SECONDS: Final = 0.25
 MAX_WAITS: Final = 10
 
 _NO_USABLE_KEY: Final = "the issuer publishes no key that can verify its tokens"
-_PORTS: Final = {"https": 443, "http": 80}
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class _KeyType:
-    """How to read one `kty`: only its public members, so that no private key is ever loaded."""
-
-    parse: Callable[[dict[str, Any]], Any]
-    members: tuple[str, ...]
-    algorithms: tuple[str, ...]
-
-
-# Asymmetric keys only: with `oct` an attacker who knows a public value could sign (CVE-2022-29217).
-_KEY_TYPES: Final = {
-    "RSA": _KeyType(
-        RSAAlgorithm.from_jwk,
-        ("kty", "n", "e"),
-        ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    ),
-    "EC": _KeyType(ECAlgorithm.from_jwk, ("kty", "crv", "x", "y"), ("ES256", "ES384", "ES512")),
-    "OKP": _KeyType(OKPAlgorithm.from_jwk, ("kty", "crv", "x"), ("EdDSA",)),
-}
-ASYMMETRIC_ALGORITHMS: Final = tuple(a for t in _KEY_TYPES.values() for a in t.algorithms)
-# The members that we keep of a published key. An issuer may publish secret ones by mistake.
-_PUBLIC_MEMBERS: Final = ("kid", "kty", "use", "key_ops", "alg", "n", "e", "crv", "x", "y")
-
-RawKeys = Sequence[Mapping[str, Any]]
-
-
-class FetchError(Exception):
-    """A document of the issuer cannot be fetched, or is malformed.
-
-    ``cure`` tells the operator what to do about it, where that is known. Callers never see either.
-    """
-
-    def __init__(self, detail: str, cure: str = "") -> None:
-        super().__init__(detail)
-        self.cure = cure
-
-    @property
-    def explanation(self) -> str:
-        """Return what went wrong and what to do, for the operator's log."""
-        return f"{self}: {self.cure}" if self.cure else str(self)
-
-
-class Fetch(Protocol):
-    """Get a small document over HTTPS within its own limits of time and size."""
-
-    def __call__(self, url: str) -> bytes:
-        """Return the body; raise FetchError."""
-
-
-Reach = Callable[[Access], Fetch]
 
 
 def _reach_nobody(_access: Access) -> Fetch:
@@ -125,14 +65,6 @@ class KeySetStore(Protocol):
         No claim succeeds within a cooldown of the last one. A claim dated in the future comes from
         a wrong clock. It holds no longer than a cooldown, because otherwise it would never end.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationKey:
-    """A public key and the algorithms that it may verify."""
-
-    public_key: Any
-    algorithms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +190,7 @@ class KeySets:
             self._withdraw(cached, issuer, raw_keys, now)
             return
         cached.key_set = _KeySet(keys, now)
-        for record in _find_faults(raw_keys, issuer):
+        for record in find_faults(raw_keys, issuer):
             self._audit(record)
         self._save(issuer, StoredKeySet(raw_keys, now))
 
@@ -315,146 +247,3 @@ def _failure_reason(age: timedelta) -> KeySetReason:
     if age < MAX_AGE:
         return "refresh-failed"
     return "stale" if age < MAX_STALE else "no-keys"
-
-
-def fetch_key_set(issuer: Issuer, fetch: Fetch) -> RawKeys:
-    """Return the public part of an issuer's keys, not yet parsed (OpenID Connect Discovery §4).
-
-    Raises FetchError.
-    """
-    discovery_url = issuer.url.rstrip("/") + "/.well-known/openid-configuration"
-    discovery = _parse(fetch(discovery_url))
-    if discovery.get("issuer") != issuer.url:
-        raise FetchError("the discovery document names another issuer")
-    jwks_url = discovery.get("jwks_uri")
-    if not isinstance(jwks_url, str) or not _may_fetch(jwks_url, issuer):
-        raise FetchError("the discovery document's jwks_uri is not on an allowed host")
-    keys = _parse(fetch(jwks_url)).get("keys")
-    if not isinstance(keys, list):
-        raise FetchError("the key set has no list of keys")
-    return [
-        {name: key[name] for name in _PUBLIC_MEMBERS if name in key}
-        for key in [key for key in keys if isinstance(key, dict)][:MAX_KEYS]
-    ]
-
-
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        return parse_json_object(body)
-    except InvalidPayload as problem:
-        raise FetchError(problem.detail) from None
-
-
-def _may_fetch(jwks_url: str, issuer: Issuer) -> bool:
-    try:
-        url, home = urlsplit(jwks_url), urlsplit(issuer.url)
-        place = _place(url)
-        is_listed = place in {_place(urlsplit(f"https://{host}")) for host in issuer.jwks_hosts}
-        is_allowed = place == _place(home) or (is_listed and url.scheme == "https")
-    except ValueError:
-        return False
-    # An issuer has plain http only where the configuration allows it: locally, on loopback.
-    is_plain = jwks_url.isascii() and jwks_url.isprintable() and not {" ", "#"} & {*jwks_url}
-    return is_allowed and url.scheme == home.scheme and is_plain and "@" not in url.netloc
-
-
-def _place(url: SplitResult) -> tuple[str | None, int]:
-    """Return host and port in one spelling, because URLs may differ in it (RFC 3986 §6.2)."""
-    return url.hostname, _PORTS.get(url.scheme, 0) if url.port is None else url.port
-
-
-def read_key_set(raw_keys: RawKeys, issuer: Issuer) -> dict[str, VerificationKey]:
-    """Return the usable keys by their id; a bad key is skipped, never the set.
-
-    Two different keys with one id are both skipped: nobody can say which is meant (RFC 7517 §4.5).
-    """
-    found: dict[str, VerificationKey] = {}
-    for key_id, raw_keys_of_id in _by_key_id(raw_keys).items():
-        read = (_read_key(raw_key, issuer) for raw_key in raw_keys_of_id)
-        same = _only_key([key for key in read if key is not None])
-        if same is not None:
-            found[key_id] = same
-    return found
-
-
-def _only_key(keys: Sequence[VerificationKey]) -> VerificationKey | None:
-    """Return the keys as one key for all of their algorithms; None if they differ."""
-    if not keys or any(key.public_key != keys[0].public_key for key in keys):
-        return None
-    algorithms = dict.fromkeys(name for key in keys for name in key.algorithms)
-    return VerificationKey(keys[0].public_key, tuple(algorithms))
-
-
-def _by_key_id(raw_keys: RawKeys) -> dict[str, list[Mapping[str, Any]]]:
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for raw_key in raw_keys:
-        key_id = raw_key.get("kid")
-        if isinstance(key_id, str):
-            found.setdefault(key_id, []).append(raw_key)
-    return found
-
-
-def _read_key(raw_key: Mapping[str, Any], issuer: Issuer) -> VerificationKey | None:
-    if not _is_for_signatures(raw_key):
-        return None
-    try:
-        public_key = _parse_key(raw_key)
-    except _UnusableKeyError:
-        return None
-    algorithms = tuple(
-        name
-        for name in issuer.algorithms
-        if name in _KEY_TYPES[raw_key["kty"]].algorithms and raw_key.get("alg", name) == name
-    )
-    return VerificationKey(public_key, algorithms) if algorithms else None
-
-
-class _UnusableKeyError(Exception):
-    """A key is malformed, weak, or of a kind that an issuer must not publish."""
-
-
-def _parse_key(raw_key: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a key of any of the types
-    key_type = _KEY_TYPES.get(str(raw_key.get("kty")))
-    if key_type is None:
-        raise _UnusableKeyError
-    try:
-        public_key = key_type.parse({name: raw_key[name] for name in key_type.members})
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-        raise _UnusableKeyError from None
-    if isinstance(public_key, RSAPublicKey) and public_key.key_size < MIN_RSA_BITS:
-        raise _UnusableKeyError
-    return public_key
-
-
-def _is_for_signatures(raw_key: Mapping[str, Any]) -> bool:
-    operations = raw_key.get("key_ops", ["verify"])
-    return (
-        raw_key.get("use", "sig") == "sig"
-        and isinstance(operations, list)
-        and "verify" in operations
-    )
-
-
-def _find_faults(raw_keys: RawKeys, issuer: Issuer) -> Iterator[AuditRecord]:
-    """Return a record for each kind of fault in a usable key set.
-
-    A key for another purpose, or for an algorithm that is not ours, is not a fault.
-    """
-    faults: dict[KeySetReason, list[str]] = {}
-    for key_id, same_id in _by_key_id(raw_keys).items():
-        keys = [key for raw_key in same_id if (key := _read_key(raw_key, issuer)) is not None]
-        if keys and _only_key(keys) is None:
-            faults.setdefault("duplicate-key-id", []).append(key_id)
-        if not all(map(_is_usable, same_id)):
-            faults.setdefault("unusable-key", []).append(key_id)
-    for reason, key_ids in faults.items():
-        shown = [printable(key_id) for key_id in key_ids[:MAX_SHOWN]]
-        yield KeySet(issuer=issuer.url, key_ids=shown).failed(reason)
-
-
-def _is_usable(raw_key: Mapping[str, Any]) -> bool:
-    try:
-        _parse_key(raw_key)
-    except _UnusableKeyError:
-        return False
-    return True

@@ -13,7 +13,8 @@ import trustme
 
 from pytp_broker import config
 from pytp_broker.config import ConfigurationError
-from pytp_broker.oidc.keysets import FetchError, KeySets
+from pytp_broker.oidc.documents import FetchError
+from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import ENVIRONMENT_PROXY, PUBLIC_ACCESS, Access, Issuer
 from tests.support.fakes import MemoryStore
 from tests.support.signing import GITHUB, NOW

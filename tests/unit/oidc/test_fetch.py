@@ -22,8 +22,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from pytp_broker.oidc import connections
 from pytp_broker.oidc.connections import is_public
+from pytp_broker.oidc.documents import FetchError
 from pytp_broker.oidc.fetch import MAX_DOCUMENT_BYTES, MAX_THREADS, HttpFetch
-from pytp_broker.oidc.keysets import FetchError
 from pytp_broker.registries import ENVIRONMENT_PROXY, Access
 from tests.support.misbehaving import (
     BEHAVIOURS,

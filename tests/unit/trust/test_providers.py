@@ -23,7 +23,7 @@ from pytp_broker import config
 from pytp_broker.config import ConfigurationError, Loaded
 from pytp_broker.errors import ChangedIdentity, InvalidPublisher, InvalidToken
 from pytp_broker.oidc.identity import SignedClaims, TokenForm, verify
-from pytp_broker.oidc.keysets import VerificationKey
+from pytp_broker.oidc.jwks import VerificationKey
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.registries import Issuer
 from pytp_broker.trust.comparisons import REF_GLOB, fold, is_exact, is_led_by, is_same_ignoring_case

@@ -1,0 +1,32 @@
+"""What it means to fetch an issuer's document: the promise of a fetch, and its failure."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pytp_broker.registries import Access
+
+
+class FetchError(Exception):
+    """A document of the issuer cannot be fetched, or is malformed.
+
+    ``cure`` tells the operator what to do about it, where that is known. Callers never see either.
+    """
+
+    def __init__(self, detail: str, cure: str = "") -> None:
+        super().__init__(detail)
+        self.cure = cure
+
+    @property
+    def explanation(self) -> str:
+        """Return what went wrong and what to do, for the operator's log."""
+        return f"{self}: {self.cure}" if self.cure else str(self)
+
+
+class Fetch(Protocol):
+    """Get a small document over HTTPS within its own limits of time and size."""
+
+    def __call__(self, url: str) -> bytes:
+        """Return the body; raise FetchError."""
+
+
+Reach = Callable[[Access], Fetch]
