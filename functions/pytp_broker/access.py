@@ -1,10 +1,13 @@
-"""Check an upload token, and what it may be used for now.
+"""Check what a token may do now: upload today; publishing, introspection and proxies all ask here.
 
 The answers differ on purpose (RFC 9110 §15.5.2, §15.5.4): 401 for a missing or unusable token, 403
 for a good token without the right. The answer does not reveal whether a token is unknown, expired
 or burned.
 """
 
+import hashlib
+import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,6 +25,9 @@ from pytp_broker.tokens import Listing, TokenRecord, UploadToken
 MAX_AGE: Final = timedelta(seconds=10)
 
 _NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a new identity token"
+_USED_UP: Final = "the upload token was for a single upload, and has been used"
+_UNKNOWN_CLIENT: Final = "the registry knows no introspection client with this id and secret"
+_NO_SECRET_HASH: Final = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +45,49 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """The right of a caller in a project, and the publishers that still give it.
+    """The right of a caller in the project that was asked for, or in all if none was named.
 
+    ``publishers`` maps each project to the ids of the publishers that still give the right.
     ``verified_at`` is the time at which the check began.
     """
 
     caller: Caller
+    project: str | None
     record: TokenRecord
-    project: str
-    publisher_ids: tuple[str, ...]
+    publishers: Mapping[str, tuple[str, ...]]
     verified_at: datetime
+
+    @property
+    def projects(self) -> tuple[str, ...]:
+        """Return the projects in which the caller has the right."""
+        return tuple(self.publishers)
+
+    @property
+    def publisher_ids(self) -> tuple[str, ...]:
+        """Return the ids of the publishers that give the right, each once."""
+        return tuple(dict.fromkeys(i for ids in self.publishers.values() for i in ids))
+
+
+def verify(caller: Caller, project: str | None, services: Services) -> Right:
+    """Return the caller's right in a project, or in all projects here if none is named.
+
+    Raises Unauthorized, or Forbidden if there is no such project. The exchange fixed the token's
+    publishers. At every use we check that a project still trusts one of them, and that the issuer
+    is still enabled. That takes one round trip for a project. Without one it takes three, and one
+    more for every further hundred projects.
+    """
+    asked_at = services.now()
+    record, trusted = verify_token(caller, project, services)
+    _check_enabled(record, caller)
+    trust = _list_trust(record, caller, services) if project is None else {project: trusted}
+    publishers = {
+        name: publisher_ids
+        for name, each in trust.items()
+        if (publisher_ids := _publishers_of(record, caller, name, each))
+    }
+    if not publishers:
+        raise Forbidden(_explain(record, caller.registry.name, project))
+    return Right(caller, project, record, publishers, asked_at)
 
 
 def verify_token(
@@ -59,65 +98,16 @@ def verify_token(
     Raises Unauthorized. It takes one round trip, also when no project is named; then the record
     comes alone.
     """
-    place = (
-        (caller.registry.name, project) if project is not None and may_be_project(project) else None
-    )
-    found = services.store.find_token(caller.token.lookup_id, place)
+    found = services.store.find_token(caller.token.lookup_id, _place(caller, project))
     if found is None or not found[0].is_live(caller.token, services.now()):
         raise Unauthorized(_NOT_GOOD)
     return found
 
 
-def verify_right(caller: Caller, project: str, services: Services) -> Right:
-    """Return the right, if the caller has the permission in this project now.
-
-    Raises Unauthorized or Forbidden. The exchange fixed the token's publishers. At every use we
-    check that the project still trusts one of them, and that the issuer is still enabled.
-    """
-    asked_at = services.now()
-    registry = caller.registry.name
-    record, trusted = verify_token(caller, project, services)
-    _check_enabled(record, caller)
-    publisher_ids = record.publishers_for(caller.permission, registry, project, trusted)
-    if not publisher_ids:
-        raise Forbidden(_explain(record, registry, project))
-    return Right(caller, record, project, publisher_ids, asked_at)
-
-
-def confirm(right: Right, services: Services) -> None:
-    """Check a right again, just before it is used for good; raise as ``verify_right`` does.
-
-    We take the configuration anew, because a switch must also end slow work. We ask the store only
-    if the last check is older than ``MAX_AGE``: the token may have expired or been burned since, or
-    the publisher may have been removed.
-    """
-    caller = replace(right.caller, configuration=services.configurations.current())
-    if services.now() - right.verified_at >= MAX_AGE:
-        verify_right(caller, right.project, services)
-    else:
-        _check_enabled(right.record, caller)
-
-
-def verify_any_right(caller: Caller, services: Services) -> tuple[TokenRecord, list[str]]:
-    """Return the record of the caller's live token and the projects in which it has a right now.
-
-    Raises Unauthorized, or Forbidden when there is no such project. It takes three round trips, and
-    one more for every further hundred projects.
-    """
-    record, _ = verify_token(caller, None, services)
-    _check_enabled(record, caller)
-    places = _places_of(record, caller.registry.name, services)
-    trust = services.store.list_trust(places)
-    projects = [
-        project
-        for registry, project in places
-        if record.publishers_for(
-            caller.permission, registry, project, trust.get((registry, project), {})
-        )
-    ]
-    if not projects:
-        raise Forbidden("the upload token is for no project of this registry")
-    return record, projects
+def _place(caller: Caller, project: str | None) -> Place | None:
+    if project is None or not may_be_project(project):
+        return None
+    return caller.registry.name, project
 
 
 def _check_enabled(record: TokenRecord, caller: Caller) -> None:
@@ -125,20 +115,34 @@ def _check_enabled(record: TokenRecord, caller: Caller) -> None:
         raise Forbidden(f"uploads to this registry by tokens of `{record.issuer}` are switched off")
 
 
-def _places_of(record: TokenRecord, registry: str, services: Services) -> list[Place]:
-    """Return the projects here that the token may be for; the caller still checks their trust."""
-    grants = [grant for grant in record.grants if grant.registry == registry]
+def _list_trust(record: TokenRecord, caller: Caller, services: Services) -> dict[str, Trust]:
+    """Return the projects here that the token may be for, and the publishers that each trusts."""
+    places = [(caller.registry.name, name) for name in _list_projects(record, caller, services)]
+    trust = services.store.list_trust(places)
+    return {place[1]: trust.get(place, {}) for place in places}
+
+
+def _list_projects(record: TokenRecord, caller: Caller, services: Services) -> list[str]:
+    grants = record.grants_of(caller.permission, caller.registry.name)
     projects = [grant.project for grant in grants if grant.project is not None]
     publisher_ids = {i for grant in grants if grant.project is None for i in grant.publisher_ids}
     if publisher_ids:
         for publisher in services.store.list_publishers(record.identity_key):
             if publisher.publisher_id in publisher_ids:
                 projects += publisher.projects
-    return [(registry, project) for project in dict.fromkeys(projects)]
+    return list(dict.fromkeys(projects))
 
 
-def _explain(record: TokenRecord, registry: str, project: str) -> str:
-    """Return why the token does not give the right to upload to a project."""
+def _publishers_of(
+    record: TokenRecord, caller: Caller, project: str, trusted: Trust
+) -> tuple[str, ...]:
+    return record.publishers_for(caller.permission, caller.registry.name, project, trusted)
+
+
+def _explain(record: TokenRecord, registry: str, project: str | None) -> str:
+    """Return why the token does not give the right to upload to a project, or to any."""
+    if project is None:
+        return "the upload token is for no project of this registry"
     listing = record.projects.get(registry, Listing((), 0))
     if project in listing.names:
         return (
@@ -152,3 +156,44 @@ def _explain(record: TokenRecord, registry: str, project: str) -> str:
         asked += ", which does not trust the publisher that this upload token comes from"
         return f"{asked}; the token is for {projects}"
     return f"{asked}, but this upload token is for {projects or 'no project of this registry'}"
+
+
+def confirm(right: Right, services: Services) -> None:
+    """Check a right again, just before it is used for good; raise as ``verify`` does.
+
+    We take the configuration anew, because a switch must also end slow work. We ask the store only
+    if the last check is older than ``MAX_AGE``: the token may have expired or been burned since, or
+    the publisher may have been removed.
+    """
+    caller = replace(right.caller, configuration=services.configurations.current())
+    if services.now() - right.verified_at >= MAX_AGE:
+        verify(caller, right.project, services)
+    else:
+        _check_enabled(right.record, caller)
+
+
+def check_unused(record: TokenRecord, use: str | None) -> None:
+    """Raise Unauthorized if a single-use token was used, unless in this very way (PEP 807).
+
+    This asks the record that was read with the right, before anything is stored; ``use_up`` asks
+    the store again.
+    """
+    if not record.may_be_used_for(use):
+        raise Unauthorized(_USED_UP)
+
+
+def use_up(record: TokenRecord, use: str, services: Services) -> None:
+    """Use a single-use token; raise Unauthorized if it was used in another way (PEP 807).
+
+    An upload does this just before the file becomes visible, so that one of two uploads at the same
+    time loses. After a crash in between, the client sends the same file again.
+    """
+    if record.is_single_use and not services.store.use_token(record, use):
+        raise Unauthorized(_USED_UP)
+
+
+def verify_client(client_id: str, secret: str, registry: Registry) -> None:
+    """Check that the registry knows the index that asks about tokens; raise Unauthorized."""
+    expected = registry.introspection_clients.get(client_id, _NO_SECRET_HASH)
+    if not hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), expected):
+        raise Unauthorized(_UNKNOWN_CLIENT)

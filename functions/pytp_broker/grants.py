@@ -34,11 +34,6 @@ class Grant:
     permission: Permission
     publisher_ids: Trust
 
-    def covers(self, permission: Permission, registry: str, project: str) -> bool:
-        """Say whether the grant is about this permission for this project."""
-        is_about = (self.permission, self.registry) == (permission, registry)
-        return is_about and self.project in {None, project}
-
     def publishers_among(self, trusted: Trust) -> tuple[str, ...]:
         """Return the ids of those of the trusted publishers that give the right to the project."""
         return tuple(

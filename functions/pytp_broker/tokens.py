@@ -172,14 +172,19 @@ class TokenRecord:
         listings = self.projects.items()
         return [f"{registry}/{project}" for registry, each in listings for project in each.names]
 
+    def grants_of(self, permission: Permission, registry: str) -> list[Grant]:
+        """Return the grants of a permission in a registry."""
+        asked = (permission, registry)
+        return [grant for grant in self.grants if (grant.permission, grant.registry) == asked]
+
     def publishers_for(
         self, permission: Permission, registry: str, project: str, trusted: Trust
     ) -> tuple[str, ...]:
         """Return the ids of the ``trusted`` publishers that give the token this permission."""
         found = (
             grant.publishers_among(trusted)
-            for grant in self.grants
-            if grant.covers(permission, registry, project)
+            for grant in self.grants_of(permission, registry)
+            if grant.project in {None, project}
         )
         return tuple(dict.fromkeys(publisher_id for ids in found for publisher_id in ids))
 
@@ -193,7 +198,7 @@ class TokenRecord:
         """Say whether the token is good for one file only (PEP 807)."""
         return SINGLE_USE in self.features
 
-    def may_be_used_for(self, file: str) -> bool:
+    def may_be_used_for(self, file: str | None) -> bool:
         """Say whether a single-use token is unused, or was used for this very file."""
         return not self.is_single_use or self.used_for in {None, file}
 

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from packaging.version import Version
 
 from pytp_broker import config
-from pytp_broker.access import Caller, verify_right
+from pytp_broker.access import Caller, verify
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.config import Loaded
 from pytp_broker.endpoints import broker, introspect, read, upload
@@ -223,7 +223,7 @@ class Deployment:
 
         def has(registry: str, project: str) -> bool:
             try:
-                return bool(verify_right(caller_of(registry), project, self.index))
+                return bool(verify(caller_of(registry), project, self.index))
             except (Unauthorized, Forbidden):
                 return False
 

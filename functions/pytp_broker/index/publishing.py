@@ -7,11 +7,10 @@ conditional write that makes the file visible, so a crash leaves unused bytes, n
 """
 
 import hashlib
-from typing import Final
 
-from pytp_broker.access import Caller, Right, confirm, verify_right
+from pytp_broker.access import Caller, Right, check_unused, confirm, use_up, verify
 from pytp_broker.audit.requests import Upload
-from pytp_broker.errors import FileExists, Unauthorized
+from pytp_broker.errors import FileExists
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.forms import (
@@ -29,9 +28,7 @@ from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import content_key, metadata_key
 from pytp_broker.storage.protocols import AlreadyPublishedError
-from pytp_broker.tokens import TokenRecord, file_use
-
-_USED_UP: Final = "the upload token was for a single upload, and has been used"
+from pytp_broker.tokens import file_use
 
 
 def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
@@ -40,7 +37,7 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     Raises a Problem that says what to correct. No file is visible then.
     """
     event.project = printable(form.project)
-    right = verify_right(caller, form.project, index)
+    right = verify(caller, form.project, index)
     event.publishers = right.publisher_ids
 
     candidate = read_candidate(form, event)
@@ -85,7 +82,7 @@ def store_content(facts: Facts, right: Right, index: Index) -> PublishedFile:
     Raises Unauthorized for a single-use token that has been used up.
     """
     file = _describe(facts, right, index)
-    check_unused(right.record, file)
+    check_unused(right.record, _use(file))
     place = (file.registry, file.sha256, file.filename)
     index.files.save(content_key(*place), facts.candidate.content, file.sha256)
     index.files.save(metadata_key(*place), Held(facts.metadata_file), file.metadata_sha256)
@@ -101,7 +98,7 @@ def commit(
     changed meanwhile, Unauthorized for a token that has been used up, and what ``confirm`` raises
     for a right that has ended meanwhile.
     """
-    use_up(right.record, file, index)
+    use_up(right.record, _use(file), index)
     claimed = claim_release(admission, index)
     confirm(right, index)
     check_claim(claimed, index)
@@ -126,28 +123,6 @@ def _describe(facts: Facts, right: Right, index: Index) -> PublishedFile:
         published_by={"issuer": record.issuer, **record.identity},
         has_static_dependencies=metadata.has_static_dependencies,
     )
-
-
-def check_unused(record: TokenRecord, file: PublishedFile) -> None:
-    """Raise Unauthorized if a single-use token was used for another file (PEP 807).
-
-    This asks the record that was read at the beginning, before anything is stored; ``use_up`` asks
-    the store again.
-    """
-    if not record.may_be_used_for(_use(file)):
-        raise Unauthorized(_USED_UP)
-
-
-def use_up(record: TokenRecord, file: PublishedFile, index: Index) -> None:
-    """Use a single-use token for this file; raise Unauthorized if another file used it (PEP 807).
-
-    This happens just before the file becomes visible, so that one of two uploads at the same time
-    loses. After a crash in between, the client sends the same file again.
-    """
-    if not record.is_single_use:
-        return
-    if not index.store.use_token(record, _use(file)):
-        raise Unauthorized(_USED_UP)
 
 
 def _use(file: PublishedFile) -> str:
