@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytp_broker.registries import Configuration
-from pytp_broker.storage.plan import Changes
+from pytp_broker.storage.plan import Plan
 from pytp_broker.storage.protocols import Store
 from tests.support.samples import (
     ACME,
@@ -75,9 +75,9 @@ def test_a_project_trusts_all_its_publishers(store: Store) -> None:
 def test_applying_again_changes_nothing(store: Store) -> None:
     store.apply(configuration(), [publisher()])
 
-    changes = store.apply(configuration(), [publisher("id-2")])
+    plan = store.apply(configuration(), [publisher("id-2")])
 
-    assert changes.lines == ()
+    assert plan.lines == ()
 
 
 def test_a_publisher_that_is_there_already_keeps_its_id_and_pins(store: Store) -> None:
@@ -197,8 +197,8 @@ def test_changes_that_are_not_approved_are_not_written(store: Store) -> None:
     store.apply(configuration(), [publisher()])
     shown = []
 
-    def refuse(changes: Changes) -> bool:
-        shown.append(changes)
+    def refuse(plan: Plan) -> bool:
+        shown.append(plan)
         return False
 
     returned = store.apply(configuration(OTHER), [], refuse)
@@ -217,20 +217,22 @@ def test_changes_that_are_approved_are_written(store: Store) -> None:
 def test_a_registry_or_publisher_that_is_removed_is_a_loss(store: Store) -> None:
     store.apply(configuration(), [publisher()])
 
-    changes = store.apply(configuration(OTHER), [])
+    plan = store.apply(configuration(OTHER), [])
 
-    assert set(changes.losses) <= set(changes.lines)
-    assert {line.split()[1] for line in changes.losses} == {"registry", "publisher"}
+    assert [step.line for step in plan.losses] == [
+        "- publisher acme github octo-org/widgets -> widgets",
+        "- registry acme",
+    ]
 
 
 def test_a_publisher_whose_rules_change_is_no_loss(store: Store) -> None:
     store.apply(configuration(), [publisher()])
     changed = replace(publisher(), fields={**publisher().fields, "environment": "release"})
 
-    changes = store.apply(configuration(), [changed])
+    plan = store.apply(configuration(), [changed])
 
-    assert [line[0] for line in changes.lines] == ["-", "+"]
-    assert changes.losses == ()
+    assert [line[0] for line in plan.lines] == ["-", "+"]
+    assert plan.losses == ()
 
 
 @pytest.mark.parametrize("projects", [("widgets",), ("widgets", "gadgets")])
@@ -242,9 +244,9 @@ def test_a_publisher_that_changes_and_keeps_not_all_of_its_projects_is_a_loss(
         publisher(projects=projects), fields={**publisher().fields, "environment": "release"}
     )
 
-    changes = store.apply(configuration(), [changed])
+    plan = store.apply(configuration(), [changed])
 
-    assert len(changes.losses) == (1 if projects == ("widgets",) else 0)
+    assert len(plan.losses) == (1 if projects == ("widgets",) else 0)
 
 
 def test_a_project_trusts_a_publisher_since_the_generation_in_which_it_was_added(

@@ -512,7 +512,7 @@ def test_an_apply_removes_nothing_of_another_that_was_not_approved(
     store = DynamoStore(watch(table, before=intrude), table.name)
 
     with pytest.raises(StoreUnavailable, match="another `apply`"):
-        store.apply(configuration(ACME), [], lambda changes: not changes.losses)
+        store.apply(configuration(ACME), [], lambda plan: not plan.losses)
 
     assert OTHER.name in dynamo.load_configuration().registries
 

@@ -207,11 +207,11 @@ class Deployment:
     def apply(self, loaded: Loaded) -> Answer:
         """Apply as the command does; what it says is made an answer, to be treated like others."""
         try:
-            changes = self.store.apply(loaded.configuration, loaded.publishers)
+            plan = self.store.apply(loaded.configuration, loaded.publishers)
         except StoreUnavailable as problem:
             response = problem_response(problem, instance="apply")
             return Answer(response.status, response.headers, response.body)
-        return Answer(200, {}, json.dumps(changes.lines).encode())
+        return Answer(200, {}, json.dumps(plan.lines).encode())
 
     def rights_of(self, token: UploadToken) -> set[tuple[str, str]]:
         """Return where the token may upload now, as the upload function sees it."""

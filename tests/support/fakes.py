@@ -15,7 +15,7 @@ from pytp_broker.oidc.keysets import StoredKeySet
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_records import PublishedFile, Release
-from pytp_broker.storage.plan import Approve, Changes, Setup, carry_over
+from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
 from pytp_broker.storage.protocols import (
     AlreadyExchangedError,
     AlreadyPublishedError,
@@ -88,22 +88,20 @@ class MemoryStore(Failing):
         configuration: Configuration,
         publishers: Sequence[TrustedPublisher],
         approve: Approve | None = None,
-    ) -> Changes:
-        present = {p.rules_hash: p for p in self.publishers.values()}
-        before = Setup(self.configuration, present)
-        after = Setup(configuration, carry_over(present.values(), publishers))
-        changes = Changes.between(before, after)
-        if approve is not None and not approve(changes):
-            return changes
+    ) -> Plan:
+        present = Setup(self.configuration, {p.rules_hash: p for p in self.publishers.values()})
+        plan = make_plan(present, configuration, publishers)
+        if approve is not None and not approve(plan):
+            return plan
         self.configuration = configuration
-        self.publishers = {p.publisher_id: p for p in after.publishers.values()}
+        self.publishers = {p.publisher_id: p for p in plan.outcome.publishers.values()}
         trust, self.trust = self.trust, {}
         for publisher in self.publishers.values():
             for project in publisher.projects:
                 place, publisher_id = (publisher.registry, project), publisher.publisher_id
                 since = trust.get(place, {}).get(publisher_id, publisher.generation)
                 self.trust.setdefault(place, {})[publisher_id] = since
-        return changes
+        return plan
 
     @remote
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:

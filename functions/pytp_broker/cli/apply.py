@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     with target.opened(arguments, "apply") as broker:
         check_host(loaded, host or broker.host)
         if arguments.dry_run:
-            changes = broker.plan(loaded)
+            plan = broker.plan(loaded)
         else:
-            changes = broker.apply(loaded, prune=arguments.prune)
-    say(*changes.lines or ["no changes"])
+            plan = broker.apply(loaded, prune=arguments.prune)
+    say(*plan.lines or ["no changes"])
     return 0

@@ -17,7 +17,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.cli.command import CommandError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
-from pytp_broker.storage.plan import Changes
+from pytp_broker.storage.plan import Plan
 from pytp_broker.storage.protocols import Store
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ class Place:
         """Store a record of what the operator does."""
         self.store.add_operator_record(record, datetime.now(UTC))
 
-    def plan(self, loaded: "Loaded") -> Changes:
-        """Return what ``apply`` would change; write nothing."""
+    def plan(self, loaded: "Loaded") -> Plan:
+        """Return the plan that ``apply`` would execute; write nothing."""
         return self.store.apply(loaded.configuration, loaded.publishers, lambda _: False)
 
-    def apply(self, loaded: "Loaded", *, prune: bool) -> Changes:
+    def apply(self, loaded: "Loaded", *, prune: bool) -> Plan:
         """Bring the store to a configuration, and store records of the changes.
 
         The first record says that it begins, the last one how it ended. If it is interrupted, the
@@ -70,7 +70,7 @@ class Place:
         event = Apply(by=self.operator, configuration_sha256=loaded.sources.sha256)
         self.record(event.begun())
         try:
-            changes = self._apply(loaded, prune=prune)
+            plan = self._apply(loaded, prune=prune)
         except RemovalError as error:
             self.record(event.needs_prune(" ".join(error.lines)))
             raise
@@ -79,18 +79,18 @@ class Place:
                 self.record(event.refused(problem))
             raise
         self.record(event.accepted())
-        return changes
+        return plan
 
-    def _apply(self, loaded: "Loaded", *, prune: bool) -> Changes:
-        changes = self.store.apply(
-            loaded.configuration, loaded.publishers, lambda changes: prune or not changes.losses
+    def _apply(self, loaded: "Loaded", *, prune: bool) -> Plan:
+        plan = self.store.apply(
+            loaded.configuration, loaded.publishers, lambda plan: prune or not plan.losses
         )
-        if changes.losses and not prune:
-            raise RemovalError(changes.losses)
-        for line in changes.lines:
+        if plan.losses and not prune:
+            raise RemovalError([step.line for step in plan.losses])
+        for line in plan.lines:
             for part in wrap(line, MAX_SENTENCE_CHARACTERS):
                 self.record(ConfigurationChange(by=self.operator, change=part).accepted())
-        return changes
+        return plan
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

@@ -1,47 +1,204 @@
-"""What ``apply`` changes: the present and the wanted configuration compared."""
+"""A plan: the steps from what a store holds to what the operator wants.
+
+A plan is made once, from both. The engines execute it, the commands print its steps, and the
+operator's records keep them. A plan that was made from another state must not be executed, so
+``apply`` makes its plan from what it has just read.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from enum import StrEnum
+from typing import Final, TypeAlias
 
-from pytp_broker.registries import Configuration
+from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.trust.providers.model import Role
 from pytp_broker.trust.publishers import TrustedPublisher
 
+# What one step adds, changes or removes; the main switch is a bool.
+Part: TypeAlias = bool | Issuer | Registry | TrustedPublisher
 
-def carry_over(
-    present: Iterable[TrustedPublisher], wanted: Iterable[TrustedPublisher]
-) -> dict[str, TrustedPublisher]:
-    """Return the wanted publishers by their rules, with ids and pins of those already present.
 
-    Two publishers with the same rules become one, for the projects of both. A publisher with new
-    rules takes over the pins of its identity in the registry, because adding an environment must
-    not let a new holder in. A publisher that gets further projects begins a new generation, which
-    live tokens do not cover.
+class Verb(StrEnum):
+    """What a step does, in the order in which steps are printed."""
+
+    REMOVE = "remove"
+    CHANGE = "change"
+    ADD = "add"
+
+
+class Kind(StrEnum):
+    """What a step does it to."""
+
+    SWITCH = "switch"
+    ISSUER = "issuer"
+    REGISTRY = "registry"
+    PUBLISHER = "publisher"
+
+
+_SIGNS: Final = {Verb.REMOVE: "-", Verb.CHANGE: "~", Verb.ADD: "+"}
+_ORDER: Final = tuple(Verb)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that an operator writes: the configuration, and the publishers by their rules."""
+
+    configuration: Configuration
+    publishers: Mapping[str, TrustedPublisher]
+
+    def parts(self) -> dict[tuple[Kind, str], Part]:
+        """Return every part by its kind and its key."""
+        main = self.configuration
+        return {
+            (Kind.SWITCH, "main"): main.enabled,
+            **{(Kind.ISSUER, url): issuer for url, issuer in main.issuers.items()},
+            **{(Kind.REGISTRY, name): registry for name, registry in main.registries.items()},
+            **{(Kind.PUBLISHER, rules): publisher for rules, publisher in self.publishers.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change.
+
+    ``key`` is the URL of an issuer, the name of a registry, or the hash of a publisher's rules.
+    ``before`` is None for what is added, and ``after`` for what is removed.
     """
-    known = {publisher.rules_hash: publisher for publisher in present}
-    pins = _pins_by_identity(known.values())
+
+    verb: Verb
+    kind: Kind
+    key: str
+    before: Part | None
+    after: Part | None
+
+    @property
+    def line(self) -> str:
+        """Return the step as operators read it."""
+        return f"{_SIGNS[self.verb]} {self._title}"
+
+    @property
+    def _title(self) -> str:
+        part = self.before if self.after is None else self.after
+        if isinstance(part, TrustedPublisher):
+            return _title_of(part)
+        if self.kind is Kind.SWITCH:
+            return f"trusted publishing: {'on' if part else 'off'}"
+        return f"{self.kind} {self.key}"
+
+
+def _title_of(publisher: TrustedPublisher) -> str:
+    identifying = publisher.provider.fields_of(Role.IDENTITY)
+    names = [str(publisher.fields[f.name]) for f in identifying]
+    words = ["publisher", publisher.registry, publisher.provider.name, *names]
+    return f"{' '.join(words)} -> {', '.join(publisher.projects)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps that bring a store to its ``outcome``."""
+
+    steps: tuple[Step, ...]
+    outcome: Setup
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return the steps as operators read them."""
+        return tuple(step.line for step in self.steps)
+
+    @property
+    def losses(self) -> tuple[Step, ...]:
+        """Return the steps after which a registry, or somebody's right to publish, is gone.
+
+        A publisher whose rules change is removed and added again, and that loses nothing.
+        """
+        kept = {right for p in self.outcome.publishers.values() for right in _rights(p)}
+        return tuple(step for step in self.steps if _is_loss(step, kept))
+
+
+Approve = Callable[[Plan], bool]
+
+# A registry, an identity, and a project that the identity may publish there.
+_Right: TypeAlias = tuple[str, str, str]
+
+
+def make_plan(
+    present: Setup, configuration: Configuration, publishers: Iterable[TrustedPublisher]
+) -> Plan:
+    """Return the plan that leads from what is present to this configuration."""
+    outcome = Setup(configuration, _carry_over(present.publishers, _merge(publishers)))
+    return Plan(tuple(_steps(present.parts(), outcome.parts())), outcome)
+
+
+def _steps(
+    before: Mapping[tuple[Kind, str], Part], after: Mapping[tuple[Kind, str], Part]
+) -> Iterable[Step]:
+    removed = (Step(Verb.REMOVE, *at, old, None) for at, old in before.items() if at not in after)
+    changed = (
+        Step(Verb.CHANGE, *at, before[at], new)
+        for at, new in after.items()
+        if at in before and not _is_same(before[at], new)
+    )
+    added = (Step(Verb.ADD, *at, None, new) for at, new in after.items() if at not in before)
+    return sorted((*removed, *changed, *added), key=lambda s: (_ORDER.index(s.verb), s.line))
+
+
+def _is_same(before: Part, after: Part) -> bool:
+    if isinstance(before, TrustedPublisher) and isinstance(after, TrustedPublisher):
+        # Pins are not the operator's: exchanges make them, and a plan only hands them on.
+        return set(before.projects) == set(after.projects)
+    return before == after
+
+
+def _is_loss(step: Step, kept: set[_Right]) -> bool:
+    if step.verb is not Verb.REMOVE:
+        return False
+    if isinstance(step.before, TrustedPublisher):
+        return not kept.issuperset(_rights(step.before))
+    return step.kind is Kind.REGISTRY
+
+
+def _rights(publisher: TrustedPublisher) -> Iterable[_Right]:
+    identity = publisher.identity_key
+    return ((publisher.registry, identity, project) for project in publisher.projects)
+
+
+def _carry_over(
+    present: Mapping[str, TrustedPublisher], wanted: Mapping[str, TrustedPublisher]
+) -> dict[str, TrustedPublisher]:
+    """Return the wanted publishers; those already present keep their id and their pins.
+
+    A publisher with new rules takes over the pins of its identity in the registry, because adding
+    an environment must not let a new holder in.
+    """
+    pins = _pins_by_identity(present.values())
     found: dict[str, TrustedPublisher] = {}
-    for publisher in wanted:
-        key = publisher.rules_hash
-        twin = found.get(key)
-        origin = known.get(key, twin or publisher)
-        projects = (twin.projects if twin else ()) + publisher.projects
-        found[key] = replace(
-            publisher.with_projects(projects),
-            publisher_id=origin.publisher_id,
-            pins={**pins.get((publisher.registry, publisher.identity_key), {}), **origin.pins},
-        )
-    return {key: _with_generation(publisher, known.get(key)) for key, publisher in found.items()}
+    for rules, publisher in wanted.items():
+        origin = present.get(rules)
+        mine = publisher if origin is None else _with_projects(origin, publisher.projects)
+        of_identity = pins.get((mine.registry, mine.identity_key), {})
+        found[rules] = mine.with_pins({**of_identity, **mine.pins})
+    return found
 
 
-def _with_generation(
-    publisher: TrustedPublisher, present: TrustedPublisher | None
-) -> TrustedPublisher:
-    if present is None:
-        return publisher
-    is_larger = not set(publisher.projects) <= set(present.projects)
-    return replace(publisher, generation=present.generation + is_larger)
+def _merge(publishers: Iterable[TrustedPublisher]) -> dict[str, TrustedPublisher]:
+    """Return publishers by their rules; those with the same rules become one, for all projects."""
+    merged: dict[str, TrustedPublisher] = {}
+    for publisher in publishers:
+        rules = publisher.rules_hash
+        twin = merged.get(rules, publisher)
+        merged[rules] = twin.with_projects((*twin.projects, *publisher.projects))
+    return merged
+
+
+def _with_projects(present: TrustedPublisher, projects: tuple[str, ...]) -> TrustedPublisher:
+    """Return a publisher for these projects.
+
+    One that gets further projects begins a new generation, which live tokens do not cover.
+    """
+    if set(projects) == set(present.projects):
+        return present
+    is_larger = not set(projects) <= set(present.projects)
+    return replace(present.with_projects(projects), generation=present.generation + is_larger)
 
 
 def _pins_by_identity(
@@ -51,78 +208,3 @@ def _pins_by_identity(
     for publisher in publishers:
         pins.setdefault((publisher.registry, publisher.identity_key), {}).update(publisher.pins)
     return pins
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """All that ``apply`` writes: the configuration, and the publishers by their rules."""
-
-    configuration: Configuration
-    publishers: Mapping[str, TrustedPublisher]
-
-    def parts(self) -> dict[tuple[str, str], tuple[str, object]]:
-        """Return every part under its own key, as its title and its content."""
-        main = self.configuration
-        found: dict[tuple[str, str], tuple[str, object]] = {
-            ("", "main"): (f"trusted publishing: {'on' if main.enabled else 'off'}", main.enabled)
-        }
-        for issuer in main.issuers.values():
-            found["issuer", issuer.url] = f"issuer {issuer.url}", issuer
-        for registry in main.registries.values():
-            found["registry", registry.name] = f"registry {registry.name}", registry
-        for key, publisher in self.publishers.items():
-            found["publisher", key] = _title(publisher), frozenset(publisher.projects)
-        return found
-
-
-def _title(publisher: TrustedPublisher) -> str:
-    identifying = publisher.provider.fields_of(Role.IDENTITY)
-    names = [str(publisher.fields[f.name]) for f in identifying]
-    words = ["publisher", publisher.registry, publisher.provider.name, *names]
-    return f"{' '.join(words)} -> {', '.join(publisher.projects)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What ``apply`` changes, as one line a change: ``-`` removed, ``~`` changed, ``+`` added.
-
-    ``losses`` are those lines that remove a registry, or a publisher whose projects its identity
-    may not publish any more. A publisher whose rules change is removed and added again, and that
-    loses nothing.
-    """
-
-    lines: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
-
-    @classmethod
-    def between(cls, before: Setup, after: Setup) -> Self:
-        """Return the changes that lead from one to the other."""
-        old, new = before.parts(), after.parts()
-        removed = [f"- {title}" for key, (title, _) in old.items() if key not in new]
-        changed = [
-            f"~ {title}"
-            for key, (title, content) in new.items()
-            if key in old and old[key][1] != content
-        ]
-        added = [f"+ {title}" for key, (title, _) in new.items() if key not in old]
-        lines = (*sorted(removed), *sorted(changed), *sorted(added))
-        return cls(lines, tuple(sorted(_losses(before, after))))
-
-
-Approve = Callable[[Changes], bool]
-
-
-def _losses(before: Setup, after: Setup) -> Iterable[str]:
-    registries = after.configuration.registries
-    yield from (
-        f"- registry {name}" for name in before.configuration.registries if name not in registries
-    )
-    rights = {right for kept in after.publishers.values() for right in _rights(kept)}
-    for key, publisher in before.publishers.items():
-        if key not in after.publishers and not rights.issuperset(_rights(publisher)):
-            yield f"- {_title(publisher)}"
-
-
-def _rights(publisher: TrustedPublisher) -> Iterable[tuple[str, str, str]]:
-    identity = publisher.identity_key
-    return ((publisher.registry, identity, project) for project in publisher.projects)

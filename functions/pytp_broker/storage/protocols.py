@@ -14,7 +14,7 @@ from pytp_broker.grants import Trust
 from pytp_broker.oidc.keysets import KeySetStore
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import PublishedFile, Release
-from pytp_broker.storage.plan import Approve, Changes
+from pytp_broker.storage.plan import Approve, Plan
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -135,12 +135,12 @@ class OperatorStore(Protocol):
         configuration: Configuration,
         publishers: Sequence[TrustedPublisher],
         approve: Approve | None = None,
-    ) -> Changes:
-        """Bring the store to this configuration; may be repeated, and resumed after a crash.
+    ) -> Plan:
+        """Bring the store to this configuration; return the plan that did it.
 
-        ``approve`` is shown the changes before the first write; when it returns false, nothing is
-        written. Not one round trip. Publishers that are there already (same registry and rules)
-        keep their id and pins; rights are taken away before new ones are given.
+        The plan is made from what the store holds at that moment. ``approve`` is shown it before
+        the first write; when it returns false, nothing is written. May be repeated, and resumed
+        after a crash. Rights are taken away before new ones are given. Not one round trip.
         """
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:

@@ -3,16 +3,21 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import Final
 
 from pytp_broker.registries import Configuration, Issuer, Registry
-from pytp_broker.storage.plan import Approve, Changes, Setup, carry_over
+from pytp_broker.storage.plan import Approve, Kind, Plan, Setup, Step, make_plan
 from pytp_broker.storage.sqlite.database import Database, dump
-from pytp_broker.storage.sqlite.publisher_tables import (
-    list_publishers,
-    remove_publishers,
-    save_publisher,
-)
+from pytp_broker.storage.sqlite.publisher_tables import list_publishers, save_pins, save_publisher
 from pytp_broker.trust.publishers import TrustedPublisher
+
+# The tables of what a plan changes, and the column of a step's key.
+_TABLES: Final = {
+    Kind.SWITCH: ("switches", "name"),
+    Kind.ISSUER: ("issuers", "url"),
+    Kind.REGISTRY: ("registries", "name"),
+    Kind.PUBLISHER: ("publishers", "rules_hash"),
+}
 
 
 class ConfigurationTables(Database):
@@ -28,20 +33,18 @@ class ConfigurationTables(Database):
         configuration: Configuration,
         publishers: Sequence[TrustedPublisher],
         approve: Approve | None = None,
-    ) -> Changes:
+    ) -> Plan:
         """Bring the store to this configuration, in one transaction."""
         with self._write(is_alone=True) as connection:
-            present = {p.rules_hash: p for p in list_publishers(connection, "TRUE", ())}
-            before = Setup(_load_configuration(connection), present)
-            after = Setup(configuration, carry_over(present.values(), publishers))
-            changes = Changes.between(before, after)
-            if approve is not None and not approve(changes):
-                return changes
-            _save_configuration(connection, configuration)
-            remove_publishers(connection, present.keys() - after.publishers.keys())
-            for publisher in after.publishers.values():
-                save_publisher(connection, publisher)
-        return changes
+            plan = make_plan(_load_setup(connection), configuration, publishers)
+            if approve is None or approve(plan):
+                _execute(connection, plan)
+        return plan
+
+
+def _load_setup(connection: sqlite3.Connection) -> Setup:
+    publishers = list_publishers(connection, "TRUE", ())
+    return Setup(_load_configuration(connection), {p.rules_hash: p for p in publishers})
 
 
 def _load_configuration(connection: sqlite3.Connection) -> Configuration:
@@ -55,18 +58,26 @@ def _load_configuration(connection: sqlite3.Connection) -> Configuration:
     )
 
 
-def _save_configuration(connection: sqlite3.Connection, configuration: Configuration) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO switches (name, enabled) VALUES ('main', ?)",
-        (configuration.enabled,),
-    )
-    connection.execute("DELETE FROM issuers")
-    connection.execute("DELETE FROM registries")
-    connection.executemany(
-        "INSERT INTO issuers (url, document) VALUES (?, ?)",
-        [(issuer.url, dump(issuer.document())) for issuer in configuration.issuers.values()],
-    )
-    connection.executemany(
-        "INSERT INTO registries (name, document) VALUES (?, ?)",
-        [(r.name, dump(r.document())) for r in configuration.registries.values()],
-    )
+def _execute(connection: sqlite3.Connection, plan: Plan) -> None:
+    for step in plan.steps:
+        _execute_step(connection, step)
+    save_pins(connection, plan.outcome.publishers.values())
+
+
+def _execute_step(connection: sqlite3.Connection, step: Step) -> None:
+    table, column = _TABLES[step.kind]
+    part = step.after
+    if isinstance(part, TrustedPublisher):
+        save_publisher(connection, part)
+    elif isinstance(part, Issuer | Registry):
+        connection.execute(
+            f"INSERT OR REPLACE INTO {table} ({column}, document) VALUES (?, ?)",  # noqa: S608 - ours
+            (step.key, dump(part.document())),
+        )
+    elif part is None:
+        # With a publisher go its pins, and every project's trust in it.
+        connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (step.key,))  # noqa: S608 - ours
+    else:
+        connection.execute(
+            "INSERT OR REPLACE INTO switches (name, enabled) VALUES (?, ?)", (step.key, part)
+        )

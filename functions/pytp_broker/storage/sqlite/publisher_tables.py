@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from pytp_broker.grants import Trust
@@ -32,7 +32,7 @@ class PublisherTables(Database):
         with self._write() as connection:
             if not list_publishers(connection, "publisher_id = ?", mine):
                 return None
-            _save_pins(connection, publisher.publisher_id, pins)
+            save_pins(connection, [publisher.with_pins(pins)])
             return dict(
                 connection.execute("SELECT name, value FROM pins WHERE publisher_id = ?", mine)
             )
@@ -72,13 +72,6 @@ def list_trusted(connection: sqlite3.Connection, place: Place) -> Trust:
     )
 
 
-def remove_publishers(connection: sqlite3.Connection, rules_hashes: set[str]) -> None:
-    """Remove publishers, with their pins and every project's trust in them."""
-    connection.executemany(
-        "DELETE FROM publishers WHERE rules_hash = ?", [(key,) for key in rules_hashes]
-    )
-
-
 def save_publisher(connection: sqlite3.Connection, publisher: TrustedPublisher) -> None:
     """Write a publisher and the projects that trust it."""
     publisher_id, document = publisher.publisher_id, dump(publisher.document())
@@ -88,7 +81,6 @@ def save_publisher(connection: sqlite3.Connection, publisher: TrustedPublisher) 
         "SET identity_key = excluded.identity_key, document = excluded.document",
         (publisher_id, publisher.rules_hash, publisher.identity_key, document),
     )
-    _save_pins(connection, publisher_id, publisher.pins)
     _save_trust(connection, publisher)
 
 
@@ -110,9 +102,9 @@ def _save_trust(connection: sqlite3.Connection, publisher: TrustedPublisher) -> 
     )
 
 
-def _save_pins(connection: sqlite3.Connection, publisher_id: str, pins: Mapping[str, str]) -> None:
-    # An existing pin stays.
+def save_pins(connection: sqlite3.Connection, publishers: Iterable[TrustedPublisher]) -> None:
+    """Write the pins of these publishers that have none of the same name yet."""
     connection.executemany(
         "INSERT OR IGNORE INTO pins (publisher_id, name, value) VALUES (?, ?, ?)",
-        [(publisher_id, name, value) for name, value in pins.items()],
+        [(p.publisher_id, name, value) for p in publishers for name, value in p.pins.items()],
     )
