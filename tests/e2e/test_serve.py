@@ -272,8 +272,7 @@ def test_a_server_without_a_folder_says_that_nothing_is_kept(machine: Machine) -
         (note,) = server.events("note")
 
     assert note["message"] == (
-        "without --data nothing is kept: tokens, files and certificates are deleted when this "
-        "server ends"
+        "without --data, this server deletes its tokens, files and certificates when it ends"
     )
 
 

@@ -1,4 +1,4 @@
-"""Bring a broker to a configuration file: issuers, registries, publishers."""
+"""Make a broker follow a configuration file."""
 
 import argparse
 
@@ -10,12 +10,12 @@ from pytp_broker.cli.hosts import shared_host
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.epilog = (
-        "Prints one line for each change: - removed, ~ changed, + added. A configuration that "
-        "would remove a registry or a publisher is refused without --prune."
+        "Prints one line for each change: - removed, ~ changed, + added. Without --prune it "
+        "refuses a configuration that would remove a registry or a publisher."
     )
     add_config_argument(parser)
     parser.add_argument(
-        "--prune", action="store_true", help="remove registries and publishers that are not in it"
+        "--prune", action="store_true", help="remove registries and publishers that are not in FILE"
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would change, and change nothing"
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         metavar="NAME",
-        help="the deployment's host, to check that no registry takes its name or its audience "
+        help="the deployment's host name, to check that no registry takes it or its audience "
         "(default: the stack's)",
     )
     target.add_arguments(parser)

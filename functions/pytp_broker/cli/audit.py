@@ -1,4 +1,4 @@
-"""Print what operators did to a broker: changes of its configuration, tokens burned by hand."""
+"""Print what operators did: configuration changes, burned tokens, reopened releases."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from pytp_broker.cli import target
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.epilog = (
-        "Prints JSON lines, the oldest first. The functions' own records are in its log."
+        "Prints JSON lines, the oldest first. The records of requests are in the broker's logs."
     )
     target.add_arguments(parser)
 

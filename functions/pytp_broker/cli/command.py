@@ -32,7 +32,7 @@ def add_config_argument(parser: argparse.ArgumentParser, *, required: bool = Tru
         action="append",
         required=required,
         metavar="FILE",
-        help="the configuration, in TOML; may be given several times, and all are one",
+        help="a configuration file in TOML; repeat the option for further files",
     )
 
 
@@ -60,7 +60,9 @@ def check_host(loaded: "Loaded", host: str | None) -> None:
 
     if host is None:
         if loaded.has_own_names:
-            note("`hosts` and `audience` are not held against the deployment's host without --host")
+            note(
+                "without --host, `hosts` and `audience` are not compared with the deployment's host"
+            )
         return
     try:
         loaded.check_host(host)

@@ -1,4 +1,4 @@
-"""Show the whole story on one screen: real uv, real tokens, a broker and its index."""
+"""Show an exchange and an upload on one screen, with real uv, a broker and its index."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Explain, rule by rule, which publishers a token or a set of claims would match."""
+"""Show, rule by rule, which publishers a token or a set of claims matches."""
 
 import argparse
 import json
@@ -57,19 +57,21 @@ class _Broker:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.epilog = (
-        "Exits with 0 when a publisher matches and with 1 when none does. Ids that were pinned on "
-        "first use are known to a deployment alone: name it with --stack, --table or --data."
+        "Exits with 0 if a publisher matches, and with 1 if none does. Only a deployment knows the "
+        "ids that were pinned on first use: name it with --stack, --table or --data."
     )
     add_config_argument(parser, required=False)
     target.add_arguments(parser, required=False)
-    parser.add_argument("--registry", metavar="NAME", help="only this registry (default: all)")
     parser.add_argument(
-        "--host", metavar="NAME", help="the deployment's host, to check the audience as well"
+        "--registry", metavar="NAME", help="explain only this registry (default: all)"
+    )
+    parser.add_argument(
+        "--host", metavar="NAME", help="the deployment's host name, to check the audience too"
     )
     parser.add_argument(
         "token",
         metavar="TOKEN|CLAIMS.json",
-        help="an identity token, or a file with its claims in JSON; no signature is checked",
+        help="an identity token, or a JSON file with its claims; the signature is not checked",
     )
 
 
@@ -81,7 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise CommandError(f"{broker.name} has no registry `{arguments.registry}`")
         issuer = broker.configuration.issuers.get(claims.issuer)
         if issuer is None:
-            raise CommandError(f"{broker.name} knows no issuer `{printable(claims.issuer)}`")
+            raise CommandError(
+                f"{broker.name} does not have the issuer `{printable(claims.issuer)}`"
+            )
         return 0 if _explain(broker, claims, PROVIDERS[issuer.provider], arguments) else 1
 
 
@@ -99,8 +103,8 @@ def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
         yield _Broker("the configuration", loaded.configuration, find, host)
     else:
         raise CommandError(
-            "say what to explain: a file with --config, or a deployment with --stack, --table or "
-            "--data",
+            "name what to compare with: a file with --config, or a deployment with --stack, "
+            "--table or --data",
             MISUSED,
         )
 
@@ -118,8 +122,8 @@ def _find_configured(
     found = [p for p in loaded.publishers if p.issuer == claims.issuer]
     if any(unpinned(publisher, claims) for publisher in found):
         note(
-            f"ids that {provider.title} signs and the file does not give are pinned on first use; "
-            "they are compared only with --stack, --table or --data"
+            f"a deployment pins the ids of {provider.title} that the file does not give; name it "
+            "with --stack, --table or --data to compare them"
         )
     return found
 
@@ -210,12 +214,14 @@ def read_claims(text: str) -> SignedClaims:
         else:
             claims = parse_json_object(Path(text).read_bytes().removeprefix(BOM_UTF8))
     except (InvalidPayload, ValueError):
-        raise CommandError("this is neither a JWT nor a file with a JSON object") from None
+        raise CommandError(
+            "the argument is neither a JWT nor the name of a file with a JSON object"
+        ) from None
     except OSError as error:
         raise CommandError(f"{printable(text)}: {error.strerror}") from None
     issuer = claims.get("iss")
     if not isinstance(issuer, str):
-        raise CommandError("the claims name no issuer (`iss`)")
+        raise CommandError("the claims have no `iss`, which names the issuer")
     return SignedClaims(issuer, "", datetime.max.replace(tzinfo=UTC), claims)
 
 
@@ -232,7 +238,7 @@ def _is_accepted(
         check_names(claims.claims)
         check_claims(claims, provider)
     except (InvalidPublisher, InvalidToken) as problem:
-        say("", f"✗ whatever the publishers ask for: {problem.detail}")
+        say("", f"✗ for every publisher: {problem.detail}")
         return False
     asked = [p for p in candidates if p.identity_key == key and p.registry in reached]
     switched_on = [p for p in asked if _is_switched_on(p, broker)]

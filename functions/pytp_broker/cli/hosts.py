@@ -19,8 +19,8 @@ def client_host(listening: str, public: str | None) -> str:
         _check_name("--public-host", public)
     elif listening in _EVERYWHERE:
         raise CommandError(
-            "name the host that clients use with --public-host: the audience of identity tokens is "
-            "derived from it, and must be no other broker's",
+            "give --public-host with the host name that clients use: the audience of identity "
+            "tokens is derived from it, and no other broker may have the same audience",
             MISUSED,
         )
     else:

@@ -1,4 +1,4 @@
-"""Open a release of the index for further files again."""
+"""Reopen a closed release, so that it takes further files."""
 
 import argparse
 from collections.abc import Callable
@@ -23,7 +23,7 @@ REOPENED: Final = timedelta(days=1)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    summary = "let a closed release take files for a day, and keep a record of it"
+    summary = "let a closed release take files for a day, and keep an audit record of it"
     action = actions.add_parser("reopen", help=summary, description=summary)
     action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
     action.add_argument("project", metavar="PROJECT", help="the project's name")
@@ -70,7 +70,7 @@ def _find_registry(name: str, broker: Place) -> Registry:
     registries = broker.store.load_configuration().registries
     if name not in registries:
         known = and_more([f"`{each}`" for each in sorted(registries)], len(registries)) or "none"
-        raise CommandError(f"there is no registry `{printable(name)}`; there are: {known}")
+        raise CommandError(f"there is no registry `{printable(name)}`; the registries are: {known}")
     return registries[name]
 
 

@@ -1,4 +1,4 @@
-"""Make a secret for an introspection client, and the lines that let it in."""
+"""Make a secret for another index that asks about tokens, and print its configuration."""
 
 import argparse
 import hashlib
@@ -11,7 +11,7 @@ from pytp_broker.registries import CLIENT_ID
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "id", metavar="ID", type=_client_id, help="what the other index is called, such as devpi"
+        "id", metavar="ID", type=_client_id, help="a name for the other index, such as devpi"
     )
 
 
@@ -24,7 +24,7 @@ def _client_id(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Print the secret once, with the table to add to the registry; store neither."""
     secret = secrets.token_urlsafe(32)
-    print(f"# give this secret to {arguments.id}; it is not kept anywhere: {secret}")
+    print(f"# give this secret to {arguments.id}; it is not stored anywhere: {secret}")
     print("[[registries.introspection_clients]]")
     print(f'id = "{arguments.id}"')
     print(f'secret_sha256 = "{hashlib.sha256(secret.encode()).hexdigest()}"')

@@ -38,21 +38,20 @@ if TYPE_CHECKING:
     from pytp_broker.local.upkeep import Upkeep
 
 _NOTHING_KEPT: Final = (
-    "without --data nothing is kept: tokens, files and certificates are deleted when this server "
-    "ends"
+    "without --data, this server deletes its tokens, files and certificates when it ends"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.epilog = (
-        "Prints one line of JSON when it accepts connections: its url, and the ca_file that "
-        "clients must trust. Logs JSON lines to stderr. Ends on SIGINT and SIGTERM; reads the "
-        "configuration file and the certificate again on SIGHUP."
+        "When it accepts connections, it prints a line of JSON: its url, and the ca_file that "
+        "clients must trust. It logs JSON lines to stderr. SIGINT and SIGTERM end it; on SIGHUP "
+        "it reads the configuration and the certificate again."
     )
     add_config_argument(parser, required=False)
     parser.add_argument(
-        "--host", default="127.0.0.1", help="where to listen (default: %(default)s)"
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
     )
     parser.add_argument(
         "--public-host",
@@ -60,36 +59,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the host name that clients use (default: --host); the audience is derived from it",
     )
     parser.add_argument(
-        "--port", type=_port, default=0, help="where to listen (default: any free port)"
+        "--port", type=_port, default=0, help="the port to listen on (default: any free port)"
     )
+    parser.add_argument("--no-tls", action="store_true", help="serve http; uv and twine refuse it")
     parser.add_argument(
-        "--no-tls", action="store_true", help="plain http; uv, twine and others refuse to exchange"
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="keep tokens, files and certificates here"
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the folder for tokens, files and certificates (default: a temporary one)",
     )
     parser.add_argument(
         "--cert",
         type=Path,
         metavar="FILE",
-        help="a certificate of your own with its chain, in PEM (default: one of the server's own)",
+        help="your own certificate with its chain, in PEM (default: the server makes one)",
     )
     parser.add_argument(
-        "--key", type=Path, metavar="FILE", help="its private key, in PEM, without a passphrase"
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="the private key of --cert, in PEM, without a passphrase",
     )
     parser.add_argument(
         "--disclosure-keys-url",
         metavar="URL",
         default=GITHUB_KEYS_URL,
-        help="of the keys that sign disclosures of leaked tokens (default: GitHub's)",
+        help="where to fetch the keys that sign reports of leaked tokens (default: GitHub's)",
     )
     parser.add_argument(
         "--error-type-base",
         type=_type_base,
         metavar="URL",
         default=DEFAULT_TYPE_BASE,
-        help="what an error's `type` begins with, such as your copy of docs/errors.md "
-        "with its `#` (default: %(default)s)",
+        help="the beginning of every error's `type`, such as the URL of your copy of "
+        "docs/errors.md with a `#` at its end (default: %(default)s)",
     )
     _add_store_arguments(parser.add_argument_group("store"))
 
@@ -111,15 +114,21 @@ def _add_store_arguments(group: "argparse._ArgumentGroup") -> None:
         "--store",
         choices=("sqlite", "dynamodb"),
         default="sqlite",
-        help="where to keep records: a file, or a DynamoDB that runs here (default: %(default)s)",
+        help="where to keep records: an SQLite file, or DynamoDB (default: %(default)s)",
     )
-    group.add_argument("--dynamodb-endpoint", metavar="URL", help="of the DynamoDB")
-    group.add_argument("--s3-endpoint", metavar="URL", help="of the S3 for files")
+    group.add_argument("--dynamodb-endpoint", metavar="URL", help="the address of DynamoDB")
+    group.add_argument("--s3-endpoint", metavar="URL", help="the address of S3, for files")
     group.add_argument(
-        "--table", metavar="NAME", default="pytp-broker", help="made if missing (%(default)s)"
+        "--table",
+        metavar="NAME",
+        default="pytp-broker",
+        help="the DynamoDB table, which is created if it is missing (default: %(default)s)",
     )
     group.add_argument(
-        "--bucket", metavar="NAME", default="pytp-broker", help="made if missing (%(default)s)"
+        "--bucket",
+        metavar="NAME",
+        default="pytp-broker",
+        help="the S3 bucket, which is created if it is missing (default: %(default)s)",
     )
 
 
@@ -150,8 +159,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise CommandError("--store dynamodb needs --dynamodb-endpoint and --s3-endpoint", MISUSED)
     if arguments.config is None and not _has_records(arguments):
         raise CommandError(
-            "the following arguments are required: --config, because only a data folder that a "
-            "server has worked on brings its own configuration",
+            "give --config: only a data folder that a server has used before has a configuration",
             MISUSED,
         )
 

@@ -33,9 +33,9 @@ class RemovalError(CommandError):
     def __init__(self, losses: Sequence[str]) -> None:
         super().__init__(
             [
-                "nothing was changed: this configuration would remove",
+                "nothing was changed, because this configuration would remove:",
                 *losses,
-                "if that is meant, run the command again with --prune",
+                "to remove them, run the command again with --prune",
             ]
         )
 
@@ -101,9 +101,11 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> 
     place.add_argument(
         "--data", type=Path, metavar="DIR", help="the data folder of a broker on this machine"
     )
-    parser.add_argument("--region", help="the AWS region (default: as the AWS CLI finds it)")
+    parser.add_argument("--region", help="the AWS region (default: the AWS CLI's)")
     parser.add_argument(
-        "--endpoint-url", metavar="URL", help="where AWS, or what stands in for it, is found"
+        "--endpoint-url",
+        metavar="URL",
+        help="the URL of AWS, or of a service that stands in for it",
     )
 
 
@@ -186,7 +188,7 @@ def _asked(arguments: argparse.Namespace, region: str | None, profile: str) -> s
     """Return where the command has looked, because a wrong place is the most common mistake."""
     place = f"the stack {arguments.stack}" if arguments.stack else f"the table {arguments.table}"
     endpoint = f" at {arguments.endpoint_url}" if arguments.endpoint_url else ""
-    where = f"in the region {region}" if region else "in no region (give --region)"
+    where = f"in the region {region}" if region else "without a region (give --region)"
     return f"asked for {place} {where}{endpoint}, with the profile {profile}"
 
 

@@ -1,4 +1,4 @@
-"""Find the upload tokens that are good now, and burn them."""
+"""List the upload tokens that have not expired, and burn them."""
 
 import argparse
 from collections.abc import Callable
@@ -16,30 +16,30 @@ from pytp_broker.tokens import TokenRecord
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.epilog = (
-        "Tokens are named by the beginning of their hash, as audit records are. Several selections "
-        "select what all of them do."
+        "A token is named by the beginning of its hash, as in audit records. Several options "
+        "select the tokens that match all of them."
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     for name, act, summary in (
         ("find", find, "list the tokens that have not expired"),
-        ("burn", burn, "end tokens early, and keep a record of it"),
+        ("burn", burn, "burn tokens before they expire, and keep an audit record of it"),
     ):
         action = actions.add_parser(name, help=summary, description=summary)
         _add_selection(action)
         action.set_defaults(act=act)
-    actions.choices["burn"].add_argument("--all", action="store_true", help="every token")
+    actions.choices["burn"].add_argument("--all", action="store_true", help="burn every token")
     actions.choices["burn"].add_argument(
-        "--dry-run", action="store_true", help="only print what would be burned"
+        "--dry-run", action="store_true", help="print what would be burned, and burn nothing"
     )
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     target.add_arguments(parser)
     parser.add_argument(
-        "--prefix", metavar="HASH", default="", help="tokens whose hash begins with this"
+        "--prefix", metavar="HASH", default="", help="only tokens whose hash begins with this"
     )
-    parser.add_argument("--publisher", metavar="ID", help="tokens that this publisher was given")
-    parser.add_argument("--registry", metavar="NAME", help="tokens that are good in this registry")
+    parser.add_argument("--publisher", metavar="ID", help="only tokens of this publisher")
+    parser.add_argument("--registry", metavar="NAME", help="only tokens for this registry")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,7 +64,7 @@ def burn(arguments: argparse.Namespace, broker: Place) -> int:
     """Burn the selected tokens that are not burned yet, and print a line for each."""
     if not (arguments.prefix or arguments.publisher or arguments.registry or arguments.all):
         raise CommandError(
-            "say which tokens: with --prefix, --publisher, --registry or --all", MISUSED
+            "name the tokens to burn: with --prefix, --publisher, --registry or --all", MISUSED
         )
     live = [record for record in _select(arguments, broker) if record.burned_at is None]
     for record in live:

@@ -1,4 +1,4 @@
-"""Check a configuration file and say what is wrong with it."""
+"""Check a configuration file and print its mistakes."""
 
 import argparse
 
@@ -12,12 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         metavar="NAME",
-        help="the deployment's host, to check that no registry takes its name or its audience",
+        help="the deployment's host name, to check that no registry takes it or its audience",
     )
     parser.add_argument(
         "--local",
         action="store_true",
-        help="allow issuers on this machine that are plain http, as `serve` does",
+        help="also allow http issuers on this machine, as `serve` does",
     )
 
 

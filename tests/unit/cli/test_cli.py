@@ -158,7 +158,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     ("line", "said"),
     [
         ("pytp-broker", "usage: pytp-broker [-h] [--version] COMMAND"),
-        ("pytp-broker serve", "the following arguments are required: --config"),
+        ("pytp-broker serve", "give --config: "),
         ("pytp-broker serve --config x --port 65536", "65536 is not between 0 and 65535"),
         ("pytp-broker serve --config x --port abc", "abc is not between 0 and 65535"),
         ("pytp-broker serve --config x --port -1", "-1 is not between 0 and 65535"),
@@ -284,8 +284,8 @@ def test_a_host_of_all_registries_is_not_one_registrys(terminal: Terminal) -> No
     command = "pytp-broker validate --config broker.toml"
 
     assert terminal.type(command) == (
-        "ok\nnote: `hosts` and `audience` are not held against the deployment's host "
-        "without --host\n"
+        "ok\nnote: without --host, `hosts` and `audience` are not compared with the deployment's "
+        "host\n"
     )
     assert terminal.type(f"{command} --host other.example.com") == "ok\n"
     assert terminal.type(f"{command} --host packages.example.com").startswith(
@@ -498,7 +498,7 @@ def test_a_command_says_that_it_knows_no_region(
 
     seen = terminal.type("pytp-broker apply --config broker.toml --table none")
 
-    assert "in no region (give --region)" in seen
+    assert "without a region (give --region)" in seen
 
 
 def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:

@@ -150,7 +150,7 @@ def test_claims_that_no_publisher_could_accept_are_told_apart(
     status, seen = explain(claims_file(tmp_path, repository_owner="somebody-else"))
 
     assert status == 1
-    assert "whatever the publishers ask for" in seen
+    assert "for every publisher" in seen
 
 
 def test_what_the_claims_do_not_tell_is_said(explain: Explain, tmp_path: Path) -> None:
@@ -194,9 +194,9 @@ def test_it_says_that_nothing_is_verified(explain: Explain, tmp_path: Path) -> N
     ("text", "message"),
     [
         ("nonsense", "No such file"),
-        ("a.b.c", "neither a JWT nor a file"),
-        ("..", "neither a JWT nor a file"),
-        ("\x00", "neither a JWT nor a file"),
+        ("a.b.c", "neither a JWT nor the name of a file"),
+        ("..", "neither a JWT nor the name of a file"),
+        ("\x00", "neither a JWT nor the name of a file"),
     ],
 )
 def test_what_cannot_be_read_is_said(explain: Explain, text: str, message: str) -> None:
@@ -208,7 +208,10 @@ def test_what_cannot_be_read_is_said(explain: Explain, text: str, message: str) 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"iss": "https://nobody.example"}, "knows no issuer"), ({"iss": 5}, "name no issuer")],
+    [
+        ({"iss": "https://nobody.example"}, "does not have the issuer"),
+        ({"iss": 5}, "have no `iss`"),
+    ],
 )
 def test_claims_of_nobody_we_know_are_said(
     explain: Explain, tmp_path: Path, changes: dict[str, Any], message: str
@@ -308,7 +311,7 @@ def test_a_file_says_that_it_does_not_know_the_pins(explain: Explain, tmp_path: 
     status, seen = explain(claims_file(tmp_path))
 
     assert status == 0
-    assert "compared only with --stack, --table or --data" in seen
+    assert "with --stack, --table or --data to compare them" in seen
 
 
 def test_a_deployment_is_explained_also_where_a_file_is_given(
@@ -354,7 +357,10 @@ def test_a_deployment_without_a_publisher_for_the_identity_says_so(
 def test_explain_wants_to_know_what(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["explain", claims_file(tmp_path)]) == 2
 
-    assert "say what to explain: a file with --config, or a deployment" in capsys.readouterr().err
+    assert (
+        "name what to compare with: a file with --config, or a deployment"
+        in capsys.readouterr().err
+    )
 
 
 # --- the audience ---------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def test_a_token_that_another_has_burned_meanwhile_is_said_to_be(
 
 def test_burn_wants_to_know_which(desk: Desk) -> None:
     assert desk.type("token burn") == (
-        "say which tokens: with --prefix, --publisher, --registry or --all\nexit 2\n"
+        "name the tokens to burn: with --prefix, --publisher, --registry or --all\nexit 2\n"
     )
     assert not desk.is_burned("aaa")
 
@@ -326,7 +326,10 @@ def test_a_release_is_opened_again_for_a_day_from_then_on(shop: Desk) -> None:
 @pytest.mark.parametrize(
     ("named", "seen"),
     [
-        ("acmee widgets 1.0", "there is no registry `acmee`; there are: `acme`, `other`\nexit 1\n"),
+        (
+            "acmee widgets 1.0",
+            "there is no registry `acmee`; the registries are: `acme`, `other`\nexit 1\n",
+        ),
         ("acme gadgets 1.0", "the registry `acme` has no project `gadgets`\nexit 1\n"),
         ("acme widgets 3", "`widgets` has no release `3`; it has `2.0`, `1.0`\nexit 1\n"),
         ("acme widgets one", "`one` is not a version (PEP 440)\nexit 2\n"),
@@ -340,7 +343,7 @@ def test_what_is_not_there_is_not_opened(shop: Desk, named: str, seen: str) -> N
 
 
 def test_a_broker_without_registries_has_nothing_to_open(desk: Desk) -> None:
-    assert "there are: none" in desk.type("release reopen acme widgets 1.0")
+    assert "the registries are: none" in desk.type("release reopen acme widgets 1.0")
 
 
 # --- apply ----------------------------------------------------------------------------------------
@@ -469,10 +472,10 @@ def test_nothing_is_removed_without_prune(desk: Desk, tmp_path: Path) -> None:
     seen = apply(desk, tmp_path, GADGETS)
 
     assert seen == (
-        "nothing was changed: this configuration would remove\n"
+        "nothing was changed, because this configuration would remove:\n"
         "- publisher acme github octo-org/widgets -> widgets\n"
         "- registry acme\n"
-        "if that is meant, run the command again with --prune\n"
+        "to remove them, run the command again with --prune\n"
         "exit 1\n"
     )
     assert desk.store.load_configuration() == before

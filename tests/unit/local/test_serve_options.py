@@ -152,5 +152,5 @@ def test_a_server_without_a_file_needs_a_folder_that_has_a_configuration(
     status, seen = machine.type("serve", *options)
 
     assert status == 2
-    assert seen.startswith("the following arguments are required: --config, because")
+    assert seen.startswith("give --config: ")
     assert not machine.data.exists()
