@@ -1,7 +1,7 @@
 """Named comparisons between what a publisher expects and what a signed claim says.
 
-Each takes two strings whose types are checked already. None is a regular expression: those are
-slow on purpose-made input, unanchored by accident, and match across delimiters.
+The caller has checked that both are strings. We compare by no regular expression, because crafted
+input can make one slow, an anchor is easily forgotten, and a match may cross a delimiter.
 """
 
 import re
@@ -12,9 +12,9 @@ _TO_ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghij
 
 
 def fold(text: str) -> str:
-    """Return the text with ASCII letters in lower case, and nothing else changed.
+    """Return the text with its ASCII letters in lower case, and everything else as it is.
 
-    ``str.lower`` would turn the Kelvin sign into an ordinary k, and so confuse two owners.
+    ``str.lower`` would turn the Kelvin sign into an ordinary k, so two owners would be the same.
     """
     return text.translate(_TO_ASCII_LOWER)
 
@@ -25,12 +25,12 @@ def is_exact(expected: str, seen: str) -> bool:
 
 
 def is_same_ignoring_case(expected: str, seen: str) -> bool:
-    """Say whether both are the same but for the case of ASCII letters."""
+    """Say whether both are the same if the case of ASCII letters does not matter."""
     return fold(expected) == fold(seen)
 
 
 def is_led_by(expected: str, seen: str) -> bool:
-    """Say whether the text is the expected one, alone or followed by a colon and anything."""
+    """Say whether the text is the expected one, or begins with it and a colon."""
     return seen == expected or seen.startswith(expected + ":")
 
 
@@ -48,19 +48,19 @@ class Glob:
 
     @property
     def rule(self) -> str:
-        """Return what stops a ``*``, as pages and refusals say it."""
+        """Return which characters stop a ``*``, in the words of pages and refusals."""
         *others, last = (f"`{stop}`" for stop in self.stops)
         return f"a `*` stops at {', '.join(others)}{' and ' if others else ''}{last}"
 
 
-# The name of a branch or a tag is its owner's whole choice and has no separator but the slash:
-# `refs/tags/*` covers the tag `widgets@1.2.0`.
+# A repository's owner chooses the whole name of a branch or a tag, and only the slash separates the
+# parts of a name: `refs/tags/*` covers the tag `widgets@1.2.0`.
 REF_GLOB: Final = Glob("/")
-# Other claims join the names of several owners by any of these.
+# Other claims may join names of several owners by any of these characters.
 TEXT_GLOB: Final = Glob("/:@#")
 
-# The names of claims that hold the whole name of a branch or a tag. `workflow_ref` and the like
-# begin with a repository.
+# A claim of such a name holds the whole name of a branch or a tag. `workflow_ref` and the like do
+# not, because they begin with a repository.
 _REF_CLAIM: Final = re.compile(r"(?!.*workflow)(.*[._/>-])?(ref|branch|tag)([._-]?[nN]ame|_path)?")
 
 
@@ -70,7 +70,7 @@ def glob_for(claim: str) -> Glob:
 
 
 def _is_segment_match(pattern: str, text: str) -> bool:
-    # Leftmost-first search of the literal parts: linear in the text for each part.
+    # We search each literal part from the left, so the time for a part is linear in the text.
     first, *rest = pattern.split("*")
     if not rest:
         return first == text

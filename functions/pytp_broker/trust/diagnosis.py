@@ -1,10 +1,9 @@
 """Explain why no trusted publisher matched: in part to the caller, in full to the operator.
 
-The publisher of a package is told which rule failed, with what was seen, what was expected and
-what to do, but only once the repository (or the provider's like) and the pinned immutable ids
-match. A caller whose repository has a publisher's name, but other ids, is told that its ids are
-the reason, and not which are expected. All other callers get the same answer for "no such
-publisher" and "not yours".
+A caller learns which rule failed, with what we saw, what we expected and what to do, but only if
+the fields that identify the publisher match, and the immutable ids too. A caller that has a
+publisher's name, but other ids, learns that its ids are the reason, and not which ids we expect.
+Every other caller gets the same answer for "no such publisher" and "not yours".
 """
 
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ _NO_ID: Final = "Let the job ask its CI for a token with this claim"
 
 
 def diagnose(compared: Sequence[Findings], claims: SignedClaims, provider: Provider) -> str:
-    """Return what the caller may know: the nearest publisher's failed rules, or nothing of any."""
+    """Return what the caller may know: the nearest publisher's failed rules, or no rule at all."""
     disclosable = [findings for findings in compared if _is_disclosable(findings, provider)]
     if disclosable:
         return _REFUSED + "; ".join(explain(_nearest(disclosable), claims))
@@ -50,10 +49,10 @@ def diagnose_in_full(compared: Sequence[Findings], claims: SignedClaims, provide
 
 
 def has_changed_id(compared: Sequence[Findings], provider: Provider) -> bool:
-    """Say whether an immutable id differs from the one given or pinned: a recycled name.
+    """Say whether the caller has a publisher's name and another immutable id: a reused name.
 
-    It has not, if another publisher of this name has the caller's ids, or if the token has no such
-    id.
+    The answer is no if another publisher of this name has the caller's ids, or if the token has no
+    such id.
     """
     if any(_is_disclosable(findings, provider) for findings in compared):
         return False
@@ -83,7 +82,7 @@ def _explain_ids(findings: Findings, identity: str) -> str:
 
 
 def _explain_id(finding: Finding) -> str:
-    # Never the expected id: the caller may be the name's new holder.
+    # We never show the expected id, because the caller may be the new holder of the name.
     if finding.seen is None:
         return f"claim `{finding.claim}` is missing, and the publisher has an id for it"
     seen = printable(finding.seen)
@@ -104,8 +103,8 @@ def explain(findings: Findings, claims: SignedClaims) -> list[str]:
     texts = [_explain(finding, claims) for finding in failed(findings)]
     if _is_renamed(findings):
         texts.append(
-            "the immutable ids are the publisher's: it was renamed or moved, so change the name in "
-            "the publisher"
+            "the immutable ids match, so the repository or project was renamed or moved: change "
+            "the name in the publisher"
         )
     return texts
 
@@ -121,10 +120,10 @@ def _explain(finding: Finding, claims: SignedClaims) -> str:
 
 def _advise_pin(finding: Finding) -> str:
     if finding.seen is None:
-        return "the job must ask for this claim, or the CI is too old to sign it"
+        return "the job must ask for this claim, or this version of the CI does not sign it"
     return (
-        "the name belongs to somebody else now, or was transferred, or the id was mistyped: set "
-        f"`{finding.rule}` to the new id only if that is meant"
+        "the name now belongs to somebody else, or was transferred, or the id has a typing error: "
+        f"set `{finding.rule}` to the new id only if you trust the new holder"
     )
 
 
@@ -136,7 +135,7 @@ def _seen(finding: Finding, claims: SignedClaims) -> str:
 
 
 def explain_missing(claim: str, provider: Provider) -> str:
-    """Return that a claim which every token of the provider has is not in this one."""
+    """Return that the token lacks a claim which every token of the provider has."""
     text = f"valid token, but claim `{claim}` is missing or not a string"
     advice = provider.missing_advice.get(claim)
     return f"{text}: {advice}" if advice else text
@@ -149,7 +148,7 @@ def _is_renamed(findings: Findings) -> bool:
 
 
 def _is_disclosable(findings: Findings, provider: Provider) -> bool:
-    # Before a publisher's first use we know no immutable id, unless its identity is immutable.
+    # Before a publisher's first use, we know no immutable id, unless its identity is immutable.
     is_known = provider.has_immutable_identity or any(f.role is Role.PIN for f in findings)
     return is_known and all(f.matched for f in findings if f.role is not Role.RULE)
 

@@ -1,7 +1,7 @@
-"""Compare a publisher's rules with the claims of a token, one finding a rule.
+"""Compare each rule of a publisher with a claim of the token; the result is one finding a rule.
 
-Single claims and immutable ids are compared. ``sub`` is never taken apart, because its form changes
-and its delimiters occur in names. A claim that is missing matches nothing.
+We compare single claims and immutable ids. We never split ``sub``, because its form changes and its
+delimiters occur in names. A claim that is missing matches nothing.
 """
 
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ Findings = tuple[Finding, ...]
 
 
 def compare(publisher: TrustedPublisher, claims: SignedClaims) -> Findings:
-    """Return every rule of the publisher with its outcome; all, and at least one, must match.
+    """Return a finding for every rule of the publisher; the claims match it if all are positive.
 
-    A publisher without any rule trusts nobody, not everybody.
+    Without a finding, they do not match: a publisher without a rule trusts nobody.
     """
     provider = publisher.provider
     findings = [
@@ -93,7 +93,10 @@ def _glob_hint(glob: Glob, pattern: str) -> str:
 def _compare_same(name: str, other: str, claims: SignedClaims) -> Finding:
     seen, expected = claims.value(name), claims.text(other)
     text = seen if isinstance(seen, str) else None
-    advice = "the job runs elsewhere than it speaks for: publish from a job of its own project"
+    advice = (
+        "the job runs in another project than the one that its token names: publish from a job of "
+        "the publisher's own project"
+    )
     return Finding(
         other,
         name,

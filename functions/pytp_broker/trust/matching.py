@@ -20,8 +20,8 @@ def find_matching(
 ) -> tuple[TrustedPublisher, ...]:
     """Return all candidates whose every rule matches.
 
-    Raises InvalidPublisher with a diagnosis when there is none, ChangedIdentity when the reason is
-    that a name now has another holder.
+    Raises InvalidPublisher with a diagnosis when there is none, and ChangedIdentity when the reason
+    is that the name now has another holder.
     """
     check_claims(claims, provider)
     compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
@@ -32,7 +32,7 @@ def find_matching(
 
 
 def is_match(findings: Findings) -> bool:
-    """Say whether every rule of a publisher matched; one without any rule matches nobody."""
+    """Say whether every rule of a publisher matched; a publisher without a rule never matches."""
     return bool(findings) and all(finding.matched for finding in findings)
 
 
@@ -73,7 +73,7 @@ def _check_types(claims: SignedClaims, provider: Provider) -> None:
         if not rule.is_of_its_type(claims):
             raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")
     for pin in provider.fields_of(Role.PIN):
-        if not pin.is_of_its_form(claims):  # otherwise we would pin the malformed text
+        if not pin.is_of_its_form(claims):  # the first use would pin the malformed text
             raise InvalidPublisher(
                 f"valid token, but claim `{pin.claim}` does not look like an immutable id"
             )

@@ -134,7 +134,7 @@ def test_a_renamed_repository_is_told_by_its_ids(explain: Explain, tmp_path: Pat
     status, seen = explain(file, "--registry", "acme")
 
     assert status == 1
-    assert "renamed or moved, so change the name" in seen
+    assert "renamed or moved: change the name" in seen
 
 
 def test_claims_may_be_saved_with_a_byte_order_mark(explain: Explain, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_what_the_claims_do_not_tell_is_said(explain: Explain, tmp_path: Path) -
 
     _, seen = explain(str(file))
 
-    assert "note: No claim tells a build of a pull request from one of a branch" in seen
+    assert "note: No claim distinguishes a build of a pull request" in seen
 
 
 def test_a_job_that_a_stranger_can_cause_is_a_row(explain: Explain, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_an_event_that_runs_for_somebody_else_is_refused(event: str) -> None:
 
     assert f"claim `event_name` is `{event}`" in detail
     assert "expects `push, release, workflow_dispatch" in detail
-    assert "the publisher takes others only if its `events` lists them" in detail
+    assert "the publisher accepts others only if its `events` lists them" in detail
 
 
 @pytest.mark.parametrize("ref", ["refs/tags/widgets@1.2.0", "refs/tags/a:b#c", "refs/tags/v1"])
@@ -290,7 +290,7 @@ def test_a_remote_pipeline_configuration_is_told_apart_from_a_wrong_one() -> Non
     answer = world.mint(world.issuer.sign(claims))
 
     assert answer.code == "invalid-publisher"
-    assert "does not live in the project" in answer.detail
+    assert "is not in the project" in answer.detail
 
 
 # --- immutable ids --------------------------------------------------------------------------------

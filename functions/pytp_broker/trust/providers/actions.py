@@ -35,7 +35,7 @@ EVENT_RULE: Final = JobRule(
     expected=", ".join(TRUSTED_EVENTS),
     is_trusted=TRUSTED_EVENTS.__contains__,
     advice="publish from an event such as `push`, `release` or `workflow_dispatch`; a stranger "
-    "can cause others, so the publisher takes others only if its `events` lists them",
+    "can cause others, so the publisher accepts others only if its `events` lists them",
     is_required=True,
 )
 _WORKFLOW_FILE: Final = r"[^\x00-\x1f\x7f/]{1,200}\.ya?ml"

@@ -1,4 +1,4 @@
-"""ActiveState Platform: builds that it publishes for a project."""
+"""ActiveState Platform: builds of a project that the platform publishes."""
 
 from typing import Final
 
@@ -49,6 +49,6 @@ ACTIVESTATE: Final = Provider(
     agreements={"sub": _is_subject},
     recorded={"repository": "project_path", "run": "artifact_id", "actor": "actor"},
     unchecked_claims=("ingredient", "organization_id", "project_id", "project_visibility"),
-    blind_spot="No claim tells why a build runs: whatever the platform builds for the project "
-    "publishes.",
+    blind_spot="No claim says why a build runs. Every build that the platform makes for the "
+    "project can publish.",
 )

@@ -1,4 +1,4 @@
-"""AWS IAM roles: what AWS STS signs for a role or a user of an account."""
+"""AWS IAM roles: roles and users of an account, for which AWS STS signs tokens."""
 
 from typing import Final
 
@@ -51,6 +51,6 @@ AWS: Final = Provider(
         *(f"{_STS}>ec2_*", f"{_STS}>lambda_source_function_arn", f"{_STS}>ou_path"),
         *(f"{_STS}>principal_tags", f"{_STS}>request_tags", f"{_STS}>source_region"),
     ),
-    blind_spot="The claims name the role and not the job: whatever assumes the role publishes, "
-    "also a build of a stranger's change.",
+    blind_spot="The claims name the role, not the job. Everything that assumes the role can "
+    "publish, including a build of a stranger's change.",
 )

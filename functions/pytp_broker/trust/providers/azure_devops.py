@@ -1,4 +1,4 @@
-"""Azure DevOps Pipelines: runs of a pipeline, known by the ids of organisation and project."""
+"""Azure DevOps Pipelines: runs of a pipeline; the ids of what it belongs to identify it."""
 
 from typing import Final
 
@@ -19,8 +19,8 @@ def _is_organization(organization_id: str, claims: SignedClaims) -> bool:
 AZURE_DEVOPS: Final = Provider(
     name="azure-devops",
     title="Azure DevOps Pipelines",
-    # Microsoft documents the call and not the claims; these are the ones that Sigstore's and
-    # Teleport's users observed.
+    # Microsoft documents the call and not the claims. Users of Sigstore and of Teleport observed
+    # the claims below.
     documentation_url="https://learn.microsoft.com/rest/api/azure/devops/distributedtask/oidctoken/create",
     fields=(
         Field(
@@ -68,14 +68,14 @@ AZURE_DEVOPS: Final = Provider(
         JobRule(
             field="ref",
             claim="rpo_ref",
-            expected="any but a pull request's",
+            expected="a ref that is not a pull request's",
             is_trusted=is_other_ref,
-            advice="publish from a run of a branch or a tag; the publisher takes a pull request's "
-            "only if its `ref` names it",
+            advice="publish from a run of a branch or a tag; the publisher accepts the ref of a "
+            "pull request only if its `ref` names it",
             is_named=is_pull_request_ref,
         ),
     ),
-    blind_spot="No claim tells who started a run or why: a build of a fork is known by its ref "
-    "alone, so do not give forks the pipeline's secrets.",
+    blind_spot="No claim says who started a run or why. Only the ref shows that a run builds a "
+    "fork, so do not give forks the secrets of the pipeline.",
     has_immutable_identity=True,
 )

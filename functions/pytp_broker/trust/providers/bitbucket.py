@@ -1,4 +1,4 @@
-"""Bitbucket Pipelines: steps of a repository, known by its unique id."""
+"""Bitbucket Pipelines: steps of a repository; its UUID identifies it."""
 
 from typing import Final
 
@@ -43,8 +43,8 @@ BITBUCKET: Final = Provider(
             pattern=rf"\{{{UUID}\}}",
             example="{5e7c3f1a-0000-4000-8000-000000000003}",
         ),
-        # Sources disagree on whether every token names its branch; one that does not is refused
-        # by a publisher that asks for a branch. Tags are in no source.
+        # Sources disagree on whether every token names its branch; no source mentions tags. A
+        # publisher that sets a branch refuses a token that names none.
         short_ref_field("branch", "branchName", example="main"),
     ),
     issuer_shape=_SHAPE,
@@ -56,7 +56,7 @@ BITBUCKET: Final = Provider(
         ),
         IssuerForm.nowhere_on("bitbucket.org", _SHAPE),
     ),
-    # Audiences are configured as a list; no source shows what becomes of a list of one.
+    # Audiences are configured as a list, and no source shows how Bitbucket signs a list of one.
     token_form=TokenForm(may_list_audience=True),
     required_claims=("sub", "repositoryUuid", "workspaceUuid", "pipelineUuid", "stepUuid"),
     agreements={"sub": _is_subject},
@@ -68,6 +68,7 @@ BITBUCKET: Final = Provider(
     },
     common_claims=("branchName",),
     unchecked_claims=("accountUuid",),
-    blind_spot="No claim tells a pull request's pipeline from a branch's. Bitbucket runs a fork's "
-    "pipelines in the fork, so that they speak for another repository.",
+    blind_spot="No claim distinguishes the pipeline of a pull request from the pipeline of a "
+    "branch. Bitbucket runs the pipelines of a fork in the fork, so their tokens name another "
+    "repository.",
 )

@@ -1,4 +1,4 @@
-"""Buildkite: jobs of a pipeline, on its own machines or on Buildkite's."""
+"""Buildkite: jobs of a pipeline, on Buildkite's machines or on others."""
 
 from typing import Final
 
@@ -41,7 +41,7 @@ BUILDKITE: Final = Provider(
             pattern=SLUG,
             example="widgets-release",
         ),
-        # Only in tokens that were asked for with `--claim`; pinned from the first that has them.
+        # A token has these only if the job asks with `--claim`; the first such token pins them.
         Field(
             "organization_id",
             "organization_id",
@@ -69,8 +69,8 @@ BUILDKITE: Final = Provider(
         IssuerForm.exactly("agent.buildkite.com"),
         IssuerForm.nowhere_on("buildkite.com", _ISSUER),
     ),
-    # `sub` may be another claim's value (`--subject-claim`), so nothing is asked of it. Buildkite
-    # signs a `jti` since January 2025 though its page on claims has none; it is not required.
+    # Not `sub`, because a job may replace it by another claim (`--subject-claim`). Not `jti`, which
+    # Buildkite signs since January 2025 and does not document.
     required_claims=("organization_slug", "pipeline_slug", "job_id"),
     recorded={
         "run": "job_id",
@@ -81,21 +81,21 @@ BUILDKITE: Final = Provider(
     common_claims=("build_branch", "build_tag", "build_source", "step_key", "runner_environment"),
     unchecked_claims=(
         *("sub", "agent_id", "build_id", "build_number"),
-        # Only in tokens that were asked for with `--claim`.
+        # A token has these only if the job asks with `--claim`.
         *("agent_tag:*", "cluster_id", "cluster_name", "queue_id", "queue_key"),
     ),
     jobs=(
         JobRule(
             field="branch",
             claim="build_branch",
-            expected="any but a fork's",
+            expected="a branch that is not a fork's",
             is_trusted=_names_no_fork,
             advice="publish from a build of the repository's own branch or tag; the publisher "
-            "takes a fork's only if its `branch` names it",
+            "accepts a fork's branch only if its `branch` names it",
             is_named=_names_a_fork,
         ),
     ),
-    blind_spot="No claim tells a build of a pull request from one of a branch, and a fork's branch "
-    "may be called `main`: do not build forks in a pipeline that publishes, or let Buildkite "
-    "prefix the names of their branches.",
+    blind_spot="No claim distinguishes a build of a pull request from a build of a branch, and a "
+    "branch of a fork may be called `main`. Do not build forks in a pipeline that publishes, or "
+    "let Buildkite prefix the names of their branches.",
 )

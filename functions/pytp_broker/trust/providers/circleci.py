@@ -1,4 +1,4 @@
-"""CircleCI: jobs of a project, known by the ids of organisation, project and pipeline."""
+"""CircleCI: jobs of a project; ids of the organisation and the project identify it."""
 
 import re
 from typing import Final
@@ -80,7 +80,7 @@ CIRCLECI: Final = Provider(
         "oidc.circleci.com/project-id",
         "oidc.circleci.com/pipeline-definition-id",
     ),
-    # A person who re-runs a job with SSH has a shell in it.
+    # In a job that was run again with SSH, a person has a shell.
     constants={"oidc.circleci.com/ssh-rerun": False},
     agreements={"oidc.circleci.com/org-id": _is_organization},
     recorded={
@@ -95,14 +95,15 @@ CIRCLECI: Final = Provider(
         JobRule(
             field="vcs_ref",
             claim="oidc.circleci.com/vcs-ref",
-            expected="any but a pull request's",
+            expected="a ref that is not a pull request's",
             is_trusted=_is_own_ref,
-            advice="publish from a pipeline of a branch or a tag; the publisher takes a pull "
-            "request's only if its `vcs_ref` names it",
+            advice="publish from a pipeline of a branch or a tag; the publisher accepts the ref of "
+            "a pull request only if its `vcs_ref` names it",
             is_named=_names_pull_requests,
         ),
     ),
-    blind_spot="Only `vcs_origin` tells a fork's pipeline from the project's own: where CircleCI "
-    "hands secrets to pull requests of forks, set `vcs_origin` in the publisher.",
+    blind_spot="Only `vcs_origin` distinguishes the pipeline of a fork from one of the project "
+    "itself. If CircleCI passes secrets to pull requests of forks, set `vcs_origin` in the "
+    "publisher.",
     has_immutable_identity=True,
 )

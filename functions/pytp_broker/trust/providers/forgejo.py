@@ -1,4 +1,4 @@
-"""Forgejo Actions: on Codeberg, and on servers that run Forgejo themselves."""
+"""Forgejo Actions: on Codeberg, and on other instances of Forgejo."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ FORGEJO: Final = Provider(
     documentation_url="https://forgejo.org/docs/latest/user/actions/security-openid-connect/",
     fields=(
         repository_field(_REPOSITORY, example="acme/widgets"),
-        # In newer versions only (its page on claims lacks them still): pinned when first seen.
+        # Only newer versions sign these, and Forgejo's page on claims does not list them yet.
         *id_fields("1234", "5678"),
         workflow_field("workflow_ref", _workflow_refs),
         ref_field(),

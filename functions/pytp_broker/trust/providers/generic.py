@@ -1,4 +1,4 @@
-"""Any other OpenID Connect issuer: a publisher states all that it expects in its ``claims``."""
+"""Any other OpenID Connect issuer: a publisher states every rule in its ``claims``."""
 
 from typing import Final
 
@@ -12,10 +12,10 @@ GENERIC: Final = Provider(
     fields=(),
     issuer_shape="any https URL",
     has_free_issuer=True,
-    # Some libraries that sign write a list of one by default (golang-jwt).
+    # Some libraries (golang-jwt) sign a list of one audience by default.
     token_form=TokenForm(may_list_audience=True),
     required_claims=("sub",),
     recorded={"actor": "sub"},
-    blind_spot="No claim is known to tell a job that a stranger can cause: ask in `claims` for one "
-    "that does, such as a protected branch.",
+    blind_spot="The broker does not know which claim of this issuer marks a job that a stranger "
+    "can cause. Name in `claims` one that excludes such jobs, such as a protected branch.",
 )

@@ -24,16 +24,16 @@ _REPOSITORY: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9._-
 
 
 def _workflow_refs(file: str, claims: SignedClaims) -> tuple[str, ...]:
-    # The workflow must be the repository's own, at the token's own ref or sha: a reusable workflow
-    # of a stranger, or a crafted branch name, never reads like this.
+    # The workflow must be the repository's own file at the token's own ref or sha. A stranger's
+    # reusable workflow, or a branch with a crafted name, never equals one of these texts.
     repository = claims.text("repository")
     points = (claims.text("ref"), claims.text("sha"))
     return tuple(f"{repository}/.github/workflows/{file}@{point}" for point in points if point)
 
 
 def _is_reusable_workflow(expected: str, seen: str) -> bool:
-    # `org/repo/.github/workflows/x.yml[@ref]`. Without a ref, what follows the first @ must be a
-    # branch or a tag: a file may be called `x.yml@evil.yml`.
+    # `org/repo/.github/workflows/x.yml[@ref]`. Without a ref, the text after the first @ must be
+    # a branch or a tag, because a file may be called `x.yml@evil.yml`.
     path, _, ref = expected.partition("@")
     seen_path, _, seen_ref = seen.partition("@")
     is_same_ref = ref == seen_ref if ref else _is_branch_or_tag(seen_ref)
@@ -62,7 +62,7 @@ def _advise_reusable_workflow(expected: str, _seen: str | None, _claims: SignedC
         return f"call the reusable workflow `{expected}` from the job"
     return (
         f"call the reusable workflow `{expected}` from the job, at one of its branches or tags; "
-        "another ref or a commit counts only where the publisher names it after an `@`"
+        "another ref or a commit matches only if the publisher names it after an `@`"
     )
 
 

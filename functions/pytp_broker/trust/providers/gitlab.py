@@ -1,4 +1,4 @@
-"""GitLab CI/CD: on gitlab.com, and on servers that run GitLab themselves."""
+"""GitLab CI/CD: on gitlab.com, and on self-managed instances."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ from pytp_broker.trust.providers.refs import is_other_ref, ref_type_field, short
 # and no slug ends with `.git` or `.atom`. Old ones may begin with an underscore.
 _SLUG: Final = r"(?![^/]{256})_?[A-Za-z0-9]+([._-][A-Za-z0-9]+)*(?<!\.(?i:git))(?<!\.(?i:atom))"
 
-# Each needs the rights of a developer in the project, or a trigger token of it.
+# To cause one of these, somebody needs the rights of a developer, or the project's trigger token.
 TRUSTED_SOURCES: Final = ("push", "web", "schedule", "api", "trigger", "pipeline")
 # https://docs.gitlab.com/ci/jobs/job_rules/#ci_pipeline_source-predefined-variable
 SOURCES: Final = (
@@ -96,7 +96,7 @@ GITLAB: Final = Provider(
     issuer="https://gitlab.com",
     issuer_shape="https://HOST/PATH",
     issuer_forms=(IssuerForm.exactly("gitlab.com"),),
-    # Signed for as long as the job may take, which a project sets, up to a month.
+    # A token is valid for as long as the job may run; a project sets this time, up to a month.
     token_form=TokenForm(max_lifetime_seconds=31 * 24 * 3600),
     required_claims=("jti", "sub", "project_path", "ci_config_ref_uri", "ref_path", "sha"),
     agreements={"sub": _is_subject},
@@ -123,9 +123,9 @@ GITLAB: Final = Provider(
     ),
     missing_advice={
         "ci_config_ref_uri": (
-            "the pipeline's configuration does not live in the project, or this GitLab leaves the "
-            "claim out for such a pipeline (a child pipeline, Auto DevOps): keep the configuration "
-            "in the project itself, and publish from a pipeline of its own"
+            "the configuration of the pipeline is not in the project, or this version of GitLab "
+            "leaves the claim out for such a pipeline (a child pipeline, Auto DevOps): keep the "
+            "configuration in the project itself, and do not publish from a child pipeline"
         ),
     },
     jobs=(
@@ -134,14 +134,14 @@ GITLAB: Final = Provider(
             claim="pipeline_source",
             expected=", ".join(TRUSTED_SOURCES),
             is_trusted=TRUSTED_SOURCES.__contains__,
-            advice="publish from a pipeline of a branch or a tag; a merge request's may be a "
-            "stranger's, and a child pipeline's source hides its parent's, so the publisher takes "
-            "others only if its `pipeline_sources` lists them",
+            advice="publish from a pipeline of a branch or a tag; the pipeline of a merge request "
+            "may run a stranger's change, and a child pipeline does not show its parent's source, "
+            "so the publisher accepts other sources only if its `pipeline_sources` lists them",
         ),
         JobRule(
             field="pipeline_sources",
             claim="ref_path",
-            expected="any but a merge request's",
+            expected="a ref that is not a merge request's",
             is_trusted=is_other_ref,
             advice="publish from a pipeline of a branch or a tag",
             is_named=_is_untrusted_source,

@@ -1,4 +1,4 @@
-"""Google Cloud: whatever runs as a service account, such as Cloud Build."""
+"""Google Cloud: everything that runs as a service account, such as a build of Cloud Build."""
 
 from typing import Final
 
@@ -10,8 +10,7 @@ GOOGLE: Final = Provider(
     title="Google Cloud",
     documentation_url="https://cloud.google.com/docs/authentication/get-id-token",
     fields=(
-        # The comparison is exact: Google signs the address as it was created, and PyPI compares it
-        # exactly.
+        # Case matters, as at PyPI: Google signs the address as it was created.
         Field(
             "email",
             "email",
@@ -25,7 +24,7 @@ GOOGLE: Final = Provider(
     issuer="https://accounts.google.com",
     issuer_forms=(IssuerForm.exactly("accounts.google.com"),),
     jwks_hosts=("www.googleapis.com",),
-    # No `jti`: the hash of the token stands in for it against replay.
+    # Google signs no `jti`, so ``oidc.identity`` uses the hash of the token instead.
     required_claims=("email",),
     constants={"email_verified": True},
     recorded={"actor": "email"},
@@ -35,6 +34,6 @@ GOOGLE: Final = Provider(
         *("at_hash", "azp", "family_name", "given_name", "google", "hd", "locale", "name"),
         *("nonce", "picture", "profile"),
     ),
-    blind_spot="The claims name the account and not the job: whatever runs as the account "
-    "publishes, also a build of a stranger's change.",
+    blind_spot="The claims name the account, not the job. Everything that runs as the account can "
+    "publish, including a build of a stranger's change.",
 )

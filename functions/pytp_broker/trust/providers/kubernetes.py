@@ -1,4 +1,4 @@
-"""Kubernetes service accounts: pods of any cluster whose issuer the broker can reach."""
+"""Kubernetes service accounts: pods of a cluster whose keys the broker can fetch."""
 
 from typing import Final
 
@@ -73,6 +73,6 @@ KUBERNETES: Final = Provider(
         *("kubernetes.io>node", "kubernetes.io>pod>uid"),
         *("kubernetes.io>secret", "kubernetes.io>warnafter"),
     ),
-    blind_spot="The claims name the service account and not what the pod does: never run a "
-    "stranger's change under an account that publishes.",
+    blind_spot="The claims name the service account, not what the pod does. Never run a stranger's "
+    "change under an account that may publish.",
 )

@@ -22,9 +22,9 @@ Advise = Callable[[str, str | None, SignedClaims], str]
 class Role(Enum):
     """What a field of a publisher is for."""
 
-    IDENTITY = "identity"  # finds the publisher: required, and the key of the one query
-    PIN = "pin"  # an immutable id: given, or pinned on first use
-    RULE = "rule"  # narrows what is accepted
+    IDENTITY = "identity"  # required: the store finds the publisher by these
+    PIN = "pin"  # an immutable id: configured, or pinned on first use
+    RULE = "rule"  # restricts further which tokens match
 
 
 @dataclass(frozen=True, slots=True)

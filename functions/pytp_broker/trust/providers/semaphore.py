@@ -1,4 +1,4 @@
-"""Semaphore: jobs of a project, on its own service or on servers that run Semaphore themselves."""
+"""Semaphore: jobs of a project, on semaphoreci.com or on a self-hosted server."""
 
 import re
 from typing import Final
@@ -30,7 +30,8 @@ def _is_subject(subject: str, claims: SignedClaims) -> bool:
 
 
 def _is_organization(organization: str, claims: SignedClaims) -> bool:
-    # An organisation's own issuer signs only for it; a self-hosted Semaphore's may sign for others.
+    # An organisation's issuer at semaphoreci.com signs only for that organisation. A self-hosted
+    # server may sign for several.
     host = claims.issuer.partition("://")[2]
     owner, _, domain = host.partition(".")
     return domain != "semaphoreci.com" or is_same_ignoring_case(owner, organization)
@@ -89,13 +90,13 @@ SEMAPHORE: Final = Provider(
             claim="ref_type",
             expected=", ".join(_TRUSTED_TYPES),
             is_trusted=_TRUSTED_TYPES.__contains__,
-            advice="publish from a job of a branch or a tag; the publisher takes a pull request's "
-            "only if its `ref_type` is `pull-request`",
+            advice="publish from a job of a branch or a tag; the publisher accepts the job of a "
+            "pull request only if its `ref_type` is `pull-request`",
         ),
         JobRule(
             field="ref_type",
             claim="ref",
-            expected="any but a pull request's",
+            expected="a ref that is not a pull request's",
             is_trusted=is_other_ref,
             advice="publish from a job of a branch or a tag",
             is_named=_is_pull_request_type,
@@ -103,7 +104,7 @@ SEMAPHORE: Final = Provider(
         JobRule(
             field="ref_type",
             claim="pr",
-            expected="no number of a pull request",
+            expected="anything but the number of a pull request",
             is_trusted=_is_other_than_number,
             advice="publish from a job of a branch or a tag",
             is_named=_is_pull_request_type,
@@ -113,8 +114,8 @@ SEMAPHORE: Final = Provider(
             claim="job_type",
             expected="pipeline_job",
             is_trusted="pipeline_job".__eq__,
-            advice="publish from a job of the pipeline: a debug job has somebody's shell in it, so "
-            "the publisher takes one only if its `job_type` names it",
+            advice="publish from a job of the pipeline: in a debug job, a person has a shell, so "
+            "the publisher accepts one only if its `job_type` names it",
         ),
     ),
 )
