@@ -32,6 +32,7 @@ from pytp_broker.tokens import UploadToken
 from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
 from tests.support import distributions, signing
 from tests.support.emulator import REGION, create_bucket, create_table, make_client
+from tests.support.gateways import body_of
 from tests.support.scanner import SecretScanner, match
 from tests.support.shelf import basic
 
@@ -268,8 +269,8 @@ class Aws:
         request = HttpRequest(method, path, query, sent, body)
         selected = self._routes.select(method, request.path)
         assert selected
-        route, variables = selected
-        event = build_event(request, route, variables, datetime.now(UTC))
+        route = selected.route
+        event = build_event(request, selected, datetime.now(UTC))
         module = self._modules[route.function.removesuffix("Function").lower()]
         context = SimpleNamespace(
             function_name=route.function,
@@ -278,7 +279,7 @@ class Aws:
             aws_request_id="r-1",
         )
         result = module.handler(event, context)
-        content = base64.b64decode(result["body"]).decode()
+        content = body_of(result).decode()
         if not (path.endswith("/mint-token") and result["statusCode"] == 200):
             self._search.add("answers", content, result["headers"])
         return SimpleNamespace(status=result["statusCode"], text=content)
@@ -413,7 +414,7 @@ def break_down(aws: Aws, token: str, identity_token: str) -> None:
             event |= {"rawPath": "/acme", "headers": headers, "body": identity_token}  # type: ignore[dict-item]
             answer = module.handler(event, context)
             assert answer["statusCode"] == 500
-            aws._search.add("answers", base64.b64decode(answer["body"]).decode(), answer["headers"])
+            aws._search.add("answers", body_of(answer).decode(), answer["headers"])
 
 
 def read_table(client: Any, table: str, search: Search) -> None:

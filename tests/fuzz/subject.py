@@ -27,6 +27,7 @@ from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.fakes import MemoryFiles, MemoryStore
 from tests.support.figures import INPUTS
+from tests.support.gateways import body_of
 from tests.support.scanner import SecretScanner
 from tests.support.signing import NOW, Issuer
 from tests.support.world import CONFIGURATION, HOST, Answer
@@ -150,9 +151,7 @@ class Subject:
 
         assert time.thread_time() - started_at < MAX_SECONDS
         json.dumps(result)  # Lambda does
-        answer = Answer(
-            result["statusCode"], result["headers"], base64.b64decode(result["body"], validate=True)
-        )
+        answer = Answer(result["statusCode"], result["headers"], body_of(result))
         for text in (*answer.headers, *answer.headers.values()):
             assert text.isprintable(), "a header that ends before it should"
         if answer.status >= 400:

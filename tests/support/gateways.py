@@ -94,11 +94,17 @@ class Gateway:
 
 
 def answering(body: bytes, status: int = 200, **headers: str) -> local.Function:
-    """Return a function that answers so, as ours do: in base64."""
+    """Return a function that answers so, in base64."""
     encoded = base64.b64encode(body).decode()
     named = {name.replace("_", "-").title(): value for name, value in headers.items()}
     result = {"statusCode": status, "headers": named, "body": encoded, "isBase64Encoded": True}
     return lambda _event: result
+
+
+def body_of(result: Mapping[str, Any]) -> bytes:
+    """Return the body in a function's result, as the gateway sends it."""
+    body: str = result["body"]
+    return base64.b64decode(body, validate=True) if result["isBase64Encoded"] else body.encode()
 
 
 def echo(event: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from pytp_broker.endpoints import upload
 from pytp_broker.endpoints.events import handle
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.gateway import MAX_BODY_BYTES
-from pytp_broker.local.routes import GatewayRoute
+from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.folder import FolderFiles
 from tests.support.distributions import CONTENT_TYPE, Distribution, fields, form
 from tests.support.gateways import Exchange, Gateway
@@ -57,7 +57,7 @@ class Served:
         """Return the event of an upload."""
         headers = [(name.replace("_", "-"), value) for name, value in self.headers.items()]
         request = HttpRequest("POST", _PATH, headers=headers, body=body)
-        return build_event(request, _ROUTE, {}, NOW)
+        return build_event(request, Selected(_ROUTE, {}), NOW)
 
     def call(self, event: Mapping[str, Any]) -> None:
         """Call the upload function, as Lambda does."""

@@ -26,6 +26,7 @@ from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.gateways import body_of
 from tests.support.signing import GITHUB, NOW, Issuer, rsa_key
 from tests.support.world import HOST, Answer
 
@@ -129,7 +130,7 @@ class Deployment:
             "isBase64Encoded": True,
         }
         result = handle(event, routes, services)
-        return Answer(result["statusCode"], result["headers"], base64.b64decode(result["body"]))
+        return Answer(result["statusCode"], result["headers"], body_of(result))
 
     def mint(self, token: str, path: str = "/acme/_/oidc/mint-token", **options: Any) -> Answer:
         return self.call("broker", "POST", path, json.dumps({"token": token}).encode(), **options)

@@ -12,7 +12,7 @@ from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unexpected
 from pytp_broker.grants import Permission
 from pytp_broker.http.credentials import read_token
 from pytp_broker.http.messages import Request, Response, problem_response
-from pytp_broker.http.paths import Path
+from pytp_broker.http.paths import Path, below_prefix
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Services
@@ -129,8 +129,7 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
 
 
 def _select(path: str, routes: Routes[S]) -> _Selection[S]:
-    below_prefix = "/" + path.removeprefix("/").partition("/")[2]
-    return _Selection(_find(path, routes), _find(below_prefix, routes))
+    return _Selection(_find(path, routes), _find(below_prefix(path), routes))
 
 
 def _find(path: str, routes: Routes[S]) -> _Match[S] | None:

@@ -47,6 +47,11 @@ class Path:
         return base + self.pattern.replace("+}", "}").format(**quoted)
 
 
+def below_prefix(path: str) -> str:
+    """Return what is left of a path without its first segment, which may be a registry's prefix."""
+    return "/" + path.removeprefix("/").partition("/")[2]
+
+
 def _is_match(name: str, segment: str) -> bool:
     if _is_variable(name):
         return name.endswith("+}") or "/" not in segment

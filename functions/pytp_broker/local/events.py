@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from pytp_broker.local.routes import GatewayRoute
+from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.names import without_port
 
 _TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "application/javascript"})
@@ -40,10 +40,9 @@ class HttpRequest:
         return unquote(self.raw_path)
 
 
-def build_event(
-    request: HttpRequest, route: GatewayRoute, variables: Mapping[str, str], now: datetime
-) -> dict[str, Any]:
+def build_event(request: HttpRequest, selected: Selected, now: datetime) -> dict[str, Any]:
     """Return the event for the function behind the route."""
+    route = selected.route
     headers = join_pairs(request.headers) | {"x-forwarded-proto": request.scheme}
     cookies = headers.pop("cookie", None)
     event: dict[str, Any] = {
@@ -60,8 +59,8 @@ def build_event(
         event["cookies"] = [cookie.strip() for cookie in cookies.split(";")]
     if parameters:
         event["queryStringParameters"] = parameters
-    if variables:
-        event["pathParameters"] = dict(variables)
+    if selected.variables:
+        event["pathParameters"] = dict(selected.variables)
     if request.body:
         event |= _body(request.body, headers.get("content-type", ""))
     return event

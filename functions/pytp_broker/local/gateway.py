@@ -28,6 +28,7 @@ from pytp_broker.errors import (
 from pytp_broker.http import paths
 from pytp_broker.http.credentials import read_token
 from pytp_broker.http.messages import problem_response
+from pytp_broker.http.paths import below_prefix
 from pytp_broker.local.answers import (
     Answer,
     Receive,
@@ -40,7 +41,7 @@ from pytp_broker.local.events import HttpRequest, build_event, join_pairs
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
 from pytp_broker.local.refusals import RefusalLog
-from pytp_broker.local.routes import RouteTable, TemplateError
+from pytp_broker.local.routes import RouteTable, Selected, TemplateError
 from pytp_broker.redaction import printable
 
 # API Gateway's limit for an HTTP API.
@@ -67,7 +68,6 @@ _UPLOAD_WAIT_SECONDS: Final = 600
 _UPLOADS: Final = "UploadFunction"
 # Every job needs these before it can upload, so neither readers nor uploads may block them.
 _TOKEN_FUNCTIONS: Final = ("BrokerFunction", "IntrospectFunction")
-_UPLOAD_PATHS: Final = (str(paths.LEGACY), str(paths.LEGACY).rstrip("/"))
 # A function may wait seconds for an issuer, and the others must not wait with it.
 _WORKERS: Final = 32
 # These two do not wait for an issuer. They hold whole files as bytes, base64 and text: 36 MB for a
@@ -128,11 +128,12 @@ class Gateway:
         """Answer one request (ASGI)."""
         began = time.monotonic()
         request = _read_head(scope)
-        kind = self._kind_of(request)
+        selected = self._routes.select(request.method, request.path)
+        kind = self._kind_of(request, selected)
         async with AsyncExitStack() as place:
             try:
                 await place.enter_async_context(kind.lane.entered(request.source_ip))
-                answer = await self._answer(request, receive, kind)
+                answer = await self._answer(request, selected, receive, kind)
             except _DisconnectedError:
                 return
             except Problem as problem:
@@ -151,20 +152,18 @@ class Gateway:
             # memory too.
             await send_answer(answer, send)
 
-    def _kind_of(self, request: HttpRequest) -> _Kind:
+    def _kind_of(self, request: HttpRequest, selected: Selected | None) -> _Kind:
         """Return the kind of a request. Not every request to the upload function is an upload."""
-        function = self._function(request)
+        function = selected and selected.route.function
         if function in _TOKEN_FUNCTIONS:
             return self._token_request
-        if function == _UPLOADS and request.path.endswith(_UPLOAD_PATHS):
+        if function == _UPLOADS and _is_upload(request.path):
             return self._upload if _has_token(request) else self._stranger
         return self._other
 
-    def _function(self, request: HttpRequest) -> str | None:
-        selected = self._routes.select(request.method, request.path)
-        return selected and selected[0].function
-
-    async def _answer(self, request: HttpRequest, receive: Receive, kind: _Kind) -> Answer:
+    async def _answer(
+        self, request: HttpRequest, selected: Selected | None, receive: Receive, kind: _Kind
+    ) -> Answer:
         """Return the answer to a request whose body is still to be read.
 
         The function refuses an upload without a well-formed token, and records that. It does not
@@ -172,20 +171,19 @@ class Gateway:
         """
         _check_size(int(dict(request.headers).get("content-length", 0)), kind.max_body_bytes)
         body = await _read_body(receive, kind) if kind.is_body_read else b""
-        is_file = self._function(request) in _FILE_FUNCTIONS
-        workers = self._file_workers if is_file else self._workers
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(workers, self._respond, replace(request, body=body))
-
-    def _respond(self, request: HttpRequest) -> Answer:
-        """Return the answer to a request; every failure becomes an error object."""
-        selected = self._routes.select(request.method, request.path)
         if selected is None:
-            return self._refuse(NotFound("there is nothing at this address"), request)
-        route, variables = selected
+            raise NotFound("there is nothing at this address")
+        is_file = selected.route.function in _FILE_FUNCTIONS
+        workers = self._file_workers if is_file else self._workers
+        complete = replace(request, body=body)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(workers, self._respond, complete, selected)
+
+    def _respond(self, request: HttpRequest, selected: Selected) -> Answer:
+        """Return the answer to a request; every failure becomes an error object."""
         try:
-            event = build_event(request, route, variables, datetime.now(UTC))
-            return read_result(self._functions[route.function](event), request)
+            event = build_event(request, selected, datetime.now(UTC))
+            return read_result(self._functions[selected.route.function](event), request)
         except Exception as error:  # noqa: BLE001 - the outermost edge
             failure = error
         # We log after the `except` block. If logging failed inside it, Python would print both
@@ -208,6 +206,11 @@ def _read_head(scope: Scope) -> HttpRequest:
         http_version=scope["http_version"],
         scheme=scope["scheme"],
     )
+
+
+def _is_upload(path: str) -> bool:
+    """Return whether a path is that of an upload, at a root or below a registry's prefix."""
+    return any(paths.LEGACY.match(each) is not None for each in (path, below_prefix(path)))
 
 
 def _has_token(request: HttpRequest) -> bool:

@@ -97,6 +97,14 @@ class GatewayRoute:
         return _match(self.segments, path.split("/"))
 
 
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The route that a request takes, and the variables of its path."""
+
+    route: GatewayRoute
+    variables: Mapping[str, str]
+
+
 def _rank(segment: str) -> int:
     if segment.endswith("+}"):
         return _GREEDY
@@ -138,12 +146,12 @@ class RouteTable:
         """Return the logical ids of all functions that a route leads to."""
         return frozenset(route.function for route in self._routes)
 
-    def select(self, method: str, path: str) -> tuple[GatewayRoute, dict[str, str]] | None:
+    def select(self, method: str, path: str) -> Selected | None:
         """Return the most specific matching route and the path's variables, if there is one."""
         for route in self._routes:
             variables = route.match(method, path)
             if variables is not None:
-                return route, variables
+                return Selected(route, variables)
         return None
 
 

@@ -1,6 +1,5 @@
 """What installers read: pages, files and metadata, as the wire shows them."""
 
-import base64
 import hashlib
 import json
 from html.parser import HTMLParser
@@ -13,9 +12,10 @@ from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request
 from pytp_broker.local.events import HttpRequest, build_event
-from pytp_broker.local.routes import GatewayRoute
+from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.file_records import PublishedFile
 from tests.support.distributions import Distribution, metadata, sdist, wheel
+from tests.support.gateways import body_of
 from tests.support.shelf import HOST, Shelf
 from tests.support.signing import NOW
 from tests.support.world import Answer
@@ -310,12 +310,12 @@ def test_a_plus_in_a_file_name_passes_the_gateway(filename: str) -> None:
     shelf = Shelf()
     shelf.publish(LOCAL)
     request = HttpRequest("GET", f"/acme/files/{LOCAL.sha256}/{filename}", headers=[("host", HOST)])
-    event = build_event(request, GatewayRoute("$default", "ReadFunction"), {}, NOW)
+    event = build_event(request, Selected(GatewayRoute("$default", "ReadFunction"), {}), NOW)
 
     result = handle(event, read.ROUTES, shelf.index)
 
     assert event["rawPath"].endswith(f"/{LOCAL.filename}")
-    assert base64.b64decode(result["body"]) == LOCAL.content
+    assert body_of(result) == LOCAL.content
 
 
 @pytest.mark.parametrize(

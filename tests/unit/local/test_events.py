@@ -8,7 +8,7 @@ import pytest
 
 from pytp_broker.endpoints.events import read_event
 from pytp_broker.local.events import HttpRequest, build_event
-from pytp_broker.local.routes import GatewayRoute
+from pytp_broker.local.routes import GatewayRoute, Selected
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ROUTE = GatewayRoute("ANY /{registry}/legacy", "UploadFunction")
@@ -19,7 +19,7 @@ def event_of(route: GatewayRoute = DEFAULT, **parts: Any) -> dict[str, Any]:
     request = HttpRequest(**{"method": "GET", "raw_path": "/", **parts})
     variables = route.match(request.method, request.path)
     assert variables is not None
-    return build_event(request, route, variables, NOW)
+    return build_event(request, Selected(route, variables), NOW)
 
 
 def test_an_event_is_what_api_gateway_sends() -> None:

@@ -10,7 +10,7 @@ from pytp_broker.local.routes import GatewayRoute, RouteTable, TemplateError
 
 def select(table: RouteTable, method: str, path: str) -> str | None:
     found = table.select(method, path)
-    return found and found[0].key
+    return found.route.key if found else None
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_templates_routes_lead_to_its_functions(path: str, function: str) ->
     found = table.select("GET", path)
 
     assert found is not None
-    assert found[0].function == function
+    assert found.route.function == function
 
 
 TEMPLATE = """
