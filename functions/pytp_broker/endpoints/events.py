@@ -49,10 +49,24 @@ def _read_body(event: Event) -> bytes:
 
 
 def write_result(response: Response) -> dict[str, Any]:
-    """Return the response as the gateway expects it."""
+    """Return the response as the gateway expects it: text as it is, and other bytes as base64."""
+    text = _read_text(response)
     return {
         "statusCode": response.status,
         "headers": dict(response.headers),
-        "body": base64.b64encode(response.body).decode(),
-        "isBase64Encoded": True,
+        "body": base64.b64encode(response.body).decode() if text is None else text,
+        "isBase64Encoded": text is None,
     }
+
+
+def _read_text(response: Response) -> str | None:
+    """Return the body as text, or None if it is not text."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    content_type = headers.get("content-type", "").partition(";")[0]
+    is_text = content_type.startswith("text/") or content_type.endswith(("/json", "+json", "+html"))
+    if not is_text or "content-encoding" in headers:
+        return None if response.body else ""
+    try:
+        return response.body.decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,72 @@
+"""What a function hands to the gateway: text as text, and other bytes as base64."""
+
+import base64
+import json
+
+import pytest
+
+from pytp_broker.endpoints.events import write_result
+from pytp_broker.errors import NotFound
+from pytp_broker.http.messages import Response, json_response, problem_response
+from pytp_broker.http.negotiation import HTML, JSON, PLAIN_HTML
+from tests.support.distributions import wheel
+from tests.support.gateways import body_of
+from tests.support.shelf import Shelf
+
+
+def test_json_is_text() -> None:
+    result = write_result(json_response({"audience": "acme"}))
+
+    assert result["body"] == '{"audience":"acme"}'
+    assert result["isBase64Encoded"] is False
+
+
+def test_an_error_is_text() -> None:
+    result = write_result(problem_response(NotFound("nothing"), "/x"))
+
+    assert json.loads(result["body"])["status"] == 404
+    assert result["isBase64Encoded"] is False
+
+
+@pytest.mark.parametrize("accept", [JSON, HTML, PLAIN_HTML])
+def test_a_page_is_text(accept: str) -> None:
+    shelf = Shelf()
+    shelf.publish(wheel())
+    answer = shelf.get("/acme/simple/widgets/", accept)
+
+    result = write_result(Response(answer.status, answer.body, answer.headers))
+
+    assert answer.status == 200
+    assert result["isBase64Encoded"] is False
+    assert body_of(result) == answer.body
+
+
+def test_a_body_that_is_not_ascii_stays_what_it_is() -> None:
+    result = write_result(Response(200, "né \u2603".encode(), {"Content-Type": "text/plain; x=y"}))
+
+    assert result["body"] == "né \u2603"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"PK\x03\x04", {"Content-Type": "application/octet-stream"}),
+        (b"text", {"Content-Type": "application/octet-stream"}),
+        (b"text", {}),
+        (b"\xff", {"Content-Type": "text/html"}),
+        (b"\xed\xa0\x80", {"content-type": "application/json"}),
+        (b"\x1f\x8b", {"Content-Type": "text/html", "Content-Encoding": "gzip"}),
+        (b"text", {"Content-Type": "text/html", "content-encoding": "identity"}),
+    ],
+)
+def test_other_bytes_are_base64(body: bytes, headers: dict[str, str]) -> None:
+    result = write_result(Response(200, body, headers))
+
+    assert result["isBase64Encoded"] is True
+    assert base64.b64decode(result["body"], validate=True) == body
+
+
+def test_an_empty_body_is_empty_text() -> None:
+    result = write_result(Response(304))
+
+    assert (result["body"], result["isBase64Encoded"]) == ("", False)
