@@ -28,6 +28,7 @@ from pytp_broker.demo.process import ServerProcess
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc import fetch
+from pytp_broker.storage.content import Held
 from pytp_broker.tokens import UploadToken
 from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
 from tests.support import distributions, signing
@@ -266,7 +267,7 @@ class Aws:
     ) -> Any:
         path, _, query = url.partition("?")
         sent = [("host", "packages.example.com"), *headers.items()]
-        request = HttpRequest(method, path, query, sent, body)
+        request = HttpRequest(method, path, query, sent, Held(body))
         selected = self._routes.select(method, request.path)
         assert selected
         route = selected.route

@@ -3,17 +3,29 @@
 import gzip
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
+from zipfile import ZIP_STORED
 
 import pytest
 
-from tests.support.distributions import Distribution, form, recorded, wheel, wheel_members, zipped
+from tests.support.distributions import (
+    WHEEL_NAME,
+    Distribution,
+    form,
+    noise,
+    recorded,
+    wheel,
+    wheel_members,
+    zipped,
+)
+from tests.support.serving import Served
 from tests.support.shelf import Shelf
 from tests.support.world import World
 
 MEBIBYTE = 1 << 20
 
 
-def peak_mebibytes(act: Callable[[], int]) -> float:
+def peak_mebibytes(act: Callable[[], object]) -> float:
     """Return the most that was allocated at once while acting, in MiB."""
     tracemalloc.start()
     try:
@@ -21,6 +33,17 @@ def peak_mebibytes(act: Callable[[], int]) -> float:
         return tracemalloc.get_traced_memory()[1] / MEBIBYTE
     finally:
         tracemalloc.stop()
+
+
+def test_an_upload_through_serve_takes_at_most_three_times_its_size(tmp_path: Path) -> None:
+    library = noise(10_000_000)
+    stored = zipped(recorded([("widgets/lib.so", library), *wheel_members().items()]), ZIP_STORED)
+    served = Served(tmp_path)
+    request = served.request(served.form(Distribution(WHEEL_NAME, stored)))
+
+    peak = peak_mebibytes(lambda: served.send(request))
+
+    assert peak * MEBIBYTE <= 3 * len(stored)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pytp_broker.endpoints.events import handle
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.gateway import MAX_BODY_BYTES
 from pytp_broker.local.routes import GatewayRoute, Selected
+from pytp_broker.storage.content import Held
 from pytp_broker.storage.folder import FolderFiles
 from tests.support.distributions import CONTENT_TYPE, Distribution, fields, form
 from tests.support.gateways import Exchange, Gateway
@@ -56,7 +57,7 @@ class Served:
     def event(self, body: bytes) -> dict[str, Any]:
         """Return the event of an upload."""
         headers = [(name.replace("_", "-"), value) for name, value in self.headers.items()]
-        request = HttpRequest("POST", _PATH, headers=headers, body=body)
+        request = HttpRequest("POST", _PATH, headers=headers, body=Held(body))
         return build_event(request, Selected(_ROUTE, {}), NOW)
 
     def call(self, event: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from pytp_broker.http.messages import Request
 from pytp_broker.local.events import HttpRequest
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.redaction import Hidden, legible, printable
+from pytp_broker.storage.content import Held
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.scanner import LEAKED
@@ -383,6 +384,6 @@ def test_a_request_shows_nothing_that_may_hold_a_secret() -> None:
     query, body = {"token": "s3cret"}, b"s3cret"
 
     shown = repr(Request("POST", "h", "/p", query, headers, body))
-    wire = repr(HttpRequest("POST", "/p", "token=s3cret", [*headers.items()], body))
+    wire = repr(HttpRequest("POST", "/p", "token=s3cret", [*headers.items()], Held(body)))
 
     assert "s3cret" not in shown + wire

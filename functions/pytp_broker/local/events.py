@@ -15,10 +15,14 @@ from urllib.parse import parse_qsl, unquote
 
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.names import without_port
+from pytp_broker.storage.content import Content, Held, read_pieces
 
 _TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "application/javascript"})
 _ACCOUNT_ID: Final = "000000000000"
 _STAGE: Final = "$default"
+NO_BODY: Final = Held(b"")
+# A multiple of 3, because base64 makes 4 digits of three bytes.
+_ENCODED_BYTES: Final = 48 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class HttpRequest:
     raw_path: str
     query: str = field(default="", repr=False)
     headers: Iterable[tuple[str, str]] = field(default=(), repr=False)
-    body: bytes = field(default=b"", repr=False)
+    body: Content = field(default=NO_BODY, repr=False)
     source_ip: str = "127.0.0.1"
     http_version: str = "1.1"
     scheme: str = "https"
@@ -61,7 +65,7 @@ def build_event(request: HttpRequest, selected: Selected, now: datetime) -> dict
         event["queryStringParameters"] = parameters
     if selected.variables:
         event["pathParameters"] = dict(selected.variables)
-    if request.body:
+    if request.body.size:
         event |= _body(request.body, headers.get("content-type", ""))
     return event
 
@@ -99,10 +103,14 @@ def _context(
     }
 
 
-def _body(body: bytes, content_type: str) -> dict[str, Any]:
+def _body(body: Content, content_type: str) -> dict[str, Any]:
     if _is_text(content_type):
-        return {"body": body.decode(errors="replace"), "isBase64Encoded": False}
-    return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+        octets = bytes(body.read_at(0, body.size))
+        return {"body": octets.decode(errors="replace"), "isBase64Encoded": False}
+    # Encode piece by piece, so that the body itself is never in memory beside its base64.
+    pieces = read_pieces(body, length=_ENCODED_BYTES)
+    encoded = "".join(base64.b64encode(piece).decode() for piece in pieces)
+    return {"body": encoded, "isBase64Encoded": True}
 
 
 def _is_text(content_type: str) -> bool:

@@ -6,11 +6,10 @@ code that answers here is the code that answers when deployed.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,9 +17,7 @@ from typing import Any, Final
 from pytp_broker.endpoints.events import Event, write_result
 from pytp_broker.errors import (
     DEFAULT_TYPE_BASE,
-    MalformedRequest,
     NotFound,
-    PayloadTooLarge,
     Problem,
     Unauthorized,
     Unexpected,
@@ -37,7 +34,8 @@ from pytp_broker.local.answers import (
     read_result,
     send_answer,
 )
-from pytp_broker.local.events import HttpRequest, build_event, join_pairs
+from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
+from pytp_broker.local.events import NO_BODY, HttpRequest, build_event, join_pairs
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
 from pytp_broker.local.refusals import RefusalLog
@@ -70,16 +68,12 @@ _UPLOADS: Final = "UploadFunction"
 _TOKEN_FUNCTIONS: Final = ("BrokerFunction", "IntrospectFunction")
 # A function may wait seconds for an issuer, and the others must not wait with it.
 _WORKERS: Final = 32
-# These two do not wait for an issuer. They hold whole files as bytes, base64 and text: 36 MB for a
-# file of 10.
+# These two do not wait for an issuer. They hold whole files: 27 MB for an upload of 10, while it
+# becomes base64.
 _FILE_FUNCTIONS: Final = (_UPLOADS, "ReadFunction")
 _FILE_WORKERS: Final = 8
 
 Function = Callable[[Event], Mapping[str, Any]]
-
-
-class _DisconnectedError(Exception):
-    """The client has gone before its request was complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +81,7 @@ class _Kind:
     """Requests of one kind: which lane they take, and what body they may have."""
 
     lane: Lane
-    max_body_bytes: int
-    body_seconds: int
-    body_bytes_per_second: int
+    limits: BodyLimits
     is_body_read: bool = True
 
 
@@ -109,15 +101,15 @@ class Gateway:
             raise TemplateError(f"template.yaml has routes to unknown {', '.join(sorted(missing))}")
         self._routes = routes
         self._functions = functions
-        small = (MAX_SMALL_BODY_BYTES, SMALL_BODY_SECONDS, SMALL_BODY_BYTES_PER_SECOND)
-        large = (MAX_BODY_BYTES, UPLOAD_SECONDS, UPLOAD_BYTES_PER_SECOND)
+        small = BodyLimits(MAX_SMALL_BODY_BYTES, SMALL_BODY_SECONDS, SMALL_BODY_BYTES_PER_SECOND)
+        large = BodyLimits(MAX_BODY_BYTES, UPLOAD_SECONDS, UPLOAD_BYTES_PER_SECOND)
         self._uploads = Lane(_MAX_UPLOADS, _MAX_WAITING_UPLOADS, _UPLOAD_WAIT_SECONDS)
         self._tokens = Lane(_MAX_REQUESTS, _MAX_WAITING_REQUESTS, _WAIT_SECONDS)
         self._others = Lane(_MAX_REQUESTS, _MAX_WAITING_REQUESTS, _WAIT_SECONDS)
-        self._upload = _Kind(self._uploads, *large)
-        self._stranger = _Kind(self._others, *large, is_body_read=False)
-        self._token_request = _Kind(self._tokens, *small)
-        self._other = _Kind(self._others, *small)
+        self._upload = _Kind(self._uploads, large)
+        self._stranger = _Kind(self._others, large, is_body_read=False)
+        self._token_request = _Kind(self._tokens, small)
+        self._other = _Kind(self._others, small)
         self.log = log
         self.refusals = RefusalLog(log)
         self.error_type_base = error_type_base
@@ -134,7 +126,7 @@ class Gateway:
             try:
                 await place.enter_async_context(kind.lane.entered(request.source_ip))
                 answer = await self._answer(request, selected, receive, kind)
-            except _DisconnectedError:
+            except DisconnectedError:
                 return
             except Problem as problem:
                 answer = self._refuse(problem, request)
@@ -169,15 +161,23 @@ class Gateway:
         The function refuses an upload without a well-formed token, and records that. It does not
         need the body for this, so we do not read it.
         """
-        _check_size(int(dict(request.headers).get("content-length", 0)), kind.max_body_bytes)
-        body = await _read_body(receive, kind) if kind.is_body_read else b""
+        kind.limits.check(int(dict(request.headers).get("content-length", 0)))
+        receiving = received(receive, kind.limits) if kind.is_body_read else nullcontext(NO_BODY)
+        try:
+            async with receiving as body:
+                return await self._call(replace(request, body=body), selected)
+        except OSError as error:  # the disk has no room for the body
+            failure = error
+        return self._fail(failure, request)
+
+    async def _call(self, request: HttpRequest, selected: Selected | None) -> Answer:
+        """Return the answer of the selected function, which runs in a thread."""
         if selected is None:
             raise NotFound("there is nothing at this address")
         is_file = selected.route.function in _FILE_FUNCTIONS
         workers = self._file_workers if is_file else self._workers
-        complete = replace(request, body=body)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(workers, self._respond, complete, selected)
+        return await loop.run_in_executor(workers, self._respond, request, selected)
 
     def _respond(self, request: HttpRequest, selected: Selected) -> Answer:
         """Return the answer to a request; every failure becomes an error object."""
@@ -186,8 +186,14 @@ class Gateway:
             return read_result(self._functions[selected.route.function](event), request)
         except Exception as error:  # noqa: BLE001 - the outermost edge
             failure = error
-        # We log after the `except` block. If logging failed inside it, Python would print both
-        # errors.
+        return self._fail(failure, request)
+
+    def _fail(self, failure: Exception, request: HttpRequest) -> Answer:
+        """Log a failure of ours, and return the error object.
+
+        It is called after the `except` block. If logging failed inside it, Python would print both
+        errors.
+        """
         self.log.fault(failure)
         return self._refuse(Unexpected(), request)
 
@@ -220,35 +226,3 @@ def _has_token(request: HttpRequest) -> bool:
     except Unauthorized:
         return False
     return True
-
-
-async def _read_body(receive: Receive, kind: _Kind) -> bytes:
-    try:
-        async with asyncio.timeout(kind.body_seconds) as limit:
-            return await _receive_body(receive, kind, limit)
-    except TimeoutError:
-        raise MalformedRequest(
-            f"the body was not complete within {kind.body_seconds} s, and less than "
-            f"{kind.body_bytes_per_second // 1024} KiB of it came in a second",
-            headers={"Connection": "close"},
-        ) from None
-
-
-async def _receive_body(receive: Receive, kind: _Kind, limit: asyncio.Timeout) -> bytes:
-    body = bytearray()
-    more = True
-    end = limit.when() or math.inf
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _DisconnectedError
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        _check_size(len(body), kind.max_body_bytes)
-        limit.reschedule(end + len(body) / kind.body_bytes_per_second)
-    return bytes(body)
-
-
-def _check_size(length: int, limit: int) -> None:
-    if length > limit:
-        raise PayloadTooLarge(f"a request takes at most {limit // 1024} KiB here")

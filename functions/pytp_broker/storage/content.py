@@ -5,8 +5,8 @@ the same code can read an upload in memory, a file on a disk and an object in a 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, field
+from typing import IO, Final, Protocol
 
 # What is read at a time when a whole file is read.
 PIECE_BYTES: Final = 64 * 1024
@@ -27,7 +27,7 @@ class Content(Protocol):
 class Held:
     """Content that is held in memory. Reading it copies nothing."""
 
-    octets: bytes | memoryview
+    octets: bytes | memoryview = field(repr=False)
 
     @property
     def size(self) -> int:
@@ -37,6 +37,19 @@ class Held:
     def read_at(self, offset: int, length: int) -> memoryview:
         """Return the bytes at an offset; fewer at the end."""
         return memoryview(self.octets)[offset : offset + length]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Content of an open file. Two threads must not read it at the same time."""
+
+    file: IO[bytes]
+    size: int
+
+    def read_at(self, offset: int, length: int) -> memoryview:
+        """Return the bytes at an offset; fewer at the end."""
+        self.file.seek(offset)
+        return memoryview(self.file.read(length))
 
 
 def read_pieces(

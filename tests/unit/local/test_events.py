@@ -9,6 +9,7 @@ import pytest
 from pytp_broker.endpoints.events import read_event
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
+from pytp_broker.storage.content import Held
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ROUTE = GatewayRoute("ANY /{registry}/legacy", "UploadFunction")
@@ -16,7 +17,8 @@ DEFAULT = GatewayRoute("$default", "BrokerFunction")
 
 
 def event_of(route: GatewayRoute = DEFAULT, **parts: Any) -> dict[str, Any]:
-    request = HttpRequest(**{"method": "GET", "raw_path": "/", **parts})
+    body = Held(parts.pop("body", b""))
+    request = HttpRequest(**{"method": "GET", "raw_path": "/", "body": body, **parts})
     variables = route.match(request.method, request.path)
     assert variables is not None
     return build_event(request, Selected(route, variables), NOW)
@@ -121,6 +123,14 @@ def test_a_body_is_base64_unless_its_type_is_text(content_type: str, *, is_text:
     assert event["isBase64Encoded"] is not is_text
     assert event["body"] == ("a=1" if is_text else base64.b64encode(b"a=1").decode())
     assert read_event(event).body == b"a=1"
+
+
+def test_a_large_body_is_one_base64_text() -> None:
+    body = bytes(range(256)) * 1000
+
+    event = event_of(body=body)
+
+    assert event["body"] == base64.b64encode(body).decode()
 
 
 def test_bytes_that_are_no_text_are_lost_in_a_text_body() -> None:

@@ -190,6 +190,21 @@ def test_a_body_that_does_not_arrive_in_time_is_refused(
     assert json.loads(answered.body)["errors"][0]["code"] == "invalid-request"
 
 
+@pytest.mark.parametrize(("size", "status"), [(200_000, 200), (300_000, 500)])
+def test_only_a_large_body_waits_on_disk_and_a_full_disk_is_our_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int, status: int
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
+    gateway = Gateway(echo)
+
+    answered = gateway.answer(Exchange(bytes(size)))
+
+    assert answered.status == status
+    assert [line["error"] for line in gateway.lines if line["event"] == "fault"] == (
+        [] if status == 200 else ["FileNotFoundError"]
+    )
+
+
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each lane four places, and its queue eight."""

@@ -1,20 +1,23 @@
-"""Content in memory: its bytes at any place, and piece by piece."""
+"""Content in memory and in a file: its bytes at any place, and piece by piece."""
+
+import io
 
 import pytest
 
-from pytp_broker.storage.content import Held, read_pieces
+from pytp_broker.storage.content import Content, Held, Opened, read_pieces
 
 CONTENT = Held(b"0123456789")
 
 
+@pytest.mark.parametrize("content", [CONTENT, Opened(io.BytesIO(CONTENT.octets), 10)])
 @pytest.mark.parametrize(
     ("offset", "length", "expected"),
-    [(0, 3, b"012"), (7, 3, b"789"), (8, 5, b"89"), (10, 1, b""), (1 << 64, 1, b""), (2, 0, b"")],
+    [(0, 3, b"012"), (7, 3, b"789"), (8, 5, b"89"), (10, 1, b""), (2, 0, b"")],
 )
 def test_bytes_are_read_at_an_offset_and_end_with_the_content(
-    offset: int, length: int, expected: bytes
+    content: Content, offset: int, length: int, expected: bytes
 ) -> None:
-    assert CONTENT.read_at(offset, length) == expected
+    assert content.read_at(offset, length) == expected
 
 
 def test_reading_copies_nothing() -> None:
@@ -30,6 +33,10 @@ def test_pieces_follow_each_other_up_to_the_end(
     start: int, end: int | None, expected: list[bytes]
 ) -> None:
     assert list(read_pieces(CONTENT, start, end, length=4)) == expected
+
+
+def test_content_in_memory_is_not_shown() -> None:
+    assert "0123" not in repr(CONTENT)
 
 
 def test_content_without_bytes_has_no_pieces() -> None:

@@ -1,0 +1,74 @@
+"""Receive the body of a request: in time, within a limit, and on disk if it is large.
+
+Many clients may send slowly at the same time. What they have sent so far takes no memory.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final
+
+from pytp_broker.errors import MalformedRequest, PayloadTooLarge
+from pytp_broker.local.answers import Receive
+from pytp_broker.storage.content import Opened
+
+_MAX_BYTES_IN_MEMORY: Final = 256 * 1024
+
+
+class DisconnectedError(Exception):
+    """The client has gone before its request was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How large a body may be, and how long it may take to arrive.
+
+    Each ``bytes_per_second`` of it give it one second more.
+    """
+
+    max_bytes: int
+    seconds: int
+    bytes_per_second: int
+
+    def check(self, length: int) -> None:
+        """Check the length of a body; raise PayloadTooLarge."""
+        if length > self.max_bytes:
+            raise PayloadTooLarge(f"a request takes at most {self.max_bytes // 1024} KiB here")
+
+
+@asynccontextmanager
+async def received(receive: Receive, limits: BodyLimits) -> AsyncIterator[Opened]:
+    """Receive a body, and keep it until the context ends.
+
+    Raises PayloadTooLarge, MalformedRequest, DisconnectedError, and OSError if the disk is full.
+    """
+    with SpooledTemporaryFile[bytes](_MAX_BYTES_IN_MEMORY) as file:
+        try:
+            async with asyncio.timeout(limits.seconds) as end:
+                await _receive(receive, limits, end, file)
+        except TimeoutError:
+            raise MalformedRequest(
+                f"the body was not complete within {limits.seconds} s, and less than "
+                f"{limits.bytes_per_second // 1024} KiB of it came in a second",
+                headers={"Connection": "close"},
+            ) from None
+        yield Opened(file, file.tell())
+
+
+async def _receive(
+    receive: Receive, limits: BodyLimits, end: asyncio.Timeout, file: IO[bytes]
+) -> None:
+    earliest = end.when() or math.inf
+    more, length = True, 0
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise DisconnectedError
+        chunk = message.get("body", b"")
+        more, length = message.get("more_body", False), length + len(chunk)
+        limits.check(length)
+        file.write(chunk)
+        end.reschedule(earliest + length / limits.bytes_per_second)
