@@ -8,11 +8,10 @@ URL.
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
-from threading import Lock
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -24,19 +23,19 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from pytp_broker.audit.findings import KeySet
 from pytp_broker.audit.record import Audit, AuditRecord
-from pytp_broker.errors import (
-    InvalidPayload,
-    MalformedRequest,
-    PayloadTooLarge,
-    StoreUnavailable,
-    Unavailable,
-)
+from pytp_broker.errors import InvalidPayload, MalformedRequest, PayloadTooLarge, Unavailable
 from pytp_broker.http.strict_json import parse_json, parse_json_object
 from pytp_broker.oidc.documents import Fetch, FetchError
 from pytp_broker.oidc.jwks import RawKeys
-from pytp_broker.oidc.keysets import KeySetStore, StoredKeySet
+from pytp_broker.oidc.keycache import (
+    NO_USABLE_KEY,
+    KeyCache,
+    KeySetStore,
+    NoKeysError,
+    Terms,
+    UnknownKeyError,
+)
 from pytp_broker.redaction import printable
 from pytp_broker.tokens import MalformedTokenError, UploadToken
 
@@ -58,30 +57,19 @@ MAX_HEADER_CHARACTERS: Final = 256
 COOLDOWN: Final = timedelta(minutes=5)
 MAX_AGE: Final = timedelta(hours=1)
 MAX_STALE: Final = timedelta(days=30)
-
-_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+# Old keys are not dangerous, so no age of theirs alarms. A fetch may fail from one address and not
+# from another, so each instance tries for itself.
+_TERMS: Final = Terms(COOLDOWN, MAX_AGE, MAX_STALE, alarm_age=MAX_STALE, is_shared=False)
 _NOT_SIGNED: Final = "the request is not signed with a key that secret scanning publishes"
 
 Keys = Mapping[str, EllipticCurvePublicKey]
 
 
 class DisclosureKeys:
-    """Cache of the public keys of secret scanning.
-
-    It works like the cache of issuers' key sets. A failed refresh starts the cooldown too. The
-    store keeps the last good keys for cold starts, and they outlast an outage for a bounded time.
-    One request at a time refreshes.
-    """
+    """Cache of the public keys of secret scanning."""
 
     def __init__(self, url: str, fetch: Fetch, store: KeySetStore, audit: Audit) -> None:
-        self._url = url
-        self._fetch = fetch
-        self._store = store
-        self._audit = audit
-        self._lock = Lock()
-        self._keys: Keys = {}
-        self._fetched_at = self._attempted_at = _NEVER
-        self._is_loaded = self._has_failed = False
+        self._cache = KeyCache(_ScanningKeys(url, fetch), _TERMS, store, audit)
 
     def find_key(self, key_id: str, now: datetime) -> EllipticCurvePublicKey:
         """Return the key of this id; raise MalformedRequest or, when we cannot know, Unavailable.
@@ -89,69 +77,46 @@ class DisclosureKeys:
         A key is good for an hour after it was last seen, and for 30 days while no list can be
         fetched.
         """
-        with self._lock:
-            self._load()
-            is_fresh = now - self._fetched_at < MAX_AGE
-            if not (is_fresh and key_id in self._keys):
-                self._refresh(now)
-            key = self._keys.get(key_id) if now - self._fetched_at < MAX_STALE else None
-        if key is not None:
-            return key
-        if self._has_failed:
+        try:
+            return self._cache.find_key(key_id, now)
+        except UnknownKeyError:
+            raise MalformedRequest(_NOT_SIGNED) from None
+        except NoKeysError as error:
             raise Unavailable(
                 "the keys of secret scanning cannot be fetched; try again in a few minutes",
-                retry_after_seconds=int(COOLDOWN.total_seconds()),
-            )
-        raise MalformedRequest(_NOT_SIGNED)
+                retry_after_seconds=error.retry_after_seconds,
+            ) from None
 
-    def _load(self) -> None:
-        if self._is_loaded:
-            return
-        try:
-            stored = self._store.find_key_set(self._url)
-        except StoreUnavailable:
-            return
-        self._is_loaded = True
-        if stored is not None:
-            self._keys, self._fetched_at = read_keys(stored.keys), stored.fetched_at
 
-    def _refresh(self, now: datetime) -> None:
-        if now - self._attempted_at < COOLDOWN:
-            return
-        self._attempted_at = now
-        try:
-            raw_keys, keys = self._fetch_usable()
-        except FetchError as error:
-            self._has_failed = True
-            self._audit(_failure(self._url, now - self._fetched_at, str(error)))
-            return
-        self._has_failed = False
-        self._keys, self._fetched_at = keys, now
-        try:
-            self._store.save_key_set(self._url, StoredKeySet(raw_keys, now))
-        except StoreUnavailable:
-            return  # kept for cold starts only
+@dataclass(frozen=True, slots=True)
+class _ScanningKeys:
+    """Secret scanning as a source of keys."""
 
-    def _fetch_usable(self) -> tuple[RawKeys, Keys]:
-        """Return the keys, as published and as read; raise FetchError when none is usable.
+    url: str
+    get: Fetch
+
+    def fetch(self) -> RawKeys:
+        """Return the keys as published; raise FetchError when none is usable.
 
         So an empty list never replaces a good one.
         """
         try:
-            listed = parse_json_object(self._fetch(self._url)).get("public_keys")
+            listed = parse_json_object(self.get(self.url)).get("public_keys")
         except InvalidPayload as problem:
             raise FetchError(problem.detail) from None
         raw_keys = listed[:MAX_KEYS] if isinstance(listed, list) else []
         raw_keys = [key for key in raw_keys if isinstance(key, dict)]
-        keys = read_keys(raw_keys)
-        if not keys:
-            raise FetchError("the list has no key that is of use")
-        return raw_keys, keys
+        if not self.read(raw_keys):
+            raise FetchError(NO_USABLE_KEY)
+        return raw_keys
 
+    def read(self, raw_keys: RawKeys) -> Keys:
+        """Return the usable keys by their id."""
+        return read_keys(raw_keys)
 
-def _failure(url: str, age: timedelta, detail: str) -> AuditRecord:
-    """Return the record of a failed refresh; never `stale`, as old keys are not dangerous here."""
-    return KeySet(issuer=url).failed("refresh-failed" if age < MAX_STALE else "no-keys", detail)
+    def find_faults(self, _: RawKeys) -> Sequence[AuditRecord]:
+        """Return nothing: an operator cannot do anything about a bad key there."""
+        return ()
 
 
 def read_keys(raw_keys: RawKeys) -> Keys:

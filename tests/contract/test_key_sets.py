@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from pytp_broker.oidc.keysets import StoredKeySet
+from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.storage.protocols import Store
 from tests.support.samples import GITHUB, NOW
 

@@ -14,7 +14,8 @@ import pytest
 from pytp_broker import config
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.oidc.fetch import MAX_THREADS, HttpFetch
-from pytp_broker.oidc.keysets import COOLDOWN, LOOK_AGAIN, MAX_AGE, MAX_STALE
+from pytp_broker.oidc.keycache import LOOK_AGAIN
+from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE
 from pytp_broker.services import Broker
 from tests.support.misbehaving import (
     BEHAVIOURS,

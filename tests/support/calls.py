@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.oidc.keysets import StoredKeySet
+from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.storage.protocols import Store
 from tests.support.samples import (
     GITHUB,

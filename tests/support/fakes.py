@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Trust
-from pytp_broker.oidc.keysets import StoredKeySet
+from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_records import PublishedFile, Release

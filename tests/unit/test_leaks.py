@@ -299,6 +299,26 @@ def test_without_keys_the_answer_is_503_and_nothing_is_burned(
     assert not is_burned(world, token)
 
 
+def test_the_answer_says_when_a_refresh_is_due(world: World) -> None:
+    world.scanner.down = True
+    disclose(world, match(mint(world)))
+
+    world.advance(minutes=4)
+
+    assert disclose(world, match(mint(world))).headers["Retry-After"] == "60"
+
+
+def test_each_instance_tries_for_itself(world: World) -> None:
+    """One address may be throttled where another one is not."""
+    world.scanner.down = True
+    assert not is_known(world)
+
+    world.scanner.down = False
+    world.start()
+
+    assert is_known(world)
+
+
 def test_the_last_good_keys_outlive_an_outage_for_thirty_days(world: World) -> None:
     assert is_known(world)
     world.scanner.down = True

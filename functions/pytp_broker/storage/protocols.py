@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Trust
-from pytp_broker.oidc.keysets import KeySetStore
+from pytp_broker.oidc.keycache import KeySetStore
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import PublishedFile, Release
 from pytp_broker.storage.plan import Approve, Plan

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pytp_broker.oidc.documents import FetchError
-from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE, StoredKeySet
+from pytp_broker.oidc.keycache import StoredKeySet
+from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE
 from tests.support.signing import NOW, github_claims, public_jwk, rsa_key
 from tests.support.world import World
 

@@ -5,7 +5,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
-from pytp_broker.oidc.keysets import StoredKeySet
+from pytp_broker.oidc.keycache import StoredKeySet
 
 
 class KeySetRows(Table):

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime, timedelta
 
-from pytp_broker.oidc.keysets import StoredKeySet
+from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.storage.sqlite.database import Database
 
 
