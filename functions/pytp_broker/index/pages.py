@@ -13,6 +13,7 @@ from typing import Any, Final
 from packaging.version import Version
 
 from pytp_broker.http import paths
+from pytp_broker.index.listings import ACTIVE, ListedFile, ProjectListing, ProjectStatus
 from pytp_broker.storage.file_records import PublishedFile
 
 API_VERSION: Final = "1.4"
@@ -34,34 +35,52 @@ def projects_html(projects: Sequence[str], base_path: str) -> bytes:
     return _html("Projects", links)
 
 
-def project_json(project: str, files: Sequence[PublishedFile], base_path: str) -> bytes:
+def project_json(listing: ProjectListing, base_path: str) -> bytes:
     """Return a project's page as JSON."""
-    versions = sorted({Version(file.version) for file in files})
+    versions = sorted({Version(listed.file.version) for listed in listing.files})
     return _json(
         {
             "meta": _META,
-            "name": project,
+            "name": listing.project,
             "versions": [str(version) for version in versions],
-            "files": [_file_document(file, base_path) for file in files],
-            "project-status": {"status": "active"},
+            "files": [_file_document(listed, base_path) for listed in listing.files],
+            "project-status": _status_document(listing.status),
         }
     )
 
 
-def project_html(project: str, files: Sequence[PublishedFile], base_path: str) -> bytes:
+def project_html(listing: ProjectListing, base_path: str) -> bytes:
     """Return a project's page as HTML."""
-    links = [_link(_file_attributes(file, base_path), file.filename) for file in files]
-    return _html(f"Links for {project}", links)
+    links = [_link(_file_attributes(each, base_path), each.file.filename) for each in listing.files]
+    return _html(f"Links for {listing.project}", links, _status_tags(listing.status))
 
 
-def _file_document(file: PublishedFile, base_path: str) -> dict[str, Any]:
+def _status_document(status: ProjectStatus) -> dict[str, str]:
+    document = {"status": status.status}
+    return {**document, "reason": status.reason} if status.reason else document
+
+
+def _status_tags(status: ProjectStatus) -> list[str]:
+    """Return the tags for the status; a page without them is an active project's."""
+    if status == ACTIVE:
+        return []
+    members = _status_document(status).values()
+    names = ("pypi:project-status", "pypi:project-status-reason")
+    return [
+        f'<meta name="{name}" content="{escape(value)}">'
+        for name, value in zip(names, members, strict=False)
+    ]
+
+
+def _file_document(listed: ListedFile, base_path: str) -> dict[str, Any]:
+    file, yanked = listed.file, listed.state.yanked
     document = {
         "filename": file.filename,
         "url": _file_url(file, base_path),
         "hashes": {"sha256": file.sha256},
         "size": file.size,
         "upload-time": file.uploaded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "yanked": False,
+        "yanked": False if yanked is None else yanked or True,
     }
     if file.advertises_metadata:
         document["core-metadata"] = {"sha256": file.metadata_sha256}
@@ -70,7 +89,8 @@ def _file_document(file: PublishedFile, base_path: str) -> dict[str, Any]:
     return document
 
 
-def _file_attributes(file: PublishedFile, base_path: str) -> dict[str, str]:
+def _file_attributes(listed: ListedFile, base_path: str) -> dict[str, str]:
+    file, yanked = listed.file, listed.state.yanked
     attributes = {"href": f"{_file_url(file, base_path)}#sha256={file.sha256}"}
     if file.advertises_metadata:
         attributes["data-core-metadata"] = f"sha256={file.metadata_sha256}"
@@ -78,6 +98,8 @@ def _file_attributes(file: PublishedFile, base_path: str) -> dict[str, str]:
         attributes["data-dist-info-metadata"] = attributes["data-core-metadata"]
     if file.requires_python is not None:
         attributes["data-requires-python"] = file.requires_python
+    if yanked is not None:
+        attributes["data-yanked"] = yanked
     return attributes
 
 
@@ -91,13 +113,14 @@ def _link(attributes: dict[str, str], text: str) -> str:
     return f"<a {pairs}>{escape(text)}</a><br>"
 
 
-def _html(title: str, links: Sequence[str]) -> bytes:
+def _html(title: str, links: Sequence[str], tags: Sequence[str] = ()) -> bytes:
     lines = (
         "<!DOCTYPE html>",
         '<html lang="en">',
         "<head>",
         '<meta charset="utf-8">',
         f'<meta name="pypi:repository-version" content="{API_VERSION}">',
+        *tags,
         f"<title>{escape(title)}</title>",
         "</head>",
         "<body>",

@@ -14,6 +14,7 @@ from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
 from pytp_broker.index import pages
 from pytp_broker.index.distributions import parse_filename
+from pytp_broker.index.listings import find_listing
 from pytp_broker.names import METADATA_SUFFIX, InvalidNameError, read_project
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
@@ -52,12 +53,12 @@ def show_project(
         if printable(project, len(project)) != project:  # it holds a token: do not repeat it
             raise NotFound("the name in this address is not the name of a project")
         return _redirect(paths.PROJECT.url(destination.base_path, project=project))
-    files = index.store.list_files(registry, project)
-    if not files:
+    listing = find_listing(registry, project, index)
+    if listing is None:
         raise NotFound(f"there is no project `{printable(project)}` in this registry")
     content_type = choose_type(request.headers.get("accept", ""))
     render = pages.project_json if content_type == JSON else pages.project_html
-    return _page(request, content_type, render(project, files, destination.base_path))
+    return _page(request, content_type, render(listing, destination.base_path))
 
 
 def _read_project(name: str) -> str:

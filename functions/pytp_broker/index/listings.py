@@ -1,0 +1,57 @@
+"""What a project offers now: its files and its status.
+
+A published file never changes. What may change about it stands beside it, as a state of its own.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pytp_broker.services import Index
+from pytp_broker.storage.file_records import PublishedFile
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What may change about a published file.
+
+    ``yanked`` is why the file is yanked, which may be empty; it is None for a file that is not
+    yanked (PEP 592).
+    """
+
+    yanked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectStatus:
+    """The status of a project and the reason for it, which may be empty (PEP 792)."""
+
+    status: str
+    reason: str = ""
+
+
+ACTIVE: Final = ProjectStatus("active")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file of a listing, with its state."""
+
+    file: PublishedFile
+    state: FileState
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectListing:
+    """What the pages show of a project."""
+
+    project: str
+    files: tuple[ListedFile, ...]
+    status: ProjectStatus
+
+
+def find_listing(registry: str, project: str, index: Index) -> ProjectListing | None:
+    """Return the listing of a project; None if the project has no file."""
+    files = index.store.list_files(registry, project)
+    if not files:
+        return None
+    return ProjectListing(project, tuple(ListedFile(file, FileState()) for file in files), ACTIVE)
