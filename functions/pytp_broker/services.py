@@ -1,9 +1,9 @@
 """The services that the handlers work with; they are passed in, never looked up."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from pytp_broker.audit.record import Audit
 from pytp_broker.budgets import RefusalBudget, network_of
@@ -12,6 +12,7 @@ from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.health import Health
 from pytp_broker.http.messages import Request
 from pytp_broker.leaks import DisclosureKeys
+from pytp_broker.oidc.documents import Fetch, Reach
 from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.files import FileStore
@@ -21,6 +22,11 @@ from pytp_broker.storage.protocols import RuntimeStore
 MAX_UPLOAD_BYTES: Final = 10 * 1000 * 1000
 
 Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time; the whole deployment uses this clock."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +85,53 @@ class Index(Services):
 
     files: FileStore
     max_upload_bytes: int = MAX_UPLOAD_BYTES
+
+
+def build(  # noqa: PLR0913 - each is given by its name
+    store: RuntimeStore,
+    *,
+    shared_host: str,
+    audit: Audit,
+    now: Clock = utc_now,
+    configurations: ConfigurationCache | None = None,
+    error_type_base: str = DEFAULT_TYPE_BASE,
+) -> Services:
+    """Return what every function of a deployment works with."""
+    return Services(
+        store=store,
+        configurations=configurations or ConfigurationCache(store.load_configuration),
+        shared_host=shared_host,
+        now=now,
+        audit=audit,
+        error_type_base=error_type_base,
+    )
+
+
+def build_broker(
+    services: Services,
+    *,
+    fetch: Fetch,
+    reach: Reach,
+    disclosure_keys_url: str,
+    fetch_disclosure_keys: Fetch,
+) -> Broker:
+    """Return what the broker function works with.
+
+    ``fetch`` gets the documents of issuers, and ``reach`` those of an issuer that the operator has
+    given its own way to be reached.
+    """
+    store, audit = services.store, services.audit
+    return Broker(
+        **_shared(services),
+        key_sets=KeySets(fetch, store, audit, reach=reach),
+        disclosure_keys=DisclosureKeys(disclosure_keys_url, fetch_disclosure_keys, store, audit),
+    )
+
+
+def build_index(services: Services, *, files: FileStore, max_upload_bytes: int) -> Index:
+    """Return what the functions that handle files work with."""
+    return Index(**_shared(services), files=files, max_upload_bytes=max_upload_bytes)
+
+
+def _shared(services: Services) -> dict[str, Any]:
+    return {each.name: getattr(services, each.name) for each in fields(Services)}

@@ -8,8 +8,8 @@ import botocore.endpoint
 import pytest
 from botocore.config import Config
 
+from pytp_broker.aws.clients import FUNCTION_CONFIG
 from pytp_broker.aws.dynamodb import DynamoStore
-from pytp_broker.aws.edge import CLIENT_CONFIG
 from pytp_broker.aws.s3 import S3Files
 from tests.faults.engines import DynamoEngines, SqliteEngines
 from tests.faults.injection import Fault
@@ -25,7 +25,7 @@ from tests.faults.wire import Wire, deliver_by_http, deliver_to_moto, make_clien
 
 # The functions' own, but for the patience: whatever takes too long is put on the wire here, and an
 # emulator on a busy machine must not add to it.
-PATIENT_CONFIG = CLIENT_CONFIG.merge(Config(connect_timeout=60, read_timeout=60))
+PATIENT_CONFIG = FUNCTION_CONFIG.merge(Config(connect_timeout=60, read_timeout=60))
 # An emulator has no subdomain for each bucket.
 S3_CONFIG = PATIENT_CONFIG.merge(Config(s3={"addressing_style": "path"}, signature_version="s3v4"))
 

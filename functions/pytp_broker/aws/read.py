@@ -2,10 +2,10 @@
 
 import os
 
-from pytp_broker.aws.edge import Edge, open_index
+from pytp_broker.aws.edge import Edge
 from pytp_broker.endpoints.read import ROUTES
 from pytp_broker.settings import IndexSettings
 
 settings = IndexSettings.from_environment(os.environ)
 edge = Edge("read")
-handler = edge.handler(ROUTES, open_index(settings, edge.audit))
+handler = edge.handler(ROUTES, edge.index(settings))

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.events import handle
 from pytp_broker.errors import DEFAULT_TYPE_BASE
-from pytp_broker.leaks import GITHUB_KEYS_URL, DisclosureKeys
+from pytp_broker.leaks import GITHUB_KEYS_URL
 from pytp_broker.local.gateway import MAX_BODY_BYTES, Gateway
 from pytp_broker.local.log import Log
 from pytp_broker.local.routes import RouteTable, TemplateError, find_template, load_template
 from pytp_broker.oidc.fetch import HttpFetch
-from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import Access
-from pytp_broker.services import Broker, Index
+from pytp_broker.services import build, build_broker, build_index
 from pytp_broker.settings import environment_proxy
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.files import FileStore
@@ -64,19 +62,26 @@ def build_gateway(
     error_type_base: str = DEFAULT_TYPE_BASE,
 ) -> Gateway:
     """Return the gateway with every function behind it; raise TemplateError."""
-    store = storage.store
     configurations = ConfigurationCache(
-        store.load_configuration, max_age_seconds=_CONFIGURATION_SECONDS
+        storage.store.load_configuration, max_age_seconds=_CONFIGURATION_SECONDS
     )
-    fetch = HttpFetch(only_public=False)
-    reach = partial(fetch.reach, environment_proxy=environment_proxy(os.environ))
-    # The operator gives this URL on the command line. It may be a copy inside the private network.
-    fetch_disclosure_keys = fetch.reach(Access(is_private=True))
-    common = (store, configurations, shared_host, _now, log.audit)
-    disclosure_keys = DisclosureKeys(disclosure_keys_url, fetch_disclosure_keys, store, log.audit)
-    key_sets = KeySets(fetch, store, log.audit, reach=reach)
-    exchange = Broker(*common, key_sets, disclosure_keys, error_type_base=error_type_base)
-    index = Index(*common, storage.files, MAX_BODY_BYTES, error_type_base=error_type_base)
+    services = build(
+        storage.store,
+        shared_host=shared_host,
+        audit=log.audit,
+        configurations=configurations,
+        error_type_base=error_type_base,
+    )
+    fetch = HttpFetch(only_public=False, environment_proxy=environment_proxy(os.environ))
+    exchange = build_broker(
+        services,
+        fetch=fetch,
+        reach=fetch.reach,
+        disclosure_keys_url=disclosure_keys_url,
+        # The operator gives this URL. It may be of a copy inside the private network.
+        fetch_disclosure_keys=fetch.reach(Access(is_private=True)),
+    )
+    index = build_index(services, files=storage.files, max_upload_bytes=MAX_BODY_BYTES)
     functions = {
         "BrokerFunction": partial(handle, routes=broker.ROUTES, services=exchange),
         "UploadFunction": partial(handle, routes=upload.ROUTES, services=index),
@@ -85,10 +90,6 @@ def build_gateway(
     }
     routes = RouteTable.from_template(load_template(find_template()))
     return Gateway(routes, functions, log, error_type_base)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def listen(host: str, port: int) -> socket.socket:

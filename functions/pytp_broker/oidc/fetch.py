@@ -38,7 +38,8 @@ class HttpFetch:
 
     With ``only_public`` it fetches only https from public addresses, because an issuer's host name
     must not lead into the network that we run in. Without it, https and http may also reach this
-    machine, for local use. ``ca_file`` replaces the public authorities.
+    machine, for local use. ``ca_file`` replaces the public authorities. ``environment_proxy`` is
+    the proxy of an issuer for which the operator has configured the environment's.
     """
 
     def __init__(
@@ -47,20 +48,18 @@ class HttpFetch:
         only_public: bool,
         deadline_seconds: float = DEADLINE_SECONDS,
         ca_file: str | None = None,
+        environment_proxy: str = "",
     ) -> None:
         self._only_public = only_public
         self._deadline_seconds = deadline_seconds
         self._ca_file = ca_file
-        self._access, self._environment_proxy = PUBLIC_ACCESS, ""
+        self._access, self._environment_proxy = PUBLIC_ACCESS, environment_proxy
         self._threads = BoundedSemaphore(MAX_THREADS)
 
-    def reach(self, access: Access, environment_proxy: str = "") -> "HttpFetch":
-        """Return a fetcher for an issuer with its own access settings; the limits are shared.
-
-        ``environment_proxy`` is used if the operator has configured it for the issuer.
-        """
+    def reach(self, access: Access) -> "HttpFetch":
+        """Return a fetcher for an issuer with its own access settings; the limits are shared."""
         other = copy(self)
-        other._access, other._environment_proxy = access, environment_proxy  # noqa: SLF001 - a copy
+        other._access = access  # noqa: SLF001 - a copy
         return other
 
     def __call__(self, url: str) -> bytes:

@@ -283,7 +283,7 @@ def test_the_deployed_function_reaches_it_and_stays_in_public_otherwise(
     monkeypatch.delitem(sys.modules, "pytp_broker.aws.broker", raising=False)
     function = importlib.import_module("pytp_broker.aws.broker")
 
-    fetch = function.reach(Access(proxy=ENVIRONMENT_PROXY))
+    fetch = function.fetch.reach(Access(proxy=ENVIRONMENT_PROXY))
 
     assert fetch._proxies() == {"https": "http://proxy.example.com:3128"}
     assert fetch._only_public

@@ -627,7 +627,9 @@ def test_a_certificate_of_another_name_is_refused_by_an_authority_of_ones_own_to
 
 @pytest.mark.parametrize("environment", ["", "https://proxy.example.com:3128"])
 def test_a_proxy_of_the_environment_must_be_there(environment: str) -> None:
-    fetch = HttpFetch(only_public=True).reach(Access(proxy=ENVIRONMENT_PROXY), environment)
+    fetch = HttpFetch(only_public=True, environment_proxy=environment).reach(
+        Access(proxy=ENVIRONMENT_PROXY)
+    )
 
     with pytest.raises(FetchError) as refused:
         fetch(f"https://{NAME}/jwks")
@@ -645,7 +647,9 @@ def test_a_proxy_of_the_environment_may_be_spelt_in_any_way(
     with MisbehavingIssuer(_context(authority, NAME), NAME) as issuer, Proxy() as proxy:
         environment = spelling.format(proxy.url.rpartition(":")[2])
 
-        assert HttpFetch(only_public=True).reach(own, environment)(issuer.jwks_url)
+        assert HttpFetch(only_public=True, environment_proxy=environment).reach(own)(
+            issuer.jwks_url
+        )
 
 
 def test_a_proxy_that_does_not_answer_is_said() -> None:
@@ -668,7 +672,9 @@ def test_what_is_no_proxy_is_no_answer() -> None:
 def test_a_proxy_that_refuses_is_no_answer_and_shows_no_password() -> None:
     with Proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as proxy:
         url = proxy.url.replace("//", "//me:secret@")
-        fetch = HttpFetch(only_public=True).reach(Access(proxy=ENVIRONMENT_PROXY), url)
+        fetch = HttpFetch(only_public=True, environment_proxy=url).reach(
+            Access(proxy=ENVIRONMENT_PROXY)
+        )
 
         with pytest.raises(FetchError) as refused:
             fetch(f"https://{NAME}/jwks")
@@ -702,7 +708,7 @@ def test_the_deployed_function_fetches_from_the_public_only_and_serve_from_here(
     assert HttpFetch(only_public=False)(issuer.jwks_url) == issuer.fetch(issuer.url + JWKS)
     _refusal(HttpFetch(only_public=True), issuer.jwks_url)
     root = Path(connections.__file__).parents[1]
-    assert "HttpFetch(only_public=True)" in (root / "aws" / "broker.py").read_text()
+    assert "HttpFetch(only_public=True, " in (root / "aws" / "broker.py").read_text()
 
 
 # --- helpers --------------------------------------------------------------------------------------

@@ -1,0 +1,58 @@
+"""Clients of AWS services. Each is made here, with the patience of whoever waits for it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+# Of the functions: clients wait 5 s for an exchange. DynamoDB and S3 answer in milliseconds, so a
+# second attempt on another connection helps more than a longer wait for the first.
+FUNCTION_CONFIG: Final = Config(
+    connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
+)
+# Of an operator's command: boto3's default is to try for half a minute.
+COMMAND_CONFIG: Final = Config(connect_timeout=5, retries={"mode": "standard"})
+
+# For download URLs. Without this, boto3 signs them with the old version 2, for a host that
+# redirects to the bucket's region.
+_SIGNED: Final = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+# A stand-in for S3 has the bucket in the path, because BUCKET.127.0.0.1 is not a host name.
+_SIGNED_FOR_STAND_IN: Final = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Makes clients of one account, at AWS or at a stand-in with its own URL.
+
+    Every method raises what boto3 raises: ValueError for a text that is not a URL, among others.
+    """
+
+    session: boto3.Session
+    config: Config
+    endpoint_url: str | None = None
+
+    def dynamodb(self) -> "DynamoDBClient":
+        """Return a client of DynamoDB."""
+        return self.session.client("dynamodb", config=self.config, endpoint_url=self.endpoint_url)
+
+    def s3(self) -> "S3Client":
+        """Return a client of S3 whose download URLs work in every region."""
+        signed = _SIGNED if self.endpoint_url is None else _SIGNED_FOR_STAND_IN
+        return self.session.client(
+            "s3", config=self.config.merge(signed), endpoint_url=self.endpoint_url
+        )
+
+    def other(self, service: str) -> Any:  # noqa: ANN401 - we have no types of these services
+        """Return a client of a service that only commands ask."""
+        session: Any = self.session
+        return session.client(service, config=self.config, endpoint_url=self.endpoint_url)
+
+
+def function_clients() -> Clients:
+    """Return the clients of a function; its environment names region and credentials."""
+    return Clients(boto3.Session(), FUNCTION_CONFIG)
