@@ -15,7 +15,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 
 # The commands, the local server and its store. Their dependencies, such as pydantic, are not in the
-# build.
+# build. The linter's rules for each room go too.
 LEFT_OUT = (
     *("cli", "config", "demo", "local"),
     *("storage/folder", "storage/sqlite"),
@@ -39,6 +39,8 @@ def finish(build: Path) -> None:
         for name in LEFT_OUT:
             shutil.rmtree(package / name, ignore_errors=True)
             (package / f"{name}.py").unlink(missing_ok=True)
+        for rules in package.rglob("ruff.toml"):
+            rules.unlink()
         if not compileall.compile_dir(
             package.parent,
             quiet=1,

@@ -31,7 +31,7 @@ is what the endpoints work with. These are the rooms; each imports only those be
     storage     where is it kept?
     trust       may they?
     oidc        who is asking?
-    http        what is a request, and what an answer?
+    http        what is a request, and what is an answer?
     audit       what happened?
 """
 

@@ -1,4 +1,4 @@
-"""The command ``pytp-broker``: run a broker here, bring a deployed one up to date, see it work."""
+"""What does an operator type? This room has a file for each subcommand of ``pytp-broker``."""
 
 import argparse
 import os

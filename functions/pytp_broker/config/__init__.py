@@ -1,8 +1,7 @@
-"""The configuration: its files, its rules, and the types that it becomes.
+"""What did the operator write? This room reads the TOML files and names each mistake with its line.
 
-TOML files describe issuers, registries and publishers. The commands and the local server read them.
-A deployed function never does; it reads what ``apply`` stored. Each mistake is named with its line
-and its dotted path, and unknown keys are mistakes.
+The files describe issuers, registries and publishers. Commands and the local server read them; a
+deployed function reads what ``apply`` stored.
 
 ``values`` checks single texts, ``tables`` lists the keys, ``issuers`` checks how an issuer's URL is
 written, and ``resolve`` checks the entries against each other. ``sources`` reads the files,

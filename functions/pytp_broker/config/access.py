@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
+from pydantic import (
     AfterValidator,
     BeforeValidator,
     WithJsonSchema,

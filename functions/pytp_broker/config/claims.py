@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator  # noqa: TID251 - the TOML model is pydantic's
+from pydantic import AfterValidator
 
 from pytp_broker.config.values import Text
 from pytp_broker.trust.comparisons import REF_GLOB, glob_for

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError  # noqa: TID251 - the TOML model is pydantic's
+from pydantic import ValidationError
 
 from pytp_broker.config.mistakes import ConfigurationError
 from pytp_broker.config.resolve import Loaded, Resolver

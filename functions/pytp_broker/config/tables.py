@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Final, Optional, Self, get_args
 
-from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
+from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,

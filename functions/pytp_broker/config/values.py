@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import (  # noqa: TID251 - the TOML model is pydantic's
+from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,

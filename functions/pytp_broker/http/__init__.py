@@ -1,4 +1,4 @@
-"""What is a request, and what an answer? Messages, strict JSON and content negotiation.
+"""What is a request, and what is an answer? This room has messages, strict JSON and negotiation.
 
 Nothing here knows a socket or API Gateway.
 """

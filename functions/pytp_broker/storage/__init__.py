@@ -1,4 +1,4 @@
-"""Where is it kept? What a store must do, and the store of one machine: SQLite and a folder.
+"""Where is it kept? This room says what a store must do, and has the store of one machine.
 
-The store on AWS is in ``aws``, the only room that imports boto3.
+The store of one machine is SQLite and a folder. The store on AWS is in ``aws``.
 """

@@ -1,4 +1,5 @@
-"""May they? Trusted publishers, and how the claims of an identity token match them.
+"""May they? This room finds the trusted publishers that match the claims of an identity token.
 
-``providers`` lists what each kind of CI service signs; ``diagnosis`` says why nothing matched.
+``providers`` has what we know of each kind of CI service, ``findings`` compares one publisher's
+rules with the claims, ``matching`` decides, and ``diagnosis`` says why nothing matched.
 """

@@ -1,6 +1,5 @@
 """README and documentation: what they show is true."""
 
-import ast
 import json
 import re
 import shlex
@@ -17,7 +16,6 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import pytp_broker
 from pytp_broker import config
 from pytp_broker.cli import _parser
 from pytp_broker.endpoints import broker, introspect, read, upload
@@ -349,47 +347,6 @@ def test_every_number_is_that_of_its_constant(text: str) -> None:
         value = resolve_name(f"pytp_broker.{constant}")
         seconds = value.total_seconds() if isinstance(value, timedelta) else value
         assert int(number.replace(",", "")) * UNITS.get(unit, 1) == seconds, constant
-
-
-def test_the_rooms_are_in_the_order_of_the_package() -> None:
-    drawn = re.findall(r"^    ([a-z]+)  +\S.*\?$", pytp_broker.__doc__ or "", re.MULTILINE)
-    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-
-    assert set(drawn) == folders
-    assert [code(row[0])[0] for row in table(ARCHITECTURE, "rooms")] == drawn
-    assert re.findall(r"^- `([a-z]+)`: ", CONTRIBUTING, re.MULTILINE) == drawn
-
-
-def imported(path: Path) -> Iterator[str]:
-    """Return the rooms, or the core's files, that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            package, *rest = node.module.split(".")
-            if package == "pytp_broker":
-                yield from rest[:1] or (alias.name for alias in node.names)
-
-
-def test_a_room_imports_only_rooms_below_it() -> None:
-    rooms = [code(row[0])[0] for row in table(ARCHITECTURE, "rooms")]
-
-    for above, room in enumerate(rooms):
-        for path in (PACKAGE / room).rglob("*.py"):
-            wrong = set(imported(path)) & set(rooms[:above])
-            assert wrong == ({"demo"} if path == PACKAGE / "cli/demo.py" else set()), path
-
-
-def test_the_core_that_is_said_to_import_no_room_imports_none() -> None:
-    rooms = {code(row[0])[0] for row in table(ARCHITECTURE, "rooms")}
-    listed = re.search(r"<!-- core without rooms -->\n((?:- .*\n)+)", ARCHITECTURE)
-    assert listed
-    named = {name for name in code(listed[1]) if name.endswith(".py")}
-
-    without = {
-        path.name
-        for path in PACKAGE.glob("*.py")
-        if path.name != "__init__.py" and not set(imported(path)) & rooms
-    }
-    assert named == without
 
 
 def test_the_stored_rows_are_those_of_the_store() -> None:

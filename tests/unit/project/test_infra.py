@@ -39,6 +39,7 @@ def built(tmp_path: Path) -> Path:
     ):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("ANSWER = 42\n")
+    (package / "storage" / "ruff.toml").touch()
     return tmp_path
 
 
@@ -46,7 +47,7 @@ def test_the_artifact_has_nothing_that_no_function_runs(built: Path) -> None:
     finish_build().finish(built)
 
     package = built / "BrokerFunction" / "pytp_broker"
-    left = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    left = {f.relative_to(package).as_posix() for f in package.rglob("*.*") if f.suffix != ".pyc"}
     assert left == {"exchange.py", "storage/protocols.py"}
 
 
