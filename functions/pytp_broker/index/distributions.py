@@ -54,7 +54,9 @@ def parse_filename(filename: str) -> Distribution:
             f"{MAX_FILE_NAME_CHARACTERS} characters"
         )
     if holds_token(filename):
-        raise InvalidUpload("the file name holds an upload token, and would be published: burn it")
+        raise InvalidUpload(
+            "the file name contains an upload token, and file names are public: burn the token"
+        )
     try:
         return _parse_wheel(filename) if is_wheel(filename) else _parse_sdist(filename)
     except ValueError:

@@ -95,7 +95,7 @@ def read_form(body: bytes, content_type: str, max_bytes: int) -> Form:
         )
     kind, options = parse_options_header(content_type)
     if kind != "multipart/form-data":
-        raise InvalidUpload("an upload is a form of the type multipart/form-data")
+        raise InvalidUpload("the body of an upload must be a form of the type multipart/form-data")
     try:
         parts = list(_find_parts(body, options.get("boundary", "")))
     except ValueError as error:  # MultipartError is a ValueError
@@ -234,4 +234,6 @@ def check_digests(form: Form, digests: Mapping[str, str]) -> None:
         raise InvalidUpload(f"the form must have one of {', '.join(_DIGESTS)}")
     for name, digest in sent.items():
         if digest.lower() != digests[_DIGESTS[name]]:
-            raise InvalidUpload(f"the form's `{name}` is not the digest of the file received")
+            raise InvalidUpload(
+                f"the form's `{name}` is not the digest of the file that we received"
+            )

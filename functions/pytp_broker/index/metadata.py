@@ -143,7 +143,7 @@ def _read_requirement(text: str) -> Requirement:
 
 def _validate(metadata: Metadata, requires_python: str) -> CoreMetadata:
     if len(requires_python) > MAX_REQUIRES_PYTHON_CHARACTERS:
-        raise InvalidUpload("the metadata in the archive has too long a `requires-python`")
+        raise InvalidUpload("the metadata in the archive has a `requires-python` that is too long")
     # `===` allows any text, and installers print it.
     is_plain = requires_python.isascii() and requires_python.isprintable()
     if not is_plain or holds_token(requires_python):

@@ -1151,7 +1151,7 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
         (end_record(wheel().content, disk=1), "in parts"),
         (end_record(wheel().content, first=1), "in parts"),
         (end_record(wheel().content, here=1), "in parts"),
-        (end_record(wheel().content, here=3, total=3), "another number"),
+        (end_record(wheel().content, here=3, total=3), "the number of members that it states"),
         (end_record(wheel().content, offset=0), "directory"),
         (zip64(), "second directory"),
         (with_zip64_directory_in_a_comment(), "second directory"),
@@ -1161,7 +1161,7 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
         (patched(with_member("widgets/x\x1fy"), b"x\x1fy", b"x\x00y"), "unsafe"),
         (poked(wheel().content, 8, b"\x0e\x00"), "deflate"),
         (poked(wheel().content, 6, b"\x01\x00"), "encrypted"),
-        (poked(wheel().content, 18, b"\x00\x00\x00\x01"), "not in its directory"),
+        (poked(wheel().content, 18, b"\x00\x00\x00\x01"), "that its directory does not list"),
         (poked(wheel().content, 22, b"\x00\x00\x00\x10"), "too many bytes"),
         (poked_directory(wheel().content, 8, b"\x02\x00"), "contradicts"),
         (poked_directory(wheel().content, 10, b"\x00\x00"), "contradicts"),
@@ -1172,39 +1172,48 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
         (poked_directory(wheel().content, 28, b"\x01"), "directory is not at its end"),
         (with_comment(), "comment on a member"),
         (with_another_local_name(), "contradicts"),
-        (with_hidden_member(), "not in its directory"),
-        (with_hidden_member_between(), "not in its directory"),
-        (with_inserted(wheel().content, wheel().content.index(b"PK\x01"), b"x"), "not in its dir"),
-        (with_a_member_listed_twice(), "another number"),
+        (with_hidden_member(), "that its directory does not list"),
+        (with_hidden_member_between(), "that its directory does not list"),
+        (
+            with_inserted(wheel().content, wheel().content.index(b"PK\x01"), b"x"),
+            "its directory does not list",
+        ),
+        (with_a_member_listed_twice(), "the number of members that it states"),
         (streamed(), "data descriptor"),
         (with_extra(unicode_path(b"evil.py")), "`widgets/aaaa` has a second name"),
         (with_extra(asi_unix(stat.S_IFLNK | 0o777)), "`widgets/aaaa` has a second type"),
         (with_extra(struct.pack("<HH", 0x6375, 0)), "`widgets/aaaa` has a second comment"),
         (with_extra(struct.pack("<HHH", 0x000D, 2, 0)), "`widgets/aaaa` has a second type"),
         (with_extra(struct.pack("<HHH", 0x6C78, 2, 0)), "`widgets/aaaa` has a second type"),
-        (with_extra(struct.pack("<HHQQ", 1, 16, 0, 0)), "`widgets/aaaa` has a second size"),
+        (with_extra(struct.pack("<HHQQ", 1, 16, 0, 0)), "`widgets/aaaa` has two sizes"),
         *(
-            (with_flag(flag, wheel().content), "not all tools read")
+            (with_flag(flag, wheel().content), "not all tools know")
             for flag in (0x1, 0x10, 0x20, 0x40, 0x2000)
         ),
-        (with_flag(0, begun_with("widgets/\u00e4")), "to be UTF-8"),
-        (with_attributes("widgets/x.py", stat.S_IFDIR << 16), "to some tools only"),
-        (with_attributes("widgets/x.py", 0x10), "to some tools only"),
-        (with_attributes("widgets/x/", stat.S_IFREG << 16), "to some tools only"),
+        (with_flag(0, begun_with("widgets/\u00e4")), "marked as UTF-8"),
+        (with_attributes("widgets/x.py", stat.S_IFDIR << 16), "for some tools"),
+        (with_attributes("widgets/x.py", 0x10), "for some tools"),
+        (with_attributes("widgets/x/", stat.S_IFREG << 16), "for some tools"),
         (with_members("widgets/x", "widgets/x/y"), "below the file `widgets/x`"),
-        (with_extra(struct.pack("<HHQ", 1, 8, 0)), "`widgets/aaaa` has a second size"),
-        (with_extra(struct.pack("<HH", 1, 0)), "`widgets/aaaa` has a second size"),
+        (with_extra(struct.pack("<HHQ", 1, 8, 0)), "`widgets/aaaa` has two sizes"),
+        (with_extra(struct.pack("<HH", 1, 0)), "`widgets/aaaa` has two sizes"),
         (with_extra(struct.pack("<HH", 0xCAFE, 1)), "malformed extra"),
         (zip_bomb(), "too many bytes"),
-        (lying_metadata(), "another size"),
-        (lying_bomb(), "another size"),
-        (zipped([("widgets/__init__.py", "")]), "one directory"),
-        (zipped([(f"x/{n}", c) for n, c in wheel_members().items()]), "one directory"),
-        (with_member("gadgets-1.0.dist-info/METADATA"), "one directory"),
-        (with_member("Widgets-1.0.DIST-INFO/METADATA"), "one directory"),
-        (zipped(wheel_members("gadgets").items()), "one directory"),
-        (zipped(wheel_members(version="1.1").items()), "one directory"),
-        (zipped([("widgets-1.0.DIST-INFO/METADATA", metadata())]), "one directory"),
+        (lying_metadata(), "not as stated"),
+        (lying_bomb(), "not as stated"),
+        (zipped([("widgets/__init__.py", "")]), "exactly one .dist-info directory"),
+        (
+            zipped([(f"x/{n}", c) for n, c in wheel_members().items()]),
+            "exactly one .dist-info directory",
+        ),
+        (with_member("gadgets-1.0.dist-info/METADATA"), "exactly one .dist-info directory"),
+        (with_member("Widgets-1.0.DIST-INFO/METADATA"), "exactly one .dist-info directory"),
+        (zipped(wheel_members("gadgets").items()), "exactly one .dist-info directory"),
+        (zipped(wheel_members(version="1.1").items()), "exactly one .dist-info directory"),
+        (
+            zipped([("widgets-1.0.DIST-INFO/METADATA", metadata())]),
+            "exactly one .dist-info directory",
+        ),
         (zipped([("widgets.dist-info/METADATA", metadata())]), "it has `widgets.dist-info`"),
         (zipped([("widgets-1.0.dist-info/WHEEL", "")]), "METADATA"),
         (zipped([("widgets-1.0.dist-info/a/METADATA", metadata())]), "METADATA"),
@@ -1230,14 +1239,14 @@ def test_a_wheel_is_refused_that_is(shelf: Shelf, content: bytes, words: str) ->
 def test_a_wheel_that_states_another_size_than_a_member_has_is_refused(
     shelf: Shelf, packed: bytes, content: bytes
 ) -> None:
-    assert_refused(shelf, stating(packed, content), "another size")
+    assert_refused(shelf, stating(packed, content), "not as stated")
 
 
 @pytest.mark.parametrize("content", [b"x", b"xxx"], ids=["less", "more"])
 def test_a_wheel_that_states_another_size_than_a_stored_member_has_is_refused(
     shelf: Shelf, content: bytes
 ) -> None:
-    assert_refused(shelf, stating(b"xx", content, zipfile.ZIP_STORED), "another size")
+    assert_refused(shelf, stating(b"xx", content, zipfile.ZIP_STORED), "not as stated")
 
 
 @pytest.mark.parametrize(
@@ -1276,7 +1285,9 @@ def test_a_wheel_whose_metadata_has_another_checksum_is_refused(shelf: Shelf) ->
 def test_a_wheel_whose_member_is_more_or_less_than_one_stream_is_refused(
     shelf: Shelf, packed: bytes
 ) -> None:
-    assert_refused(shelf, stating(packed, b"x" * 100), "compressed in the archive is cut short, or")
+    assert_refused(
+        shelf, stating(packed, b"x" * 100), "the compressed data in the archive is cut short, or"
+    )
 
 
 def test_a_wheel_whose_member_is_not_deflated_is_refused(shelf: Shelf) -> None:
@@ -1317,7 +1328,9 @@ def test_a_wheel_with_a_link_or_a_special_file_is_refused(
 ) -> None:
     member = zip_member("widgets/l", create_system=system, external_attr=(kind | 0o777) << 16)
 
-    assert_refused(shelf, Distribution(WHEEL_NAME, with_member(member, "/etc/passwd")), "no plain")
+    assert_refused(
+        shelf, Distribution(WHEEL_NAME, with_member(member, "/etc/passwd")), "only plain"
+    )
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def check_entry_points(octets: bytes) -> None:
         _check_script(group, name, value)
     if scripts != set(_read_lines(text)):
         raise InvalidUpload(
-            "the wheel's entry_points.txt has other scripts for some installers: write each in one "
-            "line, `name = module:function`, and comments in lines that begin with `#`"
+            "installers do not agree on the scripts in the wheel's entry_points.txt: write each "
+            "one on one line, `name = module:function`, and each comment on a line with `#` first"
         )
 
 
@@ -63,7 +63,7 @@ def _check_script(group: str, name: str, value: str) -> None:
         )
     if is_interpreter(name):
         raise InvalidUpload(
-            f"the wheel's entry_points.txt has a script {shown}, which would take the place of "
+            f"the wheel's entry_points.txt has a script {shown}, which would replace "
             f"Python's own interpreter; {_CURE}"
         )
     if not _CALLABLE.fullmatch(value):

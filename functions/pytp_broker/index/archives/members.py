@@ -23,7 +23,7 @@ MAX_SEGMENTS: Final = 400_000
 MAX_EXPANSION: Final = 50
 ALWAYS_ALLOWED_BYTES: Final = 64 * 1024 * 1024
 
-_NOT_ONE_STREAM: Final = "what is compressed in the archive is cut short, or something follows it"
+_NOT_ONE_STREAM: Final = "the compressed data in the archive is cut short, or other data follows it"
 # How much goes into inflate at a time. It is little, because each step copies the unused rest.
 PACKED_BYTES: Final = 16 * 1024
 _UNPACKED_BYTES: Final = 64 * 1024
@@ -73,13 +73,14 @@ class MemberNames:
             raise InvalidUpload("the archive has names with too many directories")
         if _UNSAFE_NAME.search(name):
             raise InvalidUpload(
-                f"the archive has a member with the unsafe name `{printable(name)}`: a name has no "
-                "empty segment, `.`, `..`, backslash or control character; rename it"
+                f"the archive has a member with the unsafe name `{printable(name)}`: a name "
+                "must not have an empty segment, `.`, `..`, a backslash or a control character; "
+                "rename it"
             )
         if _DRIVE.search(name) or (":" in name and not self._takes_colons):
             raise InvalidUpload(
                 f"the archive has a member with the unsafe name `{printable(name)}`, which some "
-                "file systems take for a drive's or a stream's because of its colon; rename it"
+                "file systems read as a drive or a stream because of its colon; rename it"
             )
         if has_long_segment(name):
             raise InvalidUpload(
@@ -88,7 +89,7 @@ class MemberNames:
             )
         if name in self._is_file:
             raise InvalidUpload(
-                f"the archive has two members of the name `{printable(name)}`; remove one"
+                f"the archive has two members with the name `{printable(name)}`; remove one"
             )
         self._is_file[name] = is_file
         check_count(len(self._is_file))
@@ -112,8 +113,8 @@ def check_places(
     for (path, name, is_file), (other_path, other, is_other_file) in pairwise(ordered):
         if path == other_path and (is_file or is_other_file):
             raise InvalidUpload(
-                f"the archive has `{printable(name)}` and `{printable(other)}`, which are one file "
-                f"{where}; rename one of them"
+                f"the archive has `{printable(name)}` and `{printable(other)}`, which become one "
+                f"file {where}; rename one of them"
             )
         if is_file and other_path.startswith(f"{path}\0"):
             raise InvalidUpload(
@@ -130,7 +131,7 @@ def check_spelling(name: str, expected: str) -> None:
         return
     if folded(name) == folded(expected):
         raise InvalidUpload(
-            f"the archive has `{printable(name)}`, which some file systems take for `{expected}`"
+            f"the archive has `{printable(name)}`, which some file systems read as `{expected}`"
         )
 
 

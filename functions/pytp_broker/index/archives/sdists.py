@@ -77,8 +77,8 @@ def _check_ends(name: str) -> None:
     """Check that no segment ends in a blank: Windows drops it, and uv refuses such an sdist."""
     if " /" in name or name.endswith(" "):
         raise InvalidUpload(
-            f"the sdist has a member with the name `{printable(name)}`, a part of which ends in a "
-            "blank, and uv unpacks no such sdist; rename it"
+            f"the sdist has the member `{printable(name)}`, and uv does not unpack names with a "
+            "part that ends in a blank; rename it"
         )
 
 
@@ -145,16 +145,18 @@ def _check_member(header: Header, name: bytes, target: bytes) -> None:
     Some tools recognise a directory by its type and some by its name, and not all skip its content.
     """
     if header.kind in _EXTENDED:
-        raise InvalidUpload("the sdist has an extended header where a member must be")
+        raise InvalidUpload(
+            "the sdist has an extended header that its member does not follow directly"
+        )
     if header.kind not in (*_FILES, *_LINKS, _DIRECTORY):
         kind = printable(header.kind.decode("latin-1"))
         raise InvalidUpload(
-            f"the sdist has a member of type `{kind}`, which is no plain file, directory or link"
+            f"the sdist has a member of type `{kind}`, which is not a plain file, directory or link"
         )
     if target and header.kind not in _LINKS:
         raise InvalidUpload(
-            "the sdist has a plain file or directory that is also a link, by its own header, by "
-            "`linkpath` or by a header of type `K`"
+            "the sdist has a plain file or directory that also has the target of a link, in its "
+            "own header, in `linkpath` or in a header of type `K`"
         )
     # A file of the old type whose own header name ends in a slash is a directory to Python's
     # tarfile, even if another name counts. Other tools cut a long name after a slash.

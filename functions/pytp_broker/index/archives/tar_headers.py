@@ -82,7 +82,7 @@ class Stream:
         """Read to the end, where gzip checks its sum; the rest must be zeros."""
         while octets := self.take(MAX_READ_BYTES):
             if octets.strip(b"\0"):
-                raise InvalidUpload("the sdist goes on behind the end of its tar archive")
+                raise InvalidUpload("the sdist has data after the end of its tar archive")
 
 
 class Header(NamedTuple):
@@ -126,7 +126,9 @@ def read_following(stream: "Stream") -> Header:
     """Return the header that must follow an extended header."""
     header = read_header(stream)
     if not header:
-        raise InvalidUpload("the sdist ends behind an extended header")
+        raise InvalidUpload(
+            "the sdist ends after an extended header, without the member that it describes"
+        )
     return header
 
 
@@ -140,7 +142,7 @@ def read_header(stream: "Stream") -> Header | None:
         stream.finish()
         return None
     if len(block) < _BLOCK_BYTES:
-        raise InvalidUpload("the sdist is cut short, or something follows its tar archive")
+        raise InvalidUpload("the sdist is cut short, or data follows its tar archive")
     header = Header(*_HEADER.unpack(block))
     # The checksum is counted as if its own field held blanks.
     _check_header(header, sum(block) - sum(header.checksum) + 8 * ord(" "))
@@ -156,7 +158,7 @@ def _check_header(header: Header, checksum: int) -> None:
     _check_own_name(header.name)
     # GNU tar puts other fields where the prefix is, and star puts some at the prefix's end.
     if header.rest.strip(b"\0") or (header.magic == _GNU and header.prefix.strip(b"\0")):
-        raise InvalidUpload("the sdist has a tar header with something behind its fields")
+        raise InvalidUpload("the sdist has a tar header with data after its fields")
     for number in (header.mode, header.uid, header.gid, header.mtime, header.major, header.minor):
         if not _NUMBER.fullmatch(number):
             raise InvalidUpload("the sdist has a tar header with a malformed number")
@@ -172,7 +174,7 @@ def _check_own_name(field: bytes) -> None:
     except UnicodeDecodeError:
         raise InvalidUpload("the sdist has a member whose name is not UTF-8") from None
     if _NO_TEXT.search(text):
-        raise InvalidUpload("the sdist has a tar header whose name is no text")
+        raise InvalidUpload("the sdist has a tar header whose name is not text")
 
 
 def _parse_octal(field: bytes) -> int:
@@ -186,7 +188,7 @@ def end_text(field: bytes) -> bytes:
     """Return a field's text up to its NULs; refuse text after them, as not all tools stop there."""
     text = field.rstrip(b"\0")
     if b"\0" in text:
-        raise InvalidUpload("the sdist has a name with something behind its end")
+        raise InvalidUpload("the sdist has a name with data after its end")
     return text
 
 
@@ -202,7 +204,7 @@ def read_long_text(stream: "Stream", header: Header) -> bytes:
     """Return GNU tar's long name or target, which has one NUL, at the end that its size states."""
     name, end, rest = _read_extended(stream, header).partition(b"\0")
     if not end or rest:
-        raise InvalidUpload("the sdist has a long name that is shorter or longer than stated")
+        raise InvalidUpload("the sdist has a long name whose length is not as stated")
     return name
 
 

@@ -76,7 +76,7 @@ def read_record(octets: bytes, path: str, sizes: Mapping[str, int]) -> dict[str,
         name = written.replace("\\", "/")
         if name not in sizes:
             raise InvalidUpload(
-                f"the wheel's RECORD lists `{printable(name)}`, which is no file in it"
+                f"the wheel's RECORD lists `{printable(name)}`, which the wheel does not have"
             )
         if name in hashes:
             raise InvalidUpload(f"the wheel's RECORD lists `{printable(name)}` twice")
@@ -121,10 +121,10 @@ def _read_lines(octets: bytes) -> Iterator[str]:
 def _check_line(name: str, stated: str, size: str, actual: int) -> None:
     """Check a line, except the hash's value, which is compared when the file is read."""
     if size not in ("", str(actual)):
-        raise InvalidUpload(f"the wheel's RECORD gives another size of `{printable(name)}`")
+        raise InvalidUpload(f"the wheel's RECORD gives a wrong size for `{printable(name)}`")
     if stated and stated.partition("=")[0] not in _ALGORITHMS:
         raise InvalidUpload(
-            f"the wheel's RECORD gives a hash of `{printable(name)}` not by sha256 or better"
+            f"the wheel's RECORD gives a hash of `{printable(name)}` that is weaker than sha256"
         )
 
 
@@ -139,7 +139,7 @@ def verify_file(name: str, pieces: Iterable[bytes | memoryview], stated: str) ->
         actual.update(piece)
     if stated and digest not in _spellings(actual.digest()):
         raise InvalidUpload(
-            f"the wheel's RECORD gives another hash of `{printable(name)}`: "
+            f"the wheel's RECORD gives a wrong hash for `{printable(name)}`: "
             "the file was changed after it was listed"
         )
 

@@ -110,7 +110,7 @@ def _find_dist_info(names: Iterable[str], distribution: Distribution) -> str:
         seen = ", ".join(f"`{printable(top)}`" for top in found[:3]) or "none"
         expected = f"{project_in_filenames(distribution.project)}-{distribution.version}.dist-info"
         raise InvalidUpload(
-            f"the wheel must have one directory `{expected}`, and no other of these; it has {seen}"
+            f"the wheel must have exactly one .dist-info directory, `{expected}`; it has {seen}"
         )
     return found[0]
 
@@ -171,13 +171,13 @@ def _check_data(name: str, expected: str) -> None:
     top, scheme, *inner = name.split("/") if "/" in name else (expected, "")
     if top != expected or (scheme and (scheme not in _SCHEMES or not inner)):
         raise InvalidUpload(
-            f"the wheel has `{printable(name)}`, which installers do not know where to put: data "
+            f"the wheel has `{printable(name)}`, and installers do not know where to put it: data "
             f"must be below `{expected}/` in one of {', '.join(_SCHEMES)}"
         )
     if any(starmap(_is_record, pairwise([scheme, *inner]))):
         raise InvalidUpload(
-            f"the wheel has `{printable(name)}`, which would be the record of another installed "
-            "project; leave it out"
+            f"the wheel has `{printable(name)}`, which installers would take for the record of "
+            "another project; leave it out"
         )
     if scheme == "scripts":
         _check_script(name, inner)
@@ -202,13 +202,13 @@ def _check_script(name: str, inner: list[str]) -> None:
     """Check that a member in `scripts` is a file directly in it, and does not replace Python."""
     if inner[1:]:
         raise InvalidUpload(
-            f"the wheel has `{printable(name)}`, and uv installs no wheel with a directory in "
-            "`scripts`; put the script itself there"
+            f"the wheel has `{printable(name)}`, and uv does not install a wheel with a "
+            "directory in `scripts`; put the script itself there"
         )
     if is_interpreter(inner[0]):
         raise InvalidUpload(
-            f"the wheel has `{printable(name)}`, which would take the place of Python's own "
-            "interpreter; rename it"
+            f"the wheel has `{printable(name)}`, which would replace Python's own interpreter; "
+            "rename it"
         )
 
 

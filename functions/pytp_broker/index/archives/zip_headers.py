@@ -71,7 +71,7 @@ _FROM_DOS: Final = bytes(range(0x80)) + bytes.fromhex(
 _NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # A comment states its length in 16 bits.
 _MAX_COMMENT_BYTES: Final = 0xFFFF
-REBUILD: Final = "write the archive anew, as `wheel unpack` and `wheel pack` do"
+REBUILD: Final = "write the archive again, with `wheel unpack` and `wheel pack`"
 
 
 def refusal(name: bytes, what: str) -> InvalidUpload:
@@ -130,12 +130,12 @@ def read_entries(content: Content) -> list[tuple[Entry, int]]:
     by_start = {entry.start: entry for entry in entries}
     if len(entries) != extent.members or len(by_start) != extent.members:
         raise InvalidUpload(
-            f"the zip archive states another number of members than it has; {REBUILD}"
+            f"the zip archive does not have the number of members that it states; {REBUILD}"
         )
     ends = {start: _check_local_header(content, by_start[start]) for start in sorted(by_start)}
     if [0, *ends.values()] != [*ends, extent.start]:
         raise InvalidUpload(
-            "the zip archive has something that is not in its directory, as after an update in "
+            "the zip archive has data that its directory does not list, as after an update in "
             f"place; {REBUILD}"
         )
     return [(entry, ends[entry.start]) for entry in entries]
@@ -286,7 +286,9 @@ def _check_local_header(content: Content, entry: Entry) -> int:
         raise _contradiction(header.name)
     _check_version_needed(needed, header.name)
     if flags & _DATA_DESCRIPTOR:
-        raise refusal(header.name, "has a data descriptor, as in a zip that is written to a pipe")
+        raise refusal(
+            header.name, "has a data descriptor, which zip tools write when the output is a pipe"
+        )
     zip64 = _find_zip64(extra, header.name)
     _check_local_sizes(zip64, tuple(sizes), header)
     if Header(name, flags, method, checksum, header.packed_size, header.size) != header:
@@ -318,4 +320,4 @@ def _contradiction(name: bytes) -> InvalidUpload:
 
 
 def _second_size(name: bytes) -> InvalidUpload:
-    return refusal(name, "has a second size or none, in a zip64 field")
+    return refusal(name, "has two sizes or none in its zip64 field")

@@ -70,7 +70,7 @@ class Member:
             checksum = zlib.crc32(piece, checksum)
             yield piece
         if size != self.size or checksum != self.checksum:
-            raise refusal(self.name.encode(), "has another size or CRC-32 than it states")
+            raise refusal(self.name.encode(), "has a size or CRC-32 that is not as stated")
 
     def _read(self) -> Iterator[bytes | memoryview]:
         if self.is_stored:
@@ -103,11 +103,11 @@ def _check_entry(entry: Entry) -> str:
     """Return a member's name; check that every tool understands its content and kind alike."""
     header = entry.header
     if header.method not in (_STORED, _DEFLATED):
-        raise refusal(header.name, "is compressed by other means than deflate")
+        raise refusal(header.name, "is compressed, but not with deflate")
     if not header.name.isascii() and not header.flags & _UTF8:
-        raise refusal(header.name, "has a name that is not said to be UTF-8")
+        raise refusal(header.name, "has a name that is not ASCII and not marked as UTF-8")
     if header.flags & ~_KNOWN_FLAGS:
-        raise refusal(header.name, "is encrypted, or of a kind that not all tools read")
+        raise refusal(header.name, "is encrypted, or has flags that not all tools know")
     try:
         name = header.name.decode()
     except UnicodeDecodeError:
@@ -122,13 +122,13 @@ def _check_kind(entry: Entry, *, is_folder: bool) -> None:
     if kind not in _PLAIN_TYPES:
         shown = printable(name.decode())
         raise InvalidUpload(
-            f"the archive's `{shown}` is a link or a special file, no plain file or directory; "
-            "put a copy in the place of a link"
+            f"the archive's `{shown}` is a link or a special file, and wheels hold only plain "
+            "files and directories; replace a link with a copy of its target"
         )
     if entry.attributes & _DOS_VOLUME_LABEL:
-        raise refusal(name, "is the label of a volume to some tools")
+        raise refusal(name, "is marked as a volume label, which some tools skip")
     says_folder = kind == stat.S_IFDIR or bool(entry.attributes & _DOS_DIRECTORY)
     if (says_folder and not is_folder) or (kind == stat.S_IFREG and is_folder):
-        raise refusal(name, "is a directory to some tools only")
+        raise refusal(name, "is a directory for some tools and a file for others")
     if is_folder and entry.header.size:
         raise refusal(name, "is a directory with content")

@@ -85,7 +85,7 @@ def test_a_script_is_refused_by_the_name(shelf: Shelf, name: str, group: str) ->
 
 @pytest.mark.parametrize("name", ["python", "Python3", "python3.14t", "pythonw", "pypy3.11"])
 def test_a_script_in_the_place_of_the_interpreter_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, script(name), "would take the place of Python's own interpreter")
+    assert_refused(shelf, script(name), "would replace Python's own interpreter")
 
 
 @pytest.mark.parametrize("name", ["python-x", "ipython3", "pythonx", "py"])

@@ -77,7 +77,7 @@ def test_a_wheel_without_wheel_is_refused(shelf: Shelf) -> None:
 def test_a_wheel_has_each_of_them_once_on_every_file_system(shelf: Shelf, file: str) -> None:
     members = {**wheel_members(), f"{FOLDER}/{file}": ""}
 
-    assert_refused(shelf, wheel(members=members), "some file systems take for")
+    assert_refused(shelf, wheel(members=members), "some file systems read as")
 
 
 # WHEEL
@@ -156,7 +156,9 @@ def test_what_is_listed_and_not_there_is_refused(shelf: Shelf, name: str) -> Non
     text = "\n".join([*lines().values(), f"{name},{hash_of(b'')},0"])
 
     assert_refused(
-        shelf, with_record(text, **{"widgets/": ""}), f"`{printable(name)}`, which is no file in it"
+        shelf,
+        with_record(text, **{"widgets/": ""}),
+        f"`{printable(name)}`, which the wheel does not have",
     )
 
 
@@ -285,7 +287,7 @@ def test_a_hash_is_accepted_by(shelf: Shelf, algorithm: str) -> None:
 def test_a_wrong_hash_is_refused_by(shelf: Shelf, algorithm: str) -> None:
     distribution = with_line(f"{MODULE},{hash_of(b'x', algorithm)},0")
 
-    assert_refused(shelf, distribution, f"RECORD gives another hash of `{MODULE}`")
+    assert_refused(shelf, distribution, f"RECORD gives a wrong hash for `{MODULE}`")
 
 
 @pytest.mark.parametrize("name", list(wheel_members()))
@@ -293,7 +295,7 @@ def test_the_hash_of_every_file_is_verified(shelf: Shelf, name: str) -> None:
     size = len(wheel_members()[name])
     distribution = with_line(f"{name},{hash_of(b'evil')},{size}", name)
 
-    assert_refused(shelf, distribution, f"another hash of `{name}`")
+    assert_refused(shelf, distribution, f"wrong hash for `{name}`")
 
 
 @pytest.mark.parametrize(
@@ -314,7 +316,7 @@ def test_the_hash_of_every_file_is_verified(shelf: Shelf, name: str) -> None:
 def test_a_weak_hash_is_refused(shelf: Shelf, stated: str) -> None:
     distribution = with_line(f"{MODULE},{stated},0")
 
-    assert_refused(shelf, distribution, f"a hash of `{MODULE}` not by sha256 or better")
+    assert_refused(shelf, distribution, f"a hash of `{MODULE}` that is weaker than sha256")
 
 
 @pytest.mark.parametrize(
@@ -328,7 +330,7 @@ def test_a_weak_hash_is_refused(shelf: Shelf, stated: str) -> None:
     ],
 )
 def test_another_spelling_of_a_hash_is_refused(shelf: Shelf, digest: str) -> None:
-    assert_refused(shelf, with_line(f"{MODULE},sha256={digest},0"), "another hash")
+    assert_refused(shelf, with_line(f"{MODULE},sha256={digest},0"), "wrong hash")
 
 
 def test_a_hash_in_hex_is_accepted(shelf: Shelf) -> None:
@@ -342,7 +344,7 @@ def test_a_hash_in_hex_is_accepted(shelf: Shelf) -> None:
 def test_another_size_is_refused(shelf: Shelf, size: str) -> None:
     distribution = with_line(f"{MODULE},{hash_of(b'')},{size}")
 
-    assert_refused(shelf, distribution, f"RECORD gives another size of `{MODULE}`")
+    assert_refused(shelf, distribution, f"RECORD gives a wrong size for `{MODULE}`")
 
 
 @pytest.mark.parametrize("line", [f"{MODULE},{hash_of(b'')},", f"{MODULE},,0", f"{MODULE},,"])

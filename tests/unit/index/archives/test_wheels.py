@@ -62,7 +62,7 @@ def test_a_member_that_is_a_volumes_label_is_refused(
 ) -> None:
     made = rawzip.wheel(system=system, attributes=attributes)
 
-    assert_refused(shelf, made, f"`{MODULE}` is the label of a volume to some tools")
+    assert_refused(shelf, made, f"`{MODULE}` is marked as a volume label, which some tools skip")
 
 
 @pytest.mark.parametrize("needed", [46, 51, 62, 63, 64, 255, 0x0114])
@@ -171,7 +171,7 @@ def test_a_member_with_an_invisible_character_is_refused(shelf: Shelf, character
 def test_two_members_that_are_one_file_somewhere_are_refused(
     shelf: Shelf, names: tuple[str, ...]
 ) -> None:
-    assert_refused(shelf, with_names(*names), "are one file on some file systems")
+    assert_refused(shelf, with_names(*names), "become one file on some file systems")
 
 
 @pytest.mark.parametrize("names", [("widgets/d", "widgets/D/x"), ("Widgets",)])
@@ -271,7 +271,7 @@ def test_a_member_may_have_almost_the_name_of_a_device(shelf: Shelf, name: str) 
     ids=ascii,
 )
 def test_a_file_that_is_read_has_one_spelling(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, with_names(name), "which some file systems take for")
+    assert_refused(shelf, with_names(name), "which some file systems read as")
 
 
 # Where installers put it
@@ -291,7 +291,9 @@ def test_a_file_that_is_read_has_one_spelling(shelf: Shelf, name: str) -> None:
     ],
 )
 def test_data_holds_no_record_of_another_project(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, with_names(name), f"`{name}`, which would be the record of another")
+    assert_refused(
+        shelf, with_names(name), f"`{name}`, which installers would take for the record of another"
+    )
 
 
 @pytest.mark.parametrize(
@@ -306,7 +308,9 @@ def test_data_holds_no_record_of_another_project(shelf: Shelf, name: str) -> Non
     ],
 )
 def test_data_holds_no_egg_where_modules_are(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, with_names(name), f"`{name}`, which would be the record of another")
+    assert_refused(
+        shelf, with_names(name), f"`{name}`, which installers would take for the record of another"
+    )
 
 
 def test_data_may_hold_an_egg_elsewhere(shelf: Shelf) -> None:
@@ -324,7 +328,7 @@ def test_data_may_hold_an_egg_elsewhere(shelf: Shelf) -> None:
 def test_two_members_that_are_installed_as_one_are_refused(
     shelf: Shelf, names: tuple[str, ...]
 ) -> None:
-    assert_refused(shelf, with_names(*names), "which are one file where they are installed")
+    assert_refused(shelf, with_names(*names), "which become one file where they are installed")
 
 
 def test_two_members_in_one_folder_of_modules_are_published(shelf: Shelf) -> None:
@@ -337,14 +341,14 @@ def test_two_members_in_one_folder_of_modules_are_published(shelf: Shelf) -> Non
 def test_scripts_hold_no_directory(shelf: Shelf, name: str) -> None:
     made = with_names(f"widgets-1.0.data/scripts/{name}")
 
-    assert_refused(shelf, made, "uv installs no wheel with a directory in `scripts`")
+    assert_refused(shelf, made, "uv does not install a wheel with a directory in `scripts`")
 
 
 @pytest.mark.parametrize("name", ["python", "PYTHON3", "python3.14t", "pypy3", "python.exe"])
 def test_scripts_hold_no_interpreter(shelf: Shelf, name: str) -> None:
     made = with_names(f"widgets-1.0.data/scripts/{name}")
 
-    assert_refused(shelf, made, "would take the place of Python's own interpreter")
+    assert_refused(shelf, made, "would replace Python's own interpreter")
 
 
 @pytest.mark.parametrize(
@@ -377,7 +381,7 @@ def test_a_wheel_holds_no_egg_info(shelf: Shelf, name: str) -> None:
     ],
 )
 def test_data_that_not_all_installers_can_place_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, with_names(name), "installers do not know where to put")
+    assert_refused(shelf, with_names(name), "installers do not know where to put it")
 
 
 @pytest.mark.parametrize(
@@ -412,7 +416,7 @@ def test_a_folder_without_a_valid_version_is_named(shelf: Shelf, folder: str) ->
     members = {f"{folder}/{name.rpartition('/')[2]}": c for name, c in wheel_members().items()}
     made = Distribution(WHEEL_NAME, zipped(members.items()))
 
-    assert_refused(shelf, made, f"must have one directory `{FOLDER}`")
+    assert_refused(shelf, made, f"must have exactly one .dist-info directory, `{FOLDER}`")
     assert f"it has `{folder[:50]}" in shelf.publish(made).detail
 
 
@@ -507,7 +511,7 @@ def test_an_offset_may_be_in_a_zip64_field(shelf: Shelf) -> None:
     ],
 )
 def test_a_size_is_written_once_or_refers_to_zip64(shelf: Shelf, changes: dict[str, Any]) -> None:
-    assert_refused(shelf, sized(**changes), "`widgets/two` has a second size or none")
+    assert_refused(shelf, sized(**changes), "`widgets/two` has two sizes or none")
 
 
 @pytest.mark.parametrize(
