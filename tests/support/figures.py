@@ -21,7 +21,12 @@ _CATALOGUES: Final = {
     "test_tenancy.py": "tenants against each other",
     "test_attacks.py": "attacks",
     "test_protocol_cases.py": "protocol cases",
-    "test_providers.py": "claims",
+    "test_provider_entries.py": "claims",
+    "test_findings.py": "claims",
+    "test_job_rules.py": "claims",
+    "test_provider_rules.py": "claims",
+    "test_pypi_cases.py": "claims",
+    "test_diagnosis.py": "claims",
 }
 
 
@@ -54,7 +59,11 @@ def _cases(terminalreporter: pytest.TerminalReporter) -> list[str]:
             if what is not None:
                 tried[what] += 1
                 failed[what] += outcome == "failed"
-    figures = [f"{tried[w]} {w} ({failed[w]} failed)" for w in _CATALOGUES.values() if tried[w]]
+    figures = [
+        f"{tried[w]} {w} ({failed[w]} failed)"
+        for w in dict.fromkeys(_CATALOGUES.values())
+        if tried[w]
+    ]
     return ["cases: " + ", ".join(figures)] if figures else []
 
 

@@ -20,10 +20,10 @@ from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import identity_key
 from tests.support.emulator import REGION, create_table
+from tests.support.providers import blocks, captured
 from tests.support.scanner import LEAKED
 from tests.support.signing import ABSENT, NOW, Issuer, github_claims
 from tests.support.world import HOST, World
-from tests.unit.trust.test_providers import blocks, captured
 
 SECONDS = int(NOW.timestamp())
 CONFIGURATION = """

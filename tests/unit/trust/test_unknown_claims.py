@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,17 +9,12 @@ import pytest
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.unknown_claims import find_unknown, known_claims
+from tests.support.providers import TESTS, captured
 from tests.support.signing import NOW
 
-TESTS = Path(__file__).parents[2]
 CASES: list[dict[str, Any]] = json.loads((TESTS / "cases" / "claims.json").read_text())
 # These cases are about claims that nobody knows.
 INVENTED = {"new_claim", "extra_claim", "sub127"}
-
-
-def captured(name: str) -> dict[str, Any]:
-    claims: dict[str, Any] = json.loads((TESTS / "providers" / f"{name}.json").read_text())
-    return claims
 
 
 def unknown(name: str, claims: Mapping[str, Any]) -> list[str]:
