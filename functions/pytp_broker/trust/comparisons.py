@@ -16,7 +16,7 @@ def fold(text: str) -> str:
 
     ``str.lower`` would turn the Kelvin sign into an ordinary k, so two owners would be the same.
     """
-    return text.translate(_TO_ASCII_LOWER)
+    return text.lower() if text.isascii() else text.translate(_TO_ASCII_LOWER)
 
 
 def is_exact(expected: str, seen: str) -> bool:
