@@ -5,9 +5,25 @@ other copy, the check would be worthless.
 """
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from pytp_broker.errors import InvalidPayload
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("repeated member")
+    return members
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(constant)
+
+
+_STRICT: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_members, parse_constant=_refuse_constant
+)
 
 
 def parse_json_object(text: bytes) -> dict[str, Any]:
@@ -27,9 +43,7 @@ def parse_json(text: bytes) -> object:
     Raises ValueError.
     """
     try:
-        document: object = json.loads(
-            text.decode(), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
-        )
+        document: object = _STRICT.decode(text.decode())
     except RecursionError:
         raise ValueError("too deep") from None
     # Half of a character (a lone surrogate) cannot be stored. UTF-8 cannot hold one, so only an
@@ -37,14 +51,3 @@ def parse_json(text: bytes) -> object:
     if b"\\u" in text:
         json.dumps(document, ensure_ascii=False).encode()
     return document
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("repeated member")
-    return members
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(constant)
