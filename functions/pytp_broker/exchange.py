@@ -6,64 +6,30 @@ ids are written, if this is their first use, and after them the upload token, in
 write.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import accumulate
 from typing import Final
 
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Exchange
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
-from pytp_broker.grants import Grant, Permission
 from pytp_broker.http.strict_json import parse_json_object
+from pytp_broker.minting import Minted, list_projects, mint
 from pytp_broker.oidc.identity import SignedClaims, verify
 from pytp_broker.oidc.unverified import UnverifiedToken, read_unverified
-from pytp_broker.redaction import Legible, printable
+from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Issuer
 from pytp_broker.services import Broker
 from pytp_broker.storage.protocols import AlreadyExchangedError
-from pytp_broker.tokens import (
-    DEFAULT_FEATURES,
-    FEATURES,
-    Listing,
-    TokenRecord,
-    UploadToken,
-)
+from pytp_broker.tokens import DEFAULT_FEATURES, FEATURES, TokenRecord
+from pytp_broker.trust.job import Job
 from pytp_broker.trust.matching import find_matching
 from pytp_broker.trust.providers import PROVIDERS
-from pytp_broker.trust.providers.model import Provider
 from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinned
 
 _REUSED: Final = "the identity token was exchanged before: ask the CI for a new one"
 
-# A used identity token is remembered for this time beyond the last moment at which it could be
-# used. The time is longer than a store may take for the write that follows our last look at the
-# clock.
-REPLAY_MARGIN: Final = timedelta(seconds=60)
-
-# A token's record keeps this many characters of project names for messages: about a hundred names.
-MAX_KEPT_CHARACTERS: Final = 2048
 # The audit record keeps this many: about two thousand names. CloudWatch limits a line to 256 KB.
 MAX_AUDITED_CHARACTERS: Final = 48 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The CI job that asks: its signed claims, its provider, and what we record of the claims."""
-
-    claims: SignedClaims
-    provider: Provider
-    identity: Mapping[str, Legible]
-
-
-@dataclass(frozen=True, slots=True)
-class Minted:
-    """A new upload token and its record."""
-
-    token: UploadToken
-    record: TokenRecord
 
 
 def exchange(
@@ -77,27 +43,21 @@ def exchange(
 
     Raises a Problem that says what to correct. Then, as far as we know, no token has been stored.
     """
-    now = broker.now()
-
     unverified, features = read_payload(body)
     issuer = find_issuer(unverified, destination, configuration)
     event.issuer, event.provider = issuer.url, issuer.provider
 
-    key = broker.key_sets.find_key(issuer, unverified.unverified_key_id, now)
-    provider = PROVIDERS[issuer.provider]
-    claims = verify(unverified, key, issuer, destination.audience, now, form=provider.token_form)
-    job = Job(claims, provider, recorded_claims(claims, provider))
+    job = verify_job(unverified, issuer, destination, broker)
     event.identify(job.identity)
 
     candidates = find_candidates(job, destination, configuration, broker)
-    matching = find_matching(candidates, claims, provider)
+    matching = find_matching(candidates, job.claims, job.provider)
     publishers = pin(matching, job, broker)
     event.publishers = [p.publisher_id for p in publishers]
 
     minted = mint(publishers, job, features, configuration, broker.now())
     store(minted.record, broker)
-    event.token_hash = hash_prefix(minted.token.hash)
-    record_projects(publishers, event)
+    record_minted(minted, publishers, event)
     return minted
 
 
@@ -151,10 +111,18 @@ def _enterprise_hint(url: str) -> str:
     return ""
 
 
-def recorded_claims(claims: SignedClaims, provider: Provider) -> dict[str, Legible]:
-    """Return the claims that will tell who published: short, printable, under our own names."""
-    seen = {name: claims.text(claim) for name, claim in provider.recorded.items()}
-    return {name: printable(text) for name, text in seen.items() if text is not None}
+def verify_job(
+    unverified: UnverifiedToken, issuer: Issuer, destination: Destination, broker: Broker
+) -> Job:
+    """Return the job that the issuer has signed, with the issuer's key and for this audience.
+
+    Raises InvalidToken, or IssuerUnavailable when the issuer's keys cannot be fetched.
+    """
+    now = broker.now()
+    provider = PROVIDERS[issuer.provider]
+    key = broker.key_sets.find_key(issuer, unverified.unverified_key_id, now)
+    claims = verify(unverified, key, issuer, destination.audience, now, form=provider.token_form)
+    return Job.of(claims, provider)
 
 
 def find_candidates(
@@ -210,78 +178,19 @@ def _pin(
     return None if in_force is None else publisher.with_pins(in_force)
 
 
-def mint(
-    publishers: tuple[TrustedPublisher, ...],
-    job: Job,
-    features: tuple[str, ...],
-    configuration: Configuration,
-    now: datetime,
-) -> Minted:
-    """Return a new upload token for every project that trusts one of the publishers.
-
-    Raises InvalidToken if the identity token has expired since it was verified.
-    """
-    job.claims.check_unexpired(now)
-    token = UploadToken.mint(job.claims.token_id)
-    expires_at = now + timedelta(seconds=_lifetime_seconds(publishers, configuration))
-    record = TokenRecord(
-        lookup_id=token.lookup_id,
-        token_hash=token.hash,
-        issuer=job.claims.issuer,
-        identity=job.identity,
-        grants=_grants(publishers),
-        projects=list_projects(publishers, MAX_KEPT_CHARACTERS),
-        features=features,
-        issued_at=now,
-        expires_at=expires_at,
-        kept_until=max(expires_at, job.claims.last_use) + REPLAY_MARGIN,
-        identity_key=publishers[0].identity_key,
-    )
-    return Minted(token, record)
-
-
-def _lifetime_seconds(
-    publishers: tuple[TrustedPublisher, ...], configuration: Configuration
-) -> int:
-    # A token for several registries lives as long as the strictest of them allows.
-    return min(configuration.registries[p.registry].token_lifetime_seconds for p in publishers)
-
-
-def _grants(publishers: tuple[TrustedPublisher, ...]) -> tuple[Grant, ...]:
-    found: dict[str, dict[str, int]] = {}
-    for publisher in publishers:
-        found.setdefault(publisher.registry, {})[publisher.publisher_id] = publisher.generation
-    return tuple(
-        Grant(registry, None, Permission.UPLOAD, publisher_ids)
-        for registry, publisher_ids in found.items()
-    )
-
-
-def list_projects(publishers: tuple[TrustedPublisher, ...], characters: int) -> dict[str, Listing]:
-    """Return the projects by registry: every count, and names up to this many characters in all."""
-    found: dict[str, dict[str, None]] = {}
-    for publisher in publishers:
-        found.setdefault(publisher.registry, {}).update(dict.fromkeys(publisher.projects))
-    room = characters
-    listings = {}
-    for registry, projects in found.items():
-        ends = accumulate(len(project) for project in projects)
-        names = tuple(p for p, end in zip(projects, ends, strict=True) if end <= room)
-        room -= sum(map(len, names))
-        listings[registry] = Listing(names, len(projects))
-    return listings
-
-
-def record_projects(publishers: tuple[TrustedPublisher, ...], event: Exchange) -> None:
-    """Add to the audit record the projects that the token is for, and their number."""
-    listings = list_projects(publishers, MAX_AUDITED_CHARACTERS)
-    event.projects = [f"{name}/{each}" for name, found in listings.items() for each in found.names]
-    event.project_count = sum(each.count for each in listings.values())
-
-
 def store(record: TokenRecord, broker: Broker) -> None:
     """Store the token and mark the identity token used, in one write; raise ReusedToken."""
     try:
         broker.store.add_token(record)
     except AlreadyExchangedError:
         raise ReusedToken(_REUSED) from None
+
+
+def record_minted(
+    minted: Minted, publishers: tuple[TrustedPublisher, ...], event: Exchange
+) -> None:
+    """Add to the audit record the token's hash, and the projects that it is for."""
+    listings = list_projects(publishers, MAX_AUDITED_CHARACTERS)
+    event.token_hash = hash_prefix(minted.record.token_hash)
+    event.projects = [f"{name}/{each}" for name, found in listings.items() for each in found.names]
+    event.project_count = minted.record.project_count

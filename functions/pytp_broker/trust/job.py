@@ -1,0 +1,29 @@
+"""The CI job that asks for an upload token."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.redaction import Legible, printable
+from pytp_broker.trust.providers.model import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A CI job: its signed claims, its provider, and what we record of the claims.
+
+    ``identity`` holds the claims that will tell who published: short, printable, under our own
+    names.
+    """
+
+    claims: SignedClaims
+    provider: Provider
+    identity: Mapping[str, Legible]
+
+    @classmethod
+    def of(cls, claims: SignedClaims, provider: Provider) -> Self:
+        """Return the job that these claims of the provider describe."""
+        seen = {name: claims.text(claim) for name, claim in provider.recorded.items()}
+        shown = {name: printable(text) for name, text in seen.items() if text is not None}
+        return cls(claims, provider, shown)
