@@ -1,41 +1,146 @@
 """The read function: what installers ask for (PEP 503, PEP 691, PEP 658)."""
 
+import hashlib
 from typing import Final
 
 from pytp_broker.audit.requests import Other
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
+from pytp_broker.errors import NotFound, RangeNotSatisfiable
 from pytp_broker.http import paths
-from pytp_broker.http.messages import Response
-from pytp_broker.index.reading import send_file, show_project, show_projects
+from pytp_broker.http.messages import Request, Response
+from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
+from pytp_broker.index import pages
+from pytp_broker.index.reading import (
+    find_download_url,
+    find_file,
+    find_listing,
+    read_content,
+    read_metadata,
+)
+from pytp_broker.names import METADATA_SUFFIX, InvalidNameError, read_project
+from pytp_broker.redaction import printable
 from pytp_broker.services import Index
+from pytp_broker.storage.file_records import PublishedFile
+
+_PAGE_CACHING: Final = "private, max-age=0, must-revalidate"
+# The hash is in the path, so the content at a path never changes.
+_FILE_CACHING: Final = "private, max-age=31536000, immutable"
 
 
 def projects(context: Context[Index, Other]) -> Response:
-    """Return the list of projects."""
-    is_canonical = _ends_in_slash(context)
-    return show_projects(
-        context.request, context.destination, context.services, is_canonical=is_canonical
-    )
+    """Return the list of all projects with a file, or a redirect from its other address."""
+    registry, base_path = context.destination.registry.name, context.destination.base_path
+    if not _ends_in_slash(context):
+        return _redirect(paths.PROJECTS.url(base_path))
+    names = context.services.store.list_projects(registry)
+    content_type = choose_type(context.request.headers.get("accept", ""))
+    if content_type == JSON:
+        return _page(context.request, content_type, pages.projects_json(names))
+    return _page(context.request, content_type, pages.projects_html(names, base_path))
 
 
 def project(context: Context[Index, Other]) -> Response:
-    """Return a project's page."""
-    return show_project(
-        context.request,
-        context.destination,
-        context.services,
-        context.variables["project"],
-        is_canonical=_ends_in_slash(context),
-    )
+    """Return a project's page, or a redirect from another spelling of its address."""
+    registry, base_path = context.destination.registry.name, context.destination.base_path
+    name = context.variables["project"]
+    normalized = _read_project(name)
+    if name != normalized or not _ends_in_slash(context):
+        if printable(normalized, len(normalized)) != normalized:  # a token: do not repeat it
+            raise NotFound("the name in this address is not the name of a project")
+        return _redirect(paths.PROJECT.url(base_path, project=normalized))
+    listing = find_listing(registry, normalized, context.services)
+    content_type = choose_type(context.request.headers.get("accept", ""))
+    render = pages.project_json if content_type == JSON else pages.project_html
+    return _page(context.request, content_type, render(listing, base_path))
+
+
+def _read_project(name: str) -> str:
+    try:
+        return read_project(name)
+    except InvalidNameError as mistake:
+        raise NotFound(f"the name in this address {mistake}") from None
 
 
 def _ends_in_slash(context: Context[Index, Other]) -> bool:
     return context.destination.path.endswith("/")
 
 
+def _redirect(path: str) -> Response:
+    return Response(301, headers={"Location": path, "Cache-Control": _PAGE_CACHING})
+
+
+def _page(request: Request, content_type: str, body: bytes) -> Response:
+    etag = _quoted(hashlib.sha256(body).hexdigest()[:32])
+    headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": _PAGE_CACHING}
+    if has_current(request.headers, etag):
+        return Response(304, headers=headers)
+    headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
+    return Response(200, b"" if request.method == "HEAD" else body, headers)
+
+
 def file(context: Context[Index, Other]) -> Response:
-    """Return a file's bytes or its metadata."""
-    return send_file(context.request, context.destination, context.services, **context.variables)
+    """Return a file's bytes or its metadata, or a redirect to the bytes.
+
+    Raises NotFound, also for metadata that is not advertised, and RangeNotSatisfiable for a range
+    outside the file.
+    """
+    request, index = context.request, context.services
+    sha256, filename = context.variables["sha256"], context.variables["filename"]
+    wanted = filename.removesuffix(METADATA_SUFFIX)
+    found = find_file(context.destination.registry.name, sha256, wanted, index)
+    if wanted != filename:
+        return _metadata(request, found, index)
+    return _content(request, found, index)
+
+
+def _metadata(request: Request, file: PublishedFile, index: Index) -> Response:
+    if not file.advertises_metadata:
+        raise NotFound(
+            "the dependencies of this sdist are known only once it is built: download the sdist"
+        )
+    headers = _file_headers(file.metadata_sha256)
+    if has_current(request.headers, headers["ETag"]):
+        return Response(304, headers=headers)
+    octets = read_metadata(file, index)
+    headers["Content-Length"] = str(len(octets))
+    return Response(200, b"" if request.method == "HEAD" else octets, headers)
+
+
+def _content(request: Request, file: PublishedFile, index: Index) -> Response:
+    headers = {**_file_headers(file.sha256), "Accept-Ranges": "bytes"}
+    if has_current(request.headers, headers["ETag"]):
+        return Response(304, headers=headers)
+    if request.method == "HEAD":
+        # HEAD is answered here, because a URL that was signed for GET refuses it.
+        return Response(200, headers={**headers, "Content-Length": str(file.size)})
+    url = find_download_url(file, index)
+    if url is not None:
+        return Response(302, headers={"Location": url, "Cache-Control": "no-store"})
+    return _range(request, read_content(file, index), headers)
+
+
+def _range(request: Request, content: bytes, headers: dict[str, str]) -> Response:
+    """Return the content, or the part of it that the client asks for."""
+    wanted = requested_range(request.headers, headers["ETag"], len(content))
+    if wanted is None:
+        return Response(200, content, {**headers, "Content-Length": str(len(content))})
+    if not wanted:
+        raise RangeNotSatisfiable(len(content))
+    part = content[wanted.start : wanted.stop]
+    headers["Content-Range"] = f"bytes {wanted[0]}-{wanted[-1]}/{len(content)}"
+    return Response(206, part, {**headers, "Content-Length": str(len(part))})
+
+
+def _file_headers(sha256: str) -> dict[str, str]:
+    return {
+        "Content-Type": "application/octet-stream",
+        "ETag": _quoted(sha256),
+        "Cache-Control": _FILE_CACHING,
+    }
+
+
+def _quoted(tag: str) -> str:
+    return f'"{tag}"'
 
 
 ROUTES: Final[Routes[Index]] = (

@@ -1,4 +1,5 @@
-"""What is published? This room takes files (``publishing``) and shows them (``reading``).
+"""What is published? This room takes files (``publishing``) and finds them again (``reading``).
 
-``archives`` checks what is inside wheels and sdists. ``releases`` says which files belong together.
+``inspection`` checks a file by its name and content, with the readers in ``archives``. ``releases``
+says which files belong together, and ``pages`` writes what installers read.
 """

@@ -6,7 +6,6 @@ A published file never changes. What may change about it stands beside it, as a 
 from dataclasses import dataclass
 from typing import Final
 
-from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
 
 
@@ -47,11 +46,3 @@ class ProjectListing:
     project: str
     files: tuple[ListedFile, ...]
     status: ProjectStatus
-
-
-def find_listing(registry: str, project: str, index: Index) -> ProjectListing | None:
-    """Return the listing of a project; None if the project has no file."""
-    files = index.store.list_files(registry, project)
-    if not files:
-        return None
-    return ProjectListing(project, tuple(ListedFile(file, FileState()) for file in files), ACTIVE)
