@@ -426,7 +426,8 @@ def test_a_single_use_token_uploads_once(deployment: Deployment) -> None:
         ("GET", "/nobody/_/oidc/audience", 404, "not-found"),
         ("GET", "/nobody/simple/widgets/", 404, "not-found"),
         ("GET", "/acme/_/oidc/mint-token", 405, "method-not-allowed"),
-        ("DELETE", "/acme/legacy/", 405, "method-not-allowed"),
+        # Without the last slash: the emulator's `/legacy/{proxy+}` does not match `/legacy/`.
+        ("DELETE", "/acme/legacy", 405, "method-not-allowed"),
         ("POST", "/acme/simple", 405, "method-not-allowed"),
     ],
 )

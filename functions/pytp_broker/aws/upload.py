@@ -3,9 +3,9 @@
 import os
 
 from pytp_broker.aws.edge import Edge
-from pytp_broker.endpoints.upload import DEFAULT_ROUTES
+from pytp_broker.endpoints.upload import ROUTES
 from pytp_broker.settings import IndexSettings
 
 settings = IndexSettings.from_environment(os.environ)
 edge = Edge("upload")
-handler = edge.handler(DEFAULT_ROUTES, edge.index(settings))
+handler = edge.handler(ROUTES, edge.index(settings))

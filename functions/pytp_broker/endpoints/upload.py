@@ -8,8 +8,7 @@ from typing import Final
 from pytp_broker.access import verify_token
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
-from pytp_broker.endpoints.read import projects
-from pytp_broker.endpoints.routing import READING, Context, Route, Routes
+from pytp_broker.endpoints.routing import Context, Route, Routes
 from pytp_broker.errors import Problem
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
@@ -42,5 +41,3 @@ def _read_form(context: Context[Index, Upload]) -> Form:
 ROUTES: Final[Routes[Index]] = (
     Route(paths.LEGACY, ("POST",), legacy_upload, event=Upload, needs=Permission.UPLOAD),
 )
-# The routes behind the gateway's `$default`, which include `/simple/` if no other route takes it.
-DEFAULT_ROUTES: Final[Routes[Index]] = (*ROUTES, Route(paths.PROJECTS, READING, projects))

@@ -63,6 +63,9 @@ def test_a_greedy_variable_holds_the_rest_of_the_path() -> None:
 @pytest.mark.parametrize(
     ("path", "function"),
     [
+        ("/_/token/verify/widgets", "IntrospectFunction"),
+        ("/acme/_/token/introspect", "IntrospectFunction"),
+        ("/_/health", "BrokerFunction"),
         ("/.well-known/pytp", "BrokerFunction"),
         ("/_/oidc/audience", "BrokerFunction"),
         ("/_/oidc/github/mint-token", "BrokerFunction"),
@@ -76,7 +79,8 @@ def test_a_greedy_variable_holds_the_rest_of_the_path() -> None:
         ("/simple/legacy/", "ReadFunction"),
         ("/acme/files/0/x.whl", "ReadFunction"),
         ("/simple/legacy", "ReadFunction"),
-        ("/nothing", "UploadFunction"),
+        ("/nothing", "ReadFunction"),
+        ("/acme/", "ReadFunction"),
     ],
 )
 def test_the_templates_routes_lead_to_its_functions(path: str, function: str) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from pytp_broker.aws import edge
 from pytp_broker.errors import Problem, TooManyRequests
+from pytp_broker.http import paths
 from tests.unit.project.test_template import TEMPLATE, Loader
 
 ROOT = Path(__file__).parents[3]
@@ -234,10 +235,8 @@ def test_the_firewall_counts_the_exchanges_of_each_address() -> None:
     assert statement["AggregateKeyType"] == "IP"
     match = statement["ScopeDownStatement"]["ByteMatchStatement"]
     assert match["PositionalConstraint"] == "ENDS_WITH"
-    assert all(
-        key.endswith(match["SearchString"])
-        for key in TEMPLATE["Resources"]["Stage"]["Properties"]["RouteSettings"]
-    )
+    for path in (paths.MINT, paths.GITHUB_MINT):
+        assert str(path).endswith(match["SearchString"])
 
 
 @pytest.mark.parametrize("template", sorted(INFRA.glob("*.yaml")), ids=lambda path: path.name)
