@@ -8,7 +8,7 @@ from pytp_broker.storage.files import FileStore
 from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import UploadToken
 from tests.contract.conftest import FOLDER
-from tests.faults.stage import CONFIGURATION, HOST, Engine, Stage, wheel
+from tests.faults.stage import CONFIGURATION, HOST, Engine, Picture, Stage, wheel
 from tests.support.samples import configuration, publisher
 
 # An item of DynamoDB has 400 KB: 6,500 names of 28 characters, or 1,300 of 200. moto takes a minute
@@ -22,7 +22,13 @@ def names(count: int, length: int = 28) -> list[str]:
 
 def open_stage(store: Store, files: FileStore, projects: list[str]) -> Stage:
     text = CONFIGURATION.replace('["widgets", "old"]', json.dumps(projects))
-    return Stage(Engine(store, files, list), configuration=text)
+    engine = Engine(
+        store,
+        files,
+        lambda: Picture([], store),
+        lambda loaded: store.apply(loaded.configuration, loaded.publishers),
+    )
+    return Stage(engine, configuration=text)
 
 
 @pytest.mark.parametrize("files", FOLDER, indirect=True)

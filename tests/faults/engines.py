@@ -4,14 +4,16 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import uuid4
 
 from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.s3 import S3Files
+from pytp_broker.config import Loaded
 from pytp_broker.storage.folder import FolderFiles
 from pytp_broker.storage.sqlite import SqliteStore
-from tests.faults.stage import Engine
+from tests.faults.at_rest import Item, ItemsAtRest, scan_table
+from tests.faults.stage import Engine, Picture
 from tests.support.emulator import create_bucket, create_table, make_client
 
 
@@ -43,8 +45,13 @@ class SqliteEngines:
 def open_folder(folder: Path, store: SqliteStore) -> Engine:
     """Return what is kept in a folder."""
     files, database = FolderFiles(folder / "files"), folder / "broker.db"
-    address = {"folder": str(folder)}
-    return Engine(store, files, lambda: dump_sqlite(database), address=address)
+    return Engine(
+        store,
+        files,
+        lambda: Picture(dump_sqlite(database), store),
+        lambda loaded: store.apply(loaded.configuration, loaded.publishers),
+        address={"folder": str(folder)},
+    )
 
 
 @contextmanager
@@ -98,14 +105,31 @@ def _open_table(dynamodb: Any, s3: Any, table: str, bucket: str) -> Engine:
     return Engine(
         DynamoStore(dynamodb, table),
         S3Files(s3, bucket),
-        lambda: dump_table(dynamodb, table),
+        lambda: take_picture(dynamodb, table),
+        lambda loaded: fill_table(dynamodb, table, loaded),
         address={"url": dynamodb.meta.endpoint_url, "table": table, "bucket": bucket},
     )
 
 
-def dump_table(client: Any, table: str) -> list[str]:
-    """Return every item but the cached key sets, and but what is left of trust that ended."""
-    items = client.scan(TableName=table, ConsistentRead=True)["Items"]
-    return sorted(
+def take_picture(client: Any, table: str) -> Picture:
+    """Read a table once, where reading it row by row would take longest of all in a trial."""
+    items = scan_table(client, table)
+    rows = sorted(
         repr(sorted(item.items())) for item in items if not item["pk"]["S"].startswith("KEYSET")
     )
+    return Picture(rows, DynamoStore(cast("Any", ItemsAtRest(items)), table))
+
+
+# A configuration's items in a table, once it was applied in this process.
+_APPLIED: dict[str, list[Item]] = {}
+
+
+def fill_table(client: Any, table: str, loaded: Loaded) -> None:
+    """Apply a configuration to an empty table: once, and afterwards copy what that wrote."""
+    items = _APPLIED.get(repr(loaded))
+    if items is None:
+        DynamoStore(client, table).apply(loaded.configuration, loaded.publishers)
+        _APPLIED[repr(loaded)] = scan_table(client, table)
+    else:
+        requests = {table: [{"PutRequest": {"Item": item}} for item in items]}
+        assert not client.batch_write_item(RequestItems=requests)["UnprocessedItems"]

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -113,6 +114,7 @@ SWITCHED_OFF = CONFIGURATION.replace('audience = "acme"', 'audience = "acme"\nen
 Right = tuple[str, str, str]  # repository, registry, project
 
 
+@cache
 def load(text: str) -> Loaded:
     """Return a configuration file as ``apply`` takes it."""
     return config.parse(tomllib.loads(text), allow_loopback=False)
@@ -124,18 +126,30 @@ def wheel(project: str = "widgets", version: str = "1.0", extra: str = "") -> Di
     return distributions.wheel(project, version, text=text)
 
 
+class Picture(NamedTuple):
+    """What is stored at one moment: every row but the cached key sets, and a store to read it."""
+
+    rows: list[str]
+    store: Store
+
+
 @dataclass(frozen=True)
 class Engine:
-    """Empty storage, and a way to look at all records in it but the cached key sets.
+    """Empty storage, how to apply a first configuration to it, and how to look at all of it.
 
     ``address`` is where another process finds the same.
     """
 
     store: Store
     files: FileStore
-    dump: Callable[[], list[str]]
+    look: Callable[[], Picture]
+    fill: Callable[[Loaded], object]
     line: Line = field(default_factory=Line)  # laid through the engine itself, if at all
     address: Mapping[str, str] = field(default_factory=dict)
+
+    def dump(self) -> list[str]:
+        """Return every row but the cached key sets."""
+        return self.look().rows
 
 
 class Deployment:
@@ -274,7 +288,8 @@ class Stage:
         self.honest = Deployment(engine.store, engine.files, self)
         self.configured: list[Loaded] = []
         if configuration:
-            self.configure(configuration)
+            self.configured.append(load(configuration))
+            engine.fill(self.configured[-1])
         end = faulty or engine
         self.faulty = Deployment(end.store, end.files, self)
         self.line = end.line
@@ -321,56 +336,55 @@ class Stage:
         }
 
     def visible_files(self) -> Iterator[PublishedFile]:
-        for registry in ("acme", "other", "third"):
-            for project in self.engine.store.list_projects(registry):
-                yield from self.engine.store.list_files(registry, project)
+        return files_in(self.engine.store)
 
     # What must always hold
 
     def check(self) -> None:
         """Check every invariant that does not depend on what was just done."""
-        self._check_no_token_is_lost_or_doubled()
-        self._check_nothing_is_visible_without_its_bytes()
-        self._check_a_release_has_one_spelling()
-        self._check_no_right_is_given_that_is_not_configured()
-        self._check_no_secret_is_recorded()
+        rows, store = self.engine.look()
+        self._check_no_token_is_lost_or_doubled(store)
+        self._check_nothing_is_visible_without_its_bytes(store)
+        self._check_a_release_has_one_spelling(store)
+        self._check_no_right_is_given_that_is_not_configured(store)
+        self._check_no_secret_is_recorded(rows)
         FAULTS["checks of all invariants"] += 1
 
-    def _check_no_token_is_lost_or_doubled(self) -> None:
+    def _check_no_token_is_lost_or_doubled(self, store: Store) -> None:
         identities = [given.identity_token for given in self.given]
         assert len(set(identities)) == len(identities), "one identity token gave two"
         for given in self.given:
-            found = self.engine.store.find_token(given.token.lookup_id, None)
+            found = store.find_token(given.token.lookup_id, None)
             if found is None:
                 assert given.expires <= self.now.timestamp(), "returned, but not stored"
             else:
                 assert found[0].token_hash == given.token.hash
 
-    def _check_nothing_is_visible_without_its_bytes(self) -> None:
-        for file in self.visible_files():
+    def _check_nothing_is_visible_without_its_bytes(self, store: Store) -> None:
+        for file in files_in(store):
             place = (file.registry, file.sha256, file.filename)
             content = self.engine.files.read(content_key(*place))
             octets = self.engine.files.read(metadata_key(*place))
             assert hashlib.sha256(content).hexdigest() == file.sha256
             assert hashlib.sha256(octets).hexdigest() == file.metadata_sha256
 
-    def _check_a_release_has_one_spelling(self) -> None:
+    def _check_a_release_has_one_spelling(self, store: Store) -> None:
         spellings: dict[tuple[str, str, str], set[str]] = {}
-        for file in self.visible_files():
+        for file in files_in(store):
             place = (file.registry, file.project, key_of(Version(file.version)))
             spellings.setdefault(place, set()).add(version_in(file.filename))
         assert all(len(each) == 1 for each in spellings.values()), "two spellings of one version"
 
-    def _check_no_right_is_given_that_is_not_configured(self) -> None:
-        fresh = Deployment(self.engine.store, self.engine.files, self)
+    def _check_no_right_is_given_that_is_not_configured(self, store: Store) -> None:
+        fresh = Deployment(store, self.engine.files, self)
         allowed = set().union(*(configured_rights(c) for c in self.configured))
         for given in self.given:
             repository = self.repositories[given.identity_token]
             rights = {(repository, *place) for place in fresh.rights_of(given.token)}
             assert rights <= allowed, "a right that no configuration gives"
 
-    def _check_no_secret_is_recorded(self) -> None:
-        written = repr(self.records) + "".join(self.engine.dump())
+    def _check_no_secret_is_recorded(self, rows: list[str]) -> None:
+        written = repr(self.records) + "".join(rows)
         for given in self.given:
             assert given.token.reveal() not in written
             assert given.identity_token.rpartition(".")[2] not in written
@@ -387,6 +401,13 @@ class Stage:
         text = answer.body.decode()
         assert "pytp_" not in text
         assert not any(identity.rpartition(".")[2] in text for identity in self.repositories)
+
+
+def files_in(store: Store) -> Iterator[PublishedFile]:
+    """Yield the files that anybody can see."""
+    for registry in ("acme", "other", "third"):
+        for project in store.list_projects(registry):
+            yield from store.list_files(registry, project)
 
 
 def configured_rights(loaded: Loaded) -> set[Right]:

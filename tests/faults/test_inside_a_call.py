@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from types import SimpleNamespace
 
 import botocore.endpoint
@@ -50,7 +51,7 @@ def test_a_fault_at_any_statement_does_no_harm_and_a_retry_heals_it(
         line = make_line()
         store = StoreOnLine(engine.store._path, line)  # type: ignore[attr-defined] # SQLite's
         closing.callback(store.close)
-        return Engine(store, engine.files, engine.dump, line)
+        return replace(engine, store=store, line=line)
 
     calls = try_every_call(sqlite_engines, operation, fault, behind_a_line)
 
@@ -77,7 +78,8 @@ def on_the_wire(engines: DynamoEngines, closing: ExitStack, *, for_good: bool) -
     def lay(engine: Engine) -> Engine:
         table = engine.store._table_name  # type: ignore[attr-defined] # DynamoDB's
         bucket = engine.files._bucket  # type: ignore[attr-defined] # S3's
-        return Engine(DynamoStore(dynamodb, table), S3Files(s3, bucket), engine.dump, wire)
+        store, files = DynamoStore(dynamodb, table), S3Files(s3, bucket)
+        return replace(engine, store=store, files=files, line=wire)
 
     return lay
 

@@ -20,7 +20,8 @@ def behind_a_line(engine: Engine) -> Engine:
     return Engine(
         Remote(engine.store, engine.line),
         Remote(engine.files, engine.line),
-        engine.dump,
+        engine.look,
+        engine.fill,
         engine.line,
     )
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import boto3
+import botocore.session
 import pytest
 from botocore.config import Config
 
@@ -20,6 +22,9 @@ ROOT: Final = Path(__file__).parents[2]
 VIRTUAL_ENVIRONMENT: Final = ROOT / ".venv-emulator"
 REGION: Final = "us-east-1"
 START_SECONDS: Final = 60
+# Each session of boto3 would read megabytes of JSON again, in which AWS describes its services.
+botocore.session.create_loader = cache(botocore.session.create_loader)
+
 # What would make the emulator, or the functions that it runs, import our source tree.
 _NOT_INHERITED: Final = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
 
