@@ -20,12 +20,20 @@ from tests.support.gateways import BEARER, Gateway, answering, echo
 from tests.support.wire import HEAD, LARGE, Client, Wire, on_the_wire
 
 
-@pytest.fixture
-def process(tmp_path: Path) -> Iterator[ServerProcess]:
-    config = tmp_path / "broker.toml"
+@pytest.fixture(scope="module")
+def shared_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp("server")
+    config = folder / "broker.toml"
     config.write_text('[[registries]]\nname = "acme"\n')
-    with ServerProcess(config, tmp_path / "log", "--no-tls") as running:
+    with ServerProcess(config, folder / "log", "--no-tls") as running:
         yield running
+
+
+@pytest.fixture
+def process(shared_process: ServerProcess) -> ServerProcess:
+    """Return a server whose log is empty; a test that reads to the end leaves no line for later."""
+    shared_process.log.write_text("")
+    return shared_process
 
 
 def exchange_bytes(process: ServerProcess, *sent: bytes) -> bytes:
@@ -107,8 +115,9 @@ def test_a_head_that_comes_in_pieces_is_one_head(process: ServerProcess) -> None
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for octet in sent:
             connection.sendall(bytes([octet]))
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
 
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_a_refusal_says_in_its_first_line_what_is_wrong(process: ServerProcess) -> None:
@@ -135,7 +144,10 @@ def test_what_is_no_http_is_told_in_the_first_line_too(process: ServerProcess) -
 def test_a_request_for_another_protocol_is_answered_in_this_one(process: ServerProcess) -> None:
     upgrade = b"connection: upgrade\r\nupgrade: websocket\r\n\r\n"
 
-    received = exchange_bytes(process, b"GET /acme/simple/ HTTP/1.1\r\nhost: x\r\n" + upgrade)
+    first = b"GET /acme/simple/ HTTP/1.1\r\nhost: x\r\n"
+    last = first + b"connection: close\r\n\r\n"
+
+    received = exchange_bytes(process, first + upgrade, last)
 
     assert received.startswith(b"HTTP/1.1 200 ")
     assert process.events("warning") == []
