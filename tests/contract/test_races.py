@@ -34,6 +34,7 @@ def race(attempts: int, attempt: Callable[[int], T]) -> list[T]:
         return list(pool.map(attempt, range(attempts)))
 
 
+@pytest.mark.promise("exchanged-once")
 def test_fifty_parallel_exchanges_of_one_identity_token_give_one_token(
     racing_store: Store,
 ) -> None:
@@ -59,6 +60,7 @@ def test_parallel_exchanges_of_many_identity_tokens_all_succeed(racing_store: St
         assert racing_store.find_token(f"{n:032x}", ("acme", "widgets")) is not None
 
 
+@pytest.mark.promise("renamed-owner")
 def test_all_racing_first_uses_are_told_the_same_pins(racing_store: Store) -> None:
     racing_store.apply(configuration(), [publisher()])
 
@@ -75,6 +77,7 @@ def test_all_racing_first_uses_are_told_the_same_pins(racing_store: Store) -> No
     assert len({text.split()[1] for _, text in told}) == 1, "the pins are one writer's"
 
 
+@pytest.mark.promise("immutable-file")
 def test_one_of_racing_uploads_gets_the_name(racing_store: Store) -> None:
     def upload(number: int) -> str | None:
         mine = file(sha256=f"{number:064x}")
@@ -90,6 +93,7 @@ def test_one_of_racing_uploads_gets_the_name(racing_store: Store) -> None:
     assert stored.sha256 == winner
 
 
+@pytest.mark.promise("single-use")
 def test_a_single_use_token_is_used_for_one_of_racing_files(racing_store: Store) -> None:
     mine = record()
     racing_store.add_token(mine)

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from pytp_broker.storage.protocols import Store
 from tests.contract.test_races import race
 from tests.support.samples import NOW, file, release
@@ -86,6 +88,7 @@ def test_records_of_releases_are_neither_files_nor_projects(store: Store) -> Non
     assert list(store.list_files("acme", "widgets")) == [file()]
 
 
+@pytest.mark.promise("closed-release")
 def test_of_many_who_record_a_release_at_once_one_wins(racing_store: Store) -> None:
     wanted = [release(f"widgets-{number}.tar.gz") for number in range(16)]
 

@@ -442,6 +442,7 @@ def test_discovery_names_endpoints_that_answer(
 # --- what is logged -----------------------------------------------------------------------------
 
 
+@pytest.mark.promise("proxys-log")
 def test_no_token_is_ever_logged(issuer: Issuer, config: Path, tmp_path: Path) -> None:
     secrets: list[str] = []
     with ServerProcess(config, tmp_path / "log") as server, trusting(server) as session:

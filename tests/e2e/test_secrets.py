@@ -146,6 +146,7 @@ def serving(scanner: SecretScanner) -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.promise("no-secret-written")
 @pytest.mark.e2e
 def test_nothing_that_a_local_run_writes_holds_a_secret(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -305,6 +306,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return variables
 
 
+@pytest.mark.promise("hashes-only")
+@pytest.mark.promise("no-secret-written")
 def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
     environment: dict[str, str],
     tmp_path: Path,

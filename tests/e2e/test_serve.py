@@ -155,6 +155,7 @@ def test_a_server_that_has_only_just_come_is_not_named(machine: Machine) -> None
         process.communicate(b"\n")
 
 
+@pytest.mark.promise("data-folder")
 def test_records_are_their_owners_alone_in_a_folder_that_others_may_read(machine: Machine) -> None:
     machine.data.mkdir(mode=0o755)
 

@@ -16,6 +16,7 @@ def each(operations: tuple[Operation, ...]) -> pytest.MarkDecorator:
     )
 
 
+@pytest.mark.promise("lost-answer")
 @every_fault
 @each(OPERATIONS)
 def test_a_fault_does_no_harm_and_a_retry_heals_it(

@@ -45,6 +45,7 @@ def stages(engines: Engines) -> Iterator[tuple[int, Stage]]:
             yield number, stage
 
 
+@pytest.mark.promise("slow-upload")
 @pytest.mark.parametrize("ending", [burned, expired, no_longer_trusted, switched_off])
 @pytest.mark.parametrize("single", [False, True], ids=["multi-use", "single-use"])
 @pytest.mark.parametrize("is_late", [False, True], ids=["there", "back"])
@@ -71,6 +72,7 @@ def test_an_upload_whose_right_ended_ten_seconds_ago_publishes_nothing(
         stage.check()
 
 
+@pytest.mark.promise("slow-upload")
 def test_a_switch_counts_after_ten_seconds_though_each_call_is_quick(
     racing_engines: Engines,
 ) -> None:
@@ -91,6 +93,7 @@ def test_a_switch_counts_after_ten_seconds_though_each_call_is_quick(
         assert not stage.is_visible(wheel(version="2.0"))
 
 
+@pytest.mark.promise("slow-upload")
 @pytest.mark.parametrize("repository", ["octo-org/widgets", "octo-org/gadgets"])
 def test_an_exchange_that_outlasts_its_identity_token_gives_and_pins_nothing(
     racing_engines: Engines, repository: str

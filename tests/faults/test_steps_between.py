@@ -259,6 +259,7 @@ MEETINGS: tuple[Callable[[Stage], Meeting], ...] = (
 )
 
 
+@pytest.mark.promise("begun-write")
 @pytest.mark.parametrize("meeting", MEETINGS, ids=lambda meeting: meeting.__name__)
 def test_a_step_between_any_two_calls_is_as_one_after_the_other(
     racing_engines: Engines, meeting: Callable[[Stage], Meeting]

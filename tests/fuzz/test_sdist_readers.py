@@ -1,5 +1,6 @@
 """Sdists with any links: what we accept, Python's tarfile, GNU tar, bsdtar and uv unpack alike."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ MEMBERS = st.one_of(
 )
 
 
+@pytest.mark.promise("unpacked-alike")
 @given(st.lists(MEMBERS, min_size=1, max_size=4), st.sampled_from([0, 1, 2]))
 def test_any_links_that_are_accepted_are_the_same_for_every_tool(
     members: list[Members], style: int

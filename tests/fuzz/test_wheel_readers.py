@@ -270,6 +270,7 @@ def unzip() -> None:
         pytest.skip(reason)
 
 
+@pytest.mark.promise("unpacked-alike")
 def test_what_is_accepted_is_the_same_to_zipfile_unzip_and_uv(unzip: None) -> None:
     """The same wheels in every run, or for `make fuzz` others each time, and more."""
     profile = settings()

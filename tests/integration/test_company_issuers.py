@@ -106,6 +106,7 @@ def test_an_issuer_with_a_private_authority_is_believed(
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.promise("own-authority")
 def test_no_other_issuer_profits_from_it(
     folder: Path, issuer: MisbehavingIssuer, other: MisbehavingIssuer
 ) -> None:
@@ -130,6 +131,7 @@ def test_without_it_the_log_says_what_to_do_and_the_caller_is_told_nothing(
     assert "`ca_file`" in detail(server)
 
 
+@pytest.mark.promise("proxied-issuer")
 @pytest.mark.parametrize("how", ["in the table", "in the environment"])
 def test_an_issuer_behind_a_proxy_is_reached_through_it(
     folder: Path, inside: MisbehavingIssuer, how: str, monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,7 @@ def test_whoever_is_refused_too_often_waits(world: World) -> None:
     assert not world.store.tokens
 
 
+@pytest.mark.promise("counted-in-memory")
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -84,6 +85,7 @@ def test_waiting_as_long_as_told_helps(world: World) -> None:
     assert world.mint(world.token()).status == 200
 
 
+@pytest.mark.promise("counted-in-memory")
 def test_another_address_does_not_wait(world: World) -> None:
     exhaust(world)
 

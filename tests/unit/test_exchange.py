@@ -50,6 +50,7 @@ def test_a_good_token_is_exchanged_for_an_upload_token(world: World) -> None:
     assert UploadToken.parse(answer.json["token"]).reveal() == answer.json["token"]
 
 
+@pytest.mark.promise("hashes-only")
 def test_only_the_hash_of_the_upload_token_is_stored(world: World) -> None:
     token = UploadToken.parse(world.mint(world.token()).json["token"])
 
@@ -184,6 +185,7 @@ def test_a_registry_may_stay_out_of_the_shared_root() -> None:
     assert stored_nothing(closed)
 
 
+@pytest.mark.promise("audience")
 @pytest.mark.parametrize(
     ("audience", "prefix"),
     [
@@ -451,6 +453,7 @@ def test_a_claim_within_the_rules_is_accepted(world: World, changes: Mapping[str
     assert world.mint(world.token(**changes)).status == 200
 
 
+@pytest.mark.promise("signed")
 def test_a_token_signed_by_another_key_is_refused(world: World) -> None:
     token = world.issuer.sign(github_claims(), key=rsa_key("stranger"))
 
@@ -492,6 +495,7 @@ def test_an_empty_signature_is_refused(world: World) -> None:
     assert world.mint(f"{header}.{payload}.").code == "invalid-token"
 
 
+@pytest.mark.promise("signed")
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256", "PS512"])
 def test_an_algorithm_outside_the_issuers_list_is_refused(world: World, algorithm: str) -> None:
     token = world.issuer.sign(github_claims(), algorithm=algorithm)
@@ -499,6 +503,7 @@ def test_an_algorithm_outside_the_issuers_list_is_refused(world: World, algorith
     assert world.mint(token).code == "invalid-token"
 
 
+@pytest.mark.promise("signed")
 @pytest.mark.parametrize("algorithm", ["none", "nOnE", "NONE", "none ", "HS256"])
 def test_a_header_cannot_choose_no_signature(world: World, algorithm: str) -> None:
     _, payload, signature = world.token().split(".")
@@ -600,6 +605,7 @@ def test_a_payload_that_is_no_strict_json_object_is_refused(world: World, payloa
     assert (answer.status, answer.code) == (422, "invalid-payload")
 
 
+@pytest.mark.promise("no-fetch")
 @pytest.mark.parametrize(
     "issuer",
     [
@@ -645,6 +651,7 @@ def test_an_issuer_of_another_registry_is_unknown_here() -> None:
 # --- once only ------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("exchanged-once")
 def test_a_token_is_exchanged_only_once(world: World) -> None:
     token = world.token()
     assert world.mint(token).status == 200
@@ -682,6 +689,7 @@ def test_the_same_token_with_its_times_as_fractions_is_exchanged_only_once(world
     assert world.mint(again).code == "invalid-reuse-token"
 
 
+@pytest.mark.promise("exchanged-once")
 def test_the_mark_outlives_the_identity_token_and_its_leeway(world: World) -> None:
     world.mint(world.token(exp=SECONDS + 20 * 3600))
 
@@ -731,6 +739,7 @@ def test_a_refused_match_does_not_use_the_token_up(world: World) -> None:
     assert world.mint(late).status == 200
 
 
+@pytest.mark.promise("failed-store")
 def test_a_failed_write_gives_503_and_the_same_token_then_succeeds(world: World) -> None:
     token = world.token()
     world.store.fail_next("add_token")
@@ -786,6 +795,8 @@ workflow = "release.yml"
 """
 
 
+@pytest.mark.promise("switched-off")
+@pytest.mark.promise("compromised-issuer")
 @pytest.mark.parametrize("switch", ["main", "issuer", "registry"])
 def test_a_switch_refuses_new_exchanges_within_ten_seconds(world: World, switch: str) -> None:
     switches = {"main": "true", "issuer": "true", "registry": "true"}

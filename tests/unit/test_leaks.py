@@ -42,6 +42,7 @@ def recorded(world: World, event: str) -> list[Any]:
 # --- what is disclosed is burned ------------------------------------------------------------------
 
 
+@pytest.mark.promise("leaked-token")
 def test_a_disclosed_token_is_burned(world: World) -> None:
     token = mint(world)
 
@@ -146,6 +147,7 @@ def broken(headers: dict[str, str], **changes: str) -> dict[str, str]:
     return {**headers, **{f"github-public-key-{name}": value for name, value in changes.items()}}
 
 
+@pytest.mark.promise("leaked-token")
 @pytest.mark.parametrize(
     "change",
     [
@@ -173,6 +175,7 @@ def test_an_unsigned_disclosure_burns_nothing(
     assert (record.outcome, record.reason) == ("refused", "invalid-request")
 
 
+@pytest.mark.promise("leaked-token")
 def test_a_disclosure_signed_by_somebody_else_burns_nothing(world: World) -> None:
     token = mint(world)
     body = json.dumps([match(token)]).encode()

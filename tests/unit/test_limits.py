@@ -1,4 +1,4 @@
-"""How far it goes: what SECURITY.md says is assumed, and what it says is not prevented.
+"""How far it goes: what docs/security-model.md assumes, and what it does not prevent.
 
 These tests hold the page to the truth: whoever closes one of these gaps must say so there.
 """
@@ -45,6 +45,7 @@ def world() -> World:
 # --- what is assumed ------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("trusted-operator")
 def test_whoever_may_write_the_store_may_let_anybody_publish(world: World) -> None:
     workflow = "evil/widgets/.github/workflows/release.yml@refs/tags/v1.2.0"
     stranger = {
@@ -60,11 +61,14 @@ def test_whoever_may_write_the_store_may_let_anybody_publish(world: World) -> No
     assert world.mint(world.token(**stranger)).status == 200
 
 
+@pytest.mark.promise("honest-issuer")
+@pytest.mark.promise("compromised-issuer")
 @pytest.mark.parametrize("claim", ["run_id", "sha", "actor", "repository_visibility"])
 def test_whatever_an_issuer_signs_is_believed(world: World, claim: str) -> None:
     assert world.mint(world.token(**{claim: "invented"})).status == 200
 
 
+@pytest.mark.promise("protected-workflow")
 @pytest.mark.parametrize("ref", ["refs/heads/main", "refs/heads/evil", "refs/tags/v0"])
 def test_whoever_can_change_the_workflow_on_any_ref_may_publish(world: World, ref: str) -> None:
     workflow = f"octo-org/widgets/.github/workflows/release.yml@{ref}"
@@ -74,6 +78,7 @@ def test_whoever_can_change_the_workflow_on_any_ref_may_publish(world: World, re
     assert answer.status == 200
 
 
+@pytest.mark.promise("clocks")
 @pytest.mark.parametrize(("seconds", "status"), [(-31, 422), (-30, 200), (329, 200), (330, 422)])
 def test_clocks_may_be_half_a_minute_apart(world: World, seconds: int, status: int) -> None:
     """The token is good from now on for five minutes, by its issuer's clock."""
@@ -86,6 +91,7 @@ def test_clocks_may_be_half_a_minute_apart(world: World, seconds: int, status: i
 # --- what is not prevented ------------------------------------------------------------------------
 
 
+@pytest.mark.promise("malicious-release")
 def test_what_a_file_does_is_not_looked_at() -> None:
     shelf = Shelf()
     members = distributions.wheel_members()
@@ -94,6 +100,7 @@ def test_what_a_file_does_is_not_looked_at() -> None:
     assert shelf.publish(distributions.wheel(members=members)).status == 200
 
 
+@pytest.mark.promise("malicious-release")
 def test_where_a_file_comes_from_is_kept_with_it() -> None:
     shelf = Shelf()
     shelf.publish(distributions.wheel())
@@ -102,6 +109,7 @@ def test_where_a_file_comes_from_is_kept_with_it() -> None:
     assert file.published_by["repository"] == "octo-org/widgets"
 
 
+@pytest.mark.promise("first-use")
 def test_whoever_holds_a_name_at_its_first_use_is_pinned(world: World) -> None:
     taken_over = {"repository_owner_id": "666", "repository_id": "667"}
 
@@ -109,6 +117,7 @@ def test_whoever_holds_a_name_at_its_first_use_is_pinned(world: World) -> None:
     assert world.mint(world.token()).code == "invalid-publisher"
 
 
+@pytest.mark.promise("operators-records")
 def test_whoever_may_write_the_store_may_change_what_operators_did(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "broker.db")
     store.add_operator_record(operation(by="olive"), NOW)
@@ -121,6 +130,7 @@ def test_whoever_may_write_the_store_may_change_what_operators_did(tmp_path: Pat
     assert record["by"] == "clive"
 
 
+@pytest.mark.promise("open-reading")
 @pytest.mark.parametrize("path", ["/acme/simple/", "/acme/simple/widgets/"])
 def test_reading_needs_no_token(path: str) -> None:
     shelf = Shelf()
@@ -129,6 +139,7 @@ def test_reading_needs_no_token(path: str) -> None:
     assert shelf.get(path).status == 200
 
 
+@pytest.mark.promise("many-files")
 def test_every_page_reads_all_files_of_its_project_from_the_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -149,17 +160,20 @@ def test_every_page_reads_all_files_of_its_project_from_the_store(
     assert read == [1, 1, 1]
 
 
+@pytest.mark.promise("unmasked-text")
 def test_a_short_piece_of_a_token_is_shown_as_it_is() -> None:
     assert printable(LEAKED[-63:]) == LEAKED[-63:]
     assert printable(LEAKED[-64:]) == "[a token]"
 
 
+@pytest.mark.promise("unmasked-text")
 def test_a_secret_of_another_kind_is_shown_as_it_is(world: World) -> None:
     world.mint(world.token(actor="hunter2-is-my-password"))
 
     assert world.records[-1].document()["actor"] == "hunter2-is-my-password"
 
 
+@pytest.mark.promise("open-release")
 def test_a_further_wheel_is_added_to_an_open_release() -> None:
     shelf = Shelf()
     shelf.publish(distributions.wheel())

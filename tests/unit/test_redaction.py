@@ -90,6 +90,7 @@ def test_a_long_value_is_cut() -> None:
     assert len(legible("x" * 100_000)) == 4001
 
 
+@pytest.mark.promise("unmasked-text")
 @pytest.mark.parametrize(
     "text",
     [
@@ -116,6 +117,7 @@ def test_a_masked_identity_token_takes_its_signature_with_it(key_id: str, signat
     assert legible(f"/acme/simple/{token}/") == "/acme/simple/[a token]/"
 
 
+@pytest.mark.promise("unmasked-text")
 @pytest.mark.parametrize(
     "text",
     [
@@ -215,6 +217,7 @@ CALLS: dict[str, Callable[[World], Any]] = {
 }
 
 
+@pytest.mark.promise("plain-text")
 @pytest.mark.parametrize("place", CALLS)
 def test_hostile_text_is_never_shown_as_it_came_by_the_broker(place: str) -> None:
     world = World()
@@ -264,6 +267,7 @@ UPLOADS: dict[str, Callable[[Shelf], Any]] = {
 }
 
 
+@pytest.mark.promise("plain-text")
 @pytest.mark.parametrize("place", UPLOADS)
 def test_hostile_text_is_never_shown_as_it_came_by_the_index(place: str) -> None:
     shelf = Shelf()
@@ -337,6 +341,7 @@ WAYS: dict[str, Callable[[Any], str]] = {
 }
 
 
+@pytest.mark.promise("hidden-tokens")
 @pytest.mark.parametrize("kind", SECRETS)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_secret_hides_itself(kind: str, way: str) -> None:
@@ -345,6 +350,7 @@ def test_a_secret_hides_itself(kind: str, way: str) -> None:
     assert text not in WAYS[way](secret)
 
 
+@pytest.mark.promise("hidden-tokens")
 @pytest.mark.parametrize("kind", SECRETS)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_secret_is_not_pickled(kind: str, protocol: int) -> None:
@@ -352,6 +358,7 @@ def test_a_secret_is_not_pickled(kind: str, protocol: int) -> None:
         pickle.dumps(Holder(SECRETS[kind][0], []), protocol)
 
 
+@pytest.mark.promise("hidden-tokens")
 @pytest.mark.parametrize("kind", SECRETS)
 def test_powertools_logs_no_secret(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     secret, text = SECRETS[kind]

@@ -408,6 +408,7 @@ def test_no_header_but_host_says_for_whom_a_token_must_be(
     assert answer.json == {"audience": HOST}
 
 
+@pytest.mark.promise("tls-and-dns")
 def test_a_made_up_host_gets_the_audience_of_the_deployment(deployment: Deployment) -> None:
     """Or whoever sends a request would choose for whom identity tokens are good."""
     answer = deployment.call("broker", "GET", "/_/oidc/audience", host="evil.example.com")

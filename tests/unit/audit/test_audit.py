@@ -155,6 +155,7 @@ def operations() -> Iterator[Mapping[str, Any]]:
     yield from store.operator_records
 
 
+@pytest.mark.promise("recorded")
 def test_every_event_is_recorded_as_the_schema_says() -> None:
     records = [*exchanges(), *uploads(), *introspections()]
     documents = [*(r.document() for r in records), *operations()]
@@ -183,6 +184,7 @@ def test_one_request_is_one_record() -> None:
 MINT = "/acme/_/oidc/mint-token"
 
 
+@pytest.mark.promise("recorded")
 @pytest.mark.parametrize(
     ("method", "path", "event", "reason"),
     [
@@ -402,6 +404,7 @@ BODIES = st.one_of(
 )
 
 
+@pytest.mark.promise("bounded-metrics")
 @settings(max_examples=30)
 @given(st.lists(st.tuples(TEXTS, HEADERS, BODIES, TEXTS), min_size=1, max_size=5))
 def test_labels_are_bounded_whatever_the_caller_sends(

@@ -153,6 +153,7 @@ def test_claims_that_no_publisher_could_accept_are_told_apart(
     assert "for every publisher" in seen
 
 
+@pytest.mark.promise("untold-strangers")
 def test_what_the_claims_do_not_tell_is_said(explain: Explain, tmp_path: Path) -> None:
     config = tmp_path / "broker.toml"
     config.write_text('[[registries]]\nname = "acme"')

@@ -349,6 +349,7 @@ def test_a_broker_without_registries_has_nothing_to_open(desk: Desk) -> None:
 # --- apply ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("recorded")
 def test_every_change_of_configuration_is_recorded_with_who_and_when(
     desk: Desk, tmp_path: Path
 ) -> None:
@@ -465,6 +466,7 @@ def apply(desk: Desk, folder: Path, text: str, options: str = "") -> str:
     return desk.type(f"apply --config {folder}/broker.toml {options}")
 
 
+@pytest.mark.promise("no-silent-removal")
 def test_nothing_is_removed_without_prune(desk: Desk, tmp_path: Path) -> None:
     apply(desk, tmp_path, WIDGETS + GADGETS)
     before = desk.store.load_configuration()

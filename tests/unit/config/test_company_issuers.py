@@ -245,6 +245,7 @@ def test_a_row_of_an_earlier_version_is_a_public_issuers() -> None:
 # --- the fetch ------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("own-authority")
 def test_only_the_issuer_that_needs_it_is_reached_in_another_way() -> None:
     ways: list[tuple[Access | None, str]] = []
 

@@ -276,6 +276,7 @@ def test_the_file_is_right_before_a_mistake_is_made(tmp_path: Path) -> None:
     assert len(load(tmp_path, GOOD).publishers) == 2
 
 
+@pytest.mark.promise("no-empty-rule")
 @pytest.mark.parametrize(("before", "after", "number", "said"), MISTAKES)
 def test_a_mistake_is_named_with_its_line_and_in_our_words(
     tmp_path: Path, before: str, after: str, number: int, said: tuple[str, ...]

@@ -55,6 +55,7 @@ def test_an_expired_token_is_burned_too(world: World) -> None:
     assert burned(world, token)
 
 
+@pytest.mark.promise("silent-burn")
 @pytest.mark.parametrize(
     "body",
     [

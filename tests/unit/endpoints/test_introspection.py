@@ -161,6 +161,7 @@ def test_a_token_whose_publisher_was_removed_is_inactive(shelf: Shelf) -> None:
     assert not is_active(ask(shelf, project="widgets"))
 
 
+@pytest.mark.promise("own-registry")
 def test_a_token_of_another_registry_is_inactive(shelf: Shelf) -> None:
     token = shelf.mint(("other", "secret-project", "p-secret"), lookup_id="3" * 32)
 

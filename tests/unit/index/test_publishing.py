@@ -251,6 +251,7 @@ def fill(template: str, token: UploadToken) -> str:
     return template.format(**values)
 
 
+@pytest.mark.promise("proxys-log")
 @pytest.mark.parametrize("template", accepted_credentials())
 def test_a_token_is_accepted_as(shelf: Shelf, template: str) -> None:
     assert shelf.post(form(wheel()), fill(template, shelf.token)).status == 200
@@ -281,6 +282,7 @@ def test_a_token_with_a_known_id_and_another_secret_is_refused(shelf: Shelf) -> 
     assert shelf.post(form(wheel()), shelf.basic(forged)).status == 401
 
 
+@pytest.mark.promise("dead-token")
 def test_a_burned_token_is_refused(shelf: Shelf) -> None:
     """upload-021."""
     shelf.store.burn_token(shelf.token.lookup_id, shelf.token.hash, None, shelf.now)
@@ -288,6 +290,8 @@ def test_a_burned_token_is_refused(shelf: Shelf) -> None:
     assert shelf.publish(wheel()).status == 401
 
 
+@pytest.mark.promise("dead-token")
+@pytest.mark.promise("stolen-token")
 @pytest.mark.parametrize(
     ("age", "status"),
     [(0, 200), (899, 200), (900, 401), (901, 401), (-5, 200)],
@@ -307,6 +311,7 @@ def test_why_a_token_is_not_good_is_not_said(shelf: Shelf) -> None:
     assert unknown.detail == expired.detail
 
 
+@pytest.mark.promise("stolen-token")
 def test_a_token_is_good_for_many_uploads(shelf: Shelf) -> None:
     """upload-020."""
     statuses = [shelf.publish(d).status for d in (wheel(), sdist(), wheel("my-widgets", "2"))]
@@ -317,6 +322,7 @@ def test_a_token_is_good_for_many_uploads(shelf: Shelf) -> None:
 # The right
 
 
+@pytest.mark.promise("scope")
 def test_a_project_outside_the_scope_is_forbidden(shelf: Shelf) -> None:
     """upload-001, upload-002."""
     answer = shelf.publish(wheel("gadgets"))
@@ -334,6 +340,7 @@ def test_who_is_forbidden_hears_both_projects_but_none_of_another_registry(shelf
     assert "secret-project" not in detail
 
 
+@pytest.mark.promise("own-registry")
 def test_a_token_of_another_registry_is_forbidden(shelf: Shelf) -> None:
     """A093."""
     token = shelf.mint(("other", "widgets", "p-secret"))
@@ -351,6 +358,7 @@ def test_a_project_is_known_by_its_normalised_name(shelf: Shelf) -> None:
     assert shelf.publish(distribution, sent).status == 200
 
 
+@pytest.mark.promise("removed-publisher")
 def test_a_publisher_removed_after_the_exchange_is_forbidden_at_once(shelf: Shelf) -> None:
     """upload-017, A105."""
     del shelf.publishers[0]
@@ -369,6 +377,7 @@ def test_a_publisher_that_lost_the_project_is_forbidden(shelf: Shelf) -> None:
     assert shelf.publish(wheel()).status == 403
 
 
+@pytest.mark.promise("scope")
 def test_a_project_given_to_the_publisher_after_the_exchange_is_not_covered(shelf: Shelf) -> None:
     """upload-019."""
     shelf.publishers[0] = replace(shelf.publishers[0], projects=("widgets", "gadgets"))
@@ -377,6 +386,7 @@ def test_a_project_given_to_the_publisher_after_the_exchange_is_not_covered(shel
     assert shelf.publish(wheel("gadgets")).status == 403
 
 
+@pytest.mark.promise("removed-publisher")
 def test_a_publisher_added_again_does_not_revive_a_token(shelf: Shelf) -> None:
     removed = shelf.publishers.pop(0)
     shelf.apply()
@@ -386,6 +396,7 @@ def test_a_publisher_added_again_does_not_revive_a_token(shelf: Shelf) -> None:
     assert shelf.publish(wheel()).status == 403
 
 
+@pytest.mark.promise("switched-off")
 @pytest.mark.parametrize(
     "switch_off",
     [
@@ -446,6 +457,7 @@ def test_a_body_over_the_limit_is_too_large(shelf: Shelf) -> None:
 # Single use
 
 
+@pytest.mark.promise("stolen-token")
 def test_a_single_use_token_is_good_for_one_file(shelf: Shelf) -> None:
     token = shelf.basic(shelf.mint(feature=SINGLE_USE))
 
@@ -670,6 +682,7 @@ def test_a_repeated_field_is_refused(shelf: Shelf, name: str) -> None:
     assert shelf.publish(wheel(), [*sent, *again]).status == 400
 
 
+@pytest.mark.promise("one-project")
 def test_a_second_name_does_not_move_an_upload_to_another_project(shelf: Shelf) -> None:
     distribution = wheel("gadgets")
     sent = [("name", "widgets"), *fields(distribution)]
@@ -872,6 +885,7 @@ def other_wheel() -> Distribution:
     return wheel(text=metadata("widgets", "1.0", "Summary: other"))
 
 
+@pytest.mark.promise("immutable-file")
 def test_other_content_under_a_name_that_is_taken_is_refused(shelf: Shelf) -> None:
     shelf.publish(wheel())
 
@@ -1133,6 +1147,7 @@ def deflated(content: bytes) -> bytes:
     return zlib.compress(content, wbits=-15)
 
 
+@pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize("name", UNSAFE_NAMES, ids=repr)
 def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> None:
     assert_refused(shelf, Distribution(WHEEL_NAME, with_member(name)))
@@ -1225,6 +1240,7 @@ def test_a_wheel_is_refused_that_is(shelf: Shelf, content: bytes, words: str) ->
     assert_refused(shelf, Distribution(WHEEL_NAME, content), words)
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     ("packed", "content"),
     [
@@ -1321,6 +1337,7 @@ def test_a_wheel_may_have_members_of_any_size(shelf: Shelf, method: int, size: i
 SPECIAL_TYPES = [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, 0o150000]
 
 
+@pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize("system", [0, 3, 19], ids=["DOS", "Unix", "macOS"])
 @pytest.mark.parametrize("kind", SPECIAL_TYPES, ids=oct)
 def test_a_wheel_with_a_link_or_a_special_file_is_refused(
@@ -1351,6 +1368,7 @@ def test_a_wheel_may_have_files_and_directories_of_any_permissions(
     assert shelf.publish(Distribution(WHEEL_NAME, with_member(member))).status == 200
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     "name",
     [
@@ -1472,6 +1490,7 @@ ENCODED_WORDS = [
 ]
 
 
+@pytest.mark.promise("one-project")
 @pytest.mark.parametrize("build", [wheel, sdist], ids=["wheel", "sdist"])
 @pytest.mark.parametrize(
     ("text", "words"),

@@ -56,6 +56,7 @@ def publish_later(shelf: Shelf, distribution: Distribution) -> Any:
 # --- one spelling
 
 
+@pytest.mark.promise("closed-release")
 @pytest.mark.parametrize("first", ["1.0", "1.0.0", "1", "v1.0", "01.0", "1.0.0.0"])
 @pytest.mark.parametrize("later", ["1.0", "1.0.0", "1", "v1.0", "01.0", "1.0.0.0", "V1.0"])
 def test_a_later_wheel_has_the_spelling_of_the_first_file(
@@ -166,6 +167,7 @@ def test_all_spellings_of_a_version_are_one_release(spelling: str) -> None:
 # --- one sdist
 
 
+@pytest.mark.promise("closed-release")
 def test_a_release_has_one_sdist(shelf: Shelf) -> None:
     publish(shelf, sdist(version="1.0"))
 
@@ -191,6 +193,7 @@ def test_a_release_takes_files_until_its_last_moment(shelf: Shelf) -> None:
     assert publish_later(shelf, other_wheel()).status == 200
 
 
+@pytest.mark.promise("closed-release")
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(days=400)])
 def test_a_release_is_closed_after_its_days(shelf: Shelf, late: timedelta) -> None:
     publish(shelf, wheel())

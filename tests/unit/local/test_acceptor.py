@@ -41,6 +41,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "MAX_CONNECTIONS", 8)
 
 
+@pytest.mark.promise("fair-share")
 @pytest.mark.usefixtures("narrow")
 def test_one_address_has_a_quarter_of_the_connections(folder: Path | None) -> None:
     gateway = Gateway(echo)
@@ -88,6 +89,7 @@ def test_a_client_that_resets_its_connection_is_known_by_its_address_all_the_sam
     on_the_wire(gateway, act)
 
 
+@pytest.mark.promise("many-addresses")
 @MANY_ADDRESSES
 @pytest.mark.usefixtures("narrow")
 def test_all_addresses_together_have_no_more_than_all_connections(folder: Path | None) -> None:
@@ -122,6 +124,7 @@ def test_nothing_is_made_for_a_client_that_does_not_begin_tls(tmp_path: Path) ->
     on_the_wire(gateway, act, tmp_path)
 
 
+@pytest.mark.promise("logged-refusals")
 @pytest.mark.parametrize("sent", [HEAD, b"\x16"], ids=["HTTP", "one byte"])
 def test_what_is_no_tls_ends_in_a_line_with_its_address(tmp_path: Path, sent: bytes) -> None:
     gateway = Gateway(echo)
@@ -250,6 +253,7 @@ def test_the_limit_of_open_files_is_raised_to_what_the_system_allows(
 # --- lines --------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("logged-refusals")
 def test_a_source_has_one_line_a_minute_that_counts_its_refusals() -> None:
     stream = io.StringIO()
 
@@ -333,6 +337,7 @@ def exchange(process: ServerProcess) -> int:
     return answered.status_code
 
 
+@pytest.mark.promise("fair-share")
 @MANY_ADDRESSES
 @pytest.mark.usefixtures("many_files")
 def test_fifteen_hundred_silent_connections_fail_no_exchange_of_another_address(

@@ -59,6 +59,7 @@ def test_a_certificate_is_for_loopback_and_every_name_given(tmp_path: Path) -> N
     assert files.remarks == ()
 
 
+@pytest.mark.promise("data-folder")
 def test_private_keys_are_their_owners_alone(tmp_path: Path) -> None:
     issue_certificate(tmp_path / "tls", [], NOW)
     files = issue_certificate(tmp_path / "tls", [], NOW)
@@ -190,6 +191,7 @@ def test_a_strict_client_accepts_every_name_served(tmp_path: Path, name: str) ->
     connect(files, name)
 
 
+@pytest.mark.promise("stolen-certificate-key")
 @pytest.mark.parametrize("name", ["evil.example.org", "192.0.2.9"])
 def test_a_client_refuses_what_the_stolen_key_of_the_authority_signs(
     tmp_path: Path, name: str

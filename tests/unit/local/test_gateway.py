@@ -32,6 +32,7 @@ def test_a_request_goes_to_its_function_and_the_result_comes_back() -> None:
     assert answered.headers == {b"content-type": b"text/plain", b"content-length": b"7"}
 
 
+@pytest.mark.promise("logged-refusals")
 def test_a_request_is_logged_by_its_path_alone() -> None:
     gateway = Gateway(echo)
 
@@ -251,6 +252,7 @@ A, B, C, D = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
 FULL = (A, A, B, C)  # each takes half of what is free
 
 
+@pytest.mark.promise("many-addresses")
 @LANES
 @pytest.mark.usefixtures("narrow")
 def test_requests_beyond_what_the_server_takes_at_a_time_wait(function: str, path: str) -> None:
@@ -299,6 +301,7 @@ def test_a_request_that_cannot_wait_is_told_to_come_back(
     asyncio.run(act())
 
 
+@pytest.mark.promise("fair-share")
 @LANES
 @pytest.mark.parametrize(
     ("own", "other"),
@@ -330,6 +333,7 @@ def test_one_address_takes_at_most_half_of_a_lane(
     asyncio.run(act())
 
 
+@pytest.mark.promise("fair-share")
 @LANES
 @pytest.mark.usefixtures("narrow")
 def test_two_addresses_that_keep_their_places_do_not_stop_a_third(function: str, path: str) -> None:
@@ -348,6 +352,7 @@ def test_two_addresses_that_keep_their_places_do_not_stop_a_third(function: str,
     asyncio.run(act())
 
 
+@pytest.mark.promise("own-lanes")
 @LANES
 @pytest.mark.usefixtures("narrow")
 def test_addresses_that_wait_are_served_in_turn(function: str, path: str) -> None:
@@ -479,6 +484,7 @@ def test_a_place_goes_past_a_request_that_has_just_left() -> None:
     asyncio.run(act())
 
 
+@pytest.mark.promise("own-lanes")
 @pytest.mark.parametrize("function", ["BrokerFunction", "IntrospectFunction"])
 @pytest.mark.usefixtures("narrow")
 def test_readers_and_uploads_do_not_make_an_exchange_wait(function: str) -> None:

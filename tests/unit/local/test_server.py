@@ -74,6 +74,7 @@ NEXT = b"0\r\n\r\nGET /next HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /acme/_/oidc/burn-token HTTP/1.1\r\nhost: x\r\n"
 
 
+@pytest.mark.promise("one-end")
 @pytest.mark.parametrize(
     "head",
     [
@@ -249,6 +250,7 @@ def test_whoever_reads_slowly_gets_everything(folder: Path | None) -> None:
     on_the_wire(Gateway(answering(bytes(LARGE))), act, folder)
 
 
+@pytest.mark.promise("slow-clients")
 def test_whoever_reads_too_little_in_a_minute_is_given_up(folder: Path | None) -> None:
     gateway = Gateway(answering(bytes(LARGE)))
 
@@ -297,6 +299,7 @@ async def trickle(wire: Wire, client: Client, octets: int) -> None:
             return
 
 
+@pytest.mark.promise("slow-clients")
 def test_an_upload_that_comes_too_slowly_is_ended(folder: Path | None) -> None:
     gateway = Gateway(echo, function="UploadFunction")
 

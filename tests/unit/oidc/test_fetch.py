@@ -291,6 +291,7 @@ def test_no_time_left_is_no_connection() -> None:
         connections._open_first([()], time.monotonic())  # type: ignore[list-item]
 
 
+@pytest.mark.promise("tls-and-dns")
 def test_a_certificate_of_an_unknown_authority_is_refused(
     secure: MisbehavingIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +302,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
     assert secure.heads == []
 
 
+@pytest.mark.promise("tls-and-dns")
 def test_a_certificate_of_another_name_is_refused(
     authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,6 +389,7 @@ NOT_PUBLIC = [
 ]
 
 
+@pytest.mark.promise("own-network")
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
     address: str, monkeypatch: pytest.MonkeyPatch
@@ -470,6 +473,7 @@ def _try(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tried
 
 
+@pytest.mark.promise("own-network")
 @pytest.mark.parametrize("only_public", [True, False])
 @pytest.mark.parametrize("address", INTERNAL)
 def test_a_private_address_is_connected_to_only_where_the_operator_says_so(
@@ -498,6 +502,7 @@ def test_what_to_do_about_a_private_address_is_said(
     assert f"{address} is a private address; set `private = true`" in refused.value.explanation
 
 
+@pytest.mark.promise("own-network")
 @pytest.mark.parametrize("only_public", [True, False])
 @pytest.mark.parametrize("address", METADATA)
 def test_no_issuer_is_at_an_address_that_gives_credentials_away(

@@ -49,6 +49,7 @@ def test_a_new_key_is_found_after_the_cooldown(world: World) -> None:
     assert world.mint(good(world, key_id="key-2")).status == 200
 
 
+@pytest.mark.promise("unknown-keys")
 def test_a_flood_of_unknown_key_ids_costs_one_refresh_in_a_cooldown(world: World) -> None:
     world.mint(good(world))
     world.advance(seconds=COOLDOWN.total_seconds())
@@ -63,6 +64,7 @@ def test_a_flood_of_unknown_key_ids_costs_one_refresh_in_a_cooldown(world: World
     assert world.mint(good(world)).status == 200
 
 
+@pytest.mark.promise("unknown-keys")
 def test_a_flood_while_the_issuer_is_down_costs_one_refresh_in_a_cooldown(world: World) -> None:
     world.issuer.down = True
 
@@ -82,6 +84,7 @@ def test_a_known_key_goes_on_working_while_the_issuer_is_down(world: World) -> N
     assert world.mint(good(world, key_id="unknown", key=rsa_key("x"))).status == 503
 
 
+@pytest.mark.promise("withdrawn-key")
 def test_stale_keys_are_served_for_a_bounded_time(world: World) -> None:
     world.mint(good(world))
     world.issuer.down = True
@@ -93,6 +96,7 @@ def test_stale_keys_are_served_for_a_bounded_time(world: World) -> None:
     assert world.mint(good(world)).status == 503
 
 
+@pytest.mark.promise("withdrawn-key")
 def test_a_withdrawn_key_is_dead_within_the_maximum_age(world: World) -> None:
     world.mint(good(world))
     withdrawn = world.issuer.keys.pop("key-1")
@@ -137,6 +141,7 @@ USELESS = {
 useless = pytest.mark.parametrize("keys", USELESS.values(), ids=USELESS)
 
 
+@pytest.mark.promise("no-usable-key")
 @useless
 def test_an_issuer_that_publishes_no_usable_key_has_withdrawn_its_keys(
     world: World, keys: Any
@@ -230,6 +235,7 @@ def test_an_issuer_that_has_published_no_key_yet_is_not_ready(world: World) -> N
     assert not world.store.key_sets
 
 
+@pytest.mark.promise("configured-hosts")
 @pytest.mark.parametrize(
     "discovery",
     [
@@ -327,6 +333,7 @@ def test_one_bad_key_does_not_spoil_the_good_one_beside_it(
     assert world.mint(good(world)).status == 200
 
 
+@pytest.mark.promise("weak-key")
 @pytest.mark.parametrize(
     "members",
     [
@@ -352,6 +359,7 @@ def test_a_signing_key_verifies(world: World, members: dict[str, Any]) -> None:
     assert world.mint(good(world)).status == 200
 
 
+@pytest.mark.promise("weak-key")
 def test_a_short_rsa_key_verifies_nothing(world: World) -> None:
     short, other = rsa_key("short", 1024), public_jwk(rsa_key("other"), "other")
     world.issuer.serve([public_jwk(short, "key-1"), other])
@@ -362,6 +370,7 @@ def test_a_short_rsa_key_verifies_nothing(world: World) -> None:
     assert world.mint(token).code == "invalid-token"
 
 
+@pytest.mark.promise("weak-key")
 def test_two_different_keys_with_one_id_verify_nothing(world: World) -> None:
     keys = [public_jwk(rsa_key(name), "key-1") for name in ("key-1", "other", "key-1")]
     world.issuer.serve([*keys, public_jwk(rsa_key("third"), "third")])
@@ -410,6 +419,7 @@ def test_what_is_no_key_at_all_does_not_use_up_the_limit(world: World) -> None:
     assert world.mint(good(world)).status == 200
 
 
+@pytest.mark.promise("own-issuer")
 def test_two_issuers_may_use_the_same_key_id() -> None:
     world = World(
         """

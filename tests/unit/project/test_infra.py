@@ -227,6 +227,7 @@ def test_what_is_throttled_is_counted_by_the_status_in_the_access_log() -> None:
     assert throttled["Properties"]["LogGroupName"] == {"Ref": "AccessLogs"}
 
 
+@pytest.mark.promise("counted-in-memory")
 def test_the_firewall_counts_the_exchanges_of_each_address() -> None:
     firewall = yaml.load((INFRA / "firewall.yaml").read_text(), Loader)  # noqa: S506
     (rule,) = firewall["Resources"]["Firewall"]["Properties"]["Rules"]

@@ -1,53 +1,51 @@
-"""SECURITY.md: what it says is prevented is held by tests, and these exist."""
+"""docs/security-model.md: tests hold each of its sentences, which they name in a marker."""
 
-import ast
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[2]
-PAGE = (TESTS.parent / "SECURITY.md").read_text()
-SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+from tests.support.markers import marked_with
+
+ROOT = Path(__file__).parents[3]
+SHORT = (ROOT / "SECURITY.md").read_text()
+MODEL = (ROOT / "docs" / "security-model.md").read_text()
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", MODEL, re.MULTILINE | re.DOTALL))
 # The parts of the model, and how many sentences each has at least: one that goes is a decision.
-MODEL = {"What we assume": 7, "What we prevent": 35, "What we do not prevent": 11}
-CLAIMS: list[tuple[str, str]] = [
-    claim
-    for part in MODEL
-    for claim in re.findall(r"^- (.+)\n((?:  - .+\n)*)", SECTIONS[part], re.MULTILINE)
-]
+PARTS = {"What we assume": 8, "What we prevent": 47, "What we do not prevent": 18}
+NAMES = {part: re.findall(r"^- `([a-z-]+)`: ", SECTIONS[part], re.MULTILINE) for part in PARTS}
+EVERY = [name for names in NAMES.values() for name in names]
 
 
-@cache
-def names_in(path: str) -> frozenset[str]:
-    tree = ast.parse((TESTS / path).read_text())
-    return frozenset(
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    )
+@pytest.mark.parametrize("name", EVERY)
+def test_a_sentence_is_held_by_a_test(name: str) -> None:
+    assert marked_with("promise").get(name), f'no test has @pytest.mark.promise("{name}")'
 
 
-@pytest.mark.parametrize(("sentence", "tests"), CLAIMS, ids=[s for s, _ in CLAIMS])
-def test_a_sentence_is_held_by_tests_that_exist(sentence: str, tests: str) -> None:
-    names = re.findall(r"^  - `(.+?)::(.+?)`$", tests, re.MULTILINE)
+def test_every_marker_names_a_sentence() -> None:
+    assert marked_with("promise").keys() <= set(EVERY)
 
-    assert names, "no test"
-    assert len(names) == len(tests.splitlines())
-    for path, name in names:
-        assert name in names_in(path)
+
+def test_no_two_sentences_have_one_name() -> None:
+    assert len(set(EVERY)) == len(EVERY)
 
 
 def test_the_page_says_all_that_a_model_says() -> None:
-    assert SECTIONS["Reporting a vulnerability"].strip()
-    for part, least in MODEL.items():
-        lines = [line for line in SECTIONS[part].splitlines() if not line.startswith("  - ")]
-        assert sum(line.startswith("- ") for line in lines) >= least
-        assert all(line.startswith(("- ", "#")) for line in lines if line), "no sentence beside"
+    for part, least in PARTS.items():
+        lines = [line for line in SECTIONS[part].splitlines() if line]
+        assert len(NAMES[part]) >= least
+        assert sum(line.startswith("- ") for line in lines) == len(NAMES[part]), "one has no name"
+        assert all(line.startswith(("- ", "  ", "#")) for line in lines), "a sentence beside"
 
 
-def test_every_line_is_one_sentence() -> None:
-    for line in PAGE.splitlines():
+def test_the_short_page_says_how_to_report_and_leads_to_the_model() -> None:
+    assert "private security advisory" in SHORT
+    assert "(docs/security-model.md)" in SHORT
+    assert len(SHORT.splitlines()) < 50
+
+
+@pytest.mark.parametrize("page", [SHORT, MODEL], ids=["SECURITY.md", "security-model.md"])
+def test_every_line_is_one_sentence(page: str) -> None:
+    for line in page.splitlines():
         text = re.sub(r"`.+?`|\*.+?\*", "x", line)
         assert not re.search(r"[.?!] [A-Z]", text), line

@@ -239,6 +239,7 @@ def test_the_gateway_may_call_every_function_that_it_routes_to() -> None:
     assert callable_names == set(routes().values()) == set(FUNCTIONS)
 
 
+@pytest.mark.promise("gateway-limits")
 def test_every_mint_route_has_a_throttle_of_its_own() -> None:
     mint_keys = {key for key in routes() if key.endswith("/mint-token")}
     # An exchange may reach these with percent signs in its path.
@@ -255,6 +256,7 @@ def test_every_mint_route_has_a_throttle_of_its_own() -> None:
     assert set(stage["DependsOn"]) == names
 
 
+@pytest.mark.promise("gateway-limits")
 def test_one_address_meets_its_budget_long_before_the_throttle() -> None:
     a_minute = TEMPLATE["Parameters"]["MintRate"]["Default"] * 60
 
@@ -425,6 +427,7 @@ def test_a_function_may_do_what_it_needs(
     assert is_allowed(role, action, keys, attributes)
 
 
+@pytest.mark.promise("least-rights")
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
 def test_no_function_may_write_configuration(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["CONFIGURATION"], FILE)
@@ -437,11 +440,13 @@ def test_no_function_may_touch_what_operators_did(role: str, action: str) -> Non
     assert not is_allowed(role, action, ["OPERATOR"], FILE)
 
 
+@pytest.mark.promise("separate-functions")
 @pytest.mark.parametrize(("action", "key"), [*product(WRITES, ["PROJECT#a#b", "REGISTRY#a"])])
 def test_the_broker_may_not_publish(action: str, key: str) -> None:
     assert not is_allowed("BrokerRole", action, [key], FILE)
 
 
+@pytest.mark.promise("separate-functions")
 @pytest.mark.parametrize(("role", "action"), [*product(("UploadRole", "IntrospectRole"), WRITES)])
 @pytest.mark.parametrize("attributes", [TOKEN, ("burned_at",), ("token_hash",), ()])
 def test_only_the_broker_may_write_tokens(
@@ -450,6 +455,7 @@ def test_only_the_broker_may_write_tokens(
     assert not is_allowed(role, action, ["TOKEN#0123"], attributes)
 
 
+@pytest.mark.promise("separate-functions")
 @pytest.mark.parametrize(
     ("action", "key"), [*product(("GetItem", "Query", "BatchGetItem"), ["TOKEN#0", "PUBLISHER#0"])]
 )
@@ -457,6 +463,7 @@ def test_readers_may_not_read_tokens_nor_publishers(action: str, key: str) -> No
     assert not is_allowed("ReadRole", action, [key])
 
 
+@pytest.mark.promise("closed-release")
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
 def test_no_function_may_reopen_a_release(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["REOPENED#acme#widgets"], ("pk", "sk", "until", "ttl"))
@@ -470,6 +477,8 @@ def test_the_upload_function_may_not_read_publishers_nor_lists_of_projects(
     assert not is_allowed("UploadRole", action, [key])
 
 
+@pytest.mark.promise("aws-enforces")
+@pytest.mark.promise("least-rights")
 @pytest.mark.parametrize("role", ROLES)
 def test_no_right_is_wider_than_named(role: str) -> None:
     for statement in statements(role):
@@ -598,6 +607,7 @@ def holds(operator: str, wanted: bool, value: bool | str | None) -> bool:
 PUT = {"aws_SecureTransport": True, "s3_ObjectCreationOperation": True}
 
 
+@pytest.mark.promise("immutable-file")
 def test_the_bucket_takes_new_files_only() -> None:
     assert not bucket_denies("s3:PutObject", **PUT, s3_if_none_match="*")
     assert bucket_denies("s3:PutObject", **PUT)
@@ -645,6 +655,7 @@ def is_met_by(condition: Any, parameters: Mapping[str, str]) -> bool:
     return bool(first == second)
 
 
+@pytest.mark.promise("one-address")
 @pytest.mark.parametrize(
     ("host_name", "serve_default", "is_disabled"),
     [

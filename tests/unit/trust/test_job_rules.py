@@ -143,6 +143,7 @@ def marked(name: str, marks: Mapping[str, Any]) -> dict[str, Any]:
     return claims
 
 
+@pytest.mark.promise("strangers-jobs")
 @pytest.mark.parametrize(
     ("name", "marks"), [(name, marks) for name, each in MARKS.items() for marks in each]
 )

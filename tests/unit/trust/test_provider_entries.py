@@ -165,6 +165,7 @@ def test_an_entry_fits_what_relies_on_it(provider: Provider) -> None:
     assert all(f.compare in {is_exact, is_same_ignoring_case} for f in identifying)
 
 
+@pytest.mark.promise("untold-strangers")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_says_which_jobs_a_stranger_can_cause(name: str) -> None:
     section = page(name).partition("\n## Jobs that a stranger can cause\n")[2].partition("\n## ")[0]

@@ -54,6 +54,7 @@ def test_a_missing_environment_is_told_with_its_cure() -> None:
     assert "the job ran without an environment: add `environment: release` to the job" in detail
 
 
+@pytest.mark.promise("protected-workflow")
 @pytest.mark.parametrize("environment", ["staging", "release ", "release2", "relea\u017fe"])
 def test_another_environment_is_told_with_both_names(environment: str) -> None:
     detail = refusal(World(PINNED), environment=environment)
@@ -97,6 +98,7 @@ def test_a_reusable_workflow_at_a_point_of_a_stranger_is_told_with_its_cure(poin
     assert "at one of its branches or tags" in detail
 
 
+@pytest.mark.promise("strangers-jobs")
 @pytest.mark.parametrize(
     "event",
     [
@@ -163,6 +165,7 @@ def test_the_nearest_publisher_is_told() -> None:
     assert "nightly" not in detail
 
 
+@pytest.mark.promise("unknown-publishers")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -178,6 +181,7 @@ def test_a_stranger_is_not_told_what_a_publisher_expects(changes: Mapping[str, A
 NOBODY = '[[registries]]\nname = "acme"\naudience = "acme"'
 
 
+@pytest.mark.promise("unknown-publishers")
 def test_no_such_publisher_and_not_yours_read_the_same() -> None:
     workflow = {"job_workflow_ref": OTHER_WORKFLOW, "workflow_ref": OTHER_WORKFLOW}
 
@@ -187,6 +191,7 @@ def test_no_such_publisher_and_not_yours_read_the_same() -> None:
     assert refusal(World(NOBODY), **workflow) == not_yours
 
 
+@pytest.mark.promise("unknown-publishers")
 @pytest.mark.parametrize("environment", ["release", "staging"])
 def test_a_wrong_owner_id_is_told_as_such_and_nothing_else(environment: str) -> None:
     detail = refusal(World(PINNED), repository_owner_id="1111", environment=environment)
@@ -241,6 +246,7 @@ def test_an_enterprises_own_issuer_is_named_as_such(issuer: str) -> None:
     assert world.issuer.fetched == []
 
 
+@pytest.mark.promise("own-issuer")
 def test_a_publisher_matches_only_its_own_issuer() -> None:
     # TOB-PYPI26-12: an issuer of somebody else signs the very same claims.
     world = World(
@@ -317,6 +323,7 @@ def test_given_ids_are_not_pinned() -> None:
     assert pins(world) == {"repository_id": "70107786"}
 
 
+@pytest.mark.promise("renamed-owner")
 @pytest.mark.parametrize("claim", ["repository_owner_id", "repository_id"])
 def test_a_changed_id_is_refused_and_raises_its_own_alarm(claim: str) -> None:
     world = World(UNPINNED)

@@ -47,6 +47,7 @@ def test_a_script_may_have_letters_of_any_alphabet(shelf: Shelf) -> None:
     assert shelf.publish(script("\u0433\u0443\u0434\u0436\u0435\u0442")).status == 200
 
 
+@pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize("group", SCRIPTS)
 @pytest.mark.parametrize(
     "name",
@@ -103,6 +104,7 @@ def test_a_script_without_a_name_is_refused(shelf: Shelf, name: str) -> None:
     assert_refused(shelf, script(name), "entry_points.txt")
 
 
+@pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize(
     "text",
     [

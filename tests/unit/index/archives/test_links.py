@@ -189,6 +189,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize(("members", "words"), REFUSED.values(), ids=REFUSED.keys())
 def test_a_link_is_refused(shelf: Shelf, members: Sequence[Members], words: str) -> None:
     assert_refused(shelf, packed(*members), words)

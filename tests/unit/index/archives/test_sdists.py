@@ -155,6 +155,7 @@ def huge_member() -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize("name", UNSAFE_NAMES, ids=repr)
 def test_an_sdist_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> None:
     assert_refused(shelf, Distribution(SDIST_NAME, with_tar_member(name)))
@@ -218,6 +219,7 @@ def test_an_sdist_is_refused_that_is(shelf: Shelf, content: bytes, words: str) -
     assert_refused(shelf, Distribution(SDIST_NAME, content), words)
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     ("rest", "words"),
     [
@@ -366,6 +368,7 @@ def test_the_name_of_an_extended_header_may_be_any_text(shelf: Shelf, name: str)
 EVIL = header("widgets-1.0/evil")
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     "blocks",
     [
@@ -383,6 +386,7 @@ def test_an_sdist_with_a_member_of_two_sizes_is_refused(shelf: Shelf, blocks: li
     assert_refused(shelf, Distribution(SDIST_NAME, ending_with(*blocks)), "two sizes")
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     "said_before",
     [said("path", "widgets-1.0/blob"), long_name(b"widgets-1.0/blob\0")],
@@ -400,6 +404,7 @@ def test_a_file_that_python_takes_for_a_directory_is_refused(
     assert_refused(shelf, Distribution(SDIST_NAME, content), "name of a directory")
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -420,6 +425,7 @@ def test_an_sdist_that_begins_like_something_else_is_refused(
     assert_refused(shelf, Distribution(SDIST_NAME, content), words)
 
 
+@pytest.mark.promise("unpacked-inside")
 def test_a_member_below_a_file_is_refused(shelf: Shelf) -> None:
     content = ending_with(
         header("widgets-1.0/x/y"), header("widgets-1.0/x"), header("widgets-1.0/x.py")
@@ -452,6 +458,7 @@ LONG_NAME = long_name(b"widgets-1.0/long\0")
 PATH = said("path", "widgets-1.0/path")
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     ("before", "words"),
     [
@@ -576,6 +583,7 @@ def test_an_sdist_with_a_long_name_behind_its_stated_size_is_refused(shelf: Shel
     assert_refused(shelf, Distribution(SDIST_NAME, content), "longer than stated")
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     ("block", "words"),
     [
@@ -782,6 +790,7 @@ HEADERS = st.builds(
 )
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.skipif(not shutil.which("tar"), reason="there is no tar here")
 @given(st.lists(st.one_of(HEADERS, HEADERS, BEFORE), min_size=1, max_size=3))
 def test_what_is_accepted_is_the_same_for_python_and_tar(blocks: list[bytes]) -> None:

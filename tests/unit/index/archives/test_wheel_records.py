@@ -66,6 +66,7 @@ def test_a_wheel_without_record_is_refused(shelf: Shelf) -> None:
     assert_refused(shelf, distribution, f"the wheel has no `{RECORD}`")
 
 
+@pytest.mark.promise("true-wheel")
 def test_a_wheel_without_wheel_is_refused(shelf: Shelf) -> None:
     members = wheel_members()
     del members[f"{FOLDER}/WHEEL"]
@@ -99,6 +100,7 @@ def test_a_wheel_of_the_first_version_of_the_format_is_published(shelf: Shelf, t
     assert shelf.publish(wheel(members=members)).status == 200
 
 
+@pytest.mark.promise("true-wheel")
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -135,6 +137,7 @@ def test_record_may_be_empty(shelf: Shelf) -> None:
     assert shelf.publish(with_record("")).status == 200
 
 
+@pytest.mark.promise("true-wheel")
 @pytest.mark.parametrize(
     "name",
     [
@@ -162,6 +165,7 @@ def test_what_is_listed_and_not_there_is_refused(shelf: Shelf, name: str) -> Non
     )
 
 
+@pytest.mark.promise("true-wheel")
 @pytest.mark.parametrize("file", [MODULE, RECORD])
 def test_a_file_that_is_listed_twice_is_refused(shelf: Shelf, file: str) -> None:
     distribution = with_line(f"{lines()[file]}\n{lines()[file]}", file)
@@ -290,6 +294,7 @@ def test_a_wrong_hash_is_refused_by(shelf: Shelf, algorithm: str) -> None:
     assert_refused(shelf, distribution, f"RECORD gives a wrong hash for `{MODULE}`")
 
 
+@pytest.mark.promise("true-wheel")
 @pytest.mark.parametrize("name", list(wheel_members()))
 def test_the_hash_of_every_file_is_verified(shelf: Shelf, name: str) -> None:
     size = len(wheel_members()[name])
@@ -298,6 +303,7 @@ def test_the_hash_of_every_file_is_verified(shelf: Shelf, name: str) -> None:
     assert_refused(shelf, distribution, f"wrong hash for `{name}`")
 
 
+@pytest.mark.promise("true-wheel")
 @pytest.mark.parametrize(
     "stated",
     [

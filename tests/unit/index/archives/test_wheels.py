@@ -42,6 +42,7 @@ def with_names(*names: str, filename: str = WHEEL_NAME) -> Distribution:
 # What unzip unpacks as something else
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     "name",
     [f"{MODULE};1", f"{FOLDER}/METADATA;1", "widgets/x;", "widgets/x;123456", "widgets/x;0"],
@@ -55,6 +56,7 @@ def test_a_member_may_have_a_semicolon_elsewhere(shelf: Shelf, name: str) -> Non
     assert_published(shelf, with_names(name))
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize("system", range(20))
 @pytest.mark.parametrize("attributes", [0x08, 0x28, 0o100644 << 16 | 0x08])
 def test_a_member_that_is_a_volumes_label_is_refused(
@@ -90,6 +92,7 @@ def test_a_name_that_is_not_utf8_is_refused(shelf: Shelf) -> None:
     assert_refused(shelf, made, "has a name that is not UTF-8")
 
 
+@pytest.mark.promise("unzip-on-windows")
 def test_a_wheel_from_windows_may_have_names_that_are_not_ascii(shelf: Shelf) -> None:
     """Python's zipfile says there that the archive was made on DOS."""
     made = rawzip.wheel(
@@ -99,6 +102,8 @@ def test_a_wheel_from_windows_may_have_names_that_are_not_ascii(shelf: Shelf) ->
     assert_published(shelf, made)
 
 
+@pytest.mark.promise("unpacked-alike")
+@pytest.mark.promise("unzip-on-windows")
 @pytest.mark.parametrize(
     ("names", "system"),
     [
@@ -123,6 +128,7 @@ def test_a_name_that_unzip_takes_for_that_of_another_member_is_refused(
 # Names that are one, or none, on some file systems
 
 
+@pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize(
     "name",
     [
@@ -147,6 +153,7 @@ def test_a_member_with_an_invisible_character_is_refused(shelf: Shelf, character
     assert_refused(shelf, with_names(f"widgets/x{character}.py"), "rename it")
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     "names",
     [
@@ -194,6 +201,7 @@ def test_directories_that_become_one_hide_nothing(shelf: Shelf, names: tuple[str
     assert_published(shelf, with_names(*names))
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     "names",
     [
@@ -277,6 +285,7 @@ def test_a_file_that_is_read_has_one_spelling(shelf: Shelf, name: str) -> None:
 # Where installers put it
 
 
+@pytest.mark.promise("one-project")
 @pytest.mark.parametrize(
     "name",
     [
@@ -296,6 +305,7 @@ def test_data_holds_no_record_of_another_project(shelf: Shelf, name: str) -> Non
     )
 
 
+@pytest.mark.promise("one-project")
 @pytest.mark.parametrize(
     "name",
     [
@@ -351,6 +361,7 @@ def test_scripts_hold_no_interpreter(shelf: Shelf, name: str) -> None:
     assert_refused(shelf, made, "would replace Python's own interpreter")
 
 
+@pytest.mark.promise("one-project")
 @pytest.mark.parametrize(
     "name",
     [
@@ -494,6 +505,7 @@ def test_an_offset_may_be_in_a_zip64_field(shelf: Shelf) -> None:
     assert_published(shelf, Distribution(WHEEL_NAME, content))
 
 
+@pytest.mark.promise("unpacked-alike")
 @pytest.mark.parametrize(
     "changes",
     [
