@@ -50,10 +50,9 @@ class Destination:
         limits = (registry.refusals_per_minute for registry in self.registries)
         return max(limits, default=DEFAULT_REFUSALS_PER_MINUTE)
 
-    @property
-    def issuer_urls(self) -> frozenset[str]:
-        """Return the URLs of all issuers that a registry here accepts."""
-        return frozenset(url for registry in self.registries for url in registry.issuers)
+    def accepts(self, issuer_url: str) -> bool:
+        """Say whether a registry here accepts tokens of an issuer, if the issuer is known."""
+        return any(registry.accepts(issuer_url) for registry in self.registries)
 
 
 def locate(configuration: Configuration, host: str, path: str, shared_host: str) -> Destination:

@@ -90,13 +90,13 @@ def find_issuer(
     enabled = [registry for registry in destination.registries if registry.enabled]
     if not enabled or not configuration.enabled:
         raise NotEnabled("trusted publishing is switched off here")
-    issuer = configuration.issuers.get(url) if url in destination.issuer_urls else None
+    issuer = configuration.issuers.get(url) if destination.accepts(url) else None
     if issuer is None:
         raise UnknownIssuer(
             f"unknown trusted publishing issuer `{printable(url)}`{_enterprise_hint(url)}"
         )
     # We fetch no issuer's keys for a registry that is switched off.
-    if not issuer.enabled or not any(url in registry.issuers for registry in enabled):
+    if not issuer.enabled or not any(registry.accepts(url) for registry in enabled):
         raise NotEnabled(f"tokens of the issuer `{issuer.url}` are switched off here")
     return issuer
 

@@ -83,13 +83,14 @@ class Issuer:
 class Registry:
     """One upload destination with its own prefix, audience, issuers and publishers.
 
+    ``issuers`` are the URLs of the issuers that it accepts; None means every known issuer.
     ``introspection_clients`` are the other indexes that may ask about its tokens: the id of each,
     and the SHA-256 of its secret in hex. ``release_open_days`` is how long a release takes files
     after its first one; None means no limit.
     """
 
     name: str
-    issuers: tuple[str, ...]
+    issuers: tuple[str, ...] | None
     audience: str | None = None
     hosts: tuple[str, ...] = ()
     token_lifetime_seconds: int = 900
@@ -105,11 +106,18 @@ class Registry:
             return self.audience
         return default_audience(self.hosts[0] if self.hosts else f"{shared_host}/{self.name}")
 
+    def accepts(self, issuer_url: str) -> bool:
+        """Say whether the registry accepts tokens of an issuer, if the issuer is known."""
+        return self.issuers is None or issuer_url in self.issuers
+
     def document(self) -> dict[str, Any]:
         """Return the registry as JSON types."""
         return {
             "name": self.name,
-            "issuers": list(self.issuers),
+            "issuers": list(self.issuers or ()),
+            # A member of its own, so that an earlier version that reads the document accepts no
+            # issuer, and does not fail.
+            "every_issuer": self.issuers is None,
             "audience": self.audience,
             "hosts": list(self.hosts),
             "token_lifetime_seconds": self.token_lifetime_seconds,
@@ -125,7 +133,7 @@ class Registry:
         """Return the registry that ``document()`` described."""
         return cls(
             name=document["name"],
-            issuers=tuple(document["issuers"]),
+            issuers=_read_issuers(document),
             audience=document["audience"],
             hosts=tuple(document["hosts"]),
             token_lifetime_seconds=document["token_lifetime_seconds"],
@@ -136,6 +144,11 @@ class Registry:
             # The documents of earlier versions lack this member.
             release_open_days=document.get("release_open_days", DEFAULT_RELEASE_OPEN_DAYS),
         )
+
+
+def _read_issuers(document: Mapping[str, Any]) -> tuple[str, ...] | None:
+    # The documents of earlier versions lack this member, and list every issuer.
+    return None if document.get("every_issuer") is True else tuple(document["issuers"])
 
 
 def default_audience(place: str) -> str:
@@ -165,5 +178,5 @@ class Configuration:
             and known.enabled
             and signer is not None
             and signer.enabled
-            and issuer in known.issuers
+            and known.accepts(issuer)
         )

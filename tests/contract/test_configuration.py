@@ -8,10 +8,13 @@ import pytest
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.plan import Plan
 from pytp_broker.storage.protocols import Store
+from pytp_broker.trust.built_in import BUILT_IN_ISSUERS, with_built_in
 from tests.support.samples import (
     ACME,
+    GITHUB,
     ISSUER,
     OTHER,
+    OTHER_ISSUER,
     configuration,
     for_repository,
     publisher,
@@ -29,13 +32,13 @@ def trusted(store: Store, registry: str, project: str) -> set[str]:
 
 
 def test_an_empty_store_has_an_empty_configuration(store: Store) -> None:
-    assert store.load_configuration() == Configuration()
+    assert store.load_configuration() == with_built_in(Configuration())
 
 
 def test_what_is_applied_is_loaded(store: Store) -> None:
     store.apply(configuration(), [])
 
-    assert store.load_configuration() == configuration()
+    assert store.load_configuration() == with_built_in(configuration())
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -52,7 +55,7 @@ def test_what_is_no_longer_configured_is_gone(store: Store) -> None:
 
     store.apply(configuration(ACME, issuers={}), [])
 
-    assert store.load_configuration() == configuration(ACME, issuers={})
+    assert store.load_configuration() == with_built_in(configuration(ACME, issuers={}))
 
 
 def test_an_applied_publisher_is_listed_and_trusted_by_its_projects(store: Store) -> None:
@@ -204,14 +207,14 @@ def test_changes_that_are_not_approved_are_not_written(store: Store) -> None:
     returned = store.apply(configuration(OTHER), [], refuse)
 
     assert shown == [returned]
-    assert store.load_configuration() == configuration()
+    assert store.load_configuration() == with_built_in(configuration())
     assert store.apply(configuration(), [publisher()]).lines == ()
 
 
 def test_changes_that_are_approved_are_written(store: Store) -> None:
     store.apply(configuration(), [], lambda _: True)
 
-    assert store.load_configuration() == configuration()
+    assert store.load_configuration() == with_built_in(configuration())
 
 
 def test_a_registry_or_publisher_that_is_removed_is_a_loss(store: Store) -> None:
@@ -261,3 +264,50 @@ def test_a_project_trusts_a_publisher_since_the_generation_in_which_it_was_added
         ("acme", "widgets"): {"id-1": 2},
         ("acme", "gadgets"): {"id-1": 1},
     }
+
+
+def test_the_issuers_that_are_built_in_are_known_and_not_written(store: Store) -> None:
+    plan = store.apply(configuration(replace(ACME, issuers=None), issuers={}), [])
+
+    assert plan.lines == ("+ registry acme",)
+    assert store.load_configuration().issuers == BUILT_IN_ISSUERS
+    assert all(store.load_configuration().is_enabled("acme", url) for url in BUILT_IN_ISSUERS)
+
+
+def test_a_built_in_issuer_can_be_switched_off_and_on_again(store: Store) -> None:
+    registry = replace(ACME, issuers=None)
+    off = replace(BUILT_IN_ISSUERS[GITHUB], enabled=False)
+    store.apply(configuration(registry, issuers={}), [])
+
+    switched_off = store.apply(configuration(registry, issuers={GITHUB: off}), [])
+    assert not store.load_configuration().is_enabled("acme", GITHUB)
+
+    switched_on = store.apply(configuration(registry, issuers={}), [])
+    assert store.load_configuration().is_enabled("acme", GITHUB)
+
+    assert switched_off.lines == (f"+ issuer {GITHUB}",)
+    assert switched_on.lines == (f"- issuer {GITHUB} (stays known: it is built in)",)
+
+
+def test_what_an_earlier_version_wrote_about_built_in_issuers_holds_until_the_next_apply(
+    store: Store,
+) -> None:
+    """It wrote them down as the operator's own, and listed them in each registry."""
+    own = {**BUILT_IN_ISSUERS, OTHER_ISSUER.url: OTHER_ISSUER}
+    listed = replace(ACME, issuers=tuple(own))
+    store.apply(configuration(listed, issuers=own), [publisher()])
+    before = store.load_configuration()
+
+    plan = store.apply(
+        configuration(replace(ACME, issuers=None), issuers={OTHER_ISSUER.url: OTHER_ISSUER}),
+        [publisher()],
+    )
+
+    assert before == configuration(listed, issuers=own)
+    assert plan.lines == (
+        *(f"- issuer {url} (stays known: it is built in)" for url in sorted(BUILT_IN_ISSUERS)),
+        "~ registry acme",
+    )
+    assert plan.losses == ()
+    assert store.load_configuration().issuers == before.issuers
+    assert all(store.load_configuration().is_enabled("acme", url) for url in own)

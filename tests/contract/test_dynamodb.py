@@ -13,6 +13,7 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.oidc.keysets import COOLDOWN
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.protocols import Store
+from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support.calls import CALLS, EVERY_CALL
 from tests.support.emulator import create_table, make_client
@@ -405,7 +406,7 @@ def test_what_is_applied_uninterrupted(dynamo: DynamoStore, table: Table) -> Non
 
     assert len(client.writes) == WRITES_OF_AFTER
     assert rights(dynamo) == RIGHTS_AFTER
-    assert dynamo.load_configuration() == AFTER[0]
+    assert dynamo.load_configuration() == with_built_in(AFTER[0])
 
 
 @pytest.mark.parametrize("applied", [False, True], ids=["before it", "after it"])
@@ -423,7 +424,7 @@ def test_an_apply_that_crashed_at_a_write_is_resumed(
 
     dynamo.apply(main, resumed)
 
-    assert dynamo.load_configuration() == main
+    assert dynamo.load_configuration() == with_built_in(main)
     assert rights(dynamo) == RIGHTS_AFTER
     (pinned,) = dynamo.list_publishers(publisher().identity_key)
     assert (pinned.publisher_id, pinned.pins) == ("id-1", OWNER)
@@ -496,7 +497,7 @@ def test_an_apply_within_another_leaves_what_the_last_one_wanted(
 
     DynamoStore(watch(table, before=intrude), table.name).apply(*AFTER)
 
-    assert dynamo.load_configuration() == AFTER[0]
+    assert dynamo.load_configuration() == with_built_in(AFTER[0])
     assert rights(dynamo) == RIGHTS_AFTER
 
 
@@ -608,5 +609,5 @@ def test_configurations_of_many_pages_are_loaded_whole(table: Table) -> None:
 
     store.apply(many, [])
 
-    assert store.load_configuration() == many
+    assert store.load_configuration() == with_built_in(many)
     assert store.apply(many, []).lines == ()

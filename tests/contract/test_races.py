@@ -11,6 +11,7 @@ import pytest
 
 from pytp_broker.aws.dynamodb import applying
 from pytp_broker.storage.protocols import AlreadyExchangedError, AlreadyPublishedError, Store
+from pytp_broker.trust.built_in import with_built_in
 from tests.support.samples import (
     ACME,
     GITHUB,
@@ -143,9 +144,9 @@ def test_applies_at_the_same_time_leave_what_one_of_them_wanted(
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(apply, range(2)))
 
-    is_second = racing_store.load_configuration() == configuration(OTHER)
+    is_second = racing_store.load_configuration() == with_built_in(configuration(OTHER))
     main, publishers = wanted[is_second]
-    assert racing_store.load_configuration() == main
+    assert racing_store.load_configuration() == with_built_in(main)
     keys = {p.identity_key for _, everyone in wanted for p in everyone}
     found = [p for key in keys for p in racing_store.list_publishers(key)]
     assert {(p.rules_hash, p.projects) for p in found} == {

@@ -18,6 +18,7 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Permission
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore, database, layout
+from pytp_broker.trust.built_in import with_built_in
 from tests.support.calls import EVERY_CALL
 from tests.support.samples import NOW, configuration, file, publisher, record, without_permissions
 
@@ -84,7 +85,7 @@ def test_what_was_stored_is_there_when_the_file_is_opened_again(tmp_path: Path) 
         store.add_file(file())
 
     with closing(SqliteStore(tmp_path / "broker.db")) as store:
-        assert store.load_configuration() == configuration()
+        assert store.load_configuration() == with_built_in(configuration())
         assert store.find_token(record().lookup_id, ("acme", "widgets")) == (
             record(),
             {"id-1": 0},

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pytp_broker.tokens import UploadToken
+from pytp_broker.trust.built_in import with_built_in
 from tests.faults.stage import CHANGED, Stage, configured_rights, load, wheel
 from tests.support.figures import FAULTS
 from tests.support.world import Answer
@@ -219,7 +220,7 @@ def apply(stage: Stage) -> Attempt:
     stage.let_caches_end()
 
     def is_applied(_answer: Answer) -> None:
-        assert stage.engine.store.load_configuration() == new.configuration
+        assert stage.engine.store.load_configuration() == with_built_in(new.configuration)
         stage.configured = [new]
         stage.let_caches_end()
         fresh = stage.honest

@@ -23,6 +23,7 @@ from pytp_broker.storage.protocols import (
     unexpired,
 )
 from pytp_broker.tokens import TokenRecord
+from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.publishers import TrustedPublisher
 
 P = ParamSpec("P")
@@ -80,7 +81,7 @@ class MemoryStore(Failing):
 
     @remote
     def load_configuration(self) -> Configuration:
-        return self.configuration
+        return with_built_in(self.configuration)
 
     @remote
     def apply(

@@ -28,6 +28,7 @@ from pytp_broker.oidc.unverified import decode_base64url
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Registry, default_audience
 from pytp_broker.storage.protocols import Store
+from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.diagnosis import explain
 from pytp_broker.trust.findings import Finding, compare
 from pytp_broker.trust.matching import check_claims, find_matching, is_match
@@ -100,7 +101,7 @@ def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
     elif arguments.config:
         loaded = load_configuration(arguments.config, allow_loopback=True)
         find, host = partial(_find_configured, loaded), shared_host(arguments.host)
-        yield _Broker("the configuration", loaded.configuration, find, host)
+        yield _Broker("the configuration", with_built_in(loaded.configuration), find, host)
     else:
         raise CommandError(
             "name what to compare with: a file with --config, or a deployment with --stack, "

@@ -14,6 +14,7 @@ from pytp_broker.config.sources import Sources
 from pytp_broker.config.tables import BrokerModel, IssuerModel, PublisherBase, RegistryModel
 from pytp_broker.config.values import closest
 from pytp_broker.names import LOOPBACK_HOSTS
+from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import FieldValue, Provider, Role
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -64,14 +65,15 @@ class Resolver:
         self._check_unique("registries", "name")
         self._check_hosts()
         self._remark_audiences()
-        issuers = {issuer.url: issuer for issuer in self._issuers()}
+        own = {issuer.url: issuer for issuer in self._issuers()}
+        issuers = {**BUILT_IN_ISSUERS, **own}
         known = {registry.name: registry for registry in self._registries(issuers)}
         publishers = tuple(self._publishers(issuers, known))
         if not self._mistakes:  # each registry is known by its name
             self._mistakes += find_shadows(tuple(known.values()), None)
         if self._mistakes:
             raise ConfigurationError(self._sources.write(self._mistakes))
-        configuration = registries.Configuration(issuers, known, enabled=self._model.enabled)
+        configuration = registries.Configuration(own, known, enabled=self._model.enabled)
         return Loaded(
             configuration, publishers, tuple(self._sources.write(self._remarks)), self._sources
         )
@@ -114,19 +116,15 @@ class Resolver:
             self._remark(("registries",), "there is no registry in this configuration")
 
     def _issuers(self) -> Iterator[registries.Issuer]:
-        for provider in PROVIDERS.values():
-            if provider.issuer is not None:
-                yield registries.Issuer(
-                    provider.issuer, provider.name, provider.algorithms, provider.jwks_hosts
-                )
         for i, model in enumerate(self._model.issuers):
-            owner = next((p for p in PROVIDERS.values() if p.issuer == model.url), None)
-            if owner is not None and owner.name != model.provider:
-                text = f'`{model.url}` is `{owner.name}`\'s: write `provider = "{owner.name}"`'
+            built_in = BUILT_IN_ISSUERS.get(model.url)
+            if built_in is not None and built_in.provider != model.provider:
+                owner = built_in.provider
+                text = f'`{model.url}` is `{owner}`\'s: write `provider = "{owner}"`'
                 self._complain(("issuers", i, "provider"), text)
             else:
                 self._check_form(("issuers", i, "url"), model)
-            if owner is not None and model.private:
+            if built_in is not None and model.private:
                 self._complain(("issuers", i, "private"), f"`{model.url}` is a public issuer")
             yield self._issuer(model)
 
@@ -158,7 +156,7 @@ class Resolver:
                     self._complain(("registries", i, "issuers", j), text)
             yield registries.Registry(
                 name=model.name,
-                issuers=tuple(issuers if model.issuers is None else model.issuers),
+                issuers=None if model.issuers is None else tuple(model.issuers),
                 audience=model.audience,
                 hosts=tuple(model.hosts),
                 token_lifetime_seconds=model.token_lifetime,
@@ -182,15 +180,13 @@ class Resolver:
         self, issuers: dict[str, registries.Issuer], known: dict[str, registries.Registry]
     ) -> Iterator[TrustedPublisher]:
         for i, registry in enumerate(self._model.registries):
-            merged: dict[str, TrustedPublisher] = {}
             for j, model in enumerate(registry.publishers):
                 path = ("registries", i, "publishers", j)
                 url = self._issuer_of(model, path, issuers, known[registry.name])
                 if url is not None:
                     publisher = _publisher(model, registry.name, url)
                     self._check_ids(publisher, (*path, publisher.provider.name))
-                    _merge(merged, publisher)
-            yield from merged.values()
+                    yield publisher
 
     def _check_ids(self, publisher: TrustedPublisher, path: KeyPath) -> None:
         # A repository has one owner id. If a file has two, one is a mistake.
@@ -218,7 +214,9 @@ class Resolver:
     ) -> str | None:
         provider = model.provider
         here = [
-            u for u in registry.issuers if u in issuers and issuers[u].provider == provider.name
+            url
+            for url, issuer in issuers.items()
+            if registry.accepts(url) and issuer.provider == provider.name
         ]
         if model.issuer is None and len(here) == 1:
             return here[0]
@@ -261,11 +259,3 @@ def _publisher(model: PublisherBase, registry: str, issuer_url: str) -> TrustedP
         fields=model.fields,
         claims=model.all_claims,
     )
-
-
-def _merge(merged: dict[str, TrustedPublisher], publisher: TrustedPublisher) -> None:
-    # Two publishers with the same rules are one, with the projects of both.
-    same = merged.get(publisher.rules_hash)
-    if same is not None:
-        publisher = same.with_projects((*same.projects, *publisher.projects))
-    merged[publisher.rules_hash] = publisher

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
 from pytp_broker.trust.providers.model import Role
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -41,7 +42,10 @@ _ORDER: Final = tuple(Verb)
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All that an operator writes: the configuration, and the publishers by their rules."""
+    """All that an operator writes: the configuration, and the publishers by their rules.
+
+    The issuers that are built in are not part of it.
+    """
 
     configuration: Configuration
     publishers: Mapping[str, TrustedPublisher]
@@ -83,7 +87,8 @@ class Step:
             return _title_of(part)
         if self.kind is Kind.SWITCH:
             return f"trusted publishing: {'on' if part else 'off'}"
-        return f"{self.kind} {self.key}"
+        stays = self.after is None and self.kind is Kind.ISSUER and self.key in BUILT_IN_ISSUERS
+        return f"{self.kind} {self.key}{' (stays known: it is built in)' if stays else ''}"
 
 
 def _title_of(publisher: TrustedPublisher) -> str:

@@ -34,7 +34,10 @@ class ConfigurationStore(Protocol):
     """What the operator has written, and every function reads."""
 
     def load_configuration(self) -> Configuration:
-        """Return the issuers, registries and the main switch."""
+        """Return the configuration that is in force now.
+
+        It has what the operator has written, and the issuers that are built in.
+        """
 
 
 class TokenStore(KeySetStore, Protocol):

@@ -10,6 +10,8 @@ import pytest
 
 from pytp_broker import config
 from pytp_broker.config import ConfigurationError
+from pytp_broker.registries import Configuration
+from pytp_broker.storage.plan import Setup, make_plan
 from tests.support.signing import GITHUB
 
 PUBLISHER = """
@@ -40,7 +42,9 @@ def test_a_minimal_registry_knows_every_public_issuer() -> None:
     loaded = parse(REGISTRY)
 
     registry = loaded.configuration.registries["acme"]
-    assert GITHUB in registry.issuers
+    assert registry.issuers is None
+    assert registry.accepts(GITHUB)
+    assert loaded.configuration.issuers == {}, "what is built in is not written down"
     assert registry.token_lifetime_seconds == 900
     assert registry.enabled
     assert registry.shared_host_exchange
@@ -93,8 +97,10 @@ def test_project_names_are_normalised() -> None:
 def test_the_same_rules_twice_are_one_publisher_of_all_projects() -> None:
     second = PUBLISHER.replace('["widgets"]', '["widgets", "gadgets"]')
 
-    (publisher,) = parse(REGISTRY + second).publishers
+    loaded = parse(REGISTRY + second)
 
+    plan = make_plan(Setup(Configuration(), {}), loaded.configuration, loaded.publishers)
+    (publisher,) = plan.outcome.publishers.values()
     assert publisher.projects == ("widgets", "gadgets")
 
 

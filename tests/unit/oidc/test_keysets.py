@@ -462,7 +462,7 @@ def test_a_store_without_key_sets_costs_a_fetch_and_nothing_else(world: World, m
 
 def test_a_change_of_an_issuers_algorithms_leaves_no_old_key(world: World) -> None:
     world.mint(good(world))
-    github = world.store.configuration.issuers[world.issuer.url]
+    github = world.store.load_configuration().issuers[world.issuer.url]
     issuers = {github.url: replace(github, algorithms=("ES256",))}
     world.store.configuration = replace(world.store.configuration, issuers=issuers)
     world.advance(seconds=10)

@@ -25,6 +25,7 @@ from pytp_broker.local.routes import _read_routes, find_template, load_template
 from pytp_broker.registries import default_audience
 from pytp_broker.storage.sqlite.layout import SCHEMA
 from tests.support.distributions import metadata, wheel
+from tests.support.fakes import MemoryStore
 from tests.support.scanner import match
 from tests.support.shelf import Shelf
 from tests.support.world import World
@@ -61,6 +62,17 @@ def test_the_configuration_shown_is_accepted(page: str, mark: str) -> None:
     text = marked((ROOT / page).read_text(), mark)
 
     assert config.parse(tomllib.loads(text), allow_loopback=False).publishers
+
+
+def test_the_readmes_configuration_is_two_changes() -> None:
+    loaded = config.parse(tomllib.loads(marked(README, "broker.toml")), allow_loopback=False)
+
+    plan = MemoryStore().apply(loaded.configuration, loaded.publishers)
+
+    assert plan.lines == (
+        "+ publisher acme github octo-org/widgets -> widgets",
+        "+ registry acme",
+    )
 
 
 def test_the_introspection_client_shown_is_accepted() -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pytp_broker.aws.dynamodb.table import Table
 from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.trust.built_in import with_built_in
 
 CONFIGURATION: Final = "CONFIGURATION"
 MAIN: Final = "MAIN"
@@ -15,8 +16,8 @@ class ConfigurationRows(Table):
     """The configuration, as functions read it."""
 
     def load_configuration(self) -> Configuration:
-        """Return the issuers, registries and the main switch."""
-        return read_configuration(self._query(CONFIGURATION))
+        """Return the configuration that is in force now."""
+        return with_built_in(read_configuration(self._query(CONFIGURATION)))
 
 
 def parts_of(configuration: Configuration) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def parts_of(configuration: Configuration) -> dict[str, Any]:
 
 
 def read_configuration(rows: Iterable[Mapping[str, Any]]) -> Configuration:
-    """Return the configuration from the documents that ``parts_of`` makes."""
+    """Return what the operator has written, from the documents that ``parts_of`` makes."""
     parts = {row["sk"]: json.loads(row["document"]) for row in rows}
     issuers = [Issuer.from_document(d) for sk, d in parts.items() if sk.startswith("ISSUER#")]
     registries = [

@@ -9,6 +9,7 @@ from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.storage.plan import Approve, Kind, Plan, Setup, Step, make_plan
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.storage.sqlite.publisher_tables import list_publishers, save_pins, save_publisher
+from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # The tables of what a plan changes, and the column of a step's key.
@@ -24,9 +25,9 @@ class ConfigurationTables(Database):
     """The configuration, and the changes that an operator makes to it and to the publishers."""
 
     def load_configuration(self) -> Configuration:
-        """Return the issuers, registries and the main switch."""
+        """Return the configuration that is in force now."""
         with self._read() as connection:
-            return _load_configuration(connection)
+            return with_built_in(_load_written(connection))
 
     def apply(
         self,
@@ -44,10 +45,10 @@ class ConfigurationTables(Database):
 
 def _load_setup(connection: sqlite3.Connection) -> Setup:
     publishers = list_publishers(connection, "TRUE", ())
-    return Setup(_load_configuration(connection), {p.rules_hash: p for p in publishers})
+    return Setup(_load_written(connection), {p.rules_hash: p for p in publishers})
 
 
-def _load_configuration(connection: sqlite3.Connection) -> Configuration:
+def _load_written(connection: sqlite3.Connection) -> Configuration:
     switches = dict(connection.execute("SELECT name, enabled FROM switches"))
     issuers = connection.execute("SELECT url, document FROM issuers").fetchall()
     registries = connection.execute("SELECT name, document FROM registries").fetchall()
