@@ -63,7 +63,7 @@ def parse_metadata(octets: bytes) -> CoreMetadata:
     # An empty field counts as absent. Clients are shown the specifier as it is written.
     specifier = " ".join(raw.get("requires_python", "").split())
     try:
-        return _validate(Metadata.from_raw(raw, validate=False), specifier)
+        return _read_fields(Metadata.from_raw(raw, validate=False), specifier)
     except ValueError as error:
         field = getattr(error, "field", "version")
         raise InvalidUpload(f"the metadata in the archive has no valid `{field}`") from None
@@ -141,20 +141,20 @@ def _read_requirement(text: str) -> Requirement:
     return requirement
 
 
-def _validate(metadata: Metadata, requires_python: str) -> CoreMetadata:
+def _read_fields(metadata: Metadata, requires_python: str) -> CoreMetadata:
     if len(requires_python) > MAX_REQUIRES_PYTHON_CHARACTERS:
         raise InvalidUpload("the metadata in the archive has a `requires-python` that is too long")
     # `===` allows any text, and installers print it.
     is_plain = requires_python.isascii() and requires_python.isprintable()
     if not is_plain or holds_token(requires_python):
         raise InvalidUpload("the metadata in the archive has no valid `requires-python`")
-    for field in ("metadata_version", "requires_python"):
-        getattr(metadata, field)  # packaging validates a field when it is read
+    # packaging validates a field when it is read. All that we use is read here, and nothing else.
+    has_static_dependencies = _has_static_dependencies(metadata)
     return CoreMetadata(
         project=normalize(metadata.name),
         version=metadata.version,
-        requires_python=requires_python or None,
-        has_static_dependencies=_has_static_dependencies(metadata),
+        requires_python=requires_python if metadata.requires_python else None,
+        has_static_dependencies=has_static_dependencies,
     )
 
 

@@ -1,6 +1,6 @@
 """Receive the body of a request: in time, within a limit, and on disk if it is large.
 
-Many clients may send slowly at the same time. What they have sent so far takes no memory.
+Many clients may send slowly at the same time. What they have sent so far takes little memory.
 """
 
 import asyncio
