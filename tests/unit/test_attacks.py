@@ -35,7 +35,7 @@ from pytp_broker.endpoints import introspect
 from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request
-from pytp_broker.oidc import connections
+from pytp_broker.oidc import sockets
 from pytp_broker.oidc.documents import FetchError
 from pytp_broker.oidc.fetch import HttpFetch
 from pytp_broker.oidc.identity import LEEWAY_SECONDS
@@ -681,7 +681,7 @@ def test_a056_an_issuer_inside_the_network(address: str, monkeypatch: pytest.Mon
     # A name is looked up when it is fetched from, not when it is configured: it may change.
     resolved = socket.getaddrinfo(address, 443, type=socket.SOCK_STREAM)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
-    monkeypatch.setattr(connections, "_open", lambda *_: pytest.fail("connected"))
+    monkeypatch.setattr(sockets, "_open", lambda *_: pytest.fail("connected"))
     with pytest.raises(FetchError, match="no address that may be connected to"):
         HttpFetch(only_public=True)("https://ci.example.com/jwks")
 

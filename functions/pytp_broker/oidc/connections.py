@@ -5,8 +5,6 @@ lead elsewhere (DNS rebinding). TLS still asks for the host's name and verifies 
 the host up itself; then we check no address.
 """
 
-import ipaddress
-import math
 import re
 import socket
 import ssl
@@ -19,11 +17,15 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
 from pytp_broker.oidc.documents import FetchError
+from pytp_broker.oidc.networks import Address, is_internal, is_public
+from pytp_broker.oidc.sockets import (
+    AddressEntry,
+    TlsSocket,
+    UntilDeadline,
+    address_of,
+    open_first,
+)
 from pytp_broker.registries import Access
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-AddressEntry = tuple[Any, Any, int, str, Any]  # as getaddrinfo returns them
 
 # OpenSSL's X509_V_ERR_* codes for a chain that does not end at a known authority.
 _UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
@@ -33,83 +35,6 @@ _UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
 # req -x509` writes no key usage); before, it would not take an authority that another one has
 # signed.
 _OWN_AUTHORITIES: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
-
-# No wait is longer than this, because the socket's own limit is a C integer.
-MAX_SECONDS: Final = 60.0
-
-# All of IPv6 that is routed. Outside it lie private and local addresses and every form in which
-# an IPv4 address hides: mapped, compatible, translated (NAT64).
-_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
-# Networks where no issuer can be, though some versions of Python call some of them global.
-_RESERVED: Final = (
-    ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments
-    ipaddress.IPv4Network("192.88.99.0/24"),  # relays of 6to4
-    ipaddress.IPv6Network("2001::/23"),  # protocol assignments, Teredo
-    ipaddress.IPv6Network("2002::/16"),  # 6to4
-    ipaddress.IPv6Network("3fff::/20"),  # documentation
-)
-
-
-# Where a company has its servers (RFC 1918, RFC 6598, RFC 4193).
-_INTERNAL: Final = (
-    ipaddress.IPv4Network("10.0.0.0/8"),
-    ipaddress.IPv4Network("172.16.0.0/12"),
-    ipaddress.IPv4Network("192.168.0.0/16"),
-    ipaddress.IPv4Network("100.64.0.0/10"),
-    ipaddress.IPv6Network("fc00::/7"),
-)
-# Metadata services of clouds, which give credentials to any process on their machines. Others of
-# them are link-local, which we do not count as internal.
-_METADATA: Final = (
-    ipaddress.IPv4Network("100.100.100.200/32"),
-    ipaddress.IPv6Network("fd00:ec2::/32"),
-    ipaddress.IPv6Network("fd20:ce::/32"),
-    ipaddress.IPv6Network("fd00:42::/32"),
-)
-
-
-def is_internal(address: Address) -> bool:
-    """Say whether an address is in a private network, where an operator's own issuer may be."""
-    return _is_in(address, _INTERNAL) and not _is_in(address, _METADATA)
-
-
-def _is_in(address: Address, networks: Sequence[Network]) -> bool:
-    return any(address in network for network in networks)
-
-
-def is_public(address: Address) -> bool:
-    """Say whether an address is on the public Internet, and so not inside our own network."""
-    is_routed = address.version == 4 or address in _GLOBAL_UNICAST  # noqa: PLR2004 - IPv4
-    is_reserved = address.is_multicast or _is_in(address, _RESERVED)
-    return address.is_global and is_routed and not is_reserved
-
-
-class _UntilDeadline:
-    """A socket whose reads all share one deadline.
-
-    Otherwise we would listen for hours to an issuer that sends a byte a second.
-    """
-
-    deadline: float = math.inf
-
-    def recv_into(self, *arguments: Any) -> int:  # noqa: ANN401 - as the socket's own
-        self.settimeout(_remaining(self.deadline))  # type: ignore[attr-defined]
-        return super().recv_into(*arguments)  # type: ignore[misc,no-any-return]
-
-
-class _Socket(_UntilDeadline, socket.socket):
-    pass
-
-
-class _TlsSocket(_UntilDeadline, ssl.SSLSocket):
-    pass
-
-
-def _remaining(deadline: float) -> float:
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise TimeoutError("the deadline has passed")
-    return min(remaining, MAX_SECONDS)
 
 
 class _Connection(HTTPConnection):
@@ -125,15 +50,15 @@ class _Connection(HTTPConnection):
         # urllib3 has stored here what requests calls a timeout.
         self.deadline = time.monotonic() + cast("float", self.timeout)
         super().connect()
-        cast("_UntilDeadline", self.sock).deadline = self.deadline
+        cast("UntilDeadline", self.sock).deadline = self.deadline
 
     def _new_conn(self) -> socket.socket:
         host = self.host.strip("[]")
         found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
-        allowed = [entry for entry in found if self.is_allowed(_address_of(entry))]
+        allowed = [entry for entry in found if self.is_allowed(address_of(entry))]
         if not allowed:
             raise _no_address(found)
-        opened = _open_first(allowed, self.deadline)
+        opened = open_first(allowed, self.deadline)
         opened.deadline = self.deadline  # already now: a proxy's answer comes before TLS
         return opened
 
@@ -143,7 +68,7 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
     def connect(self) -> None:
         context = create_urllib3_context()  # verifies certificate and name; requests adds the CAs
-        context.sslsocket_class = _TlsSocket
+        context.sslsocket_class = TlsSocket
         if self.ca_cert_data is not None:
             self.ca_certs = None  # an issuer's own authorities take the place of the public ones
             context.verify_flags = _OWN_AUTHORITIES
@@ -211,7 +136,7 @@ def _cure_of(error: ssl.SSLCertVerificationError, *, has_own_authorities: bool) 
 
 
 def _no_address(found: Sequence[AddressEntry]) -> FetchError:
-    internal = [address for address in map(_address_of, found) if is_internal(address)]
+    internal = [address for address in map(address_of, found) if is_internal(address)]
     cure = (
         f"{internal[0]} is a private address; set `private = true` in the issuer's table if the"
         " issuer is inside your network"
@@ -219,35 +144,6 @@ def _no_address(found: Sequence[AddressEntry]) -> FetchError:
         else ""
     )
     return FetchError("the issuer's host has no address that may be connected to", cure)
-
-
-def _address_of(entry: AddressEntry) -> Address:
-    return ipaddress.ip_address(entry[4][0])
-
-
-def _open_first(entries: Sequence[AddressEntry], deadline: float) -> "_Socket":
-    """Return a socket connected to the first of the addresses that answers; raise OSError."""
-    error: OSError = TimeoutError()
-    for left, entry in zip(range(len(entries), 0, -1), entries, strict=True):
-        # An address that never answers must leave time for the others.
-        patience = _remaining(deadline) / left
-        try:
-            return _open(entry, patience)
-        except OSError as failure:
-            error = failure
-    raise error
-
-
-def _open(entry: AddressEntry, patience: float) -> "_Socket":
-    family, kind, protocol, _, address = entry
-    opened = _Socket(family, kind, protocol)
-    try:
-        opened.settimeout(patience)
-        opened.connect(address)
-    except OSError:
-        opened.close()
-        raise
-    return opened
 
 
 class _LoopbackPool(HTTPConnectionPool):

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from urllib3.util.ssl_ import create_urllib3_context
 
-from pytp_broker.oidc import connections
-from pytp_broker.oidc.connections import is_public
+from pytp_broker.oidc import connections, sockets
 from pytp_broker.oidc.documents import FetchError
 from pytp_broker.oidc.fetch import MAX_DOCUMENT_BYTES, MAX_THREADS, HttpFetch
+from pytp_broker.oidc.networks import is_public
 from pytp_broker.registries import ENVIRONMENT_PROXY, Access
 from tests.support.misbehaving import (
     BEHAVIOURS,
@@ -288,7 +288,7 @@ def test_no_time_left_is_no_connection() -> None:
     with pytest.raises(FetchError):
         HttpFetch(only_public=False, deadline_seconds=1e-9)("https://127.0.0.1/")
     with pytest.raises(TimeoutError):
-        connections._open_first([()], time.monotonic())  # type: ignore[list-item]
+        sockets.open_first([()], time.monotonic())  # type: ignore[list-item]
 
 
 @pytest.mark.promise("tls-and-dns")
@@ -395,7 +395,7 @@ def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _resolve(monkeypatch, address)
-    monkeypatch.setattr(connections, "_open", _never)
+    monkeypatch.setattr(sockets, "_open", _never)
 
     refusal = _refusal(HttpFetch(only_public=True), f"https://{NAME}/jwks")
 
@@ -412,7 +412,7 @@ def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
 def test_an_address_is_refused_however_it_is_written(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_open", _never)
+    monkeypatch.setattr(sockets, "_open", _never)
 
     refusal = _refusal(HttpFetch(only_public=True), f"https://{host}/jwks")
 
@@ -426,7 +426,7 @@ def test_only_public_addresses_of_a_name_are_connected_to(monkeypatch: pytest.Mo
         tried.append(entry[4][0])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(connections, "_open", refuse)
+    monkeypatch.setattr(sockets, "_open", refuse)
     _resolve(monkeypatch, "10.0.0.1", "8.8.8.8", "fd00::1", "2606:4700::1111", "127.0.0.1")
 
     assert "cannot be reached" in _refusal(HttpFetch(only_public=True), f"https://{NAME}/jwks")
@@ -440,7 +440,7 @@ def test_public_addresses_are_public(address: str) -> None:
 
 def test_plain_http_is_never_fetched_from_the_public(monkeypatch: pytest.MonkeyPatch) -> None:
     _resolve(monkeypatch, "8.8.8.8")
-    monkeypatch.setattr(connections, "_open", _never)
+    monkeypatch.setattr(sockets, "_open", _never)
 
     assert "InvalidSchema" in _refusal(HttpFetch(only_public=True), f"http://{NAME}/jwks")
     assert "no address" in _refusal(HttpFetch(only_public=False), f"http://{NAME}/jwks")
@@ -469,7 +469,7 @@ def _try(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         tried.append(entry[4][0])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(connections, "_open", refuse)
+    monkeypatch.setattr(sockets, "_open", refuse)
     return tried
 
 
@@ -509,7 +509,7 @@ def test_no_issuer_is_at_an_address_that_gives_credentials_away(
     address: str, only_public: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _resolve(monkeypatch, address)
-    monkeypatch.setattr(connections, "_open", _never)
+    monkeypatch.setattr(sockets, "_open", _never)
 
     fetch = HttpFetch(only_public=only_public).reach(PRIVATE)
 
@@ -525,14 +525,14 @@ def test_no_private_issuer_is_this_machine_on_aws(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _resolve(monkeypatch, address)
-    monkeypatch.setattr(connections, "_open", _never)
+    monkeypatch.setattr(sockets, "_open", _never)
 
     assert "no address" in _refusal(HttpFetch(only_public=True).reach(PRIVATE), f"https://{NAME}/")
 
 
 def test_a_private_issuer_is_never_fetched_in_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     _resolve(monkeypatch, "10.0.0.1")
-    monkeypatch.setattr(connections, "_open", _never)
+    monkeypatch.setattr(sockets, "_open", _never)
 
     for only_public in (True, False):
         fetch = HttpFetch(only_public=only_public).reach(PRIVATE)
