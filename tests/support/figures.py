@@ -22,7 +22,7 @@ _CATALOGUES: Final = {
     "test_attacks.py": "attacks",
     "test_protocol_cases.py": "protocol cases",
     "test_provider_entries.py": "claims",
-    "test_findings.py": "claims",
+    "test_rules.py": "claims",
     "test_job_rules.py": "claims",
     "test_provider_rules.py": "claims",
     "test_pypi_cases.py": "claims",

@@ -30,11 +30,11 @@ from pytp_broker.registries import Configuration, Registry, default_audience
 from pytp_broker.storage.protocols import Store
 from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.diagnosis import explain
-from pytp_broker.trust.findings import Finding, compare
 from pytp_broker.trust.matching import check_claims, find_matching, is_match
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Provider
 from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinned
+from pytp_broker.trust.rules import Finding, compare
 from pytp_broker.trust.unknown_claims import find_unknown
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Final
 
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.redaction import printable
-from pytp_broker.trust.findings import Finding, Findings
 from pytp_broker.trust.providers.model import Provider, Role
+from pytp_broker.trust.rules import Finding, Findings
 
 _REFUSED: Final = "valid token, but no corresponding publisher: "
 _UNDISCLOSED: Final = (

@@ -10,9 +10,9 @@ from pytp_broker.trust.diagnosis import (
     explain_missing,
     has_changed_id,
 )
-from pytp_broker.trust.findings import Findings, compare
 from pytp_broker.trust.providers.model import Provider, Role
 from pytp_broker.trust.publishers import TrustedPublisher
+from pytp_broker.trust.rules import Findings, compare
 
 
 def find_matching(

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from pytp_broker.trust.comparisons import REF_GLOB, is_same_ignoring_case
-from pytp_broker.trust.findings import compare
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, FieldValue, Role
 from pytp_broker.trust.publishers import unpinned
+from pytp_broker.trust.rules import compare
 from tests.support.providers import (
     NAMES,
     accepts,
