@@ -23,9 +23,10 @@ from typing import Any, Final, Self
 import pytp_broker
 from pytp_broker import config
 from pytp_broker.demo.issuer import Issuer
-from pytp_broker.local.deployment import build_gateway, open_embedded
+from pytp_broker.local.deployment import build_gateway
 from pytp_broker.local.gateway import Gateway
 from pytp_broker.local.log import Log
+from pytp_broker.storage.data_folder import open_data_folder
 from tests.support.gateways import Exchange
 
 OURS: Final = str(Path(pytp_broker.__file__).parent)
@@ -87,7 +88,7 @@ class Calls:
 
 
 def test_how_far_a_warm_mint_travels(tmp_path: Path) -> None:
-    with Issuer() as issuer, Calls() as calls, open_embedded(tmp_path) as storage:
+    with Issuer() as issuer, Calls() as calls, open_data_folder(tmp_path) as storage:
         text = CONFIGURATION.format(issuer=issuer.url)
         loaded = config.parse(tomllib.loads(text), allow_loopback=True)
         storage.store.apply(loaded.configuration, loaded.publishers)

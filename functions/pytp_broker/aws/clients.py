@@ -1,5 +1,6 @@
 """Clients of AWS services. Each is made here, with the patience of whoever waits for it."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,10 @@ FUNCTION_CONFIG: Final = Config(
     connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
 )
 # Of an operator's command: boto3's default is to try for half a minute.
-COMMAND_CONFIG: Final = Config(connect_timeout=5, retries={"mode": "standard"})
+_COMMAND_CONFIG: Final = Config(connect_timeout=5, retries={"mode": "standard"})
+# Of `serve` on stand-ins for AWS, which may be slow: they run on the same machine.
+_STAND_IN_CONFIG: Final = FUNCTION_CONFIG.merge(Config(read_timeout=60))
+_STAND_IN_REGION: Final = "us-east-1"
 
 # For download URLs. Without this, boto3 signs them with the old version 2, for a host that
 # redirects to the bucket's region.
@@ -56,3 +60,18 @@ class Clients:
 def function_clients() -> Clients:
     """Return the clients of a function; its environment names region and credentials."""
     return Clients(boto3.Session(), FUNCTION_CONFIG)
+
+
+def command_clients(region: str | None, endpoint_url: str | None) -> Clients:
+    """Return the clients of a command; region and credentials are found as the AWS CLI does."""
+    return Clients(boto3.Session(region_name=region), _COMMAND_CONFIG, endpoint_url)
+
+
+def stand_in_clients(endpoint_url: str) -> Clients:
+    """Return the clients of a stand-in for AWS, which accepts any region and credentials."""
+    options: dict[str, Any] = {}
+    if not os.environ.keys() & {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"}:
+        options["region_name"] = _STAND_IN_REGION
+    if not os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
+        options |= {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return Clients(boto3.Session(**options), _STAND_IN_CONFIG, endpoint_url)

@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Long enough for a redirect to be followed, short enough to be worth little in a log.
 DOWNLOAD_SECONDS: Final = 300
+_FIRST_REGION: Final = "us-east-1"
 _MAX_COPIED_BYTES: Final = 1024 * 1024
 
 
@@ -112,6 +113,16 @@ class _Body(io.RawIOBase):
         view[: len(piece)] = piece
         self._position += len(piece)
         return len(piece)
+
+
+def ensure_bucket(client: "S3Client", name: str) -> None:
+    """Make a bucket if there is none of this name."""
+    if name in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+        return
+    region: Any = client.meta.region_name
+    # S3 requires the name of every region except the first, which must not be named.
+    elsewhere: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    client.create_bucket(Bucket=name, **({} if region == _FIRST_REGION else elsewhere))
 
 
 def _unavailable(detail: str, error: ClientError | BotoCoreError) -> StoreUnavailable:

@@ -34,11 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     host = shared_host(arguments.host)
     # Like `serve`: only a broker on this machine may use an issuer on this machine.
     loaded = load_configuration(arguments.config, allow_loopback=arguments.data is not None)
-    with target.opened(arguments, "apply") as broker:
-        check_host(loaded, host or broker.host)
+    with target.opened(arguments, "apply") as operator:
+        check_host(loaded, host or operator.host)
         if arguments.dry_run:
-            plan = broker.plan(loaded)
+            plan = operator.plan(loaded)
         else:
-            plan = broker.apply(loaded, prune=arguments.prune)
+            plan = operator.apply(loaded, prune=arguments.prune)
     say(*plan.lines or ["no changes"])
     return 0

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the records; raise CommandError."""
-    with target.opened(arguments, "read the records", is_for_writing=False) as broker:
-        for record in broker.store.list_operator_records():
+    with target.opened(arguments, "read the records", is_for_writing=False) as operator:
+        for record in operator.store.list_operator_records():
             print(json.dumps(record))
     return 0

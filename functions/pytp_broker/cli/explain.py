@@ -93,10 +93,10 @@ def run(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
     if (arguments.stack, arguments.table, arguments.data) != (None, None, None):
-        with target.opened(arguments, "explain", is_for_writing=False) as deployed:
-            configuration = deployed.store.load_configuration()
-            find = partial(_find_deployed, deployed.store)
-            host = shared_host(arguments.host) or deployed.host
+        with target.opened(arguments, "explain", is_for_writing=False) as operator:
+            configuration = operator.store.load_configuration()
+            find = partial(_find_deployed, operator.store)
+            host = shared_host(arguments.host) or operator.host
             yield _Broker("the deployment", configuration, find, host, "identity")
     elif arguments.config:
         loaded = load_configuration(arguments.config, allow_loopback=True)

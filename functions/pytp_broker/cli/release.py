@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 from pytp_broker.audit.operations import Reopening
 from pytp_broker.cli import target
 from pytp_broker.cli.command import MISUSED, CommandError, say
-from pytp_broker.cli.target import Place
+from pytp_broker.cli.operator import Operator
 from pytp_broker.index.releases import closes_at, key_of, read_release
 from pytp_broker.names import normalize
 from pytp_broker.redaction import and_more, printable
@@ -34,18 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked; raise CommandError."""
-    act: Callable[[argparse.Namespace, Place], int] = arguments.act
-    with target.opened(arguments, "open the release") as broker:
-        return act(arguments, broker)
+    act: Callable[[argparse.Namespace, Operator], int] = arguments.act
+    with target.opened(arguments, "open the release") as operator:
+        return act(arguments, operator)
 
 
-def reopen(arguments: argparse.Namespace, broker: Place) -> int:
+def reopen(arguments: argparse.Namespace, operator: Operator) -> int:
     """Open a release for a day, unless it stays open that long already."""
-    registry = _find_registry(arguments.registry, broker)
-    release = _find_release(registry, arguments.project, arguments.version, broker)
+    registry = _find_registry(arguments.registry, operator)
+    release = _find_release(registry, arguments.project, arguments.version, operator)
     now = datetime.now(UTC)
     until = (now + REOPENED).replace(microsecond=0)
-    _, reopened_until = broker.store.find_release(registry.name, release.project, release.key)
+    _, reopened_until = operator.store.find_release(registry.name, release.project, release.key)
     closes = closes_at(release, reopened_until, registry)
     name = f"{registry.name} {release.project} {release.spellings[0]}"
     if closes is None:
@@ -54,33 +54,33 @@ def reopen(arguments: argparse.Namespace, broker: Place) -> int:
         say(f"{name} is open until {closes.isoformat(timespec='seconds')}")
     else:
         event = Reopening(
-            by=broker.operator,
+            by=operator.name,
             registry=registry.name,
             project=release.project,
             version=release.spellings[0],
             until=until.isoformat(),
         )
-        broker.record(event.accepted())
-        broker.store.reopen_release(registry.name, release.project, release.key, until)
+        operator.record(event.accepted())
+        operator.store.reopen_release(registry.name, release.project, release.key, until)
         say(f"{name} takes files until {until.isoformat()}")
     return 0
 
 
-def _find_registry(name: str, broker: Place) -> Registry:
-    registries = broker.store.load_configuration().registries
+def _find_registry(name: str, operator: Operator) -> Registry:
+    registries = operator.store.load_configuration().registries
     if name not in registries:
         known = and_more([f"`{each}`" for each in sorted(registries)], len(registries)) or "none"
         raise CommandError(f"there is no registry `{printable(name)}`; the registries are: {known}")
     return registries[name]
 
 
-def _find_release(registry: Registry, project: str, version: str, broker: Place) -> Release:
+def _find_release(registry: Registry, project: str, version: str, operator: Operator) -> Release:
     try:
         key = key_of(Version(version))
     except InvalidVersion:
         raise CommandError(f"`{printable(version)}` is not a version (PEP 440)", MISUSED) from None
     name = normalize(project)
-    files = broker.store.list_files(registry.name, name)
+    files = operator.store.list_files(registry.name, name)
     if not files:
         raise CommandError(f"the registry `{registry.name}` has no project `{printable(name)}`")
     release = read_release(key, files)

@@ -22,18 +22,19 @@ from pytp_broker.cli.command import (
     load_configuration,
 )
 from pytp_broker.cli.hosts import client_host
+from pytp_broker.cli.operator import local_user
 from pytp_broker.cli.site import Site, hosts_of
-from pytp_broker.cli.target import DATABASE, local_user, reason_of
+from pytp_broker.cli.target import open_storage, reason_of
 from pytp_broker.errors import DEFAULT_TYPE_BASE, TYPE_BASE, StoreUnavailable
 from pytp_broker.leaks import GITHUB_KEYS_URL
 from pytp_broker.redaction import printable
+from pytp_broker.storage.data_folder import has_database
 
 if TYPE_CHECKING:
     import ssl
 
     from pytp_broker.config import Loaded
     from pytp_broker.local.certificates import CertificateFiles
-    from pytp_broker.local.deployment import Storage
     from pytp_broker.local.given_certificate import GivenCertificate
     from pytp_broker.local.upkeep import Upkeep
 
@@ -166,9 +167,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _has_records(arguments: argparse.Namespace) -> bool:
     return (
-        arguments.store == "sqlite"
-        and arguments.data is not None
-        and (arguments.data / DATABASE).is_file()
+        arguments.store == "sqlite" and arguments.data is not None and has_database(arguments.data)
     )
 
 
@@ -192,7 +191,7 @@ def _serve(
     url = _url(host, listener.getsockname()[1], is_tls=not arguments.no_tls)
     with _failures_told():
         folder = _open_folder(arguments.data, url, stack)
-        site = Site(_open_storage(arguments, folder, stack), host, arguments.config)
+        site = Site(stack.enter_context(open_storage(arguments, folder)), host, arguments.config)
         site.bring_up(loaded, is_kept=arguments.data is not None)
         own = None if arguments.no_tls or given else site.certify(folder / "tls")
         gateway = site.build_gateway(arguments.disclosure_keys_url, arguments.error_type_base)
@@ -270,31 +269,6 @@ def _open_folder(data: Path | None, url: str, stack: ExitStack) -> Path:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.enter_context(locked(data, Holder(os.getpid(), local_user(), url)))
     return data.resolve()
-
-
-def _open_storage(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> "Storage":
-    from pytp_broker.local import deployment
-
-    if arguments.store == "sqlite":
-        return stack.enter_context(deployment.open_embedded(folder))
-    return _open_aws(arguments)
-
-
-def _open_aws(arguments: argparse.Namespace) -> "Storage":
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from pytp_broker.local import deployment
-
-    places = deployment.AwsPlaces(
-        dynamodb_endpoint=arguments.dynamodb_endpoint,
-        s3_endpoint=arguments.s3_endpoint,
-        table=arguments.table,
-        bucket=arguments.bucket,
-    )
-    try:
-        return deployment.open_aws(places)
-    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: not a URL
-        raise CommandError(f"cannot open the store: {error}".splitlines()) from None
 
 
 def _url(host: str, port: int, *, is_tls: bool) -> str:

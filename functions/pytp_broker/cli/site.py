@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytp_broker.cli.command import CommandError, check_host, load_configuration
-from pytp_broker.cli.target import Place, local_user, reason_of
+from pytp_broker.cli.operator import Operator, local_user
+from pytp_broker.cli.target import reason_of
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.registries import Configuration
+from pytp_broker.storage.protocols import Storage
 from pytp_broker.storage.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded
     from pytp_broker.local.certificates import OwnCertificate
-    from pytp_broker.local.deployment import Storage
     from pytp_broker.local.gateway import Gateway
 
 
@@ -26,7 +27,7 @@ def hosts_of(configuration: Configuration) -> list[str]:
 class Site:
     """A broker on this machine, while it runs."""
 
-    def __init__(self, storage: "Storage", host: str, config: Sequence[Path] | None) -> None:
+    def __init__(self, storage: Storage, host: str, config: Sequence[Path] | None) -> None:
         """Raise StoreUnavailable; ``config`` are the files to read again, if there are any."""
         from pytp_broker.local.log import Log
         from pytp_broker.local.upkeep import OperatorRecords
@@ -92,4 +93,4 @@ class Site:
 
     def _apply(self, loaded: "Loaded") -> None:
         # A signal cannot carry an option such as --prune, so what is not in the file is removed.
-        Place(self._storage.store, local_user()).apply(loaded, prune=True)
+        Operator(self._storage.store, local_user()).apply(loaded, prune=True)

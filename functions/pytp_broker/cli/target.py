@@ -1,104 +1,26 @@
-"""The broker that an operator's command works on, and the records of what the command did."""
+"""The broker that a command is for: the options that name it, and its storage, opened."""
 
 import argparse
-import getpass
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from textwrap import wrap
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from pytp_broker.audit.operations import Apply, ConfigurationChange
-from pytp_broker.audit.record import AuditRecord
 from pytp_broker.cli.command import CommandError
+from pytp_broker.cli.operator import Operator, local_user
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
-from pytp_broker.storage.plan import Plan
-from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.data_folder import DATABASE, has_database, open_data_folder
 
 if TYPE_CHECKING:
-    from pytp_broker.config import Loaded
-
-DATABASE: Final = "broker.sqlite3"
-_TABLE: Final = "AWS::DynamoDB::Table"
-
-
-class RemovalError(CommandError):
-    """A configuration would remove registries or publishers without the option for it."""
-
-    def __init__(self, losses: Sequence[str]) -> None:
-        super().__init__(
-            [
-                "nothing was changed, because this configuration would remove:",
-                *losses,
-                "to remove them, run the command again with --prune",
-            ]
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A broker's store, and the operator who works on it: an ARN, or this system's user.
-
-    ``host`` is the host that its registries share, if the place states it.
-    """
-
-    store: Store
-    operator: str
-    host: str | None = None
-
-    def record(self, record: AuditRecord) -> None:
-        """Store a record of what the operator does."""
-        self.store.add_operator_record(record, datetime.now(UTC))
-
-    def plan(self, loaded: "Loaded") -> Plan:
-        """Return the plan that ``apply`` would execute; write nothing."""
-        return self.store.apply(loaded.configuration, loaded.publishers, lambda _: False)
-
-    def apply(self, loaded: "Loaded", *, prune: bool) -> Plan:
-        """Bring the store to a configuration, and store records of the changes.
-
-        The first record says that it begins, the last one how it ended. If it is interrupted, the
-        operator of each change is known nevertheless, and the last record is missing. Without
-        ``prune`` a configuration that removes a registry or a publisher changes nothing and raises
-        RemovalError.
-        """
-        event = Apply(by=self.operator, configuration_sha256=loaded.sources.sha256)
-        self.record(event.begun())
-        try:
-            plan = self._apply(loaded, prune=prune)
-        except RemovalError as error:
-            self.record(event.needs_prune(" ".join(error.lines)))
-            raise
-        except StoreUnavailable as problem:
-            with suppress(StoreUnavailable):  # then the first record stands alone
-                self.record(event.refused(problem))
-            raise
-        self.record(event.accepted())
-        return plan
-
-    def _apply(self, loaded: "Loaded", *, prune: bool) -> Plan:
-        plan = self.store.apply(
-            loaded.configuration, loaded.publishers, lambda plan: prune or not plan.losses
-        )
-        if plan.losses and not prune:
-            raise RemovalError([step.line for step in plan.losses])
-        for line in plan.lines:
-            for part in wrap(line, MAX_SENTENCE_CHARACTERS):
-                self.record(ConfigurationChange(by=self.operator, change=part).accepted())
-        return plan
+    from pytp_broker.storage.protocols import Storage
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Declare the options that name the broker."""
-    place = parser.add_mutually_exclusive_group(required=required)
-    place.add_argument("--stack", metavar="NAME", help="the CloudFormation stack of the broker")
-    place.add_argument("--table", metavar="NAME", help="the DynamoDB table of the broker")
-    place.add_argument(
+    target = parser.add_mutually_exclusive_group(required=required)
+    target.add_argument("--stack", metavar="NAME", help="the CloudFormation stack of the broker")
+    target.add_argument("--table", metavar="NAME", help="the DynamoDB table of the broker")
+    target.add_argument(
         "--data", type=Path, metavar="DIR", help="the data folder of a broker on this machine"
     )
     parser.add_argument("--region", help="the AWS region (default: the AWS CLI's)")
@@ -112,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> 
 @contextmanager
 def opened(
     arguments: argparse.Namespace, doing: str, *, is_for_writing: bool = True
-) -> Iterator[Place]:
-    """Open the place that the arguments name; raise CommandError for every failure there."""
+) -> Iterator[Operator]:
+    """Open the store that the options name; raise CommandError for every failure there."""
     try:
         if arguments.data is not None:
-            with _opened_folder(arguments.data) as place:
-                yield place
+            with _opened_folder(arguments.data) as operator:
+                yield operator
         else:
-            yield _open_table(arguments, doing, is_for_writing=is_for_writing)
+            yield _open_deployed(arguments, doing, is_for_writing=is_for_writing)
     except StoreUnavailable as problem:
         raise CommandError(f"cannot {doing}: {reason_of(problem)}".splitlines()) from None
 
@@ -130,94 +52,49 @@ def reason_of(problem: StoreUnavailable) -> str:
 
 
 @contextmanager
-def _opened_folder(folder: Path) -> Iterator[Place]:
+def _opened_folder(folder: Path) -> Iterator[Operator]:
     from pytp_broker.local.lock import last_host
-    from pytp_broker.storage.sqlite import SqliteStore
 
-    database = folder / DATABASE
-    if not database.is_file():
+    if not has_database(folder):
         raise CommandError(f"{folder} is not the data folder of a broker: it has no {DATABASE}")
-    store = SqliteStore(database)
+    with open_data_folder(folder) as storage:
+        yield Operator(storage.store, local_user(), last_host(folder))
+
+
+def _open_deployed(arguments: argparse.Namespace, doing: str, *, is_for_writing: bool) -> Operator:
+    from pytp_broker.aws.deployments import Address, NotOpenedError, open_deployed
+
+    address = Address(arguments.stack, arguments.table, arguments.region, arguments.endpoint_url)
     try:
-        yield Place(store, local_user(), last_host(folder))
-    finally:
-        store.close()
+        found = open_deployed(address, doing, is_for_writing=is_for_writing)
+    except NotOpenedError as error:
+        raise CommandError(error.lines) from None
+    return Operator(found.store, found.operator or local_user(), found.host)
 
 
-def _open_table(arguments: argparse.Namespace, doing: str, *, is_for_writing: bool) -> Place:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
+@contextmanager
+def open_storage(arguments: argparse.Namespace, folder: Path) -> Iterator["Storage"]:
+    """Open what ``serve`` works on: its folder, or stand-ins for AWS.
 
-    from pytp_broker.aws.dynamodb import DynamoStore
-    from pytp_broker.aws.dynamodb.tables import ForeignTableError, check_table
-
-    # boto3's default is to try for half a minute.
-    options: Any = {
-        "endpoint_url": arguments.endpoint_url,
-        "config": Config(connect_timeout=5, retries={"mode": "standard"}),
-    }
-    failure, asked = "cannot reach the deployment", []
-    try:
-        session = boto3.Session(region_name=arguments.region)
-        asked = [_asked(arguments, session.region_name, session.profile_name)]
-        table, host = arguments.table, None
-        if table is None:
-            cloudformation = session.client("cloudformation", **options)
-            found = cloudformation.describe_stack_resources(StackName=arguments.stack)
-            table = _find_table(found["StackResources"], arguments.stack)
-            with suppress(BotoCoreError, ClientError):  # needs another right; only for a check
-                described = cloudformation.describe_stacks(StackName=arguments.stack)
-                host = _find_host(described["Stacks"][0])
-        dynamodb = session.client("dynamodb", **options)
-        failure = f"cannot {doing}"
-        check_table(dynamodb, table, is_for_writing=is_for_writing)
-        operator = local_user()
-        with suppress(BotoCoreError, ClientError):  # a stand-in for AWS may have no STS
-            operator = session.client("sts", **options).get_caller_identity()["Arn"]
-    except ForeignTableError as error:
-        raise CommandError(str(error)) from None
-    except ValueError as error:  # botocore's, for a text that is not a URL
-        raise CommandError([f"cannot reach the deployment: {error}", *asked]) from None
-    except (BotoCoreError, ClientError) as error:
-        raise CommandError([*f"{failure}: {error}".splitlines(), *asked]) from None
-    return Place(DynamoStore(dynamodb, table), operator, host)
+    Raises StoreUnavailable, or CommandError if the stand-ins cannot be opened.
+    """
+    if arguments.store == "sqlite":
+        with open_data_folder(folder) as storage:
+            yield storage
+    else:
+        yield _open_stand_ins(arguments)
 
 
-def _asked(arguments: argparse.Namespace, region: str | None, profile: str) -> str:
-    """Return where the command has looked, because a wrong place is the most common mistake."""
-    place = f"the stack {arguments.stack}" if arguments.stack else f"the table {arguments.table}"
-    endpoint = f" at {arguments.endpoint_url}" if arguments.endpoint_url else ""
-    where = f"in the region {region}" if region else "without a region (give --region)"
-    return f"asked for {place} {where}{endpoint}, with the profile {profile}"
+def _open_stand_ins(arguments: argparse.Namespace) -> "Storage":
+    from pytp_broker.aws.deployments import NotOpenedError, StandIns, open_stand_ins
 
-
-def local_user() -> str:
-    """Return the user of this process: a name, or a number if the system knows no name."""
-    try:
-        return f"user {getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"user {os.getuid()}"
-
-
-def _find_host(stack: Mapping[str, Any]) -> str | None:
-    """Return the host of a stack: the domain that it was deployed with, or API Gateway's own."""
-    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", ())}
-    outputs = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())}
-    return (
-        urlsplit(f"https://{parameters.get('HostName', '')}").hostname
-        or urlsplit(str(outputs.get("Url", ""))).hostname
+    places = StandIns(
+        dynamodb_url=arguments.dynamodb_endpoint,
+        s3_url=arguments.s3_endpoint,
+        table=arguments.table,
+        bucket=arguments.bucket,
     )
-
-
-def _find_table(resources: Sequence[Mapping[str, Any]], stack: str) -> str:
-    tables: list[str] = [
-        resource["PhysicalResourceId"]
-        for resource in resources
-        if resource["ResourceType"] == _TABLE
-    ]
-    if len(tables) != 1:
-        raise CommandError(
-            f"the stack {stack} has {len(tables)} tables, not one: name it with --table"
-        )
-    return tables[0]
+    try:
+        return open_stand_ins(places)
+    except NotOpenedError as error:
+        raise CommandError(error.lines) from None

@@ -8,7 +8,7 @@ from pytp_broker.audit.operations import OperatorBurn
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.cli import target
 from pytp_broker.cli.command import MISUSED, CommandError, say
-from pytp_broker.cli.target import Place
+from pytp_broker.cli.operator import Operator
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.tokens import TokenRecord
 
@@ -44,14 +44,14 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Find or burn; raise CommandError."""
-    act: Callable[[argparse.Namespace, Place], int] = arguments.act
-    with target.opened(arguments, "read the tokens") as broker:
-        return act(arguments, broker)
+    act: Callable[[argparse.Namespace, Operator], int] = arguments.act
+    with target.opened(arguments, "read the tokens") as operator:
+        return act(arguments, operator)
 
 
-def find(arguments: argparse.Namespace, broker: Place) -> int:
+def find(arguments: argparse.Namespace, operator: Operator) -> int:
     """Print the selected tokens, a block of lines each."""
-    selected = _select(arguments, broker)
+    selected = _select(arguments, operator)
     for record in selected:
         first, *others = _describe(record)
         say(first, *(f"  {line}" for line in others))
@@ -60,18 +60,20 @@ def find(arguments: argparse.Namespace, broker: Place) -> int:
     return 0
 
 
-def burn(arguments: argparse.Namespace, broker: Place) -> int:
+def burn(arguments: argparse.Namespace, operator: Operator) -> int:
     """Burn the selected tokens that are not burned yet, and print a line for each."""
     if not (arguments.prefix or arguments.publisher or arguments.registry or arguments.all):
         raise CommandError(
             "name the tokens to burn: with --prefix, --publisher, --registry or --all", MISUSED
         )
-    live = [record for record in _select(arguments, broker) if record.burned_at is None]
+    live = [record for record in _select(arguments, operator) if record.burned_at is None]
     for record in live:
         if arguments.dry_run:
             say(f"would burn {_summary(record)}")
-        elif broker.store.burn_token(record.lookup_id, record.token_hash, None, datetime.now(UTC)):
-            _record_burn(record, broker)
+        elif operator.store.burn_token(
+            record.lookup_id, record.token_hash, None, datetime.now(UTC)
+        ):
+            _record_burn(record, operator)
             say(f"burned {_summary(record)}")
         else:  # somebody else has burned it since we looked
             say(f"already burned {_summary(record)}")
@@ -80,21 +82,21 @@ def burn(arguments: argparse.Namespace, broker: Place) -> int:
     return 0
 
 
-def _record_burn(record: TokenRecord, broker: Place) -> None:
+def _record_burn(record: TokenRecord, operator: Operator) -> None:
     event = OperatorBurn(
-        by=broker.operator,
+        by=operator.name,
         token_hash=hash_prefix(record.token_hash),
         burned=True,
         projects=record.places,
         project_count=record.project_count,
     )
-    broker.record(event.accepted())
+    operator.record(event.accepted())
 
 
-def _select(arguments: argparse.Namespace, broker: Place) -> list[TokenRecord]:
+def _select(arguments: argparse.Namespace, operator: Operator) -> list[TokenRecord]:
     return [
         record
-        for record in broker.store.list_tokens(datetime.now(UTC))
+        for record in operator.store.list_tokens(datetime.now(UTC))
         if record.token_hash.startswith(arguments.prefix.lower())
         and arguments.publisher in {None, *record.publisher_ids}
         and arguments.registry in {None, *record.registries}

@@ -1,13 +1,9 @@
-"""The local deployment: the template's functions, on the embedded store or on DynamoDB and S3."""
+"""The local deployment: every function of the template behind the local gateway."""
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.events import handle
@@ -15,43 +11,16 @@ from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.leaks import GITHUB_KEYS_URL
 from pytp_broker.local.gateway import MAX_BODY_BYTES, Gateway
 from pytp_broker.local.log import Log
-from pytp_broker.local.routes import RouteTable, TemplateError, find_template, load_template
+from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc.fetch import HttpFetch
 from pytp_broker.registries import Access
 from pytp_broker.services import build, build_broker, build_index
 from pytp_broker.settings import environment_proxy
 from pytp_broker.storage.cache import ConfigurationCache
-from pytp_broker.storage.files import FileStore
-from pytp_broker.storage.folder import FolderFiles
-from pytp_broker.storage.protocols import Store
-from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.storage.protocols import Storage
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_s3 import S3Client
-
-_TABLE: Final = "AWS::DynamoDB::Table"
-_DEFAULT_REGION: Final = "us-east-1"
 # A signal must take effect within ten seconds, which includes reading and applying the file.
 _CONFIGURATION_SECONDS: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Where records and bytes are kept."""
-
-    store: Store
-    files: FileStore
-
-
-@dataclass(frozen=True, slots=True)
-class AwsPlaces:
-    """Where to find DynamoDB and S3, or their stand-ins."""
-
-    dynamodb_endpoint: str
-    s3_endpoint: str
-    table: str
-    bucket: str
 
 
 def build_gateway(
@@ -96,74 +65,3 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket bound to the address; port 0 means any free port. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family)
-
-
-@contextmanager
-def open_embedded(folder: Path) -> Iterator[Storage]:
-    """Open the SQLite store and the files in a folder."""
-    store = SqliteStore(folder / "broker.sqlite3")
-    try:
-        yield Storage(store, FolderFiles(folder / "files"))
-    finally:
-        store.close()
-
-
-def open_aws(places: AwsPlaces) -> Storage:
-    """Open the DynamoDB store and the S3 files; make the table and the bucket if they are missing.
-
-    Raises what boto3 raises, and ForeignTableError for a table that is not a broker's.
-    """
-    import boto3
-    from botocore.config import Config
-
-    from pytp_broker.aws.dynamodb import DynamoStore
-    from pytp_broker.aws.dynamodb.tables import check_table
-    from pytp_broker.aws.s3 import S3Files
-
-    session = boto3.Session(**_session_options())
-    patience = Config(connect_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
-    # The bucket stands in the path, because BUCKET.127.0.0.1 is not a host name.
-    by_path = Config(signature_version="s3v4", s3={"addressing_style": "path"})
-    dynamodb = session.client("dynamodb", endpoint_url=places.dynamodb_endpoint, config=patience)
-    s3 = session.client("s3", endpoint_url=places.s3_endpoint, config=patience.merge(by_path))
-    _ensure_table(dynamodb, places.table)
-    check_table(dynamodb, places.table)
-    _ensure_bucket(s3, places.bucket)
-    return Storage(DynamoStore(dynamodb, places.table), S3Files(s3, places.bucket))
-
-
-def _session_options() -> dict[str, Any]:
-    """Return the session options that the environment lacks; stand-ins accept any credentials."""
-    options: dict[str, Any] = {}
-    if not os.environ.keys() & {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"}:
-        options["region_name"] = _DEFAULT_REGION
-    if not os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
-        options |= {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return options
-
-
-def _ensure_table(client: "DynamoDBClient", name: str) -> None:
-    try:
-        client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **_table_schema())
-    except client.exceptions.ResourceInUseException:
-        return
-    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
-
-
-def _table_schema() -> dict[str, Any]:
-    """Return the schema of the template's table."""
-    resources = load_template(find_template())["Resources"].values()
-    for resource in resources:
-        if resource["Type"] == _TABLE:
-            properties = resource["Properties"]
-            return {name: properties[name] for name in ("AttributeDefinitions", "KeySchema")}
-    raise TemplateError("template.yaml has no table")
-
-
-def _ensure_bucket(client: "S3Client", name: str) -> None:
-    if name in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-        return
-    region: Any = client.meta.region_name
-    # S3 requires the name of every region except the first, which must not be named.
-    elsewhere: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    client.create_bucket(Bucket=name, **({} if region == _DEFAULT_REGION else elsewhere))

@@ -6,6 +6,7 @@ contract test suite holds them together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
@@ -14,6 +15,7 @@ from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import KeySetStore
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.files import FileStore
 from pytp_broker.storage.plan import Approve, Plan
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -164,3 +166,11 @@ class OperatorStore(Protocol):
 
 class Store(RuntimeStore, OperatorStore, Protocol):
     """A complete store: what the functions call, and what the operator's commands call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where a broker keeps its records and the bytes of its files."""
+
+    store: Store
+    files: FileStore

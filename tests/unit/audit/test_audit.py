@@ -20,8 +20,8 @@ from pytp_broker.audit.findings import KeySetReason
 from pytp_broker.audit.record import MAX_MESSAGE_CHARACTERS, AuditRecord
 from pytp_broker.audit.requests import Upload
 from pytp_broker.aws.edge import Edge
+from pytp_broker.cli.operator import Operator, RemovalError
 from pytp_broker.cli.release import reopen
-from pytp_broker.cli.target import Place, RemovalError
 from pytp_broker.config import Loaded
 from pytp_broker.endpoints import introspect
 from pytp_broker.endpoints.routing import respond
@@ -145,7 +145,7 @@ def ask(shelf: Shelf, method: str, path: str, headers: Mapping[str, str], body: 
 
 def operations() -> Iterator[Mapping[str, Any]]:
     store = MemoryStore()
-    operator = Place(store, "user olive")
+    operator = Operator(store, "user olive")
     configuration = Configuration(registries={"acme": Registry("acme", ())})
     operator.apply(Loaded(configuration, ()), prune=False)
     with pytest.raises(RemovalError):

@@ -12,8 +12,14 @@ from moto import mock_aws
 
 from pytp_broker import cli
 from pytp_broker.aws import dynamodb
-from pytp_broker.aws.dynamodb.tables import ForeignTableError, check_table, is_known
-from pytp_broker.local import deployment
+from pytp_broker.aws.deployments import NotOpenedError, StandIns, open_stand_ins
+from pytp_broker.aws.dynamodb.tables import (
+    ForeignTableError,
+    check_table,
+    ensure_table,
+    is_known,
+)
+from pytp_broker.local.routes import find_template, load_template
 
 REGION = "eu-west-1"
 CONFIGURATION = '[[registries]]\nname = "acme"\n'
@@ -112,15 +118,27 @@ def test_an_empty_table_of_the_right_keys_becomes_a_brokers(client: Any, tmp_pat
 def test_serve_writes_into_no_table_of_somebody_else(client: Any) -> None:
     make(client, BROKERS, {"pk": "ORDER#1", "sk": "ITEM#1"})
     boto3.client("s3", region_name="us-east-1").close()
-    places = deployment.AwsPlaces(
-        dynamodb_endpoint=f"https://dynamodb.{REGION}.amazonaws.com",
-        s3_endpoint=f"https://s3.{REGION}.amazonaws.com",
+    places = StandIns(
+        dynamodb_url=f"https://dynamodb.{REGION}.amazonaws.com",
+        s3_url=f"https://s3.{REGION}.amazonaws.com",
         table="orders",
         bucket="files",
     )
 
-    with pytest.raises(ForeignTableError, match="ORDER#1"):
-        deployment.open_aws(places)
+    with pytest.raises(NotOpenedError, match="ORDER#1"):
+        open_stand_ins(places)
+
+
+def test_a_table_that_is_made_has_the_keys_of_the_templates(client: Any) -> None:
+    resources = load_template(find_template())["Resources"].values()
+    (table,) = [each["Properties"] for each in resources if each["Type"] == "AWS::DynamoDB::Table"]
+
+    ensure_table(client, "orders")
+    ensure_table(client, "orders")
+
+    made = client.describe_table(TableName="orders")["Table"]
+    assert made["KeySchema"] == table["KeySchema"]
+    assert made["AttributeDefinitions"] == table["AttributeDefinitions"]
 
 
 def rows_in_the_documentation() -> list[tuple[str, str]]:

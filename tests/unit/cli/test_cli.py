@@ -18,8 +18,8 @@ import jsonschema
 import pytest
 from moto import mock_aws
 
+from pytp_broker.aws.deployments import StandIns, find_host, open_stand_ins
 from pytp_broker.cli import main
-from pytp_broker.cli.target import _find_host
 from pytp_broker.demo import process
 from pytp_broker.demo import story as demo
 from pytp_broker.demo.process import ServerError, ServerProcess
@@ -446,7 +446,7 @@ def create_stack(
 def test_the_host_of_a_stack_is_its_domain_or_else_its_own(
     stack: dict[str, Any], host: str | None
 ) -> None:
-    assert _find_host(stack) == host
+    assert find_host(stack) == host
 
 
 @pytest.mark.parametrize(
@@ -524,7 +524,7 @@ def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
         (
             "--store dynamodb --dynamodb-endpoint garbage --s3-endpoint garbage",
             1,
-            "cannot open the store: Invalid endpoint: garbage\n",
+            "cannot reach the deployment: Invalid endpoint: garbage\n",
         ),
         ("--data broker.toml", 1, "cannot write broker.toml: File exists\n"),
         ("--data broken", 1, "cannot apply the configuration: file is not a database"),
@@ -565,15 +565,15 @@ def test_serve_says_what_is_wrong_with_the_template(
 
 def test_serve_makes_the_table_and_the_bucket_once(aws: None) -> None:
     # moto answers AWS's own endpoints.
-    places = deployment.AwsPlaces(
-        dynamodb_endpoint=f"https://dynamodb.{REGION}.amazonaws.com",
-        s3_endpoint=f"https://s3.{REGION}.amazonaws.com",
+    places = StandIns(
+        dynamodb_url=f"https://dynamodb.{REGION}.amazonaws.com",
+        s3_url=f"https://s3.{REGION}.amazonaws.com",
         table="local-table",
         bucket="local-bucket",
     )
 
-    deployment.open_aws(places)
-    storage = deployment.open_aws(places)
+    open_stand_ins(places)
+    storage = open_stand_ins(places)
 
     assert storage.store.load_configuration().registries == {}
     storage.files.save("files/x", Held(b"bytes"), hashlib.sha256(b"bytes").hexdigest())

@@ -20,7 +20,8 @@ from moto import mock_aws
 
 from pytp_broker import config
 from pytp_broker.aws.dynamodb import DynamoStore
-from pytp_broker.cli import main, target
+from pytp_broker.cli import main
+from pytp_broker.cli.operator import Operator, RemovalError, local_user
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.storage.protocols import Store
@@ -546,11 +547,11 @@ def test_each_engine_keeps_how_an_apply_ended(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     _, _, store = request.getfixturevalue(f"{name}_broker")
-    operator = target.Place(store, "user olive")
+    operator = Operator(store, "user olive")
     operator.apply(config.parse(tomllib.loads(WIDGETS), allow_loopback=False), prune=False)
     empty = config.parse({}, allow_loopback=False)
 
-    with pytest.raises(target.RemovalError):
+    with pytest.raises(RemovalError):
         operator.apply(empty, prune=False)
     monkeypatch.setattr(type(store), "apply", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -573,4 +574,4 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(getpass, "getuser", fail)
 
-    assert target.local_user() == f"user {os.getuid()}"
+    assert local_user() == f"user {os.getuid()}"

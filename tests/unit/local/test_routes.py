@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytp_broker.local import deployment, routes
+from pytp_broker.local import routes
 from pytp_broker.local.routes import GatewayRoute, RouteTable, TemplateError
 
 
@@ -163,20 +163,3 @@ def test_a_missing_template_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     with pytest.raises(TemplateError, match=r"no template\.yaml at"):
         routes.find_template()
-
-
-def test_the_tables_schema_is_the_templates() -> None:
-    schema = deployment._table_schema()
-
-    assert [key["AttributeName"] for key in schema["KeySchema"]] == ["pk", "sk"]
-
-
-def test_a_template_without_a_table_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "template.yaml"
-    path.write_text(TEMPLATE)
-    monkeypatch.setattr(deployment, "find_template", lambda: path)
-
-    with pytest.raises(TemplateError, match="no table"):
-        deployment._table_schema()

@@ -27,8 +27,8 @@ ABOVE_THE_CORE = NAMES[: NAMES.index("config")]
 # Who may import a library that not every function has, or that no function should need.
 HOMES: dict[str, set[str]] = {
     "aws_lambda_powertools": {"aws"},
-    "boto3": {"aws", "cli", "local"},
-    "botocore": {"aws", "cli", "local"},
+    "boto3": {"aws"},
+    "botocore": {"aws"},
     "pydantic": {"config"},
     "trustme": set(),
     "uvicorn": {"local"},

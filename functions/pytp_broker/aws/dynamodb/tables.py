@@ -1,4 +1,4 @@
-"""Tell a broker's DynamoDB table from a foreign one, into which nothing may be written."""
+"""Make a broker's DynamoDB table, and tell it from a foreign one, into which nothing is written."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +39,22 @@ _ADVICE: Final = (
 
 class ForeignTableError(ValueError):
     """The table is not a broker's; the text says why, and what to do."""
+
+
+def ensure_table(client: "DynamoDBClient", name: str) -> None:
+    """Make a table with a broker's keys if there is no table of this name."""
+    keys: Any = [{"AttributeName": key, "KeyType": kind} for kind, key, _ in _KEYS]
+    types: Any = [{"AttributeName": key, "AttributeType": of_type} for _, key, of_type in _KEYS]
+    try:
+        client.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=keys,
+            AttributeDefinitions=types,
+        )
+    except client.exceptions.ResourceInUseException:
+        return
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
 
 
 def check_table(client: "DynamoDBClient", name: str, *, is_for_writing: bool = True) -> None:

@@ -1,0 +1,146 @@
+"""Open the storage of a broker: on AWS for a command, and on stand-ins for AWS for ``serve``."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pytp_broker.aws.clients import Clients, command_clients, stand_in_clients
+from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.dynamodb.tables import ForeignTableError, check_table, ensure_table
+from pytp_broker.aws.s3 import S3Files, ensure_bucket
+from pytp_broker.storage.protocols import Storage, Store
+
+_TABLE: Final = "AWS::DynamoDB::Table"
+
+
+class NotOpenedError(Exception):
+    """The storage cannot be opened; the lines say why and where we have looked."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a broker is on AWS: the name of its stack or of its table, and where to ask for it."""
+
+    stack: str | None
+    table: str | None
+    region: str | None
+    endpoint_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A broker on AWS: its store, the host of its stack and who asks, each as far as we know."""
+
+    store: Store
+    host: str | None
+    operator: str | None
+
+
+def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Deployed:
+    """Return the broker at an address; raise NotOpenedError, also for somebody else's table."""
+    with _failures_told("reach the deployment"):
+        clients = command_clients(address.region, address.endpoint_url)
+    asked = _describe(address, clients)
+    with _failures_told("reach the deployment", asked):
+        table, host = _find(address, clients)
+        client = clients.dynamodb()
+    with _failures_told(doing, asked):
+        check_table(client, table, is_for_writing=is_for_writing)
+    return Deployed(DynamoStore(client, table), host, _find_operator(clients))
+
+
+@contextmanager
+def _failures_told(doing: str, *asked: str) -> Iterator[None]:
+    try:
+        yield
+    except ForeignTableError as error:
+        raise NotOpenedError([str(error)]) from None
+    except ValueError as error:  # botocore's, for a text that is not a URL, also at the first call
+        raise NotOpenedError([f"cannot reach the deployment: {error}", *asked]) from None
+    except (BotoCoreError, ClientError) as error:
+        raise NotOpenedError([*f"cannot {doing}: {error}".splitlines(), *asked]) from None
+
+
+def _describe(address: Address, clients: Clients) -> str:
+    """Return where we have looked, because a wrong place is the most common mistake."""
+    place = f"the stack {address.stack}" if address.stack else f"the table {address.table}"
+    endpoint = f" at {address.endpoint_url}" if address.endpoint_url else ""
+    region = clients.session.region_name
+    where = f"in the region {region}" if region else "without a region (give --region)"
+    profile = clients.session.profile_name
+    return f"asked for {place} {where}{endpoint}, with the profile {profile}"
+
+
+def _find(address: Address, clients: Clients) -> tuple[str, str | None]:
+    """Return the name of the table, and the host of the stack if we know it."""
+    if address.table is not None:
+        return address.table, None
+    cloudformation = clients.other("cloudformation")
+    found = cloudformation.describe_stack_resources(StackName=address.stack)
+    host = None
+    with suppress(BotoCoreError, ClientError):  # needs another right; only for a check
+        described = cloudformation.describe_stacks(StackName=address.stack)
+        host = find_host(described["Stacks"][0])
+    return _find_table(found["StackResources"], address), host
+
+
+def _find_table(resources: Sequence[Mapping[str, Any]], address: Address) -> str:
+    tables: list[str] = [
+        resource["PhysicalResourceId"]
+        for resource in resources
+        if resource["ResourceType"] == _TABLE
+    ]
+    if len(tables) != 1:
+        raise NotOpenedError(
+            [f"the stack {address.stack} has {len(tables)} tables, not one: name it with --table"]
+        )
+    return tables[0]
+
+
+def find_host(stack: Mapping[str, Any]) -> str | None:
+    """Return the host of a stack: the domain that it was deployed with, or API Gateway's own."""
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", ())}
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())}
+    return (
+        urlsplit(f"https://{parameters.get('HostName', '')}").hostname
+        or urlsplit(str(outputs.get("Url", ""))).hostname
+    )
+
+
+def _find_operator(clients: Clients) -> str | None:
+    with suppress(BotoCoreError, ClientError):  # a stand-in for AWS may have no STS
+        arn: str = clients.other("sts").get_caller_identity()["Arn"]
+        return arn
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class StandIns:
+    """A DynamoDB and an S3 that stand in for AWS, and the names of the table and the bucket."""
+
+    dynamodb_url: str
+    s3_url: str
+    table: str
+    bucket: str
+
+
+def open_stand_ins(places: StandIns) -> Storage:
+    """Return the storage; make the table and the bucket if they are missing.
+
+    Raises NotOpenedError, also for somebody else's table.
+    """
+    with _failures_told("open the store"):
+        dynamodb = stand_in_clients(places.dynamodb_url).dynamodb()
+        s3 = stand_in_clients(places.s3_url).s3()
+        ensure_table(dynamodb, places.table)
+        check_table(dynamodb, places.table)
+        ensure_bucket(s3, places.bucket)
+    return Storage(DynamoStore(dynamodb, places.table), S3Files(s3, places.bucket))

@@ -1,0 +1,95 @@
+"""An operator at work on a broker: what a command changes there, and the records that it keeps."""
+
+import getpass
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from pytp_broker.audit.operations import Apply, ConfigurationChange
+from pytp_broker.audit.record import AuditRecord
+from pytp_broker.cli.command import CommandError
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
+from pytp_broker.storage.plan import Plan
+from pytp_broker.storage.protocols import Store
+
+if TYPE_CHECKING:
+    from pytp_broker.config import Loaded
+
+
+class RemovalError(CommandError):
+    """A configuration would remove registries or publishers without the option for it."""
+
+    def __init__(self, losses: Sequence[str]) -> None:
+        super().__init__(
+            [
+                "nothing was changed, because this configuration would remove:",
+                *losses,
+                "to remove them, run the command again with --prune",
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator at work on a broker's store; the name is an ARN, or this system's user.
+
+    ``host`` is the host that the broker's registries share, if we know it.
+    """
+
+    store: Store
+    name: str
+    host: str | None = None
+
+    def record(self, record: AuditRecord) -> None:
+        """Store a record of what the operator does."""
+        self.store.add_operator_record(record, datetime.now(UTC))
+
+    def plan(self, loaded: "Loaded") -> Plan:
+        """Return the plan that ``apply`` would execute; write nothing."""
+        return self.store.apply(loaded.configuration, loaded.publishers, lambda _: False)
+
+    def apply(self, loaded: "Loaded", *, prune: bool) -> Plan:
+        """Bring the store to a configuration, and store records of the changes.
+
+        The first record says that it begins, the last one how it ended. If it is interrupted, the
+        operator of each change is known nevertheless, and the last record is missing. Without
+        ``prune`` a configuration that removes a registry or a publisher changes nothing and raises
+        RemovalError.
+        """
+        event = Apply(by=self.name, configuration_sha256=loaded.sources.sha256)
+        self.record(event.begun())
+        try:
+            plan = self._apply(loaded, prune=prune)
+        except RemovalError as error:
+            self.record(event.needs_prune(" ".join(error.lines)))
+            raise
+        except StoreUnavailable as problem:
+            with suppress(StoreUnavailable):  # then the first record stands alone
+                self.record(event.refused(problem))
+            raise
+        self.record(event.accepted())
+        return plan
+
+    def _apply(self, loaded: "Loaded", *, prune: bool) -> Plan:
+        plan = self.store.apply(
+            loaded.configuration, loaded.publishers, lambda plan: prune or not plan.losses
+        )
+        if plan.losses and not prune:
+            raise RemovalError([step.line for step in plan.losses])
+        for line in plan.lines:
+            for part in wrap(line, MAX_SENTENCE_CHARACTERS):
+                self.record(ConfigurationChange(by=self.name, change=part).accepted())
+        return plan
+
+
+def local_user() -> str:
+    """Return the user of this process: a name, or a number if the system knows no name."""
+    try:
+        return f"user {getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()}"
