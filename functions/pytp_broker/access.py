@@ -112,7 +112,9 @@ def _place(caller: Caller, project: str | None) -> Place | None:
 
 def _check_enabled(record: TokenRecord, caller: Caller) -> None:
     if not caller.configuration.is_enabled(caller.registry.name, record.issuer):
-        raise Forbidden(f"uploads to this registry by tokens of `{record.issuer}` are switched off")
+        raise Forbidden(
+            f"the operator has switched off uploads with tokens of `{record.issuer}` here"
+        )
 
 
 def _list_trust(record: TokenRecord, caller: Caller, services: Services) -> dict[str, Trust]:
@@ -142,7 +144,7 @@ def _publishers_of(
 def _explain(record: TokenRecord, registry: str, project: str | None) -> str:
     """Return why the token does not give the right to upload to a project, or to any."""
     if project is None:
-        return "the upload token is for no project of this registry"
+        return "the upload token does not give a right to any project of this registry"
     listing = record.projects.get(registry, Listing((), 0))
     if project in listing.names:
         return (

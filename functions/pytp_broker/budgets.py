@@ -64,7 +64,8 @@ class RefusalBudget:
         if excess >= 0:
             seconds = math.floor(excess * SECONDS / per_minute) + 1
             raise TooManyRequests(
-                "too many exchanges from this address were refused", retry_after_seconds=seconds
+                "too many exchanges from this address were refused: correct them, then try again",
+                retry_after_seconds=seconds,
             )
 
     def charge(self, source: Source, per_minute: int) -> None:

@@ -235,7 +235,9 @@ class Unexpected(Problem):
     def __init__(self) -> None:
         # We show nothing of the error itself, because its message may quote the request and its
         # tokens.
-        super().__init__("something went wrong here; the operator finds the cause in the log")
+        super().__init__(
+            "the broker met an unexpected error; the operator finds the cause in the log"
+        )
 
 
 class TooManyRequests(Problem):

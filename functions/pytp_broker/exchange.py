@@ -92,23 +92,21 @@ def find_issuer(
         raise NotEnabled("trusted publishing is switched off here")
     issuer = configuration.issuers.get(url) if destination.accepts(url) else None
     if issuer is None:
-        raise UnknownIssuer(
-            f"unknown trusted publishing issuer `{printable(url)}`{_enterprise_hint(url)}"
-        )
+        raise UnknownIssuer(f"unknown trusted publishing issuer `{printable(url)}`{_advise(url)}")
     # We fetch no issuer's keys for a registry that is switched off.
     if not issuer.enabled or not any(registry.accepts(url) for registry in enabled):
         raise NotEnabled(f"tokens of the issuer `{issuer.url}` are switched off here")
     return issuer
 
 
-def _enterprise_hint(url: str) -> str:
+def _advise(url: str) -> str:
     for provider in PROVIDERS.values():
         if provider.issuer is not None and url.startswith(provider.issuer + "/"):
             return (
                 f": it looks like the issuer of one enterprise or organization at {provider.title};"
                 " ask the registry's operator to add this exact URL as an issuer"
             )
-    return ""
+    return ": if it is right, ask the registry's operator to add it as an issuer"
 
 
 def verify_job(

@@ -194,7 +194,7 @@ def read_matches(body: bytes) -> list[Match]:
 
 def _read_match(match: object) -> Match:
     if not isinstance(match, dict) or not isinstance(match.get("token"), str):
-        raise MalformedRequest("every match must be an object with the text of a `token`")
+        raise MalformedRequest("each match must be an object with the member `token`, a string")
     text = match["token"]
     kind, url, source = (_text(match.get(name)) for name in ("type", "url", "source"))
     return Match(_read_token(text), sha256(text.encode()).hexdigest(), kind, url, source)

@@ -232,7 +232,7 @@ def test_a_bucket_that_does_not_answer_is_unavailable(moto_s3: Any) -> None:
 
     with pytest.raises(StoreUnavailable) as refused:
         save(files, KEY, b"wheel")
-    assert refused.value.detail == "the files cannot be written"
+    assert refused.value.detail == "the stored files cannot be written now; try again"
     assert refused.value.operator_detail == "PutObject: NoSuchBucket"
     with pytest.raises(StoreUnavailable):
         files.read(KEY)

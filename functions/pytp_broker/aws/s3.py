@@ -43,7 +43,9 @@ class S3Files:
             _put(put, content)
         except (ClientError, BotoCoreError) as error:
             if code_of(error) != "PreconditionFailed":
-                raise _unavailable("the files cannot be written", error) from None
+                raise _unavailable(
+                    "the stored files cannot be written now; try again", error
+                ) from None
 
     def read(self, key: str) -> bytes:
         """Return the bytes; raise KeyError when there are none."""
@@ -52,7 +54,7 @@ class S3Files:
         except (ClientError, BotoCoreError) as error:
             if code_of(error) == "NoSuchKey":
                 raise KeyError(key) from None
-            raise _unavailable("the files cannot be read", error) from None
+            raise _unavailable("the stored files cannot be read now; try again", error) from None
 
     def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - the key ends in it
         """Return a URL that is good for five minutes."""
@@ -63,7 +65,7 @@ class S3Files:
                 ExpiresIn=DOWNLOAD_SECONDS,
             )
         except (ClientError, BotoCoreError) as error:
-            raise _unavailable("the files cannot be read", error) from None
+            raise _unavailable("the stored files cannot be read now; try again", error) from None
 
 
 def _put(put: Callable[..., object], content: Content) -> None:

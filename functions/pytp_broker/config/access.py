@@ -36,7 +36,7 @@ def _read_proxy(value: object) -> str:
         raise EmptyTextError
     if "@" in text:
         raise ValueError(
-            "must hold no password: set HTTPS_PROXY where the broker runs, and `proxy = true` here"
+            "must not have a password: set HTTPS_PROXY where the broker runs, and `proxy = true`"
         )
     if not _PROXY.fullmatch(text) or int(text.rstrip("/").rpartition(":")[2]) > _MAX_PORT:
         raise ValueError("must be `true`, or an http URL such as `http://proxy.example.com:3128`")

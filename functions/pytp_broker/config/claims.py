@@ -59,7 +59,7 @@ def _check_claim_rule(text: str) -> str:
     if not re.fullmatch(r"[^\x00-\x1f\x7f]{1,255}", text):
         raise ValueError("must be 1 to 255 printable characters")
     if "**" in text or "?*" in text or not text.strip("*/:@#"):
-        raise ValueError("must hold more than wildcards; `*` stands for one stretch of text")
+        raise ValueError("must have other characters besides `*`, which stands for any text")
     return text
 
 

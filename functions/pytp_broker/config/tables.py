@@ -80,7 +80,7 @@ def _check_field(field: ProviderField, text: str) -> str:
     if not re.fullmatch(field.pattern, text):
         raise ValueError(f"does not look like a `{field.name}`, such as `{field.example}`")
     if field.is_glob and ("**" in text or not text.strip("*/:@#")):
-        raise ValueError("must hold more than wildcards")
+        raise ValueError("must have other characters besides `*`")
     if not field.is_glob and "*" in text:
         raise ValueError("has a `*`, which has no meaning here: the text is compared as it is")
     return text

@@ -108,14 +108,15 @@ def _check_jwks_host(text: str, info: ValidationInfo) -> str:
     if not is_public_host_name(_check_host(host)) and not (loopback and host in LOOPBACK_HOSTS):
         raise ValueError("must be a fully qualified name, not an address")
     if colon and not (re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) <= _MAX_PORT):
-        raise ValueError("must have a port from 1 to 65535 behind the colon")
+        raise ValueError("must have a port from 1 to 65535 after the colon")
     return text
 
 
 def _check_audience(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z][!-~]{0,254}", text):
         raise ValueError(
-            "must start with a letter and have no blanks: CI systems make a variable's name of it"
+            "must start with a letter and have no blanks, because CI systems derive the name of a "
+            "variable from it"
         )
     return text
 

@@ -43,7 +43,7 @@ _HEALTHY: Final = b"ok\n"
 def well_known(context: Context[Broker, Other]) -> Response:
     """Answer ``/.well-known/pytp?discover=PATH`` for the path of an upload URL (PEP 807)."""
     if context.destination.base_path:
-        raise NotFound("ask at the root of the host: /.well-known/pytp?discover=…")
+        raise NotFound("this endpoint is at the root of the host: ask /.well-known/pytp?discover=…")
     request = context.request
     upload_path = request.query.get("discover", "")
     shared_host = context.services.shared_host
@@ -100,7 +100,7 @@ def mint(context: Context[Broker, Exchange]) -> Response:
 def _mint(context: Context[Broker, Exchange]) -> Response:
     body = context.request.body
     if len(body) > MAX_BODY_BYTES:
-        raise PayloadTooLarge("an exchange takes at most 64 KiB")
+        raise PayloadTooLarge("the body of an exchange may have at most 64 KiB")
     minted = exchange(
         body, context.destination, context.configuration, context.services, context.event
     )
@@ -152,7 +152,7 @@ def disclose(context: Context[Broker, Disclosure]) -> Response:
     is the feedback of the partner program: by its hash, whether each is a credential.
     """
     if context.destination.base_path:
-        raise NotFound("secret scanning reports to the root of a host")
+        raise NotFound("send reports of secret scanning to the root of the host")
     matches = _read_signed(context.request, context.services)
     context.event.matches = len(matches)
     for match in matches:
@@ -162,7 +162,7 @@ def disclose(context: Context[Broker, Disclosure]) -> Response:
 
 def _read_signed(request: Request, broker: Broker) -> list[leaks.Match]:
     if len(request.body) > leaks.MAX_BODY_BYTES:
-        raise PayloadTooLarge("a disclosure takes at most 1 MiB")
+        raise PayloadTooLarge("a report of leaked tokens may have at most 1 MiB")
     leaks.verify_signature(request.body, request.headers, broker.disclosure_keys, broker.now())
     return leaks.read_matches(request.body)
 

@@ -47,7 +47,7 @@ def _read_body(event: Event) -> bytes:
         # base64.b64decode does the same, and copies the text first.
         return binascii.a2b_base64(body, strict_mode=True)
     except ValueError:
-        raise MalformedRequest("the body is not base64") from None
+        raise MalformedRequest("the body is marked as base64, but it is not base64") from None
 
 
 def write_result(response: Response) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Question:
             return project
         name = parse_filename(self.filename).project
         if project not in {None, name}:
-            raise Forbidden("the file is of another project")
+            raise Forbidden("the file belongs to another project")
         return name
 
     def use(self, registry: str) -> str | None:
@@ -106,7 +106,7 @@ def introspect_token(context: Context[Services, Introspection]) -> Response:
 def _read_form(body: bytes) -> Mapping[str, str]:
     """Return the parameters of a form, each given once; raise MalformedRequest."""
     if len(body) > MAX_BODY_BYTES:
-        raise PayloadTooLarge("an introspection takes at most 64 KiB")
+        raise PayloadTooLarge("the body of an introspection may have at most 64 KiB")
     try:
         pairs = parse_qsl(
             body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=20
@@ -161,7 +161,9 @@ def verify_token(context: Context[Services, Introspection]) -> Response:
     event.project, event.token_hash = printable(project), hash_prefix(caller.token.hash)
     right = verify(caller, project or None, context.services)
     if right.record.is_single_use:  # a proxy cannot say when it is used
-        raise Forbidden("a single-use token is good where the index itself uses it up, not here")
+        raise Forbidden(
+            "a single-use token needs an index that asks with `consume`: nothing here uses it up"
+        )
     headers = {
         "Cache-Control": "no-store",
         "X-Pytp-Registry": caller.registry.name,
@@ -175,7 +177,9 @@ def verify_token(context: Context[Services, Introspection]) -> Response:
 def _name_all(projects: Sequence[str]) -> str:
     named = ", ".join(projects)
     if len(named) > MAX_PROJECTS_CHARACTERS:
-        raise Forbidden(f"the upload token is for {len(projects)} projects: ask for one of them")
+        raise Forbidden(
+            f"the upload token is for {len(projects)} projects, too many for a header: ask for one"
+        )
     return named
 
 

@@ -60,4 +60,4 @@ def _read(key: str, index: Index) -> bytes:
     try:
         return index.files.read(key)
     except KeyError:
-        raise StoreUnavailable("the bytes of this file are missing") from None
+        raise StoreUnavailable("the content of this file is missing from the file store") from None

@@ -36,7 +36,7 @@ class BodyLimits:
     def check(self, length: int) -> None:
         """Check the length of a body; raise PayloadTooLarge."""
         if length > self.max_bytes:
-            raise PayloadTooLarge(f"a request takes at most {self.max_bytes // 1024} KiB here")
+            raise PayloadTooLarge(f"this request may have at most {self.max_bytes // 1024} KiB")
 
 
 @asynccontextmanager
@@ -51,8 +51,8 @@ async def received(receive: Receive, limits: BodyLimits) -> AsyncIterator[Opened
                 await _receive(receive, limits, end, file)
         except TimeoutError:
             raise MalformedRequest(
-                f"the body was not complete within {limits.seconds} s, and less than "
-                f"{limits.bytes_per_second // 1024} KiB of it came in a second",
+                f"the body arrives too slowly: after {limits.seconds} s the server needs at least "
+                f"{limits.bytes_per_second // 1024} KiB a second",
                 headers={"Connection": "close"},
             ) from None
         yield Opened(file, file.tell())

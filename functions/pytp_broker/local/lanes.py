@@ -61,14 +61,15 @@ class Lane:
         except BaseException as error:
             self._give_up(source, turn)
             if isinstance(error, TimeoutError):
-                raise _no_room(f"no place became free within {self._wait_seconds} s") from None
+                waited = f"no place became free within {self._wait_seconds} s"
+                raise _no_room(waited) from None
             raise
 
     def _queue_up(self, source: str) -> _Turn:
         waiting = sum(map(len, self._queue.values()))
         own = len(self._queue.get(source, ()))
         if own >= self._queue_places - waiting:
-            raise _no_room("too many requests wait already")
+            raise _no_room("too many requests are waiting already")
         turn: _Turn = asyncio.get_running_loop().create_future()
         self._queue.setdefault(source, deque()).append(turn)
         return turn
@@ -106,6 +107,6 @@ class Lane:
 
 def _no_room(what: str) -> Unavailable:
     return Unavailable(
-        f"this server has no room for another request of yours: {what}. Try again later",
+        f"the server cannot take another request from your address: {what}; try again later",
         retry_after_seconds=_RETRY_AFTER_SECONDS,
     )

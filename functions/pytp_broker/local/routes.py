@@ -161,7 +161,7 @@ def _read_routes(resources: Mapping[str, Any]) -> Iterator[GatewayRoute]:
             properties = resource["Properties"]
             integration = _find_reference(properties["Target"], resources, (_INTEGRATION,))
             if integration is None:
-                raise TemplateError(f"the Target of {name} is no integration of the template")
+                raise TemplateError(f"the Target of {name} is not an integration of the template")
             uri = resources[integration]["Properties"].get("IntegrationUri")
             function = _find_reference(uri, resources, _FUNCTIONS)
             if function is None:

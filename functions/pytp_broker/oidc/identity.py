@@ -191,10 +191,14 @@ def _verify_lifetime(claims: Mapping[str, Any], now: datetime, form: TokenForm) 
     issued_at, expires_at = _numeric_date(claims, "iat"), _numeric_date(claims, "exp")
     if not issued_at < expires_at <= issued_at + form.max_lifetime_seconds:
         hours = form.max_lifetime_seconds // 3600
-        raise InvalidToken(f"the identity token's lifetime (`exp` - `iat`) is not within {hours} h")
+        raise InvalidToken(
+            f"the identity token's lifetime (`exp` - `iat`) must be above 0 and at most {hours} h"
+        )
     begins_at = max(issued_at, _numeric_date(claims, "nbf") if "nbf" in claims else 0)
     if now.timestamp() < begins_at - LEEWAY_SECONDS:
-        raise InvalidToken("the identity token is not valid yet (`iat` or `nbf`)")
+        raise InvalidToken(
+            "the identity token is not valid yet: its `iat` or `nbf` lies in the future"
+        )
     return datetime.fromtimestamp(expires_at, UTC)
 
 

@@ -73,9 +73,9 @@ def read_unverified(text: str) -> UnverifiedToken:
 def _segments(text: str) -> tuple[str, str, str]:
     segments = text.split(".", 3)
     if len(segments) != 3 or not all(segments[:2]):  # noqa: PLR2004 - header, payload, signature
-        raise InvalidPayload("malformed JWT: not three segments")
+        raise InvalidPayload("malformed JWT: it does not have three segments")
     if text != text.strip():
-        raise InvalidPayload("malformed JWT: white space around the token")
+        raise InvalidPayload("malformed JWT: there is white space around the token")
     return segments[0], segments[1], segments[2]
 
 
@@ -109,7 +109,9 @@ def decode_base64url(segment: str) -> bytes:
 
 def _check_extensions(header: Mapping[str, Any]) -> None:
     if "crit" in header:
-        raise InvalidPayload("the identity token asks for an extension (`crit`); none is supported")
+        raise InvalidPayload(
+            "the identity token requires an extension (`crit`), and the broker supports none"
+        )
     for name in _FOREIGN_HEADERS:
         if name in header:
             raise InvalidPayload(f"the identity token's header has a `{name}`; none is supported")

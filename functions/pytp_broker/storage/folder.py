@@ -44,7 +44,7 @@ class FolderFiles:
                 # The new name is durable only with the folder that lists it, and so on upwards.
                 _sync(path.parents[: key.count("/") + 1])
         except OSError as error:
-            raise _unavailable("the files cannot be written", error) from None
+            raise _unavailable("the stored files cannot be written now; try again", error) from None
 
     def read(self, key: str) -> bytes:
         """Return the bytes; raise KeyError when there are none."""
@@ -56,7 +56,7 @@ class FolderFiles:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise KeyError(key) from None
         except OSError as error:
-            raise _unavailable("the files cannot be read", error) from None
+            raise _unavailable("the stored files cannot be read now; try again", error) from None
 
     def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - no URLs here
         """Return None: the bytes are read here."""

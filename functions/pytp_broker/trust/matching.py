@@ -60,7 +60,7 @@ def check_claims(claims: SignedClaims, provider: Provider) -> None:
     for name, agrees in provider.agreements.items():
         text = claims.text(name)
         if text is None or not agrees(text, claims):
-            raise InvalidPublisher(f"valid token, but claim `{name}` contradicts the others")
+            raise InvalidPublisher(f"valid token, but claim `{name}` contradicts the other claims")
 
 
 def _check_types(claims: SignedClaims, provider: Provider) -> None:

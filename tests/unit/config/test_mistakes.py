@@ -220,7 +220,7 @@ MISTAKES: Sequence[tuple[str, str, int, tuple[str, ...]]] = [
     ('["RS256"]', '["HS256"]', 6, ("`HS256` is not one of:", "did you mean")),
     ('id = "devpi"', 'id = "de vpi"', 34, ("`de vpi` must be 1 to 64 letters",)),
     ('{ ref_protected = "true" }', '{ sub = "my-org*" }', 27, ("must follow one of / : @ #",)),
-    ('{ ref_protected = "true" }', '{ sub = "**" }', 27, ("wildcards",)),
+    ('{ ref_protected = "true" }', '{ sub = "**" }', 27, ("other characters besides `*`",)),
     # issuers
     ("gitlab.example.com", "gitlab.example.com/", 4, ("no slash at the end", "`https://gitlab.")),
     (

@@ -123,7 +123,7 @@ def test_every_form_of_reference_is_followed(tmp_path: Path, uri: str, target: s
 @pytest.mark.parametrize(
     ("uri", "target", "said"),
     [
-        ("!GetAtt F.Arn", "integrations/none", "the Target of R is no integration"),
+        ("!GetAtt F.Arn", "integrations/none", "the Target of R is not an integration"),
         ("https://example.com", "!Sub 'integrations/${I}'", "the IntegrationUri of I"),
         ("5", "!Ref I", "the IntegrationUri of I"),
     ],

@@ -114,7 +114,7 @@ def test_a_claim_that_contradicts_the_others_refuses_the_token(name: str, claim:
         claims = changed(claims, claim, text[:11] + ("x" if not text.isdigit() else "0"))
     (publisher,) = documented(name).publishers
 
-    assert f"claim `{claim}` contradicts the others" in refusal(publisher, claims)
+    assert f"claim `{claim}` contradicts the other claims" in refusal(publisher, claims)
 
 
 @pytest.mark.parametrize("name", NAMES)

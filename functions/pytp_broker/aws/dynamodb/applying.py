@@ -81,7 +81,9 @@ class Applying(ConfigurationRows):
             # The approved plan does not include what another `apply` has added meanwhile.
             if approve is not None and not approve(plan):
                 break
-        raise StoreUnavailable("another `apply` is changing the same store; run it again alone")
+        raise StoreUnavailable(
+            "another `apply` is changing the same store; run this one again when it has ended"
+        )
 
     def _read_applied(self) -> AppliedRows:
         return AppliedRows.read(

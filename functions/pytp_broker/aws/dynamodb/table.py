@@ -42,7 +42,7 @@ class Table:
         answer = ask(self._client.batch_get_item, RequestItems=request)
         if answer.get("UnprocessedKeys"):
             # Half an answer would look like "no such token" or "not trusted".
-            raise StoreUnavailable("the store did not answer in full")
+            raise StoreUnavailable("the store did not answer the whole request")
         return [values_of(item) for item in answer["Responses"].get(self._table_name, [])]
 
     def _query(self, pk: str, prefix: str = "") -> Iterator[dict[str, Any]]:

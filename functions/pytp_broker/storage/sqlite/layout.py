@@ -119,7 +119,9 @@ def is_current(connection: sqlite3.Connection) -> bool:
     """
     version = _version(connection)
     if version != SCHEMA_VERSION and version not in _MIGRATIONS:
-        raise StoreUnavailable("the database file is not of this version of pytp-broker")
+        raise StoreUnavailable(
+            "the database file is not one that this version of pytp-broker can use"
+        )
     return version == SCHEMA_VERSION
 
 
