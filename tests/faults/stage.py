@@ -37,6 +37,7 @@ from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import FileStore, content_key, metadata_key
 from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import UploadToken
+from pytp_broker.trust.built_in import with_built_in
 from tests.faults.injection import Line
 from tests.support import distributions
 from tests.support.distributions import Distribution
@@ -412,9 +413,10 @@ def files_in(store: Store) -> Iterator[PublishedFile]:
 
 def configured_rights(loaded: Loaded) -> set[Right]:
     """Return what a configuration gives: who may upload what, where."""
+    in_force = with_built_in(loaded.configuration)
     return {
         (str(publisher.fields["repository"]), publisher.registry, project)
         for publisher in loaded.publishers
         for project in publisher.projects
-        if loaded.configuration.is_enabled(publisher.registry, publisher.issuer)
+        if in_force.is_enabled(publisher.registry, publisher.issuer)
     }
