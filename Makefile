@@ -20,6 +20,10 @@ PYTHON313 = $(eval PYTHON313 := $(shell \
 	done))$(PYTHON313)
 WITH_PYTHON313 = PATH="$(if $(PYTHON313),$(dir $(PYTHON313)):)$$PATH"
 
+# Tests run in this many processes. One that has no more work takes half of what another has left.
+WORKERS ?= 2
+IN_PARALLEL = --numprocesses=$(WORKERS) --dist=worksteal
+
 # $(call venv,PYTHON,FOLDER,REQUIREMENTS): a fresh virtual environment with exactly what the file pins.
 define venv
 @$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -32,7 +36,7 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided bench lock clean
+.PHONY: help install emulator sam check test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +47,11 @@ emulator: .venv-emulator/.requirements ## Make .venv-emulator: ministack, a loca
 
 sam: .venv-sam/.requirements ## Make .venv-sam: sam and cfn-lint
 
-test: install emulator sam ## Run every test; one that cannot run here says why and skips
-	@$(WITH_PYTHON313) $(BIN)/pytest --cov $(ARGS)
+check: lint ## Check style and types, and run the unit tests: about a minute
+	@$(BIN)/pytest $(IN_PARALLEL) tests/unit $(ARGS)
+
+test: install emulator sam ## Run every test (WORKERS=auto on all processors); what cannot run here skips
+	@$(WITH_PYTHON313) $(BIN)/pytest $(IN_PARALLEL) --cov $(ARGS)
 
 demo: install ## Show the whole story on one screen
 	@$(BIN)/pytp-broker demo

@@ -7,6 +7,7 @@ import os
 import re
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
@@ -42,3 +43,9 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
         len(val) > MAX_ID_CHARACTERS or UPLOAD_TOKEN.search(val) is not None
     )
     return argname if is_bad_text or isinstance(val, bytes) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the quick tests first, so that a slip shows soon, and the longest ones next."""
+    order = ("unit", "e2e")
+    items.sort(key=lambda item: [name not in item.path.parts for name in order])
