@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytp_broker.cli.command import FAILED, CommandError
+from pytp_broker.http import paths
 
 if TYPE_CHECKING:
     from pytp_broker.demo.issuer import Issuer
@@ -129,7 +130,8 @@ class Screen:
         print(self._style("1", "From a CI job's identity to an installed package, with no secret"))
         print(f"  issuer    {issuer_url}   in GitHub Actions' place")
         for name, repository in _REPOSITORIES.items():
-            print(f"  registry  {f'{broker_url}/{name}/legacy/':42}  trusts {repository}")
+            upload_url = paths.LEGACY.url(f"{broker_url}/{name}")
+            print(f"  registry  {upload_url:42}  trusts {repository}")
 
     def show(self, title: str, lines: Iterable[str], *, passed: bool) -> None:
         """Show a step and its lines."""
@@ -172,7 +174,7 @@ class Stage:
         """Install the package with uv and run it."""
         package, target = self._package(registry), self._folder / f"site-{registry}"
         options = ("--python", sys.executable, "--target", str(target))
-        index = f"{self.server.url}/{registry}/simple/"
+        index = paths.PROJECTS.url(f"{self.server.url}/{registry}")
         self._run(_uv(), "pip", "install", *options, "--index-url", index, package.name)
         return [f"uv pip install --index-url {index} {package.name}", *self._greet(package, target)]
 
@@ -183,7 +185,7 @@ class Stage:
         package, target = self._package(registry), self._folder / f"site-{registry}"
         options = ("--isolated", "--quiet", "--disable-pip-version-check", "--no-cache-dir")
         trust = ("--cert", str(self.server.ca_file), "--target", str(target))
-        index = f"{self.server.url}/{registry}/simple/"
+        index = paths.PROJECTS.url(f"{self.server.url}/{registry}")
         pip = (sys.executable, "-m", "pip", "install")
         self._run(*pip, *options, *trust, "--index-url", index, package.name)
         return [f"pip install --index-url {index} {package.name}", *self._greet(package, target)]
@@ -235,7 +237,7 @@ class Stage:
 
     def _uv_publish(self, registry: str, environment: Mapping[str, str], *, succeeds: bool) -> str:
         files = self._package(registry).build(self._folder / "dist")
-        url = f"{self.server.url}/{registry}/legacy/"
+        url = paths.LEGACY.url(f"{self.server.url}/{registry}")
         command = (_uv(), "publish", "--publish-url", url, *map(str, files))
         if "GITHUB_ACTIONS" in environment:
             command = (*command, "--trusted-publishing", "always")
@@ -269,10 +271,10 @@ class Stage:
         return [f'python {package.module}.py: "{said}"']
 
     def _audience(self, registry: str) -> str:
-        return str(self._ask(f"/{registry}/_/oidc/audience")[1]["audience"])
+        return str(self._ask(paths.AUDIENCE.url(f"/{registry}"))[1]["audience"])
 
     def _mint(self, registry: str, identity_token: str) -> tuple[int, Any]:
-        return self._ask(f"/{registry}/_/oidc/mint-token", {"token": identity_token})
+        return self._ask(paths.MINT.url(f"/{registry}"), {"token": identity_token})
 
     def _ask(self, path: str, document: Mapping[str, str] | None = None) -> tuple[int, Any]:
         body = None if document is None else json.dumps(document).encode()

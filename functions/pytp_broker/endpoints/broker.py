@@ -43,13 +43,15 @@ _HEALTHY: Final = b"ok\n"
 def well_known(context: Context[Broker, Other]) -> Response:
     """Answer ``/.well-known/pytp?discover=PATH`` for the path of an upload URL (PEP 807)."""
     if context.destination.base_path:
-        raise NotFound("this endpoint is at the root of the host: ask /.well-known/pytp?discover=…")
+        url = f"{paths.WELL_KNOWN}?discover=…"
+        raise NotFound(f"this endpoint is at the root of the host: ask {url}")
     request = context.request
     upload_path = request.query.get("discover", "")
     shared_host = context.services.shared_host
     found = locate(context.configuration, request.host, upload_path, shared_host)
     if found.is_shared_root or paths.LEGACY.match(found.path) is None:
-        raise NotFound("`discover` must be the path of an upload URL here, such as /acme/legacy/")
+        example = paths.LEGACY.url("/acme")
+        raise NotFound(f"`discover` must be the path of an upload URL here, such as {example}")
     return _discovery_document(request, found)
 
 

@@ -93,6 +93,8 @@ class _Selection(Generic[S]):
         """Return the event that a request causes; None for a reading.
 
         This does not need the configuration, so requests are recorded even when the store is down.
+        A path that leads to an endpoint at a root is not below a prefix, because no registry has
+        one of ``RESERVED_NAMES``.
         """
         found = self.at_root or self.below_prefix
         if found is not None and found[0].event is not None:

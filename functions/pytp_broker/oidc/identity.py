@@ -14,6 +14,7 @@ from typing import Any, Final
 import jwt
 
 from pytp_broker.errors import InvalidToken
+from pytp_broker.http import paths
 from pytp_broker.oidc.jwks import VerificationKey
 from pytp_broker.oidc.unverified import UnverifiedToken
 from pytp_broker.redaction import printable
@@ -165,7 +166,7 @@ def _check_audience(claims: Mapping[str, Any], audience: str, form: TokenForm) -
     shown = f"`{printable(seen)}`" if isinstance(seen, str) else "not a single string"
     raise InvalidToken(
         f"the identity token's audience is {shown}, this endpoint's is `{printable(audience)}`: "
-        "request the audience from `/_/oidc/audience` at the same host and prefix as the mint URL"
+        f"request the audience from `{paths.AUDIENCE}` at the same host and prefix as the mint URL"
     )
 
 
