@@ -5,15 +5,15 @@ of parts. None of that matters here. A field that we use must not come twice: wi
 might check one and use the other.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final
 
-from multipart import MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import MultipartSegment, parse_options_header
 from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload, PayloadTooLarge
+from pytp_broker.http.form_data import find_parts
 from pytp_broker.index.digests import SHA256, compute_digests
 from pytp_broker.index.distributions import Distribution, check_same
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
@@ -23,11 +23,6 @@ from pytp_broker.storage.content import Content, Held
 # A description or attestations may be this long; the fields that we use are far smaller.
 MAX_FIELD_BYTES: Final = 1024 * 1024
 MAX_TEXT_BYTES: Final = 1024
-# uv sends each dependency and each extra in a separate part, and some projects have 1000.
-MAX_PARTS: Final = 4096
-# A file name has 255 characters at most. RFC 7578 defines three headers; some clients send four.
-MAX_HEADER_BYTES: Final = 512
-MAX_HEADERS: Final = 4
 
 ACTION: Final = "file_upload"
 PROTOCOL_VERSION: Final = "1"
@@ -40,9 +35,6 @@ _DIGESTS: Final = {
 }
 _TEXT_FIELDS: Final = (":action", "protocol_version", "filetype", "name", "version", *_DIGESTS)
 _CONTENT: Final = "content"
-_END_OF_HEADERS: Final = b"\r\n\r\n"
-# What the parser gets at a time. It copies each block.
-_BLOCK_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ def read_form(body: bytes, content_type: str, max_bytes: int) -> Form:
     if kind != "multipart/form-data":
         raise InvalidUpload("the body of an upload must be a form of the type multipart/form-data")
     try:
-        parts = list(_find_parts(body, options.get("boundary", "")))
+        parts = list(find_parts(body, options.get("boundary", "")))
     except ValueError as error:  # MultipartError is a ValueError
         raise InvalidUpload(f"the form is malformed: {printable(str(error.args[0]))}") from None
     texts, files = _gather(parts)
@@ -106,43 +98,6 @@ def read_form(body: bytes, content_type: str, max_bytes: int) -> Form:
 
 def _mebibytes(size: int) -> str:
     return f"{size / (1024 * 1024):.1f} MiB"
-
-
-def _find_parts(body: bytes, boundary: str) -> Iterator[tuple[MultipartSegment, memoryview]]:
-    """Yield each part with its octets, which are a view of the body.
-
-    The parser says how long a part is. The octets begin after the empty line that ends its headers.
-    """
-    segments = _parse(body, boundary)
-    view, end = memoryview(body), body.find(b"--" + boundary.encode())
-    for segment in segments:
-        start = body.index(_END_OF_HEADERS, end) + len(_END_OF_HEADERS)
-        end = start + segment.size
-        yield segment, view[start:end]
-
-
-def _parse(body: bytes, boundary: str) -> list[MultipartSegment]:
-    parser = PushMultipartParser(
-        boundary,
-        max_header_size=MAX_HEADER_BYTES,
-        max_header_count=MAX_HEADERS,
-        max_segment_count=MAX_PARTS,
-        strict=True,
-    )
-    with parser:
-        events = chain.from_iterable(map(parser.parse, _split(body, b"--" + boundary.encode())))
-        return [event for event in events if isinstance(event, MultipartSegment)]
-
-
-def _split(body: bytes, delimiter: bytes) -> Iterator[bytes]:
-    """Yield the body in blocks. The end of the form is in one block with all that follows it.
-
-    The parser takes what follows the form, such as a newline, but no further block.
-    """
-    last = max(body.rfind(delimiter), 0)
-    for start in range(0, last, _BLOCK_BYTES):
-        yield body[start : min(start + _BLOCK_BYTES, last)]
-    yield body[last:]
 
 
 def _gather(

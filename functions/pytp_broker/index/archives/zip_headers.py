@@ -1,43 +1,38 @@
-"""Headers of a zip archive: before each member, in the directory, and at the end.
+"""Headers of the members of a zip archive: before each member, and in the directory.
 
 A zip says most things twice: before each member, and in a directory at its end. Some tools read one
 and some the other, and they disagree about what may stand between members. So this module reads
 both, which must say the same, and refuses everything else.
 """
 
-import operator
-import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.members import check_count
+from pytp_broker.index.archives.zip_end import (
+    ELSEWHERE_32,
+    MAX_VERSION_NEEDED,
+    REBUILD,
+    Extent,
+    find_directory,
+    not_at_end,
+    unpack,
+)
 from pytp_broker.redaction import printable
 from pytp_broker.storage.content import Content
 
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 _CENTRAL_SIGNATURE: Final = b"PK\x01\x02"
-_END_SIGNATURE: Final = b"PK\x05\x06"
-_ZIP64_END_SIGNATURE: Final = b"PK\x06\x06"
-_LOCATOR_SIGNATURE: Final = b"PK\x06\x07"
 # Signature, version needed, flags, method, date and time, CRC, two sizes, lengths of name and extra
 # field.
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 # The same, with the version that made it after the signature. At the end: length of the comment,
 # disk, two kinds of attributes, offset.
 _CENTRAL_HEADER: Final = struct.Struct("<4s6H3L5H2L")
-# Signature, two disk numbers, two counts, size and offset of the directory, length of the comment.
-_END_RECORD: Final = struct.Struct("<4s4H2LH")
-# Signature, own length, two versions, two disk numbers, two counts, size and offset.
-_ZIP64_END_RECORD: Final = struct.Struct("<4sQ2H2L4Q")
-# Signature, disk, offset of the record above, number of disks.
-_LOCATOR: Final = struct.Struct("<4sLQL")
 _EXTRA_HEADER: Final = struct.Struct("<2H")
-# In place of a size, an offset or a count, this means "see the zip64 field".
-_ELSEWHERE_16: Final = 0xFFFF
-_ELSEWHERE_32: Final = 0xFFFFFFFF
 _ZIP64: Final = 0x0001
 # Extra fields that change a member for the tools that read them. They give another name or comment
 # (Unicode path and comment) or another type (ASi Unix, PKWARE Unix and libarchive's field, which
@@ -49,9 +44,6 @@ _SECOND_OPINIONS: Final = {
     0x000D: "type",
     0x6C78: "type",
 }
-# The version of zip64. Nothing that we accept needs more, and tools skip a member that does, each
-# from a different version on. The upper byte is reserved.
-_MAX_VERSION_NEEDED: Final = 45
 # The sizes follow the content instead of standing before it. PyPI refuses such a member.
 _DATA_DESCRIPTOR: Final = 0x8
 # Systems whose names unzip reads in code page 850, even if a flag says UTF-8: DOS, which Python's
@@ -66,26 +58,12 @@ _FROM_DOS: Final = bytes(range(0x80)) + bytes.fromhex(
     "2b2d2d2b2d2be3c32b2b2d2da62d2ba4f0d0cacbc869cdcecf2b2ba65fa6ccaf"
     "d3dfd4d2f5d5b5fededadbd9fdddafb4adb13dbeb6a7f7b8b0a8b7b9b3b2a6a0"
 )
-# A comment may be text, without these characters. Every other record has one of them in its
-# signature, so no tool can take a part of the comment for the end of another archive.
-_NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-# A comment states its length in 16 bits.
-_MAX_COMMENT_BYTES: Final = 0xFFFF
-REBUILD: Final = "write the archive again, with `wheel unpack` and `wheel pack`"
 
 
 def refusal(name: bytes, what: str) -> InvalidUpload:
     """Return the error for a refused member; its sentence names the member first."""
     shown = printable(name.decode(errors="replace"))
     return InvalidUpload(f"the archive's `{shown}` {what}; {REBUILD}")
-
-
-class _Extent(NamedTuple):
-    """Where the directory is, and how many members it has."""
-
-    start: int
-    end: int
-    members: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +103,7 @@ def read_entries(content: Content) -> list[tuple[Entry, int]]:
     """
     if bytes(content.read_at(0, len(_LOCAL_SIGNATURE))) != _LOCAL_SIGNATURE:
         raise InvalidUpload("the wheel is not a zip archive: it does not begin with a member")
-    extent = _read_end(content)
+    extent = find_directory(content)
     entries = list(_read_directory(content, extent))
     by_start = {entry.start: entry for entry in entries}
     if len(entries) != extent.members or len(by_start) != extent.members:
@@ -133,73 +111,23 @@ def read_entries(content: Content) -> list[tuple[Entry, int]]:
             f"the zip archive does not have the number of members that it states; {REBUILD}"
         )
     ends = {start: _check_local_header(content, by_start[start]) for start in sorted(by_start)}
-    if [0, *ends.values()] != [*ends, extent.start]:
-        raise InvalidUpload(
-            "the zip archive has data that its directory does not list, as after an update in "
-            f"place; {REBUILD}"
-        )
+    _check_contiguous(ends, extent.start)
     return [(entry, ends[entry.start]) for entry in entries]
 
 
-def _read_end(content: Content) -> _Extent:
-    """Return where the directory is. After it come the end record and a comment, nothing else.
-
-    Tools search for that record from the end of the file, so the comment must not hold another.
-    """
-    length = min(content.size, _END_RECORD.size + _MAX_COMMENT_BYTES)
-    tail = bytes(content.read_at(content.size - length, length))
-    found = tail.rfind(_END_SIGNATURE)
-    if found < 0 or len(tail) - found < _END_RECORD.size:
-        raise _not_whole()
-    _, *disks, here, count, size, start, comment_length = _END_RECORD.unpack_from(tail, found)
-    comment = tail[found + _END_RECORD.size :]
-    if any(disks) or here != count or len(comment) != comment_length:
-        raise _not_whole()
-    if _NO_TEXT.search(comment):
-        raise InvalidUpload("the zip archive has a comment that is not text; leave the comment out")
-    end = content.size - len(tail) + found
-    signature = content.read_at(max(end - _LOCATOR.size, 0), len(_LOCATOR_SIGNATURE))
-    if bytes(signature) == _LOCATOR_SIGNATURE:
-        end -= _LOCATOR.size + _ZIP64_END_RECORD.size
-        count, size, start = _read_zip64_end(content, end, (count, size, start))
-    if start + size != end:
-        raise _not_at_end()
-    return _Extent(start, end, count)
+def _check_contiguous(ends: Mapping[int, int], directory: int) -> None:
+    """Check that each member begins where the one before it ends, and so does the directory."""
+    expected = 0
+    for start, end in (*ends.items(), (directory, directory)):
+        if start != expected:
+            raise InvalidUpload(
+                "the zip archive has data that its directory does not list, as after an update in "
+                f"place; {REBUILD}"
+            )
+        expected = end
 
 
-def _unpack(layout: struct.Struct, content: Content, offset: int) -> tuple[Any, ...]:
-    """Return the fields at an offset; raise struct.error if the archive ends in them."""
-    return layout.unpack(content.read_at(offset, layout.size))
-
-
-def _not_whole() -> InvalidUpload:
-    return InvalidUpload(
-        f"the zip archive is cut short or in parts, or something follows it; {REBUILD}"
-    )
-
-
-def _read_zip64_end(content: Content, at: int, plain: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return count, size and offset from the zip64 records, which begin here.
-
-    The end record must refer to them, because some tools otherwise ignore them. It must not
-    contradict them.
-    """
-    locator = _unpack(_LOCATOR, content, at + _ZIP64_END_RECORD.size)
-    record = _unpack(_ZIP64_END_RECORD, content, max(at, 0))
-    signature, length, _, needed, *disks, here, count, size, start = record
-    found = (count, size, start)
-    elsewhere = (_ELSEWHERE_16, _ELSEWHERE_32, _ELSEWHERE_32)
-    is_known = (signature, length) == (_ZIP64_END_SIGNATURE, _ZIP64_END_RECORD.size - 12)
-    is_whole = not any(disks) and here == count and needed <= _MAX_VERSION_NEEDED
-    refers = any(map(operator.eq, plain, elsewhere))
-    agrees = all(map(operator.contains, zip(found, elsewhere, strict=True), plain))
-    is_next = locator == (_LOCATOR_SIGNATURE, 0, at, 1)
-    if not (is_next and is_known and is_whole and refers and agrees):
-        raise InvalidUpload(f"the zip archive has a second directory (zip64); {REBUILD}")
-    return found
-
-
-def _read_directory(content: Content, extent: _Extent) -> Iterator[Entry]:
+def _read_directory(content: Content, extent: Extent) -> Iterator[Entry]:
     """Yield the directory's entry of each member."""
     offset, count = extent.start, 0
     while offset < extent.end:
@@ -207,16 +135,16 @@ def _read_directory(content: Content, extent: _Extent) -> Iterator[Entry]:
         entry, offset = _read_entry(content, offset)
         yield entry
     if offset != extent.end:
-        raise _not_at_end()
+        raise not_at_end()
 
 
 def _read_entry(content: Content, offset: int) -> tuple[Entry, int]:
     """Return the directory's entry of one member, and the offset of the next."""
-    fields = _unpack(_CENTRAL_HEADER, content, offset)
+    fields = unpack(_CENTRAL_HEADER, content, offset)
     signature, made_by, needed, flags, method, _, _, checksum, packed_size, size = fields[:10]
     name_length, extra_length, comment_length, disk, _, attributes, start = fields[10:]
     if signature != _CENTRAL_SIGNATURE:
-        raise _not_at_end()
+        raise not_at_end()
     offset += _CENTRAL_HEADER.size
     name, extra = _read_name(content, offset, name_length, extra_length)
     _check_version_needed(needed, name)
@@ -229,10 +157,6 @@ def _read_entry(content: Content, offset: int) -> tuple[Entry, int]:
     size, packed_size, start = _read_numbers(zip64, (size, packed_size, start), name)
     header = Header(name, flags, method, checksum, packed_size, size)
     return Entry(header, start, made_by, attributes), offset + name_length + extra_length
-
-
-def _not_at_end() -> InvalidUpload:
-    return InvalidUpload(f"the zip archive's directory is not at its end; {REBUILD}")
 
 
 def _read_name(
@@ -269,16 +193,16 @@ def _read_numbers(zip64: bytes, plain: tuple[int, int, int], name: bytes) -> tup
 
     It must hold no others, because uv refuses an archive with a number that nothing refers to.
     """
-    missing = sum(number == _ELSEWHERE_32 for number in plain)
+    missing = sum(number == ELSEWHERE_32 for number in plain)
     if len(zip64) != 8 * missing:
         raise _second_size(name)
     numbers = iter(struct.unpack(f"<{missing}Q", zip64))
-    return tuple(next(numbers) if number == _ELSEWHERE_32 else number for number in plain)
+    return tuple(next(numbers) if number == ELSEWHERE_32 else number for number in plain)
 
 
 def _check_local_header(content: Content, entry: Entry) -> int:
     """Check a member's own header against the directory; return where the member ends."""
-    fields = _unpack(_LOCAL_HEADER, content, entry.start)
+    fields = unpack(_LOCAL_HEADER, content, entry.start)
     signature, needed, flags, method, _, _, checksum, *sizes, name_length, extra_length = fields
     offset, header = entry.start + _LOCAL_HEADER.size, entry.header
     name, extra = _read_name(content, offset, name_length, extra_length)
@@ -304,13 +228,13 @@ def _check_local_sizes(zip64: bytes, sizes: tuple[int, ...], header: Header) -> 
     """
     if zip64 and zip64 != struct.pack("<2Q", header.size, header.packed_size):
         raise _second_size(header.name)
-    refers = bool(zip64) and sizes == (_ELSEWHERE_32, _ELSEWHERE_32)
+    refers = bool(zip64) and sizes == (ELSEWHERE_32, ELSEWHERE_32)
     if not refers and sizes != (header.packed_size, header.size):
         raise _contradiction(header.name)
 
 
 def _check_version_needed(needed: int, name: bytes) -> None:
-    if needed > _MAX_VERSION_NEEDED:
+    if needed > MAX_VERSION_NEEDED:
         what = f"needs version {needed / 10} of the zip format, and some tools know 4.5 at most"
         raise refusal(name, what)
 
