@@ -95,7 +95,7 @@ def verify_token(
 ) -> tuple[TokenRecord, Trust]:
     """Return the record of the caller's live token and the publishers that a project trusts now.
 
-    Raises Unauthorized. It takes one round trip, also when no project is named; then the record
+    Raises Unauthorized. It takes one round trip, even if no project is named; then the record
     comes alone.
     """
     found = services.store.find_token(caller.token.lookup_id, _place(caller, project))

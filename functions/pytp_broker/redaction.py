@@ -28,7 +28,7 @@ _TOKEN: Final = re.compile(
     r"""
     # Only the first two letters of the forms below. Looking at them first halves the time.
     (?=[PpEeICD][YywHCnXQ])(?:
-    # An upload token, also as the name of a project is normalised, or with its underscore escaped.
+    # An upload token, even if it was normalised like a project name or its underscore escaped.
     (?i:pytp(?:[-_.]|%(?:25)*5f)+[0-9a-z]{24,})
     # A JWT, whole or in part. JSON begins with a brace and a quotation mark, or blanks and ends of
     # lines around the brace; and it is ASCII, as the digits of `keyJavaClient` are not.

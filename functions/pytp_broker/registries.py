@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-# A misconfigured pipeline causes far fewer refusals, also where many share one address. The gateway
+# A misconfigured pipeline causes far fewer refusals, even if many share one address. The gateway
 # lets through many more in a minute, so one address reaches its own limit before it has used up
 # everybody's.
 DEFAULT_REFUSALS_PER_MINUTE: Final = 300

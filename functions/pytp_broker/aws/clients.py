@@ -1,4 +1,4 @@
-"""Clients of AWS services. Each is made here, with the patience of whoever waits for it."""
+"""Clients of AWS services, each with timeouts that suit its caller."""
 
 import os
 from dataclasses import dataclass

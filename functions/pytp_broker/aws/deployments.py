@@ -45,7 +45,7 @@ class Deployed:
 
 
 def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Deployed:
-    """Return the broker at an address; raise NotOpenedError, also for somebody else's table."""
+    """Return the broker at an address; raise NotOpenedError, even if the table is foreign."""
     with _failures_told("reach the deployment"):
         clients = command_clients(address.region, address.endpoint_url)
     asked = _describe(address, clients)
@@ -63,7 +63,7 @@ def _failures_told(doing: str, *asked: str) -> Iterator[None]:
         yield
     except ForeignTableError as error:
         raise NotOpenedError([str(error)]) from None
-    except ValueError as error:  # botocore's, for a text that is not a URL, also at the first call
+    except ValueError as error:  # botocore's, for a text that is not a URL, at any call
         raise NotOpenedError([f"cannot reach the deployment: {error}", *asked]) from None
     except (BotoCoreError, ClientError) as error:
         raise NotOpenedError([*f"cannot {doing}: {error}".splitlines(), *asked]) from None
@@ -135,7 +135,7 @@ class StandIns:
 def open_stand_ins(places: StandIns) -> Storage:
     """Return the storage; make the table and the bucket if they are missing.
 
-    Raises NotOpenedError, also for somebody else's table.
+    Raises NotOpenedError, even for a table that is not a broker's.
     """
     with _failures_told("open the store"):
         dynamodb = stand_in_clients(places.dynamodb_url).dynamodb()

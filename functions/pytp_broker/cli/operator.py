@@ -57,7 +57,7 @@ class Operator:
         """Bring the store to a configuration, and store records of the changes.
 
         The first record says that it begins, the last one how it ended. If it is interrupted, the
-        operator of each change is known nevertheless, and the last record is missing. Without
+        operator of each change is still known, but the last record is missing. Without
         ``prune`` a configuration that removes a registry or a publisher changes nothing and raises
         RemovalError.
         """

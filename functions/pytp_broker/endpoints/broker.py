@@ -191,7 +191,7 @@ def health(context: Context[Broker, Other]) -> Response:
     headers = {
         "Content-Type": "text/plain",
         "Cache-Control": "no-store",
-        "Content-Length": str(len(_HEALTHY)),  # of GET's answer, also where HEAD leaves it out
+        "Content-Length": str(len(_HEALTHY)),  # of GET's answer, even if HEAD has no body
     }
     return Response(200, b"" if context.request.method == "HEAD" else _HEALTHY, headers)
 

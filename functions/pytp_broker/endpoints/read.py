@@ -81,8 +81,8 @@ def _page(request: Request, content_type: str, body: bytes) -> Response:
 def file(context: Context[Index, Other]) -> Response:
     """Return a file's bytes or its metadata, or a redirect to the bytes.
 
-    Raises NotFound, also for metadata that is not advertised, and RangeNotSatisfiable for a range
-    outside the file.
+    Raises NotFound, which includes metadata that is not advertised, and RangeNotSatisfiable for a
+    range outside the file.
     """
     request, index = context.request, context.services
     sha256, filename = context.variables["sha256"], context.variables["filename"]

@@ -46,7 +46,7 @@ def _read_token_text(headers: Mapping[str, str]) -> str:
 
 
 def _split(headers: Mapping[str, str]) -> tuple[str, str]:
-    """Return the scheme in lower case, and the credentials behind it.
+    """Return the scheme in lower case, and the credentials after it.
 
     Two Authorization headers arrive joined by a comma, which neither form of credentials holds.
     """

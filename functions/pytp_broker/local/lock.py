@@ -29,8 +29,8 @@ class Holder:
 def locked(folder: Path, holder: Holder) -> Iterator[None]:
     """Hold the folder for one server; raise FolderTakenError when another one holds it.
 
-    The system releases the lock when the process ends, in whatever way. The file stays; only its
-    lock counts.
+    The system releases the lock when the process ends, even if it is killed. The file stays; only
+    its lock counts.
     """
     descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:

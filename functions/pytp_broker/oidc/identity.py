@@ -35,7 +35,7 @@ _END_OF_TIME: Final = 1 << 33
 
 # RFC 8725 §3.11: an access token (at+jwt) or a logout token is not an identity token.
 _TYPES: Final = ("JWT", "jwt")
-# Without these, a token would be good for everybody, or always. An issuer is in every token.
+# Without these, a token would be good for every audience, or never end. Every token has an issuer.
 _REQUIRED: Final = ("aud", "iat", "exp")
 
 

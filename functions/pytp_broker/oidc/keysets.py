@@ -19,7 +19,7 @@ from pytp_broker.oidc.keycache import KeyCache, KeySetStore, NoKeysError, Terms,
 from pytp_broker.registries import PUBLIC_ACCESS, Access, Issuer
 
 COOLDOWN: Final = timedelta(seconds=60)
-# A key that the issuer withdraws is useless after this time, also when it publishes no other.
+# A key that the issuer withdraws is useless after this time, even if the issuer publishes no other.
 MAX_AGE: Final = timedelta(hours=1)
 # While the issuer does not answer, its last good keys are served for this time.
 MAX_STALE: Final = timedelta(hours=24)

@@ -25,7 +25,7 @@ Place: TypeAlias = tuple[str, str]
 
 
 class AlreadyExchangedError(Exception):
-    """The identity token behind this record has been exchanged before."""
+    """The identity token of this record has been exchanged before."""
 
 
 class AlreadyPublishedError(Exception):
@@ -149,7 +149,7 @@ class OperatorStore(Protocol):
         """
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
-        """Return every token that has not expired, also burned and used ones, by time of issue.
+        """Return every token that has not expired, even if burned or used, by time of issue.
 
         Not one round trip: it reads everything there is.
         """
@@ -158,7 +158,7 @@ class OperatorStore(Protocol):
         """Keep an audit record of what an operator does; it is never removed."""
 
     def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
-        """Let a release take files until then, whatever its record says."""
+        """Let a release take files until then, even if its record says that it is closed."""
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return those records in their order, each with its ``time``. Not one round trip."""

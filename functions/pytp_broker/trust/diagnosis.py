@@ -17,8 +17,8 @@ from pytp_broker.trust.rules import Finding, Findings
 _REFUSED: Final = "valid token, but no corresponding publisher: "
 _UNDISCLOSED: Final = (
     "valid token, but no trusted publisher here matches {}. Compare the names and the workflow "
-    "with the registry's configuration, also after a repository was renamed or moved; its operator "
-    "can see every rule with `pytp-broker explain`"
+    "with the registry's configuration, especially if a repository was renamed or moved; its "
+    "operator can see every rule with `pytp-broker explain`"
 )
 _OTHER_IDS: Final = (
     "valid token, but no trusted publisher here matches {}: a publisher has this name, but {}. {}"

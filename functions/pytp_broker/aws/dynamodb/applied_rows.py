@@ -28,7 +28,7 @@ from pytp_broker.trust.publishers import TrustedPublisher
 
 @dataclass(frozen=True, slots=True)
 class AppliedRows:
-    """The rows of the configuration, the publishers and their pages, and whom projects trust."""
+    """The rows of the configuration, of publishers and their pages, and of what projects trust."""
 
     configuration: Configuration
     publishers: Mapping[str, TrustedPublisher]

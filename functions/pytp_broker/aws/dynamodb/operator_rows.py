@@ -20,7 +20,7 @@ class OperatorRows(Table):
     """What only the operator's commands read and write."""
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
-        """Return every token that has not expired, also burned and used ones."""
+        """Return every token that has not expired, including burned and used ones."""
         values: dict[str, Any] = {":token": "TOKEN#", ":use": "USE#", ":now": int(now.timestamp())}
         rows = self._pages(
             self._client.scan,

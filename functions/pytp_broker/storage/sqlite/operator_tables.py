@@ -15,7 +15,7 @@ class OperatorTables(Database):
     """What only the operator's commands and the local server read and write."""
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
-        """Return every token that has not expired, also burned and used ones."""
+        """Return every token that has not expired, including burned and used ones."""
         with self._read() as connection:
             found = connection.execute(
                 "SELECT document, burned_at, used_for FROM tokens WHERE kept_until >= ?",

@@ -37,7 +37,7 @@ def choice_field(  # noqa: PLR0913 - what distinguishes one such field from anot
 
 
 def switch_field(name: str) -> Field:
-    """Return a field for a claim of its name that is signed as a text, not as a boolean."""
+    """Return a field for a claim of the same name that is signed as a text, not as a boolean."""
     return choice_field(name, name, ("true", "false"), example="true")
 
 
