@@ -90,7 +90,7 @@ class Resolver:
             value, path = getattr(entry, member), (table, i, member)
             if value in first:
                 place = self._sources.place(first[value])
-                self._complain(path, f"`{value}` is there already, at {place}")
+                self._complain(path, f"`{value}` was given before, at {place}")
             first.setdefault(value, path)
 
     def _check_hosts(self) -> None:
@@ -109,7 +109,7 @@ class Resolver:
             if audience is not None and owners.setdefault(audience, registry.name) != registry.name:
                 text = (
                     f"`{audience}` is the audience of registry `{owners[audience]}` too: an "
-                    "identity token for one is good at the other"
+                    "identity token for one is accepted at the other"
                 )
                 self._remark(("registries", i, "audience"), text)
         if not self._model.registries:
@@ -172,7 +172,7 @@ class Resolver:
         for j, client in enumerate(model.introspection_clients):
             if client.id in clients:
                 path = ("registries", index, "introspection_clients", j, "id")
-                self._complain(path, f"`{client.id}` is there already")
+                self._complain(path, f"`{client.id}` was given before")
             clients[client.id] = client.secret_sha256
         return clients
 

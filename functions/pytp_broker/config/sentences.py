@@ -173,7 +173,7 @@ def _cure(path: KeyPath, cure: str) -> str:
 
 
 def _write_other(_path: KeyPath, _error: ErrorDetails) -> str:
-    return "is not what this key can be"
+    return "is not a value that this key can have"
 
 
 _SENTENCES: Final[Mapping[str, Callable[[KeyPath, ErrorDetails], str]]] = {

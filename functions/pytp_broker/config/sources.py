@@ -23,10 +23,10 @@ _LISTS: Final = ("issuers", "registries")
 _PLACE: Final = re.compile(r" ?\((?:at line (\d+), column \d+|at end of document)\)")
 # How tomllib's messages begin, and what we say instead.
 _SYNTAX: Final = {
-    "Cannot overwrite a value": "this key is there already; each may be given once",
-    "Cannot declare": "this table is there already; a list of tables has double brackets",
+    "Cannot overwrite a value": "this key was given before; each may be given once",
+    "Cannot declare": "this table was given before; a list of tables has double brackets",
     "Cannot mutate": "this table is complete already; nothing can be added to it",
-    "Duplicate inline table key": "this key is there already; each may be given once",
+    "Duplicate inline table key": "this key was given before; each may be given once",
     "Escaped character": "the text has an escape that is not a character",
     "Expected newline": "something follows the value; a text needs quotes on both sides",
     "Expected '='": "a key must be followed by `=` and a value",

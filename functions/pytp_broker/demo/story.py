@@ -128,7 +128,7 @@ class Screen:
     def begin(self, issuer_url: str, broker_url: str) -> None:
         """Print where the issuer and the broker are."""
         print(self._style("1", "From a CI job's identity to an installed package, with no secret"))
-        print(f"  issuer    {issuer_url}   in GitHub Actions' place")
+        print(f"  issuer    {issuer_url}   stands in for GitHub Actions")
         for name, repository in _REPOSITORIES.items():
             upload_url = paths.LEGACY.url(f"{broker_url}/{name}")
             print(f"  registry  {upload_url:42}  trusts {repository}")

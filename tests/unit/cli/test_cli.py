@@ -261,7 +261,7 @@ def test_several_files_are_validated_as_one(terminal: Terminal) -> None:
     terminal.write("team.toml", CONFIGURATION)
 
     assert terminal.type("pytp-broker validate --config broker.toml --config team.toml") == (
-        "team.toml:2: registries[1].name: `acme` is there already, at broker.toml:2 "
+        "team.toml:2: registries[1].name: `acme` was given before, at broker.toml:2 "
         "(registry `acme`)\nexit 2\n"
     )
 

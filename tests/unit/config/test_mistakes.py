@@ -326,9 +326,9 @@ def test_a_secret_is_not_said_again(tmp_path: Path, entry: str) -> None:
         (b"a = ", ":1: not TOML: this is not a value; a text needs quotes"),
         (b"\n\nname = acme\n", ":3: not TOML: this is not a value; a text needs quotes"),
         (b"[[registries]\nname = 1", ":1: not TOML: the brackets are not closed"),
-        (b"a = 1\na = 2", ":2: not TOML: this key is there already"),
-        (b"[a]\n[a]", ":2: not TOML: this table is there already"),
-        (b"a = { b = 1, b = 2 }", ":1: not TOML: this key is there already"),
+        (b"a = 1\na = 2", ":2: not TOML: this key was given before"),
+        (b"[a]\n[a]", ":2: not TOML: this table was given before"),
+        (b"a = { b = 1, b = 2 }", ":1: not TOML: this key was given before"),
         (b'a = "x', ":1: not TOML: the text is not closed"),
         (b'a = "x\nb = 1', ":1: not TOML: "),
         (b'a = """x\n\n', ":3: not TOML: the text is not closed"),
@@ -439,7 +439,7 @@ def test_the_same_registry_in_two_files_is_a_mistake_that_names_both(tmp_path: P
     (line,) = refusal(tmp_path, ACME, OTHER, ACME)
 
     assert line == (
-        f"team2.toml:3: registries[1].name: `acme` is there already, at {tmp_path}/broker.toml:3 "
+        f"team2.toml:3: registries[1].name: `acme` was given before, at {tmp_path}/broker.toml:3 "
         "(registry `acme`)"
     )
 
@@ -739,7 +739,7 @@ def test_every_table_of_the_model_is_known_by_its_keys() -> None:
 def test_no_sentence_of_the_library_is_left_for_a_kind_of_error_that_we_do_not_know() -> None:
     error: Any = {"type": "brand_new", "loc": ("enabled",), "msg": "Input should be", "input": 1}
 
-    assert explain_error(error, {}).text == "is not what this key can be"
+    assert explain_error(error, {}).text == "is not a value that this key can have"
 
 
 GENERIC = """

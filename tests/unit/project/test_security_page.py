@@ -42,10 +42,3 @@ def test_the_short_page_says_how_to_report_and_leads_to_the_model() -> None:
     assert "private security advisory" in SHORT
     assert "(docs/security-model.md)" in SHORT
     assert len(SHORT.splitlines()) < 50
-
-
-@pytest.mark.parametrize("page", [SHORT, MODEL], ids=["SECURITY.md", "security-model.md"])
-def test_every_line_is_one_sentence(page: str) -> None:
-    for line in page.splitlines():
-        text = re.sub(r"`.+?`|\*.+?\*", "x", line)
-        assert not re.search(r"[.?!] [A-Z]", text), line
