@@ -116,10 +116,10 @@ def find_host(stack: Mapping[str, Any]) -> str | None:
 
 
 def _find_operator(clients: Clients) -> str | None:
+    arn: str | None = None
     with suppress(BotoCoreError, ClientError):  # a stand-in for AWS may have no STS
-        arn: str = clients.other("sts").get_caller_identity()["Arn"]
-        return arn
-    return None
+        arn = clients.other("sts").get_caller_identity()["Arn"]
+    return arn
 
 
 @dataclass(frozen=True, slots=True)
