@@ -6,21 +6,21 @@ ids are written, if this is their first use, and after them the upload token, in
 write.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Exchange
 from pytp_broker.destinations import Destination
-from pytp_broker.errors import InvalidPayload, NotEnabled, ReusedToken, UnknownIssuer
-from pytp_broker.http.strict_json import parse_json_object
+from pytp_broker.errors import NotEnabled, ReusedToken, UnknownIssuer
 from pytp_broker.minting import Minted, list_projects, mint
 from pytp_broker.oidc.identity import SignedClaims, verify
-from pytp_broker.oidc.unverified import UnverifiedToken, read_unverified
+from pytp_broker.oidc.unverified import UnverifiedToken
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Issuer
 from pytp_broker.services import Broker
 from pytp_broker.storage.protocols import AlreadyExchangedError
-from pytp_broker.tokens import DEFAULT_FEATURES, FEATURES, TokenRecord
+from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.job import Job
 from pytp_broker.trust.matching import find_matching
 from pytp_broker.trust.providers import PROVIDERS
@@ -32,22 +32,29 @@ _REUSED: Final = "the identity token was exchanged before: ask the CI for a new 
 MAX_AUDITED_CHARACTERS: Final = 48 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class MintRequest:
+    """What a job sends: its identity token, and the features that its upload token shall have."""
+
+    token: UnverifiedToken
+    features: tuple[str, ...]
+
+
 def exchange(
-    body: bytes,
+    asked: MintRequest,
     destination: Destination,
     configuration: Configuration,
     broker: Broker,
     event: Exchange,
 ) -> Minted:
-    """Exchange the identity token in a request body for an upload token (PEP 807).
+    """Exchange a job's identity token for an upload token (PEP 807).
 
     Raises a Problem that says what to correct. Then, as far as we know, no token has been stored.
     """
-    unverified, features = read_payload(body)
-    issuer = find_issuer(unverified, destination, configuration)
+    issuer = find_issuer(asked.token, destination, configuration)
     event.issuer, event.provider = issuer.url, issuer.provider
 
-    job = verify_job(unverified, issuer, destination, broker)
+    job = verify_job(asked.token, issuer, destination, broker)
     event.identify(job.identity)
 
     candidates = find_candidates(job, destination, configuration, broker)
@@ -55,28 +62,10 @@ def exchange(
     publishers = pin(matching, job, broker)
     event.publishers = [p.publisher_id for p in publishers]
 
-    minted = mint(publishers, job, features, configuration, broker.now())
+    minted = mint(publishers, job, asked.features, configuration, broker.now())
     store(minted.record, broker)
     record_minted(minted, publishers, event)
     return minted
-
-
-def read_payload(body: bytes) -> tuple[UnverifiedToken, tuple[str, ...]]:
-    """Return the identity token and the features asked for; raise InvalidPayload."""
-    payload = parse_json_object(body)
-    token = payload.get("token")
-    if not isinstance(token, str) or not token:
-        raise InvalidPayload("the member `token` must be the identity token, a non-empty string")
-    return read_unverified(token), _read_features(payload.get("features"))
-
-
-def _read_features(features: object) -> tuple[str, ...]:
-    if features is None or features == []:
-        return DEFAULT_FEATURES
-    if not isinstance(features, list) or len(features) != 1 or features[0] not in FEATURES:
-        choices = " or ".join(f'["{feature}"]' for feature in FEATURES)
-        raise InvalidPayload(f"the member `features` must be an array of one string: {choices}")
-    return (features[0],)
 
 
 def find_issuer(

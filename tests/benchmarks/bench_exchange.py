@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.audit.requests import Exchange
 from pytp_broker.destinations import locate
+from pytp_broker.endpoints.broker import read_mint_request
 from pytp_broker.exchange import exchange
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.signing import GITHUB, rsa_key
@@ -89,7 +90,7 @@ def exchange_in(world: World) -> Act:
         destination = locate(configuration, HOST, "/acme/_/oidc/mint-token", HOST)
         body = json.dumps({"token": token}).encode()
         event = Exchange(host=HOST, path="/acme/_/oidc/mint-token", source_ip="192.0.2.1")
-        exchange(body, destination, configuration, world.broker, event)
+        exchange(read_mint_request(body), destination, configuration, world.broker, event)
 
     return act
 

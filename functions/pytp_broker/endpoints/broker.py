@@ -19,11 +19,12 @@ from pytp_broker.errors import (
     Problem,
     StoreUnavailable,
 )
-from pytp_broker.exchange import exchange
+from pytp_broker.exchange import MintRequest, exchange
 from pytp_broker.http import paths
 from pytp_broker.http.messages import Request, Response, json_response
 from pytp_broker.http.negotiation import accepts
 from pytp_broker.http.strict_json import parse_json_object
+from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.services import Broker
 from pytp_broker.tokens import (
     DEFAULT_FEATURES,
@@ -103,8 +104,9 @@ def _mint(context: Context[Broker, Exchange]) -> Response:
     body = context.request.body
     if len(body) > MAX_BODY_BYTES:
         raise PayloadTooLarge("the body of an exchange may have at most 64 KiB")
+    asked = read_mint_request(body)
     minted = exchange(
-        body, context.destination, context.configuration, context.services, context.event
+        asked, context.destination, context.configuration, context.services, context.event
     )
     return json_response(
         {
@@ -113,6 +115,24 @@ def _mint(context: Context[Broker, Exchange]) -> Response:
             "expires": int(minted.record.expires_at.timestamp()),
         }
     )
+
+
+def read_mint_request(body: bytes) -> MintRequest:
+    """Return what the JSON body of an exchange asks for; raise InvalidPayload."""
+    payload = parse_json_object(body)
+    token = payload.get("token")
+    if not isinstance(token, str) or not token:
+        raise InvalidPayload("the member `token` must be the identity token, a non-empty string")
+    return MintRequest(read_unverified(token), _read_features(payload.get("features")))
+
+
+def _read_features(features: object) -> tuple[str, ...]:
+    if features is None or features == []:
+        return DEFAULT_FEATURES
+    if not isinstance(features, list) or len(features) != 1 or features[0] not in FEATURES:
+        choices = " or ".join(f'["{feature}"]' for feature in FEATURES)
+        raise InvalidPayload(f"the member `features` must be an array of one string: {choices}")
+    return (features[0],)
 
 
 def burn(context: Context[Broker, Burn]) -> Response:
