@@ -1,4 +1,4 @@
-"""An event that fills up while a request is answered, and the audit record that it becomes.
+"""An event that is filled in while a request is answered, and the record made from it.
 
 A record holds the claims that matter, the publisher, the projects, the reason and the first digits
 of a token's hash, but never a token. The transport decides where it goes.

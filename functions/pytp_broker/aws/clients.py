@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FUNCTION_CONFIG: Final = Config(
     connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
 )
-# Of an operator's command: boto3's default is to try for half a minute.
+# For an operator's command. Without this, boto3 would try for half a minute.
 _COMMAND_CONFIG: Final = Config(connect_timeout=5, retries={"mode": "standard"})
 # Of `serve` on stand-ins for AWS, which may be slow: they run on the same machine.
 _STAND_IN_CONFIG: Final = FUNCTION_CONFIG.merge(Config(read_timeout=60))

@@ -14,7 +14,7 @@ class Path:
     """A path with variables, such as ``/simple/{project}/``.
 
     A variable takes one segment, which may be empty; ``{name+}`` at the end takes all that is left.
-    A path that ends in a slash is found without the slash too.
+    A path that ends in a slash also matches without the slash.
     """
 
     pattern: str
