@@ -13,7 +13,6 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.content import Content
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from mypy_boto3_s3 import S3Client
 
 # Long enough for a redirect to be followed, short enough to be worth little in a log.
@@ -77,7 +76,7 @@ def _put(put: Callable[..., object], content: Content) -> None:
         put(Body=_body(content))  # another write was in progress: S3 asks for a second attempt
 
 
-def _body(content: Content) -> "bytes | _Body":
+def _body(content: Content) -> "bytes | _File":
     """Return content as boto3 takes it: a short one as bytes, a long one as a file.
 
     boto3 copies bytes twice. Before it sends a file, it waits until S3 says that it may, which
@@ -85,36 +84,31 @@ def _body(content: Content) -> "bytes | _Body":
     """
     if content.size <= _MAX_COPIED_BYTES:
         return bytes(content.read_at(0, content.size))
-    return _Body(content)
+    return _File(content)
 
 
-class _Body(io.RawIOBase):
-    """Content as a file that is open for reading."""
+class _File:
+    """Content as an open file, with as much of its interface as boto3 uses."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
         self._position = 0
 
-    def readable(self) -> bool:
-        return True
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes; all that are left for a negative size."""
+        length = self._content.size if size < 0 else size
+        octets = bytes(self._content.read_at(self._position, length))
+        self._position += len(octets)
+        return octets
 
-    def seekable(self) -> bool:
-        return True
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> None:
+        """Move to an offset from the beginning, from here or from the end."""
+        starts = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._content.size}
+        self._position = starts[whence] + offset
 
     def tell(self) -> int:
+        """Return the offset of the next byte."""
         return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._content.size}
-        self._position = start[whence] + offset
-        return self._position
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        view = memoryview(buffer)
-        piece = self._content.read_at(self._position, len(view))
-        view[: len(piece)] = piece
-        self._position += len(piece)
-        return len(piece)
 
 
 def ensure_bucket(client: "S3Client", name: str) -> None:
