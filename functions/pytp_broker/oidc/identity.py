@@ -1,8 +1,8 @@
 """Verify an identity token and return its signed claims.
 
-PyJWT verifies the signature, with an algorithm that we choose. All other checks are here, so that
-each is in plain sight: the type of token, issuer, audience, names, times. `oidc.unverified` has
-checked the form before.
+PyJWT verifies the signature, with an algorithm that the issuer's configuration allows. This module
+checks all the rest: issuer, audience, type of token, names and times. `oidc.unverified` has checked
+the form before.
 """
 
 import hashlib
@@ -150,10 +150,10 @@ def _check_required(claims: Mapping[str, Any]) -> None:
 
 
 def _check_issuer(claims: Mapping[str, Any], issuer: Issuer) -> None:
-    # The key belongs to this issuer. We have found both by the unverified name, and compare again,
-    # so that no other way to a key can ever lend one issuer the name of another.
+    # The key is this issuer's. We compare again, because a mistake in finding the key would
+    # otherwise let one issuer sign for another.
     if claims["iss"] != issuer.url:
-        raise InvalidToken("the identity token is for another issuer")
+        raise InvalidToken("the identity token is from another issuer")
 
 
 def _check_audience(claims: Mapping[str, Any], audience: str, form: TokenForm) -> None:

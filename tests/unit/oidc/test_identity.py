@@ -26,7 +26,7 @@ def test_the_claims_are_those_that_were_signed() -> None:
 
 
 def test_a_token_names_the_issuer_whose_key_verifies_it() -> None:
-    with pytest.raises(InvalidToken, match="for another issuer"):
+    with pytest.raises(InvalidToken, match="from another issuer"):
         verified(Issuer().token(), url="https://token.example.com")
 
 
