@@ -1,9 +1,10 @@
 """The services that the handlers work with; they are passed in, never looked up."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from pytp_broker.audit.record import Audit
 from pytp_broker.budgets import RefusalBudget, network_of
@@ -17,9 +18,6 @@ from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.files import FileStore
 from pytp_broker.storage.protocols import RuntimeStore
-
-# API Gateway passes no larger body. A deployment where another limit holds sets its own.
-MAX_UPLOAD_BYTES: Final = 10 * 1000 * 1000
 
 Clock = Callable[[], datetime]
 
@@ -84,7 +82,7 @@ class Index(Services):
     """
 
     files: FileStore
-    max_upload_bytes: int = MAX_UPLOAD_BYTES
+    max_upload_bytes: int
 
 
 def build(  # noqa: PLR0913 - each is given by its name
@@ -110,20 +108,19 @@ def build(  # noqa: PLR0913 - each is given by its name
 def build_broker(
     services: Services,
     *,
-    fetch: Fetch,
     reach: Reach,
     disclosure_keys_url: str,
     fetch_disclosure_keys: Fetch,
+    wait: Callable[[float], None] = time.sleep,
 ) -> Broker:
     """Return what the broker function works with.
 
-    ``fetch`` gets the documents of issuers, and ``reach`` those of an issuer that the operator has
-    given its own way to be reached.
+    ``reach`` returns what fetches the documents of an issuer.
     """
     store, audit = services.store, services.audit
     return Broker(
         **_shared(services),
-        key_sets=KeySets(fetch, store, audit, reach=reach),
+        key_sets=KeySets(reach, store, audit, wait),
         disclosure_keys=DisclosureKeys(disclosure_keys_url, fetch_disclosure_keys, store, audit),
     )
 

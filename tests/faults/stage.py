@@ -27,11 +27,9 @@ from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
 from pytp_broker.grants import Permission
 from pytp_broker.http.messages import Request, problem_response
 from pytp_broker.index.releases import key_of
-from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.names import version_in
-from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.registries import Registry
-from pytp_broker.services import Broker, Index
+from pytp_broker.services import Services, build, build_broker, build_index
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import FileStore, content_key, metadata_key
@@ -41,6 +39,7 @@ from pytp_broker.trust.built_in import with_built_in
 from tests.faults.injection import Line
 from tests.support import distributions
 from tests.support.distributions import Distribution
+from tests.support.fakes import MAX_UPLOAD_BYTES
 from tests.support.figures import FAULTS
 from tests.support.scanner import SecretScanner, match
 from tests.support.signing import NOW, Issuer
@@ -160,26 +159,26 @@ class Deployment:
         self.store = store
         self._stage = stage
 
-        def configurations() -> ConfigurationCache:
-            return ConfigurationCache(store.load_configuration, clocks=[lambda: stage.ticks])
+        def services() -> Services:
+            return build(
+                store,
+                shared_host=HOST,
+                audit=stage.records.append,
+                now=lambda: stage.now,
+                configurations=ConfigurationCache(
+                    store.load_configuration, clocks=[lambda: stage.ticks]
+                ),
+            )
 
-        def now() -> datetime:
-            return stage.now
-
-        audit = stage.records.append
-        self.broker = Broker(
-            store=store,
-            configurations=configurations(),
-            shared_host=HOST,
-            now=now,
-            audit=audit,
-            key_sets=KeySets(stage.issuer.fetch, store, audit, wait=lambda _: None),
-            disclosure_keys=DisclosureKeys(
-                stage.scanner.keys_url, stage.scanner.fetch, store, audit
-            ),
+        self.broker = build_broker(
+            services(),
+            reach=lambda _access: stage.issuer.fetch,
+            disclosure_keys_url=stage.scanner.keys_url,
+            fetch_disclosure_keys=stage.scanner.fetch,
+            wait=lambda _: None,
         )
-        self.index = Index(store, configurations(), HOST, now, audit, files)
-        self.introspection = Index(store, configurations(), HOST, now, audit, files)
+        self.index = build_index(services(), files=files, max_upload_bytes=MAX_UPLOAD_BYTES)
+        self.introspection = services()
 
     def mint(self, identity_token: str, prefix: str = "/acme", *, single: bool = False) -> Answer:
         members: dict[str, Any] = {"features": ["single-use-token"]} if single else {}

@@ -10,6 +10,7 @@ import json
 import time
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from itertools import count
 from typing import Any
@@ -19,13 +20,11 @@ from pytp_broker.budgets import RefusalBudget
 from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.events import handle
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.leaks import DisclosureKeys
-from pytp_broker.oidc.keysets import KeySets
-from pytp_broker.services import Broker, Index
+from pytp_broker.services import build, build_broker, build_index
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
-from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.fakes import MAX_UPLOAD_BYTES, MemoryFiles, MemoryStore
 from tests.support.figures import INPUTS
 from tests.support.gateways import body_of
 from tests.support.scanner import SecretScanner
@@ -88,27 +87,25 @@ class Subject:
         )
         self.store.apply(loaded.configuration, loaded.publishers)
         scanner = SecretScanner()
-        common: dict[str, Any] = {
-            "store": self.store,
-            "configurations": ConfigurationCache(
-                self.store.load_configuration, clocks=[lambda: 0.0]
-            ),
-            "shared_host": HOST,
-            "now": lambda: NOW,
-            "audit": lambda _record: None,
-        }
-        key_sets = KeySets(self.issuer.fetch, self.store, common["audit"], wait=lambda _: None)
-        disclosure_keys = DisclosureKeys(
-            scanner.keys_url, scanner.fetch, self.store, common["audit"]
+        services = build(
+            self.store,
+            shared_host=HOST,
+            audit=lambda _record: None,
+            now=lambda: NOW,
+            configurations=ConfigurationCache(self.store.load_configuration, clocks=[lambda: 0.0]),
         )
-        exchange = Broker(
-            **common,
-            key_sets=key_sets,
-            disclosure_keys=disclosure_keys,
+        exchange = replace(
+            build_broker(
+                services,
+                reach=lambda _access: self.issuer.fetch,
+                disclosure_keys_url=scanner.keys_url,
+                fetch_disclosure_keys=scanner.fetch,
+                wait=lambda _: None,
+            ),
             # A minute passes between two looks at its clock: no input is refused for the others.
             budget=RefusalBudget(count(step=60).__next__),
         )
-        index = Index(**common, files=self.files)
+        index = build_index(services, files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES)
         self._functions: dict[str, tuple[Any, Any]] = {
             "broker": (broker.ROUTES, exchange),
             "upload": (upload.ROUTES, index),

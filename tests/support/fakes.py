@@ -26,6 +26,9 @@ from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.publishers import TrustedPublisher
 
+# The largest upload of the deployments in memory.
+MAX_UPLOAD_BYTES = 10_000_000
+
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound="Failing")

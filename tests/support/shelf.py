@@ -13,7 +13,7 @@ from pytp_broker.endpoints.routing import respond
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.registries import Configuration, Issuer, Registry
-from pytp_broker.services import Index
+from pytp_broker.services import build, build_index
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.tokens import MULTI_USE, Listing, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
@@ -21,7 +21,7 @@ from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support import distributions
 from tests.support.audit import Records
 from tests.support.distributions import Distribution, Fields
-from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.fakes import MAX_UPLOAD_BYTES, MemoryFiles, MemoryStore
 from tests.support.signing import GITHUB, NOW
 from tests.support.world import Answer
 
@@ -52,16 +52,16 @@ class Shelf:
             publisher("p-secret", "other", "secret-project"),
         ]
         self.apply()
-        self.index = Index(
-            store=self.store,
+        services = build(
+            self.store,
+            shared_host=HOST,
+            audit=self.records.append,
+            now=lambda: self.now,
             configurations=ConfigurationCache(
                 self.store.load_configuration, clocks=[lambda: self.ticks]
             ),
-            shared_host=HOST,
-            now=lambda: self.now,
-            audit=self.records.append,
-            files=self.files,
         )
+        self.index = build_index(services, files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES)
         self.token = self.mint()
         self.store.calls.clear()
 

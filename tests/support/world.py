@@ -12,9 +12,7 @@ from pytp_broker.budgets import RefusalBudget
 from pytp_broker.endpoints import broker as broker_function
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request, Response
-from pytp_broker.leaks import DisclosureKeys
-from pytp_broker.oidc.keysets import KeySets
-from pytp_broker.services import Broker
+from pytp_broker.services import build, build_broker
 from pytp_broker.storage.cache import ConfigurationCache
 from tests.support.audit import Records
 from tests.support.fakes import MemoryStore
@@ -99,18 +97,21 @@ class World:
 
     def start(self) -> None:
         """Start the function anew, as a cold start does: every cache is empty."""
-        self.broker = Broker(
-            store=self.store,
+        services = build(
+            self.store,
+            shared_host=HOST,
+            audit=self.records.append,
+            now=lambda: self.now,
             configurations=ConfigurationCache(
                 self.store.load_configuration, clocks=[lambda: self.ticks]
             ),
-            shared_host=HOST,
-            now=lambda: self.now,
-            audit=self.records.append,
-            key_sets=KeySets(self._fetch, self.store, self.records.append, self.waits.append),
-            disclosure_keys=DisclosureKeys(
-                self.scanner.keys_url, self.scanner.fetch, self.store, self.records.append
-            ),
+        )
+        self.broker = build_broker(
+            services,
+            reach=lambda _access: self._fetch,
+            disclosure_keys_url=self.scanner.keys_url,
+            fetch_disclosure_keys=self.scanner.fetch,
+            wait=self.waits.append,
         )
 
     def budget(self, budget: RefusalBudget) -> None:

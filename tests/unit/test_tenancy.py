@@ -19,13 +19,11 @@ import pytest
 from pytp_broker import config
 from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.events import handle
-from pytp_broker.leaks import DisclosureKeys
-from pytp_broker.oidc.keysets import KeySets
-from pytp_broker.services import Broker, Index
+from pytp_broker.services import build, build_broker, build_index
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
-from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.fakes import MAX_UPLOAD_BYTES, MemoryFiles, MemoryStore
 from tests.support.gateways import body_of
 from tests.support.signing import GITHUB, NOW, Issuer, rsa_key
 from tests.support.world import HOST, Answer
@@ -86,21 +84,21 @@ class Deployment:
         self.files = MemoryFiles()
         loaded = config.parse(tomllib.loads(text or configuration()), allow_loopback=False)
         self.store.apply(loaded.configuration, loaded.publishers)
-        common: dict[str, Any] = {
-            "store": self.store,
-            "configurations": ConfigurationCache(
-                self.store.load_configuration, clocks=[lambda: 0.0]
-            ),
-            "shared_host": HOST,
-            "now": lambda: NOW,
-            "audit": lambda _record: None,
-        }
-        exchange = Broker(
-            **common,
-            key_sets=KeySets(self._fetch, self.store, common["audit"], wait=lambda _: None),
-            disclosure_keys=DisclosureKeys("", self._fetch, self.store, common["audit"]),
+        services = build(
+            self.store,
+            shared_host=HOST,
+            audit=lambda _record: None,
+            now=lambda: NOW,
+            configurations=ConfigurationCache(self.store.load_configuration, clocks=[lambda: 0.0]),
         )
-        index = Index(**common, files=self.files)
+        exchange = build_broker(
+            services,
+            reach=lambda _access: self._fetch,
+            disclosure_keys_url="",
+            fetch_disclosure_keys=self._fetch,
+            wait=lambda _: None,
+        )
+        index = build_index(services, files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES)
         self._functions: Any = {
             "broker": (broker.ROUTES, exchange),
             "upload": (upload.ROUTES, index),

@@ -15,7 +15,6 @@ handler = edge.handler(
     ROUTES,
     build_broker(
         edge.services(settings),
-        fetch=fetch,
         reach=fetch.reach,
         disclosure_keys_url=settings.disclosure_keys_url,
         fetch_disclosure_keys=fetch,

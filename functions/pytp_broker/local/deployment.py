@@ -44,7 +44,6 @@ def build_gateway(
     fetch = HttpFetch(only_public=False, environment_proxy=environment_proxy(os.environ))
     exchange = build_broker(
         services,
-        fetch=fetch,
         reach=fetch.reach,
         disclosure_keys_url=disclosure_keys_url,
         # The operator gives this URL. It may be of a copy inside the private network.

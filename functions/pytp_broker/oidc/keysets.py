@@ -13,10 +13,10 @@ from typing import Final
 from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.errors import InvalidToken, IssuerUnavailable
 from pytp_broker.oidc.discovery import fetch_key_set
-from pytp_broker.oidc.documents import Fetch, FetchError, Reach
+from pytp_broker.oidc.documents import Reach
 from pytp_broker.oidc.jwks import RawKeys, VerificationKey, find_faults, read_key_set
 from pytp_broker.oidc.keycache import KeyCache, KeySetStore, NoKeysError, Terms, UnknownKeyError
-from pytp_broker.registries import PUBLIC_ACCESS, Access, Issuer
+from pytp_broker.registries import Issuer
 
 COOLDOWN: Final = timedelta(seconds=60)
 # A key that the issuer withdraws is useless after this time, even if the issuer publishes no other.
@@ -26,22 +26,20 @@ MAX_STALE: Final = timedelta(hours=24)
 _TERMS: Final = Terms(COOLDOWN, MAX_AGE, MAX_STALE, alarm_age=MAX_AGE, is_shared=True)
 
 
-def _reach_nobody(_access: Access) -> Fetch:
-    raise FetchError("this broker reaches no issuer with `private`, `ca_file` or `proxy`")
-
-
 class KeySets:
-    """The key sets of all issuers."""
+    """The key sets of all issuers.
+
+    ``reach`` returns what fetches the documents of an issuer. Each issuer has its own access: no
+    other issuer may use its authorities or its network.
+    """
 
     def __init__(
         self,
-        fetch: Fetch,
+        reach: Reach,
         store: KeySetStore,
         audit: Audit,
         wait: Callable[[float], None] = time.sleep,
-        reach: Reach = _reach_nobody,
     ) -> None:
-        self._fetch = fetch
         self._reach = reach
         self._store = store
         self._audit = audit
@@ -69,14 +67,10 @@ class KeySets:
     def _cache_for(self, issuer: Issuer) -> KeyCache[VerificationKey]:
         cache = self._caches.get(issuer)
         if cache is None:
-            source = _IssuerKeys(issuer, self._fetch_for)
+            source = _IssuerKeys(issuer, self._reach)
             cache = KeyCache(source, _TERMS, self._store, self._audit, self._wait)
         # Two threads may come here together. Both take the entry that is there first.
         return self._caches.setdefault(issuer, cache)
-
-    def _fetch_for(self, access: Access) -> Fetch:
-        # Each issuer has its own access: no other issuer may use its authorities or its network.
-        return self._fetch if access == PUBLIC_ACCESS else self._reach(access)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ import importlib
 import re
 import ssl
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -247,33 +246,22 @@ def test_a_row_of_an_earlier_version_is_a_public_issuers() -> None:
 
 @pytest.mark.promise("own-authority")
 def test_only_the_issuer_that_needs_it_is_reached_in_another_way() -> None:
-    ways: list[tuple[Access | None, str]] = []
+    ways: list[tuple[Access, str]] = []
 
-    def way_of(access: Access | None) -> Any:
+    def way_of(access: Access) -> Any:
         def fetch(url: str) -> bytes:
             ways.append((access, url.partition("/.well-known")[0]))
             raise FetchError("nobody is there")
 
         return fetch
 
-    key_sets = KeySets(way_of(None), MemoryStore(), lambda _: None, reach=way_of)
+    key_sets = KeySets(way_of, MemoryStore(), lambda _: None)
     own = Access(is_private=True)
     for issuer in (Issuer(URL, "gitlab", (), access=own), Issuer(GITHUB, "github", ())):
         with pytest.raises(Exception, match="cannot be fetched"):
             key_sets.find_key(issuer, "key-1", NOW)
 
-    assert ways == [(own, URL), (None, GITHUB)]
-
-
-def test_a_broker_without_such_a_way_says_so() -> None:
-    facts: list[Mapping[str, object]] = []
-    key_sets = KeySets(lambda _: b"", MemoryStore(), lambda record: facts.append(record.facts))
-    issuer = Issuer(URL, "gitlab", (), access=Access(is_private=True))
-
-    with pytest.raises(Exception, match="cannot be fetched"):
-        key_sets.find_key(issuer, "key-1", NOW)
-
-    assert "reaches no issuer with `private`" in str(facts[0]["detail"])
+    assert ways == [(own, URL), (PUBLIC_ACCESS, GITHUB)]
 
 
 def test_the_deployed_function_reaches_it_and_stays_in_public_otherwise(
