@@ -28,6 +28,7 @@ from pytp_broker.demo.process import ServerProcess
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc import fetch
+from pytp_broker.registries import Access
 from pytp_broker.storage.content import Held
 from pytp_broker.tokens import UploadToken
 from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
@@ -287,6 +288,20 @@ class Aws:
         return SimpleNamespace(status=result["statusCode"], text=content)
 
 
+class Documents:
+    """Fetches what the issuer and the scanner of the test publish, without a network."""
+
+    def __init__(self, issuer: signing.Issuer, scanner: SecretScanner) -> None:
+        self._issuer = issuer
+        self._scanner = scanner
+
+    def __call__(self, url: str) -> bytes:
+        return (self._scanner if url == self._scanner.keys_url else self._issuer).fetch(url)
+
+    def reach(self, _access: Access) -> "Documents":
+        return self
+
+
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Set what the functions are told, and whatever makes Powertools say more than it is asked."""
@@ -324,10 +339,7 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
         config.write_text(configuration(signing.GITHUB))
         assert main(["apply", "--config", str(config), "--table", table]) == 0
 
-        def answer(url: str) -> bytes:
-            return (scanner if url == scanner.keys_url else issuer).fetch(url)
-
-        monkeypatch.setattr(fetch, "HttpFetch", lambda **_: answer)
+        monkeypatch.setattr(fetch, "HttpFetch", lambda **_: Documents(issuer, scanner))
         with started() as modules:
             run_on_aws(Aws(modules, search), issuer, search)
         for command in ("find", "burn --all"):
