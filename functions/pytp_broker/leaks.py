@@ -40,8 +40,6 @@ from pytp_broker.redaction import printable
 from pytp_broker.tokens import MalformedTokenError, UploadToken
 
 GITHUB_KEYS_URL: Final = "https://api.github.com/meta/public_keys/secret_scanning"
-KEY_ID_HEADER: Final = "github-public-key-identifier"
-SIGNATURE_HEADER: Final = "github-public-key-signature"
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 # Each match costs a write of a few milliseconds, and the function has 15 s.
@@ -143,14 +141,13 @@ def _read_key(pem: object) -> EllipticCurvePublicKey | None:
 
 
 def verify_signature(
-    body: bytes, headers: Mapping[str, str], keys: DisclosureKeys, now: datetime
+    body: bytes, key_id: str, signature: str, keys: DisclosureKeys, now: datetime
 ) -> None:
     """Check that secret scanning has signed exactly this body.
 
     Raises MalformedRequest. A request without any signature is refused before a key is fetched.
     """
-    key_id, signature = headers.get(KEY_ID_HEADER, ""), headers.get(SIGNATURE_HEADER, "")
-    if not 0 < len(key_id) <= MAX_HEADER_CHARACTERS >= len(signature) > 0:
+    if not all(0 < len(text) <= MAX_HEADER_CHARACTERS for text in (key_id, signature)):
         raise MalformedRequest(_NOT_SIGNED)
     try:
         octets = base64.b64decode(signature, validate=True)

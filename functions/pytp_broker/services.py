@@ -11,7 +11,6 @@ from pytp_broker.budgets import RefusalBudget, network_of
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.health import Health
-from pytp_broker.http.messages import Request
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.documents import Fetch, Reach
 from pytp_broker.oidc.keysets import KeySets
@@ -45,7 +44,7 @@ class Services:
 
     def turn_away(
         self,
-        request: Request,  # noqa: ARG002 - the broker counts by its source
+        source_ip: str,  # noqa: ARG002 - the broker counts by it
         destination: Destination,  # noqa: ARG002
         problem: Problem,
     ) -> Problem:
@@ -62,13 +61,13 @@ class Broker(Services):
     budget: RefusalBudget = field(default_factory=RefusalBudget)
     health: Health = field(default_factory=Health)
 
-    def turn_away(self, request: Request, destination: Destination, problem: Problem) -> Problem:
+    def turn_away(self, source_ip: str, destination: Destination, problem: Problem) -> Problem:
         """Return the refusal, and count it; raise TooManyRequests.
 
         The gateway's throttle counts such a request like an exchange. A request for a registry that
         does not exist counts for the root, so that an invented name does not give a new budget.
         """
-        source = (destination.name, network_of(request.source_ip))
+        source = (destination.name, network_of(source_ip))
         self.budget.check(source, destination.refusals_per_minute)
         self.budget.charge(source, destination.refusals_per_minute)
         return problem

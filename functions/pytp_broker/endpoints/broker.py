@@ -185,7 +185,9 @@ def disclose(context: Context[Broker, Disclosure]) -> Response:
 def _read_signed(request: Request, broker: Broker) -> list[leaks.Match]:
     if len(request.body) > leaks.MAX_BODY_BYTES:
         raise PayloadTooLarge("a report of leaked tokens may have at most 1 MiB")
-    leaks.verify_signature(request.body, request.headers, broker.disclosure_keys, broker.now())
+    key_id = request.headers.get("github-public-key-identifier", "")
+    signature = request.headers.get("github-public-key-signature", "")
+    leaks.verify_signature(request.body, key_id, signature, broker.disclosure_keys, broker.now())
     return leaks.read_matches(request.body)
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pytp_broker.access import Caller
-from pytp_broker.addresses import advise
 from pytp_broker.audit.requests import Other, RegistryEvent, RequestEvent
 from pytp_broker.destinations import Destination, locate, root_of
+from pytp_broker.endpoints.addresses import advise
 from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unexpected
 from pytp_broker.grants import Permission
 from pytp_broker.http.credentials import read_token
@@ -177,10 +177,10 @@ def _choose(
     found = selection.at(destination)
     if found is None:
         nothing_here = NotFound("there is nothing at this address")
-        raise services.turn_away(request, destination, nothing_here)
+        raise services.turn_away(request.source_ip, destination, nothing_here)
     if request.method not in found[0].methods:
         wrong_method = MethodNotAllowed(printable(request.method, 20), found[0].methods)
-        raise services.turn_away(request, destination, wrong_method)
+        raise services.turn_away(request.source_ip, destination, wrong_method)
     return found
 
 
