@@ -5,6 +5,9 @@ Two collections give the same ids, and pytest-xdist refuses to run where they do
 
 import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
@@ -32,6 +35,8 @@ for name in ("NO_PROXY", "no_proxy"):
     os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - each test has a folder of its own in it
+
 # An id longer than this cannot be read, and one with an upload token is another in each process.
 MAX_ID_CHARACTERS: Final = 60
 UPLOAD_TOKEN: Final = re.compile(r"pytp[_-]\w{40}")
@@ -43,6 +48,16 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
         len(val) > MAX_ID_CHARACTERS or UPLOAD_TOKEN.search(val) is not None
     )
     return argname if is_bad_text or isinstance(val, bytes) else None
+
+
+@pytest.fixture
+def quick_path(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder in memory where there is one: nobody cuts the power, and a disk is slow."""
+    if not MEMORY.is_dir():
+        yield tmp_path
+        return
+    with TemporaryDirectory(dir=MEMORY, prefix="pytp-") as folder:
+        yield Path(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,8 +37,8 @@ def _store(request: pytest.FixtureRequest) -> Store:
 
 
 @pytest.fixture
-def sqlite_store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "broker.db")
+def sqlite_store(quick_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(quick_path / "broker.db")
     yield store
     store.close()
 

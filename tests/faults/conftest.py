@@ -20,8 +20,8 @@ def racing_engines(request: pytest.FixtureRequest) -> Engines:
 
 
 @pytest.fixture
-def sqlite_engines(tmp_path: Path) -> SqliteEngines:
-    return SqliteEngines(tmp_path)
+def sqlite_engines(quick_path: Path) -> SqliteEngines:
+    return SqliteEngines(quick_path)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, Protocol, cast
 from uuid import uuid4
 
@@ -40,6 +41,7 @@ class SqliteEngines:
         folder.mkdir()
         with closing(SqliteStore(folder / "broker.db")) as store:
             yield open_folder(folder, store)
+        rmtree(folder)
 
 
 def open_folder(folder: Path, store: SqliteStore) -> Engine:
