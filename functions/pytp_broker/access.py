@@ -1,4 +1,4 @@
-"""Check what a token may do now: upload today; publishing, introspection and proxies all ask here.
+"""Check what a token may do now. Uploads, other indexes and proxies all ask here.
 
 The answers differ on purpose (RFC 9110 §15.5.2, §15.5.4): 401 for a missing or unusable token, 403
 for a good token without the right. The answer does not reveal whether a token is unknown, expired

@@ -12,11 +12,12 @@ NormalizedName = NewType("NormalizedName", str)
 
 # Stores limit the length of a key.
 MAX_PROJECT_CHARACTERS: Final = 200
-# File systems allow 255 bytes, and the name of the metadata beside a file has this suffix.
-MAX_FILE_NAME_CHARACTERS: Final = 240
-METADATA_SUFFIX: Final = ".metadata"
 WHEEL_SUFFIX: Final = ".whl"
 SDIST_SUFFIX: Final = ".tar.gz"
+# The metadata beside a file has the file's name and this suffix.
+METADATA_SUFFIX: Final = ".metadata"
+# File systems allow 255 bytes, and the name of the metadata must fit too.
+MAX_FILE_NAME_CHARACTERS: Final = 240
 
 _PROJECT: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
@@ -26,8 +27,8 @@ _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # it were optional, a long name with a mistake would take hours.
 HOST_NAME: Final = rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*"
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
-# What a request may be sent to: at most 63 characters between two dots, so that our URLs repeat no
-# token that is sent here as a host.
+# A request may be sent to any such host. Between two dots are at most 63 characters, so that our
+# URLs never repeat a token that somebody sends as a host.
 _SENT_NAME: Final = r"(?=[^:]{1,253}(:|\Z))[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?"
 _SENT_HOST: Final = re.compile(rf"({_SENT_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(:[0-9]{{1,5}})?")
 _PORT: Final = re.compile(r":[0-9]+\Z")
