@@ -1,12 +1,9 @@
-"""Reading the form of an upload: its parts are found where they are, and copied nowhere."""
+"""The form of an upload: its file is not copied, and is hashed in one pass."""
 
 import hashlib
 
-import pytest
-
 from pytp_broker.index.forms import FilePart, Form, check_digests, compute_sent_digests, read_form
 from tests.support.distributions import (
-    BOUNDARY,
     CONTENT_TYPE,
     Distribution,
     fields,
@@ -19,33 +16,6 @@ from tests.support.ranges import Ranged
 BLOCK = 64 * 1024
 MAX = 1 << 20
 WHEEL = wheel()
-DELIMITER = b"\r\n--" + BOUNDARY.encode()
-
-
-def content_of(body: bytes) -> bytes:
-    content = read_form(body, CONTENT_TYPE, MAX).file.content
-    return bytes(content.read_at(0, content.size))
-
-
-# The parser gets the body in blocks: their ends pass through all that stands around the content.
-@pytest.mark.parametrize("shift", range(-100, 101, 3))
-@pytest.mark.parametrize("ending", [b"", b"\r", b"\r\n", b"\r\n--", DELIMITER[:-1]])
-def test_content_of_any_length_is_found(shift: int, ending: bytes) -> None:
-    around = len(form(Distribution(WHEEL.filename, b"")))
-    content = noise(2 * BLOCK - around + shift - len(ending)) + ending
-
-    assert content_of(form(Distribution(WHEEL.filename, content))) == content
-
-
-@pytest.mark.parametrize("epilogue", [b"", b"\r\n", b"\n", b"x" * (2 * BLOCK)])
-def test_what_follows_a_form_does_not_matter(epilogue: bytes) -> None:
-    body = form(WHEEL).removesuffix(b"\r\n") + epilogue
-
-    assert content_of(body) == WHEEL.content
-
-
-def test_a_preamble_does_not_shift_the_content() -> None:
-    assert content_of(b"--preamble\r\n\r\nwith an empty line\r\n" + form(WHEEL)) == WHEEL.content
 
 
 def test_the_content_is_a_view_of_the_body() -> None:

@@ -1,0 +1,68 @@
+"""The parts of a form are found where they are in the body, and nothing is copied."""
+
+import pytest
+from multipart import MultipartError
+
+from pytp_broker.http import form_data
+from pytp_broker.http.form_data import find_parts
+from tests.support.distributions import BOUNDARY, body, file_part, text_part
+
+DELIMITER = b"\r\n--" + BOUNDARY.encode()
+# Octets that look like what stands between parts.
+PAYLOADS = [
+    b"",
+    b"\r",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\r\n--",
+    DELIMITER[:-1],
+    DELIMITER[:-1] + b"\r\n\r\n" + DELIMITER[:-1],
+    b"\r" * 50,
+    DELIMITER[2:] + b"\r\n",
+    b"x" * 100 + b"\r\n",
+]
+FORM = body(file_part("a", payload, name="content") for payload in PAYLOADS)
+
+
+def payloads(octets: bytes) -> list[bytes]:
+    return [bytes(view) for _, view in find_parts(octets, BOUNDARY)]
+
+
+@pytest.mark.parametrize("size", [*range(1, 80), 1000])
+def test_the_parts_are_the_same_in_blocks_of_any_size(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(form_data, "_BLOCK_BYTES", size)
+
+    assert payloads(FORM) == PAYLOADS
+
+
+@pytest.mark.parametrize("epilogue", [b"", b"\r\n", b"\n", b"x" * 200])
+def test_what_follows_a_form_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch, epilogue: bytes
+) -> None:
+    monkeypatch.setattr(form_data, "_BLOCK_BYTES", 64)
+
+    assert payloads(FORM.removesuffix(b"\r\n") + epilogue) == PAYLOADS
+
+
+def test_a_preamble_does_not_shift_the_parts() -> None:
+    assert payloads(b"--preamble\r\n\r\nwith an empty line\r\n" + FORM) == PAYLOADS
+
+
+def test_each_part_is_a_view_of_the_body() -> None:
+    assert all(view.obj is FORM for _, view in find_parts(FORM, BOUNDARY))
+
+
+@pytest.mark.parametrize("cut", [b"", FORM[:-20], FORM.removesuffix(b"--\r\n"), b"no form"])
+def test_a_form_that_is_not_whole_is_a_value_error(cut: bytes) -> None:
+    with pytest.raises(MultipartError):
+        payloads(cut)
+
+
+def test_a_field_is_found_beside_a_file() -> None:
+    octets = body([text_part("name", "widgets"), file_part("a", b"content")])
+
+    names = [segment.name for segment, _ in find_parts(octets, BOUNDARY)]
+
+    assert names == ["name", "content"]
