@@ -504,7 +504,7 @@ def test_an_apply_within_another_leaves_what_the_last_one_wanted(
 def test_an_apply_removes_nothing_of_another_that_was_not_approved(
     dynamo: DynamoStore, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "_step_aside", lambda _: None)
+    monkeypatch.setattr(applying, "_back_off", lambda _: None)
 
     def intrude(write: int) -> None:
         if write == 0:
@@ -522,7 +522,7 @@ def test_an_apply_that_is_disturbed_for_ever_says_so(
     dynamo: DynamoStore, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(applying, "_step_aside", waited.append)
+    monkeypatch.setattr(applying, "_back_off", waited.append)
 
     def intrude(_: int) -> None:
         dynamo.apply(*BEFORE)

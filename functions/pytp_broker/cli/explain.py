@@ -27,7 +27,7 @@ from pytp_broker.oidc.identity import SignedClaims, check_names
 from pytp_broker.oidc.unverified import decode_base64url
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Registry, default_audience
-from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.protocols import TokenStore
 from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.diagnosis import explain
 from pytp_broker.trust.matching import check_claims, find_matching, is_match
@@ -111,7 +111,7 @@ def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
 
 
 def _find_deployed(
-    store: Store, claims: SignedClaims, provider: Provider
+    store: TokenStore, claims: SignedClaims, provider: Provider
 ) -> Sequence[TrustedPublisher]:
     key = identity_key(claims, provider)
     return [] if key is None else store.list_publishers(key)

@@ -24,6 +24,7 @@ from pytp_broker.trust.publishers import TrustedPublisher
 class Loaded:
     """What a configuration file says, in the core's own types.
 
+    ``configuration`` does not have the issuers that are built in; ``with_built_in`` adds them.
     ``remarks`` name what is allowed but the operator should know. ``sources`` are the files.
     """
 

@@ -75,7 +75,7 @@ class Applying(ConfigurationRows):
             plan = make_plan(present.setup, configuration, publishers)
             if not self._writes(plan, present):
                 return first
-            _step_aside(attempt * (time.monotonic() - started_at))
+            _back_off(attempt * (time.monotonic() - started_at))
             present = self._read_applied()
             plan = make_plan(present.setup, configuration, publishers)
             # The approved plan does not include what another `apply` has added meanwhile.
@@ -107,9 +107,9 @@ class Applying(ConfigurationRows):
     def _writes(self, plan: Plan, present: AppliedRows) -> list[_Write]:
         """Return the writes in their order: first those that take rights away.
 
-        Rows are compared, and not only those that the plan's steps name: a crash may leave rows
-        that no step names. After a crash between any two writes, the next ``apply`` finishes the
-        work.
+        The writes are the rows in which the table differs from the plan's outcome. A crash may
+        leave rows that no step names, so the steps alone are not enough. After a crash between any
+        two writes, the next ``apply`` finishes the work.
         """
         wanted = present.after(plan)
         return [*self._takes(present, wanted), *self._gives(present, wanted)]
@@ -209,9 +209,9 @@ class Applying(ConfigurationRows):
         )
 
 
-def _step_aside(seconds: float) -> None:
-    # Two that undo each other's work in step would never finish. So each waits for a random time,
-    # about as long as its round took. One operator alone never waits.
+def _back_off(seconds: float) -> None:
+    # Two that undo each other's writes at the same pace would never finish. So each waits for a
+    # random time, about as long as its round took. One operator alone never waits.
     time.sleep(SystemRandom().uniform(0, seconds))
 
 
