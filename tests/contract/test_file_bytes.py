@@ -65,7 +65,7 @@ def test_the_longest_file_name_leaves_room_for_its_metadata(files: FileStore) ->
 
 
 def test_many_bytes_are_saved_and_read_back(files: FileStore) -> None:
-    octets = bytes(range(256)) * 8192
+    octets = bytes(range(256)) * 24_000
 
     save(files, KEY, octets)
 
@@ -247,7 +247,7 @@ def meet_others(client: Any, *, times: int) -> None:
     )
 
 
-@pytest.mark.parametrize("octets", [b"wheel", b"wheel" * 300_000], ids=["few", "many"])
+@pytest.mark.parametrize("octets", [b"wheel", b"wheel" * 1_200_000], ids=["few", "many"])
 def test_a_write_that_meets_another_of_the_same_bytes_is_tried_again(
     moto_s3: Any, octets: bytes
 ) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 # Long enough for a redirect to be followed, short enough to be worth little in a log.
 DOWNLOAD_SECONDS: Final = 300
 _FIRST_REGION: Final = "us-east-1"
-_MAX_COPIED_BYTES: Final = 1024 * 1024
+# More than an upload to AWS may have.
+_MAX_COPIED_BYTES: Final = 5 * 1024 * 1024
 
 
 class S3Files:
@@ -79,7 +80,7 @@ def _put(put: Callable[..., object], content: Content) -> None:
 def _body(content: Content) -> "bytes | _File":
     """Return content as boto3 takes it: a short one as bytes, a long one as a file.
 
-    boto3 copies bytes twice. Before it sends a file, it waits until S3 says that it may, which
+    boto3 copies bytes twice. It copies no file, but waits until S3 says that it may send one, which
     takes a round trip more.
     """
     if content.size <= _MAX_COPIED_BYTES:
