@@ -1,8 +1,13 @@
 """The form of an upload: its file is not copied, and is hashed in one pass."""
 
 import hashlib
+from dataclasses import replace
 
+from pytp_broker.access import Caller
+from pytp_broker.audit.requests import Upload
+from pytp_broker.grants import Permission
 from pytp_broker.index.forms import FilePart, Form, check_digests, compute_sent_digests, read_form
+from pytp_broker.index.publishing import upload
 from tests.support.distributions import (
     CONTENT_TYPE,
     Distribution,
@@ -10,8 +15,10 @@ from tests.support.distributions import (
     form,
     noise,
     wheel,
+    wheel_members,
 )
 from tests.support.ranges import Ranged
+from tests.support.shelf import Shelf
 
 BLOCK = 64 * 1024
 MAX = 1 << 20
@@ -24,6 +31,22 @@ def test_the_content_is_a_view_of_the_body() -> None:
     content = read_form(body, CONTENT_TYPE, MAX).file.content
 
     assert content.read_at(0, 1).obj is body
+
+
+def test_a_file_is_read_to_hash_it_to_check_it_and_to_store_it() -> None:
+    file = wheel(members={"widgets/data": noise(20 * BLOCK), **wheel_members()})
+    sent = read_form(form(file), CONTENT_TYPE, 32 * BLOCK)
+    content = Ranged(file.content)
+    shelf = Shelf()
+    acme = shelf.configuration.registries["acme"]
+    caller = Caller(shelf.token, Permission.UPLOAD, acme, shelf.configuration)
+    event = Upload(host="", path="", source_ip="")
+
+    form_of_it = replace(sent, files=(FilePart(file.filename, content),))
+    upload(form_of_it, caller, shelf.index, event)
+
+    assert ("acme", file.filename) in shelf.store.files
+    assert sum(content.lengths) < 3 * content.size + 2 * BLOCK
 
 
 def test_all_digests_are_computed_in_one_pass() -> None:
