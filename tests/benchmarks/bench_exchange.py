@@ -26,8 +26,9 @@ from pytp_broker.destinations import locate
 from pytp_broker.endpoints.broker import read_mint_request
 from pytp_broker.exchange import exchange
 from pytp_broker.storage.sqlite import SqliteStore
+from tests.support.deployment import HOST
 from tests.support.signing import GITHUB, rsa_key
-from tests.support.world import HOST, World
+from tests.support.world import World
 
 ROUNDS: Final = 21
 CALLS: Final = 60

@@ -8,7 +8,8 @@ from pytp_broker.storage.files import FileStore
 from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import UploadToken
 from tests.contract.conftest import FOLDER
-from tests.faults.stage import CONFIGURATION, HOST, Engine, Picture, Stage, wheel
+from tests.faults.stage import CONFIGURATION, Engine, Picture, Stage, wheel
+from tests.support.deployment import HOST
 from tests.support.samples import configuration, publisher
 
 # An item of DynamoDB has 400 KB: 6,500 names of 28 characters, or 1,300 of 200. moto takes a minute

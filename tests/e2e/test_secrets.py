@@ -33,10 +33,10 @@ from pytp_broker.storage.content import Held
 from pytp_broker.tokens import UploadToken
 from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
 from tests.support import distributions, signing
+from tests.support.deployment import basic
 from tests.support.emulator import REGION, create_bucket, create_table, make_client
 from tests.support.gateways import body_of
 from tests.support.scanner import SecretScanner, match
-from tests.support.shelf import basic
 
 CLIENT_SECRET = "an-introspection-clients-own-long-secret"
 CONFIGURATION = """

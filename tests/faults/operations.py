@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
 from tests.faults.stage import CHANGED, Stage, configured_rights, load, wheel
+from tests.support.deployment import Answer
 from tests.support.figures import FAULTS
-from tests.support.world import Answer
 
 # uv tries an exchange four times in all, twine an upload five times after the first.
 ATTEMPTS = 5

@@ -4,13 +4,11 @@
 container of the same deployment, whose line never breaks. Both work on the same store.
 """
 
-import base64
 import hashlib
 import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -21,16 +19,12 @@ from pytp_broker import config
 from pytp_broker.access import Caller, verify
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.config import Loaded
-from pytp_broker.endpoints import broker, introspect, read, upload
-from pytp_broker.endpoints.routing import respond
 from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
 from pytp_broker.grants import Permission
-from pytp_broker.http.messages import Request, problem_response
+from pytp_broker.http.messages import problem_response
 from pytp_broker.index.releases import key_of
 from pytp_broker.names import version_in
 from pytp_broker.registries import Registry
-from pytp_broker.services import Services, build, build_broker, build_index
-from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.files import FileStore, content_key, metadata_key
 from pytp_broker.storage.protocols import Store
@@ -38,14 +32,12 @@ from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
 from tests.faults.injection import Line
 from tests.support import distributions
+from tests.support.deployment import Answer, Clock, Deployment, answer_of, basic
 from tests.support.distributions import Distribution
-from tests.support.fakes import MAX_UPLOAD_BYTES
 from tests.support.figures import FAULTS
 from tests.support.scanner import SecretScanner, match
-from tests.support.signing import NOW, Issuer
-from tests.support.world import Answer
+from tests.support.signing import Issuer
 
-HOST = "packages.example.com"
 SECRET = "a-long-random-secret"
 CLIENT = f"""
 [[registries.introspection_clients]]
@@ -152,38 +144,24 @@ class Engine:
         return self.look().rows
 
 
-class Deployment:
+class Clients(Deployment):
     """The functions, in one container each, all caches empty; and the clients' requests to them."""
 
     def __init__(self, store: Store, files: FileStore, stage: "Stage") -> None:
-        self.store = store
-        self._stage = stage
-
-        def services() -> Services:
-            return build(
-                store,
-                shared_host=HOST,
-                audit=stage.records.append,
-                now=lambda: stage.now,
-                configurations=ConfigurationCache(
-                    store.load_configuration, clocks=[lambda: stage.ticks]
-                ),
-            )
-
-        self.broker = build_broker(
-            services(),
-            reach=lambda _access: stage.issuer.fetch,
-            disclosure_keys_url=stage.scanner.keys_url,
-            fetch_disclosure_keys=stage.scanner.fetch,
-            wait=lambda _: None,
+        super().__init__(
+            store,
+            files,
+            clock=stage,
+            audit=stage.records.append,
+            fetch=stage.issuer.fetch,
+            scanner=stage.scanner,
         )
-        self.index = build_index(services(), files=files, max_upload_bytes=MAX_UPLOAD_BYTES)
-        self.introspection = services()
+        self._stage = stage
 
     def mint(self, identity_token: str, prefix: str = "/acme", *, single: bool = False) -> Answer:
         members: dict[str, Any] = {"features": ["single-use-token"]} if single else {}
         body = json.dumps({"token": identity_token, **members}).encode()
-        answer = self._call(self.broker, "POST", f"{prefix}/_/oidc/mint-token", body)
+        answer = self.call("POST", f"{prefix}/_/oidc/mint-token", body)
         if answer.status == 200:
             given = Given(
                 identity_token, UploadToken.parse(answer.json["token"]), answer.json["expires"]
@@ -193,12 +171,12 @@ class Deployment:
 
     def burn(self, token: UploadToken, prefix: str = "/acme") -> Answer:
         body = json.dumps({"token": token.reveal()}).encode()
-        return self._call(self.broker, "POST", f"{prefix}/_/oidc/burn-token", body)
+        return self.call("POST", f"{prefix}/_/oidc/burn-token", body)
 
     def disclose(self, *tokens: UploadToken) -> Answer:
         body = json.dumps([match(token.reveal()) for token in tokens]).encode()
         headers = self._stage.scanner.sign(body)
-        return self._call(self.broker, "POST", "/_/secrets/disclose-token", body, headers)
+        return self.call("POST", "/_/secrets/disclose-token", body, headers)
 
     def upload(self, token: UploadToken, file: Distribution, prefix: str = "/acme") -> Answer:
         headers = {
@@ -206,25 +184,24 @@ class Deployment:
             "content-type": distributions.CONTENT_TYPE,
         }
         body = distributions.form(file)
-        return self._call(self.index, "POST", f"{prefix}/legacy/", body, headers)
+        return self.call("POST", f"{prefix}/legacy/", body, headers)
 
     def introspect(self, token: UploadToken, **question: str) -> Answer:
         headers = {"authorization": basic("devpi", SECRET)}
         body = urlencode({"token": token.reveal(), **question}).encode()
         path = "/acme/_/token/introspect"
-        return self._call(self.introspection, "POST", path, body, headers)
+        return self.call("POST", path, body, headers)
 
     def download(self, file: PublishedFile) -> Answer:
         path = f"/{file.registry}/files/{file.sha256}/{file.filename}"
-        return self._call(self.index, "GET", path)
+        return self.call("GET", path)
 
     def apply(self, loaded: Loaded) -> Answer:
         """Apply as the command does; what it says is made an answer, to be treated like others."""
         try:
             plan = self.store.apply(loaded.configuration, loaded.publishers)
         except StoreUnavailable as problem:
-            response = problem_response(problem, instance="apply")
-            return Answer(response.status, response.headers, response.body)
+            return answer_of(problem_response(problem, instance="apply"))
         return Answer(200, {}, json.dumps(plan.lines).encode())
 
     def rights_of(self, token: UploadToken) -> set[tuple[str, str]]:
@@ -243,25 +220,6 @@ class Deployment:
 
         return {place for place in PLACES if has(*place)}
 
-    def _call(
-        self,
-        services: Any,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        request = Request(method, HOST, path, {}, headers or {}, body, "192.0.2.1")
-        response = respond(request, _ROUTES, services)
-        return Answer(response.status, response.headers, response.body)
-
-
-_ROUTES: Any = (*broker.ROUTES, *upload.ROUTES, *read.ROUTES, *introspect.ROUTES)
-
-
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
 
 class Given(NamedTuple):
     """An upload token that was returned for an identity token, until when (seconds)."""
@@ -271,27 +229,25 @@ class Given(NamedTuple):
     expires: int
 
 
-class Stage:
+class Stage(Clock):
     """The engine, both containers, and all that was ever given to anybody."""
 
     def __init__(
         self, engine: Engine, faulty: Engine | None = None, configuration: str = CONFIGURATION
     ) -> None:
         self.engine = engine
-        self.now: datetime = NOW
-        self.ticks = 0.0
         self.issuer = Issuer()
         self.scanner = SecretScanner()
         self.records: list[AuditRecord] = []
         self.given: list[Given] = []
         self.repositories: dict[str, str] = {}  # whose each identity token is
-        self.honest = Deployment(engine.store, engine.files, self)
+        self.honest = Clients(engine.store, engine.files, self)
         self.configured: list[Loaded] = []
         if configuration:
             self.configured.append(load(configuration))
             engine.fill(self.configured[-1])
         end = faulty or engine
-        self.faulty = Deployment(end.store, end.files, self)
+        self.faulty = Clients(end.store, end.files, self)
         self.line = end.line
         self.line.delay = self.let_a_call_be_slow
 
@@ -300,22 +256,17 @@ class Stage:
         self.configured.append(load(text))
         assert self.honest.apply(self.configured[-1]).status == 200
 
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += timedelta(seconds=seconds)
-        self.ticks += seconds
-
     def let_a_call_be_slow(self) -> None:
         """Let a call take six seconds, three on each way: as long as our clients of AWS wait."""
-        self.advance(3)
+        self.advance(seconds=3)
 
     def let_caches_end(self) -> None:
         """Let the ten seconds pass for which a configuration is cached."""
-        self.advance(10)
+        self.advance(seconds=10)
 
     def let_a_refresh_be_due(self) -> None:
         """Let a minute pass: whoever lost the key set that it fetched may fetch it again."""
-        self.advance(60)
+        self.advance(seconds=60)
 
     def identity_token(self, repository: str = "octo-org/widgets", **changes: Any) -> str:
         workflow = f"{repository}/.github/workflows/release.yml@refs/tags/v1.2.0"
@@ -376,7 +327,7 @@ class Stage:
         assert all(len(each) == 1 for each in spellings.values()), "two spellings of one version"
 
     def _check_no_right_is_given_that_is_not_configured(self, store: Store) -> None:
-        fresh = Deployment(store, self.engine.files, self)
+        fresh = Clients(store, self.engine.files, self)
         allowed = set().union(*(configured_rights(c) for c in self.configured))
         for given in self.given:
             repository = self.repositories[given.identity_token]

@@ -24,7 +24,7 @@ def burned(stage: Stage, token: UploadToken) -> None:
 
 
 def expired(stage: Stage, _token: UploadToken) -> None:
-    stage.advance(UPLOAD_TOKEN_SECONDS)
+    stage.advance(seconds=UPLOAD_TOKEN_SECONDS)
 
 
 def no_longer_trusted(stage: Stage, _token: UploadToken) -> None:
@@ -82,9 +82,9 @@ def test_a_switch_counts_after_ten_seconds_though_each_call_is_quick(
         token = stage.upload_token()
         assert stage.faulty.upload(token, wheel()).status == 200
         stage.configure(SWITCHED_OFF)
-        stage.advance(9)
+        stage.advance(seconds=9)
         before_the_save = ["find_token", "find_file", "find_release", "list_files"]
-        stage.line.meet_at(len(before_the_save), partial(stage.advance, 2))
+        stage.line.meet_at(len(before_the_save), partial(stage.advance, seconds=2))
 
         answer = stage.faulty.upload(token, wheel(version="2.0"))
 
@@ -101,7 +101,7 @@ def test_an_exchange_that_outlasts_its_identity_token_gives_and_pins_nothing(
     """Whichever call is slow but the last one, which stores the token, and one that pins."""
     for number, stage in stages(racing_engines):
         identity = stage.identity_token(repository)
-        stage.line.meet_at(number, partial(stage.advance, IDENTITY_TOKEN_SECONDS))
+        stage.line.meet_at(number, partial(stage.advance, seconds=IDENTITY_TOKEN_SECONDS))
         given, before = len(stage.given), stage.engine.dump()
 
         answer = stage.faulty.mint(identity)
@@ -127,7 +127,7 @@ def test_an_exchange_that_outlasts_the_mark_of_its_replay_gives_nothing(
 
         def be_replayed_and_forgotten(stage: Stage = stage, identity: str = identity) -> None:
             assert stage.honest.mint(identity).status == 200
-            stage.advance(2 * UPLOAD_TOKEN_SECONDS)
+            stage.advance(seconds=2 * UPLOAD_TOKEN_SECONDS)
             stage.upload_token()  # SQLite forgets what has ended when it stores something new
 
         stage.line.meet_at(number, be_replayed_and_forgotten)

@@ -17,8 +17,8 @@ from tests.faults.stage import (
     wheel,
 )
 from tests.faults.trials import behind_a_line
+from tests.support.deployment import Answer
 from tests.support.figures import FAULTS
-from tests.support.world import Answer
 
 # What is sent, what somebody else does meanwhile, and what must be true then.
 Meeting: TypeAlias = tuple[

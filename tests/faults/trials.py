@@ -8,8 +8,8 @@ from tests.faults.engines import Engines
 from tests.faults.injection import Fault, Remote
 from tests.faults.operations import Attempt, Operation
 from tests.faults.stage import Engine, Stage
+from tests.support.deployment import Answer
 from tests.support.figures import FAULTS
-from tests.support.world import Answer
 
 # From storage to the same storage behind a line that can be broken.
 Lay: TypeAlias = Callable[[Engine], Engine]

@@ -9,7 +9,8 @@ from typing import Any
 import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore] # see above
 
 with atheris.instrument_imports(include=["pytp_broker", "jwt", "multipart"]):
-    from tests.fuzz.subject import SECRET, Subject, basic, event
+    from tests.fuzz.subject import SECRET, Subject, event
+    from tests.support.deployment import basic
 
 PATHS = (
     ("broker", "POST", "/acme/_/oidc/mint-token"),

@@ -17,19 +17,15 @@ from typing import Any
 
 from pytp_broker import config
 from pytp_broker.budgets import RefusalBudget
-from pytp_broker.endpoints import broker, introspect, read, upload
-from pytp_broker.endpoints.events import handle
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.services import build, build_broker, build_index
-from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
-from tests.support.fakes import MAX_UPLOAD_BYTES, MemoryFiles, MemoryStore
+from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
+from tests.support.fakes import MemoryFiles, MemoryStore
 from tests.support.figures import INPUTS
-from tests.support.gateways import body_of
 from tests.support.scanner import SecretScanner
 from tests.support.signing import NOW, Issuer
-from tests.support.world import CONFIGURATION, HOST, Answer
+from tests.support.world import CONFIGURATION
 
 # Of our own thread, whatever else the machine does meanwhile; what is quadratic takes longer.
 MAX_SECONDS = 2.0
@@ -72,46 +68,27 @@ def _octets(key: str) -> bytes:
         raise StoreUnavailable("the key is no text") from None
 
 
-class Subject:
+class Subject(Deployment):
     """The functions and their store; ``send`` checks everything that must hold."""
+
+    store: StrictStore
+    files: MemoryFiles
 
     def __init__(self) -> None:
         self.issuer = Issuer()
-        self.store = StrictStore()
-        self.files = MemoryFiles()
-        loaded = config.parse(
-            tomllib.loads(
-                CONFIGURATION.replace('audience = "acme"\n', f'audience = "acme"\n{CLIENT}')
-            ),
-            allow_loopback=False,
-        )
-        self.store.apply(loaded.configuration, loaded.publishers)
-        scanner = SecretScanner()
-        services = build(
-            self.store,
-            shared_host=HOST,
+        super().__init__(
+            StrictStore(),
+            MemoryFiles(),
+            clock=Clock(),
             audit=lambda _record: None,
-            now=lambda: NOW,
-            configurations=ConfigurationCache(self.store.load_configuration, clocks=[lambda: 0.0]),
+            fetch=self.issuer.fetch,
+            scanner=SecretScanner(),
         )
-        exchange = replace(
-            build_broker(
-                services,
-                reach=lambda _access: self.issuer.fetch,
-                disclosure_keys_url=scanner.keys_url,
-                fetch_disclosure_keys=scanner.fetch,
-                wait=lambda _: None,
-            ),
-            # A minute passes between two looks at its clock: no input is refused for the others.
-            budget=RefusalBudget(count(step=60).__next__),
-        )
-        index = build_index(services, files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES)
-        self._functions: dict[str, tuple[Any, Any]] = {
-            "broker": (broker.ROUTES, exchange),
-            "upload": (upload.ROUTES, index),
-            "read": (read.ROUTES, index),
-            "introspect": (introspect.ROUTES, index),
-        }
+        # A minute passes between two looks at its clock: no input is refused for the others.
+        self.broker = replace(self.broker, budget=RefusalBudget(count(step=60).__next__))
+        text = CONFIGURATION.replace('audience = "acme"\n', f'audience = "acme"\n{CLIENT}')
+        loaded = config.parse(tomllib.loads(text), allow_loopback=False)
+        self.store.apply(loaded.configuration, loaded.publishers)
         self.upload_token = self._mint()
         self._publish()
 
@@ -140,15 +117,12 @@ class Subject:
         return answer
 
     def _send(self, function: str, sent: Mapping[str, Any]) -> Answer:
-        routes, services = self._functions[function]
         before = self._written()
         started_at = time.thread_time()
 
-        result = handle(sent, routes, services)
+        answer = self.hand(function, sent)
 
         assert time.thread_time() - started_at < MAX_SECONDS
-        json.dumps(result)  # Lambda does
-        answer = Answer(result["statusCode"], result["headers"], body_of(result))
         for text in (*answer.headers, *answer.headers.values()):
             assert text.isprintable(), "a header that ends before it should"
         if answer.status >= 400:
@@ -190,7 +164,3 @@ def event(
         "isBase64Encoded": isinstance(body, bytes),
         **changes,
     }
-
-
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

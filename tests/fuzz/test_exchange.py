@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.subject import Subject, event
+from tests.support.deployment import Answer
 from tests.support.signing import ABSENT, NOW, github_claims
-from tests.support.world import Answer
 
 MINT = "/acme/_/oidc/mint-token"
 

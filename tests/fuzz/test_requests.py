@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.subject import SECRET, Subject, basic, event
-from tests.support.world import HOST
+from tests.fuzz.subject import SECRET, Subject, event
+from tests.support.deployment import HOST, basic
 
 FUNCTIONS = ("broker", "upload", "read", "introspect")
 KNOWN = [

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.subject import Subject, event
 from tests.support import distributions
+from tests.support.deployment import Answer
 from tests.support.distributions import CONTENT_TYPE, body, file_part, part, text_part
-from tests.support.world import Answer
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 FIELDS = [

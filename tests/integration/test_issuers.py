@@ -17,6 +17,7 @@ from pytp_broker.oidc.fetch import MAX_THREADS, HttpFetch
 from pytp_broker.oidc.keycache import LOOK_AGAIN
 from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE
 from pytp_broker.services import Broker
+from tests.support.deployment import Answer
 from tests.support.misbehaving import (
     BEHAVIOURS,
     DISCOVERY,
@@ -26,7 +27,7 @@ from tests.support.misbehaving import (
     answering,
 )
 from tests.support.signing import github_claims, public_jwk, rsa_key
-from tests.support.world import Answer, World
+from tests.support.world import World
 
 # As long as two seconds are in earnest, for issuers that do not answer in any time.
 DEADLINE_SECONDS = 0.25
@@ -64,7 +65,7 @@ class HttpWorld(World):
             self.http = HttpFetch(only_public=False, deadline_seconds=deadline_seconds)
         self.issuer.misbehave(BEHAVIOURS[name], *paths)
 
-    def _fetch(self, url: str) -> bytes:
+    def ask_issuer(self, url: str) -> bytes:
         return self.http(url)
 
     def configure(self, text: str) -> None:

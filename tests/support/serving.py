@@ -15,9 +15,10 @@ from pytp_broker.local.gateway import MAX_BODY_BYTES
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.content import Held
 from pytp_broker.storage.folder import FolderFiles
+from tests.support.deployment import HOST
 from tests.support.distributions import CONTENT_TYPE, Distribution, fields, form
 from tests.support.gateways import Exchange, Gateway
-from tests.support.shelf import HOST, Shelf
+from tests.support.shelf import Shelf
 from tests.support.signing import NOW
 
 _PATH: Final = "/acme/legacy/"

@@ -1,44 +1,45 @@
 """An index in memory: two registries, publishers, tokens, and a clock that stands still."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
 from pytp_broker.audit.record import AuditRecord
-from pytp_broker.endpoints import read, upload
-from pytp_broker.endpoints.routing import respond
 from pytp_broker.grants import Grant, Permission
-from pytp_broker.http.messages import Request, Response
 from pytp_broker.registries import Configuration, Issuer, Registry
-from pytp_broker.services import build, build_index
-from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.tokens import MULTI_USE, Listing, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support import distributions
 from tests.support.audit import Records
+from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
 from tests.support.distributions import Distribution, Fields
-from tests.support.fakes import MAX_UPLOAD_BYTES, MemoryFiles, MemoryStore
-from tests.support.signing import GITHUB, NOW
-from tests.support.world import Answer
+from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.scanner import SecretScanner
+from tests.support.signing import GITHUB
 
-HOST = "packages.example.com"
-ROUTES = (*upload.ROUTES, *read.ROUTES)
 IDENTITY = {"repository": "octo-org/widgets", "sha": "f00d"}
 
 
-class Shelf:
+class Shelf(Deployment, Clock):
     """What a test talks to: ``call`` is the wire, ``store``, ``files`` and ``records`` are left."""
 
+    FUNCTIONS = ("upload", "read")
+    store: MemoryStore
+    files: MemoryFiles
+
     def __init__(self) -> None:
-        self.now: datetime = NOW
-        self.ticks = 0.0
         self.records = Records()
-        self.files = MemoryFiles()
-        self.store = MemoryStore()
+        super().__init__(
+            MemoryStore(),
+            MemoryFiles(),
+            clock=self,
+            audit=self.records.append,
+            fetch=_fetch_nothing,
+            scanner=SecretScanner(),
+        )
         self.configuration = Configuration(
             issuers={GITHUB: Issuer(GITHUB, "github", ("RS256",))},
             registries={
@@ -52,16 +53,6 @@ class Shelf:
             publisher("p-secret", "other", "secret-project"),
         ]
         self.apply()
-        services = build(
-            self.store,
-            shared_host=HOST,
-            audit=self.records.append,
-            now=lambda: self.now,
-            configurations=ConfigurationCache(
-                self.store.load_configuration, clocks=[lambda: self.ticks]
-            ),
-        )
-        self.index = build_index(services, files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES)
         self.token = self.mint()
         self.store.calls.clear()
 
@@ -129,13 +120,12 @@ class Shelf:
         self,
         method: str,
         path: str,
-        body: bytes = b"",
+        body: bytes | Mapping[str, Any] = b"",
         headers: Mapping[str, str] | None = None,
-        host: str = HOST,
+        **options: Any,
     ) -> Answer:
-        # The gateway decodes the path.
-        request = Request(method, host, unquote(path), {}, headers or {}, body, "192.0.2.1")
-        return _answer(respond(request, ROUTES, self.index))
+        """Send a request, whose path the gateway decodes."""
+        return super().call(method, unquote(path), body, headers, **options)
 
     def get(self, path: str, accept: str | None = None, **headers: str) -> Answer:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -156,13 +146,13 @@ class Shelf:
         headers = {"authorization": value} if value else {}
         if content_type is not None:
             headers["content-type"] = content_type
-        return self.call("POST", path, body, headers, host)
+        return self.call("POST", path, body, headers, host=host)
 
     def publish(self, distribution: Distribution, sent: Fields | None = None) -> Answer:
         return self.post(distributions.form(distribution, sent))
 
     def basic(self, token: UploadToken | None = None) -> str:
-        return basic(f"__token__:{(token or self.token).reveal()}")
+        return basic("__token__", (token or self.token).reveal())
 
     @property
     def record(self) -> AuditRecord:
@@ -180,9 +170,8 @@ def assert_refused(shelf: Shelf, distribution: Distribution, words: str = "") ->
     assert not shelf.files.contents
 
 
-def basic(credentials: str | bytes) -> str:
-    octets = credentials.encode() if isinstance(credentials, str) else credentials
-    return f"Basic {base64.b64encode(octets).decode()}"
+def _fetch_nothing(url: str) -> bytes:
+    raise AssertionError(f"unexpected fetch of {url}")
 
 
 def publisher(publisher_id: str, registry: str, *projects: str) -> TrustedPublisher:
@@ -194,7 +183,3 @@ def publisher(publisher_id: str, registry: str, *projects: str) -> TrustedPublis
         projects=projects,
         fields={"repository": "octo-org/widgets", "workflow": f"{projects[0]}.yml"},
     )
-
-
-def _answer(response: Response) -> Answer:
-    return Answer(response.status, response.headers, response.body)

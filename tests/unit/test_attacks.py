@@ -42,10 +42,11 @@ from pytp_broker.oidc.identity import LEEWAY_SECONDS
 from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions, signing
+from tests.support.deployment import HOST, Answer, basic
 from tests.support.misbehaving import MisbehavingIssuer, answering
-from tests.support.shelf import Shelf, basic
+from tests.support.shelf import Shelf
 from tests.support.signing import ABSENT, GITHUB, NOW, github_claims, public_jwk, rsa_key
-from tests.support.world import HOST, Answer, World
+from tests.support.world import World
 
 CASES = Path(__file__).parents[1] / "cases"
 ROWS: list[dict[str, str]] = json.loads((CASES / "attacks.json").read_text(encoding="utf-8"))

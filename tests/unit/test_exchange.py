@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from pytp_broker.oidc.identity import LEEWAY_SECONDS
 from pytp_broker.registries import default_audience
 from pytp_broker.tokens import UploadToken
+from tests.support.deployment import HOST
 from tests.support.signing import (
     ABSENT,
     GITHUB,
@@ -24,7 +25,7 @@ from tests.support.signing import (
     public_jwk,
     rsa_key,
 )
-from tests.support.world import HOST, World
+from tests.support.world import World
 
 
 @pytest.fixture

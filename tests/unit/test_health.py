@@ -8,7 +8,8 @@ import pytest
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.health import Health
 from pytp_broker.registries import Configuration
-from tests.support.world import HOST, World
+from tests.support.deployment import HOST
+from tests.support.world import World
 
 
 class Clocks:

@@ -9,9 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pytp_broker.tokens import UploadToken
+from tests.support.deployment import Answer
 from tests.support.scanner import URL, feedback, match, pem
 from tests.support.signing import ec_key, rsa_key
-from tests.support.world import Answer, World
+from tests.support.world import World
 
 PATH = "/_/secrets/disclose-token"
 UNKNOWN = UploadToken.mint("f" * 32).reveal()

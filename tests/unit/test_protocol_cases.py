@@ -25,10 +25,11 @@ from pytp_broker.oidc.documents import FetchError
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
+from tests.support.deployment import Answer
 from tests.support.distributions import form, wheel
 from tests.support.shelf import Shelf
 from tests.support.signing import GITHUB, Issuer, ec_key, public_jwk, rsa_key
-from tests.support.world import Answer, World
+from tests.support.world import World
 
 FOLDER = Path(__file__).parents[1] / "cases"
 DATA: Final = json.loads((FOLDER / "protocol.json").read_text("utf-8"))

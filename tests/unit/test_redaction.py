@@ -25,8 +25,9 @@ from pytp_broker.redaction import Hidden, legible, printable
 from pytp_broker.storage.content import Held
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
+from tests.support.deployment import basic
 from tests.support.scanner import LEAKED
-from tests.support.shelf import Shelf, basic
+from tests.support.shelf import Shelf
 from tests.support.signing import Issuer
 from tests.support.world import World
 from tests.unit.endpoints.test_introspection import call as introspect

@@ -17,16 +17,12 @@ from urllib.parse import urlencode
 import pytest
 
 from pytp_broker import config
-from pytp_broker.endpoints import broker, introspect, read, upload
-from pytp_broker.endpoints.events import handle
-from pytp_broker.services import build, build_broker, build_index
-from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
-from tests.support.fakes import MAX_UPLOAD_BYTES, MemoryFiles, MemoryStore
-from tests.support.gateways import body_of
-from tests.support.signing import GITHUB, NOW, Issuer, rsa_key
-from tests.support.world import HOST, Answer
+from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
+from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.scanner import SecretScanner
+from tests.support.signing import GITHUB, Issuer, rsa_key
 
 ENTERPRISE = "https://ghes.example.com/_services/token"
 SECRETS = {"acme": "the-secret-of-acmes-client", "other": "the-secret-of-others-client"}
@@ -73,43 +69,31 @@ provider = "github"
 """
 
 
-class Deployment:
+class Tenants(Deployment):
     """Both registries, both issuers, and what an attacker can send."""
+
+    store: MemoryStore
+    files: MemoryFiles
 
     def __init__(self, text: str = "") -> None:
         self.github = Issuer()
         # The same key id as the other issuer, and another key.
         self.enterprise = Issuer(ENTERPRISE, {"key-1": rsa_key("enterprise")})
-        self.store = MemoryStore()
-        self.files = MemoryFiles()
+        super().__init__(
+            MemoryStore(),
+            MemoryFiles(),
+            clock=Clock(),
+            audit=lambda _record: None,
+            fetch=self._ask_issuer,
+            scanner=SecretScanner(),
+        )
         loaded = config.parse(tomllib.loads(text or configuration()), allow_loopback=False)
         self.store.apply(loaded.configuration, loaded.publishers)
-        services = build(
-            self.store,
-            shared_host=HOST,
-            audit=lambda _record: None,
-            now=lambda: NOW,
-            configurations=ConfigurationCache(self.store.load_configuration, clocks=[lambda: 0.0]),
-        )
-        exchange = build_broker(
-            services,
-            reach=lambda _access: self._fetch,
-            disclosure_keys_url="",
-            fetch_disclosure_keys=self._fetch,
-            wait=lambda _: None,
-        )
-        index = build_index(services, files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES)
-        self._functions: Any = {
-            "broker": (broker.ROUTES, exchange),
-            "upload": (upload.ROUTES, index),
-            "read": (read.ROUTES, index),
-            "introspect": (introspect.ROUTES, index),
-        }
 
-    def _fetch(self, url: str) -> bytes:
+    def _ask_issuer(self, url: str) -> bytes:
         return (self.enterprise if url.startswith(ENTERPRISE) else self.github).fetch(url)
 
-    def call(
+    def send(
         self,
         function: str,
         method: str,
@@ -119,7 +103,7 @@ class Deployment:
         *,
         host: str = HOST,
     ) -> Answer:
-        routes, services = self._functions[function]
+        """Send a request to one function, as the gateway does."""
         event = {
             "rawPath": path,
             "headers": {"host": host, **(headers or {})},
@@ -127,11 +111,10 @@ class Deployment:
             "body": base64.b64encode(body).decode(),
             "isBase64Encoded": True,
         }
-        result = handle(event, routes, services)
-        return Answer(result["statusCode"], result["headers"], body_of(result))
+        return self.hand(function, event)
 
     def mint(self, token: str, path: str = "/acme/_/oidc/mint-token", **options: Any) -> Answer:
-        return self.call("broker", "POST", path, json.dumps({"token": token}).encode(), **options)
+        return self.send("broker", "POST", path, json.dumps({"token": token}).encode(), **options)
 
     def acmes_token(self) -> UploadToken:
         return UploadToken.parse(self.mint(self.github.token()).json["token"])
@@ -149,40 +132,36 @@ class Deployment:
             **options.pop("headers", {}),
         }
         form = distributions.form(distributions.wheel(project))
-        return self.call("upload", "POST", path, form, headers, **options)
+        return self.send("upload", "POST", path, form, headers, **options)
 
     def burn(self, token: UploadToken, path: str, **options: Any) -> Answer:
         body = json.dumps({"token": token.reveal()}).encode()
-        return self.call("broker", "POST", path, body, **options)
+        return self.send("broker", "POST", path, body, **options)
 
     def introspect(self, token: UploadToken, name: str, client_of: str) -> Answer:
         body = urlencode({"token": token.reveal()}).encode()
         headers = {"authorization": basic("devpi", SECRETS[client_of])}
-        return self.call("introspect", "POST", f"/{name}/_/token/introspect", body, headers)
+        return self.send("introspect", "POST", f"/{name}/_/token/introspect", body, headers)
 
     def written(self) -> object:
         return dict(self.store.tokens), dict(self.store.files), dict(self.store.publishers)
 
 
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+@pytest.fixture
+def deployment() -> Tenants:
+    return Tenants()
 
 
 @pytest.fixture
-def deployment() -> Deployment:
-    return Deployment()
-
-
-@pytest.fixture
-def shared_issuer() -> Deployment:
+def shared_issuer() -> Tenants:
     """Return a deployment in which both registries trust the same issuer and repository."""
-    return Deployment(configuration(other_issuer=GITHUB))
+    return Tenants(configuration(other_issuer=GITHUB))
 
 
 # Without an attack: what follows would pass, were everything refused.
 
 
-def test_each_works_alone(deployment: Deployment) -> None:
+def test_each_works_alone(deployment: Tenants) -> None:
     assert deployment.upload(deployment.acmes_token(), "widgets").status == 200
     assert deployment.upload(deployment.others_token(), "gadgets", "/other/legacy/").status == 200
     assert {place[0] for place in deployment.store.files} == {"acme", "other"}
@@ -195,7 +174,7 @@ def test_each_works_alone(deployment: Deployment) -> None:
 class Exchange:
     """An identity token where it does not belong, and how that is refused."""
 
-    token: Callable[[Deployment], str]
+    token: Callable[[Tenants], str]
     code: str
     path: str = "/acme/_/oidc/mint-token"
     host: str = HOST
@@ -234,7 +213,7 @@ EXCHANGES = {
 
 @pytest.mark.parametrize("attack", EXCHANGES.values(), ids=EXCHANGES)
 def test_an_identity_token_is_of_no_use_where_it_does_not_belong(
-    deployment: Deployment, attack: Exchange
+    deployment: Tenants, attack: Exchange
 ) -> None:
     before = deployment.written()
 
@@ -245,7 +224,7 @@ def test_an_identity_token_is_of_no_use_where_it_does_not_belong(
 
 
 def test_the_same_claims_of_another_issuer_match_nobody_at_the_shared_root(
-    deployment: Deployment,
+    deployment: Tenants,
 ) -> None:
     """The enterprise signs the very claims of acme's publisher: they are good in `other` alone."""
     token = deployment.enterprise.token(aud=HOST)
@@ -257,7 +236,7 @@ def test_the_same_claims_of_another_issuer_match_nobody_at_the_shared_root(
     assert deployment.upload(upload_token, "widgets").status == 403
 
 
-def test_a_token_id_of_one_issuer_does_not_use_up_the_others(deployment: Deployment) -> None:
+def test_a_token_id_of_one_issuer_does_not_use_up_the_others(deployment: Tenants) -> None:
     theirs = deployment.enterprise.token(aud="other", jti="the-same")
     assert deployment.mint(theirs, "/other/_/oidc/mint-token").status == 200
 
@@ -266,7 +245,7 @@ def test_a_token_id_of_one_issuer_does_not_use_up_the_others(deployment: Deploym
 
 def test_one_identity_token_is_exchanged_in_one_registry_only() -> None:
     """Both were given the same audience by mistake: the first exchange uses the token up."""
-    deployment = Deployment(configuration(GITHUB, ("same", "same")))
+    deployment = Tenants(configuration(GITHUB, ("same", "same")))
     token = deployment.github.token(aud="same")
 
     minted = deployment.mint(token)
@@ -308,7 +287,7 @@ UPLOADS = {
 
 
 @pytest.mark.parametrize("attack", UPLOADS.values(), ids=UPLOADS)
-def test_an_upload_token_is_of_no_use_elsewhere(shared_issuer: Deployment, attack: Upload) -> None:
+def test_an_upload_token_is_of_no_use_elsewhere(shared_issuer: Tenants, attack: Upload) -> None:
     token = shared_issuer.acmes_token()
     before = shared_issuer.written()
 
@@ -357,7 +336,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS, ids=repr)
-def test_a_trick_with_the_path_leads_nowhere(shared_issuer: Deployment, path: str) -> None:
+def test_a_trick_with_the_path_leads_nowhere(shared_issuer: Tenants, path: str) -> None:
     """Paths are compared as they are, decoded once by the gateway: no dot segments, no folding."""
     token = shared_issuer.acmes_token()
     before = shared_issuer.written()
@@ -385,7 +364,7 @@ SPOOFS = [
 
 @pytest.mark.parametrize("spoof", SPOOFS, ids=lambda spoof: next(iter(spoof)))
 def test_no_header_but_host_says_where_a_request_goes(
-    shared_issuer: Deployment, spoof: dict[str, str]
+    shared_issuer: Tenants, spoof: dict[str, str]
 ) -> None:
     token = shared_issuer.acmes_token()
 
@@ -399,22 +378,22 @@ def test_no_header_but_host_says_where_a_request_goes(
 
 @pytest.mark.parametrize("spoof", SPOOFS, ids=lambda spoof: next(iter(spoof)))
 def test_no_header_but_host_says_for_whom_a_token_must_be(
-    deployment: Deployment, spoof: dict[str, str]
+    deployment: Tenants, spoof: dict[str, str]
 ) -> None:
-    answer = deployment.call("broker", "GET", "/_/oidc/audience", headers=spoof)
+    answer = deployment.send("broker", "GET", "/_/oidc/audience", headers=spoof)
 
     assert answer.json == {"audience": HOST}
 
 
 @pytest.mark.promise("tls-and-dns")
-def test_a_made_up_host_gets_the_audience_of_the_deployment(deployment: Deployment) -> None:
+def test_a_made_up_host_gets_the_audience_of_the_deployment(deployment: Tenants) -> None:
     """Or whoever sends a request would choose for whom identity tokens are good."""
-    answer = deployment.call("broker", "GET", "/_/oidc/audience", host="evil.example.com")
+    answer = deployment.send("broker", "GET", "/_/oidc/audience", host="evil.example.com")
 
     assert answer.json == {"audience": HOST}
 
 
-def test_a_repository_that_both_trust_gets_the_rights_of_one(shared_issuer: Deployment) -> None:
+def test_a_repository_that_both_trust_gets_the_rights_of_one(shared_issuer: Tenants) -> None:
     minted = shared_issuer.mint(shared_issuer.github.token())
 
     (record,) = shared_issuer.store.tokens.values()
@@ -426,7 +405,7 @@ def test_a_registry_that_stays_out_of_the_shared_host_is_left_out_of_its_tokens(
     text = configuration(GITHUB).replace(
         'hosts = ["other', 'shared_host_exchange = false\nhosts = ["other'
     )
-    deployment = Deployment(text)
+    deployment = Tenants(text)
 
     minted = deployment.mint(deployment.github.token(aud=HOST), "/_/oidc/mint-token")
 
@@ -446,7 +425,7 @@ def test_a_registry_that_stays_out_of_the_shared_host_is_left_out_of_its_tokens(
     ],
 )
 def test_a_token_is_not_burned_at_another_registry(
-    deployment: Deployment, path: str, host: str
+    deployment: Tenants, path: str, host: str
 ) -> None:
     token = deployment.others_token()
 
@@ -457,7 +436,7 @@ def test_a_token_is_not_burned_at_another_registry(
     assert deployment.upload(token, "gadgets", "/other/legacy/").status == 200
 
 
-def test_a_token_with_a_guessed_secret_is_not_burned(deployment: Deployment) -> None:
+def test_a_token_with_a_guessed_secret_is_not_burned(deployment: Tenants) -> None:
     token = deployment.acmes_token()
 
     for path in ("/acme/_/oidc/burn-token", "/_/oidc/burn-token"):
@@ -469,13 +448,13 @@ def test_a_token_with_a_guessed_secret_is_not_burned(deployment: Deployment) -> 
 # Introspection
 
 
-def test_a_client_learns_of_its_own_registrys_tokens(deployment: Deployment) -> None:
+def test_a_client_learns_of_its_own_registrys_tokens(deployment: Tenants) -> None:
     answer = deployment.introspect(deployment.acmes_token(), "acme", client_of="acme")
 
     assert answer.json["projects"] == ["widgets"]
 
 
-def test_a_token_of_another_registry_is_inactive(deployment: Deployment) -> None:
+def test_a_token_of_another_registry_is_inactive(deployment: Tenants) -> None:
     token = deployment.others_token()
 
     answer = deployment.introspect(token, "acme", client_of="acme")
@@ -485,7 +464,7 @@ def test_a_token_of_another_registry_is_inactive(deployment: Deployment) -> None
 
 @pytest.mark.parametrize("token_of", ["acme", "other"])
 def test_a_client_of_one_registry_is_unknown_to_the_other(
-    deployment: Deployment, token_of: str
+    deployment: Tenants, token_of: str
 ) -> None:
     """Though both are called the same."""
     tokens = {"acme": deployment.acmes_token(), "other": deployment.others_token()}
@@ -496,7 +475,7 @@ def test_a_client_of_one_registry_is_unknown_to_the_other(
     assert answer.code == "unauthorized"
 
 
-def test_of_a_token_for_both_each_client_learns_its_own_half(shared_issuer: Deployment) -> None:
+def test_of_a_token_for_both_each_client_learns_its_own_half(shared_issuer: Tenants) -> None:
     identity = shared_issuer.github.token(aud=HOST)
     token = UploadToken.parse(shared_issuer.mint(identity, "/_/oidc/mint-token").json["token"])
 
@@ -510,7 +489,7 @@ def test_of_a_token_for_both_each_client_learns_its_own_half(shared_issuer: Depl
 
 
 def test_a_refusal_tells_nothing_of_the_other_registrys_projects(
-    shared_issuer: Deployment,
+    shared_issuer: Tenants,
 ) -> None:
     identity = shared_issuer.github.token(aud=HOST)
     token = UploadToken.parse(shared_issuer.mint(identity, "/_/oidc/mint-token").json["token"])
@@ -524,13 +503,13 @@ def test_a_refusal_tells_nothing_of_the_other_registrys_projects(
 # Reading
 
 
-def test_a_file_of_one_registry_is_not_found_in_the_other(deployment: Deployment) -> None:
+def test_a_file_of_one_registry_is_not_found_in_the_other(deployment: Tenants) -> None:
     assert deployment.upload(deployment.acmes_token(), "widgets").status == 200
     (file,) = deployment.store.files.values()
     path = f"files/{file.sha256}/{file.filename}"
 
     statuses = {
-        where: deployment.call("read", "GET", where, host=host).status
+        where: deployment.send("read", "GET", where, host=host).status
         for where, host in (
             (f"/acme/{path}", HOST),
             (f"/other/{path}", HOST),

@@ -33,10 +33,11 @@ from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from tests.support import distributions
 from tests.support.audit import SCHEMA, check
+from tests.support.deployment import HOST, basic
 from tests.support.fakes import MemoryStore
 from tests.support.samples import file
 from tests.support.scanner import match
-from tests.support.shelf import HOST, Shelf, basic
+from tests.support.shelf import Shelf
 from tests.support.world import World
 
 PAGE = (DOCS / "audit.md").read_text()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.shelf import HOST, Shelf
+from tests.support.deployment import HOST
+from tests.support.shelf import Shelf
 from tests.support.world import World
 
 UPLOADS = f"Upload URLs have the form https://{HOST}/REGISTRY/legacy/"

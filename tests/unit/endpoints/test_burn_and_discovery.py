@@ -5,7 +5,8 @@ import json
 import pytest
 
 from pytp_broker.tokens import UploadToken
-from tests.support.world import HOST, World
+from tests.support.deployment import HOST
+from tests.support.world import World
 
 ACCEPTED = {"message": "Accepted", "errors": []}
 

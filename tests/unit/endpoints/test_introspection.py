@@ -12,8 +12,8 @@ from pytp_broker.endpoints import introspect
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
-from tests.support.shelf import HOST, Shelf, publisher
-from tests.support.world import Answer
+from tests.support.deployment import HOST, Answer, basic
+from tests.support.shelf import Shelf, publisher
 
 SECRET = "a-long-random-secret"
 WHEEL = "widgets-1.0-py3-none-any.whl"
@@ -24,10 +24,6 @@ def shelf() -> Shelf:
     shelf = Shelf()
     shelf.change(introspection_clients={"devpi": hashlib.sha256(SECRET.encode()).hexdigest()})
     return shelf
-
-
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def call(

@@ -12,7 +12,8 @@ from pytp_broker.grants import Permission
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.paths import Path
 from pytp_broker.services import Index
-from tests.support.shelf import HOST, Shelf, basic
+from tests.support.deployment import HOST, basic
+from tests.support.shelf import Shelf
 
 
 def echo(context: Context[Index, Other]) -> Response:

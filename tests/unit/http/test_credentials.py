@@ -1,19 +1,13 @@
 """The credentials of a request: what is read, and what is refused."""
 
-import base64
-
 import pytest
 
 from pytp_broker.errors import Unauthorized
 from pytp_broker.http.credentials import read_client, read_token
 from pytp_broker.tokens import UploadToken
+from tests.support.deployment import basic
 
 TOKEN = UploadToken.mint("00112233445566778899aabbccddeeff").reveal()
-
-
-def basic(text: str | bytes) -> str:
-    octets = text if isinstance(text, bytes) else text.encode()
-    return f"Basic {base64.b64encode(octets).decode()}"
 
 
 @pytest.mark.parametrize(

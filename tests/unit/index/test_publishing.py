@@ -21,6 +21,7 @@ from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.tokens import SINGLE_USE, UploadToken
 from tests.support import distributions
+from tests.support.deployment import HOST, Answer, basic
 from tests.support.distributions import (
     BOUNDARY,
     SDIST_NAME,
@@ -43,9 +44,8 @@ from tests.support.distributions import (
 )
 from tests.support.fakes import MemoryFiles
 from tests.support.scanner import LEAKED
-from tests.support.shelf import HOST, IDENTITY, Shelf, assert_refused, basic
+from tests.support.shelf import IDENTITY, Shelf, assert_refused
 from tests.support.signing import GITHUB, NOW
-from tests.support.world import Answer
 
 TWO_NAMES = 'form-data; name="x"\r\nContent-Disposition: form-data; name="name"'
 

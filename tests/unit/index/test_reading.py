@@ -14,11 +14,11 @@ from pytp_broker.http.messages import Request
 from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.file_records import PublishedFile
+from tests.support.deployment import HOST, Answer
 from tests.support.distributions import Distribution, metadata, sdist, wheel
 from tests.support.gateways import body_of
-from tests.support.shelf import HOST, Shelf
+from tests.support.shelf import Shelf
 from tests.support.signing import NOW
-from tests.support.world import Answer
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -155,7 +155,7 @@ def test_versions_are_sorted_as_versions_and_listed_once() -> None:
 def test_a_registry_with_a_host_of_its_own_links_to_its_root(shelf: Shelf) -> None:
     shelf.change(hosts=("acme.example.com",))
 
-    answer = shelf.call("GET", "/simple/widgets/", b"", {"accept": JSON}, "acme.example.com")
+    answer = shelf.call("GET", "/simple/widgets/", b"", {"accept": JSON}, host="acme.example.com")
 
     assert answer.json["files"][0]["url"] == WHEEL_PATH.removeprefix("/acme")
 
