@@ -25,7 +25,7 @@ from pytp_broker.cli import main
 from pytp_broker.demo.issuer import Issuer
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
-from pytp_broker.local.events import HttpRequest, build_event
+from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc import fetch
 from pytp_broker.registries import Access

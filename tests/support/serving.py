@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from pytp_broker.endpoints import upload
 from pytp_broker.endpoints.events import handle
-from pytp_broker.local.events import HttpRequest, build_event
 from pytp_broker.local.gateway import MAX_BODY_BYTES
+from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.content import Held
 from pytp_broker.storage.folder import FolderFiles

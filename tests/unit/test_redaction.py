@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytp_broker.http.messages import Request
-from pytp_broker.local.events import HttpRequest
+from pytp_broker.local.gateway_events import HttpRequest
 from pytp_broker.minting import Minted
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.redaction import Hidden, legible, printable

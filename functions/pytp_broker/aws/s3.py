@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pytp_broker.aws.errors import cause_of, code_of
+from pytp_broker.aws.failed_calls import cause_of, code_of
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.content import Content
 

@@ -20,7 +20,7 @@ from pytp_broker.cli.command import (
     note,
     say,
 )
-from pytp_broker.cli.hosts import shared_host
+from pytp_broker.cli.host_options import shared_host
 from pytp_broker.errors import InvalidPayload, InvalidPublisher, InvalidToken
 from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.oidc.identity import SignedClaims, check_names

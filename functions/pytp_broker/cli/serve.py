@@ -21,7 +21,7 @@ from pytp_broker.cli.command import (
     check_host,
     load_configuration,
 )
-from pytp_broker.cli.hosts import client_host
+from pytp_broker.cli.host_options import client_host
 from pytp_broker.cli.operator import local_user
 from pytp_broker.cli.site import Site, hosts_of
 from pytp_broker.cli.target import open_storage, reason_of

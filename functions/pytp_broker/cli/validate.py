@@ -3,7 +3,7 @@
 import argparse
 
 from pytp_broker.cli.command import add_config_argument, check_host, load_configuration
-from pytp_broker.cli.hosts import shared_host
+from pytp_broker.cli.host_options import shared_host
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from pytp_broker import registries
-from pytp_broker.config.access import CertificatesFile, Proxy
 from pytp_broker.config.claims import Claims, check_identifying
+from pytp_broker.config.issuer_access import CertificatesFile, Proxy
 from pytp_broker.config.values import (
     Algorithm,
     Audience,

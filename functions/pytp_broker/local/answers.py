@@ -9,7 +9,7 @@ from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Final
 
-from pytp_broker.local.events import HttpRequest
+from pytp_broker.local.gateway_events import HttpRequest
 from pytp_broker.local.reasons import read_reason
 
 # An answer is sent in chunks, so that the client can catch up in between; a large answer waits on

@@ -35,7 +35,7 @@ from pytp_broker.local.answers import (
     send_answer,
 )
 from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
-from pytp_broker.local.events import NO_BODY, HttpRequest, build_event, join_pairs
+from pytp_broker.local.gateway_events import NO_BODY, HttpRequest, build_event, join_pairs
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
 from pytp_broker.local.refusals import RefusalLog

@@ -11,7 +11,7 @@ from pytp_broker.endpoints import read
 from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request
-from pytp_broker.local.events import HttpRequest, build_event
+from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.file_records import PublishedFile
 from tests.support.deployment import HOST, Answer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pytp_broker.aws.errors import cause_of, code_of
+from pytp_broker.aws.failed_calls import cause_of, code_of
 from pytp_broker.errors import StoreUnavailable
 
 if TYPE_CHECKING:

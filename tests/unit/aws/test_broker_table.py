@@ -13,7 +13,7 @@ from moto import mock_aws
 from pytp_broker import cli
 from pytp_broker.aws import dynamodb
 from pytp_broker.aws.deployments import NotOpenedError, StandIns, open_stand_ins
-from pytp_broker.aws.dynamodb.tables import (
+from pytp_broker.aws.dynamodb.broker_table import (
     ForeignTableError,
     check_table,
     ensure_table,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytp_broker.endpoints.events import read_event
-from pytp_broker.local.events import HttpRequest, build_event
+from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.content import Held
 

@@ -1,11 +1,11 @@
-"""Make a broker's DynamoDB table, and tell it from a foreign one, into which nothing is written."""
+"""Make the DynamoDB table of a broker, and write nothing into a table that is not a broker's."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pytp_broker.aws.errors import code_of
+from pytp_broker.aws.failed_calls import code_of
 from pytp_broker.redaction import printable
 
 if TYPE_CHECKING:
