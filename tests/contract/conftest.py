@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.storage.files import FileStore
 from pytp_broker.storage.folder import FolderFiles

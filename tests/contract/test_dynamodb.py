@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from pytp_broker.aws.dynamodb import DynamoStore, applying
+from pytp_broker.aws.dynamodb import applying
+from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.oidc.keysets import COOLDOWN
 from pytp_broker.registries import Configuration

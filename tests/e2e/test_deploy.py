@@ -32,7 +32,7 @@ from botocore.exceptions import ClientError
 
 from pytp_broker import config
 from pytp_broker.audit.record import HASH_PREFIX_DIGITS
-from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.tokens import UploadToken
 from tests.support.distributions import wheel

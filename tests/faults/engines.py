@@ -8,7 +8,7 @@ from shutil import rmtree
 from typing import Any, Protocol, cast
 from uuid import uuid4
 
-from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.config import Loaded
 from pytp_broker.storage.folder import FolderFiles

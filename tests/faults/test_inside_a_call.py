@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 
 from pytp_broker.aws.clients import FUNCTION_CONFIG
-from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from tests.faults.engines import DynamoEngines, SqliteEngines
 from tests.faults.injection import Fault

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.aws.clients import Clients, command_clients, stand_in_clients
-from pytp_broker.aws.dynamodb import DynamoStore
 from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table, ensure_table
+from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files, ensure_bucket
 from pytp_broker.storage.protocols import Storage, Store
 

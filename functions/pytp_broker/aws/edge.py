@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.aws.clients import function_clients
-from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.dynamodb import RuntimeDynamoStore
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.endpoints import events as gateway
 from pytp_broker.endpoints.routing import Routes, S
@@ -49,7 +49,7 @@ class Edge:
     def services(self, settings: Settings) -> Services:
         """Return what every function works with."""
         return build(
-            DynamoStore(self._clients.dynamodb(), settings.table),
+            RuntimeDynamoStore(self._clients.dynamodb(), settings.table),
             shared_host=settings.shared_host,
             audit=self.audit,
             error_type_base=settings.error_type_base,

@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from pytp_broker import config
-from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.cli import main
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.storage.protocols import Store

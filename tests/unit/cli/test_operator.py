@@ -19,7 +19,7 @@ import time_machine
 from moto import mock_aws
 
 from pytp_broker import config
-from pytp_broker.aws.dynamodb import DynamoStore
+from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.cli import main
 from pytp_broker.cli.operator import Operator, RemovalError, local_user
 from pytp_broker.errors import StoreUnavailable

@@ -29,13 +29,15 @@ A client that retries may find the result of its own first attempt. So every wri
 same effect when it is repeated, or recognises what it wrote.
 """
 
-from pytp_broker.aws.dynamodb.applying import Applying
+from pytp_broker.aws.dynamodb.configuration_rows import ConfigurationRows
 from pytp_broker.aws.dynamodb.file_rows import FileRows
 from pytp_broker.aws.dynamodb.key_set_rows import KeySetRows
-from pytp_broker.aws.dynamodb.operator_rows import OperatorRows
 from pytp_broker.aws.dynamodb.publisher_rows import PublisherRows
 from pytp_broker.aws.dynamodb.token_rows import TokenRows
 
 
-class DynamoStore(Applying, PublisherRows, TokenRows, KeySetRows, FileRows, OperatorRows):
-    """A Store in one DynamoDB table, through the low-level client that is passed in."""
+class RuntimeDynamoStore(ConfigurationRows, PublisherRows, TokenRows, KeySetRows, FileRows):
+    """The RuntimeStore of the functions: one table, through the low-level client that is passed in.
+
+    It lacks what only an operator may do, which ``operating.DynamoStore`` adds.
+    """
