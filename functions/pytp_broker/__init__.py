@@ -21,8 +21,8 @@ A CI job publishes without a stored secret:
 ``exchange`` is the middle of this story, ``access`` says what a token may do now, and ``services``
 is what the endpoints work with. These are the rooms; each imports only those below it:
 
-    demo        what does it look like?
     cli         what does an operator type?
+    demo        what does it look like?
     local       how does it run on one machine?
     aws         how does it run on AWS?
     endpoints   what is at this URL?

@@ -2,13 +2,18 @@
 
 import argparse
 
+from pytp_broker.cli.command import FAILED, CommandError
+
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes: nothing."""
 
 
 def run(_arguments: argparse.Namespace) -> int:
-    """Play the story; fail at the first step that goes wrong."""
-    from pytp_broker.demo.story import play  # noqa: TID251 - this command is the exception
+    """Play the story; fail at the first step that goes wrong, or raise CommandError."""
+    from pytp_broker.demo.story import StepError, play
 
-    return play()
+    try:
+        return 0 if play() else FAILED
+    except StepError as error:
+        raise CommandError(str(error).splitlines()) from None

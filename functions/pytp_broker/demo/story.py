@@ -18,7 +18,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytp_broker.cli.command import FAILED, CommandError
 from pytp_broker.http import paths
 
 if TYPE_CHECKING:
@@ -62,8 +61,8 @@ class StepError(Exception):
     """A step of the story went wrong."""
 
 
-def play() -> int:
-    """Play the story and return the exit status; the first step that goes wrong ends it."""
+def play() -> bool:
+    """Play the story; say whether every step went as it should. The first that did not ends it."""
     screen = Screen(is_coloured=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     began = time.monotonic()
     with ExitStack() as stack:
@@ -71,7 +70,7 @@ def play() -> int:
         screen.begin(stage.issuer.url, stage.server.url)
         played = _play(_story(stage), screen)
     screen.end(played, time.monotonic() - began)
-    return 0 if all(played) else FAILED
+    return all(played)
 
 
 def _set_up(stack: ExitStack) -> "Stage":
@@ -85,7 +84,7 @@ def _set_up(stack: ExitStack) -> "Stage":
     try:
         server = stack.enter_context(ServerProcess(config, folder / "server.log"))
     except ServerError as error:
-        raise CommandError(f"the broker does not start: {error}".splitlines()) from None
+        raise StepError(f"the broker does not start: {error}") from None
     return Stage(folder, issuer, server)
 
 
