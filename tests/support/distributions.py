@@ -156,6 +156,11 @@ def sdist(
     return Distribution(filename, gzip.compress(tarred(members), mtime=0))
 
 
+def texts(sent: Fields) -> list[bytes]:
+    """Return the parts of a form for these fields."""
+    return [text_part(name, value) for name, value in sent]
+
+
 def fields(distribution: Distribution, **changes: str | None) -> Fields:
     """Return the fields of a correct form but for the changes; None leaves a field out."""
     stem = distribution.filename.removesuffix(".tar.gz").split("-")

@@ -1,6 +1,6 @@
 """An index in memory: two registries, publishers, tokens, and a clock that stands still."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.storage.content import Content
 from pytp_broker.tokens import MULTI_USE, Listing, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -153,6 +154,22 @@ class Shelf(Deployment, Clock):
 
     def basic(self, token: UploadToken | None = None) -> str:
         return basic("__token__", (token or self.token).reveal())
+
+    def between(self, act: Callable[[], object]) -> None:
+        """Let something happen after all checks of an upload, when its bytes are being stored."""
+
+        class InterruptedFiles(MemoryFiles):
+            def save(self, key: str, content: Content, sha256: str) -> None:
+                super().save(key, content, sha256)
+                if not self.calls[1:]:
+                    act()
+
+        self.index = replace(self.index, files=InterruptedFiles())
+
+    @property
+    def filenames(self) -> list[str]:
+        """Return the names of the published files."""
+        return [filename for _, filename in self.store.files]
 
     @property
     def record(self) -> AuditRecord:

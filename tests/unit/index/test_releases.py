@@ -19,11 +19,6 @@ DAYS = timedelta(days=14)
 REOPEN = "pytp-broker release reopen acme widgets 1.0"
 
 
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
 def other_wheel(version: str = "1.0", tag: str = "cp311-cp311-linux_x86_64") -> Distribution:
     """Return a further wheel of a release."""
     return wheel(version=version, filename=f"widgets-{version}-{tag}.whl")

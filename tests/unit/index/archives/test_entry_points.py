@@ -9,11 +9,6 @@ FILE = "widgets-1.0.dist-info/entry_points.txt"
 SCRIPTS = ["console_scripts", "gui_scripts"]
 
 
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
 def with_entry_points(text: str | bytes) -> Distribution:
     return wheel(members={**wheel_members(), FILE: text})
 

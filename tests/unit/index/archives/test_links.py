@@ -22,12 +22,6 @@ from tests.support.sdists import (
 )
 from tests.support.shelf import Shelf, assert_refused
 
-
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
 SRC = f"{TOP}/src/widgets.py"
 LONG = "x" * 150
 

@@ -43,11 +43,6 @@ FIELDS = {
 }
 
 
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
 def tar_member(name: str, kind: bytes = tarfile.REGTYPE, **attributes: object) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.type = kind

@@ -22,11 +22,6 @@ RECORD = f"{FOLDER}/RECORD"
 MODULE = "widgets/__init__.py"
 
 
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
 def lines() -> dict[str, str]:
     """Return the lines of a right RECORD by the files that they list."""
     text = str(dict(recorded(wheel_members().items()))[RECORD])

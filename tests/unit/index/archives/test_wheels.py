@@ -23,11 +23,6 @@ FOLDER = "widgets-1.0.dist-info"
 MODULE = "widgets/__init__.py"
 
 
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
 def assert_published(shelf: Shelf, distribution: Distribution) -> None:
     answer = shelf.publish(distribution)
 

@@ -1,0 +1,335 @@
+"""Which upload token an upload needs, and what the token may publish."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pytp_broker.tokens import SINGLE_USE, UploadToken
+from tests.support.deployment import basic
+from tests.support.distributions import (
+    WHEEL_NAME,
+    Distribution,
+    fields,
+    form,
+    sdist,
+    wheel,
+)
+from tests.support.shelf import Shelf
+
+
+def accepted_credentials() -> list[object]:
+    return [
+        pytest.param("Basic {basic}", id="auth-006 Basic with the user __token__"),
+        pytest.param("basic {basic}", id="auth-006 basic in lower case"),
+        pytest.param("token {token}", id="auth-003 scheme token"),
+        pytest.param("Token {token}", id="auth-003 scheme Token"),
+        pytest.param("bearer {token}", id="auth-004 scheme bearer"),
+        pytest.param("BEARER {token}", id="auth-004 scheme BEARER"),
+        pytest.param("Basic {blanks}", id="auth-010 white space around the password"),
+    ]
+
+
+def refused_credentials() -> list[object]:
+    return [
+        pytest.param("", id="auth-000 no header"),
+        pytest.param("notarealtoken", id="auth-001 no scheme"),
+        pytest.param("{token}", id="auth-001 only the token"),
+        pytest.param("maybeafuturemethod {token}", id="auth-002 unknown scheme"),
+        pytest.param("Bearer  {token}", id="auth-005 two blanks"),
+        pytest.param("Bearer {token} ", id="a blank behind"),
+        pytest.param("Bearer\t{token}", id="a tab for a blank"),
+        pytest.param("Bearer", id="nothing behind the scheme"),
+        pytest.param("Basic notbase64", id="auth-007 not base64"),
+        pytest.param("Basic notb\xe4se64", id="A099 not ASCII"),
+        pytest.param("Basic /w==", id="not UTF-8"),
+        pytest.param("Basic {no_colon}", id="auth-008 no colon"),
+        pytest.param("Basic {bad_user}", id="auth-009 another user"),
+        pytest.param("Basic {upper}", id="auth-011 the user in upper case"),
+        pytest.param("Basic {no_user}", id="no user"),
+        pytest.param("Basic {basic}, Basic {basic}", id="A098 two headers"),
+        pytest.param("Bearer {token}, Bearer {token}", id="A098 two tokens"),
+        pytest.param("Bearer {token},{token}", id="A098 a list"),
+        pytest.param("Bearer pypi-{token}", id="upload-005 another prefix"),
+        pytest.param("Bearer {no_prefix}", id="upload-004 no prefix"),
+        pytest.param("Bearer {altered}", id="A099 altered in one character"),
+        pytest.param("Bearer {truncated}", id="A099 truncated"),
+        pytest.param("Bearer {long}", id="A099 10 KB"),
+        pytest.param("Bearer pytp_" + "\N{SNOWMAN}" * 71, id="A099 the right length, not ASCII"),
+        pytest.param("Bearer pytp_" + "\ud800" * 71, id="A099 a lone surrogate"),
+    ]
+
+
+def fill(template: str, token: UploadToken) -> str:
+    text = token.reveal()
+    values = {
+        "token": text,
+        "basic": f"__token__:{text}",
+        "blanks": f"__token__: {text} \n",
+        "no_colon": "notarealtoken",
+        "bad_user": f"@baduser:{text}",
+        "upper": f"__TOKEN__:{text}",
+        "no_user": f":{text}",
+        "no_prefix": text.removeprefix("pytp_"),
+        "altered": text[:40] + ("a" if text[40] != "a" else "b") + text[41:],
+        "truncated": text[:-1],
+        "long": text * 130,
+    }
+    if template.startswith(("Basic", "basic")):
+        values = {name: basic(value).removeprefix("Basic ") for name, value in values.items()}
+    return template.format(**values)
+
+
+@pytest.mark.promise("proxys-log")
+@pytest.mark.parametrize("template", accepted_credentials())
+def test_a_token_is_accepted_as(shelf: Shelf, template: str) -> None:
+    assert shelf.post(form(wheel()), fill(template, shelf.token)).status == 200
+
+
+@pytest.mark.parametrize("template", refused_credentials())
+def test_credentials_of_another_form_are_refused_without_a_read(
+    shelf: Shelf, template: str
+) -> None:
+    answer = shelf.post(form(wheel()), fill(template, shelf.token))
+
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert shelf.store.calls == ["load_configuration"]  # to know the registry
+
+
+def test_an_unknown_token_is_refused(shelf: Shelf) -> None:
+    """upload-011."""
+    unknown = UploadToken.mint("f" * 32)
+
+    assert shelf.post(form(wheel()), shelf.basic(unknown)).status == 401
+
+
+def test_a_token_with_a_known_id_and_another_secret_is_refused(shelf: Shelf) -> None:
+    """upload-010."""
+    forged = UploadToken.mint(shelf.token.lookup_id)
+
+    assert shelf.post(form(wheel()), shelf.basic(forged)).status == 401
+
+
+@pytest.mark.promise("dead-token")
+def test_a_burned_token_is_refused(shelf: Shelf) -> None:
+    """upload-021."""
+    shelf.store.burn_token(shelf.token.lookup_id, shelf.token.hash, None, shelf.now)
+
+    assert shelf.publish(wheel()).status == 401
+
+
+@pytest.mark.promise("dead-token")
+@pytest.mark.promise("stolen-token")
+@pytest.mark.parametrize(
+    ("age", "status"),
+    [(0, 200), (899, 200), (900, 401), (901, 401), (-5, 200)],
+    ids=["new", "upload-012", "at its expiry", "A100", "upload-014 clocks 5 s apart"],
+)
+def test_a_token_lives_until_it_expires(shelf: Shelf, age: int, status: int) -> None:
+    shelf.now += timedelta(seconds=age)
+
+    assert shelf.publish(wheel()).status == status
+
+
+def test_why_a_token_is_not_good_is_not_said(shelf: Shelf) -> None:
+    unknown = shelf.post(form(wheel()), shelf.basic(UploadToken.mint("f" * 32)))
+    shelf.now += timedelta(seconds=900)
+    expired = shelf.publish(wheel())
+
+    assert unknown.detail == expired.detail
+
+
+@pytest.mark.promise("stolen-token")
+def test_a_token_is_good_for_many_uploads(shelf: Shelf) -> None:
+    """upload-020."""
+    statuses = [shelf.publish(d).status for d in (wheel(), sdist(), wheel("my-widgets", "2"))]
+
+    assert statuses == [200, 200, 200]
+
+
+@pytest.mark.promise("scope")
+def test_a_project_outside_the_scope_is_forbidden(shelf: Shelf) -> None:
+    """upload-001, upload-002."""
+    answer = shelf.publish(wheel("gadgets"))
+
+    assert answer.status == 403
+    assert "WWW-Authenticate" not in answer.headers
+
+
+def test_who_is_forbidden_hears_both_projects_but_none_of_another_registry(shelf: Shelf) -> None:
+    """A104."""
+    detail = shelf.publish(wheel("gadgets")).detail
+
+    assert "`gadgets`" in detail
+    assert "`widgets`, `my-widgets`" in detail
+    assert "secret-project" not in detail
+
+
+@pytest.mark.promise("own-registry")
+def test_a_token_of_another_registry_is_forbidden(shelf: Shelf) -> None:
+    """A093."""
+    token = shelf.mint(("other", "widgets", "p-secret"))
+
+    answer = shelf.post(form(wheel()), shelf.basic(token))
+
+    assert answer.status == 403
+    assert "no project of this registry" in answer.detail
+
+
+def test_a_project_is_known_by_its_normalised_name(shelf: Shelf) -> None:
+    distribution = wheel("my-widgets")
+    sent = fields(distribution, name="My._Widgets")
+
+    assert shelf.publish(distribution, sent).status == 200
+
+
+@pytest.mark.promise("removed-publisher")
+def test_a_publisher_removed_after_the_exchange_is_forbidden_at_once(shelf: Shelf) -> None:
+    """upload-017, A105."""
+    del shelf.publishers[0]
+    shelf.apply()
+
+    answer = shelf.publish(wheel())
+
+    assert answer.status == 403
+    assert "no longer trusts" in answer.detail
+
+
+def test_a_publisher_that_lost_the_project_is_forbidden(shelf: Shelf) -> None:
+    shelf.publishers[0] = replace(shelf.publishers[0], projects=("gadgets",))
+    shelf.apply()
+
+    assert shelf.publish(wheel()).status == 403
+
+
+@pytest.mark.promise("scope")
+def test_a_project_given_to_the_publisher_after_the_exchange_is_not_covered(shelf: Shelf) -> None:
+    """upload-019."""
+    shelf.publishers[0] = replace(shelf.publishers[0], projects=("widgets", "gadgets"))
+    shelf.apply()
+
+    assert shelf.publish(wheel("gadgets")).status == 403
+
+
+@pytest.mark.promise("removed-publisher")
+def test_a_publisher_added_again_does_not_revive_a_token(shelf: Shelf) -> None:
+    removed = shelf.publishers.pop(0)
+    shelf.apply()
+    shelf.publishers.append(replace(removed, publisher_id="p-new"))
+    shelf.apply()
+
+    assert shelf.publish(wheel()).status == 403
+
+
+@pytest.mark.promise("switched-off")
+@pytest.mark.parametrize(
+    "switch_off",
+    [
+        lambda shelf: shelf.change(enabled=False),
+        lambda shelf: shelf.change(issuers=()),
+        lambda shelf: shelf.switch_off(),
+        lambda shelf: shelf.switch_issuer_off(),
+    ],
+    ids=["A105 the registry", "the issuer in the registry", "everything", "the issuer"],
+)
+def test_what_is_switched_off_after_the_exchange_is_forbidden(
+    shelf: Shelf, switch_off: Callable[[Shelf], None]
+) -> None:
+    switch_off(shelf)
+
+    assert shelf.publish(wheel()).status == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"junk", form(wheel(), fields(wheel(), name=None)), b"x" * 10_000_001],
+    ids=["empty", "no form", "no name", "too large"],
+)
+def test_who_has_no_good_token_hears_nothing_about_the_form(shelf: Shelf, body: bytes) -> None:
+    shelf.now += timedelta(seconds=900)
+
+    assert shelf.post(body).status == 401
+
+
+def test_who_has_no_right_hears_nothing_about_the_form(shelf: Shelf) -> None:
+    sent = [("name", "gadgets"), (":action", "doc_upload")]
+
+    assert shelf.publish(wheel(), sent).status == 403
+
+
+def test_who_has_no_right_hears_nothing_about_files(shelf: Shelf) -> None:
+    shelf.publish(wheel())
+    token = shelf.mint(("acme", "my-widgets", "p-my"))
+
+    assert shelf.post(form(wheel()), shelf.basic(token)).status == 403
+
+
+@pytest.mark.parametrize("body", [b"", form(wheel(), fields(wheel(), name=None))])
+def test_a_form_without_a_name_costs_one_read(shelf: Shelf, body: bytes) -> None:
+    answer = shelf.post(body)
+
+    assert answer.status == 400
+    assert shelf.store.calls.count("find_token") == 1
+
+
+def test_a_body_over_the_limit_is_too_large(shelf: Shelf) -> None:
+    assert shelf.post(b"x" * 10_000_001).status == 413
+
+
+@pytest.mark.promise("stolen-token")
+def test_a_single_use_token_is_good_for_one_file(shelf: Shelf) -> None:
+    token = shelf.basic(shelf.mint(feature=SINGLE_USE))
+
+    statuses = [shelf.post(form(d), token).status for d in (wheel(), sdist(), wheel())]
+
+    assert statuses == [200, 401, 200]  # the same file again, for whom the answer was lost
+    assert shelf.filenames == [WHEEL_NAME]
+
+
+@pytest.mark.parametrize("method", ["find_file", "use_token", "add_file"])
+def test_a_single_use_token_outlives_an_upload_that_came_to_nothing(
+    shelf: Shelf, method: str
+) -> None:
+    token = shelf.basic(shelf.mint(feature=SINGLE_USE))
+    refused = shelf.post(form(wheel(), fields(wheel(), version="2")), token)
+    shelf.store.fail_next(method)
+    failed = shelf.post(form(wheel()), token)
+
+    assert (refused.status, failed.status) == (400, 503)
+    assert shelf.post(form(wheel()), token).status == 200
+
+
+@pytest.mark.parametrize("other", [sdist(), wheel("my-widgets", "2")])
+def test_a_token_that_has_been_used_writes_nothing_more(shelf: Shelf, other: Distribution) -> None:
+    token = shelf.basic(shelf.mint(feature=SINGLE_USE))
+    shelf.post(form(wheel()), token)
+    kept = dict(shelf.files.contents)
+    shelf.files.calls.clear()
+
+    answer = shelf.post(form(other), token)
+
+    assert answer.status == 401
+    assert shelf.files.calls == []
+    assert shelf.files.contents == kept
+
+
+def test_a_file_that_is_there_already_does_not_use_the_token_up(shelf: Shelf) -> None:
+    shelf.publish(wheel())
+    token = shelf.basic(shelf.mint(feature=SINGLE_USE))
+
+    statuses = [shelf.post(form(d), token).status for d in (wheel(), sdist())]
+
+    assert statuses == [200, 200]
+
+
+def test_of_two_uploads_at_once_with_a_single_use_token_one_loses(shelf: Shelf) -> None:
+    token = shelf.mint(feature=SINGLE_USE)
+    record = shelf.store.tokens[token.lookup_id]
+    shelf.between(lambda: shelf.store.use_token(record, "another file"))
+
+    answer = shelf.post(form(wheel()), shelf.basic(token))
+
+    assert answer.status == 401
+    assert shelf.filenames == []
