@@ -56,6 +56,8 @@ def _cases(terminalreporter: pytest.TerminalReporter) -> list[str]:
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
             what = _CATALOGUES.get(report.nodeid.partition("::")[0].rpartition("/")[2])
+            if "row" in report.keywords:  # also where the test stands beside its subject
+                what = "attacks"
             if what is not None:
                 tried[what] += 1
                 failed[what] += outcome == "failed"

@@ -88,3 +88,16 @@ class World(Deployment, Clock):
         body = {"token": token, **members}
         path = f"{prefix}/_/oidc/mint-token"
         return self.call("POST", path, body, host=host, source_ip=source_ip)
+
+
+def assert_refused(world: World, token: str, *codes: str, prefix: str = "/acme") -> Answer:
+    """Check that the broker refuses the token, has stored nothing, and said so in the audit."""
+    before = dict(world.store.tokens)
+    answer = world.mint(token, prefix)
+    status = 503 if codes == ("issuer-unavailable",) else 422
+    assert answer.status == status, answer.body
+    assert answer.code in (codes or ("invalid-token",))
+    assert "token" not in answer.json
+    assert world.store.tokens == before
+    assert world.records[-1].outcome == "refused"
+    return answer

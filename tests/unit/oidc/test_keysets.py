@@ -11,7 +11,7 @@ from pytp_broker.oidc.documents import FetchError
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE
 from tests.support.signing import NOW, github_claims, public_jwk, rsa_key
-from tests.support.world import World
+from tests.support.world import World, assert_refused
 
 
 @pytest.fixture
@@ -371,11 +371,14 @@ def test_a_short_rsa_key_verifies_nothing(world: World) -> None:
 
 
 @pytest.mark.promise("weak-key")
+@pytest.mark.row("A009")
 def test_two_different_keys_with_one_id_verify_nothing(world: World) -> None:
     keys = [public_jwk(rsa_key(name), "key-1") for name in ("key-1", "other", "key-1")]
     world.issuer.serve([*keys, public_jwk(rsa_key("third"), "third")])
 
-    assert world.mint(good(world)).code == "invalid-token"
+    for signer in ("key-1", "other"):
+        assert_refused(world, good(world, key=rsa_key(signer)))
+    assert [r.reason for r in world.records if r.event == "key-set"] == ["duplicate-key-id"]
 
 
 def test_the_same_key_twice_verifies(world: World) -> None:
