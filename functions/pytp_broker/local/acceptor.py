@@ -18,8 +18,8 @@ from pytp_broker.local.refusals import RefusalLog
 
 # uv opens fifty connections, and a build behind one address runs dozens of uv processes.
 MAX_CONNECTIONS: Final = 2048
-# One source gets at most a quarter of the connections that we can take, and no more than it leaves
-# free. So four sources that keep theirs do not stop a fifth.
+# One source gets at most a quarter of the connections that we can take, and never more than are
+# still free. So four sources that keep their connections open do not lock out a fifth.
 _SOURCES: Final = 4
 # Files that the process needs besides connections: the database, published files, large answers.
 _OTHER_FILES: Final = 256
@@ -71,11 +71,11 @@ class _Connection(socket.socket):
         self._on_close: Callable[[], None] | None = on_close
 
     def getpeername(self) -> _Address:
-        """Return the client's address, which the system forgets when the client has reset."""
+        """Return the client's address, which the system forgets after a reset by the client."""
         return self._address
 
     def close(self) -> None:
-        """Close it, and give its place back once."""
+        """Close the socket, and give its place back once."""
         super().close()
         on_close, self._on_close = self._on_close, None
         if on_close is not None:

@@ -26,7 +26,7 @@ class DisconnectedError(Exception):
 class BodyLimits:
     """How large a body may be, and how long it may take to arrive.
 
-    Each ``bytes_per_second`` of it give it one second more.
+    For every ``bytes_per_second`` bytes it gets one second more.
     """
 
     max_bytes: int

@@ -46,7 +46,8 @@ def build_gateway(
         services,
         reach=fetch.reach,
         disclosure_keys_url=disclosure_keys_url,
-        # The operator gives this URL. It may be of a copy inside the private network.
+        # The operator gives this URL, which may lead to a copy of the list inside the private
+        # network.
         fetch_disclosure_keys=fetch.reach(Access(is_private=True)),
     )
     index = build_index(services, files=storage.files, max_upload_bytes=MAX_BODY_BYTES)

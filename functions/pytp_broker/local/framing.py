@@ -17,7 +17,7 @@ _LENGTH: Final = re.compile(rb"\n(content-length|transfer-encoding)[ \t]*:", re.
 
 
 class StrictConnection(h11.Connection):
-    """h11's server side of a connection, without the leniency that other servers do not share.
+    """The server side of a connection in h11, but stricter: it refuses what other servers refuse.
 
     ``complaint`` says why we refused the last request; it is empty if h11 refused it. ``reason`` is
     the reason phrase of the next answer; without one, h11's caller decides.
@@ -28,7 +28,7 @@ class StrictConnection(h11.Connection):
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER)
-        self._searched = 0  # this many bytes of a head have come, without its end
+        self._searched = 0  # bytes of the head so far; its end is not among them
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """Return h11's next event; raise RemoteProtocolError."""
@@ -42,8 +42,8 @@ class StrictConnection(h11.Connection):
     def _take_head(self) -> bytes:
         """Return the head once all of it is there, and empty bytes before that.
 
-        Bytes that were searched for its end are not searched again. Otherwise a head that comes
-        byte by byte would cost as much as a hundred whole ones.
+        We search no bytes twice for the end of the head. Otherwise a head that comes byte by byte
+        would cost as much as a hundred whole ones.
         """
         received = self.trailing_data[0]
         found = _END_OF_HEAD.search(received, max(0, self._searched - 2))

@@ -117,7 +117,7 @@ class Gateway:
         self._file_workers = ThreadPoolExecutor(_FILE_WORKERS, "file")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request (ASGI)."""
+        """Answer one request, as an ASGI application does."""
         began = time.monotonic()
         request = _read_head(scope)
         selected = self._routes.select(request.method, request.path)

@@ -107,7 +107,7 @@ def _body(body: Content, content_type: str) -> dict[str, Any]:
     if _is_text(content_type):
         octets = bytes(body.read_at(0, body.size))
         return {"body": octets.decode(errors="replace"), "isBase64Encoded": False}
-    # Encode piece by piece, so that the body itself is never in memory beside its base64.
+    # Encode piece by piece, so that memory never holds both the whole body and its base64.
     pieces = read_pieces(body, length=_ENCODED_BYTES)
     encoded = "".join(base64.b64encode(piece).decode() for piece in pieces)
     return {"body": encoded, "isBase64Encoded": True}

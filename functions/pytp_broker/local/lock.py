@@ -18,7 +18,7 @@ class FolderTakenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The server that holds a folder, described for the operator of another one."""
+    """The server that holds a folder, described for the operator of a second server."""
 
     pid: int
     user: str
@@ -55,7 +55,7 @@ def last_host(folder: Path) -> str | None:
 def _try_lock(descriptor: int) -> bool:
     try:
         import fcntl
-    except ImportError:  # pragma: no cover - Windows: it does not keep anybody out there
+    except ImportError:  # pragma: no cover - on Windows there is no lock
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,7 +68,7 @@ def _describe(folder: Path, descriptor: int) -> str:
     try:
         holder = Holder(**json.loads(os.read(descriptor, 4096)))
         who = f"process {holder.pid} of {holder.user} serves it at {holder.address}"
-    except (ValueError, TypeError):  # it has taken the lock a moment ago
+    except (ValueError, TypeError):  # the holder has the lock, and has not described itself yet
         who = "another process serves it"
     return (
         f"the data folder {folder} is in use: {who}; change the configuration of that server with "

@@ -27,19 +27,19 @@ _PAUSE_SECONDS: Final = 2
 
 
 class _Deadline:
-    """A timer that gives a client up unless it acts in time."""
+    """A timer that ends our wait for a client unless the client acts in time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, seconds: float, give_up: Callable[[], None]) -> None:
-        """Give up in so many seconds; this replaces an earlier deadline."""
+        """Call ``give_up`` in this many seconds; this replaces an earlier deadline."""
         self.lift()
         self._timer = self._loop.call_later(seconds, give_up)
 
     def lift(self) -> None:
-        """Do not give up."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -65,7 +65,7 @@ class Protocol(H11Protocol):
         self.app = self._answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a head."""
+        """Give the client time to send a head."""
         self._head = _Deadline(self.loop)
         self._reading = _Deadline(self.loop)
         super().connection_made(transport)
@@ -168,7 +168,7 @@ class Protocol(H11Protocol):
         self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what came, if it still needs an answer."""
+        """Refuse a malformed request, if it still needs an answer."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             detail = self.conn.complaint or msg
             base = self._gateway.error_type_base
@@ -184,13 +184,13 @@ class Protocol(H11Protocol):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
         self._head.set(_STALL_SECONDS, self.transport.abort)
-        if self.cycle is not None:  # the request that this was the body of needs no other answer
+        if self.cycle is not None:  # what came was its body; it needs no other answer
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
 
 async def _discard_body(receive: Receive) -> None:
-    """Read the rest of a body while it goes on arriving, within the time of a small upload."""
+    """Read and drop the rest of a body while it keeps arriving, but not for too long."""
     with suppress(TimeoutError):
         async with asyncio.timeout(UPLOAD_SECONDS):
             while await _is_more_to_come(receive):
@@ -204,11 +204,11 @@ async def _is_more_to_come(receive: Receive) -> bool:
 
 
 def _send_at_once(connection: socket.socket) -> None:
-    """Send every write at once; otherwise the body, the second write after the head, would wait.
+    """Send every write at once, so that a body does not wait until its head is acknowledged.
 
-    It would wait for the client to acknowledge the head, and clients delay that by 40 ms. asyncio
-    sets this option for sockets whose protocol number is TCP's, but `socket.create_server` makes
-    them with 0. Some systems do not pass an option of the listening socket on to its connections.
+    Clients delay an acknowledgement by 40 ms. asyncio sets this option for sockets whose protocol
+    number is TCP's, but `socket.create_server` makes them with 0. Some systems do not pass an
+    option of the listening socket on to its connections.
     """
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

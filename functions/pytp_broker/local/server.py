@@ -29,7 +29,7 @@ _Loop: Final = asyncio.SelectorEventLoop
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that says when it accepts connections, and does not wait for idle ones when it stops.
+    """A uvicorn that says when it accepts connections; at its end it does not wait for idle ones.
 
     The kernel takes only a little of an answer in advance, so that we notice a client that does not
     read.

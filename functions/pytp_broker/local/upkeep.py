@@ -74,7 +74,7 @@ class Upkeep:
     _complaint: str = ""
 
     def ask_to_reload(self) -> None:
-        """Read the files again, soon. May be called by a signal's handler."""
+        """Ask the thread to read the files again soon. A signal handler may call this."""
         self._is_asked = True
         self._woken.set()
 
