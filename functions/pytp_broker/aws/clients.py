@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-# Of the functions: clients wait 5 s for an exchange. DynamoDB and S3 answer in milliseconds, so a
+# For the functions: clients wait 5 s for an exchange. DynamoDB and S3 answer in milliseconds, so a
 # second attempt on another connection helps more than a longer wait for the first.
 FUNCTION_CONFIG: Final = Config(
     connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
 )
 # For an operator's command. Without this, boto3 would try for half a minute.
 _COMMAND_CONFIG: Final = Config(connect_timeout=5, retries={"mode": "standard"})
-# Of `serve` on stand-ins for AWS, which may be slow: they run on the same machine.
+# For `serve` on stand-ins for AWS, which may be slow because they run on the same machine.
 _STAND_IN_CONFIG: Final = FUNCTION_CONFIG.merge(Config(read_timeout=60))
 _STAND_IN_REGION: Final = "us-east-1"
 

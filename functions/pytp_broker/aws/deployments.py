@@ -37,7 +37,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A broker on AWS: its store, the host of its stack and who asks, each as far as we know."""
+    """A broker on AWS: its store, and if we know them, the host of its stack and the operator."""
 
     store: Store
     host: str | None
@@ -63,7 +63,7 @@ def _failures_told(doing: str, *asked: str) -> Iterator[None]:
         yield
     except ForeignTableError as error:
         raise NotOpenedError([str(error)]) from None
-    except ValueError as error:  # botocore's, for a text that is not a URL, at any call
+    except ValueError as error:  # any call may raise it for a text that is not a URL
         raise NotOpenedError([f"cannot reach the deployment: {error}", *asked]) from None
     except (BotoCoreError, ClientError) as error:
         raise NotOpenedError([*f"cannot {doing}: {error}".splitlines(), *asked]) from None
@@ -86,7 +86,8 @@ def _find(address: Address, clients: Clients) -> tuple[str, str | None]:
     cloudformation = clients.other("cloudformation")
     found = cloudformation.describe_stack_resources(StackName=address.stack)
     host = None
-    with suppress(BotoCoreError, ClientError):  # needs another right; only for a check
+    # An operator may lack this right. We need the host for a check of the configuration only.
+    with suppress(BotoCoreError, ClientError):
         described = cloudformation.describe_stacks(StackName=address.stack)
         host = find_host(described["Stacks"][0])
     return _find_table(found["StackResources"], address), host

@@ -96,7 +96,7 @@ class _File:
         self._position = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes; all that are left for a negative size."""
+        """Return the next ``size`` bytes; if ``size`` is negative, all that are left."""
         length = self._content.size if size < 0 else size
         octets = bytes(self._content.read_at(self._position, length))
         self._position += len(octets)

@@ -1,14 +1,14 @@
 """The content of a file: read-only, and readable at any place.
 
-What reads a file does not know where its bytes are, and gets no more of them than it asks for. So
-the same code can read an upload in memory, a file on a disk and an object in a bucket.
+The code that reads a file does not know where its bytes are, and gets only those that it asks for.
+So the same code can read an upload in memory, a file on a disk and an object in a bucket.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Final, Protocol
 
-# What is read at a time when a whole file is read.
+# How much we read at a time when we read a whole file.
 PIECE_BYTES: Final = 64 * 1024
 
 

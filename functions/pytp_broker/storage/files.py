@@ -19,7 +19,7 @@ class FileStore(Protocol):
         """Return the bytes; raise KeyError when there are none."""
 
     def download_url(self, key: str, filename: str) -> str | None:
-        """Return a short-lived URL to fetch the bytes from, or None: read them here."""
+        """Return a short-lived URL of the bytes, or None if the caller must ``read`` them."""
 
 
 def content_key(registry: str, sha256: str, filename: str) -> str:

@@ -59,7 +59,7 @@ class FolderFiles:
             raise _unavailable("the stored files cannot be read now; try again", error) from None
 
     def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - no URLs here
-        """Return None: the bytes are read here."""
+        """Return None: a folder has no URLs, so the caller reads the bytes."""
         return None
 
     def _path(self, key: str) -> Path | None:

@@ -28,7 +28,7 @@ class Verb(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a step does it to."""
+    """The kind of part that a step changes."""
 
     SWITCH = "switch"
     ISSUER = "issuer"

@@ -1,4 +1,4 @@
-"""What the broker and the index ask of a store, in the words of the field.
+"""What every store can do for the broker and the index, as protocols.
 
 Every method is one round trip unless it says otherwise, and raises StoreUnavailable when the store
 does not answer. Two stores fulfil it today: SQLite (``sqlite``) and DynamoDB (``aws``); one
@@ -79,8 +79,8 @@ class TokenStore(KeySetStore, Protocol):
     def use_token(self, record: TokenRecord, file: str) -> bool:
         """Mark a live single-use token used for a file; say whether it may be.
 
-        True for the first file and again for that same one, so that a lost answer can be asked for
-        again; False for any other. Two at once: one wins.
+        True for the first file, and again for the same file, so that a client whose answer was lost
+        may repeat its request. False for any other file. Of two calls at the same time, one wins.
         """
 
     def burn_token(
@@ -88,7 +88,8 @@ class TokenStore(KeySetStore, Protocol):
     ) -> bool:
         """End a token early; say whether there was one to end.
 
-        Only a record with this hash, and with ``registry`` in its scope unless that is None.
+        This ends only a token with this hash that is good in ``registry``, or in any if that is
+        None.
         """
 
 
@@ -118,7 +119,7 @@ class FileRecordStore(Protocol):
     def save_release(self, release: Release, present: Release | None) -> bool:
         """Replace the present record, or None, by this one; say whether it is stored now.
 
-        False when another one is there: of two writers at the same time one wins.
+        False if the stored record is another one: of two writers at the same time, one wins.
         """
 
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
@@ -158,10 +159,10 @@ class OperatorStore(Protocol):
         """Keep an audit record of what an operator does; it is never removed."""
 
     def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
-        """Let a release take files until then, even if its record says that it is closed."""
+        """Let a release take files until this time, even if its record says that it is closed."""
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
-        """Return those records in their order, each with its ``time``. Not one round trip."""
+        """Return operators' records in their order, each with its ``time``. Not one round trip."""
 
 
 class Store(RuntimeStore, OperatorStore, Protocol):

@@ -67,7 +67,7 @@ class AppliedRows:
         return {place: read_trust(texts) for place, texts in self.trusted.items()}
 
     def after(self, plan: Plan) -> Self:
-        """Return the rows as they are when the plan is executed."""
+        """Return the rows as they will be when the plan has been executed."""
         outcome, trust = plan.outcome, self._trust()
         trusted: dict[Place, set[str]] = {}
         for publisher in outcome.publishers.values():

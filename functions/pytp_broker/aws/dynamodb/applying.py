@@ -60,8 +60,8 @@ class Applying(ConfigurationRows):
         item would be too large for DynamoDB. In the second case nothing is written.
 
         It reads the table again until the table is as it should be, and makes its plan anew from
-        what it has read. So two at the same time leave what one of them wanted, never a mixture,
-        unless one says that it has failed.
+        what it has read. So two commands at the same time leave what one of them wanted, and never
+        a mixture, unless one of them reports a failure.
         """
         present = self._read_applied()
         plan = first = make_plan(present.setup, configuration, publishers)

@@ -58,7 +58,7 @@ def ensure_table(client: "DynamoDBClient", name: str) -> None:
 
 
 def check_table(client: "DynamoDBClient", name: str, *, is_for_writing: bool = True) -> None:
-    """Check that a table is a broker's, or empty and of a broker's schema.
+    """Check that a table is a broker's, or that it is empty and has a broker's keys.
 
     Raises ForeignTableError, and what boto3 raises. A command that only reads does not need the
     right to check.

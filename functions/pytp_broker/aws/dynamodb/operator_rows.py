@@ -1,4 +1,4 @@
-"""Rows of DynamoDB for what operators do, and the reads of whole partitions that only they make."""
+"""Rows of DynamoDB for what operators do, and the reads that only their commands make."""
 
 import json
 import secrets

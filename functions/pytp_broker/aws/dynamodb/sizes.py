@@ -6,10 +6,11 @@ from typing import Final
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.trust.publishers import TrustedPublisher
 
-# DynamoDB's limit is 409,600 with the names of the attributes. Keys and pins take the difference.
+# DynamoDB's limit is 409,600 with the names of the attributes. We leave the difference to keys and
+# pins.
 MAX_ITEM_BYTES: Final = 400_000
-# How much of a token's record each publisher takes that its identity may match (the id, the
-# generation and punctuation), each registry (its name in three places), and the rest.
+# What a token's record holds, in bytes: for each publisher its id, its generation and punctuation;
+# for each registry its name in three places; and everything else.
 _BYTES_OF_PUBLISHER: Final = 32
 _BYTES_OF_REGISTRY: Final = 256
 _BYTES_BESIDES: Final = 16_000

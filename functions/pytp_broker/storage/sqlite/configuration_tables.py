@@ -76,7 +76,7 @@ def _execute_step(connection: sqlite3.Connection, step: Step) -> None:
             (step.key, dump(part.document())),
         )
     elif part is None:
-        # With a publisher go its pins, and every project's trust in it.
+        # Deleting a publisher also deletes its pins, and every project's trust in it.
         connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (step.key,))  # noqa: S608 - ours
     else:
         connection.execute(

@@ -76,7 +76,8 @@ class Database:
             self._give_back(connection)
 
     def _borrow(self) -> sqlite3.Connection:
-        # As many connections as calls at one time; opening one costs more than most calls.
+        # We keep as many connections as there were calls at one time, because opening one costs
+        # more than most calls.
         return self._take() or _connect(self._path)
 
     def _take(self) -> sqlite3.Connection | None:
@@ -95,11 +96,11 @@ class Database:
 
 @contextmanager
 def _told_as_unavailable() -> Iterator[None]:
-    # Text that is not Unicode (a lone surrogate) cannot be encoded, nor be one of our keys.
+    # Text that is not Unicode (a lone surrogate) cannot be encoded, so it is not one of our keys.
     try:
         yield
     except (sqlite3.Error, UnicodeEncodeError, TimeoutError) as error:
-        # SQLite's name for it, without the words of a statement, is what an operator may know.
+        # The operator gets SQLite's name of the error, without the words of the statement.
         cause = getattr(error, "sqlite_errorname", type(error).__name__)
         raise StoreUnavailable("the store did not answer", operator_detail=cause) from None
 

@@ -94,7 +94,7 @@ _MIGRATIONS: Final = {
 
 
 def create(path: Path) -> None:
-    """Create the file with empty tables, unless it is there."""
+    """Create the file with empty tables, unless the file exists."""
     # We make the file beside its place, then link it there, unless another process was first. So no
     # process opens a half-made file, or one that is just changing to a write-ahead log.
     if path.exists():
@@ -106,7 +106,8 @@ def create(path: Path) -> None:
             for statement in SCHEMA:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        # Others may be able to read in the folder. SQLite gives its other files the same mode.
+        # Other users may be able to read files in the folder, but not this one. SQLite gives its
+        # other files the same mode.
         made.chmod(0o600)
         with suppress(FileExistsError):
             path.hardlink_to(made)

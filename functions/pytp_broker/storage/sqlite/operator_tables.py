@@ -31,7 +31,7 @@ class OperatorTables(Database):
             connection.execute("INSERT INTO operator_records (document) VALUES (?)", (document,))
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
-        """Return those records in their order."""
+        """Return operators' records in their order."""
         with self._read() as connection:
             found = connection.execute(
                 "SELECT document FROM operator_records ORDER BY number"
@@ -39,7 +39,7 @@ class OperatorTables(Database):
         return [json.loads(document) for (document,) in found]
 
     def follow_operator_records(self, after: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
-        """Return the records after this number, each with its own: those that others have added."""
+        """Return the records after this number, each with its number: others have added them."""
         with self._read() as connection:
             found = connection.execute(
                 "SELECT number, document FROM operator_records WHERE number > ? ORDER BY number",
@@ -56,7 +56,7 @@ class OperatorTables(Database):
         return int(number)
 
     def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
-        """Let a release take files until then."""
+        """Let a release take files until this time."""
         with self._write() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO reopened_releases (registry, project, release, until) "

@@ -5,7 +5,7 @@ from threading import Lock
 
 
 class Turns:
-    """Lets one thread in at a time, in the order in which they asked.
+    """A lock that threads take in the order in which they asked.
 
     A plain lock has no order, and SQLite's lock makes waiting threads sleep and ask again. Under
     load a few of them would wait a hundred times longer than the others.
@@ -17,7 +17,7 @@ class Turns:
         self._waiting: deque[Lock] = deque()
 
     def take(self, seconds: float) -> None:
-        """Wait for a turn, so many seconds at most; raise TimeoutError."""
+        """Wait for a turn, at most this many seconds; raise TimeoutError."""
         turn = self._ask()
         if not turn.acquire(timeout=max(0, seconds)) and not self._is_given(turn):
             raise TimeoutError
