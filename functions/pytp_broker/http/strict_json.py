@@ -44,10 +44,10 @@ def parse_json(text: bytes) -> object:
     """
     try:
         document: object = _STRICT.decode(text.decode())
-    except RecursionError:
+        # Half of a character (a lone surrogate) cannot be stored. UTF-8 cannot hold one, so only an
+        # escape can write it, and most documents have no escape.
+        if b"\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()
+    except RecursionError:  # writing takes a few calls more than reading
         raise ValueError("too deep") from None
-    # Half of a character (a lone surrogate) cannot be stored. UTF-8 cannot hold one, so only an
-    # escape can write it, and most documents have no escape.
-    if b"\\u" in text:
-        json.dumps(document, ensure_ascii=False).encode()
     return document

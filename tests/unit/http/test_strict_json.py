@@ -1,5 +1,7 @@
 """JSON of which every reader sees the same values."""
 
+from contextlib import suppress
+
 import pytest
 
 from pytp_broker.http.strict_json import parse_json
@@ -39,3 +41,12 @@ def test_what_readers_could_see_differently_is_refused(text: bytes) -> None:
 )
 def test_what_all_readers_see_alike_is_taken(text: bytes, document: object) -> None:
     assert parse_json(text) == document
+
+
+@pytest.mark.parametrize("brackets", ["[]", '{"a":}'])
+def test_a_text_of_any_depth_is_taken_or_refused(brackets: str) -> None:
+    """Reading and writing a document do not reach the same depth of Python's stack."""
+    for depth in range(500, 1000):
+        text = brackets[:-1] * depth + '"\\u0061"' + brackets[-1] * depth
+        with suppress(ValueError):
+            parse_json(text.encode())
