@@ -29,7 +29,7 @@ def is_same_ignoring_case(expected: str, seen: str) -> bool:
     return fold(expected) == fold(seen)
 
 
-def is_led_by(expected: str, seen: str) -> bool:
+def starts_with_segment(expected: str, seen: str) -> bool:
     """Say whether the text is the expected one, or begins with it and a colon."""
     return seen == expected or seen.startswith(expected + ":")
 
@@ -65,7 +65,7 @@ _REF_CLAIM: Final = re.compile(r"(?!.*workflow)(.*[._/>-])?(ref|branch|tag)([._-
 
 
 def glob_for(claim: str) -> Glob:
-    """Return how a pattern is compared with the claim of this name."""
+    """Return the comparison of a pattern with the claim of this name."""
     return REF_GLOB if _REF_CLAIM.fullmatch(claim) else TEXT_GLOB
 
 

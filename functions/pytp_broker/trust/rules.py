@@ -1,4 +1,4 @@
-"""Compare each rule of a publisher with a claim of the token; the result is one finding a rule.
+"""Compare each rule of a publisher with a claim of the token, with one finding for each rule.
 
 We compare single claims and immutable ids. We never split ``sub``, because its form changes and its
 delimiters occur in names. A claim that is missing matches nothing.

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytp_broker.trust.comparisons import REF_GLOB, TEXT_GLOB, Glob, fold, glob_for, is_led_by
+from pytp_broker.trust.comparisons import (
+    REF_GLOB,
+    TEXT_GLOB,
+    Glob,
+    fold,
+    glob_for,
+    starts_with_segment,
+)
 from pytp_broker.trust.providers import PROVIDERS
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -129,4 +136,4 @@ def test_only_ascii_letters_are_folded(text: str) -> None:
     ("seen", "leads"), [("org", True), ("org:x", True), ("org-x", False), ("xorg:", False)]
 )
 def test_a_text_leads_another_up_to_a_colon(seen: str, *, leads: bool) -> None:
-    assert is_led_by("org", seen) == leads
+    assert starts_with_segment("org", seen) == leads

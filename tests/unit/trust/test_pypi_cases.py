@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.trust.comparisons import fold, is_led_by
+from pytp_broker.trust.comparisons import fold, starts_with_segment
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import FieldValue, Role
 from pytp_broker.trust.publishers import TrustedPublisher, unpinned
@@ -121,7 +121,7 @@ def test_one_rule_alone(case: dict[str, Any]) -> None:
     name, claims = case["check"], signed({"iss": "https://ci.example.com", **case["claims"]})
     expected = case["publisher"][name]
     if name == "sub":  # ours is built from the claims beside it; the comparison is the same
-        outcome = is_led_by(fold(expected), fold(claims.text("sub") or ""))
+        outcome = starts_with_segment(fold(expected), fold(claims.text("sub") or ""))
     else:
         field = next(f for f in PROVIDERS[case["provider"]].fields if f.name == name)
         is_asked = expected or field.role is Role.IDENTITY

@@ -91,7 +91,7 @@ def workflow_field(
 
 
 def events_field() -> Field:
-    """Return the field that lists the events whose jobs the publisher takes."""
+    """Return the field that lists the events whose jobs the publisher accepts."""
     return choice_field(
         "events", "event_name", EVENTS, example="push", any_of=True, advise=_advise_event
     )

@@ -3,14 +3,14 @@
 from typing import Final
 
 from pytp_broker.oidc.identity import SignedClaims
-from pytp_broker.trust.comparisons import is_led_by
+from pytp_broker.trust.comparisons import starts_with_segment
 from pytp_broker.trust.providers.fields import ID, SLUG
 from pytp_broker.trust.providers.model import Field, IssuerForm, Provider, Role
 
 
 def _is_subject(subject: str, claims: SignedClaims) -> bool:
     organization, project = claims.text("organization"), claims.text("project")
-    return is_led_by(f"org:{organization}:project:{project}", subject)
+    return starts_with_segment(f"org:{organization}:project:{project}", subject)
 
 
 ACTIVESTATE: Final = Provider(

@@ -3,7 +3,7 @@
 from typing import Final
 
 from pytp_broker.oidc.identity import SignedClaims, TokenForm
-from pytp_broker.trust.comparisons import is_led_by
+from pytp_broker.trust.comparisons import starts_with_segment
 from pytp_broker.trust.providers.fields import UUID
 from pytp_broker.trust.providers.model import Field, IssuerForm, Provider, Role
 from pytp_broker.trust.providers.refs import short_ref_field
@@ -13,7 +13,7 @@ _SHAPE: Final = "https://api.bitbucket.org/2.0/workspaces/WORKSPACE/pipelines-co
 
 def _is_subject(subject: str, claims: SignedClaims) -> bool:
     # The environment, if there is one, and the step follow.
-    return is_led_by(claims.text("repositoryUuid") or "", subject)
+    return starts_with_segment(claims.text("repositoryUuid") or "", subject)
 
 
 BITBUCKET: Final = Provider(

@@ -3,7 +3,7 @@
 from typing import Final
 
 from pytp_broker.oidc.identity import SignedClaims, TokenForm
-from pytp_broker.trust.comparisons import fold, is_led_by, is_same_ignoring_case
+from pytp_broker.trust.comparisons import fold, is_same_ignoring_case, starts_with_segment
 from pytp_broker.trust.providers.fields import (
     DIGITS,
     choice_field,
@@ -51,7 +51,9 @@ def _is_subject(subject: str, claims: SignedClaims) -> bool:
     # Which claims `sub` repeats, and in which order, is the project's own choice
     # (`ci_id_token_sub_claim_components`): the first of them must be this token's.
     name, colon, _ = subject.partition(":")
-    return colon != "" and is_led_by(fold(f"{name}:{claims.text(name) or ''}"), fold(subject))
+    return colon != "" and starts_with_segment(
+        fold(f"{name}:{claims.text(name) or ''}"), fold(subject)
+    )
 
 
 def _advise_workflow(expected: str, _seen: str | None, _claims: SignedClaims) -> str:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from pytp_broker.oidc.identity import SignedClaims
-from pytp_broker.trust.comparisons import fold, is_led_by, is_same_ignoring_case
+from pytp_broker.trust.comparisons import fold, is_same_ignoring_case, starts_with_segment
 from pytp_broker.trust.providers.fields import ID, SLUG, choice_field
 from pytp_broker.trust.providers.model import Field, IssuerForm, JobRule, Provider, Role
 from pytp_broker.trust.providers.refs import is_other_ref, ref_field, ref_type_field
@@ -26,7 +26,7 @@ def _is_other_than_number(text: str) -> bool:
 def _is_subject(subject: str, claims: SignedClaims) -> bool:
     repository = (claims.text("repo_slug") or "").rpartition("/")[2]
     project = f"org:{claims.text('org')}:project:{claims.text('prj_id')}"
-    return is_led_by(fold(f"{project}:repo:{repository}"), fold(subject))
+    return starts_with_segment(fold(f"{project}:repo:{repository}"), fold(subject))
 
 
 def _is_organization(organization: str, claims: SignedClaims) -> bool:
