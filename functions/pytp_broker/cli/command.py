@@ -71,7 +71,7 @@ def check_host(loaded: "Loaded", host: str | None) -> None:
 
 
 def note(*remarks: str) -> None:
-    """Print to stderr what is allowed but the operator should know."""
+    """Print remarks to stderr: what they name is allowed, but the operator should know it."""
     say(*(f"note: {remark}" for remark in remarks), file=sys.stderr)
 
 

@@ -207,7 +207,8 @@ def _print_audience(
 def read_claims(text: str) -> SignedClaims:
     """Return the claims of a token or a file as if they were signed; raise CommandError.
 
-    Nothing verifies them. They serve to explain only, on the operator's own machine.
+    Nobody has verified them. They are good for an explanation on the operator's own machine, and
+    for nothing else.
     """
     try:
         if text.count(".") == 2 and not Path(text[:255]).exists():  # noqa: PLR2004 - a JWT

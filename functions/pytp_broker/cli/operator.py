@@ -56,10 +56,10 @@ class Operator:
     def apply(self, loaded: "Loaded", *, prune: bool) -> Plan:
         """Bring the store to a configuration, and store records of the changes.
 
-        The first record says that it begins, the last one how it ended. If it is interrupted, the
-        operator of each change is still known, but the last record is missing. Without
-        ``prune`` a configuration that removes a registry or a publisher changes nothing and raises
-        RemovalError.
+        The first record says that the change begins, and the last one how it ended. If the command
+        is interrupted, the records still name the operator of each change, but the last record is
+        missing. Without ``prune`` a configuration that removes a registry or a publisher changes
+        nothing and raises RemovalError.
         """
         event = Apply(by=self.name, configuration_sha256=loaded.sources.sha256)
         self.record(event.begun())
@@ -69,7 +69,7 @@ class Operator:
             self.record(event.needs_prune(" ".join(error.lines)))
             raise
         except StoreUnavailable as problem:
-            with suppress(StoreUnavailable):  # then the first record stands alone
+            with suppress(StoreUnavailable):  # then only the first record exists
                 self.record(event.refused(problem))
             raise
         self.record(event.accepted())

@@ -172,7 +172,7 @@ def _has_records(arguments: argparse.Namespace) -> bool:
 
 
 class _StoppedError(SystemExit):
-    """A signal has ended the server. asyncio lets no exception but SystemExit pass unchanged."""
+    """A signal has ended the server. asyncio passes only a SystemExit on unchanged."""
 
 
 def _stop(_signal_number: int, _frame: FrameType | None) -> NoReturn:

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> 
 def opened(
     arguments: argparse.Namespace, doing: str, *, is_for_writing: bool = True
 ) -> Iterator[Operator]:
-    """Open the store that the options name; raise CommandError for every failure there."""
+    """Open the store that the options name; every failure of the store becomes a CommandError."""
     try:
         if arguments.data is not None:
             with _opened_folder(arguments.data) as operator:
@@ -47,7 +47,7 @@ def opened(
 
 
 def reason_of(problem: StoreUnavailable) -> str:
-    """Return why a store is unavailable, in its engine's words, which callers must not see."""
+    """Return why a store is unavailable: in its engine's words, which only an operator may see."""
     return str(problem.__context__ or problem.detail)
 
 

@@ -75,7 +75,7 @@ def burn(arguments: argparse.Namespace, operator: Operator) -> int:
         ):
             _record_burn(record, operator)
             say(f"burned {_summary(record)}")
-        else:  # somebody else has burned it since we looked
+        else:  # another command or the holder burned it after we looked
             say(f"already burned {_summary(record)}")
     if not live:
         say("no tokens to burn")

@@ -18,7 +18,8 @@ _COMMON_CLAIMS: Final = {
     *("acr", "amr", "auth_time", "nonce", "locale", "zoneinfo"),
 }
 _SWITCH_VALUES: Final = frozenset({"true", "false", "yes", "no", "on", "off"})
-# Last words of claims that say what kind of job it is, or which of many, and not whose.
+# The last words of claims that say what kind of job it is, or which one of many, but not whose job
+# it is.
 _COMMON_WORDS: Final = frozenset(
     (
         *("action", "event", "kind", "level", "mode", "phase", "plan", "role", "scope", "source"),
@@ -94,7 +95,7 @@ def _is_identifying(name: str, rule: str) -> bool:
 
 
 def _is_common(name: str) -> bool:
-    """Say whether jobs of strangers can have the claim with the same value."""
+    """Say whether a stranger's job can have the same value in this claim."""
     if name in _COMMON_CLAIMS:
         return True
     *_, last = _CLAIM_SEPARATORS.split(name)

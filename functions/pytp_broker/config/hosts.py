@@ -1,8 +1,8 @@
 """Check hosts and audiences of registries: none may take what belongs to another.
 
-A registry accepts an identity token by its audience, so a token for an audience that is another
-registry's default opens that registry. The host that all registries share cannot be the host of
-one.
+The audience of an identity token decides which registry it opens. If one registry took the default
+audience of another, a token that is meant for it would also open the other. No registry may take
+the host that all registries share.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""How to reach an issuer inside a company: the authorities of its certificate, and a proxy."""
+"""Check how an issuer inside a company is reached: by which authorities and which proxy."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Read the files of a configuration as TOML, and put them together to one document.
+"""Read the files of a configuration as TOML, and join them into one document.
 
 Several files make one configuration, with the issuers and registries of all. A mistake is named
 with its file and its line.
@@ -161,7 +161,7 @@ def read_source(path: Path) -> Source:
 
 
 def _anchor(document: dict[str, Any], folder: Path) -> None:
-    """Resolve the paths in a document against its own folder, not against the current one."""
+    """Resolve the relative paths in a document against its file's folder, not the current one."""
     issuers = document.get("issuers")
     for issuer in issuers if isinstance(issuers, list) else []:
         file = issuer.get("ca_file") if isinstance(issuer, dict) else None

@@ -1,4 +1,4 @@
-"""Tables of the configuration file: which keys each one has. Unknown keys are mistakes."""
+"""Tables of the configuration file, with the keys of each. Any other key is a mistake."""
 
 import re
 from collections.abc import Mapping

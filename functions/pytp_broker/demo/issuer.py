@@ -1,8 +1,8 @@
 """A stand-in for GitHub Actions on this machine: it signs real tokens, over real HTTP.
 
 The demo and the end-to-end tests use it. It publishes discovery and key set, and answers the
-request by which a running job gets its identity token. It signs
-tokens for any job, so use it on loopback only.
+request that a running job sends for its identity token. It signs tokens for any job, so use it on
+loopback only.
 """
 
 import json
@@ -73,7 +73,7 @@ def github_job(
 
 
 class Issuer:
-    """An issuer of identity tokens that listens while it is entered as a context.
+    """An issuer of identity tokens that listens inside a ``with`` block.
 
     ``requests`` lists every request that it received, as ``GET /path?query``, and ``issued`` lists
     every token that it has signed.
@@ -100,15 +100,17 @@ class Issuer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._server is not None  # noqa: S101 - it was entered
+        assert self._server is not None  # noqa: S101 - __enter__ made it
         self._server.shutdown()
         self._server.server_close()
 
     @property
     def url(self) -> str:
-        """Return the URL by which tokens name their issuer."""
+        """Return the URL that tokens give as their issuer."""
         if self._server is None:
-            raise RuntimeError("the issuer listens only while it is entered: `with Issuer() as …`")
+            raise RuntimeError(
+                "the issuer is not listening: use it inside `with Issuer() as issuer:`"
+            )
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def rotate(self, *, keep: int = 1) -> str:
@@ -141,7 +143,7 @@ class Issuer:
         return token
 
     def start_job(self, **changes: object) -> dict[str, str]:
-        """Return the environment variables by which a job may ask for its identity tokens."""
+        """Return the environment variables with which a job asks for its identity tokens."""
         request_token = secrets.token_urlsafe(24)
         self._jobs[request_token] = changes
         return {

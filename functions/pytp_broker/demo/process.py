@@ -17,7 +17,7 @@ class ServerError(Exception):
 
 
 class ServerProcess:
-    """A server that runs while it is entered as a context; ``url`` and ``ca_file`` say where.
+    """A server that runs inside a ``with`` block; ``url`` and ``ca_file`` say how to reach it.
 
     Its stderr goes to the file ``log``. ``output`` is what it wrote to stdout, complete once it has
     stopped.
@@ -60,13 +60,13 @@ class ServerProcess:
         self.stop()
 
     def send(self, signal_number: int) -> None:
-        """Send it a signal that does not end it."""
+        """Send the server a signal that does not end it."""
         if self._process is None:
             raise RuntimeError("the server was never started")
         self._process.send_signal(signal_number)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """End it with a signal and return its exit status."""
+        """End the server with a signal and return its exit status."""
         self.send(signal_number)
         assert self._process is not None  # noqa: S101 - it was sent a signal
         try:
@@ -78,7 +78,7 @@ class ServerProcess:
         return self._process.returncode
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the events of this name that it has logged."""
+        """Return the events of this name that the server has logged."""
         lines = self.log.read_text().split("\n")[:-1]  # the last line may be half written
         logged = [json.loads(line) for line in lines if line.startswith("{")]
         return [event for event in logged if event["event"] == name]

@@ -59,7 +59,7 @@ def test_a_rotated_key_stays_published_for_a_while() -> None:
 
 
 def test_an_issuer_has_no_url_before_it_listens() -> None:
-    with pytest.raises(RuntimeError, match="only while it is entered"):
+    with pytest.raises(RuntimeError, match="use it inside `with Issuer"):
         _ = Issuer().url
 
 
