@@ -1,4 +1,4 @@
-"""Count refusals by source, and make a source wait that has caused too many.
+"""Count refusals by source; a source that has caused too many must wait.
 
 Only refusals count, so an honest caller never pays, and each instance keeps its own count in
 memory, so nobody pays a round trip. The gateway's throttle counts every request before a function

@@ -21,7 +21,7 @@
     ├── PayloadTooLarge  413  payload-too-large
     ├── RangeNotSatisfiable 416  range-not-satisfiable
     ├── TooManyRequests  429  too-many-requests
-    ├── Unexpected       500  internal-error       a mistake of ours, said by the edge alone
+    ├── Unexpected       500  internal-error       a mistake of ours; only the edge makes it
     └── Unavailable      503  unavailable          ours to fix; try again
         ├── IssuerUnavailable  issuer-unavailable  … the issuer's keys cannot be fetched
         └── StoreUnavailable   store-unavailable   … the store does not answer

@@ -55,8 +55,8 @@ MAX_HEADER_CHARACTERS: Final = 256
 COOLDOWN: Final = timedelta(minutes=5)
 MAX_AGE: Final = timedelta(hours=1)
 MAX_STALE: Final = timedelta(days=30)
-# Old keys are not dangerous, so no age of theirs alarms. A fetch may fail from one address and not
-# from another, so each instance tries for itself.
+# Old keys are not dangerous, so their age causes no alarm. A fetch may fail from one address and
+# not from another, so each instance tries for itself.
 _TERMS: Final = Terms(COOLDOWN, MAX_AGE, MAX_STALE, alarm_age=MAX_STALE, is_shared=False)
 _NOT_SIGNED: Final = "the request is not signed with a key that secret scanning publishes"
 

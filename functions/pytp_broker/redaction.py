@@ -1,7 +1,7 @@
 """Make text from outside safe to show in answers, logs and terminals, and hide secrets.
 
-A reader must see what is there and nothing else: no control characters, no characters that reverse
-the line or have no width, not more than fits the place, and no token, wherever somebody put one.
+A reader sees the text as it is, but no control characters, no characters that reverse the line or
+have no width, not more than fits the place, and no token.
 """
 
 import re

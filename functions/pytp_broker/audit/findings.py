@@ -1,4 +1,4 @@
-"""The events that we find out about on the way, and that have a record beside the request's."""
+"""Events that a request brings to light: each has a record of its own, beside the request's."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias

@@ -169,9 +169,10 @@ def _burn(token: UploadToken, registry: str | None, broker: Broker) -> bool:
 def disclose(context: Context[Broker, Disclosure]) -> Response:
     """Burn every token in a list from secret scanning, of any registry.
 
-    Then nobody else who has read them can use them. Unless the list is signed, we burn nothing and
-    say nothing about any token. The list leaves an audit record, and so does each token. The answer
-    is the feedback of the partner program: by its hash, whether each is a credential.
+    So a stranger who has read one cannot use it. Unless the list is signed, we burn nothing and say
+    nothing about any token. The list leaves an audit record, and so does each token. The answer is
+    the feedback that the partner program asks for: the hash of each text, and whether it is a
+    credential.
     """
     if context.destination.base_path:
         raise NotFound("send reports of secret scanning to the root of the host")

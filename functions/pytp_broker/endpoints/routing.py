@@ -86,11 +86,11 @@ class _Selection(Generic[S]):
 
     @property
     def is_probe(self) -> bool:
-        """Say whether the path is a probe's."""
+        """Say whether the path leads to a probe."""
         return self.at_root is not None and self.at_root[0].is_probe
 
     def event(self, method: str) -> type[RequestEvent] | None:
-        """Return the event that a request causes; None for a reading.
+        """Return the event that a request causes; None if the endpoint only reads.
 
         This does not need the configuration, so requests are recorded even when the store is down.
         A path that leads to an endpoint at a root is not below a prefix, because no registry has
@@ -110,8 +110,8 @@ class _Selection(Generic[S]):
 def respond(request: Request, routes: Routes[S], services: S) -> Response:
     """Return the answer to a request; every Problem becomes its error object.
 
-    Every request that is not a reading leaves one audit record, accepted or refused. A reading
-    leaves one only if we fail to answer it.
+    Every request that does more than read leaves one audit record, whether accepted or refused. A
+    request that only reads leaves one only if we fail to answer it.
     """
     selection = _select(request.path, routes)
     kind = selection.event(request.method)

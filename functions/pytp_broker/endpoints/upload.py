@@ -1,6 +1,7 @@
 """The upload function: ``POST /legacy/``, as every client speaks it.
 
-It is never redirected: some clients follow with GET and report a success where nothing was stored.
+We never redirect an upload: some clients follow with GET, and then report a success although
+nothing was stored.
 """
 
 from typing import Final
@@ -28,7 +29,7 @@ def legacy_upload(context: Context[Index, Upload]) -> Response:
 
 
 def _read_form(context: Context[Index, Upload]) -> Form:
-    """Return the form in a request; tell what it lacks to holders of a live token only."""
+    """Return the form in a request; tell only the holder of a live token what is wrong."""
     request, index = context.request, context.services
     content_type = request.headers.get("content-type", "")
     try:

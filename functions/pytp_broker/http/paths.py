@@ -1,4 +1,4 @@
-"""Every URL path of the product, declared once: requests are matched, and links are made, by it.
+"""Every URL path of the product, declared once: we match requests and make links with it.
 
 A path is below the root of a host, or below the prefix of a registry: ``/legacy/`` and
 ``/acme/legacy/`` are one path.

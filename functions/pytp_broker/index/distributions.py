@@ -1,4 +1,4 @@
-"""Read a distribution's file name, and check that all that names its project agrees with it.
+"""Read a distribution's file name, and check that form and metadata name the same project.
 
 The form, the file name and the metadata inside each name the project and the version. All three
 must agree; otherwise a token for one project could publish a file that installers use for another

@@ -1,6 +1,6 @@
 """What a project offers now: its files and its status.
 
-A published file never changes. What may change about it stands beside it, as a state of its own.
+A published file never changes. What may change, such as a yank, is kept in a separate state.
 """
 
 from dataclasses import dataclass

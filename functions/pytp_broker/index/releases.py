@@ -44,8 +44,8 @@ def key_of(version: Version) -> str:
 def is_same(spelling: str, other: str) -> bool:
     """Say whether two texts spell the same version in the same way.
 
-    The release segment must be the same text. What follows it, a tool may write in one way for an
-    sdist and in another for its wheels: `1.0b2` and `1.0_beta.2`, `1.0+ubuntu.1` and
+    The release segment must be the same text. A tool may write what follows it in one way for an
+    sdist and in another for the wheels: `1.0b2` and `1.0_beta.2`, `1.0+ubuntu.1` and
     `1.0+ubuntu_1`.
     """
     same_segment = _segment(spelling) == _segment(other)
@@ -183,7 +183,7 @@ class _Rules:
 
 
 def _combine(actual: Release | None, stored: Release | None, rules: _Rules) -> Release:
-    """Return the release as it counts: published files, and a claim whose file may still follow."""
+    """Return the release that decides: published files, and a claim whose file may still follow."""
     is_claimed = stored is not None and rules.now - stored.claimed_at < CLAIM
     if stored is None or not is_claimed:
         return actual or _new_release(rules)

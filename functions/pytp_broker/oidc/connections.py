@@ -174,7 +174,8 @@ Pools = Mapping[str, type[HTTPConnectionPool]]
 
 # By URL scheme. Other schemes cannot be fetched, so http reaches only this machine.
 _POOLS: Final[Mapping[tuple[bool, bool], Pools]] = {
-    # only public hosts, or this machine as well; and the operator's network too
+    # The key: whether only public hosts are allowed, or this machine as well; and whether the
+    # operator's network is allowed too.
     (True, False): {"https": _TlsPool},
     (True, True): {"https": _PrivateTlsPool},
     (False, False): {"https": _LocalTlsPool, "http": _LoopbackPool},

@@ -1,4 +1,4 @@
-"""What it means to fetch an issuer's document: the promise of a fetch, and its failure."""
+"""How an issuer's document is fetched: what a fetcher promises, and how a fetch fails."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -9,7 +9,7 @@ from pytp_broker.registries import Access
 class FetchError(Exception):
     """A document of the issuer cannot be fetched, or is malformed.
 
-    ``cure`` tells the operator what to do about it, where that is known. Callers never see either.
+    ``cure`` tells the operator what to do about it, if we know that. Callers see neither text.
     """
 
     def __init__(self, detail: str, cure: str = "") -> None:

@@ -57,7 +57,7 @@ class HttpFetch:
         self._threads = BoundedSemaphore(MAX_THREADS)
 
     def reach(self, access: Access) -> "HttpFetch":
-        """Return a fetcher for an issuer with its own access settings; the limits are shared."""
+        """Return a fetcher with an issuer's own access settings; it has this one's limits."""
         other = copy(self)
         other._access = access  # noqa: SLF001 - a copy
         return other

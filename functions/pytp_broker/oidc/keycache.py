@@ -171,8 +171,8 @@ class KeyCache(Generic[Key]):
     def _renew(self, key_id: str, now: datetime) -> None:
         """Bring the keys up to date, if that is due.
 
-        One thread at a time. A thread without an older key to use waits for it and takes its
-        result.
+        One thread does this at a time. A thread without an older key waits for that thread and uses
+        its result.
         """
         must_wait = self._known.good_key(key_id, now) is None
         if not self._lock.acquire(blocking=must_wait):

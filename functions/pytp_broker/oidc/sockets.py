@@ -1,4 +1,4 @@
-"""Sockets that stop reading at a deadline, and the opening of one within it."""
+"""Sockets that stop reading at a deadline, and a function that opens one before it."""
 
 import ipaddress
 import math

@@ -30,7 +30,8 @@ _HEADER: Final = struct.Struct("<100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
 _POSIX: Final = b"ustar\x0000"
 _GNU: Final = b"ustar  \0"
 
-# Octal digits, blanks before them, and blanks or NULs after them. Tools differ about all else.
+# Octal digits, blanks before them, and blanks or NULs after them. Tools read everything else
+# differently.
 _OCTAL: Final = re.compile(rb" *([0-7]+)[ \0]*")
 # Numbers that nothing depends on may be missing, or binary with 32 bits. If one is larger, some
 # tools skip the whole member.
@@ -71,7 +72,7 @@ class Stream:
         return octets
 
     def skip(self, size: int) -> None:
-        """Read past so many bytes, which must be there."""
+        """Skip this many bytes, which must exist."""
         while size:
             octets = self.take(min(size, MAX_READ_BYTES))
             if not octets:

@@ -67,8 +67,8 @@ def check_format(octets: bytes) -> None:
 def read_record(octets: bytes, path: str, sizes: Mapping[str, int]) -> dict[str, str]:
     """Return the hashes that RECORD gives, by file; raise InvalidUpload.
 
-    Every file that it lists must be in the wheel and have the listed size, and may be listed once
-    only. RECORD cannot hold its own hash (binary distribution format, "The .dist-info directory").
+    Every file that it lists must be in the wheel, have the listed size, and be listed once. RECORD
+    cannot hold its own hash (binary distribution format, "The .dist-info directory").
     """
     hashes: dict[str, str] = {}
     for written, stated, size in _read_fields(octets):

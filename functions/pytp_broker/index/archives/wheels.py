@@ -56,7 +56,8 @@ _MODULE_FOLDERS: Final = ("purelib", "platlib", "site-packages", "dist-packages"
 _SCHEMES: Final = ("data", "headers", "platlib", "purelib", "scripts")
 # Installers put the content of these beside the rest of the wheel, each in a different order.
 _MODULES: Final = re.compile(r"\A[^/]+\.data/(?:purelib|platlib)(?:/|\Z)")
-# unzip removes a version of VMS from a name, and overwrites the file that has the name without it.
+# unzip removes a version number in the style of VMS from a name, and overwrites the file that has
+# the name without it.
 _VMS_VERSION: Final = re.compile(r";[0-9]*\Z")
 
 

@@ -47,7 +47,7 @@ class Extent(NamedTuple):
 
 
 def unpack(layout: struct.Struct, content: Content, offset: int) -> tuple[Any, ...]:
-    """Return the fields at an offset; raise struct.error if the archive ends in them."""
+    """Return the fields at an offset; raise struct.error if the archive ends before they do."""
     return layout.unpack(content.read_at(offset, layout.size))
 
 

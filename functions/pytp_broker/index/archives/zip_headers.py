@@ -162,7 +162,7 @@ def _read_entry(content: Content, offset: int) -> tuple[Entry, int]:
 def _read_name(
     content: Content, offset: int, name_length: int, extra_length: int
 ) -> tuple[bytes, bytes]:
-    """Return a member's name and extra fields; both are shorter if the archive ends in them."""
+    """Return a member's name and extra fields; they are cut short where the archive ends."""
     octets = bytes(content.read_at(offset, name_length + extra_length))
     return octets[:name_length], octets[name_length:]
 
