@@ -45,11 +45,16 @@ def _parse(body: bytes, boundary: str, delimiter: bytes) -> list[MultipartSegmen
 
 
 def _split(body: bytes, delimiter: bytes) -> Iterator[bytes]:
-    """Yield the body in blocks. The end of the form is in one block with all that follows it.
+    """Yield the body in blocks. The first delimiter is in the first, the form's end in the last.
 
-    The parser takes what follows the form, such as a newline, but no further block.
+    The parser looks for the first delimiter in no other block. It takes what follows the form, such
+    as a newline, but no further block.
     """
-    last = max(body.rfind(delimiter), 0)
-    for start in range(0, last, _BLOCK_BYTES):
-        yield body[start : min(start + _BLOCK_BYTES, last)]
+    first, last = body.find(delimiter), body.find(b"\r\n" + delimiter + b"--")
+    last = len(body) if last < 0 else last
+    start = 0
+    for end in range(max(first, 0) + _BLOCK_BYTES, last, _BLOCK_BYTES):
+        yield body[start:end]
+        start = end
+    yield body[start:last]
     yield body[last:]

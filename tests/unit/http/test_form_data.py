@@ -37,7 +37,7 @@ def test_the_parts_are_the_same_in_blocks_of_any_size(
     assert payloads(FORM) == PAYLOADS
 
 
-@pytest.mark.parametrize("epilogue", [b"", b"\r\n", b"\n", b"x" * 200])
+@pytest.mark.parametrize("epilogue", [b"", b"\r\n", b"\n", b"x" * 200, b"\r\n" + FORM])
 def test_what_follows_a_form_does_not_matter(
     monkeypatch: pytest.MonkeyPatch, epilogue: bytes
 ) -> None:
@@ -46,8 +46,11 @@ def test_what_follows_a_form_does_not_matter(
     assert payloads(FORM.removesuffix(b"\r\n") + epilogue) == PAYLOADS
 
 
-def test_a_preamble_does_not_shift_the_parts() -> None:
-    assert payloads(b"--preamble\r\n\r\nwith an empty line\r\n" + FORM) == PAYLOADS
+@pytest.mark.parametrize("lines", [1, 10])
+def test_a_preamble_does_not_shift_the_parts(monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
+    monkeypatch.setattr(form_data, "_BLOCK_BYTES", 64)
+
+    assert payloads(b"--preamble\r\n\r\nwith an empty line\r\n" * lines + FORM) == PAYLOADS
 
 
 def test_each_part_is_a_view_of_the_body() -> None:
