@@ -675,7 +675,7 @@ def test_a056_an_issuer_inside_the_network(address: str, monkeypatch: pytest.Mon
     resolved = socket.getaddrinfo(address, 443, type=socket.SOCK_STREAM)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
     monkeypatch.setattr(sockets, "_open", lambda *_: pytest.fail("connected"))
-    with pytest.raises(FetchError, match="no address that may be connected to"):
+    with pytest.raises(FetchError, match="no address that the broker may connect to"):
         HttpFetch(only_public=True)("https://ci.example.com/jwks")
 
 

@@ -121,7 +121,7 @@ def _check_server_takes(certificate: Path, key: Path) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except ssl.SSLError as error:  # such as a key that is too short
         raise CertificateError(
-            f"TLS does not take the certificate in {certificate}: {error}"
+            f"TLS does not accept the certificate in {certificate}: {error}"
         ) from None
 
 

@@ -165,7 +165,7 @@ def _read_routes(resources: Mapping[str, Any]) -> Iterator[GatewayRoute]:
             uri = resources[integration]["Properties"].get("IntegrationUri")
             function = _find_reference(uri, resources, _FUNCTIONS)
             if function is None:
-                raise TemplateError(f"the IntegrationUri of {integration} is no function's")
+                raise TemplateError(f"the IntegrationUri of {integration} does not name a function")
             yield GatewayRoute(properties["RouteKey"], function)
 
 

@@ -143,7 +143,7 @@ def _no_address(found: Sequence[AddressEntry]) -> FetchError:
         if internal
         else ""
     )
-    return FetchError("the issuer's host has no address that may be connected to", cure)
+    return FetchError("the issuer's host has no address that the broker may connect to", cure)
 
 
 class _LoopbackPool(HTTPConnectionPool):

@@ -399,7 +399,7 @@ def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
 
     refusal = _refusal(HttpFetch(only_public=True), f"https://{NAME}/jwks")
 
-    assert refusal == "the issuer's host has no address that may be connected to"
+    assert refusal == "the issuer's host has no address that the broker may connect to"
 
 
 @pytest.mark.parametrize(
@@ -416,7 +416,7 @@ def test_an_address_is_refused_however_it_is_written(
 
     refusal = _refusal(HttpFetch(only_public=True), f"https://{host}/jwks")
 
-    assert refusal == "the issuer's host has no address that may be connected to"
+    assert refusal == "the issuer's host has no address that the broker may connect to"
 
 
 def test_only_public_addresses_of_a_name_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -516,7 +516,7 @@ def test_no_issuer_is_at_an_address_that_gives_credentials_away(
     with pytest.raises(FetchError) as refused:
         fetch(f"https://{NAME}/jwks")
     assert refused.value.explanation == (
-        "the issuer's host has no address that may be connected to"
+        "the issuer's host has no address that the broker may connect to"
     )
 
 

@@ -202,7 +202,10 @@ def check_metadata_size(size: int) -> None:
 def check_unpacked_size(size: int, packed_size: int) -> None:
     """Check that the archive does not unpack to too much; raise InvalidUpload."""
     if size > max(ALWAYS_ALLOWED_BYTES, MAX_EXPANSION * packed_size):
-        raise InvalidUpload("the archive unpacks to too many bytes")
+        limit = ALWAYS_ALLOWED_BYTES // 2**20
+        raise InvalidUpload(
+            f"the archive unpacks to more than {limit} MiB and {MAX_EXPANSION} times its own size"
+        )
 
 
 def inflate(packed: Iterable[memoryview], window_bits: int) -> Iterator[bytes]:
