@@ -15,7 +15,7 @@ def marked_with(marker: str) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for path in TESTS.rglob("test_*.py"):
         text = path.read_text(encoding="utf-8")
-        if f"@pytest.mark.{marker}(" in text:
+        if f"pytest.mark.{marker}(" in text:
             for name, test in _find(ast.parse(text), marker):
                 found.setdefault(name, set()).add(f"{path.relative_to(TESTS)}::{test}")
     return {name: frozenset(tests) for name, tests in found.items()}
@@ -25,10 +25,11 @@ def _find(module: ast.Module, marker: str) -> Iterator[tuple[str, str]]:
     for node in module.body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             for decorator in node.decorator_list:
-                if ast.unparse(decorator).startswith(f"pytest.mark.{marker}("):
-                    yield from ((name, node.name) for name in _texts(decorator))
+                yield from ((name, node.name) for name in _named(decorator, marker))
 
 
-def _texts(decorator: ast.expr) -> list[str]:
-    assert isinstance(decorator, ast.Call)
-    return [str(ast.literal_eval(argument)) for argument in decorator.args]
+def _named(decorator: ast.expr, marker: str) -> Iterator[str]:
+    """Yield what a decorator names: the marker itself, or parameters that have it."""
+    for node in ast.walk(decorator):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"pytest.mark.{marker}":
+            yield from (str(ast.literal_eval(argument)) for argument in node.args)

@@ -105,11 +105,18 @@ def test_an_unknown_token_is_refused(shelf: Shelf) -> None:
     assert shelf.post(form(wheel()), shelf.basic(unknown)).status == 401
 
 
+@pytest.mark.row("A113")
 def test_a_token_with_a_known_id_and_another_secret_is_refused(shelf: Shelf) -> None:
     """upload-010."""
-    forged = UploadToken.mint(shelf.token.lookup_id)
+    forged, unknown = (UploadToken.mint(i) for i in (shelf.token.lookup_id, "f" * 32))
+    before = dict(shelf.store.tokens)
 
-    assert shelf.post(form(wheel()), shelf.basic(forged)).status == 401
+    answers = [shelf.post(form(wheel()), shelf.basic(token)) for token in (forged, unknown)]
+
+    assert [answer.status for answer in answers] == [401, 401]
+    assert answers[0].detail == answers[1].detail
+    assert shelf.store.tokens == before
+    assert shelf.store.calls.count("find_token") == 2
 
 
 @pytest.mark.promise("dead-token")
@@ -124,13 +131,19 @@ def test_a_burned_token_is_refused(shelf: Shelf) -> None:
 @pytest.mark.promise("stolen-token")
 @pytest.mark.parametrize(
     ("age", "status"),
-    [(0, 200), (899, 200), (900, 401), (901, 401), (-5, 200)],
-    ids=["new", "upload-012", "at its expiry", "A100", "upload-014 clocks 5 s apart"],
+    [
+        pytest.param(0, 200, id="new"),
+        pytest.param(899, 200, id="upload-012"),
+        pytest.param(900, 401, id="at its expiry", marks=pytest.mark.row("A100")),
+        pytest.param(901, 401, id="after its expiry"),
+        pytest.param(-5, 200, id="upload-014 clocks 5 s apart"),
+    ],
 )
 def test_a_token_lives_until_it_expires(shelf: Shelf, age: int, status: int) -> None:
     shelf.now += timedelta(seconds=age)
 
     assert shelf.publish(wheel()).status == status
+    assert shelf.token.lookup_id in shelf.store.tokens
 
 
 def test_why_a_token_is_not_good_is_not_said(shelf: Shelf) -> None:
@@ -168,14 +181,15 @@ def test_who_is_forbidden_hears_both_projects_but_none_of_another_registry(shelf
 
 
 @pytest.mark.promise("own-registry")
+@pytest.mark.row("A093")
 def test_a_token_of_another_registry_is_forbidden(shelf: Shelf) -> None:
-    """A093."""
-    token = shelf.mint(("other", "widgets", "p-secret"))
+    token = shelf.mint(("other", "widgets", "p-widgets"))
 
     answer = shelf.post(form(wheel()), shelf.basic(token))
 
     assert answer.status == 403
     assert "no project of this registry" in answer.detail
+    assert shelf.store.files == {}
 
 
 def test_a_project_is_known_by_its_normalised_name(shelf: Shelf) -> None:
@@ -186,8 +200,9 @@ def test_a_project_is_known_by_its_normalised_name(shelf: Shelf) -> None:
 
 
 @pytest.mark.promise("removed-publisher")
+@pytest.mark.row("A105")
 def test_a_publisher_removed_after_the_exchange_is_forbidden_at_once(shelf: Shelf) -> None:
-    """upload-017, A105."""
+    """upload-017."""
     del shelf.publishers[0]
     shelf.apply()
 
@@ -214,6 +229,7 @@ def test_a_project_given_to_the_publisher_after_the_exchange_is_not_covered(shel
 
 
 @pytest.mark.promise("removed-publisher")
+@pytest.mark.row("A105")
 def test_a_publisher_added_again_does_not_revive_a_token(shelf: Shelf) -> None:
     removed = shelf.publishers.pop(0)
     shelf.apply()
@@ -227,12 +243,15 @@ def test_a_publisher_added_again_does_not_revive_a_token(shelf: Shelf) -> None:
 @pytest.mark.parametrize(
     "switch_off",
     [
-        lambda shelf: shelf.change(enabled=False),
-        lambda shelf: shelf.change(issuers=()),
-        lambda shelf: shelf.switch_off(),
-        lambda shelf: shelf.switch_issuer_off(),
+        pytest.param(
+            lambda shelf: shelf.change(enabled=False),
+            id="the registry",
+            marks=pytest.mark.row("A105"),
+        ),
+        pytest.param(lambda shelf: shelf.change(issuers=()), id="the issuer in the registry"),
+        pytest.param(lambda shelf: shelf.switch_off(), id="everything"),
+        pytest.param(lambda shelf: shelf.switch_issuer_off(), id="the issuer"),
     ],
-    ids=["A105 the registry", "the issuer in the registry", "everything", "the issuer"],
 )
 def test_what_is_switched_off_after_the_exchange_is_forbidden(
     shelf: Shelf, switch_off: Callable[[Shelf], None]
