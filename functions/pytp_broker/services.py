@@ -93,7 +93,7 @@ def build(  # noqa: PLR0913 - each is given by its name
     configurations: ConfigurationCache | None = None,
     error_type_base: str = DEFAULT_TYPE_BASE,
 ) -> Services:
-    """Return what every function of a deployment works with."""
+    """Return the services that every function of a deployment has."""
     return Services(
         store=store,
         configurations=configurations or ConfigurationCache(store.load_configuration),
@@ -112,7 +112,7 @@ def build_broker(
     fetch_disclosure_keys: Fetch,
     wait: Callable[[float], None] = time.sleep,
 ) -> Broker:
-    """Return what the broker function works with.
+    """Return the services of the broker function.
 
     ``reach`` returns what fetches the documents of an issuer.
     """
@@ -125,7 +125,7 @@ def build_broker(
 
 
 def build_index(services: Services, *, files: FileStore, max_upload_bytes: int) -> Index:
-    """Return what the functions that handle files work with."""
+    """Return the services of the functions that handle files."""
     return Index(**_shared(services), files=files, max_upload_bytes=max_upload_bytes)
 
 

@@ -42,7 +42,7 @@ class AuditRecord:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Return what may label a metric."""
+        """Return the members that may label a metric."""
         return {"event": self.event, "outcome": self.outcome, "reason": self.reason}
 
     def document(self) -> dict[str, Fact]:

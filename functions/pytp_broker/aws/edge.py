@@ -47,7 +47,7 @@ class Edge:
         _count("AuditRecords", record.labels)
 
     def services(self, settings: Settings) -> Services:
-        """Return what every function works with."""
+        """Return the services that every function has."""
         return build(
             RuntimeDynamoStore(self._clients.dynamodb(), settings.table),
             shared_host=settings.shared_host,
@@ -56,7 +56,7 @@ class Edge:
         )
 
     def index(self, settings: IndexSettings) -> Index:
-        """Return what the functions that handle files work with."""
+        """Return the services of the functions that handle files."""
         files = S3Files(self._clients.s3(), settings.bucket)
         return build_index(self.services(settings), files=files, max_upload_bytes=MAX_UPLOAD_BYTES)
 

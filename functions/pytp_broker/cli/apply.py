@@ -8,7 +8,7 @@ from pytp_broker.cli.host_options import shared_host
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.epilog = (
         "Prints one line for each change: - removed, ~ changed, + added. Without --prune it "
         "refuses a configuration that would remove a registry or a publisher."

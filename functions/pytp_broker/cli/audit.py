@@ -7,7 +7,7 @@ from pytp_broker.cli import target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.epilog = (
         "Prints JSON lines, the oldest first. The records of requests are in the broker's logs."
     )

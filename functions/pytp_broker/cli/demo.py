@@ -6,7 +6,7 @@ from pytp_broker.cli.command import FAILED, CommandError
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes: nothing."""
+    """Declare no arguments: the command takes none."""
 
 
 def run(_arguments: argparse.Namespace) -> int:

@@ -56,7 +56,7 @@ class _Broker:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.epilog = (
         "Exits with 0 if a publisher matches, and with 1 if none does. Only a deployment knows the "
         "ids that were pinned on first use: name it with --stack, --table or --data."

@@ -21,7 +21,7 @@ REOPENED: Final = timedelta(days=1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     summary = "let a closed release take files for a day, and keep an audit record of it"
     action = actions.add_parser("reopen", help=summary, description=summary)
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked; raise CommandError."""
+    """Run the chosen action; raise CommandError."""
     act: Callable[[argparse.Namespace, Operator], int] = arguments.act
     with target.opened(arguments, "open the release") as operator:
         return act(arguments, operator)

@@ -5,7 +5,7 @@ import json
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes: nothing."""
+    """Declare no arguments: the command takes none."""
 
 
 def run(_arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pytp_broker.registries import CLIENT_ID
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "id", metavar="ID", type=_client_id, help="a name for the other index, such as devpi"
     )

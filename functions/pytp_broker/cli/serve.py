@@ -44,7 +44,7 @@ _NOTHING_KEPT: Final = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.epilog = (
         "When it accepts connections, it prints a line of JSON: its url, and the ca_file that "
         "clients must trust. It logs JSON lines to stderr. SIGINT and SIGTERM end it; on SIGHUP "

@@ -74,7 +74,7 @@ def _open_deployed(arguments: argparse.Namespace, doing: str, *, is_for_writing:
 
 @contextmanager
 def open_storage(arguments: argparse.Namespace, folder: Path) -> Iterator["Storage"]:
-    """Open what ``serve`` works on: its folder, or stand-ins for AWS.
+    """Open the storage of ``serve``: its data folder, or stand-ins for AWS.
 
     Raises StoreUnavailable, or CommandError if the stand-ins cannot be opened.
     """

@@ -14,7 +14,7 @@ from pytp_broker.tokens import TokenRecord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.epilog = (
         "A token is named by the beginning of its hash, as in audit records. Several options "
         "select the tokens that match all of them."

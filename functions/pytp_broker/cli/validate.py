@@ -7,7 +7,7 @@ from pytp_broker.cli.host_options import shared_host
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     add_config_argument(parser)
     parser.add_argument(
         "--host",

@@ -45,7 +45,7 @@ def _find_difference(
 
 
 def find_doubt(url: str, provider: Provider) -> str | None:
-    """Return what is unusual about an issuer on the operator's own host."""
+    """Return a remark on an unusual issuer on the operator's own host, or None."""
     is_usual = url.endswith(provider.usual_path)
     if is_usual or _find_form(urlsplit(url).hostname or "", provider) is not None:
         return None

@@ -90,7 +90,7 @@ class Sources:
         )
 
     def place(self, path: KeyPath) -> str:
-        """Return where a path is: file and line, or its dotted name."""
+        """Return the place of a path: file and line, or its dotted name."""
         source, local = self._locate(path)
         return source.place(local) or dotted(local)
 

@@ -118,7 +118,7 @@ def _mint(context: Context[Broker, Exchange]) -> Response:
 
 
 def read_mint_request(body: bytes) -> MintRequest:
-    """Return what the JSON body of an exchange asks for; raise InvalidPayload."""
+    """Return the request in the JSON body of an exchange; raise InvalidPayload."""
     payload = parse_json_object(body)
     token = payload.get("token")
     if not isinstance(token, str) or not token:

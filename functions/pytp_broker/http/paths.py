@@ -48,7 +48,7 @@ class Path:
 
 
 def below_prefix(path: str) -> str:
-    """Return what is left of a path without its first segment, which may be a registry's prefix."""
+    """Return a path without its first segment, which may be a registry's prefix."""
     return "/" + path.removeprefix("/").partition("/")[2]
 
 

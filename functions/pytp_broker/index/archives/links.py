@@ -134,7 +134,7 @@ class Links:
 
 
 def _read_destination(name: str, target: str) -> str:
-    """Return where a symbolic link leads, from the top of the archive; raise InvalidUpload."""
+    """Return the target of a symbolic link from the top of the archive; raise InvalidUpload."""
     if _UNSAFE_TARGET.search(target) or has_long_segment(target):
         raise _refusal(name, target, "is not a relative path that all systems read in the same way")
     steps = [step for step in target.split("/") if step not in _HERE]

@@ -209,7 +209,7 @@ def check_unpacked_size(size: int, packed_size: int) -> None:
 
 
 def inflate(packed: Iterable[memoryview], window_bits: int) -> Iterator[bytes]:
-    """Yield what is compressed in these pieces, at most 64 KiB at a time.
+    """Decompress these pieces, and yield at most 64 KiB at a time.
 
     Raises zlib.error, and InvalidUpload unless all of it is one complete stream.
     """
