@@ -1,6 +1,5 @@
 """The exchange: bodies, tokens and claims of every kind."""
 
-import base64
 import json
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.subject import Subject, event
 from tests.support.deployment import Answer
-from tests.support.signing import ABSENT, NOW, github_claims
+from tests.support.signing import ABSENT, NOW, github_claims, segment
 
 MINT = "/acme/_/oidc/mint-token"
 
@@ -92,11 +91,6 @@ def test_any_features(subject: Subject, features: Any) -> None:
 @given(st.lists(texts | st.text("ABCxyz019-_=."), max_size=5))
 def test_any_segments(subject: Subject, segments: list[str]) -> None:
     assert exchange(subject, ".".join(segments)).code == "invalid-payload"
-
-
-def segment(document: Any) -> str:
-    octets = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
 headers = st.fixed_dictionaries(

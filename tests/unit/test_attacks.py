@@ -14,7 +14,6 @@ import re
 import socket
 import time
 import tomllib
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -45,7 +44,7 @@ from tests.support.deployment import HOST, Answer, basic
 from tests.support.markers import marked_with
 from tests.support.misbehaving import MisbehavingIssuer, answering
 from tests.support.shelf import Shelf
-from tests.support.signing import ABSENT, GITHUB, NOW, github_claims, public_jwk, rsa_key
+from tests.support.signing import ABSENT, GITHUB, NOW, github_claims, public_jwk, rsa_key, segment
 from tests.support.world import World, assert_refused
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -126,11 +125,6 @@ def mistakes(text: str) -> str:
     with pytest.raises(ConfigurationError) as refused:
         config.parse(tomllib.loads(text), allow_loopback=False)
     return str(refused.value)
-
-
-def segment(octets: bytes | Mapping[str, Any]) -> str:
-    raw = octets if isinstance(octets, bytes) else json.dumps(octets).encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def sign_segments(header: str, payload: str, key: RSAPrivateKey | None = None) -> str:

@@ -24,6 +24,7 @@ from tests.support.signing import (
     github_claims,
     public_jwk,
     rsa_key,
+    segment,
 )
 from tests.support.world import World, assert_refused
 
@@ -508,7 +509,7 @@ def test_an_algorithm_outside_the_issuers_list_is_refused(world: World, algorith
 @pytest.mark.parametrize("algorithm", ["none", "nOnE", "NONE", "none ", "HS256"])
 def test_a_header_cannot_choose_no_signature(world: World, algorithm: str) -> None:
     _, payload, signature = world.token().split(".")
-    header = _segment({"alg": algorithm, "typ": "JWT", "kid": "key-1"})
+    header = segment({"alg": algorithm, "typ": "JWT", "kid": "key-1"})
 
     for last in ("", signature):
         assert world.mint(f"{header}.{payload}.{last}").code == "invalid-token"
@@ -517,7 +518,7 @@ def test_a_header_cannot_choose_no_signature(world: World, algorithm: str) -> No
 @pytest.mark.parametrize("key_id", [None, 5, ["key-1"], "", "k" * 300])
 def test_a_header_without_a_key_id_is_refused(world: World, key_id: object) -> None:
     _, payload, signature = world.token().split(".")
-    header = _segment({"alg": "RS256", "typ": "JWT", "kid": key_id})
+    header = segment({"alg": "RS256", "typ": "JWT", "kid": key_id})
 
     answer = world.mint(f"{header}.{payload}.{signature}")
 
@@ -530,7 +531,7 @@ def test_an_unknown_extension_is_refused(world: World, critical: list[str]) -> N
     header = {"alg": "RS256", "kid": "key-1", "crit": critical, "b64": False}
     _, payload, signature = world.token().split(".")
 
-    assert world.mint(f"{_segment(header)}.{payload}.{signature}").code == "invalid-payload"
+    assert world.mint(f"{segment(header)}.{payload}.{signature}").code == "invalid-payload"
 
 
 @pytest.mark.parametrize("kind", ["at+jwt", "secevent+jwt", "JWT ", 5, ["JWT"]])
@@ -542,8 +543,8 @@ def test_another_type_of_token_is_refused(world: World, kind: object) -> None:
 
 def sign_with_header(**members: object) -> str:
     """Return a good token whose header has these members, which PyJWT would put right."""
-    header = _segment({"alg": "RS256", "kid": "key-1", **members})
-    signed = f"{header}.{_segment(github_claims())}"
+    header = segment({"alg": "RS256", "kid": "key-1", **members})
+    signed = f"{header}.{segment(github_claims())}"
     signature = rsa_key("key-1").sign(signed.encode(), PKCS1v15(), SHA256())
     return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
@@ -601,7 +602,7 @@ def test_other_bytes_of_the_same_token_are_refused(world: World, mangle: Any) ->
 def test_a_payload_that_is_no_strict_json_object_is_refused(world: World, payload: bytes) -> None:
     header, _, signature = world.token().split(".")
 
-    answer = world.mint(f"{header}.{_base64url(payload)}.{signature}")
+    answer = world.mint(f"{header}.{segment(payload)}.{signature}")
 
     assert (answer.status, answer.code) == (422, "invalid-payload")
 
@@ -865,14 +866,6 @@ def test_claims_in_the_audit_are_printable_and_short(world: World) -> None:
 
 
 # --- helpers --------------------------------------------------------------------------------------
-
-
-def _segment(document: Mapping[str, Any]) -> str:
-    return _base64url(json.dumps(document).encode())
-
-
-def _base64url(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
 def test_an_elliptic_curve_key_is_no_key_for_an_rsa_issuer(world: World) -> None:

@@ -28,7 +28,7 @@ from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support.deployment import Answer
 from tests.support.distributions import form, wheel
 from tests.support.shelf import Shelf
-from tests.support.signing import GITHUB, Issuer, ec_key, public_jwk, rsa_key
+from tests.support.signing import GITHUB, Issuer, ec_key, public_jwk, rsa_key, segment
 from tests.support.world import World
 
 FOLDER = Path(__file__).parents[1] / "cases"
@@ -211,10 +211,6 @@ def sign(header: Mapping[str, Any], payload: bytes, signed_by: str) -> str:
         return signing_input + "."
     key = KEYS[signed_by]()
     return f"{signing_input}.{segment(ALGORITHMS[header['alg']].sign(signing_input.encode(), key))}"
-
-
-def segment(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
 def token_of(case: Mapping[str, Any], world: World) -> str:
