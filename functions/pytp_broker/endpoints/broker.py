@@ -50,7 +50,7 @@ def well_known(context: Context[Broker, Other]) -> Response:
     upload_path = request.query.get("discover", "")
     shared_host = context.services.shared_host
     found = locate(context.configuration, request.host, upload_path, shared_host)
-    if found.is_shared_root or paths.LEGACY.match(found.path) is None:
+    if found.is_shared_root or paths.LEGACY.match(found.path.rstrip("/")) is None:
         example = paths.LEGACY.url("/acme")
         raise NotFound(f"`discover` must be the path of an upload URL here, such as {example}")
     return _discovery_document(request, found)

@@ -102,7 +102,7 @@ def test_a_burn_that_could_not_be_stored_is_not_accepted(world: World) -> None:
 CONTENT_TYPE = "application/vnd.pypi.pytp.v1+json"
 
 
-@pytest.mark.parametrize("path", ["/acme/legacy/", "/acme/legacy"])
+@pytest.mark.parametrize("path", ["/acme/legacy/", "/acme/legacy", "/acme/legacy//"])
 def test_an_upload_url_leads_to_its_endpoints(world: World, path: str) -> None:
     answer = world.call("GET", "/.well-known/pytp", query={"discover": path})
 
