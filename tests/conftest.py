@@ -1,6 +1,6 @@
 """What every test relies on: profiles of hypothesis, an environment without surprises, stable ids.
 
-Two collections give the same ids, and pytest-xdist refuses to run where they do not.
+Two collections must give the same ids; otherwise pytest-xdist refuses to run.
 """
 
 import os
@@ -16,8 +16,8 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 pytest_plugins = ["tests.support.emulator", "tests.support.figures"]
 
-# The same examples in every run, whichever tests are run; or, for `make fuzz`, new ones each time,
-# of which those that fail are kept.
+# Every run uses the same examples, even if it selects other tests. `make fuzz` uses new ones each
+# time, and keeps those that fail.
 COMMON: Final[dict[str, Any]] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("pytp-short", max_examples=300, derandomize=True, database=None, **COMMON)
 settings.register_profile(
@@ -29,8 +29,9 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("PYTP_FUZZ_PROFILE", "pytp-short"))
 
-# Whatever a test talks to is on this machine: no proxy leads there, and a client of AWS without
-# credentials is not to ask the machine's own cloud for some. Processes that tests start inherit it.
+# Tests talk only to this machine. So they use no proxy, and a client of AWS without credentials
+# must not ask the machine's own cloud for some. Processes that tests start inherit this
+# environment.
 for name in ("NO_PROXY", "no_proxy"):
     os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -43,7 +44,7 @@ UPLOAD_TOKEN: Final = re.compile(r"pytp[_-]\w{40}")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a value that makes no good id after its argument; pytest numbers those of one name."""
+    """Name a value after its argument if it makes no readable id; pytest numbers equal names."""
     is_bad_text = isinstance(val, str) and (
         len(val) > MAX_ID_CHARACTERS or UPLOAD_TOKEN.search(val) is not None
     )
@@ -52,7 +53,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.fixture
 def quick_path(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder in memory where there is one: nobody cuts the power, and a disk is slow."""
+    """Return a folder in memory, if there is one: a disk is slow, and no test cuts the power."""
     if not MEMORY.is_dir():
         yield tmp_path
         return

@@ -1,8 +1,8 @@
 """How far one mint travels through our code: calls of our own functions, and moves between modules.
 
-A warm mint is counted through the local gateway, from the socket's side, with the embedded store
-and an issuer on loopback. A generator counts each time that it is resumed. The numbers do not
-depend on the machine, only on Python's version. Run it with `make bench`.
+We count one warm mint through the local gateway, with the embedded store and an issuer on loopback.
+A generator counts each time that it is resumed. The numbers do not depend on the machine, only on
+Python's version. Run it with `make bench`.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ SHOWN: Final = 12
 
 
 class Calls:
-    """The calls of our own functions, in order, on every thread that starts while it is entered."""
+    """The calls of our functions, in order, on each thread that starts in its ``with`` block."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []

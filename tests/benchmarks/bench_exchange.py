@@ -1,9 +1,8 @@
 """What an exchange costs, in multiples of one `jwt.decode` of the same token with the same key.
 
-The processor's time is what is measured, so other processes disturb it little. What is compared
-takes turns, so a slow moment of the machine hits all of it. Believe the ratios; the microseconds
-are this machine's, today. Run it with `make bench`. Nothing here is asserted but that every
-exchange succeeds.
+We measure the processor's time, which other processes disturb little. The things that we compare
+take turns, so a slow moment of the machine affects all of them. Trust the ratios; the microseconds
+depend on the machine. Run it with `make bench`. It asserts only that every exchange succeeds.
 """
 
 import base64

@@ -1,8 +1,8 @@
-"""What a request to `pytp-broker serve` costs, and how long clients wait that come together.
+"""What a request to `pytp-broker serve` costs, and how long many clients at one time wait.
 
-The cost is in multiples of a bare asyncio server that answers the same bytes to the same bytes,
-over one kept connection. The waits are this machine's, today: clients and server share its cores.
-Run it with `make bench`. Nothing here is asserted but that requests are answered.
+The cost is in multiples of a bare asyncio server that answers the same bytes over one kept
+connection. The waits depend on the machine, because clients and server share its cores. Run it with
+`make bench`. It asserts only that requests are answered.
 """
 
 import hashlib
@@ -156,7 +156,7 @@ def measure(address: Address, pid: int) -> tuple[float, float]:
 
 
 def processor_time(pid: int) -> float:
-    """Return the processor time of a process so far, in seconds; Linux tells it in its own unit."""
+    """Return the processor time of a process so far, in seconds; Linux counts it in clock ticks."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,7 +1,7 @@
 """How long an exchange waits for the disk while others exchange too: SQLite, durable.
 
-The ratio of p99 to p50 is what counts: no client should wait much longer than the others.
-Run it with `make bench`. Nothing here is asserted.
+The ratio of p99 to p50 is what counts: no client should wait much longer than the others. Run it
+with `make bench`. It asserts nothing.
 """
 
 import time

@@ -1,8 +1,8 @@
 """What an upload of 10 MB costs, in multiples of the sha256 of its file alone, and in memory.
 
-The processor's time is what is measured, and what is compared takes turns. Believe the ratios; the
-milliseconds are this machine's, today. Run it with `make bench`. Nothing here is asserted but that
-every upload succeeds.
+We measure the processor's time, and the things that we compare take turns. Trust the ratios; the
+milliseconds depend on the machine. Run it with `make bench`. It asserts only that every upload
+succeeds.
 """
 
 import hashlib
@@ -29,12 +29,12 @@ RANDOM: Final = random.Random(1)  # noqa: S311 - the same files in every run
 
 
 def binary(size: int) -> bytes:
-    """Return what does not compress, as in a wheel of a compiled library."""
+    """Return bytes that do not compress, as in a wheel of a compiled library."""
     return RANDOM.randbytes(size)
 
 
 def text(size: int) -> bytes:
-    """Return what compresses to about a quarter, as source code does."""
+    """Return bytes that compress to about a quarter, as source code does."""
     words = Path(__file__).read_text().split()
     return " ".join(RANDOM.choices(words, k=size // 4)).encode()[:size]
 

@@ -1,4 +1,4 @@
-"""The engines: each test of the contract runs on all that can show what it claims."""
+"""The engines: each test of the contract runs on every engine that can show the fact."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.fixture(params=["sqlite", MINISTACK])
 def racing_store(request: pytest.FixtureRequest) -> Store:
-    """Return an empty store of each engine that is honest about races; moto loses updates."""
+    """Return an empty store of each engine but moto, which loses updates in races."""
     return _store(request)
 
 
@@ -67,7 +67,7 @@ def ministack_store(emulator: Emulator) -> Iterator[DynamoStore]:
 
 @pytest.fixture(params=["moto", MINISTACK])
 def table(request: pytest.FixtureRequest) -> Table:
-    """Return an empty DynamoDB table of each emulation, with a client of the test's own."""
+    """Return an empty DynamoDB table of each emulator, with a client for this test alone."""
     found: Table = request.getfixturevalue(f"{request.param}_table")
     return found
 

@@ -292,7 +292,7 @@ def test_a_built_in_issuer_can_be_switched_off_and_on_again(store: Store) -> Non
 def test_what_an_earlier_version_wrote_about_built_in_issuers_holds_until_the_next_apply(
     store: Store,
 ) -> None:
-    """It wrote them down as the operator's own, and listed them in each registry."""
+    """That version stored them as the operator's own, and listed them in each registry."""
     own = {**BUILT_IN_ISSUERS, OTHER_ISSUER.url: OTHER_ISSUER}
     listed = replace(ACME, issuers=tuple(own))
     store.apply(configuration(listed, issuers=own), [publisher()])

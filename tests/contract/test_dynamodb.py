@@ -44,7 +44,7 @@ class CrashError(Exception):
 class Watched:
     """A client that calls ``before`` and ``after`` with the number of each write, and its request.
 
-    What is watched is the write alone: nothing else of the client changes.
+    It watches writes only, and changes nothing else about the client.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ def test_a_write_that_is_sent_twice_recognises_itself(
 def test_of_a_publisher_that_is_trusted_twice_the_later_generation_counts(
     dynamo: DynamoStore, table: Table
 ) -> None:
-    """Two that apply at once may leave that; the next one clears it up."""
+    """Two `apply` commands at the same time may leave this; the next one repairs it."""
     dynamo.apply(configuration(), [publisher()])
     table.client.update_item(
         TableName=table.name,

@@ -239,7 +239,7 @@ def test_a_bucket_that_does_not_answer_is_unavailable(moto_s3: Any) -> None:
 
 
 def meet_others(client: Any, *, times: int) -> None:
-    """Let S3 say that another write of the same key is under way, so many times."""
+    """Let S3 answer this many times that another write of the same key is in progress."""
     error = {"Code": "ConditionalRequestConflict", "Message": "try again"}
     answers = [(SimpleNamespace(status_code=409), {"Error": error})] * times
     client.meta.events.register(

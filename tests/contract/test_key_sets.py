@@ -1,4 +1,4 @@
-"""Where good key sets survive, and who may refresh them."""
+"""Key sets in the store: good ones are kept, and one instance at a time may refresh them."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Who wins when many come at the same moment: one, and all others are told so."""
+"""Races: of many calls at the same moment one wins, and all others learn that they lost."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -127,7 +127,8 @@ def test_a_token_is_burned_by_one_of_many(racing_store: Store) -> None:
 def test_applies_at_the_same_time_leave_what_one_of_them_wanted(
     racing_store: Store, repetition: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Chance decides how many rounds they disturb each other for; after ten they would give up.
+    # Chance decides for how many rounds they disturb each other. After ten rounds they would give
+    # up.
     monkeypatch.setattr(applying, "MAX_APPLY_ROUNDS", 1000)
     racing_store.apply(configuration(), [publisher("id-0", projects=("old",))])
     shared = {"projects": ("widgets", "gadgets")}

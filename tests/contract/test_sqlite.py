@@ -185,7 +185,7 @@ EARLIER_TOKEN = {
 
 
 def make_version_1(path: Path) -> None:
-    """Bring a file to the state in which the first version left one, with a token in it."""
+    """Turn a file into one that the first version wrote, with a token in it."""
     with closing(SqliteStore(path)) as store:
         store.apply(configuration(), [publisher()])
         store.add_token(record())

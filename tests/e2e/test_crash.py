@@ -1,4 +1,4 @@
-"""A server that is killed, in the middle of everything, and started again on the same data."""
+"""A server that is killed while it works, and started again on the same data."""
 
 import hashlib
 import signal

@@ -79,7 +79,7 @@ environment = "release"
 
 @dataclass(frozen=True)
 class Cloud:
-    """The emulator: an AWS account of one's own at `url`, over TLS as the bucket demands."""
+    """The emulator: an AWS account at `url`, over TLS because the bucket demands it."""
 
     url: str
     ca_file: Path
@@ -362,7 +362,7 @@ def test_what_is_built_can_be_deployed_for_this_processor_only(deployment: Deplo
 def test_the_bucket_has_the_policy_that_keeps_files_from_being_replaced(
     deployment: Deployment,
 ) -> None:
-    """The emulator knows the condition key of no write, and so does not enforce it."""
+    """The emulator does not know the condition keys of writes, so it does not enforce them."""
     s3 = deployment.cloud.client("s3")
     policy = json.loads(s3.get_bucket_policy(Bucket=deployment.outputs["Bucket"])["Policy"])
     only_new = next(s for s in policy["Statement"] if s["Sid"] == "OnlyNewFiles")
@@ -521,7 +521,7 @@ def test_a_role_may_not_do_what_it_does_not_list(
 def client_with_rights_of(deployment: Deployment, logical_id: str) -> Any:
     """Return a DynamoDB client of a user with the role's own policies.
 
-    Not of the role itself: it trusts Lambda alone.
+    We cannot assume the role itself, because it trusts only Lambda.
     """
     iam, role = deployment.cloud.client("iam"), physical_id(deployment, logical_id)
     user = f"as-{logical_id}-{time.monotonic_ns()}"

@@ -1,4 +1,4 @@
-"""Real uv, twine and pip, unmodified, against `pytp-broker serve` as a process of its own."""
+"""Real uv, twine and pip, unmodified, against `pytp-broker serve` in a separate process."""
 
 import base64
 import hashlib
@@ -73,7 +73,7 @@ PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-d
 
 @dataclass
 class Clients:
-    """The real clients, in an environment without a secret or anybody's configuration."""
+    """The real clients, in an environment without secrets and without a user's configuration."""
 
     folder: Path
     ca_file: str
@@ -466,7 +466,7 @@ def test_no_token_is_ever_logged(issuer: Issuer, config: Path, tmp_path: Path) -
 def misplace_tokens(
     session: requests.Session, url: str, issuer: Issuer, secrets: list[str]
 ) -> None:
-    """Send tokens to where they do not belong, in shapes that are wrong."""
+    """Send tokens in wrong places and in wrong shapes."""
     identity_token, upload_token = issuer.token(), secrets[-1]
     mint_url, upload_url = f"{url}/acme/_/oidc/mint-token", f"{url}/acme/legacy/"
     session.post(mint_url, data=identity_token)

@@ -1,4 +1,4 @@
-"""A full run, here and on AWS, and a search for secrets in everything that it wrote."""
+"""A full run, on one machine and on AWS, then a search for secrets in everything that it wrote."""
 
 import base64
 import hashlib
@@ -75,7 +75,7 @@ class Search:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Return what must not be found, as it would be written, by what it is."""
+        """Return the texts that must not be found, each under its description."""
         passwords = [*self.upload_tokens, *self.identity_tokens]
         credentials = [f"__token__:{p}" for p in passwords] + [f"devpi:{CLIENT_SECRET}"]
         found = {"client secret": CLIENT_SECRET}
@@ -90,7 +90,7 @@ class Search:
         return found
 
     def hits(self) -> dict[str, str]:
-        """Return what was found where, and what stands before it."""
+        """Return which text was found in which file, and the text before it."""
         found = {}
         for name, secret in self.secrets.items():
             for place, text in self.written.items():
@@ -101,7 +101,7 @@ class Search:
         return found
 
     def check(self, *, expects: Iterable[str]) -> None:
-        """Fail for any secret; fail too when what must be there is not, for then nothing was."""
+        """Fail for any secret, and if an expected text is missing: then nothing was searched."""
         prefixes = [UploadToken.parse(token).hash[:12] for token in self.upload_tokens]
         for place in expects:
             assert any(p in self.written[place] for p in prefixes), place
@@ -304,7 +304,7 @@ class Documents:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Set what the functions are told, and whatever makes Powertools say more than it is asked."""
+    """Set the functions' environment, with everything that makes Powertools log more."""
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     variables = {
         "AWS_ACCESS_KEY_ID": "test",
@@ -411,7 +411,7 @@ def new_identity_token(issuer: signing.Issuer, search: Search) -> str:
 
 
 def break_down(aws: Aws, token: str, identity_token: str) -> None:
-    """Make every function fail where it did not foresee it, with secrets in its hands."""
+    """Make every function fail unexpectedly while it handles secrets."""
     for module in aws._modules.values():
         with pytest.MonkeyPatch.context() as broken:
 

@@ -1,4 +1,4 @@
-"""`serve` as its operator sees it: one server a folder, and what may change while it runs."""
+"""`serve` as its operator sees it: one server for each folder, and changes while it runs."""
 
 import signal
 import socket
@@ -84,7 +84,7 @@ def audience_status(server: ServerProcess, registry: str) -> int:
 
 
 def wait_until(is_so: Callable[[], object]) -> None:
-    """Wait for something that has to be so in ten seconds."""
+    """Wait for a condition that must hold within ten seconds."""
     until = time.monotonic() + PATIENCE + 1  # and one for a busy machine
     while not is_so():
         assert time.monotonic() < until

@@ -1,4 +1,4 @@
-"""The items of a DynamoDB table at one moment, which answer a store's reads without the table."""
+"""A copy of a DynamoDB table's items, which answers a store's reads instead of the table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias

@@ -14,7 +14,7 @@ MINISTACK = pytest.param("ministack", marks=pytest.mark.ministack)
 
 @pytest.fixture(params=["sqlite", MINISTACK])
 def racing_engines(request: pytest.FixtureRequest) -> Engines:
-    """Return each engine that is honest about races."""
+    """Return each engine but moto, which loses updates in races."""
     found: Engines = request.getfixturevalue(f"{request.param}_engines")
     return found
 

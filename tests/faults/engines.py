@@ -1,4 +1,4 @@
-"""Empty storage on each engine, as much of it as the trials need."""
+"""Empty storage on each engine, as often as the trials need it."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -72,7 +72,7 @@ def open_again(address: Mapping[str, str]) -> Iterator[Engine]:
             yield _open_table(dynamodb, s3, address["table"], address["bucket"])
 
 
-# What an exchange may write though it is refused: key sets, and who last fetched one.
+# Even a refused exchange may write these: key sets, and which instance last fetched one.
 _CACHED = {"key_sets", "key_set_refreshes"}
 
 
@@ -114,7 +114,7 @@ def _open_table(dynamodb: Any, s3: Any, table: str, bucket: str) -> Engine:
 
 
 def take_picture(client: Any, table: str) -> Picture:
-    """Read a table once, where reading it row by row would take longest of all in a trial."""
+    """Read a table once, because reading it row by row would take most of the time of a trial."""
     items = scan_table(client, table)
     rows = sorted(
         repr(sorted(item.items())) for item in items if not item["pk"]["S"].startswith("KEYSET")

@@ -1,8 +1,8 @@
-"""Faults, put between the functions and what they depend on.
+"""Faults between the functions and the services that they depend on.
 
-A ``Line`` carries numbered calls and spoils one of them. What a call is depends on where the line
-is laid: a method of a store (here), a request of boto3 (``wire.py``), a statement of SQLite
-(``statements.py``).
+A ``Line`` carries numbered calls and spoils one of them. A call is something else in each place
+where a line is laid: a method of a store (here), a request of boto3 (``wire.py``), a statement of
+SQLite (``statements.py``).
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Fault(Enum):
 
 
 class Line:
-    """Carries calls; after ``break_at`` one of them fails, until ``mend``.
+    """Carries calls; after ``break_at`` one of them fails, until ``repair``.
 
     ``delay`` lets the time pass that a slow call takes, once on each way.
     """
@@ -34,9 +34,9 @@ class Line:
     def __init__(self, error: Callable[[], Exception] | None = None) -> None:
         self._error = error or partial(StoreUnavailable, "the store did not answer")
         self.delay: Callable[[], object] = lambda: None
-        self.mend()
+        self.repair()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Carry everything from now on."""
         self.calls: list[str] = []
         self._number: int | None = None
@@ -46,7 +46,7 @@ class Line:
 
     def break_at(self, number: int, fault: Fault) -> None:
         """Let the call of this number fail, counted from now."""
-        self.mend()
+        self.repair()
         self._number, self._fault = number, fault
 
     def meet_at(self, number: int, step: Callable[[], object], *, is_late: bool = False) -> None:

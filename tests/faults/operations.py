@@ -1,4 +1,4 @@
-"""What clients and operators do, each as a request that can be sent again and again."""
+"""The operations of clients and operators, each as a request that can be sent again and again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ def _nothing_more(_answer: Answer) -> None: ...
 
 @dataclass(frozen=True)
 class Attempt:
-    """A prepared request, the answer it should have, and what its user should have then."""
+    """A prepared request, its expected answer, and what its user should have afterwards."""
 
     send: Callable[[], Answer]
     status: int
@@ -67,14 +67,14 @@ def mint_on_first_use(stage: Stage) -> Attempt:
 
 
 def mint_a_used_identity(stage: Stage) -> Attempt:
-    """Exchange what was exchanged before: refused, whatever fails."""
+    """Exchange a used identity token: refused, no matter which call fails."""
     identity = stage.identity_token()
     assert stage.honest.mint(identity).status == 200
     return Attempt(lambda: stage.faulty.mint(identity), 422, "invalid-reuse-token")
 
 
 def mint_as_a_stranger(stage: Stage) -> Attempt:
-    """Exchange what no publisher matches: refused, whatever fails."""
+    """Exchange a stranger's identity token: refused, no matter which call fails."""
     identity = stage.identity_token(repository_owner_id="666")
     return Attempt(lambda: stage.faulty.mint(identity), 422, "invalid-publisher")
 
@@ -114,7 +114,7 @@ def upload_again(stage: Stage) -> Attempt:
 
 
 def upload_other_content(stage: Stage) -> Attempt:
-    """Upload other bytes under a name that is taken: refused, whatever fails."""
+    """Upload other bytes under a taken name: refused, no matter which call fails."""
     token = stage.upload_token()
     assert stage.honest.upload(token, wheel()).status == 200
     other = wheel(extra="evil")
@@ -129,7 +129,7 @@ def upload_other_content(stage: Stage) -> Attempt:
 
 
 def upload_another_spelling(stage: Stage) -> Attempt:
-    """Upload a file that spells its release's version differently: refused, whatever fails."""
+    """Upload a file with another spelling of the version: refused, no matter which call fails."""
     token = stage.upload_token()
     assert stage.honest.upload(token, wheel()).status == 200
     other = wheel(version="1.0.0")
@@ -144,7 +144,7 @@ def upload_another_spelling(stage: Stage) -> Attempt:
 
 
 def upload_out_of_scope(stage: Stage) -> Attempt:
-    """Upload to a project that trusts somebody else: refused, whatever fails."""
+    """Upload to a project that trusts others: refused, no matter which call fails."""
     token = stage.upload_token()
     return Attempt(lambda: stage.faulty.upload(token, wheel("gadgets")), 403, "forbidden")
 
@@ -161,7 +161,7 @@ def burn(stage: Stage) -> Attempt:
 
 
 def burn_elsewhere(stage: Stage) -> Attempt:
-    """Try to end a token at a registry that it is not for: it stays, whatever fails."""
+    """Try to end a token at another registry: it stays, no matter which call fails."""
     token = stage.upload_token()
 
     def is_alive(_answer: Answer) -> None:
@@ -209,7 +209,7 @@ def consume(stage: Stage) -> Attempt:
 
 
 def apply(stage: Stage) -> Attempt:
-    """Change the configuration, while tokens of the old one are about."""
+    """Change the configuration while tokens of the old one are live."""
     old = stage.configured[-1]
     new = load(CHANGED)
     tokens = [
@@ -238,7 +238,7 @@ def apply(stage: Stage) -> Attempt:
 
 
 def apply_again(stage: Stage) -> Attempt:
-    """Apply what is there already: ids and pins stay, and so do tokens."""
+    """Apply the present configuration again: ids, pins and tokens stay."""
     tokens = [stage.upload_token(), stage.upload_token("octo-org/gadgets")]
     same = stage.configured[-1]
     before = stage.engine.dump()
@@ -269,7 +269,7 @@ OPERATIONS: tuple[Operation, ...] = (
     apply,
     apply_again,
 )
-# What moto, which is no authority on concurrency, is asked for.
+# The operations that we try on moto, which does not behave like DynamoDB under concurrency.
 WRITING_OPERATIONS = (mint, mint_on_first_use, upload_single_use, burn, disclose, consume, apply)
 
 

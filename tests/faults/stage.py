@@ -1,4 +1,4 @@
-"""A whole deployment on one engine, what its operator and its users do, and what must always hold.
+"""A whole deployment on one engine, the acts of its operator and users, and the invariants.
 
 ``faulty`` is the deployment under test, with a line that can be broken; ``honest`` is another
 container of the same deployment, whose line never breaks. Both work on the same store.
@@ -197,7 +197,7 @@ class Clients(Deployment):
         return self.call("GET", path)
 
     def apply(self, loaded: Loaded) -> Answer:
-        """Apply as the command does; what it says is made an answer, to be treated like others."""
+        """Apply as the command does; return its result as an answer, like those of requests."""
         try:
             plan = self.store.apply(loaded.configuration, loaded.publishers)
         except StoreUnavailable as problem:
@@ -230,7 +230,7 @@ class Given(NamedTuple):
 
 
 class Stage(Clock):
-    """The engine, both containers, and all that was ever given to anybody."""
+    """The engine, both containers, and every token that anybody ever received."""
 
     def __init__(
         self, engine: Engine, faulty: Engine | None = None, configuration: str = CONFIGURATION
@@ -257,7 +257,7 @@ class Stage(Clock):
         assert self.honest.apply(self.configured[-1]).status == 200
 
     def let_a_call_be_slow(self) -> None:
-        """Let a call take six seconds, three on each way: as long as our clients of AWS wait."""
+        """Let a call take six seconds, three each way: as long as our clients of AWS wait."""
         self.advance(seconds=3)
 
     def let_caches_end(self) -> None:
@@ -265,7 +265,7 @@ class Stage(Clock):
         self.advance(seconds=10)
 
     def let_a_refresh_be_due(self) -> None:
-        """Let a minute pass: whoever lost the key set that it fetched may fetch it again."""
+        """Let a minute pass: an instance that lost the key set it fetched may fetch it again."""
         self.advance(seconds=60)
 
     def identity_token(self, repository: str = "octo-org/widgets", **changes: Any) -> str:
@@ -341,7 +341,7 @@ class Stage(Clock):
             assert given.identity_token.rpartition(".")[2] not in written
 
     def check_answer(self, answer: Answer) -> None:
-        """Check that a refusal is the one error object, says when to come back, tells no secret."""
+        """Check that a refusal is the error object, says when to try again, and holds no secret."""
         if answer.status < 400:
             return
         assert answer.code
@@ -362,7 +362,7 @@ def files_in(store: Store) -> Iterator[PublishedFile]:
 
 
 def configured_rights(loaded: Loaded) -> set[Right]:
-    """Return what a configuration gives: who may upload what, where."""
+    """Return the rights that a configuration gives: who may upload which project, and where."""
     in_force = with_built_in(loaded.configuration)
     return {
         (str(publisher.fields["repository"]), publisher.registry, project)

@@ -1,4 +1,4 @@
-"""Many clients at the same moment, through the whole of each function."""
+"""Many clients at the same moment, each through a whole function."""
 
 import json
 import subprocess

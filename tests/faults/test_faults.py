@@ -1,4 +1,4 @@
-"""Every call of a store in every operation fails in every way: nothing breaks, a retry heals."""
+"""Every store call of every operation fails in every way; invariants hold, and a retry succeeds."""
 
 import pytest
 

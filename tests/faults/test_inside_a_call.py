@@ -24,8 +24,8 @@ from tests.faults.statements import StoreOnLine, make_line
 from tests.faults.trials import Lay, try_every_call
 from tests.faults.wire import Wire, deliver_by_http, deliver_to_moto, make_client
 
-# The functions' own, but for the patience: whatever takes too long is put on the wire here, and an
-# emulator on a busy machine must not add to it.
+# The functions' own settings with longer timeouts. These tests put the delays on the wire
+# themselves, and a slow emulator on a busy machine must not add to them.
 PATIENT_CONFIG = FUNCTION_CONFIG.merge(Config(connect_timeout=60, read_timeout=60))
 # An emulator has no subdomain for each bucket.
 S3_CONFIG = PATIENT_CONFIG.merge(Config(s3={"addressing_style": "path"}, signature_version="s3v4"))
@@ -65,7 +65,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on_the_wire(engines: DynamoEngines, closing: ExitStack, *, for_good: bool) -> Lay:
-    """Return a way to the same storage through clients as the functions have, on one wire."""
+    """Return the same storage, reached over one wire with clients like the functions'."""
     deliver = deliver_to_moto if engines.name == "moto" else deliver_by_http
     wire = Wire(deliver, for_good=for_good)
     url = None if engines.name == "moto" else engines.dynamodb.meta.endpoint_url
@@ -91,7 +91,7 @@ def on_the_wire(engines: DynamoEngines, closing: ExitStack, *, for_good: bool) -
 def test_one_fault_on_the_wire_is_healed_by_boto3s_own_retry(
     ministack_engines: DynamoEngines, closing: ExitStack, operation: Operation, fault: Fault
 ) -> None:
-    """Also where the first attempt was applied: the second one recognises it."""
+    """This holds even if the first attempt was applied: the second one recognises it."""
     wire = on_the_wire(ministack_engines, closing, for_good=False)
 
     try_every_call(ministack_engines, operation, fault, wire, is_healed_inside=True)

@@ -1,4 +1,4 @@
-"""A call takes so long that what was true before it is true no more when it returns."""
+"""A call takes so long that a fact which held before it no longer holds when it returns."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -52,7 +52,7 @@ def stages(engines: Engines) -> Iterator[tuple[int, Stage]]:
 def test_an_upload_whose_right_ended_ten_seconds_ago_publishes_nothing(
     racing_engines: Engines, ending: Ending, *, single: bool, is_late: bool
 ) -> None:
-    """Whichever call is slow but the last one, which makes the file visible."""
+    """Any call may be slow except the last one, which makes the file visible."""
     for number, stage in stages(racing_engines):
         token = stage.upload_token(single=single)
 
@@ -64,7 +64,7 @@ def test_an_upload_whose_right_ended_ten_seconds_ago_publishes_nothing(
         answer = stage.faulty.upload(token, wheel())
         if stage.line.calls[number] == "add_file":
             return
-        stage.line.mend()
+        stage.line.repair()
 
         stage.check_answer(answer)
         assert answer.code in {"unauthorized", "forbidden"}
@@ -76,7 +76,7 @@ def test_an_upload_whose_right_ended_ten_seconds_ago_publishes_nothing(
 def test_a_switch_counts_after_ten_seconds_though_each_call_is_quick(
     racing_engines: Engines,
 ) -> None:
-    """What is cached was nine seconds old when the upload began, and no call took ten."""
+    """The cached configuration was nine seconds old when the upload began, and no call took ten."""
     with racing_engines.open() as engine:
         stage = Stage(engine, behind_a_line(engine))
         token = stage.upload_token()
@@ -98,7 +98,7 @@ def test_a_switch_counts_after_ten_seconds_though_each_call_is_quick(
 def test_an_exchange_that_outlasts_its_identity_token_gives_and_pins_nothing(
     racing_engines: Engines, repository: str
 ) -> None:
-    """Whichever call is slow but the last one, which stores the token, and one that pins."""
+    """Any call may be slow except the one that pins and the last one, which stores the token."""
     for number, stage in stages(racing_engines):
         identity = stage.identity_token(repository)
         stage.line.meet_at(number, partial(stage.advance, seconds=IDENTITY_TOKEN_SECONDS))
@@ -121,7 +121,7 @@ def test_an_exchange_that_outlasts_its_identity_token_gives_and_pins_nothing(
 def test_an_exchange_that_outlasts_the_mark_of_its_replay_gives_nothing(
     racing_engines: Engines,
 ) -> None:
-    """Another has exchanged the same identity token, and that is forgotten meanwhile."""
+    """Another request has exchanged the same identity token, and its record expires meanwhile."""
     for number, stage in stages(racing_engines):
         identity = stage.identity_token()
 

@@ -1,4 +1,4 @@
-"""A call is slow, and meanwhile somebody else acts: as if one had come after the other."""
+"""A call is slow and somebody else acts meanwhile: the result is as if one came after the other."""
 
 from collections.abc import Callable
 from itertools import count
@@ -27,7 +27,7 @@ Meeting: TypeAlias = tuple[
 
 
 class _Answers:
-    """Remembers what the other one was answered."""
+    """Remembers the answers to the other actor."""
 
     def __init__(self, send: Callable[[], Answer]) -> None:
         self._send = send
@@ -53,7 +53,7 @@ def two_exchanges_of_one_identity_token(stage: Stage) -> Meeting:
 
 
 def a_first_use_and_a_strangers_first_use(stage: Stage) -> Meeting:
-    """Somebody else holds the name by now: one of the two is pinned, with all of his ids."""
+    """Somebody else holds the name by now: all ids of one of the two holders are pinned."""
     mine = stage.identity_token("octo-org/gadgets")
     theirs = stage.identity_token(
         "octo-org/gadgets", repository_owner_id="666", repository_id="667"
@@ -277,7 +277,7 @@ def test_a_step_between_any_two_calls_is_as_one_after_the_other(
             if not stage.line.was_hit:
                 assert number > 0
                 return
-            stage.line.mend()
+            stage.line.repair()
             stage.check_answer(answer)
             check(answer)
             stage.check()

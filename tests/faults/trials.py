@@ -1,4 +1,4 @@
-"""One operation, a fault at each of its calls in turn, and what must be true after each."""
+"""Trials of one operation: a fault at each call in turn, and what must hold afterwards."""
 
 from collections.abc import Callable
 from itertools import count
@@ -36,8 +36,8 @@ def try_every_call(
 ) -> list[str]:
     """Break each call of an operation in turn; return the names of all calls.
 
-    Ends with the trial in which the fault came too late to matter. With ``is_healed_inside`` no
-    fault may reach the client.
+    The last trial is the one in which the fault comes too late to matter. With ``is_healed_inside``
+    no fault may reach the client.
     """
     for number in count():
         with engines.open() as engine:
@@ -60,7 +60,7 @@ def _try(
         _check_settled(stage, attempt, answer)
         return False
     broken = stage.line.broken_call
-    stage.line.mend()
+    stage.line.repair()
 
     stage.check_answer(answer)
     stage.check()
@@ -79,16 +79,16 @@ def _try(
     return True
 
 
-# What the call of add_token, or the decisive one in it, is called on each kind of line.
+# The name that each kind of line gives to add_token, or to the decisive call in it.
 ADDS_THE_TOKEN = ("add_token", "COMMIT", "PutItem")
 
 
 def is_the_accepted_loss(final: Answer, first: Answer, broken: str, fault: Fault) -> bool:
     """Say whether the identity token is used, and the upload token lost with the answer.
 
-    The one loss that we accept: a token whose write was applied while its answer was lost is known
-    to nobody, and to mint a second one for the same identity token would be worse. The client is
-    told, and its next run has a new identity token.
+    The one loss that we accept: a token whose write was applied while its answer was lost is lost,
+    and it would be worse to mint a second one for the same identity token. The client is told, and
+    its next run has a new identity token.
     """
     lost_answer = first.status == 503 and fault is Fault.AFTER and broken in ADDS_THE_TOKEN
     return lost_answer and final.status == 422 and final.code == "invalid-reuse-token"

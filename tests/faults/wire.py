@@ -1,4 +1,4 @@
-"""Faults on the wire: boto3's own retries meet them, and their own first attempt.
+"""Faults on the wire, below boto3: its retries meet them, and so does its first attempt.
 
 Laid with botocore's `before-send` event, which comes once for each attempt, at the last moment.
 """
@@ -19,7 +19,7 @@ from tests.faults.injection import Fault, Line
 from tests.support.emulator import REGION
 from tests.support.figures import FAULTS
 
-# How a request is really sent: event name and request in, the answer out.
+# The function that really sends a request: it takes the event name and the request.
 Deliver = Callable[[str, Any], Any]
 
 
@@ -76,7 +76,7 @@ def _is_json(request: Any) -> bool:
 
 
 class _Body:
-    """What an HTTP library hands over of an answer's body."""
+    """An answer's body, as an HTTP library hands it over."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

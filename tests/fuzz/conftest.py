@@ -7,5 +7,5 @@ from tests.fuzz.subject import Subject
 
 @pytest.fixture
 def subject() -> Subject:
-    """Return the functions under test, as no other test has left them."""
+    """Return the functions under test, untouched by any other test."""
     return Subject()

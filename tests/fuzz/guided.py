@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of whole requests, for who has the time; not part of any test run.
+"""Coverage-guided fuzzing of whole requests. It takes long, so no test run includes it.
 
 `make fuzz-guided` runs it. atheris is not among our requirements: that target installs it.
 """
@@ -26,7 +26,7 @@ PATHS = (
 
 
 def main() -> None:
-    """Feed what libFuzzer makes up to all functions; the subject checks what must hold."""
+    """Feed inputs of libFuzzer to all functions; the subject checks what must hold."""
     subject = Subject()
     authorizations = {"upload": subject.authorization, "introspect": basic("devpi", SECRET)}
 

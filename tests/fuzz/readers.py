@@ -1,6 +1,6 @@
 """Readers of wheels: what each finds in one. Ours, Python's zipfile, Info-ZIP's unzip and uv.
 
-What ours takes, the others must read as the same: by name, in which directories, and byte by byte.
+If our reader accepts a wheel, the others must find the same: names, directories and bytes.
 """
 
 import io
@@ -35,7 +35,7 @@ _INSTALL: Final = [
     "--link-mode",
     "copy",
 ]
-# What uv writes itself, beside what is in the wheel.
+# Files that uv adds to those of the wheel.
 _WRITTEN_BY_UV: Final = frozenset(
     {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json"}
 )
@@ -70,7 +70,7 @@ class Wheel:
 
     @property
     def files(self) -> Files:
-        """Return what is in it, as we read it."""
+        """Return the content of the wheel, as our reader finds it."""
         return {
             name.encode(): b"".join(member.unpack())
             for name, member in self.members.items()
@@ -87,7 +87,7 @@ def read_by_zipfile(wheel: Wheel) -> Files:
 
 
 def read_by_unzip(wheel: Wheel, folder: Path) -> Files:
-    """Unpack the wheel; names that DOS would have written are those of the same members."""
+    """Unpack the wheel with unzip, and undo its conversion of names from the alphabet of DOS."""
     file = folder / "wheel.zip"
     file.write_bytes(wheel.content)
     run = subprocess.run(
@@ -110,7 +110,7 @@ def read_by_unzip(wheel: Wheel, folder: Path) -> Files:
 
 
 def read_by_uv(wheels: Sequence[Wheel], folder: Path) -> list[Files]:
-    """Install the wheels, each of a project of its own; return what belongs to each."""
+    """Install the wheels, each of another project; return the files that belong to each."""
     for wheel in wheels:
         (folder / wheel.filename).write_bytes(wheel.content)
     paths = [folder / wheel.filename for wheel in wheels]
@@ -125,7 +125,7 @@ def read_by_uv(wheels: Sequence[Wheel], folder: Path) -> list[Files]:
 
 
 def _of_project(wheel: Wheel, installed: Files) -> Files:
-    """Return what is a project's, but RECORD, which uv writes anew."""
+    """Return a project's files, without RECORD, which uv writes anew."""
     return {
         name: content
         for name, content in installed.items()
@@ -134,7 +134,7 @@ def _of_project(wheel: Wheel, installed: Files) -> Files:
 
 
 def _as_installed(wheel: Wheel) -> Files:
-    """Return what is in a wheel, where installers put it."""
+    """Return the files of a wheel under the paths where installers put them."""
     data = f"{wheel.project}-1.0.data/purelib/".encode()
     return {
         name.removeprefix(data): content
@@ -148,7 +148,7 @@ def _is_uvs(name: bytes) -> bool:
 
 
 def _files(folder: Path) -> Files:
-    """Return all files below a folder, whatever their permissions."""
+    """Return all files below a folder, even unreadable ones."""
     found: Files = {}
     for path in sorted(folder.iterdir()):
         path.chmod(0o700)

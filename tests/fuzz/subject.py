@@ -1,7 +1,7 @@
-"""What is fuzzed: all four functions, behind events of the gateway, and what must hold of each.
+"""The subject of fuzzing: all four functions behind events of the gateway, and what must hold.
 
-Whatever comes in: an answer and never an exception, within a bound of time; no 5xx, for nothing is
-broken but the input; the one error object for every refusal; and nothing written by it.
+Each function answers any input in time, and never raises. It never answers 5xx, because only the
+input is broken. Every refusal is the error object, and writes nothing.
 """
 
 import base64
@@ -27,7 +27,7 @@ from tests.support.scanner import SecretScanner
 from tests.support.signing import NOW, Issuer
 from tests.support.world import CONFIGURATION
 
-# Of our own thread, whatever else the machine does meanwhile; what is quadratic takes longer.
+# Seconds of our own thread, so other processes do not count. Quadratic work takes longer than this.
 MAX_SECONDS = 2.0
 SECRET = "a-long-random-secret"
 CLIENT = f"""
@@ -38,7 +38,7 @@ secret_sha256 = "{hashlib.sha256(SECRET.encode()).hexdigest()}"
 
 
 class StrictStore(MemoryStore):
-    """Takes for a key what DynamoDB takes: text, and 1024 bytes less a prefix."""
+    """A store that takes the same keys as DynamoDB: text of at most 1024 bytes with its prefix."""
 
     MAX_KEY_BYTES = 900
 
@@ -84,7 +84,8 @@ class Subject(Deployment):
             fetch=self.issuer.fetch,
             scanner=SecretScanner(),
         )
-        # A minute passes between two looks at its clock: no input is refused for the others.
+        # A minute passes between two readings of this clock, so no earlier input uses up the budget
+        # of the next.
         self.broker = replace(self.broker, budget=RefusalBudget(count(step=60).__next__))
         text = CONFIGURATION.replace('audience = "acme"\n', f'audience = "acme"\n{CLIENT}')
         loaded = config.parse(tomllib.loads(text), allow_loopback=False)
@@ -111,7 +112,7 @@ class Subject(Deployment):
         return basic("__token__", self.upload_token.reveal())
 
     def send(self, function: str, sent: Mapping[str, Any]) -> Answer:
-        """Hand an event to a function; return its answer, of which all that must hold holds."""
+        """Hand an event to a function; check everything that must hold, and return the answer."""
         answer = self._send(function, sent)
         INPUTS[str(answer.status)] += 1
         return answer

@@ -1,4 +1,4 @@
-"""The configuration file: whatever it says, it is taken or its mistakes are named."""
+"""The configuration file: any document is accepted, or its mistakes are named."""
 
 import copy
 import time
@@ -48,7 +48,7 @@ KEYS = [
 
 
 def parse(document: dict[str, Any]) -> None:
-    """Parse a document, and nothing but a ConfigurationError is raised, soon."""
+    """Parse a document quickly; only a ConfigurationError may be raised."""
     started_at = time.thread_time()
     try:
         config.parse(document, allow_loopback=False)
@@ -103,6 +103,6 @@ def test_any_value_in_any_place(place: tuple[Any, ...], value: Any, key: str) ->
     "host", ["a" * 60 + "_", "packages-of-the-whole-company_internal.example.com", "a." * 126 + "_"]
 )
 def test_a_mistake_in_a_long_host_name_is_found_at_once(host: str) -> None:
-    """The pattern once took seconds for 26 characters, and twice as long for each one more."""
+    """An earlier pattern took seconds for 26 characters, and twice as long for each further one."""
     parse({"registries": [{"name": "acme", "hosts": [host]}]})
     parse({"issuers": [{"url": f"https://{host}", "provider": "generic"}]})

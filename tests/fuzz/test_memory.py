@@ -1,4 +1,4 @@
-"""What the worst requests of each kind cost in memory: a small multiple of their own size."""
+"""The memory that the worst requests of each kind take: a small multiple of their own size."""
 
 import gzip
 import tracemalloc
@@ -26,7 +26,7 @@ MEBIBYTE = 1 << 20
 
 
 def peak_mebibytes(act: Callable[[], object]) -> float:
-    """Return the most that was allocated at once while acting, in MiB."""
+    """Return the most memory that was in use at once during the act, in MiB."""
     tracemalloc.start()
     try:
         act()

@@ -182,7 +182,7 @@ def test_any_range(subject: Subject, wanted: str, tag: str) -> None:
     "name", ["a" * 300, "a" * 3000, "\u0456" * 1000, "\ud800", "\x00"], ids=ascii
 )
 def test_a_name_that_no_store_could_hold_is_nobodys(subject: Subject, name: str) -> None:
-    """It once was a 503, which clients and proxies would have tried again."""
+    """An earlier version answered 503, and clients and proxies would have tried again."""
     token = {"authorization": subject.authorization}
     path = f"/acme/_/token/verify/{name}"
     assert subject.send("introspect", event("GET", path, None, token)).status == 403

@@ -1,4 +1,4 @@
-"""Sdists with any links: what we accept, Python's tarfile, GNU tar, bsdtar and uv unpack alike."""
+"""Sdists with any links: if we accept one, tarfile, GNU tar, bsdtar and uv unpack it alike."""
 
 import pytest
 from hypothesis import given

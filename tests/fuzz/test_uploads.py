@@ -1,4 +1,4 @@
-"""Forms of uploads: boundaries, parts, fields, file names, and files that are not what they say."""
+"""Forms of uploads: boundaries, parts, fields, file names, and files of another format."""
 
 from typing import Any
 
@@ -111,7 +111,7 @@ def test_any_file_name(subject: Subject, filename: str) -> None:
 
 @given(st.data())
 def test_any_damage_of_an_archive(subject: Subject, data: st.DataObject) -> None:
-    """Cut, overwritten or continued: refused, or an archive of the same metadata."""
+    """A cut, overwritten or continued archive is refused, or it has the same metadata."""
     make: Any = data.draw(st.sampled_from([distributions.wheel, distributions.sdist]))
     whole = make(version="4.0", text="no metadata")
     at = data.draw(st.integers(0, len(whole.content)))
@@ -165,7 +165,7 @@ REQUIREMENT_PIECES = [
     st.lists(st.sampled_from(REQUIREMENT_PIECES) | texts, max_size=6).map("".join),
 )
 def test_any_requirement(subject: Subject, field: str, text: str) -> None:
-    """The version inside is another than the file's, so that nothing is published."""
+    """The version inside differs from the file's, so nothing is published."""
     made = distributions.wheel(
         version="7.0", text=distributions.metadata("widgets", "7.1", f"{field}: {text}")
     )

@@ -1,4 +1,4 @@
-"""Wheels with something changed: what we take is the same to zipfile, to unzip and to uv."""
+"""Wheels with changes: if we accept one, zipfile, unzip and uv find the same in it."""
 
 import os
 import random
@@ -17,7 +17,7 @@ from tests.support.distributions import metadata
 from tests.support.figures import WHEELS
 from tests.support.rawzip import DEFLATED, ELSEWHERE, STORED, UTF8, Entry, entry, extra, numbers
 
-# How many are compared at once: uv takes longer to start than to install one.
+# We compare this many at once, because uv takes longer to start than to install a wheel.
 BATCH: Final = 40
 Change = Callable[[random.Random, list[Entry]], str]
 
@@ -272,7 +272,7 @@ def unzip() -> None:
 
 @pytest.mark.promise("unpacked-alike")
 def test_what_is_accepted_is_the_same_to_zipfile_unzip_and_uv(unzip: None) -> None:
-    """The same wheels in every run, or for `make fuzz` others each time, and more."""
+    """Every run tries the same wheels; `make fuzz` tries new ones each time, and more of them."""
     profile = settings()
     seed = 1 if profile.derandomize else random.SystemRandom().randrange(2**32)
     accepted: list[Wheel] = []

@@ -1,4 +1,4 @@
-"""Issuers inside a company, through `pytp-broker serve`: own authorities, own network, a proxy."""
+"""Issuers inside a company, through `pytp-broker serve`: authorities, private network, proxy."""
 
 import ssl
 from collections.abc import Iterator
@@ -92,7 +92,7 @@ def mint(server: ServerProcess, issuer: MisbehavingIssuer) -> requests.Response:
 
 
 def detail(server: ServerProcess) -> str:
-    """Return what the operator's log says of the key set that cannot be had."""
+    """Return what the operator's log says about the key set that cannot be fetched."""
     (record,) = server.events("key-set")
     return str(record["detail"])
 

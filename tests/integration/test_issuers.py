@@ -29,9 +29,9 @@ from tests.support.misbehaving import (
 from tests.support.signing import github_claims, public_jwk, rsa_key
 from tests.support.world import World
 
-# As long as two seconds are in earnest, for issuers that do not answer in any time.
+# A stand-in for the two seconds of the product, for issuers that never answer.
 DEADLINE_SECONDS = 0.25
-# No good answer misses this, however busy the machine is; no misbehaving issuer ends so soon.
+# A good answer arrives within this time, even on a busy machine; a misbehaving issuer does not.
 SOON_SECONDS = 10
 
 CONFIGURATION = """
@@ -60,7 +60,7 @@ class HttpWorld(World):
         self.issuer: MisbehavingIssuer = issuer
 
     def misbehave(self, name: str, *paths: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-        """Let the issuer misbehave like this from now on; be in a hurry if it takes for ever."""
+        """Let the issuer misbehave like this; shorten the deadline if it never answers."""
         if any(word in name for word in ("dripping", "endless", "hanging")):
             self.http = HttpFetch(only_public=False, deadline_seconds=deadline_seconds)
         self.issuer.misbehave(BEHAVIOURS[name], *paths)
@@ -86,7 +86,7 @@ class HttpWorld(World):
         return self.mint(self.issuer.sign(claims, **options))
 
     def mint_unknown(self) -> Answer:
-        """Exchange a token that names a key which nobody has."""
+        """Exchange a token that names an unknown key."""
         return self.mint_good(key_id=str(uuid4()), key=rsa_key("stranger"))
 
     def alarms(self) -> list[AuditRecord]:
@@ -384,7 +384,7 @@ def test_a_withdrawn_key_is_dead_within_the_maximum_age_in_every_instance(
 
 
 def test_an_outage_of_26_hours(world: HttpWorld) -> None:
-    """Served for a day, an alarm from the first hour on, then refused; and well again at once."""
+    """Old keys serve for a day, with alarms after an hour; then tokens are refused to its end."""
     assert world.mint_good().status == 200
     world.issuer.misbehave(BEHAVIOURS["500"])
     statuses, alarms = [], []

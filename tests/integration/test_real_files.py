@@ -1,4 +1,4 @@
-"""Real files of many build tools, old and new, republished here: what PyPI has is taken.
+"""Real files of many build tools, old and new, published here again: the index accepts them.
 
 They come from the index that this machine's pip asks, and are kept in pytest's cache. By default
 these are the small ones; PYTP_REAL_FILES=all (`make real`) takes them all, 95 MB.
@@ -95,7 +95,7 @@ def default_url() -> str:
 
 @pytest.fixture(scope="session")
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the files; those that cannot be had are not in it."""
+    """Return a folder with the files that could be downloaded."""
     cache: pytest.Cache | None = getattr(request.config, "cache", None)
     place = cache.mkdir("real-files") if cache else tmp_path_factory.mktemp("real-files")
     missing = [file for file in FILES if not (place / file.filename).is_file()]
@@ -118,7 +118,7 @@ def fetch_all(files: list[RealFile], place: Path) -> None:
 
 
 def fetch(index: PipIndex, files: list[RealFile], place: Path) -> None:
-    """Keep what can be had of a project's files, each one whole."""
+    """Download a project's files as far as they can be downloaded, each one whole."""
     try:
         page = index.page(files[0].project)
         for file in (file for file in files if file.filename in page):

@@ -1,4 +1,4 @@
-"""What an audit record may be: `docs/audit.schema.json`, held against every record of the tests."""
+"""Check every audit record of the tests against `docs/audit.schema.json`."""
 
 import json
 from collections.abc import Mapping

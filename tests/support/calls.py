@@ -1,4 +1,4 @@
-"""One call of every method of a store, for what must hold of all of them."""
+"""One call of every method of a store, for facts that must hold for all of them."""
 
 from collections.abc import Callable
 from datetime import timedelta

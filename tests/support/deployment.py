@@ -1,7 +1,7 @@
 """A whole deployment in the test's own process: every function, on any storage, with one clock.
 
-What it works with is made by ``pytp_broker.services``, as in the real ones. The other harnesses add
-what their tests speak of: ``World`` the exchange, ``Shelf`` files, and so on.
+``pytp_broker.services`` builds its services, as in a real deployment. The other harnesses add what
+their tests need: ``World`` the exchange, ``Shelf`` files, and so on.
 """
 
 import base64

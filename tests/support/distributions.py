@@ -54,14 +54,14 @@ def metadata(name: str = "widgets", version: str = "1.0", *more: str) -> str:
 
 
 def noise(length: int) -> bytes:
-    """Return what deflates to no less than its length."""
+    """Return bytes that deflate cannot shorten."""
     return hashlib.shake_128(b"").digest(length)
 
 
 def wheel_members(
     name: str = "widgets", version: str = "1.0", text: str | None = None
 ) -> dict[str, str | bytes]:
-    """Return what is in a wheel but for RECORD, which ``recorded`` adds."""
+    """Return the members of a wheel without RECORD, which ``recorded`` adds."""
     text = metadata(name, version) if text is None else text
     directory = f"{name.replace('-', '_')}-{version}.dist-info"
     return {
@@ -162,7 +162,7 @@ def texts(sent: Fields) -> list[bytes]:
 
 
 def fields(distribution: Distribution, **changes: str | None) -> Fields:
-    """Return the fields of a correct form but for the changes; None leaves a field out."""
+    """Return the fields of a correct form with these changes; None leaves a field out."""
     stem = distribution.filename.removesuffix(".tar.gz").split("-")
     values: dict[str, str | None] = {
         ":action": "file_upload",

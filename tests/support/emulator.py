@@ -25,7 +25,7 @@ START_SECONDS: Final = 60
 # Each session of boto3 would read megabytes of JSON again, in which AWS describes its services.
 botocore.session.create_loader = cache(botocore.session.create_loader)
 
-# What would make the emulator, or the functions that it runs, import our source tree.
+# Variables with which the emulator, or the functions that it runs, would import our source tree.
 _NOT_INHERITED: Final = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
 
 
@@ -104,7 +104,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @contextmanager
 def run_emulator(folder: Path, **settings: str) -> Iterator[Emulator]:
-    """Run an emulator of one's own in a folder, with further settings in its environment."""
+    """Run a separate emulator in a folder, with further settings in its environment."""
     port = _free_port()
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
     # By default it listens on every address, and for MQTT beside.

@@ -35,7 +35,7 @@ F = TypeVar("F", bound="Failing")
 
 
 class Failing:
-    """Something remote: every call is logged, and fails when a test has asked for that."""
+    """A remote service: it logs every call, and fails a call when a test has asked for that."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []

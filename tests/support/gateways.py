@@ -1,4 +1,4 @@
-"""The local gateway with a function of the test's, and what is sent to it."""
+"""The local gateway with a function of the test behind it, and requests to it."""
 
 import asyncio
 import base64
@@ -13,12 +13,12 @@ from pytp_broker.local import log
 from pytp_broker.local.routes import GatewayRoute, RouteTable
 from pytp_broker.tokens import UploadToken
 
-# Well-formed, and nobody's.
+# A well-formed token that no store knows.
 BEARER = f"Bearer {UploadToken.mint('00' * 16).reveal()}"
 
 
 class Exchange:
-    """One ASGI request with its chunks of body, and what is sent in answer."""
+    """One ASGI request with the chunks of its body, and the answer."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Exchange:
 
 
 class Gateway:
-    """The gateway with a function of the test's behind one route, or behind several names."""
+    """The gateway with a function of the test behind one route, or behind several names."""
 
     def __init__(
         self, respond: local.Function, key: str = "$default", function: str = "F", **more: str

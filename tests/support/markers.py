@@ -1,4 +1,4 @@
-"""The markers of all tests, read from the source, whichever of them this run selects."""
+"""The markers of all tests, read from the source, even of tests that this run does not select."""
 
 import ast
 from collections.abc import Iterator

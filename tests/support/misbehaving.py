@@ -1,4 +1,4 @@
-"""An issuer on loopback that can be told to misbehave: over real sockets, in every way but quietly.
+"""An issuer on loopback that misbehaves over real sockets when a test tells it to.
 
 It answers like `tests.support.signing.Issuer` until a behaviour is put in the place of a path's
 answer.
@@ -124,7 +124,7 @@ def response(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 
 def answering(body: bytes, status: str = "200 OK", *headers: str) -> Behaviour:
-    """Answer with this, whatever is asked."""
+    """Give this answer to every request."""
     return lambda _: iter([response(body, status, *headers)])
 
 
@@ -198,7 +198,7 @@ def truncated_without_a_length(issuer: MisbehavingIssuer) -> Iterator[bytes]:
 
 
 def compressed(issuer: MisbehavingIssuer) -> Iterator[bytes]:
-    """Answer well, but compressed though nobody asked for that."""
+    """Give a good answer, but compressed, which nobody asked for."""
     body = gzip.compress(issuer.fetch(issuer.url + issuer.last_path))
     yield response(body, "200 OK", "Content-Encoding: gzip")
 

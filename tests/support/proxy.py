@@ -1,4 +1,4 @@
-"""A proxy on loopback that knows CONNECT alone, and looks hosts up where only it can."""
+"""A proxy on loopback that knows only CONNECT, and finds hosts that nobody else finds."""
 
 import socket
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Self
 class Proxy:
     """Listens while its `with` block lasts; `heads` are the requests that it was sent.
 
-    Whatever host it is asked for is found on this machine.
+    It connects to this machine for every host.
     """
 
     def __init__(self, answer: bytes = b"HTTP/1.1 200 Connected\r\n\r\n") -> None:

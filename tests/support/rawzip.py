@@ -1,4 +1,4 @@
-"""Zip archives written field by field, so that each field may say what it likes."""
+"""Zip archives written field by field, so that a test can give any value to a field."""
 
 import struct
 import zlib
@@ -18,7 +18,7 @@ UNIX: Final = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """A member. What is not given is right; what begins with ``local`` is in its own header."""
+    """A member. Values that are not given are right; ``local…`` is for its own header."""
 
     name: bytes
     content: bytes
@@ -79,7 +79,7 @@ def entry(name: str, content: str | bytes = b"", **changes: Any) -> Entry:
 def archive(
     entries: Iterable[Entry], comment: bytes = b"", zip64: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Return the archive; with ``zip64`` also that record at its end, some fields changed."""
+    """Return the archive; ``zip64`` adds zip64 records at the end, with these fields changed."""
     body = directory = b""
     count = 0
     for each in entries:
@@ -106,7 +106,7 @@ def _zip64_end(at: int, values: Mapping[str, Any]) -> bytes:
 
 
 def wheel_entries(**members: str | bytes) -> list[Entry]:
-    """Return what is in a wheel, with these members besides, and its RECORD."""
+    """Return the members of a wheel, with these further ones, and its RECORD."""
     pairs = distributions.recorded([*distributions.wheel_members().items(), *members.items()])
     return [entry(str(name), content) for name, content in pairs]
 
@@ -114,7 +114,7 @@ def wheel_entries(**members: str | bytes) -> list[Entry]:
 def wheel(
     *more: Entry, comment: bytes = b"", zip64: Mapping[str, Any] | None = None, **changes: Any
 ) -> Distribution:
-    """Return a wheel with these members besides; the changes are to its module."""
+    """Return a wheel with these further members; the changes are to its module."""
     module, *rest = wheel_entries()
     entries = [replace(module, **changes), *more, *rest]
     return Distribution(WHEEL_NAME, archive(entries, comment, zip64))

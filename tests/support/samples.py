@@ -1,4 +1,4 @@
-"""What the contract tests store: one good thing of each kind, with changes."""
+"""Samples for the contract tests: one good object of each kind, with changes."""
 
 import json
 from dataclasses import dataclass, replace

@@ -15,7 +15,7 @@ from pytp_broker.oidc.documents import FetchError
 from tests.support.signing import ec_key
 
 TYPE = "pytp_broker_upload_token"
-# A token by its form; its digits are no accident, as those of a new one are.
+# A well-formed token with fixed digits; those of a new token are random.
 LEAKED = "pytp_0Xz2RjQm4tYw8Lb3NcE5sH0UgZaP6xKd1VoiW2yB7rTnJqG9hMuF4lAeDkS3vCpX53Nbq07"
 URL = "https://github.com/octo-org/widgets/blob/main/release.sh"
 
@@ -36,7 +36,7 @@ def pem(private_key: Any) -> str:
 
 @dataclass
 class SecretScanner:
-    """Signs as GitHub does. `fetched` is the log; `down` and `document` change what it answers."""
+    """Signs as GitHub does. `fetched` lists requests; `down` and `document` change answers."""
 
     keys_url: str = "https://scanning.example.com/keys"
     keys: dict[str, Any] = field(default_factory=lambda: {"scan-1": ec_key("scan-1")})

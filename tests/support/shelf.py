@@ -25,7 +25,7 @@ IDENTITY = {"repository": "octo-org/widgets", "sha": "f00d"}
 
 
 class Shelf(Deployment, Clock):
-    """What a test talks to: ``call`` is the wire, ``store``, ``files`` and ``records`` are left."""
+    """An index: ``call`` sends a request; ``store``, ``files``, ``records`` show its effects."""
 
     FUNCTIONS = ("upload", "read")
     store: MemoryStore
@@ -156,7 +156,7 @@ class Shelf(Deployment, Clock):
         return basic("__token__", (token or self.token).reveal())
 
     def between(self, act: Callable[[], object]) -> None:
-        """Let something happen after all checks of an upload, when its bytes are being stored."""
+        """Call a function after all checks of an upload, while its bytes are being stored."""
 
         class InterruptedFiles(MemoryFiles):
             def save(self, key: str, content: Content, sha256: str) -> None:

@@ -11,7 +11,7 @@ WHEEL_PATH = f"/acme/files/{WHEEL.sha256}/{WHEEL.filename}"
 
 
 def stocked_shelf() -> Shelf:
-    """Return an index in memory with a wheel and an sdist of one project, and another project."""
+    """Return an index in memory with a wheel and an sdist of one project, and a second project."""
     shelf = Shelf()
     for distribution in (WHEEL, SDIST, wheel("my-widgets", "2.0")):
         assert shelf.publish(distribution).status == 200

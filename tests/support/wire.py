@@ -1,4 +1,4 @@
-"""A server in the event loop of a test, whose clock stands still, and clients on its wire."""
+"""A server in the event loop of a test, whose clock stands still, and its clients."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ LARGE = 9_900_000
 
 
 class Client:
-    """A connection to the server, with no more room for what it does not read than it has to."""
+    """A connection to the server, with the smallest possible buffer for unread bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -49,7 +49,7 @@ class Client:
 
 
 class Wire:
-    """A server in this event loop, whose clock stands still but for the test, and its clients."""
+    """A server and its clients in this event loop, whose clock only the test moves."""
 
     def __init__(self, running: uvicorn.Server, listener: socket.socket, ca: Path | None) -> None:
         self.connections = running.server_state.connections
@@ -129,7 +129,7 @@ def on_the_wire(
         ca = certificate.ca if certificate else None
         wire = Wire(running, listener, ca)
         acting = asyncio.ensure_future(act(wire))
-        # On no clock of the loop's: one that waits in vain has none that goes.
+        # This does not use the loop's clock, which stands still: a wait in vain would never end.
         guard = threading.Timer(
             60, asyncio.get_running_loop().call_soon_threadsafe, [acting.cancel]
         )

@@ -40,7 +40,7 @@ workflow = "release.yml"
 
 
 class World(Deployment, Clock):
-    """What a test talks to: `call` is the wire, `store` and `records` are what is left behind."""
+    """A broker for a test: `call` sends a request; `store` and `records` show its effects."""
 
     FUNCTIONS = ("broker",)
     store: MemoryStore

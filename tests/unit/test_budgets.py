@@ -1,6 +1,6 @@
 """A source that is refused too often waits, and no other source waits with it.
 
-What the gateway in front lets through is another limit: a request counts there before it is here.
+The limit of the gateway is another one: it counts a request before the function gets it.
 """
 
 import pytest

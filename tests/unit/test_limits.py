@@ -1,6 +1,7 @@
-"""How far it goes: what docs/security-model.md assumes, and what it does not prevent.
+"""Limits of the protection: what docs/security-model.md assumes and does not prevent.
 
-These tests hold the page to the truth: whoever closes one of these gaps must say so there.
+These tests keep the page true: a change that closes a gap fails one of them, and must change the
+page too.
 """
 
 import sqlite3

@@ -1,4 +1,4 @@
-"""Names of projects, files and hosts: what is one, and in which spelling."""
+"""Names of projects, files and hosts: which texts are names, and their normal spelling."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What is shown of text from outside, and how secrets hide."""
+"""Text from outside, made safe to show, and secrets that hide themselves."""
 
 import base64
 import copy
@@ -52,7 +52,7 @@ def begun_with(blank: str) -> str:
     return ".".join([base64.urlsafe_b64encode(header).rstrip(b"=").decode(), "e30", "c2ln"])
 
 
-# Not by chance: what is random looks like a name once in some thousand times.
+# Fixed texts: a random one looks like a name once in some thousand times.
 SIGNATURE = "MEUCIQDk9v_7Xz2Rj-Qm4tYw8L_b3NcE5sHf0U-gZaP6xKd1V_oiW2yB7rTnJ-qG9hMuF4lAeDkS3vC_pX"
 CLIENT_SECRET = "Zk3vT9qLx2Wm7RbN5cYh8JdP4sFg6KaQ1uEoXwVtIyM"
 FIVE_NUMBERS = "1{0}1{0}1AA1z".format("z" * 30)
@@ -138,7 +138,7 @@ def test_what_is_random_or_folded_or_begins_with_a_blank_is_masked_too(text: str
 
 
 def test_the_beginning_of_a_token_is_not_shown_where_the_rest_is_cut_off() -> None:
-    # A token that is masked makes room for what was behind the end.
+    # A masked token is shorter, so text that was cut off moves into view.
     text = "/acme/eyJ".ljust(1200 - 25, "a") + "/" + LEAKED
 
     assert LEAKED[:10] not in printable(text)

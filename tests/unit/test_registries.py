@@ -47,5 +47,5 @@ def test_an_empty_list_is_not_every_issuer() -> None:
 
 
 def test_an_earlier_version_reads_every_issuer_as_no_issuer() -> None:
-    """It needs a list, and would fail without one."""
+    """An earlier version needs a list, and would fail without one."""
     assert Registry("acme", None).document()["issuers"] == []

@@ -1,4 +1,4 @@
-"""Two registries and two issuers attack each other: nothing of one is of any use at the other.
+"""Two registries and two issuers attack each other: tokens of one are useless at the other.
 
 ``acme`` and ``other`` share a host; each has a host of its own as well, publishers of its own at
 its own issuer (GitHub, and a GitHub Enterprise Server that signs whatever claims it likes), and its
@@ -158,7 +158,7 @@ def shared_issuer() -> Tenants:
     return Tenants(configuration(other_issuer=GITHUB))
 
 
-# Without an attack: what follows would pass, were everything refused.
+# The same without an attack. If the broker refused everything, the tests below would pass too.
 
 
 def test_each_works_alone(deployment: Tenants) -> None:
@@ -172,7 +172,7 @@ def test_each_works_alone(deployment: Tenants) -> None:
 
 @dataclass(frozen=True)
 class Exchange:
-    """An identity token where it does not belong, and how that is refused."""
+    """An identity token at the wrong place, and the refusal."""
 
     token: Callable[[Tenants], str]
     code: str
@@ -262,7 +262,7 @@ def test_one_identity_token_is_exchanged_in_one_registry_only() -> None:
 
 @dataclass(frozen=True)
 class Upload:
-    """An upload of acme's token elsewhere, and how that is refused."""
+    """An upload with acme's token at another place, and the refusal."""
 
     project: str
     path: str
@@ -387,7 +387,7 @@ def test_no_header_but_host_says_for_whom_a_token_must_be(
 
 @pytest.mark.promise("tls-and-dns")
 def test_a_made_up_host_gets_the_audience_of_the_deployment(deployment: Tenants) -> None:
-    """Or whoever sends a request would choose for whom identity tokens are good."""
+    """Otherwise the sender of a request would choose the audience of identity tokens."""
     answer = deployment.send("broker", "GET", "/_/oidc/audience", host="evil.example.com")
 
     assert answer.json == {"audience": HOST}
@@ -466,7 +466,7 @@ def test_a_token_of_another_registry_is_inactive(deployment: Tenants) -> None:
 def test_a_client_of_one_registry_is_unknown_to_the_other(
     deployment: Tenants, token_of: str
 ) -> None:
-    """Though both are called the same."""
+    """Both clients have the same id."""
     tokens = {"acme": deployment.acmes_token(), "other": deployment.others_token()}
 
     answer = deployment.introspect(tokens[token_of], "other", client_of="acme")

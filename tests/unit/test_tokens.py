@@ -62,7 +62,7 @@ def test_no_text_is_an_error_of_ours(text: str) -> None:
 
 @pytest.mark.parametrize("digits", ["z" * 65, "-" + "0" * 64, "0" * 64 + "\u0661"])
 def test_a_right_checksum_is_not_enough(digits: str) -> None:
-    """Neither for a lookup id or a secret of too many bits, nor for what is no digit."""
+    """The lookup id or the secret may have too many bits, or a character may not be a digit."""
     body = PREFIX + digits
     with pytest.raises(MalformedTokenError):
         UploadToken.parse(body + _checksum(body))
@@ -151,7 +151,7 @@ def test_a_grant_for_one_project_covers_no_other() -> None:
     assert kept.publishers_for(UPLOAD, "acme", "gadgets", {"p1": 0}) == ()
 
 
-# What a record of the first version says, as its `document()` wrote it.
+# A record of the first version, as its `document()` wrote it.
 EARLIER = {
     "lookup_id": LOOKUP_ID,
     "token_hash": "0" * 64,

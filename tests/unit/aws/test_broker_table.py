@@ -1,4 +1,4 @@
-"""Somebody else's table: refused before anything is written into it."""
+"""Tables of other owners: a command refuses them before it writes anything."""
 
 import re
 from collections.abc import Callable, Iterator

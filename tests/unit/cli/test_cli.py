@@ -66,7 +66,7 @@ class Terminal:
         (self.folder / name).write_text(text)
 
     def type(self, line: str) -> str:
-        """Run `pytp-broker …` and return what is seen: both streams, and a status but 0."""
+        """Run `pytp-broker …` and return both streams, and the status if it is not 0."""
         name, *arguments = shlex.split(line)
         assert name == "pytp-broker"
         try:

@@ -409,7 +409,7 @@ def test_a_token_for_the_shared_root_is_not_for_a_registry_that_is_not_there(
 
 
 def alterations(name: str) -> Iterator[dict[str, Any]]:
-    """Yield the provider's captured claims, and each set with one claim of another value."""
+    """Yield the provider's captured claims, and copies in which one claim has another value."""
     claims = captured(name) | {"aud": f"{HOST}/acme", "iat": SECONDS, "exp": SECONDS + 300}
     claims.pop("nbf", None)
     yield claims

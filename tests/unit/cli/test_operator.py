@@ -1,4 +1,4 @@
-"""`pytp-broker token` and `audit`: what an operator sees and does, and the record of it."""
+"""`pytp-broker token` and `audit`: what an operator sees and does, and the records."""
 
 import getpass
 import hashlib
@@ -77,7 +77,7 @@ class Desk:
     capsys: pytest.CaptureFixture[str]
 
     def type(self, line: str) -> str:
-        """Run `pytp-broker …` and return what is seen: both streams, and a status but 0."""
+        """Run `pytp-broker …` and return both streams, and the status if it is not 0."""
         status = main([*shlex.split(line), *shlex.split(self.options)])
         seen = self.capsys.readouterr()
         return seen.out + seen.err + (f"exit {status}\n" if status else "")

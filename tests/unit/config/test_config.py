@@ -1,4 +1,4 @@
-"""The configuration file: what it becomes, and how it is refused."""
+"""The configuration file: the values that it becomes, and refusals."""
 
 import json
 import tomllib

@@ -1,6 +1,6 @@
-"""Mistakes in a configuration file, each as an operator makes it, and what is said of it.
+"""Mistakes in a configuration file, as operators make them, and the line about each.
 
-Every row is a file that is right but for one thing. The line must name the place and the facts.
+Every row is a file with one mistake. The line must name the place and the facts.
 """
 
 import hashlib

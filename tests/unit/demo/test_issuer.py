@@ -1,4 +1,4 @@
-"""The issuer for local use."""
+"""The stand-in issuer of the demo."""
 
 from typing import Any
 

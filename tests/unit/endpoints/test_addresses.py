@@ -1,4 +1,4 @@
-"""What a client is told that asks at an address where nothing is."""
+"""The advice to a client that asks at an address where there is no endpoint."""
 
 import pytest
 

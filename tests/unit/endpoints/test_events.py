@@ -1,4 +1,4 @@
-"""What a function hands to the gateway: text as text, and other bytes as base64."""
+"""Results for the gateway: text as text, and other bytes as base64."""
 
 import base64
 import json

@@ -17,7 +17,7 @@ from tests.support.shelf import Shelf
 
 
 def echo(context: Context[Index, Other]) -> Response:
-    """Answer with what the dispatcher hands over."""
+    """Answer with the values that the dispatcher passes to a handler."""
     caller = context.caller
     return Response(
         200, f"{caller.permission.value} {caller.registry.name} {caller.token.lookup_id}".encode()
@@ -64,7 +64,7 @@ def test_a_refused_reading_leaves_no_record() -> None:
 
 
 def test_a_request_is_answered_by_one_configuration() -> None:
-    """It is taken once, even if it changes while the request is answered."""
+    """The dispatcher takes it once, even if it changes while the request is answered."""
     shelf = Shelf()
     looks = 0
 

@@ -1,4 +1,4 @@
-"""The parts of a form are found where they are in the body, and nothing is copied."""
+"""The parts of a form are views of the body: nothing is copied."""
 
 import pytest
 from multipart import MultipartError
@@ -8,7 +8,7 @@ from pytp_broker.http.form_data import find_parts
 from tests.support.distributions import BOUNDARY, body, file_part, text_part
 
 DELIMITER = b"\r\n--" + BOUNDARY.encode()
-# Octets that look like what stands between parts.
+# Octets that look like a boundary between parts.
 PAYLOADS = [
     b"",
     b"\r",

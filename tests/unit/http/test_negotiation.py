@@ -1,4 +1,4 @@
-"""What a client may ask of an answer: its type, whether it is new, and a part of it."""
+"""Content negotiation: the type, the cached copy, and a range of bytes."""
 
 import pytest
 

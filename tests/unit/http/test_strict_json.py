@@ -1,4 +1,4 @@
-"""JSON of which every reader sees the same values."""
+"""Strict JSON: every reader sees the same values."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""The form of an upload: its file is not copied, and is hashed in one pass."""
+"""The form of an upload: we do not copy the file in it, and hash it in one pass."""
 
 import hashlib
 from dataclasses import replace

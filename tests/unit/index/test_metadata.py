@@ -1,4 +1,4 @@
-"""The metadata inside a file: what is refused, and what is accepted."""
+"""The metadata inside a file: refused and accepted fields."""
 
 import gzip
 from collections.abc import Callable

@@ -360,7 +360,7 @@ def dynamic(*fields: str, version: str = "2.2") -> str:
 
 
 def is_advertised(shelf: Shelf) -> bool:
-    """Say whether the metadata of the project's one file is; in all places, or in none."""
+    """Say whether the metadata of the one file is advertised: in all places, or in none."""
     (file,) = shelf.get("/acme/simple/widgets/", JSON).json["files"]
     (link,) = Links(shelf.get("/acme/simple/widgets/").text).links
     statuses = {shelf.call(method, f"{file['url']}.metadata").status for method in ("GET", "HEAD")}
@@ -442,7 +442,7 @@ def test_what_an_older_version_published_is_advertised_if_it_is_a_wheel(
 
 
 def test_what_an_sdist_requires_of_python_is_shown_although_it_is_dynamic() -> None:
-    """It spares old Pythons an sdist that they cannot build; installers ask again afterwards."""
+    """An old Python then skips an sdist that it cannot build; installers check again later."""
     shelf = Shelf()
     shelf.publish(sdist(text=metadata("widgets", "1.0", "Requires-Python: >=3.9")))
 

@@ -1,4 +1,4 @@
-"""Releases: one spelling, one sdist, and an end, as who uploads sees them."""
+"""Releases as an uploader sees them: one spelling, one sdist, and an end."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -30,7 +30,7 @@ def publish(shelf: Shelf, *distributions: Distribution) -> None:
 
 
 def refuse(shelf: Shelf, distribution: Distribution) -> str:
-    """Check that a release refuses a file and keeps nothing of it; return what it says."""
+    """Check that a release refuses a file and stores nothing; return the detail."""
     files, contents = dict(shelf.store.files), dict(shelf.files.contents)
     answer = publish_later(shelf, distribution)
 
@@ -285,7 +285,7 @@ def test_a_reopened_release_keeps_its_spelling(shelf: Shelf) -> None:
 
 
 def old_file(filename: str, days: int = 0) -> PublishedFile:
-    """Return a file as an earlier version has left it: without a record of its release."""
+    """Return a file that an earlier version published, without a record of its release."""
     return PublishedFile(
         registry="acme",
         project="widgets",
@@ -355,7 +355,7 @@ def test_a_mixture_is_still_read(shelf: Shelf) -> None:
 
 
 def abandon(shelf: Shelf, distribution: Distribution) -> None:
-    """Let the process end when it has recorded the release, and not yet the file."""
+    """Let the process end between its writes of the release record and of the file record."""
     shelf.store.fail_next("add_file")
     assert shelf.publish(distribution).status == 503
     assert shelf.store.releases
@@ -391,7 +391,7 @@ def test_a_release_that_was_only_recorded_is_not_closed(shelf: Shelf) -> None:
 
 
 def test_who_relies_on_an_old_record_renews_it(shelf: Shelf) -> None:
-    """So that nobody takes the release over while this file is about to become visible."""
+    """Otherwise another upload could take over the release before this file is visible."""
     abandon(shelf, wheel(version="1.0"))
     shelf.now = NOW + 2 * CLAIM
     shelf.store.fail_next("add_file")

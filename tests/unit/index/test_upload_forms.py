@@ -1,4 +1,4 @@
-"""The forms of uploads: as real clients send them, and as nobody should."""
+"""The forms of uploads: those of real clients, and malformed ones."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""The limit of an upload is the one that holds where the broker runs."""
+"""The size limit of an upload is that of the deployment."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which connections the local server takes, and what it says of those that it does not."""
+"""Connections that the local server accepts, and its log lines about those that it refuses."""
 
 import asyncio
 import errno
@@ -183,7 +183,7 @@ def test_a_connection_without_a_request_ends_in_a_line_with_its_address(
 
 
 class Exhausted(socket.socket):
-    """A listening socket of a process that has no file left, until it is told otherwise."""
+    """A listening socket of a process that cannot open files, until the test lets it."""
 
     has_files = False
 
@@ -307,7 +307,7 @@ def small_process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Se
 
 @pytest.fixture
 def many_files() -> Iterator[None]:
-    """Let this process open as many files as it may: it plays the clients."""
+    """Let this process, which plays the clients, open as many files as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2000:
         pytest.skip("this system allows no 1,500 connections")

@@ -1,4 +1,4 @@
-"""Where a head ends, and what it costs to find that."""
+"""The end of a head, and the cost of finding it."""
 
 import pytest
 

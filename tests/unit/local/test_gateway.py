@@ -1,4 +1,4 @@
-"""The local gateway: its answers, and what its requests may take up."""
+"""The local gateway: its answers, and the limits on what requests may use."""
 
 import asyncio
 import base64
@@ -137,7 +137,7 @@ def test_only_what_is_sent_to_legacy_is_an_upload(
 
 
 class Waiting(Exchange):
-    """A request that comes to a halt, until the test lets it go on."""
+    """A request that waits until the test lets it continue."""
 
     def __init__(self, *chunks: bytes, **parts: str) -> None:
         super().__init__(*chunks, **parts)
@@ -158,7 +158,7 @@ class Stalled(Waiting):
 
 
 class Unread(Waiting):
-    """A request whose answer is read no further than its head."""
+    """A request whose client reads only the head of the answer."""
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         if self.sent:
@@ -215,7 +215,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Crowd:
-    """Requests that are sent to one gateway, and come to a halt or wait."""
+    """Requests to one gateway, each in progress or in a queue."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway

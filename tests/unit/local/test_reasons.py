@@ -15,7 +15,7 @@ TOKEN = "pytp_" + "0aB" * 23 + "0a"
 
 
 def reason_of(detail: str, problem: type[Problem] = FileExists) -> bytes:
-    """Return the reason phrase with which the gateway hands on a function's refusal."""
+    """Return the reason phrase that the gateway gives to a function's refusal."""
     result = write_result(problem_response(problem(detail), instance="/x"))
     reason: bytes = Gateway(lambda _event: result).answer(Exchange()).sent[0]["reason"]
     return reason

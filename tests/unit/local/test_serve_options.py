@@ -1,4 +1,4 @@
-"""The options of `serve`, as far as they are checked before anything is written."""
+"""The options of `serve` that are checked before anything is written."""
 
 from dataclasses import dataclass
 from pathlib import Path

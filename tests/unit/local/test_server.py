@@ -1,4 +1,4 @@
-"""The local server on the wire, and clients that do not go on."""
+"""The local server on the wire, and clients that stop in the middle."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def process(shared_process: ServerProcess) -> ServerProcess:
 
 
 def exchange_bytes(process: ServerProcess, *sent: bytes) -> bytes:
-    """Send these bytes, each part after something has come back for the last one; return all."""
+    """Send each part after an answer to the previous one has begun; return everything received."""
     address = urlsplit(process.url)
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         received = b""

@@ -1,4 +1,4 @@
-"""What `serve` runs, where the black box does not reach: another store, and one that fails."""
+"""The site of `serve` with another store, and with one that fails."""
 
 from collections.abc import Iterator
 from contextlib import closing

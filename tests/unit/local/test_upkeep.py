@@ -1,4 +1,4 @@
-"""What is done beside serving, turn by turn."""
+"""The upkeep of a running server, turn by turn."""
 
 import asyncio
 import ssl
@@ -25,7 +25,7 @@ FILES = CertificateFiles(None, Path("new.pem"), Path("new.key"), ("it is not for
 
 
 class Certificate:
-    """A certificate that is another one when a test says so."""
+    """A certificate that changes when a test says so."""
 
     files = next_files = FILES
 
@@ -45,7 +45,7 @@ class Certificate:
 
 
 class Server:
-    """A server's surroundings, and what it logged."""
+    """The parts of a server that upkeep uses, and its log."""
 
     def __init__(self) -> None:
         self.stream = StringIO()

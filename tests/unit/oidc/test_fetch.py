@@ -1,4 +1,4 @@
-"""Fetching an issuer's document: hard limits, nothing from the environment, no way inside."""
+"""Fetching an issuer's document: hard limits, no environment, no way into our own network."""
 
 import socket
 import ssl
@@ -47,7 +47,7 @@ def issuer() -> Iterator[MisbehavingIssuer]:
 
 @pytest.fixture
 def fetch() -> HttpFetch:
-    """Return one whose deadline no good answer misses, however busy the machine is."""
+    """Return a fetcher whose deadline is long enough for a good answer on a busy machine."""
     return HttpFetch(only_public=False, deadline_seconds=SOON_SECONDS)
 
 

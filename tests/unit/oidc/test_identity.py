@@ -1,4 +1,4 @@
-"""What `verify` itself refuses, also when nothing before it has looked."""
+"""Refusals of `verify` itself, even if no earlier check has run."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,4 +1,4 @@
-"""Key sets, through the exchange: what an issuer may do to us, and what it may not."""
+"""Key sets, through the exchange: how the broker treats everything that an issuer may publish."""
 
 import json
 from dataclasses import replace

@@ -263,7 +263,7 @@ def test_the_json_shown_parses() -> None:
 
 
 def shape(value: Any) -> Any:
-    """Return a JSON value with its members and types, and nothing of what it says."""
+    """Return the shape of a JSON value: its members and types, without its texts and numbers."""
     if isinstance(value, dict):
         return {name: shape(member) for name, member in value.items()}
     return [shape(each) for each in value] if isinstance(value, list) else type(value)

@@ -170,7 +170,7 @@ def test_the_build_is_told_the_architecture_that_is_asked_for() -> None:
 
 
 def test_what_the_guided_deployment_writes_is_ignored() -> None:
-    """It rewrites the file with its answers: a tracked one would be in the way of an upgrade."""
+    """It writes its answers into this file, and a change in a tracked file disturbs an upgrade."""
     assert "samconfig.toml" in (ROOT / ".gitignore").read_text().splitlines()
     readme = (ROOT / "README.md").read_text()
     (stack,) = re.findall(r"sam deploy --guided --stack-name (\S+)", readme)

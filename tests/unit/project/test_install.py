@@ -1,4 +1,4 @@
-"""What a base install can do, and what it says of the rest; and the version."""
+"""A base install: the commands that work, what the others say, and the version."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Releasing: workflows that give nothing away, release notes, and what a package says of itself."""
+"""Releasing: workflows without secrets, release notes, and the metadata of the package."""
 
 import importlib.util
 import re

@@ -1,4 +1,4 @@
-"""The script of docs/shell.md, run by a real bash and jq against answers of a broker's address."""
+"""The script of docs/shell.md, run by a real bash and jq against a fake broker."""
 
 import http.server
 import json
@@ -26,7 +26,7 @@ def script() -> str:
 
 
 class Broker:
-    """Answers as it is told, and keeps what was posted."""
+    """A fake broker: it gives the answers of the test, and keeps what was posted."""
 
     def __init__(self, answers: Answers) -> None:
         self.answers = answers

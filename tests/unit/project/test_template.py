@@ -73,8 +73,8 @@ def routes() -> dict[str, str]:
     return found
 
 
-# How a gateway may read a last slash. AWS's own Lambda Test Tool reads it as the first, and
-# Powertools' maintainers saw the second; emulators do the third.
+# Three ways to read a last slash. AWS's own Lambda Test Tool reads it in the first way, Powertools'
+# maintainers saw the second, and emulators use the third.
 BEGINS_A_REST = "a greedy variable takes what follows, also nothing"
 IS_NOTHING = "as if it were not there"
 IS_A_CHARACTER = "a greedy variable takes what follows, but not nothing"
@@ -370,7 +370,7 @@ def is_allowed(role: str, action: str, keys: Iterable[str], attributes: Iterable
 
 
 def is_met(operator: str, allowed: Mapping[str, list[str]], asked: Mapping[str, list[str]]) -> bool:
-    # Both mean that every value asked for is among the allowed; without any, that holds as well.
+    # Both mean that every requested value is allowed, which also holds if none is requested.
     assert operator in {"ForAllValues:StringLike", "ForAllValues:StringEquals"}
     has_wildcards = operator.endswith("Like")
     return all(
@@ -559,7 +559,7 @@ def test_the_access_log_is_json_without_text_of_the_callers_choice() -> None:
 
 @pytest.mark.parametrize(
     ("name", "policy"),
-    # A protected table cannot be deleted, also when the stack fails while it is created.
+    # A protected table cannot be deleted, even if the creation of its stack fails.
     [("Table", "Retain"), ("Bucket", "RetainExceptOnCreate")],
 )
 def test_what_was_published_outlives_the_stack(name: str, policy: str) -> None:
@@ -597,7 +597,7 @@ def bucket_denies(action: str, **context: bool | str) -> bool:
 
 
 def holds(operator: str, wanted: bool, value: bool | str | None) -> bool:
-    """Say whether a condition holds; `Bool` does not for a key that the request does not have."""
+    """Say whether a condition holds. `Bool` does not hold if the request lacks the key."""
     if operator == "Null":
         return wanted == (value is None)
     assert operator == "Bool"

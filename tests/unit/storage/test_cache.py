@@ -1,4 +1,4 @@
-"""The configuration as the functions have it: fresh, shared, and never guessed."""
+"""The cache of the configuration: it is fresh, shared by threads, and never guesses."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The plan: one step for each part that differs, and what the store holds afterwards."""
+"""The plan: one step for each part that differs, and its outcome."""
 
 from dataclasses import replace
 

@@ -25,7 +25,7 @@ GLOBS = pytest.mark.parametrize("glob", [REF_GLOB, TEXT_GLOB], ids=["ref", "text
 
 
 def oracle(glob: Glob, pattern: str, text: str) -> bool:
-    """Say the same by a regular expression, which is fine for texts as short as these."""
+    """Compare with a regular expression, which is safe for texts as short as these."""
     expression = "".join(f"[^{glob.stops}]*" if c == "*" else re.escape(c) for c in pattern)
     return re.fullmatch(expression, text, re.DOTALL) is not None
 

@@ -1,4 +1,4 @@
-"""What a refusal tells, and to whom."""
+"""Diagnosis: what a refusal tells, and to which callers."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Every provider: its entry, its page and a claim set as it signs them agree."""
+"""Every provider: its entry, its page and its captured claims agree."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Rules of one provider alone: workflow files, contexts, subjects and case."""
+"""Rules that only one provider has: workflow files, contexts, subjects and case."""
 
 from dataclasses import replace
 from typing import Any

@@ -43,7 +43,8 @@ def adapt(case: Mapping[str, Any], theirs: Mapping[str, Any]) -> TrustedPublishe
 
 
 def _variant_fields(case: Mapping[str, Any]) -> dict[str, FieldValue]:
-    # There the publisher trusts its caller with whatever it calls; ours names what may be called.
+    # At PyPI the publisher trusts its caller with any workflow that it calls. Ours names the
+    # workflows.
     called = case["claims"].get("job_workflow_ref") or "octo-org/widgets/.github/workflows/x.yml@"
     return {"reusable_workflow": called.partition("@")[0]} if "variant" in case else {}
 

@@ -1,4 +1,4 @@
-"""Each rule of a publisher against each claim: all must match, and what is amiss never does."""
+"""Each rule of a publisher against each claim: all must match, and a malformed claim never does."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Links inside an sdist: taken if they lead to one place inside for every tool, else refused."""
+"""Links inside an sdist: accepted if every tool follows them to the same place inside it."""
 
 import gzip
 import tarfile

@@ -1,4 +1,4 @@
-"""Archives are read in short ranges, wherever their bytes are, and none is read again and again."""
+"""Archives are read in short ranges, and no range is read again and again."""
 
 import pytest
 
@@ -29,5 +29,5 @@ def test_an_archive_is_read_once_and_in_short_ranges(distribution: Distribution)
     read_metadata_file(parse_filename(distribution.filename), content)
 
     assert max(content.lengths) < 0.1 * MEBIBYTE
-    # Beside the whole file, that is the end of a zip, where its directory is.
+    # In addition to the whole file, we read the end of a zip, where its directory is.
     assert sum(content.lengths) < content.size + 0.1 * MEBIBYTE

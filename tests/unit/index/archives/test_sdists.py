@@ -1,4 +1,4 @@
-"""What is inside an sdist: a tar archive that every tool reads alike, and no other is published."""
+"""The content of an sdist: only a tar archive that every tool reads alike is published."""
 
 import gzip
 import io
@@ -124,12 +124,12 @@ def long_name(octets: bytes, kind: bytes = tarfile.GNUTYPE_LONGNAME) -> bytes:
 
 
 def ending_with(*blocks: bytes) -> bytes:
-    """Return an sdist that goes on with these blocks behind its members."""
+    """Return an sdist with these blocks after its members."""
     return gzip.compress(unended() + b"".join(blocks) + bytes(1024))
 
 
 def poked_gzip(position: int) -> bytes:
-    """Return an sdist with another checksum (-8) or length (-4) of what gzip compressed."""
+    """Return an sdist with a changed checksum (offset -8) or length (-4) at the gzip's end."""
     content = bytearray(sdist().content)
     content[position] ^= 1
     return bytes(content)
@@ -341,7 +341,7 @@ def test_an_sdist_of_every_tar_format_is_accepted(shelf: Shelf, style: int) -> N
 
 
 def test_an_extended_header_with_a_fractional_time_is_accepted(shelf: Shelf) -> None:
-    """What Python's own sdist builders write."""
+    """Python's own sdist builders write such a header."""
     content = extended(record("mtime", "1700000000.25") + record("path", "widgets-1.0/p"))
 
     assert shelf.publish(Distribution(SDIST_NAME, content)).status == 200
@@ -390,7 +390,7 @@ def test_an_sdist_with_a_member_of_two_sizes_is_refused(shelf: Shelf, blocks: li
 def test_a_file_that_python_takes_for_a_directory_is_refused(
     shelf: Shelf, said_before: bytes
 ) -> None:
-    """It goes by the header's own name, and reads the content as members."""
+    """Python's tarfile goes by the header's own name, and reads the content as members."""
     evil = EVIL + padded(b"import os")
     content = ending_with(
         said_before, header("widgets-1.0/d/", b"\0", size=b"%011o" % len(evil)), evil
@@ -414,7 +414,7 @@ def test_a_file_that_python_takes_for_a_directory_is_refused(
 def test_an_sdist_that_begins_like_something_else_is_refused(
     shelf: Shelf, name: bytes, words: str, kind: bytes
 ) -> None:
-    """Some tools unpack whatever the first bytes look like, and these are a name."""
+    """Some tools go by the first bytes, which are the name of a member here."""
     content = gzip.compress(header(kind=kind, name=name) + unended() + bytes(1024))
 
     assert_refused(shelf, Distribution(SDIST_NAME, content), words)
@@ -657,7 +657,7 @@ def test_an_sdist_with_a_size_that_tools_read_differently_is_refused(
 def test_an_sdist_with_a_number_that_tools_read_differently_is_refused(
     shelf: Shelf, field: str, number: bytes
 ) -> None:
-    """Where it is none for them, Python's tarfile stops, and node-tar skips the member."""
+    """If they cannot read the number, Python's tarfile stops, and node-tar skips the member."""
     content = ending_with(header(**{field: number}), EVIL)
 
     assert_refused(shelf, Distribution(SDIST_NAME, content), "malformed number")
@@ -688,7 +688,7 @@ def test_a_size_may_be_padded_as_tools_pad_it(shelf: Shelf, size: bytes) -> None
     assert shelf.publish(Distribution(SDIST_NAME, content)).status == 200
 
 
-# The bytes of this one are signed for some tools: with another sum.
+# Some tools take the bytes of this name as signed, which gives another sum.
 SIGNED = header(user=b"\xe9")
 SUM = int(SIGNED[CHECKSUM][:6], 8)
 
@@ -731,7 +731,7 @@ def test_what_every_tool_reads_alike_is_accepted(shelf: Shelf, blocks: list[byte
 
 
 def test_a_comment_for_all_members_is_accepted(shelf: Shelf) -> None:
-    """What git archive writes: the commit."""
+    """git archive writes such a comment, which is the commit."""
     content = extended(record("comment", "f00d" * 10), tarfile.XGLTYPE)
 
     assert shelf.publish(Distribution(SDIST_NAME, content)).status == 200
@@ -796,7 +796,7 @@ def test_what_is_accepted_is_the_same_for_python_and_tar(blocks: list[bytes]) ->
 
 
 def read_by_python(content: bytes) -> tuple[list[str], bytes]:
-    """Return the names of the members, and what is in them, one behind another."""
+    """Return the names of the members, and their contents joined."""
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         files = [tar.extractfile(member) for member in tar]
         return tar.getnames(), b"".join(file.read() for file in files if file)

@@ -1,4 +1,4 @@
-"""What a wheel says of itself, in RECORD of its files and in WHEEL of its format, must be true."""
+"""RECORD and WHEEL: what a wheel says about its files and its format must be true."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -254,7 +254,7 @@ def test_a_line_is_refused(shelf: Shelf, line: str, words: str) -> None:
 
 
 def test_no_line_has_another_end_inside(shelf: Shelf) -> None:
-    """Some tools would read a file of this line that is not in the archive."""
+    """Some tools would read a further line there, about a file that is not in the archive."""
     distribution = with_line(f"{RECORD},,\u2028widgets/evil.py", RECORD)
 
     assert_refused(shelf, distribution, "line 4 of the wheel's RECORD")
@@ -362,7 +362,7 @@ def test_a_hash_and_a_size_may_be_left_out(shelf: Shelf, line: str) -> None:
     ids=["one line", "many fields", "quoted"],
 )
 def test_a_large_record_costs_little_more_than_its_size(shelf: Shelf, text: str) -> None:
-    """As one text, or in fields, it would be four or eight times as large."""
+    """As one text, or split into fields, it would take four or eight times its size."""
     body = form(with_record(text))
     tracemalloc.start()
 

@@ -1,4 +1,4 @@
-"""Wheels that tools would read differently, or could not install; and what real tools write."""
+"""Wheels that tools would read differently or could not install, and wheels of real tools."""
 
 import struct
 import zipfile
@@ -229,7 +229,7 @@ def test_a_member_may_have_a_name_like_a_short_one(shelf: Shelf, names: tuple[st
 
 
 def test_names_with_too_many_directories_are_refused(shelf: Shelf) -> None:
-    """All of them are looked at, which would take seconds."""
+    """We look at every directory of every name, which would take seconds."""
     names = (f"{number}/{'a/' * 1999}x" for number in range(201))
 
     assert_refused(shelf, with_names(*names), "names with too many directories")
@@ -471,7 +471,7 @@ ZIP64 = numbers(2, 2)
 
 
 def sized(**changes: Any) -> Distribution:
-    """Return a wheel with a member of two bytes, some of whose sizes are said otherwise."""
+    """Return a wheel with a member of two bytes, for which some sizes are stated wrongly."""
     values = {"method": STORED, "needed": 45, "local_needed": 45, **changes}
     return rawzip.wheel(entry("widgets/two", b"xy", **values))
 
@@ -593,7 +593,7 @@ def test_an_end_of_zip64_that_not_all_tools_look_at_is_refused(shelf: Shelf) -> 
 
 
 def test_two_end_records_are_refused(shelf: Shelf) -> None:
-    """The second could be in the first, as its numbers; some tools find the one, and some both."""
+    """The second one can be inside the numbers of the first. Some tools find one, and some both."""
     content = rawzip.wheel().content[:-12] + b"PK\x05\x06" + struct.pack("<LH", 0, 0)
 
     assert_refused(shelf, Distribution(WHEEL_NAME, content), "cut short")

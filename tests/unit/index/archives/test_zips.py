@@ -1,4 +1,4 @@
-"""What is inside a wheel as a ZIP archive: members, sizes, checksums, and what would hide."""
+"""The members of a wheel as a zip archive: sizes, checksums, and hidden members."""
 
 import io
 import stat
@@ -52,13 +52,13 @@ def poked(content: bytes, offset_in_header: int, value: bytes) -> bytes:
 
 
 def poked_directory(content: bytes, offset_in_entry: int, value: bytes) -> bytes:
-    """Change the first entry of the zip's central directory, and that alone."""
+    """Change only the first entry of the zip's central directory."""
     start = content.index(b"PK\x01\x02") + offset_in_entry
     return content[:start] + value + content[start + len(value) :]
 
 
 def with_inserted(content: bytes, position: int, octets: bytes) -> bytes:
-    """Insert something before the zip's directory; the end record knows where that is now."""
+    """Insert bytes before the zip's directory, and correct its offset in the end record."""
     changed = content[:position] + octets + content[position:]
     (offset,) = struct.unpack("<L", content[-6:-2])
     return end_record(changed, offset=offset + len(octets))
@@ -75,7 +75,7 @@ def with_hidden_member() -> bytes:
 
 
 def with_hidden_member_between() -> bytes:
-    """The directory knows where the members after it are."""
+    """The directory has the right offsets of the members after the hidden one."""
     hidden = local_entry("evil.py")
     content = with_inserted(wheel().content, wheel().content.index(b"PK\x03\x04", 1), hidden)
     moved = content.index(b"PK\x01\x02")
@@ -113,7 +113,7 @@ def with_comment() -> bytes:
 
 
 def streamed() -> bytes:
-    """A zip written to what cannot be sought: sizes come after the content."""
+    """A zip written to a pipe: the sizes come after the content."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
@@ -167,7 +167,7 @@ def end_record(content: bytes, **changes: int) -> bytes:
 
 
 def zip64() -> bytes:
-    """A zip whose directory's tail is the locator of another directory."""
+    """A zip whose directory ends with bytes that are the locator of another directory."""
     content = with_member("widgets/x")
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
     size = struct.unpack("<L", content[-10:-6])[0]
@@ -175,7 +175,7 @@ def zip64() -> bytes:
 
 
 def with_zip64_directory_in_a_comment() -> bytes:
-    """A zip with an unsafe name for unzip, and a safe one for Python, which heeds the locator."""
+    """A zip with an unsafe name for unzip, and a safe one for Python, which uses the locator."""
     content = zipped([("../evil", ""), *wheel_members().items()])
     count, size, start = struct.unpack("<HLL", content[-12:-2])
     directory = content[start:-22]
@@ -195,7 +195,7 @@ def unicode_path(path: bytes) -> bytes:
 
 
 def asi_unix(mode: int) -> bytes:
-    """Return the extra field with another file mode, which unzip reads where there is none."""
+    """Return the extra field with another file mode, which unzip reads if the entry has none."""
     values = struct.pack("<HLHH", mode, 0, 0, 0)
     return struct.pack("<HHL", 0x756E, 4 + len(values), zlib.crc32(values)) + values
 
@@ -222,7 +222,7 @@ def lying(name: str, bomb: str) -> bytes:
 
 
 def stating(packed: bytes, content: bytes, method: int = zipfile.ZIP_DEFLATED) -> Distribution:
-    """Return a wheel whose first member is these bytes, and states that they are that content."""
+    """Return a wheel whose first member has these bytes, and the size and checksum of others."""
     _, *others = recorded([("widgets/x", content), *wheel_members().items()])
     made = zipped([("widgets/x", packed), *others], zipfile.ZIP_STORED)
     made = poked(made, 8, struct.pack("<H", method))
