@@ -1,9 +1,8 @@
 """The catalogue of attacks in `tests/cases/attacks.json`: a test for each row.
 
-Black boxes: a request goes in; the answer, what is stored and what is fetched are looked at. Where
-a row expects other than our design does, a comment says so. A test names its row in a marker, also
-where it stands beside its subject, in another file. What a row names in passing is tested in depth
-elsewhere.
+The tests are black boxes: they send a request, and look at the answer, the store and the fetches.
+If a row expects something else than our broker does, a comment says so. A test names its row in a
+marker, even if the test is in another file, beside its subject.
 """
 
 import base64
@@ -461,7 +460,7 @@ def test_a038_the_issuer_of_one_enterprise(world: World) -> None:
 @pytest.mark.parametrize("issuer", ["https://evil.example", GITHUB + "/", None, [GITHUB]])
 def test_a039_a_discovery_document_of_another_issuer(world: World, issuer: object) -> None:
     # The row's code is `issuer-misconfigured`; to a caller it is `issuer-unavailable` like every
-    # key set that cannot be had (design 2.2), and the operator's record says what is wrong.
+    # key set that cannot be fetched, and the operator's record says what is wrong.
     document = {"issuer": issuer, "jwks_uri": world.issuer.jwks_url}
     world.issuer.documents[world.issuer.discovery_url] = json.dumps(document).encode()
 
@@ -486,7 +485,7 @@ def test_a040_the_audience_of_another_registry(world: World, audience: object, p
 @pytest.mark.row("A042")
 @pytest.mark.parametrize("audience", ['""', '" "', "[]", "5"])
 def test_a042_no_audience(world: World, audience: str) -> None:
-    # A registry without one has an audience all the same: it is derived from host and name.
+    # A registry without a configured audience has one too: it is derived from host and name.
     assert "audience" in mistakes(ACME.replace('audience = "acme"', f"audience = {audience}"))
 
     world.configure(ACME.replace('audience = "acme"', ""))
@@ -562,7 +561,7 @@ def test_a047_odd_token_ids_are_hashed(world: World, token_id: str) -> None:
 
 @pytest.mark.row("A047")
 def test_a047_a_token_without_an_id_is_known_by_what_was_signed() -> None:
-    # Not refused as the row has it: some providers send none (design 6.7). GitHub always does.
+    # Not refused as the row has it: some providers send none, but GitHub always does.
     world = World(generic('sub = "x"'))
     world.issuer = signing.Issuer("https://ci.example.com")
     times = {"iat": SECONDS, "exp": SECONDS + 300}
@@ -707,7 +706,7 @@ def test_a059_a_redirect() -> None:
 
 
 # --- rules ----------------------------------------------------------------------------------------
-# There are no regular expressions (design 3): what looks like one is text, compared as it is.
+# Rules are not regular expressions: a text that looks like one is compared as it is.
 
 
 @pytest.mark.row("A062")
@@ -889,7 +888,7 @@ def test_a079_a_subject_that_collides(world: World) -> None:
 def test_a082_a_rule_for_a_whole_ci_system() -> None:
     for claims in (f'iss = "{GITHUB}"', 'aud = "acme"', 'iss = "x", aud = "acme", typ = "JWT"'):
         assert "needs a claim without `*` that says whose job it is" in mistakes(generic(claims))
-    # An issuer with many tenants has a provider with ids of its own, and no other will do.
+    # An issuer with many tenants needs the provider that has ids for tenants.
     shared = generic('sub = "x"').replace("https://ci.example.com", GITHUB)
     assert f"`{GITHUB}` is `github`'s" in mistakes(shared)
 
@@ -1025,7 +1024,7 @@ def test_a095_bodies_that_are_no_payload(world: World) -> None:
 
 @pytest.mark.row("A095")
 def test_a095_what_counts_for_nothing(world: World) -> None:
-    # Members that we do not know and the content type are not looked at, as at PyPI.
+    # Like PyPI, we ignore unknown members and the content type.
     headers = {"content-type": "text/plain"}
     answer = world.call("POST", MINT, {"token": world.token(), "x": 1}, headers=headers)
 
@@ -1135,7 +1134,7 @@ def test_a104_a_token_for_another_project(index: Shelf) -> None:
 
 @pytest.mark.row("A106")
 def test_a106_an_upload_token_elsewhere(world: World, index: Shelf) -> None:
-    # There is no endpoint for administration to try it at: configuration is applied by operators.
+    # There is no endpoint for administration at which to try it: operators apply the configuration.
     text = index.token.reveal()
     digest = hashlib.sha256(b"a secret").hexdigest()
     index.change(introspection_clients={"devpi": digest})
@@ -1151,8 +1150,8 @@ def test_a106_an_upload_token_elsewhere(world: World, index: Shelf) -> None:
 
 @pytest.mark.row("A107")
 def test_a107_burning(world: World) -> None:
-    # The row's 401 and 204 are crates.io's. Here every burn is answered alike, whatever there was
-    # to burn (design 2).
+    # The row's 401 and 204 are crates.io's. Here every burn gets the same answer, whether or not
+    # there was a token to burn.
     token = world.mint(world.token()).json["token"]
     bodies: list[Any] = [
         {"token": token},
@@ -1239,7 +1238,8 @@ def test_a114_kill_switches_end_old_tokens(index: Shelf, switch: str) -> None:
 @pytest.mark.parametrize("user", ["__token__", "admin", "alice"])
 @pytest.mark.parametrize("password", ["hunter2", "pypi-AgEIcHlwaS5vcmc", ""])
 def test_a116_a_static_token(index: Shelf, user: str, password: str) -> None:
-    # Trusted publishing is required always: there are no other tokens, and so no such setting.
+    # Every upload needs trusted publishing, because there are no other tokens, so there is no such
+    # setting.
     body = distributions.form(distributions.wheel())
 
     answer = index.post(body, basic(f"{user}:{password}"))
