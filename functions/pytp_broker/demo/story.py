@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pytp_broker.demo.screen import Screen
 from pytp_broker.http import paths
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def play() -> bool:
     began = time.monotonic()
     with ExitStack() as stack:
         stage = _set_up(stack)
-        screen.begin(stage.issuer.url, stage.server.url)
+        screen.begin(stage.issuer.url, stage.server.url, _REPOSITORIES)
         played = _play(_story(stage), screen)
     screen.end(played, time.monotonic() - began)
     return all(played)
@@ -105,7 +106,7 @@ def _story(stage: "Stage") -> list[Step]:
     ]
 
 
-def _play(story: list[Step], screen: "Screen") -> list[bool]:
+def _play(story: list[Step], screen: Screen) -> list[bool]:
     played: list[bool] = []
     for title, play in story:
         try:
@@ -116,38 +117,6 @@ def _play(story: list[Step], screen: "Screen") -> list[bool]:
         screen.show(title, lines, passed=True)
         played.append(True)
     return played
-
-
-class Screen:
-    """Prints the story."""
-
-    def __init__(self, *, is_coloured: bool) -> None:
-        self._is_coloured = is_coloured
-
-    def begin(self, issuer_url: str, broker_url: str) -> None:
-        """Print where the issuer and the broker are."""
-        print(self._style("1", "From a CI job's identity to an installed package, with no secret"))
-        print(f"  issuer    {issuer_url}   stands in for GitHub Actions")
-        for name, repository in _REPOSITORIES.items():
-            upload_url = paths.LEGACY.url(f"{broker_url}/{name}")
-            print(f"  registry  {upload_url:42}  trusts {repository}")
-
-    def show(self, title: str, lines: Iterable[str], *, passed: bool) -> None:
-        """Show a step and its lines."""
-        mark = self._style("32", "✓") if passed else self._style("31", "✗")
-        print(f"{mark} {title}")
-        for line in lines:
-            print(self._style("2", f"    {line}"), flush=True)
-
-    def end(self, played: list[bool], seconds: float) -> None:
-        """Print the result."""
-        if all(played):
-            print(self._style("32", f"All {len(played)} steps passed in {seconds:.1f} s"))
-        else:
-            print(self._style("31", f"Step {len(played)} failed; the story ends here"))
-
-    def _style(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._is_coloured else text
 
 
 class Stage:
