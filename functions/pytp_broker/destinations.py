@@ -1,4 +1,4 @@
-"""Find out what a request is addressed to: a registry, or the root of the shared host.
+"""Find the destination of a request: a registry, or the root of the shared host.
 
 One deployment serves many registries. A registry answers under its prefix on the shared host
 (``/acme/…``), and without a prefix on every host name that it claims. The root of the shared host
@@ -19,7 +19,7 @@ from pytp_broker.registries import (
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What a request is addressed to: one registry, or the root of the shared host.
+    """The destination of a request: one registry, or the root of the shared host.
 
     ``base_path`` leads to it (empty at a root), ``path`` is the rest. ``registries`` is the one
     registry, or all that take part in the shared host's exchange.

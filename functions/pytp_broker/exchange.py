@@ -34,7 +34,7 @@ MAX_AUDITED_CHARACTERS: Final = 48 * 1024
 
 @dataclass(frozen=True, slots=True)
 class MintRequest:
-    """What a job sends: its identity token, and the features that its upload token should have."""
+    """The request of a job: its identity token, and the features that its upload token gets."""
 
     token: UnverifiedToken
     features: tuple[str, ...]

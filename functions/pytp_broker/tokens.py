@@ -128,7 +128,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """What the store keeps of one exchange: the token's hash, its rights and its origin.
+    """The record of one exchange in the store: the token's hash, its rights and its origin.
 
     The record also marks the identity token as used, so it is kept longer than the upload token
     lives: ``kept_until`` is later than both expiries (TOB-PYPI26-1). ``identity`` holds the signed

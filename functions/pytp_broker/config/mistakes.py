@@ -29,7 +29,7 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong with the value at a path, or what the operator should know about it."""
+    """A mistake in the value at a path, or a remark on it."""
 
     path: KeyPath
     text: str

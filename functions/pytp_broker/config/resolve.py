@@ -22,7 +22,7 @@ from pytp_broker.trust.publishers import TrustedPublisher
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a configuration file says, in the core's own types.
+    """A configuration as the files give it, in the core's own types.
 
     ``configuration`` does not have the issuers that are built in; ``with_built_in`` adds them.
     ``remarks`` name what is allowed but the operator should know. ``sources`` are the files.

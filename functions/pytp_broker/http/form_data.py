@@ -13,7 +13,7 @@ MAX_HEADER_BYTES: Final = 512
 MAX_HEADERS: Final = 4
 
 _END_OF_HEADERS: Final = b"\r\n\r\n"
-# What the parser gets at a time. It copies each block.
+# The parser gets this many bytes at a time, because it copies each block.
 _BLOCK_BYTES: Final = 64 * 1024
 
 

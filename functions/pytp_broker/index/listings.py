@@ -1,4 +1,4 @@
-"""What a project offers now: its files and its status.
+"""The listing of a project: its files with their states, and its status.
 
 A published file never changes. What may change, such as a yank, is kept in a separate state.
 """
@@ -11,7 +11,7 @@ from pytp_broker.storage.file_records import PublishedFile
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What may change about a published file.
+    """The state of a published file: what may change about it.
 
     ``yanked`` is why the file is yanked, which may be empty; it is None for a file that is not
     yanked (PEP 592).
@@ -41,7 +41,7 @@ class ListedFile:
 
 @dataclass(frozen=True, slots=True)
 class ProjectListing:
-    """What the pages show of a project."""
+    """A project as its page shows it."""
 
     project: str
     files: tuple[ListedFile, ...]

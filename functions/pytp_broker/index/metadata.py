@@ -39,7 +39,7 @@ _USED: Final = frozenset({"metadata-version", "name", "version", "requires-pytho
 
 @dataclass(frozen=True, slots=True)
 class CoreMetadata:
-    """What METADATA or PKG-INFO says."""
+    """The fields of METADATA or PKG-INFO that an index needs."""
 
     project: NormalizedName
     version: Version

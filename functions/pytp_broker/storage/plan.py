@@ -15,12 +15,12 @@ from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
 from pytp_broker.trust.providers.model import Role
 from pytp_broker.trust.publishers import TrustedPublisher
 
-# What one step adds, changes or removes; the main switch is a bool.
+# The part that one step adds, changes or removes; the main switch is a bool.
 Part: TypeAlias = bool | Issuer | Registry | TrustedPublisher
 
 
 class Verb(StrEnum):
-    """What a step does, in the order in which steps are printed."""
+    """The verb of a step, in the order in which steps are printed."""
 
     REMOVE = "remove"
     CHANGE = "change"

@@ -33,7 +33,7 @@ class AlreadyPublishedError(Exception):
 
 
 class ConfigurationStore(Protocol):
-    """What the operator has written, and every function reads."""
+    """Store of the configuration, which the operator writes and every function reads."""
 
     def load_configuration(self) -> Configuration:
         """Return the configuration that is in force now.
@@ -43,7 +43,7 @@ class ConfigurationStore(Protocol):
 
 
 class TokenStore(KeySetStore, Protocol):
-    """What the exchange and the token check need."""
+    """Store of publishers and upload tokens, for the exchange and for checks of a token."""
 
     def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:
         """Return every publisher of all registries with this identity key, in one query."""
@@ -100,7 +100,7 @@ def unexpired(records: Iterable[TokenRecord], now: datetime) -> list[TokenRecord
 
 
 class FileRecordStore(Protocol):
-    """What the index needs."""
+    """Store of the records of published files and releases, for the index."""
 
     def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
         """Return the file of this name in a project."""
@@ -130,11 +130,11 @@ class FileRecordStore(Protocol):
 
 
 class RuntimeStore(ConfigurationStore, TokenStore, FileRecordStore, Protocol):
-    """What the functions of a deployment call; they change nothing that an operator writes."""
+    """Store as the functions of a deployment use it; it changes nothing that an operator writes."""
 
 
 class OperatorStore(Protocol):
-    """What only the operator's commands may call; no function of the deployment may."""
+    """Store methods for the operator's commands; no function of the deployment may call them."""
 
     def apply(
         self,

@@ -17,7 +17,7 @@ _OPERATOR: Final = "OPERATOR"
 
 
 class OperatorRows(Table):
-    """What only the operator's commands read and write."""
+    """Records of operators, and reads that only the operator's commands make."""
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         """Return every token that has not expired, including burned and used ones."""

@@ -14,7 +14,7 @@ from pytp_broker.index.archives.wheels import read_wheel
 from pytp_broker.index.distributions import WHEEL, Distribution
 from pytp_broker.storage.content import Content
 
-# What the standard library raises for archives that were made to break it.
+# Errors that the standard library raises for archives that were made to break it.
 _BROKEN: Final = (
     zlib.error,
     struct.error,

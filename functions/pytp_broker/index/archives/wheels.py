@@ -39,7 +39,7 @@ from pytp_broker.storage.content import Content
 # The files in a wheel's `.dist-info` directory that we read and that must be there.
 _REQUIRED: Final = ("METADATA", "RECORD", "WHEEL")
 _ENTRY_POINTS: Final = "entry_points.txt"
-# What we read, and how long it may be.
+# The files that we read, and their largest sizes.
 _READ: Final = {
     "METADATA": MAX_METADATA_BYTES,
     "WHEEL": MAX_WHEEL_BYTES,

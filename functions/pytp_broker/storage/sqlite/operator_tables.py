@@ -12,7 +12,7 @@ from pytp_broker.tokens import TokenRecord
 
 
 class OperatorTables(Database):
-    """What only the operator's commands and the local server read and write."""
+    """Records of operators, and reads for the operator's commands and the local server only."""
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         """Return every token that has not expired, including burned and used ones."""

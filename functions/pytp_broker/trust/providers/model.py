@@ -20,7 +20,7 @@ Advise = Callable[[str, str | None, SignedClaims], str]
 
 
 class Role(Enum):
-    """What a field of a publisher is for."""
+    """The role of a field of a publisher."""
 
     IDENTITY = "identity"  # required: the store finds the publisher by these
     PIN = "pin"  # an immutable id: configured, or pinned on first use
@@ -130,7 +130,7 @@ class JobRule:
 
 @dataclass(frozen=True, slots=True)
 class IssuerForm:
-    """What an issuer's URL looks like on hosts of the provider's own service.
+    """The form of an issuer's URL on hosts of the provider's own service.
 
     ``host`` and ``path`` are patterns, and ``shape`` shows the whole URL to the operator.
     """

@@ -8,7 +8,8 @@ from pytp_broker.trust.comparisons import REF_GLOB
 from pytp_broker.trust.providers.fields import choice_field
 from pytp_broker.trust.providers.model import Field
 
-# What `git check-ref-format` takes, and `*`: a rule for any other name would match nothing.
+# A name that `git check-ref-format` accepts, or one with `*`. A rule for any other name would match
+# nothing.
 _REF_NAME: Final = r"(?!.*(//|\.\.|/\Z))[^\x00-\x20\x7f?\[\\~^]{1,250}"
 GIT_REF: Final = rf"refs/{_REF_NAME}"
 # Where the claim is the bare name of a branch or tag, `refs/heads/main` would never match.
