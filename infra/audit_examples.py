@@ -3,7 +3,7 @@
 from typing import Final
 
 from pytp_broker.audit.findings import KeySet, Leak
-from pytp_broker.audit.operations import Apply, ConfigurationChange, Reopening
+from pytp_broker.audit.operations import Apply, ConfigurationChange, Reopening, Yank
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.audit.requests import (
     Burn,
@@ -96,5 +96,13 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         project="widgets",
         version="1.0",
         until="2026-11-23T12:00:00+00:00",
+    ).accepted(),
+    Yank(
+        by=_OLIVE,
+        registry="acme",
+        project="widgets",
+        version="1.0",
+        yanked=True,
+        why="loses data; use 1.1",
     ).accepted(),
 )

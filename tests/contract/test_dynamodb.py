@@ -125,6 +125,9 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.find_release("acme", "widgets", "1"), ["BatchGetItem"]),
         (lambda s: s.save_release(release(), None), ["PutItem"]),
         (lambda s: s.reopen_release("acme", "widgets", "1", NOW), ["PutItem"]),
+        (lambda s: s.yank_release("acme", "widgets", "1", "breaks"), ["PutItem"]),
+        (lambda s: s.yank_release("acme", "widgets", "1", None), ["DeleteItem"]),
+        (lambda s: s.list_yanked("acme", "widgets"), ["Query"]),
         (lambda s: s.add_file(file("widgets-2.0.tar.gz")), ["PutItem", "PutItem"]),
     ],
 )
@@ -588,6 +591,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ("PROJECT#acme#widgets", "FILE#widgets-1.0.tar.gz"): ["document"],
         ("PROJECT#acme#widgets", "RELEASE#1"): ["document"],
         ("REOPENED#acme#widgets", "REOPENED#1"): ["ttl", "until"],
+        ("YANKED#acme#widgets", "YANKED#1"): ["reason"],
         ("REGISTRY#acme", "PROJECT#widgets"): [],
         (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],
         (f"KEYSET#{ISSUER.url}", "KEYSET"): ["document"],

@@ -1,4 +1,4 @@
-"""What the index keeps of a release: find_release, save_release, reopen_release."""
+"""What the index keeps of a release: find_release, save_release, and what operators change."""
 
 from datetime import timedelta
 
@@ -86,6 +86,47 @@ def test_records_of_releases_are_neither_files_nor_projects(store: Store) -> Non
     assert list(store.list_projects("acme")) == []
     store.add_file(file())
     assert list(store.list_files("acme", "widgets")) == [file()]
+
+
+def test_a_yanked_release_says_why(store: Store) -> None:
+    assert store.list_yanked("acme", "widgets") == {}
+
+    store.yank_release(*PLACE, "breaks")
+    store.yank_release("acme", "widgets", "2", "")
+
+    assert store.list_yanked("acme", "widgets") == {"1": "breaks", "2": ""}
+    for place in (("other", "widgets"), ("acme", "gadgets")):
+        assert store.list_yanked(*place) == {}
+
+
+def test_a_yanked_release_may_get_another_reason_and_be_unyanked(store: Store) -> None:
+    store.yank_release(*PLACE, "breaks")
+    store.yank_release(*PLACE, "loses data")
+    assert store.list_yanked("acme", "widgets") == {"1": "loses data"}
+
+    for _ in range(2):
+        store.yank_release(*PLACE, None)
+
+        assert store.list_yanked("acme", "widgets") == {}
+
+
+def test_yanking_a_release_touches_neither_files_nor_records(store: Store) -> None:
+    store.save_release(release(), None)
+    store.add_file(file())
+
+    store.yank_release(*PLACE, "breaks")
+
+    assert list(store.list_files("acme", "widgets")) == [file()]
+    assert list(store.list_projects("acme")) == ["widgets"]
+    assert store.find_release(*PLACE) == (release(), None)
+
+
+def test_of_two_who_yank_at_once_one_reason_stands(racing_store: Store) -> None:
+    reasons = [f"reason {number}" for number in range(16)]
+
+    race(16, lambda number: racing_store.yank_release(*PLACE, reasons[number]))
+
+    assert racing_store.list_yanked("acme", "widgets")["1"] in reasons
 
 
 @pytest.mark.promise("closed-release")

@@ -193,6 +193,7 @@ def make_version_1(path: Path) -> None:
         connection.execute("ALTER TABLE trust DROP COLUMN generation")
         connection.execute("DROP TABLE releases")
         connection.execute("DROP TABLE reopened_releases")
+        connection.execute("DROP TABLE yanked_releases")
         connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
         connection.execute("PRAGMA user_version = 1")
 
@@ -211,6 +212,7 @@ def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path
     with closing(SqliteStore(path)) as store:
         assert store.list_trust([("acme", "gadgets")]) == {("acme", "gadgets"): {"id-1": 1}}
         assert store.find_release("acme", "widgets", "1") == (None, None)
+        assert store.list_yanked("acme", "widgets") == {}
 
 
 def test_a_token_that_was_stored_without_permissions_may_upload(sqlite_store: SqliteStore) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from threading import Barrier
 from typing import Any
 
@@ -113,6 +114,19 @@ class Clients:
         index = ("--index-url", index_url)
         installed = self.run(find_uv_bin(), "pip", "install", *options, *index, name)
         assert installed.returncode == 0, installed.stderr
+        return self.run(sys.executable, target / f"{name}.py").stdout
+
+    def installed(self, installer: str, index_url: str, requirement: str) -> str:
+        """Install into a new folder with pip or uv; return what the package prints."""
+        target = Path(mkdtemp(dir=self.folder))
+        commands = {
+            "pip": (*PIP, "install"),
+            "uv": (find_uv_bin(), "pip", "install", "--no-cache", "--python", sys.executable),
+        }
+        options = ("--target", target, "--index-url", index_url)
+        done = self.run(*commands[installer], *options, requirement)
+        assert done.returncode == 0, done.stderr
+        name = requirement.partition("==")[0]
         return self.run(sys.executable, target / f"{name}.py").stdout
 
     def pip_install(self, index_url: str, name: str) -> str:
@@ -576,6 +590,37 @@ def test_a_broken_configuration_is_explained(tmp_path: Path, text: str | None, s
     assert ended.returncode == 2
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_installers_ignore_a_yanked_release_unless_it_is_named(
+    issuer: Issuer, config: Path, tmp_path: Path, installer: str
+) -> None:
+    data = tmp_path / "data"
+    with ServerProcess(config, tmp_path / "log", "--data", str(data)) as server:
+        clients = Clients(tmp_path, str(server.ca_file))
+        for version in ("1.0", "1.1"):
+            package = TinyPackage("widgets", version, greeting=version)
+            files = package.build(tmp_path / "dist" / version)
+            upload_url = f"{server.url}/acme/legacy/"
+            assert clients.uv_publish(upload_url, files, issuer.start_job()).returncode == 0
+        index_url = f"{server.url}/acme/simple/"
+
+        release_command(clients, "yank", data)
+        assert clients.installed(installer, index_url, "widgets") == "1.0\n"
+        assert clients.installed(installer, index_url, "widgets==1.1") == "1.1\n"
+
+        release_command(clients, "unyank", data)
+        assert clients.installed(installer, index_url, "widgets") == "1.1\n"
+
+
+def release_command(clients: Clients, action: str, data: Path) -> None:
+    """Yank or unyank a release of a running server, as its operator does."""
+    done = clients.run(
+        *(sys.executable, "-m", "pytp_broker.cli", "release", action, "acme", "widgets", "1.1"),
+        *("--reason", "loses data", "--data", data),
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_data_keeps_files_tokens_and_trust_over_a_restart(

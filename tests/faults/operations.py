@@ -250,6 +250,40 @@ def apply_again(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.apply(same), 200, check=changes_nothing)
 
 
+def yank(stage: Stage) -> Attempt:
+    """Yank a release, as an operator does."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    assert b"data-yanked" not in stage.honest.page().body
+
+    def is_yanked(_answer: Answer) -> None:
+        assert b'data-yanked="breaks"' in stage.honest.page().body
+        assert stage.is_visible(wheel())
+
+    return Attempt(lambda: stage.faulty.yank("breaks"), 200, check=is_yanked)
+
+
+def unyank(stage: Stage) -> Attempt:
+    """Take a yank back."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    assert stage.honest.yank("breaks").status == 200
+
+    def is_not_yanked(_answer: Answer) -> None:
+        assert b"data-yanked" not in stage.honest.page().body
+
+    return Attempt(lambda: stage.faulty.yank(None), 200, check=is_not_yanked)
+
+
+def read_a_yanked_release(stage: Stage) -> Attempt:
+    """Read a page: it never hides that a release is yanked, whatever fails."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    assert stage.honest.yank("breaks").status == 200
+
+    def says_so(answer: Answer) -> None:
+        assert b'data-yanked="breaks"' in answer.body
+
+    return Attempt(stage.faulty.page, 200, check=says_so)
+
+
 OPERATIONS: tuple[Operation, ...] = (
     mint,
     mint_on_first_use,
@@ -268,9 +302,21 @@ OPERATIONS: tuple[Operation, ...] = (
     consume,
     apply,
     apply_again,
+    yank,
+    unyank,
+    read_a_yanked_release,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
-WRITING_OPERATIONS = (mint, mint_on_first_use, upload_single_use, burn, disclose, consume, apply)
+WRITING_OPERATIONS = (
+    mint,
+    mint_on_first_use,
+    upload_single_use,
+    burn,
+    disclose,
+    consume,
+    apply,
+    yank,
+)
 
 
 def _token(answer: Answer) -> UploadToken:

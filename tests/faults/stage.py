@@ -204,6 +204,18 @@ class Clients(Deployment):
             return answer_of(problem_response(problem, instance="apply"))
         return Answer(200, {}, json.dumps(plan.lines).encode())
 
+    def yank(self, reason: str | None) -> Answer:
+        """Yank the release 1.0 of `widgets`, as the command does."""
+        try:
+            self.store.yank_release("acme", "widgets", "1", reason)
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="yank"))
+        return Answer(200, {}, b"")
+
+    def page(self) -> Answer:
+        """Return the page of `widgets`."""
+        return self.call("GET", "/acme/simple/widgets/")
+
     def rights_of(self, token: UploadToken) -> set[tuple[str, str]]:
         """Return where the token may upload now, as the upload function sees it."""
 

@@ -60,6 +60,8 @@ UPLOAD = f"find_token find_file {RELEASE} save save use_token save_release add_f
         ("burn", "load_configuration burn_token"),
         ("disclose", "load_configuration find_key_set save_key_set burn_token burn_token"),
         ("consume", "load_configuration find_token use_token"),
+        ("yank", "yank_release"),
+        ("read_a_yanked_release", "load_configuration list_files list_yanked"),
     ],
 )
 def test_the_calls_that_are_broken_are_these(

@@ -47,7 +47,9 @@ class StrictStore(MemoryStore):
         return _strict(found) if name in _KEYED else found
 
 
-_KEYED = {"list_publishers", "find_token", "use_token", "burn_token", "find_file", "list_files"}
+_KEYED = {"list_publishers", "find_token", "use_token", "burn_token", "find_file", "list_files"} | {
+    "list_yanked"
+}
 
 
 def _strict(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -41,6 +41,8 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "find_release": lambda store: store.find_release("acme", "widgets", "1"),
     "save_release": lambda store: store.save_release(release(), None),
     "reopen_release": lambda store: store.reopen_release("acme", "widgets", "1", NOW),
+    "yank_release": lambda store: store.yank_release("acme", "widgets", "1", "breaks"),
+    "list_yanked": lambda store: store.list_yanked("acme", "widgets"),
     "list_files": lambda store: store.list_files("acme", "widgets"),
     "list_projects": lambda store: store.list_projects("acme"),
 }

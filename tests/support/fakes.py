@@ -80,6 +80,7 @@ class MemoryStore(Failing):
         self.files: dict[tuple[str, str], PublishedFile] = {}
         self.releases: dict[tuple[str, str, str], Release] = {}
         self.reopened: dict[tuple[str, str, str], datetime] = {}
+        self.yanked: dict[Place, dict[str, str]] = {}
         self.operator_records: list[dict[str, Any]] = []
 
     @remote
@@ -220,6 +221,17 @@ class MemoryStore(Failing):
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         files = (f for f in self.files.values() if (f.registry, f.project) == (registry, project))
         return sorted(files, key=lambda file: file.filename)
+
+    @remote
+    def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
+        return dict(self.yanked.get((registry, project), {}))
+
+    @remote
+    def yank_release(self, registry: str, project: str, key: str, reason: str | None) -> None:
+        of_project = self.yanked.setdefault((registry, project), {})
+        of_project.pop(key, None)
+        if reason is not None:
+            of_project[key] = reason
 
     @remote
     def list_projects(self, registry: str) -> Sequence[str]:

@@ -71,6 +71,10 @@ Registry: TypeAlias = Annotated[str, Meaning("The registry's name.")]
 Project: TypeAlias = Annotated[str, Meaning("The project that was asked about or uploaded to.")]
 Version: TypeAlias = Annotated[str, Meaning("The version of the release.")]
 Until: TypeAlias = Annotated[str, Meaning("When the release closes again, in ISO 8601.")]
+Yanked: TypeAlias = Annotated[
+    bool, Meaning("Whether the release is yanked from then on; false if it was unyanked.")
+]
+Why: TypeAlias = Annotated[str, Meaning("The reason that the operator gave.")]
 Filename: TypeAlias = Annotated[str, Meaning("The name of the file.")]
 Sha256: TypeAlias = Annotated[str, Meaning("The SHA-256 of the file.", pattern="^[0-9a-f]{64}$")]
 Unchanged: TypeAlias = Annotated[

@@ -53,6 +53,19 @@ class Reopening(Operation):
 
 
 @dataclass(slots=True, kw_only=True)
+class Yank(Operation):
+    """An operator yanked a release, or unyanked it."""
+
+    name = "yank"
+
+    registry: facts.Registry
+    project: facts.Project
+    version: facts.Version
+    yanked: facts.Yanked
+    why: facts.Why
+
+
+@dataclass(slots=True, kw_only=True)
 class OperatorBurn(Operation):
     """An operator burned an upload token; then the record has `by`."""
 

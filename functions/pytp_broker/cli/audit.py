@@ -1,4 +1,4 @@
-"""Print what operators did: configuration changes, burned tokens, reopened releases."""
+"""Print what operators did: configuration changes, burned tokens, yanked or reopened releases."""
 
 import argparse
 import json

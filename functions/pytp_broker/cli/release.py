@@ -1,4 +1,4 @@
-"""Reopen a closed release, so that it takes further files."""
+"""Yank or unyank a release, or reopen a closed one, so that it takes further files."""
 
 import argparse
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Final
 
 from packaging.version import InvalidVersion, Version
 
-from pytp_broker.audit.operations import Reopening
+from pytp_broker.audit.operations import Reopening, Yank
 from pytp_broker.cli import target
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.operator import Operator
 from pytp_broker.index.releases import closes_at, key_of, read_release
 from pytp_broker.names import normalize
-from pytp_broker.redaction import and_more, printable
+from pytp_broker.redaction import MAX_VALUE_CHARACTERS, and_more, legible, printable
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import Release
 
@@ -22,21 +22,84 @@ REOPENED: Final = timedelta(days=1)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.epilog = "Each action keeps an audit record."
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    summary = "let a closed release take files for a day, and keep an audit record of it"
-    action = actions.add_parser("reopen", help=summary, description=summary)
-    action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
-    action.add_argument("project", metavar="PROJECT", help="the project's name")
-    action.add_argument("version", metavar="VERSION", help="the release's version")
-    target.add_arguments(action)
-    action.set_defaults(act=reopen)
+    for name, act, summary in (
+        ("yank", yank, "let installers take a release only if it is asked for by its version"),
+        ("unyank", unyank, "let installers take a yanked release again"),
+        ("reopen", reopen, "let a closed release take files for a day"),
+    ):
+        action = actions.add_parser(name, help=summary, description=summary)
+        action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
+        action.add_argument("project", metavar="PROJECT", help="the project's name")
+        action.add_argument("version", metavar="VERSION", help="the release's version")
+        target.add_arguments(action)
+        action.set_defaults(act=act)
+    for name, shown_to in (("yank", "everybody who installs it"), ("unyank", "the audit record")):
+        help_text = f"why, in one line for {shown_to}"
+        actions.choices[name].add_argument(
+            "--reason", required=True, metavar="TEXT", help=help_text
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the chosen action; raise CommandError."""
     act: Callable[[argparse.Namespace, Operator], int] = arguments.act
-    with target.opened(arguments, "open the release") as operator:
+    with target.opened(arguments, "change the release") as operator:
         return act(arguments, operator)
+
+
+def yank(arguments: argparse.Namespace, operator: Operator) -> int:
+    """Yank a release with all its files, those that follow included, or change the reason."""
+    reason = _read_reason(arguments.reason)
+    release = _find_named(arguments, operator)
+    if _find_yank(release, operator) == reason:
+        say(f"{_name(release)} is yanked already for this reason")
+    else:
+        _record_yank(release, reason, operator, yanked=True)
+        operator.store.yank_release(release.registry, release.project, release.key, reason)
+        say(f"{_name(release)} is yanked: {reason}")
+    return 0
+
+
+def unyank(arguments: argparse.Namespace, operator: Operator) -> int:
+    """Take a yank back."""
+    reason = _read_reason(arguments.reason)
+    release = _find_named(arguments, operator)
+    if _find_yank(release, operator) is None:
+        say(f"{_name(release)} is not yanked")
+    else:
+        _record_yank(release, reason, operator, yanked=False)
+        operator.store.yank_release(release.registry, release.project, release.key, None)
+        say(f"{_name(release)} is not yanked any more")
+    return 0
+
+
+def _find_yank(release: Release, operator: Operator) -> str | None:
+    return operator.store.list_yanked(release.registry, release.project).get(release.key)
+
+
+def _record_yank(release: Release, why: str, operator: Operator, *, yanked: bool) -> None:
+    event = Yank(
+        by=operator.name,
+        registry=release.registry,
+        project=release.project,
+        version=release.spellings[0],
+        yanked=yanked,
+        why=why,
+    )
+    operator.record(event.accepted())
+
+
+def _read_reason(text: str) -> str:
+    """Return a reason that every client may show; raise CommandError."""
+    if not text.strip() or legible(text, MAX_VALUE_CHARACTERS) != text:
+        raise CommandError(
+            f"`--reason` must be one line of 1 to {MAX_VALUE_CHARACTERS} visible characters, "
+            "and must not contain a token: everybody who installs the project can read it",
+            MISUSED,
+        )
+    return text
 
 
 def reopen(arguments: argparse.Namespace, operator: Operator) -> int:
@@ -47,7 +110,7 @@ def reopen(arguments: argparse.Namespace, operator: Operator) -> int:
     until = (now + REOPENED).replace(microsecond=0)
     _, reopened_until = operator.store.find_release(registry.name, release.project, release.key)
     closes = closes_at(release, reopened_until, registry)
-    name = f"{registry.name} {release.project} {release.spellings[0]}"
+    name = _name(release)
     if closes is None:
         say(f'{name} never closes: `release_open_days` is "unlimited"')
     elif closes >= until:
@@ -64,6 +127,15 @@ def reopen(arguments: argparse.Namespace, operator: Operator) -> int:
         operator.store.reopen_release(registry.name, release.project, release.key, until)
         say(f"{name} takes files until {until.isoformat()}")
     return 0
+
+
+def _name(release: Release) -> str:
+    return f"{release.registry} {release.project} {release.spellings[0]}"
+
+
+def _find_named(arguments: argparse.Namespace, operator: Operator) -> Release:
+    registry = _find_registry(arguments.registry, operator)
+    return _find_release(registry, arguments.project, arguments.version, operator)
 
 
 def _find_registry(name: str, operator: Operator) -> Registry:

@@ -13,8 +13,8 @@ from pytp_broker.storage.file_records import PublishedFile
 class FileState:
     """The state of a published file: what may change about it.
 
-    ``yanked`` is why the file is yanked, which may be empty; it is None for a file that is not
-    yanked (PEP 592).
+    ``yanked`` is why the file's release is yanked, which may be empty; it is None for a file that
+    is not yanked (PEP 592).
     """
 
     yanked: str | None = None

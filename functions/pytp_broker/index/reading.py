@@ -4,9 +4,14 @@ A registry that the operator has switched off can still be read: the switch ends
 installing.
 """
 
+from collections.abc import Mapping
+
+from packaging.version import Version
+
 from pytp_broker.errors import InvalidUpload, NotFound, StoreUnavailable
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.listings import ACTIVE, FileState, ListedFile, ProjectListing
+from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
@@ -18,7 +23,15 @@ def find_listing(registry: str, project: str, index: Index) -> ProjectListing:
     files = index.store.list_files(registry, project)
     if not files:
         raise NotFound(f"there is no project `{printable(project)}` in this registry")
-    return ProjectListing(project, tuple(ListedFile(file, FileState()) for file in files), ACTIVE)
+    yanked = index.store.list_yanked(registry, project)
+    return ProjectListing(project, tuple(_listed(file, yanked) for file in files), ACTIVE)
+
+
+def _listed(file: PublishedFile, yanked: Mapping[str, str]) -> ListedFile:
+    """Return a file with its state; ``yanked`` has the reasons by keys of releases."""
+    # Nearly all projects have no yanked release; then we need not read versions.
+    reason = yanked.get(key_of(Version(file.version))) if yanked else None
+    return ListedFile(file, FileState(reason))
 
 
 def find_file(registry: str, sha256: str, filename: str, index: Index) -> PublishedFile:

@@ -125,6 +125,9 @@ class FileRecordStore(Protocol):
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         """Return the files of a project, ordered by name."""
 
+    def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
+        """Return why each yanked release of a project is yanked, by the release's key."""
+
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered."""
 
@@ -160,6 +163,12 @@ class OperatorStore(Protocol):
 
     def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
         """Let a release take files until this time, even if its record says that it is closed."""
+
+    def yank_release(self, registry: str, project: str, key: str, reason: str | None) -> None:
+        """Yank a release with all its files, those that follow included; without a reason, unyank.
+
+        The later of two writers wins.
+        """
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return operators' records in their order, each with its ``time``. Not one round trip."""

@@ -194,6 +194,7 @@ def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, sa
         *(f"token burn {LEAKED}", f"token {LEAKED}", f"validate --config broker.toml {LEAKED}"),
         *(f"serve --config x --port {LEAKED}", f"validate --config {LEAKED}", f"secret {LEAKED}"),
         *(f"release reopen {LEAKED} {LEAKED} {LEAKED} --data .", f"release {LEAKED}"),
+        f"release yank acme {LEAKED} {LEAKED} --reason {LEAKED} --data .",
         *(f"token find --data {LEAKED}", f"explain --config broker.toml --registry {LEAKED} {{}}"),
     ],
 )

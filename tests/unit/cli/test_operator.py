@@ -347,6 +347,74 @@ def test_a_broker_without_registries_has_nothing_to_open(desk: Desk) -> None:
     assert "the registries are: none" in desk.type("release reopen acme widgets 1.0")
 
 
+YANK = "release yank acme widgets 1.0 --reason"
+UNYANK = "release unyank acme widgets 1.0 --reason"
+
+
+def test_a_release_is_yanked_and_unyanked(shop: Desk) -> None:
+    assert shop.type(f"{YANK} 'loses data'") == "acme widgets 1.0 is yanked: loses data\n"
+    assert shop.store.list_yanked("acme", "widgets") == {"1": "loses data"}
+
+    assert shop.type(f"{UNYANK} mistake") == "acme widgets 1.0 is not yanked any more\n"
+    assert shop.store.list_yanked("acme", "widgets") == {}
+
+
+def test_who_yanked_and_unyanked_a_release_is_recorded_with_the_reason(shop: Desk) -> None:
+    shop.type(f"{YANK} 'loses data'")
+    shop.type(f"{UNYANK} mistake")
+
+    kept = shop.records()
+    for each in kept:
+        check(each)
+        assert (each["event"], each["by"]) == ("yank", shop.operator)
+        assert (each["registry"], each["project"], each["version"]) == ("acme", "widgets", "1.0")
+    assert [(each["yanked"], each["why"]) for each in kept] == [
+        (True, "loses data"),
+        (False, "mistake"),
+    ]
+
+
+def test_a_yanked_release_may_get_another_reason(shop: Desk) -> None:
+    shop.type(f"{YANK} breaks")
+
+    assert shop.type(f"{YANK} breaks") == "acme widgets 1.0 is yanked already for this reason\n"
+    assert len(shop.records()) == 1
+    shop.type(f"{YANK} 'loses data'")
+    assert shop.store.list_yanked("acme", "widgets") == {"1": "loses data"}
+    assert len(shop.records()) == 2
+
+
+def test_a_release_that_is_not_yanked_is_left_alone(shop: Desk) -> None:
+    assert shop.type(f"{UNYANK} mistake") == "acme widgets 1.0 is not yanked\n"
+    assert shop.records() == []
+
+
+@pytest.mark.parametrize("action", ["yank", "unyank"])
+@pytest.mark.parametrize("named", ["acmee widgets 1.0", "acme gadgets 1.0", "acme widgets 3"])
+def test_what_is_not_there_is_not_yanked(shop: Desk, action: str, named: str) -> None:
+    assert "exit 1" in shop.type(f"release {action} {named} --reason breaks")
+
+    assert shop.records() == []
+
+
+@pytest.mark.parametrize("action", [YANK, UNYANK])
+@pytest.mark.parametrize(
+    "reason",
+    ["", "  ", "two\nlines", "\x1b[31mred", "x" * 201, f"pytp_{'a1' * 36}"],
+    ids=["none", "blank", "two lines", "terminal", "too long", "token"],
+)
+def test_a_reason_that_clients_must_not_show_is_refused(
+    shop: Desk, action: str, reason: str
+) -> None:
+    seen = shop.type(f"{action} {shlex.quote(reason)}")
+
+    assert seen.startswith("`--reason` must be one line of 1 to 200 visible characters")
+    assert seen.endswith("exit 2\n")
+    assert "a1a1" not in seen
+    assert shop.store.list_yanked("acme", "widgets") == {}
+    assert shop.records() == []
+
+
 # --- apply ----------------------------------------------------------------------------------------
 
 

@@ -177,12 +177,38 @@ def test_reading_takes_get_and_head_alone(shelf: Shelf, method: str, path: str) 
     assert answer.headers["Allow"] == "GET, HEAD"
 
 
-def test_a_page_takes_one_read(shelf: Shelf) -> None:
+def test_every_file_of_a_yanked_release_is_yanked_at_once(shelf: Shelf) -> None:
+    shelf.publish(wheel(version="2.0"))
+    shelf.store.yank_release("acme", "widgets", "1", "loses data")
+
+    files = shelf.get("/acme/simple/widgets/", JSON).json["files"]
+    page = Links(shelf.get("/acme/simple/widgets/", HTML).text)
+
+    assert [(file["filename"], file["yanked"]) for file in files] == [
+        (WHEEL.filename, "loses data"),
+        (SDIST.filename, "loses data"),
+        ("widgets-2.0-py3-none-any.whl", False),
+    ]
+    assert {
+        text: link.get("data-yanked") for text, link in zip(page.texts, page.links, strict=True)
+    } == {file["filename"]: file["yanked"] or None for file in files}
+    shelf.store.yank_release("acme", "widgets", "1", None)
+    files = shelf.get("/acme/simple/widgets/", JSON).json["files"]
+    assert not any(file["yanked"] for file in files)
+
+
+def test_a_yanked_file_can_be_downloaded(shelf: Shelf) -> None:
+    shelf.store.yank_release("acme", "widgets", "1", "loses data")
+
+    assert shelf.get(WHEEL_PATH).body == WHEEL.content
+
+
+def test_a_page_takes_a_read_of_the_files_and_one_of_their_states(shelf: Shelf) -> None:
     shelf.store.calls.clear()
 
     shelf.get("/acme/simple/widgets/")
 
-    assert shelf.store.calls == ["list_files"]
+    assert shelf.store.calls == ["list_files", "list_yanked"]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +216,7 @@ def test_a_page_takes_one_read(shelf: Shelf) -> None:
     [
         ("list_projects", "/acme/simple/"),
         ("list_files", "/acme/simple/widgets/"),
+        ("list_yanked", "/acme/simple/widgets/"),
         ("find_file", WHEEL_PATH),
     ],
 )

@@ -419,6 +419,7 @@ USE = ("pk", "sk", "used_for", "ttl")
         ("ReadRole", "Query", ["REGISTRY#acme"], ()),
         ("ReadRole", "Query", ["PROJECT#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
+        ("ReadRole", "Query", ["YANKED#acme#widgets"], ()),
     ],
 )
 def test_a_function_may_do_what_it_needs(
@@ -467,6 +468,11 @@ def test_readers_may_not_read_tokens_nor_publishers(action: str, key: str) -> No
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
 def test_no_function_may_reopen_a_release(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["REOPENED#acme#widgets"], ("pk", "sk", "until", "ttl"))
+
+
+@pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
+def test_no_function_may_yank_or_unyank_a_release(role: str, action: str) -> None:
+    assert not is_allowed(role, action, ["YANKED#acme#widgets"], ("pk", "sk", "reason"))
 
 
 @pytest.mark.parametrize("action", ["GetItem", "Query", "BatchGetItem"])

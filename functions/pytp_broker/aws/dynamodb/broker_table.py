@@ -24,6 +24,7 @@ _ROWS: Final = (
     ("PROJECT#", "FILE#"),
     ("PROJECT#", "RELEASE#"),
     ("REOPENED#", "REOPENED#"),
+    ("YANKED#", "YANKED#"),
     ("REGISTRY#", "PROJECT#"),
     ("TOKEN#", "TOKEN"),
     ("USE#", "USE"),

@@ -82,6 +82,11 @@ class FileRows(Table):
         rows = self._query(f"PROJECT#{registry}#{project}", "FILE#")
         return [_read_file(row) for row in rows]
 
+    def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
+        """Return why each yanked release of a project is yanked, by the release's key."""
+        rows = self._query(f"YANKED#{registry}#{project}")
+        return {row["sk"].removeprefix("YANKED#"): row["reason"] for row in rows}
+
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered.
 
@@ -98,6 +103,11 @@ def _release_key(registry: str, project: str, key: str) -> dict[str, str]:
 def reopened_key(registry: str, project: str, key: str) -> dict[str, str]:
     """Return the key of the row that says until when a release is reopened."""
     return {"pk": f"REOPENED#{registry}#{project}", "sk": f"REOPENED#{key}"}
+
+
+def yanked_key(registry: str, project: str, key: str) -> dict[str, str]:
+    """Return the key of the row that says why a release is yanked."""
+    return {"pk": f"YANKED#{registry}#{project}", "sk": f"YANKED#{key}"}
 
 
 def _read_file(row: Mapping[str, Any]) -> PublishedFile:

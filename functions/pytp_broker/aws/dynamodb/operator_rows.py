@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pytp_broker.audit.record import AuditRecord
-from pytp_broker.aws.dynamodb.file_rows import reopened_key
+from pytp_broker.aws.dynamodb.file_rows import reopened_key, yanked_key
 from pytp_broker.aws.dynamodb.table import Table, attributes, dump
 from pytp_broker.aws.dynamodb.token_rows import read_token
 from pytp_broker.storage.protocols import unexpired
@@ -51,3 +51,11 @@ class OperatorRows(Table):
         seconds = int(until.timestamp())
         item = attributes(**reopened_key(registry, project, key), until=seconds, ttl=seconds)
         self._call(self._client.put_item, Item=item)
+
+    def yank_release(self, registry: str, project: str, key: str, reason: str | None) -> None:
+        """Yank a release; without a reason, unyank it."""
+        row = attributes(**yanked_key(registry, project, key))
+        if reason is None:
+            self._call(self._client.delete_item, Key=row)
+        else:
+            self._call(self._client.put_item, Item={**row, **attributes(reason=reason)})

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from pytp_broker.storage.file_records import PublishedFile, Release
@@ -68,6 +68,15 @@ class FileTables(Database):
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         """Return the files of a project, ordered by name."""
         return self._list_files("registry = ? AND project = ?", (registry, project))
+
+    def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
+        """Return why each yanked release of a project is yanked, by the release's key."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT release, reason FROM yanked_releases WHERE registry = ? AND project = ?",
+                (registry, project),
+            ).fetchall()
+        return dict(found)
 
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered."""

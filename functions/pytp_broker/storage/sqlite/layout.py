@@ -8,7 +8,7 @@ from typing import Final
 
 from pytp_broker.errors import StoreUnavailable
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 _RELEASES: Final = (
     """CREATE TABLE releases (
@@ -23,6 +23,15 @@ _RELEASES: Final = (
         project TEXT NOT NULL,
         release TEXT NOT NULL,
         until INTEGER NOT NULL,
+        PRIMARY KEY (registry, project, release)
+    )""",
+)
+_YANKED: Final = (
+    """CREATE TABLE yanked_releases (
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        release TEXT NOT NULL,
+        reason TEXT NOT NULL,
         PRIMARY KEY (registry, project, release)
     )""",
 )
@@ -85,11 +94,13 @@ SCHEMA: Final = (
     )""",
     "CREATE INDEX files_by_project ON files (registry, project, filename)",
     *_RELEASES,
+    *_YANKED,
 )
 # By version of the file: the statements that bring the file to the next version.
 _MIGRATIONS: Final = {
     1: ("ALTER TABLE trust ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",),
     2: _RELEASES,
+    3: _YANKED,
 }
 
 

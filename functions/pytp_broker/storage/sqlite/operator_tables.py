@@ -63,3 +63,18 @@ class OperatorTables(Database):
                 "VALUES (?, ?, ?, ?)",
                 (registry, project, key, int(until.timestamp())),
             )
+
+    def yank_release(self, registry: str, project: str, key: str, reason: str | None) -> None:
+        """Yank a release; without a reason, unyank it."""
+        place = (registry, project, key)
+        with self._write() as connection:
+            connection.execute(
+                "DELETE FROM yanked_releases WHERE registry = ? AND project = ? AND release = ?",
+                place,
+            )
+            if reason is not None:
+                connection.execute(
+                    "INSERT INTO yanked_releases (registry, project, release, reason) "
+                    "VALUES (?, ?, ?, ?)",
+                    (*place, reason),
+                )
