@@ -15,7 +15,7 @@ from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.documents import Fetch, Reach
 from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.storage.cache import ConfigurationCache
-from pytp_broker.storage.files import FileStore
+from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import RuntimeStore
 
 Clock = Callable[[], datetime]

@@ -9,8 +9,8 @@ from moto import mock_aws
 
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files
-from pytp_broker.storage.files import FileStore
-from pytp_broker.storage.folder import FolderFiles
+from pytp_broker.storage.file_folder import FolderFiles
+from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.emulator import Emulator, create_bucket, create_table, make_client

@@ -16,10 +16,10 @@ from moto import mock_aws
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.names import MAX_FILE_NAME_CHARACTERS
-from pytp_broker.storage import folder
+from pytp_broker.storage import file_folder
 from pytp_broker.storage.content import Held
-from pytp_broker.storage.files import FileStore, content_key, metadata_key
-from pytp_broker.storage.folder import FolderFiles
+from pytp_broker.storage.file_folder import FolderFiles
+from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
 from tests.support.emulator import Emulator, create_bucket, make_client
 
 FILENAME = "widgets-1!1.0+local-py3-none-any.whl"
@@ -180,7 +180,7 @@ def test_every_folder_on_the_way_is_made_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(folder, "_sync", synced.extend)
+    monkeypatch.setattr(file_folder, "_sync", synced.extend)
 
     save(FolderFiles(tmp_path), "files/acme/name", b"wheel")
 
@@ -192,7 +192,7 @@ def test_no_folder_is_opened_where_that_cannot_be_done(
 ) -> None:
     monkeypatch.setattr(os, "name", "nt")
 
-    folder._sync([tmp_path / "not there"])
+    file_folder._sync([tmp_path / "not there"])
 
 
 def test_a_download_url_is_good_for_five_minutes(moto_s3: Any) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pytp_broker.storage.files import FileStore
+from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import UploadToken
 from tests.contract.conftest import FOLDER

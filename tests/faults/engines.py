@@ -11,7 +11,7 @@ from uuid import uuid4
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.config import Loaded
-from pytp_broker.storage.folder import FolderFiles
+from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.faults.at_rest import Item, ItemsAtRest, scan_table
 from tests.faults.stage import Engine, Picture

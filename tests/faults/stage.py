@@ -26,7 +26,7 @@ from pytp_broker.index.releases import key_of
 from pytp_broker.names import version_in
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.files import FileStore, content_key, metadata_key
+from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
 from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in

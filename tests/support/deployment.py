@@ -20,7 +20,7 @@ from pytp_broker.http.paths import below_prefix
 from pytp_broker.oidc.documents import Fetch
 from pytp_broker.services import Broker, Index, Services, build, build_broker, build_index
 from pytp_broker.storage.cache import ConfigurationCache
-from pytp_broker.storage.files import FileStore
+from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Store
 from tests.support.fakes import MAX_UPLOAD_BYTES
 from tests.support.gateways import body_of

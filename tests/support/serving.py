@@ -14,7 +14,7 @@ from pytp_broker.local.gateway import MAX_BODY_BYTES
 from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.content import Held
-from pytp_broker.storage.folder import FolderFiles
+from pytp_broker.storage.file_folder import FolderFiles
 from tests.support.deployment import HOST
 from tests.support.distributions import CONTENT_TYPE, Distribution, fields, form
 from tests.support.gateways import Exchange, Gateway

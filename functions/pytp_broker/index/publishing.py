@@ -26,7 +26,7 @@ from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.files import content_key, metadata_key
+from pytp_broker.storage.file_store import content_key, metadata_key
 from pytp_broker.storage.protocols import AlreadyPublishedError
 from pytp_broker.tokens import file_use
 

@@ -15,7 +15,7 @@ from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.files import content_key, metadata_key
+from pytp_broker.storage.file_store import content_key, metadata_key
 
 
 def find_listing(registry: str, project: str, index: Index) -> ProjectListing:

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from pytp_broker.storage.folder import FolderFiles
+from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.protocols import Storage
 from pytp_broker.storage.sqlite import SqliteStore
 

@@ -15,7 +15,7 @@ from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import KeySetStore
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import PublishedFile, Release
-from pytp_broker.storage.files import FileStore
+from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.plan import Approve, Plan
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher

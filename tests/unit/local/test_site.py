@@ -12,7 +12,7 @@ from pytp_broker.cli.command import load_configuration
 from pytp_broker.cli.site import Site
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.log import Log
-from pytp_broker.storage.folder import FolderFiles
+from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.protocols import Storage, Store
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.fakes import MemoryStore
