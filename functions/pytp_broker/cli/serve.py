@@ -52,34 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_config_argument(parser, required=False)
     parser.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--public-host",
-        metavar="NAME",
-        help="the host name that clients use (default: --host); the audience is derived from it",
-    )
-    parser.add_argument(
-        "--port", type=_port, default=0, help="the port to listen on (default: any free port)"
-    )
-    parser.add_argument("--no-tls", action="store_true", help="serve http; uv and twine refuse it")
-    parser.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
         help="the folder for tokens, files and certificates (default: a temporary one)",
-    )
-    parser.add_argument(
-        "--cert",
-        type=Path,
-        metavar="FILE",
-        help="your own certificate with its chain, in PEM (default: the server makes one)",
-    )
-    parser.add_argument(
-        "--key",
-        type=Path,
-        metavar="FILE",
-        help="the private key of --cert, in PEM, without a passphrase",
     )
     parser.add_argument(
         "--disclosure-keys-url",
@@ -95,7 +71,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the beginning of every error's `type`, such as the URL of your copy of "
         "docs/errors.md with a `#` at its end (default: %(default)s)",
     )
+    _add_address_arguments(parser.add_argument_group("address"))
+    _add_tls_arguments(parser.add_argument_group("TLS"))
     _add_store_arguments(parser.add_argument_group("store"))
+
+
+def _add_address_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+    )
+    group.add_argument(
+        "--public-host",
+        metavar="NAME",
+        help="the host name that clients use (default: --host); the audience is derived from it",
+    )
+    group.add_argument(
+        "--port", type=_port, default=0, help="the port to listen on (default: any free port)"
+    )
+
+
+def _add_tls_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--no-tls", action="store_true", help="serve http; uv and twine refuse it")
+    group.add_argument(
+        "--cert",
+        type=Path,
+        metavar="FILE",
+        help="your own certificate with its chain, in PEM (default: the server makes one)",
+    )
+    group.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="the private key of --cert, in PEM, without a passphrase",
+    )
 
 
 def _port(text: str) -> int:
