@@ -1,7 +1,6 @@
-"""What the files say of each provider: its page, its captured claims, and publishers for them."""
+"""What the files say of each provider: its page, and publishers for its captured claims."""
 
 import copy
-import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from pytp_broker.trust.matching import find_matching
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, FieldValue
 from pytp_broker.trust.publishers import TrustedPublisher, identity_key
+from tests.support.claims import captured
 from tests.support.signing import ABSENT, NOW
 
 TESTS = Path(__file__).parents[1]
@@ -39,12 +39,6 @@ def blocks(name: str, language: str) -> list[str]:
 @cache
 def documented(name: str) -> Loaded:
     return config.parse(tomllib.loads(blocks(name, "toml")[0]), allow_loopback=False)
-
-
-def captured(name: str) -> dict[str, Any]:
-    text = (TESTS / "providers" / f"{name}.json").read_text(encoding="utf-8")
-    claims: dict[str, Any] = json.loads(text)
-    return claims
 
 
 def signed(claims: Mapping[str, Any]) -> SignedClaims:

@@ -13,6 +13,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pytp_broker.oidc.documents import FetchError
+from tests.support.claims import captured
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GITHUB = "https://token.actions.githubusercontent.com"
@@ -49,32 +50,13 @@ def segment(content: object) -> str:
 def github_claims(now: datetime = NOW, **changes: Any) -> dict[str, Any]:
     """Return what GitHub Actions signs for a release job, with these claims changed."""
     seconds = int(now.timestamp())
-    workflow_ref = "octo-org/widgets/.github/workflows/release.yml@refs/tags/v1.2.0"
     claims = {
-        "iss": GITHUB,
+        **captured("github"),
         "aud": "acme",
-        "sub": "repo:octo-org/widgets:environment:release",
         "iat": seconds,
         "nbf": seconds - 5,
         "exp": seconds + 300,
         "jti": str(uuid4()),
-        "actor": "octocat",
-        "actor_id": "583231",
-        "environment": "release",
-        "event_name": "push",
-        "job_workflow_ref": workflow_ref,
-        "workflow_ref": workflow_ref,
-        "ref": "refs/tags/v1.2.0",
-        "ref_type": "tag",
-        "repository": "octo-org/widgets",
-        "repository_id": "70107786",
-        "repository_owner": "octo-org",
-        "repository_owner_id": "9919",
-        "repository_visibility": "private",
-        "run_id": "11855712345",
-        "run_attempt": "1",
-        "runner_environment": "github-hosted",
-        "sha": "8c7d3f1a0b9e2d4c6f8a1b3c5d7e9f0a2b4c6d8e",
         **changes,
     }
     return {name: value for name, value in claims.items() if value is not ABSENT}

@@ -39,6 +39,7 @@ from pytp_broker.oidc.fetch import HttpFetch
 from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions, signing
+from tests.support.claims import captured
 from tests.support.deployment import HOST, Answer, basic
 from tests.support.markers import marked_with
 from tests.support.misbehaving import MisbehavingIssuer, answering
@@ -839,9 +840,8 @@ def gitlab_world() -> World:
 
 
 def gitlab_token(world: World, token_id: str = "1", **changes: Any) -> str:
-    captured = json.loads((CASES.parent / "providers" / "gitlab.json").read_text("utf-8"))
     times = {"iat": SECONDS, "nbf": SECONDS, "exp": SECONDS + 300}
-    claims = {**captured, **times, "aud": "acme", "jti": token_id, **changes}
+    claims = {**captured("gitlab"), **times, "aud": "acme", "jti": token_id, **changes}
     return world.issuer.sign({n: value for n, value in claims.items() if value is not ABSENT})
 
 

@@ -422,7 +422,7 @@ def test_a_claim_that_rfc_7519_would_not_have_is_refused(
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1e308", "1E9999999", "NaN", "9" * 5000])
 @pytest.mark.parametrize("claim", ["iat", "exp", "nbf"])
 def test_a_time_that_no_clock_will_show_is_refused(world: World, claim: str, number: str) -> None:
-    payload = json.dumps({**github_claims(), claim: 12345}).replace("12345,", f"{number},", 1)
+    payload = json.dumps({**github_claims(), claim: 12345}).replace(": 12345", f": {number}", 1)
     assert f'"{claim}": {number}' in payload
     header = {"kid": "key-1"}
     token = jwt.PyJWS().encode(payload.encode(), rsa_key("key-1"), "RS256", headers=header)

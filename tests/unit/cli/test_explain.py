@@ -19,9 +19,10 @@ from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import identity_key
+from tests.support.claims import captured
 from tests.support.deployment import HOST
 from tests.support.emulator import REGION, create_table
-from tests.support.providers import blocks, captured
+from tests.support.providers import blocks
 from tests.support.scanner import LEAKED
 from tests.support.signing import ABSENT, NOW, Issuer, github_claims
 from tests.support.world import World

@@ -9,7 +9,8 @@ from pytp_broker.trust.matching import find_matching
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, Role
 from pytp_broker.trust.publishers import unpinned
-from tests.support.providers import captured, changed, documented, refusal, signed, strict
+from tests.support.claims import captured
+from tests.support.providers import changed, documented, refusal, signed, strict
 from tests.support.signing import ABSENT
 
 

@@ -15,10 +15,10 @@ from pytp_broker.trust.providers.gitlab import SOURCES as GITLAB_SOURCES
 from pytp_broker.trust.providers.gitlab import TRUSTED_SOURCES as GITLAB_TRUSTED
 from pytp_broker.trust.providers.model import FieldValue
 from pytp_broker.trust.publishers import TrustedPublisher
+from tests.support.claims import captured
 from tests.support.providers import (
     accepts,
     blocks,
-    captured,
     changed,
     documented,
     example,

@@ -21,17 +21,8 @@ from pytp_broker.trust.comparisons import REF_GLOB, is_exact, is_same_ignoring_c
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, Provider, Role
 from tests.support import signing
-from tests.support.providers import (
-    DOCS,
-    NAMES,
-    TESTS,
-    accepts,
-    blocks,
-    captured,
-    documented,
-    page,
-    signed,
-)
+from tests.support.claims import captured
+from tests.support.providers import DOCS, NAMES, TESTS, accepts, blocks, documented, page, signed
 from tests.support.signing import NOW
 
 HOST = "packages.example.com"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.providers import accepts, captured, changed, documented, strict
+from tests.support.claims import captured
+from tests.support.providers import accepts, changed, documented, strict
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 """Refusals that explain themselves, and immutable ids, through the exchange."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +9,10 @@ import pytest
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support import samples
+from tests.support.claims import captured
 from tests.support.signing import ABSENT, GITHUB, Issuer
 from tests.support.world import World
 
-PROVIDERS_FOLDER = Path(__file__).parents[2] / "providers"
 PINNED = """
 [[registries]]
 name = "acme"
@@ -285,7 +283,7 @@ def test_a_remote_pipeline_configuration_is_told_apart_from_a_wrong_one() -> Non
         """
     )
     world.issuer = Issuer("https://gitlab.com")
-    claims = json.loads((PROVIDERS_FOLDER / "gitlab.json").read_text())
+    claims = captured("gitlab")
     seconds = int(world.now.timestamp())
     claims |= {"aud": "acme", "iat": seconds, "nbf": seconds, "exp": seconds + 300}
     claims |= {"project_path": "group/widgets", "namespace_id": "72", "project_id": "20"}

@@ -12,7 +12,8 @@ from pytp_broker.trust.comparisons import fold, starts_with_segment
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import FieldValue, Role
 from pytp_broker.trust.publishers import TrustedPublisher, unpinned
-from tests.support.providers import TESTS, accepted, accepts, captured, publisher_of, signed
+from tests.support.claims import captured
+from tests.support.providers import TESTS, accepted, accepts, publisher_of, signed
 
 LEFT_OUT: dict[str, str] = json.loads((TESTS / "cases" / "left_out.json").read_text("utf-8"))
 CASES: list[dict[str, Any]] = json.loads((TESTS / "cases" / "claims.json").read_text("utf-8"))

@@ -10,10 +10,10 @@ from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, FieldValue, Role
 from pytp_broker.trust.publishers import unpinned
 from pytp_broker.trust.rules import compare
+from tests.support.claims import captured
 from tests.support.providers import (
     NAMES,
     accepts,
-    captured,
     changed,
     documented,
     every_field,

@@ -9,7 +9,8 @@ import pytest
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.unknown_claims import find_unknown, known_claims
-from tests.support.providers import TESTS, captured
+from tests.support.claims import captured
+from tests.support.providers import TESTS
 from tests.support.signing import NOW
 
 CASES: list[dict[str, Any]] = json.loads((TESTS / "cases" / "claims.json").read_text())
