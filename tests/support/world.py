@@ -7,36 +7,22 @@ from typing import Any
 from pytp_broker import config
 from pytp_broker.budgets import RefusalBudget
 from tests.support.audit import Records
+from tests.support.configurations import github_publisher, registry
 from tests.support.deployment import HOST, SOURCE_IP, Answer, Clock, Deployment
 from tests.support.fakes import MemoryFiles, MemoryStore
 from tests.support.scanner import SecretScanner
 from tests.support.signing import Issuer
 
-CONFIGURATION = """
-[[registries]]
-name = "acme"
-audience = "acme"
-
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-environment = "release"
-
-[[registries]]
-name = "other"
-audience = "other"
-hosts = ["other.example.com"]
-
-[[registries.publishers]]
-projects = ["gadgets", "gizmos"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-"""
+CONFIGURATION = registry(
+    "acme",
+    github_publisher("widgets", repository_owner_id="9919", environment="release"),
+    audience="acme",
+) + registry(
+    "other",
+    github_publisher("gadgets", "gizmos", repository_owner_id="9919"),
+    audience="other",
+    hosts=["other.example.com"],
+)
 
 
 class World(Deployment, Clock):

@@ -40,6 +40,7 @@ from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions, signing
 from tests.support.claims import captured
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.deployment import HOST, Answer, basic
 from tests.support.markers import marked_with
 from tests.support.misbehaving import MisbehavingIssuer, answering
@@ -53,15 +54,8 @@ LEFT_OUT: dict[str, str] = json.loads((CASES / "attacks_left_out.json").read_tex
 SECONDS = int(NOW.timestamp())
 MINT = "/acme/_/oidc/mint-token"
 GHES = "https://ghes.example.com/_services/token"
-WIDGETS = """
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-"""
-ACME = '[[registries]]\nname = "acme"\naudience = "acme"\n' + WIDGETS
+WIDGETS = github_publisher("widgets", repository_owner_id="9919")
+ACME = registry("acme", WIDGETS, audience="acme")
 
 
 def test_every_row_has_a_test_or_a_reason() -> None:
@@ -425,12 +419,9 @@ def test_a035_an_unknown_issuer_is_never_asked(
 
 @pytest.mark.row("A037")
 def test_a037_another_issuer_with_the_same_claims(world: World) -> None:
-    ghes = f'[[issuers]]\nurl = "{GHES}"\nprovider = "github"\n'
-    issuers = f'issuers = ["{GITHUB}", "{GHES}"]\n'
-    registry = ACME.replace('name = "acme"\n', f'name = "acme"\n{issuers}', 1).replace(
-        'projects = ["widgets"]', f'projects = ["widgets"]\nissuer = "{GITHUB}"'
-    )
-    world.configure(ghes + registry)
+    ours = github_publisher("widgets", issuer=GITHUB, repository_owner_id="9919")
+    acme = registry("acme", ours, audience="acme", issuers=[GITHUB, GHES])
+    world.configure(github_issuer(GHES) + acme)
     world.start()
     assert world.mint(world.token()).status == 200
 
@@ -448,11 +439,8 @@ def test_a038_the_issuer_of_one_enterprise(world: World) -> None:
     answer = assert_refused(world, world.token(), "invalid-payload")
     assert "enterprise" in answer.detail
 
-    issuer = f'[[issuers]]\nurl = "{enterprise.url}"\nprovider = "github"\n'
-    one = ACME.replace(
-        'projects = ["widgets"]', f'projects = ["widgets"]\nissuer = "{enterprise.url}"'
-    )
-    world.configure(issuer + one)
+    one = github_publisher("widgets", issuer=enterprise.url, repository_owner_id="9919")
+    world.configure(github_issuer(enterprise.url) + registry("acme", one, audience="acme"))
     world.advance(seconds=10)
     assert world.mint(world.token()).status == 200
 
@@ -522,12 +510,11 @@ def test_a045_a_mark_that_is_deleted_late(world: World, index: Shelf) -> None:
 
 @pytest.mark.row("A046")
 def test_a046_one_token_id_from_two_issuers(world: World) -> None:
-    ghes = f'[[issuers]]\nurl = "{GHES}"\nprovider = "github"\n'
-    both = "".join(
-        WIDGETS.replace('projects = ["widgets"]', f'projects = ["widgets"]\nissuer = "{url}"')
+    both = (
+        github_publisher("widgets", issuer=url, repository_owner_id="9919")
         for url in (GITHUB, GHES)
     )
-    world.configure(f'{ghes}[[registries]]\nname = "acme"\naudience = "acme"\n{both}')
+    world.configure(github_issuer(GHES) + registry("acme", *both, audience="acme"))
     world.start()
 
     for url in (GITHUB, GHES):

@@ -7,24 +7,12 @@ import pytest
 
 from pytp_broker.budgets import MAX_SOURCES, RefusalBudget
 from pytp_broker.errors import TooManyRequests
+from tests.support.configurations import github_publisher, registry
 from tests.support.world import World
 
-CONFIGURATION = """
-[[registries]]
-name = "acme"
-audience = "acme"
-refusals_per_minute = 10
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-workflow = "release.yml"
-
-[[registries]]
-name = "other"
-audience = "other"
-refusals_per_minute = 10
-"""
+CONFIGURATION = registry(
+    "acme", github_publisher("widgets"), audience="acme", refusals_per_minute=10
+) + registry("other", audience="other", refusals_per_minute=10)
 ELSEWHERE = "198.51.100.7"
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from pytp_broker.oidc.identity import LEEWAY_SECONDS
 from pytp_broker.registries import default_audience
 from pytp_broker.tokens import UploadToken
+from tests.support.configurations import github_publisher, registry
 from tests.support.deployment import HOST
 from tests.support.signing import (
     ABSENT,
@@ -89,17 +90,7 @@ def test_maturins_old_address_exchanges_too(world: World) -> None:
 
 def test_a_registrys_lifetime_is_the_tokens(world: World) -> None:
     world.configure(
-        """
-        [[registries]]
-        name = "slow"
-        audience = "slow"
-        token_lifetime = 21600
-        [[registries.publishers]]
-        projects = ["widgets"]
-        [registries.publishers.github]
-        repository = "octo-org/widgets"
-        workflow = "release.yml"
-        """
+        registry("slow", github_publisher("widgets"), audience="slow", token_lifetime=21600)
     )
     answer = world.mint(world.token(aud="slow"), "/slow")
 
@@ -169,17 +160,7 @@ def test_an_issuer_of_a_disabled_registry_alone_is_not_asked_for_keys() -> None:
 
 def test_a_registry_may_stay_out_of_the_shared_root() -> None:
     closed = World(
-        """
-        [[registries]]
-        name = "acme"
-        audience = "acme"
-        shared_host_exchange = false
-        [[registries.publishers]]
-        projects = ["widgets"]
-        [registries.publishers.github]
-        repository = "octo-org/widgets"
-        workflow = "release.yml"
-        """
+        registry("acme", github_publisher("widgets"), audience="acme", shared_host_exchange=False)
     )
     answer = closed.mint(closed.token(aud=HOST), "")
 
@@ -731,16 +712,7 @@ def test_a_refused_match_does_not_use_the_token_up(world: World) -> None:
     token = world.token(environment="release", repository="octo-org/late")
     assert world.mint(token).status == 422
     world.configure(
-        """
-        [[registries]]
-        name = "acme"
-        audience = "acme"
-        [[registries.publishers]]
-        projects = ["late"]
-        [registries.publishers.github]
-        repository = "octo-org/late"
-        workflow = "release.yml"
-        """
+        registry("acme", github_publisher("late", repository="octo-org/late"), audience="acme")
     )
     late = world.token(
         repository="octo-org/late",
@@ -764,18 +736,7 @@ def test_a_failed_write_gives_503_and_the_same_token_then_succeeds(world: World)
 
 @pytest.mark.parametrize("method", ["load_configuration", "list_publishers", "pin_publisher"])
 def test_a_store_that_does_not_answer_gives_503(world: World, method: str) -> None:
-    world.configure(
-        """
-        [[registries]]
-        name = "acme"
-        audience = "acme"
-        [[registries.publishers]]
-        projects = ["widgets"]
-        [registries.publishers.github]
-        repository = "octo-org/widgets"
-        workflow = "release.yml"
-        """
-    )
+    world.configure(registry("acme", github_publisher("widgets"), audience="acme"))
     world.store.fail_next(method)
 
     answer = world.mint(world.token())

@@ -15,22 +15,14 @@ from pytp_broker.redaction import printable
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support import distributions
+from tests.support.configurations import github_publisher, registry
 from tests.support.samples import operation
 from tests.support.scanner import LEAKED
 from tests.support.shelf import Shelf
 from tests.support.signing import NOW
 from tests.support.world import World
 
-BY_NAME = """
-[[registries]]
-name = "acme"
-audience = "acme"
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-workflow = "release.yml"
-"""
+BY_NAME = registry("acme", github_publisher("widgets"), audience="acme")
 
 
 @pytest.fixture

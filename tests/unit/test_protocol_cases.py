@@ -25,6 +25,7 @@ from pytp_broker.oidc.documents import FetchError
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
+from tests.support.configurations import github_publisher, registry
 from tests.support.deployment import Answer
 from tests.support.distributions import form, wheel
 from tests.support.shelf import Shelf
@@ -140,10 +141,6 @@ def test_what_we_do_better_is_done() -> None:
 # --- a broker for the cases -----------------------------------------------------------------------
 
 
-def registry(name: str, *publishers: str) -> str:
-    return f'[[registries]]\nname = "{name}"\naudience = "{name}"\n' + "".join(publishers)
-
-
 def publisher(project: str, **changes: str) -> str:
     """Return the publisher of the cases in our words."""
     theirs = {**DATA["publisher"], **changes}
@@ -153,13 +150,11 @@ def publisher(project: str, **changes: str) -> str:
         "workflow": theirs["workflow_filename"],
         "environment": theirs["environment"],
     }
-    lines = "".join(f"{name} = {json.dumps(text)}\n" for name, text in fields.items() if text)
-    head = f'[[registries.publishers]]\nprojects = ["{project}"]\n'
-    return f"{head}[registries.publishers.github]\n{lines}"
+    return github_publisher(project, **{name: text for name, text in fields.items() if text})
 
 
 def broker() -> World:
-    return World(registry(AUDIENCE, publisher("pkg0")))
+    return World(registry(AUDIENCE, publisher("pkg0"), audience=AUDIENCE))
 
 
 def claims_of(world: World, case: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
@@ -246,7 +241,7 @@ def test_the_leeway_is_for_a_token_that_has_begun() -> None:
 def test_an_issuer_may_sign_with_es256_where_it_is_listed() -> None:
     """jwt-007."""
     entry = f'[[issuers]]\nurl = "{GITHUB}"\nprovider = "github"\nalgorithms = ["ES256"]\n'
-    world = World(entry + registry(AUDIENCE, publisher("pkg0")))
+    world = World(entry + registry(AUDIENCE, publisher("pkg0"), audience=AUDIENCE))
     world.issuer.serve(key_set())
 
     assert outcome(mint(world, token_of(the_case("jwt-007"), world))) == ACCEPTED
@@ -310,7 +305,9 @@ class Story:
         assert self.scope == [f"{AUDIENCE}/pkg0"]
 
     def configure(self, head: str = "") -> None:
-        registries = [registry(name, *each) for name, each in self.publishers.items()]
+        registries = [
+            registry(name, *each, audience=name) for name, each in self.publishers.items()
+        ]
         self.world.configure(head + "".join(registries))
         self.world.advance(seconds=10)
 

@@ -27,21 +27,13 @@ from pytp_broker.demo.story import Stage, StepError
 from pytp_broker.local import deployment
 from pytp_broker.local.routes import TemplateError
 from pytp_broker.storage.content import Held
+from tests.support.configurations import github_publisher, registry
 from tests.support.emulator import Emulator
 from tests.support.scanner import LEAKED
 from tests.support.signing import github_claims
 
 REGION = "eu-central-1"
-CONFIGURATION = """\
-[[registries]]
-name = "acme"
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-"""
+CONFIGURATION = registry("acme", github_publisher("widgets", repository_owner_id="9919"))
 TABLE: dict[str, Any] = {
     "AttributeDefinitions": [
         {"AttributeName": "pk", "AttributeType": "S"},

@@ -20,6 +20,7 @@ from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import identity_key
 from tests.support.claims import captured
+from tests.support.configurations import github_publisher, registry
 from tests.support.deployment import HOST
 from tests.support.emulator import REGION, create_table
 from tests.support.providers import blocks
@@ -28,25 +29,9 @@ from tests.support.signing import ABSENT, NOW, Issuer, github_claims
 from tests.support.world import World
 
 SECONDS = int(NOW.timestamp())
-CONFIGURATION = """
-[[registries]]
-name = "acme"
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-environment = "release"
-
-[[registries]]
-name = "other"
-[[registries.publishers]]
-projects = ["gadgets"]
-[registries.publishers.github]
-repository = "octo-org/gadgets"
-workflow = "release.yml"
-"""
+CONFIGURATION = registry(
+    "acme", github_publisher("widgets", repository_owner_id="9919", environment="release")
+) + registry("other", github_publisher("gadgets", repository="octo-org/gadgets"))
 Explain = Callable[..., tuple[int, str]]
 
 
@@ -338,7 +323,7 @@ def test_a_deployment_is_explained_also_where_a_file_is_given(
 def test_what_is_switched_off_matches_nothing(
     explain: Explain, tmp_path: Path, before: str, after: str
 ) -> None:
-    (tmp_path / "broker.toml").write_text(CONFIGURATION.replace(before, after, 1))
+    (tmp_path / "broker.toml").write_text(f"\n{CONFIGURATION}".replace(before, after, 1))
 
     status, seen = explain(claims_file(tmp_path))
 
@@ -368,20 +353,9 @@ def test_explain_wants_to_know_what(capsys: pytest.CaptureFixture[str], tmp_path
 
 # --- the audience ---------------------------------------------------------------------------------
 
-TWO_REGISTRIES = """
-[[registries]]
-name = "acme"
-audience = "acme"
-shared_host_exchange = false
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-workflow = "release.yml"
-[[registries]]
-name = "other"
-audience = "other"
-"""
+TWO_REGISTRIES = registry(
+    "acme", github_publisher("widgets"), audience="acme", shared_host_exchange=False
+) + registry("other", audience="other")
 
 
 @pytest.mark.parametrize("options", [[], ["--host", "packages.example.com"]])

@@ -28,6 +28,7 @@ from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.tokens import SINGLE_USE, Listing, TokenRecord
 from tests.support.audit import check
+from tests.support.configurations import github_publisher, registry
 from tests.support.emulator import REGION, create_table
 from tests.support.samples import ACME, configuration, file, publisher, record
 
@@ -35,16 +36,6 @@ NOW = datetime(2026, 11, 22, 12, 0, 0, 500, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 TOMORROW = NOW.replace(microsecond=0) + timedelta(days=1)
 CONFIGURATION = '[[registries]]\nname = "acme"\n'
-MANY = """
-[[registries]]
-name = "acme"
-[[registries.publishers]]
-projects = {projects}
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-"""
 
 
 def token(name: str, **changes: Any) -> TokenRecord:
@@ -447,7 +438,7 @@ def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
 ) -> None:
     projects = [f"package-number-{number}-of-many" for number in range(250)]
     file = tmp_path / "broker.toml"
-    file.write_text(MANY.format(projects=json.dumps(projects)))
+    file.write_text(registry("acme", github_publisher(*projects, repository_owner_id="9919")))
 
     shown = desk.type(f"apply --config {file}")
 
@@ -517,16 +508,7 @@ def test_an_apply_whose_end_cannot_be_recorded_says_why_it_failed(
     assert [kept["outcome"] for kept in desk.records()] == ["begun"]
 
 
-WIDGETS = """
-[[registries]]
-name = "acme"
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-"""
+WIDGETS = registry("acme", github_publisher("widgets", repository_owner_id="9919"))
 GADGETS = WIDGETS.replace("acme", "umbrella").replace("widgets", "gadgets")
 
 

@@ -10,6 +10,7 @@ import pytest
 from pytp_broker.oidc.documents import FetchError
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.signing import NOW, github_claims, public_jwk, rsa_key
 from tests.support.world import World, assert_refused
 
@@ -283,20 +284,8 @@ def test_a_discovery_document_that_leads_elsewhere_is_not_followed(
 )
 def test_a_jwks_uri_on_a_configured_host_is_followed(host: str, jwks_url: str) -> None:
     world = World(
-        f"""
-        [[issuers]]
-        url = "https://token.actions.githubusercontent.com"
-        provider = "github"
-        jwks_hosts = ["{host}"]
-        [[registries]]
-        name = "acme"
-        audience = "acme"
-        [[registries.publishers]]
-        projects = ["widgets"]
-        [registries.publishers.github]
-        repository = "octo-org/widgets"
-        workflow = "release.yml"
-        """
+        github_issuer("https://token.actions.githubusercontent.com", jwks_hosts=[host])
+        + registry("acme", github_publisher("widgets"), audience="acme")
     )
     issuer = world.issuer
     issuer.documents[issuer.discovery_url] = json.dumps(
@@ -425,20 +414,12 @@ def test_what_is_no_key_at_all_does_not_use_up_the_limit(world: World) -> None:
 @pytest.mark.promise("own-issuer")
 def test_two_issuers_may_use_the_same_key_id() -> None:
     world = World(
-        """
-        [[issuers]]
-        url = "https://ghes.example.com"
-        provider = "github"
-        [[registries]]
-        name = "acme"
-        audience = "acme"
-        [[registries.publishers]]
-        projects = ["widgets"]
-        issuer = "https://ghes.example.com"
-        [registries.publishers.github]
-        repository = "octo-org/widgets"
-        workflow = "release.yml"
-        """
+        github_issuer("https://ghes.example.com")
+        + registry(
+            "acme",
+            github_publisher("widgets", issuer="https://ghes.example.com"),
+            audience="acme",
+        )
     )
     forged = world.issuer.sign(github_claims(NOW, iss="https://ghes.example.com"))
     ghes_key = public_jwk(rsa_key("ghes"), "key-1")

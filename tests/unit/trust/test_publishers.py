@@ -10,21 +10,15 @@ from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support import samples
 from tests.support.claims import captured
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.signing import ABSENT, GITHUB, Issuer
 from tests.support.world import World
 
-PINNED = """
-[[registries]]
-name = "acme"
-audience = "acme"
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-environment = "release"
-"""
+PINNED = registry(
+    "acme",
+    github_publisher("widgets", repository_owner_id="9919", environment="release"),
+    audience="acme",
+)
 UNPINNED = PINNED.replace('repository_owner_id = "9919"\n', "").replace(
     'environment = "release"\n', ""
 )
@@ -248,20 +242,12 @@ def test_an_enterprises_own_issuer_is_named_as_such(issuer: str) -> None:
 def test_a_publisher_matches_only_its_own_issuer() -> None:
     # TOB-PYPI26-12: an issuer of somebody else signs the very same claims.
     world = World(
-        """
-        [[issuers]]
-        url = "https://ghes.example.com"
-        provider = "github"
-        [[registries]]
-        name = "acme"
-        audience = "acme"
-        [[registries.publishers]]
-        projects = ["widgets"]
-        issuer = "https://ghes.example.com"
-        [registries.publishers.github]
-        repository = "octo-org/widgets"
-        workflow = "release.yml"
-        """
+        github_issuer("https://ghes.example.com")
+        + registry(
+            "acme",
+            github_publisher("widgets", issuer="https://ghes.example.com"),
+            audience="acme",
+        )
     )
 
     assert undisclosed(refusal(world))
