@@ -358,7 +358,7 @@ def test_a_key_that_tls_does_not_take_is_refused(pair: Pair) -> None:
     pair.certificate.write_bytes(sign_itself(key))
     pair.key.write_bytes(pem(key))
 
-    with pytest.raises(CertificateError, match="TLS does not take"):
+    with pytest.raises(CertificateError, match="TLS does not accept"):
         pair.open()
 
 
