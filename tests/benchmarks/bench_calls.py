@@ -27,27 +27,17 @@ from pytp_broker.local.deployment import build_gateway
 from pytp_broker.local.gateway import Gateway
 from pytp_broker.local.log import Log
 from pytp_broker.storage.data_folder import open_data_folder
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.gateways import Exchange
 
 OURS: Final = str(Path(pytp_broker.__file__).parent)
 HOST: Final = "packages.example.com"
-CONFIGURATION: Final = """
-[[issuers]]
-url = "{issuer}"
-provider = "github"
-
-[[registries]]
-name = "acme"
-audience = "acme"
-issuers = ["{issuer}"]
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-environment = "release"
-"""
+CONFIGURATION: Final = github_issuer("{issuer}") + registry(
+    "acme",
+    github_publisher("widgets", repository_owner_id="9919", environment="release"),
+    audience="acme",
+    issuers=["{issuer}"],
+)
 SHOWN: Final = 12
 
 

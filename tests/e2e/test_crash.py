@@ -14,26 +14,17 @@ import requests
 
 from pytp_broker.demo.issuer import Issuer
 from pytp_broker.demo.process import ServerProcess
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.distributions import fields, wheel
 
 pytestmark = pytest.mark.e2e
 
-CONFIGURATION = """
-[[issuers]]
-url = "{issuer}"
-provider = "github"
-[[registries]]
-name = "acme"
-audience = "acme"
-issuers = ["{issuer}"]
-[[registries.publishers]]
-projects = ["widgets"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-repository_id = "70107786"
-workflow = "release.yml"
-"""
+CONFIGURATION = github_issuer("{issuer}") + registry(
+    "acme",
+    github_publisher("widgets", repository_owner_id="9919", repository_id="70107786"),
+    audience="acme",
+    issuers=["{issuer}"],
+)
 VERSIONS = [f"1.{n}" for n in range(24)]
 WHEELS = {version: wheel(version=version) for version in VERSIONS}
 KILLED_AFTER = 6

@@ -35,6 +35,7 @@ from pytp_broker.audit.record import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.tokens import UploadToken
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.distributions import wheel
 from tests.support.emulator import START_SECONDS
 from tests.support.issuer import Issuer
@@ -53,28 +54,16 @@ TIMEOUT = 15
 # The functions run on this machine: compiled dependencies for another would not import.
 ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
-CONFIGURATION = """
-[[issuers]]
-url = "{private_issuer}"
-provider = "github"
-
-[[issuers]]
-url = "{issuer}"
-provider = "github"
-
-[[registries]]
-name = "acme"
-audience = "acme"
-issuers = ["{issuer}", "{private_issuer}"]
-
-[[registries.publishers]]
-projects = ["widgets"]
-issuer = "{issuer}"
-[registries.publishers.github]
-repository = "octo-org/widgets"
-workflow = "release.yml"
-environment = "release"
-"""
+CONFIGURATION = (
+    github_issuer("{private_issuer}")
+    + github_issuer("{issuer}")
+    + registry(
+        "acme",
+        github_publisher("widgets", issuer="{issuer}", environment="release"),
+        audience="acme",
+        issuers=["{issuer}", "{private_issuer}"],
+    )
+)
 
 
 @dataclass(frozen=True)

@@ -27,47 +27,37 @@ from uv import find_uv_bin
 from pytp_broker.demo.issuer import Issuer, github_job
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.emulator import Emulator
 
 pytestmark = pytest.mark.e2e
 
-CONFIGURATION = """
-[[issuers]]
-url = "{issuer}"
-provider = "github"
-
-[[registries]]
-name = "acme"
-issuers = ["{issuer}"]
-[[registries.publishers]]
-projects = ["widgets", "sprockets", "bolts", "nuts"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-environment = "release"
-
-[[registries]]
-name = "umbrella"
-issuers = ["{issuer}"]
-[[registries.publishers]]
-projects = ["gadgets"]
-[registries.publishers.github]
-repository = "umbrella-corp/gadgets"
-repository_owner_id = "77"
-workflow = "release.yml"
-
-[[registries]]
-name = "own"
-hosts = ["localhost", "own.example.com"]
-issuers = ["{issuer}"]
-[[registries.publishers]]
-projects = ["gizmos"]
-[registries.publishers.github]
-repository = "octo-org/gizmos"
-repository_owner_id = "9919"
-workflow = "release.yml"
-"""
+CONFIGURATION = (
+    github_issuer("{issuer}")
+    + registry(
+        "acme",
+        github_publisher(
+            "widgets",
+            "sprockets",
+            "bolts",
+            "nuts",
+            repository_owner_id="9919",
+            environment="release",
+        ),
+        issuers=["{issuer}"],
+    )
+    + registry(
+        "umbrella",
+        github_publisher("gadgets", repository="umbrella-corp/gadgets", repository_owner_id="77"),
+        issuers=["{issuer}"],
+    )
+    + registry(
+        "own",
+        github_publisher("gizmos", repository="octo-org/gizmos", repository_owner_id="9919"),
+        hosts=["localhost", "own.example.com"],
+        issuers=["{issuer}"],
+    )
+)
 SERVE = (sys.executable, "-m", "pytp_broker.cli", "serve")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir")
 

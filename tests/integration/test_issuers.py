@@ -17,6 +17,7 @@ from pytp_broker.oidc.fetch import MAX_THREADS, HttpFetch
 from pytp_broker.oidc.keycache import LOOK_AGAIN
 from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE
 from pytp_broker.services import Broker
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.deployment import Answer
 from tests.support.misbehaving import (
     BEHAVIOURS,
@@ -34,21 +35,9 @@ DEADLINE_SECONDS = 0.25
 # A good answer arrives within this time, even on a busy machine; a misbehaving issuer does not.
 SOON_SECONDS = 10
 
-CONFIGURATION = """
-[[issuers]]
-url = "{url}"
-provider = "github"
-[[registries]]
-name = "acme"
-audience = "acme"
-[[registries.publishers]]
-projects = ["widgets"]
-issuer = "{url}"
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-"""
+CONFIGURATION = github_issuer("{url}") + registry(
+    "acme", github_publisher("widgets", issuer="{url}", repository_owner_id="9919"), audience="acme"
+)
 
 
 class HttpWorld(World):
