@@ -20,20 +20,12 @@ from cryptography import x509
 
 from pytp_broker.cli import main
 from pytp_broker.demo.process import ServerError, ServerProcess
+from tests.support.configurations import github_publisher, registry
 
 pytestmark = pytest.mark.e2e
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - with a public host
 PATIENCE = 10  # seconds; what an operator changes is in force by then
-REGISTRY = '[[registries]]\nname = "{}"\n'
-PUBLISHER = """
-[[registries.publishers]]
-projects = ["{}"]
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-"""
 
 
 @dataclass
@@ -75,7 +67,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Machine:
     machine = Machine(tmp_path, capsys)
-    machine.write(REGISTRY.format("acme"))
+    machine.write(registry("acme"))
     return machine
 
 
@@ -104,7 +96,7 @@ def warnings(server: ServerProcess) -> list[str]:
 
 def test_a_second_server_on_a_folder_is_refused_and_told_who_holds_it(machine: Machine) -> None:
     with machine.serve() as first:
-        machine.write(REGISTRY.format("other"))
+        machine.write(registry("other"))
 
         with pytest.raises(ServerError) as refused, machine.serve():
             pass
@@ -168,10 +160,11 @@ def test_records_are_their_owners_alone_in_a_folder_that_others_may_read(machine
 
 
 def test_apply_changes_a_running_server_which_says_what_changed(machine: Machine) -> None:
-    machine.write(REGISTRY.format("acme") + PUBLISHER.format("widgets"))
+    machine.write(registry("acme", github_publisher("widgets", repository_owner_id="9919")))
     with machine.serve() as server:
         new = machine.write(
-            REGISTRY.format("acme") + PUBLISHER.format("gadgets") + REGISTRY.format("beta"),
+            registry("acme", github_publisher("gadgets", repository_owner_id="9919"))
+            + registry("beta"),
             "new.toml",
         )
 
@@ -187,7 +180,7 @@ def test_apply_changes_a_running_server_which_says_what_changed(machine: Machine
 
 def test_the_kill_switch_works_without_a_restart(machine: Machine) -> None:
     with machine.serve() as server:
-        off = machine.write(REGISTRY.format("acme") + "enabled = false\n", "off.toml")
+        off = machine.write(registry("acme") + "enabled = false\n", "off.toml")
 
         machine.type("apply", "--data", str(machine.data), "--config", str(off))
 
@@ -197,7 +190,7 @@ def test_the_kill_switch_works_without_a_restart(machine: Machine) -> None:
 def test_apply_takes_an_issuer_on_this_machine_where_the_broker_is_on_it(machine: Machine) -> None:
     issuer = '[[issuers]]\nurl = "http://127.0.0.1:1"\nprovider = "github"\n'
     with machine.serve():
-        local = machine.write(issuer + REGISTRY.format("acme"), "local.toml")
+        local = machine.write(issuer + registry("acme"), "local.toml")
 
         status, seen = machine.type("apply", "--data", str(machine.data), "--config", str(local))
 
@@ -206,9 +199,7 @@ def test_apply_takes_an_issuer_on_this_machine_where_the_broker_is_on_it(machine
 
 def test_apply_knows_the_host_of_the_server_on_the_folder(machine: Machine) -> None:
     with machine.serve("--public-host", "packages.example.com") as server:
-        taken = machine.write(
-            REGISTRY.format("acme") + 'hosts = ["packages.example.com"]\n', "taken.toml"
-        )
+        taken = machine.write(registry("acme") + 'hosts = ["packages.example.com"]\n', "taken.toml")
 
         status, seen = machine.type("apply", "--data", str(machine.data), "--config", str(taken))
 
@@ -218,7 +209,7 @@ def test_apply_knows_the_host_of_the_server_on_the_folder(machine: Machine) -> N
 
 def test_a_signal_applies_the_file_again(machine: Machine) -> None:
     with machine.serve() as server:
-        machine.write(REGISTRY.format("acme") + REGISTRY.format("beta"))
+        machine.write(registry("acme") + registry("beta"))
 
         server.send(signal.SIGHUP)
 
@@ -240,7 +231,7 @@ def test_a_file_that_is_wrong_changes_nothing_and_is_told(machine: Machine) -> N
 
 def test_a_start_with_an_older_file_says_what_it_changes(machine: Machine) -> None:
     with machine.serve():
-        new = machine.write(REGISTRY.format("acme") + REGISTRY.format("beta"), "new.toml")
+        new = machine.write(registry("acme") + registry("beta"), "new.toml")
         machine.type("apply", "--data", str(machine.data), "--config", str(new))
     (machine.folder / "log").unlink()
 
@@ -252,7 +243,7 @@ def test_a_start_with_an_older_file_says_what_it_changes(machine: Machine) -> No
 
 def test_a_start_without_a_file_serves_what_was_applied(machine: Machine) -> None:
     with machine.serve():
-        new = machine.write(REGISTRY.format("beta"), "new.toml")
+        new = machine.write(registry("beta"), "new.toml")
         status, seen = machine.type(
             "apply", "--data", str(machine.data), "--config", str(new), "--prune"
         )
@@ -383,7 +374,7 @@ def test_a_certificate_for_another_name_is_told_at_the_start(
 
 
 def test_the_own_certificate_follows_a_new_host_of_a_registry(machine: Machine) -> None:
-    two = REGISTRY.format("acme") + 'hosts = ["a.example.com", "b.example.com"]\n'
+    two = registry("acme") + 'hosts = ["a.example.com", "b.example.com"]\n'
     machine.write(two)
     options = ("--data", str(machine.data))
     with ServerProcess(machine.config, machine.folder / "log", *options) as server:

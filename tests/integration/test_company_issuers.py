@@ -10,33 +10,13 @@ import requests
 import trustme
 
 from pytp_broker.demo.process import ServerProcess
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.misbehaving import MisbehavingIssuer
 from tests.support.proxy import Proxy
 from tests.support.signing import github_claims
 
 # Nobody but the proxy finds this host.
 INSIDE = "gitlab.corp.example.com"
-
-ISSUER = """
-[[issuers]]
-url = "{url}"
-provider = "github"
-{options}
-"""
-REGISTRY = """
-[[registries]]
-name = "acme"
-audience = "acme"
-"""
-PUBLISHER = """
-[[registries.publishers]]
-projects = ["widgets"]
-issuer = "{url}"
-[registries.publishers.github]
-repository = "octo-org/widgets"
-repository_owner_id = "9919"
-workflow = "release.yml"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +56,11 @@ def inside(authority: trustme.CA) -> Iterator[MisbehavingIssuer]:
 
 def serve(folder: Path, issuers: dict[str, str]) -> ServerProcess:
     """Return a server whose issuers have these further lines in their tables."""
-    text = "".join(ISSUER.format(url=url, options=options) for url, options in issuers.items())
-    text += REGISTRY + "".join(PUBLISHER.format(url=url) for url in issuers)
+    text = "".join(f"{github_issuer(url)}{options}\n" for url, options in issuers.items())
+    publishers = (
+        github_publisher("widgets", issuer=url, repository_owner_id="9919") for url in issuers
+    )
+    text += registry("acme", *publishers, audience="acme")
     (folder / "broker.toml").write_text(text)
     return ServerProcess(folder / "broker.toml", folder / "server.log", "--no-tls")
 
