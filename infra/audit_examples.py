@@ -3,7 +3,7 @@
 from typing import Final
 
 from pytp_broker.audit.findings import KeySet, Leak
-from pytp_broker.audit.operations import Apply, ConfigurationChange, Reopening, Yank
+from pytp_broker.audit.operations import Apply, ConfigurationChange, Reopening, StatusChange, Yank
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.audit.requests import (
     Burn,
@@ -104,5 +104,12 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         version="1.0",
         yanked=True,
         why="loses data; use 1.1",
+    ).accepted(),
+    StatusChange(
+        by=_OLIVE,
+        registry="acme",
+        project="widgets",
+        status="archived",
+        why="use gadgets instead",
     ).accepted(),
 )

@@ -168,10 +168,15 @@ def confirm(right: Right, services: Services) -> None:
     the publisher may have been removed.
     """
     caller = replace(right.caller, configuration=services.configurations.current())
-    if services.now() - right.verified_at >= MAX_AGE:
+    if is_old(right, services):
         verify(caller, right.project, services)
     else:
         _check_enabled(right.record, caller)
+
+
+def is_old(right: Right, services: Services) -> bool:
+    """Say whether what was checked with this right must be checked again before it is used."""
+    return services.now() - right.verified_at >= MAX_AGE
 
 
 def check_unused(record: TokenRecord, use: str | None) -> None:

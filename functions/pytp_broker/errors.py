@@ -14,7 +14,8 @@
     ├── Forbidden        403  forbidden            a good upload token without this right
     ├── InvalidUpload    400  invalid-upload       the file or its form
     │   ├── FileExists   400  file-exists          the name is taken by other content
-    │   └── InvalidRelease  400  invalid-release   the release does not take this file
+    │   ├── InvalidRelease  400  invalid-release   the release does not take this file
+    │   └── ProjectClosed   400  project-closed    the project takes no files
     ├── NotFound         404  not-found
     ├── MethodNotAllowed 405  method-not-allowed
     ├── NotAcceptable    406  not-acceptable
@@ -187,6 +188,15 @@ class InvalidRelease(InvalidUpload):
     """
 
     code, title = "invalid-release", "The release does not take this file"
+
+
+class ProjectClosed(InvalidUpload):
+    """The operator has archived or quarantined the project, so it takes no files.
+
+    As with InvalidRelease, no text of this error contains "already exist".
+    """
+
+    code, title = "project-closed", "The project takes no files"
 
 
 class NotFound(Problem):

@@ -13,6 +13,7 @@ from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.oidc.keysets import COOLDOWN
 from pytp_broker.registries import Configuration
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import Store
 from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -128,6 +129,9 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.yank_release("acme", "widgets", "1", "breaks"), ["PutItem"]),
         (lambda s: s.yank_release("acme", "widgets", "1", None), ["DeleteItem"]),
         (lambda s: s.list_yanked("acme", "widgets"), ["Query"]),
+        (lambda s: s.set_status("acme", "widgets", ProjectStatus("archived")), ["PutItem"]),
+        (lambda s: s.set_status("acme", "widgets", ACTIVE), ["DeleteItem"]),
+        (lambda s: s.find_status("acme", "widgets"), ["GetItem"]),
         (lambda s: s.add_file(file("widgets-2.0.tar.gz")), ["PutItem", "PutItem"]),
     ],
 )
@@ -592,6 +596,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ("PROJECT#acme#widgets", "RELEASE#1"): ["document"],
         ("REOPENED#acme#widgets", "REOPENED#1"): ["ttl", "until"],
         ("YANKED#acme#widgets", "YANKED#1"): ["reason"],
+        ("STATUS#acme#widgets", "STATUS"): ["reason", "status"],
         ("REGISTRY#acme", "PROJECT#widgets"): [],
         (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],
         (f"KEYSET#{ISSUER.url}", "KEYSET"): ["document"],

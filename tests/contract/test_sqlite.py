@@ -16,6 +16,7 @@ import pytest
 
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Permission
+from pytp_broker.storage.project_status import ACTIVE
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore, database, layout
 from pytp_broker.trust.built_in import with_built_in
@@ -194,6 +195,7 @@ def make_version_1(path: Path) -> None:
         connection.execute("DROP TABLE releases")
         connection.execute("DROP TABLE reopened_releases")
         connection.execute("DROP TABLE yanked_releases")
+        connection.execute("DROP TABLE project_statuses")
         connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
         connection.execute("PRAGMA user_version = 1")
 
@@ -213,6 +215,7 @@ def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path
         assert store.list_trust([("acme", "gadgets")]) == {("acme", "gadgets"): {"id-1": 1}}
         assert store.find_release("acme", "widgets", "1") == (None, None)
         assert store.list_yanked("acme", "widgets") == {}
+        assert store.find_status("acme", "widgets") == ACTIVE
 
 
 def test_a_token_that_was_stored_without_permissions_may_upload(sqlite_store: SqliteStore) -> None:

@@ -604,6 +604,44 @@ def test_installers_ignore_a_yanked_release_unless_it_is_named(
         assert clients.installed(installer, index_url, "widgets") == "1.1\n"
 
 
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_an_archived_project_takes_no_files_and_a_quarantined_one_gives_none(
+    issuer: Issuer, config: Path, tmp_path: Path, installer: str
+) -> None:
+    data = tmp_path / "data"
+    with ServerProcess(config, tmp_path / "log", "--data", str(data)) as server:
+        clients = Clients(tmp_path, str(server.ca_file))
+        upload_url, index_url = f"{server.url}/acme/legacy/", f"{server.url}/acme/simple/"
+        old, new = (
+            TinyPackage("widgets", version, greeting=version).build(tmp_path / "dist" / version)
+            for version in ("1.0", "1.1")
+        )
+        assert clients.uv_publish(upload_url, old, issuer.start_job()).returncode == 0
+
+        status_command(clients, "archived", data)
+        refused = clients.uv_publish(upload_url, new, issuer.start_job())
+        assert refused.returncode != 0
+        assert "is archived and takes no files: moved" in " ".join(refused.stderr.split())
+        assert clients.installed(installer, index_url, "widgets") == "1.0\n"
+
+        status_command(clients, "quarantined", data)
+        with pytest.raises(AssertionError):
+            clients.installed(installer, index_url, "widgets")
+
+        status_command(clients, "active", data)
+        assert clients.uv_publish(upload_url, new, issuer.start_job()).returncode == 0
+        assert clients.installed(installer, index_url, "widgets") == "1.1\n"
+
+
+def status_command(clients: Clients, status: str, data: Path) -> None:
+    """Set the status of a project of a running server, as its operator does."""
+    done = clients.run(
+        *(sys.executable, "-m", "pytp_broker.cli", "project", "status", "acme", "widgets"),
+        *(status, "--reason", "moved", "--data", data),
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def release_command(clients: Clients, action: str, data: Path) -> None:
     """Yank or unyank a release of a running server, as its operator does."""
     done = clients.run(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
 from tests.faults.stage import CHANGED, Stage, configured_rights, load, wheel
@@ -11,6 +12,7 @@ from tests.support.figures import FAULTS
 
 # uv tries an exchange four times in all, twine an upload five times after the first.
 ATTEMPTS = 5
+QUARANTINED = ProjectStatus("quarantined", "malware")
 
 
 def _nothing_more(_answer: Answer) -> None: ...
@@ -284,6 +286,62 @@ def read_a_yanked_release(stage: Stage) -> Attempt:
     return Attempt(stage.faulty.page, 200, check=says_so)
 
 
+def quarantine(stage: Stage) -> Attempt:
+    """Quarantine a project, as an operator does."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+
+    def offers_nothing(_answer: Answer) -> None:
+        assert b'content="quarantined"' in stage.honest.page().body
+        assert b"/files/" not in stage.honest.page().body
+        token = stage.upload_token()
+        assert stage.honest.upload(token, wheel(version="2.0")).code == "project-closed"
+
+    return Attempt(lambda: stage.faulty.set_status(QUARANTINED), 200, check=offers_nothing)
+
+
+def end_quarantine(stage: Stage) -> Attempt:
+    """Make a quarantined project active again."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    assert stage.honest.set_status(QUARANTINED).status == 200
+
+    def offers_files(_answer: Answer) -> None:
+        assert b"/files/" in stage.honest.page().body
+
+    return Attempt(lambda: stage.faulty.set_status(ACTIVE), 200, check=offers_files)
+
+
+def upload_to_a_closed_project(stage: Stage) -> Attempt:
+    """Upload to an archived project: refused, no matter which call fails."""
+    token = stage.upload_token()
+    assert stage.honest.set_status(ProjectStatus("archived", "moved")).status == 200
+
+    def is_not_there(_answer: Answer) -> None:
+        assert not stage.is_visible(wheel())
+
+    return Attempt(
+        lambda: stage.faulty.upload(token, wheel()), 400, "project-closed", check=is_not_there
+    )
+
+
+def read_a_quarantined_project(stage: Stage) -> Attempt:
+    """Read a page: it never lists a file of a quarantined project, whatever fails."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    assert stage.honest.set_status(QUARANTINED).status == 200
+
+    def lists_nothing(answer: Answer) -> None:
+        assert b"/files/" not in answer.body
+
+    return Attempt(stage.faulty.page, 200, check=lists_nothing)
+
+
+def download_from_a_quarantined_project(stage: Stage) -> Attempt:
+    """Download a file of a quarantined project: refused, no matter which call fails."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    assert stage.honest.set_status(QUARANTINED).status == 200
+    (file,) = stage.visible_files()
+    return Attempt(lambda: stage.faulty.download(file), 404, "not-found")
+
+
 OPERATIONS: tuple[Operation, ...] = (
     mint,
     mint_on_first_use,
@@ -305,6 +363,11 @@ OPERATIONS: tuple[Operation, ...] = (
     yank,
     unyank,
     read_a_yanked_release,
+    quarantine,
+    end_quarantine,
+    upload_to_a_closed_project,
+    read_a_quarantined_project,
+    download_from_a_quarantined_project,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
 WRITING_OPERATIONS = (
@@ -316,6 +379,7 @@ WRITING_OPERATIONS = (
     consume,
     apply,
     yank,
+    quarantine,
 )
 
 

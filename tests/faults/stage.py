@@ -27,6 +27,7 @@ from pytp_broker.names import version_in
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
+from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
@@ -210,6 +211,14 @@ class Clients(Deployment):
             self.store.yank_release("acme", "widgets", "1", reason)
         except StoreUnavailable as problem:
             return answer_of(problem_response(problem, instance="yank"))
+        return Answer(200, {}, b"")
+
+    def set_status(self, status: ProjectStatus) -> Answer:
+        """Give `widgets` a status, as the command does."""
+        try:
+            self.store.set_status("acme", "widgets", status)
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="status"))
         return Answer(200, {}, b"")
 
     def page(self) -> Answer:

@@ -47,8 +47,9 @@ class StrictStore(MemoryStore):
         return _strict(found) if name in _KEYED else found
 
 
-_KEYED = {"list_publishers", "find_token", "use_token", "burn_token", "find_file", "list_files"} | {
-    "list_yanked"
+_KEYED = {
+    *("list_publishers", "find_token", "use_token", "burn_token"),
+    *("find_file", "list_files", "list_yanked", "find_status"),
 }
 
 

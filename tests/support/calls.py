@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pytp_broker.oidc.keycache import StoredKeySet
+from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import Store
 from tests.support.samples import (
     GITHUB,
@@ -43,6 +44,10 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "reopen_release": lambda store: store.reopen_release("acme", "widgets", "1", NOW),
     "yank_release": lambda store: store.yank_release("acme", "widgets", "1", "breaks"),
     "list_yanked": lambda store: store.list_yanked("acme", "widgets"),
+    "set_status": lambda store: store.set_status(
+        "acme", "widgets", ProjectStatus("archived", "moved")
+    ),
+    "find_status": lambda store: store.find_status("acme", "widgets"),
     "list_files": lambda store: store.list_files("acme", "widgets"),
     "list_projects": lambda store: store.list_projects("acme"),
 }

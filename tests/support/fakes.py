@@ -16,6 +16,7 @@ from pytp_broker.registries import Configuration
 from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_records import PublishedFile, Release
 from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import (
     AlreadyExchangedError,
     AlreadyPublishedError,
@@ -81,6 +82,7 @@ class MemoryStore(Failing):
         self.releases: dict[tuple[str, str, str], Release] = {}
         self.reopened: dict[tuple[str, str, str], datetime] = {}
         self.yanked: dict[Place, dict[str, str]] = {}
+        self.statuses: dict[Place, ProjectStatus] = {}
         self.operator_records: list[dict[str, Any]] = []
 
     @remote
@@ -232,6 +234,14 @@ class MemoryStore(Failing):
         of_project.pop(key, None)
         if reason is not None:
             of_project[key] = reason
+
+    @remote
+    def find_status(self, registry: str, project: str) -> ProjectStatus:
+        return self.statuses.get((registry, project), ACTIVE)
+
+    @remote
+    def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:
+        self.statuses[registry, project] = status
 
     @remote
     def list_projects(self, registry: str) -> Sequence[str]:

@@ -74,6 +74,13 @@ Until: TypeAlias = Annotated[str, Meaning("When the release closes again, in ISO
 Yanked: TypeAlias = Annotated[
     bool, Meaning("Whether the release is yanked from then on; false if it was unyanked.")
 ]
+Status: TypeAlias = Annotated[
+    str,
+    Meaning(
+        "The status that the project has from then on.",
+        pattern="^(active|archived|deprecated|quarantined)$",
+    ),
+]
 Why: TypeAlias = Annotated[str, Meaning("The reason that the operator gave.")]
 Filename: TypeAlias = Annotated[str, Meaning("The name of the file.")]
 Sha256: TypeAlias = Annotated[str, Meaning("The SHA-256 of the file.", pattern="^[0-9a-f]{64}$")]

@@ -66,6 +66,18 @@ class Yank(Operation):
 
 
 @dataclass(slots=True, kw_only=True)
+class StatusChange(Operation):
+    """An operator gave a project a status."""
+
+    name = "project-status"
+
+    registry: facts.Registry
+    project: facts.Project
+    status: facts.Status
+    why: facts.Why
+
+
+@dataclass(slots=True, kw_only=True)
 class OperatorBurn(Operation):
     """An operator burned an upload token; then the record has `by`."""
 

@@ -12,6 +12,7 @@ from pytp_broker.cli import (
     audit,
     demo,
     explain,
+    project,
     release,
     schema,
     secret,
@@ -22,7 +23,19 @@ from pytp_broker.cli import (
 from pytp_broker.cli.command import FAILED, MISUSED, CommandError, say
 from pytp_broker.redaction import legible
 
-_COMMANDS: Final = (serve, apply, validate, explain, token, release, audit, schema, secret, demo)
+_COMMANDS: Final = (
+    serve,
+    apply,
+    validate,
+    explain,
+    token,
+    release,
+    project,
+    audit,
+    schema,
+    secret,
+    demo,
+)
 # Modules that the extras install. A command that needs one names its extra at once.
 _EXTRAS: Final = frozenset({"pydantic", "uv", "uvicorn", "yaml"})
 _LOCAL: Final = frozenset({"demo", "serve"})

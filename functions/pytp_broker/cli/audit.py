@@ -1,4 +1,4 @@
-"""Print what operators did: configuration changes, burned tokens, yanked or reopened releases."""
+"""Print what operators did: changes to the configuration, tokens, releases and projects."""
 
 import argparse
 import json

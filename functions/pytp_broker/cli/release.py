@@ -10,10 +10,11 @@ from packaging.version import InvalidVersion, Version
 from pytp_broker.audit.operations import Reopening, Yank
 from pytp_broker.cli import target
 from pytp_broker.cli.command import MISUSED, CommandError, say
+from pytp_broker.cli.named import find_files, find_registry, read_reason
 from pytp_broker.cli.operator import Operator
 from pytp_broker.index.releases import closes_at, key_of, read_release
 from pytp_broker.names import normalize
-from pytp_broker.redaction import MAX_VALUE_CHARACTERS, and_more, legible, printable
+from pytp_broker.redaction import and_more, printable
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import Release
 
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def yank(arguments: argparse.Namespace, operator: Operator) -> int:
     """Yank a release with all its files, those that follow included, or change the reason."""
-    reason = _read_reason(arguments.reason)
+    reason = read_reason(arguments.reason)
     release = _find_named(arguments, operator)
     if _find_yank(release, operator) == reason:
         say(f"{_name(release)} is yanked already for this reason")
@@ -64,7 +65,7 @@ def yank(arguments: argparse.Namespace, operator: Operator) -> int:
 
 def unyank(arguments: argparse.Namespace, operator: Operator) -> int:
     """Take a yank back."""
-    reason = _read_reason(arguments.reason)
+    reason = read_reason(arguments.reason)
     release = _find_named(arguments, operator)
     if _find_yank(release, operator) is None:
         say(f"{_name(release)} is not yanked")
@@ -91,20 +92,9 @@ def _record_yank(release: Release, why: str, operator: Operator, *, yanked: bool
     operator.record(event.accepted())
 
 
-def _read_reason(text: str) -> str:
-    """Return a reason that every client may show; raise CommandError."""
-    if not text.strip() or legible(text, MAX_VALUE_CHARACTERS) != text:
-        raise CommandError(
-            f"`--reason` must be one line of 1 to {MAX_VALUE_CHARACTERS} visible characters, "
-            "and must not contain a token: everybody who installs the project can read it",
-            MISUSED,
-        )
-    return text
-
-
 def reopen(arguments: argparse.Namespace, operator: Operator) -> int:
     """Open a release for a day, unless it stays open that long already."""
-    registry = _find_registry(arguments.registry, operator)
+    registry = find_registry(arguments.registry, operator)
     release = _find_release(registry, arguments.project, arguments.version, operator)
     now = datetime.now(UTC)
     until = (now + REOPENED).replace(microsecond=0)
@@ -134,16 +124,8 @@ def _name(release: Release) -> str:
 
 
 def _find_named(arguments: argparse.Namespace, operator: Operator) -> Release:
-    registry = _find_registry(arguments.registry, operator)
+    registry = find_registry(arguments.registry, operator)
     return _find_release(registry, arguments.project, arguments.version, operator)
-
-
-def _find_registry(name: str, operator: Operator) -> Registry:
-    registries = operator.store.load_configuration().registries
-    if name not in registries:
-        known = and_more([f"`{each}`" for each in sorted(registries)], len(registries)) or "none"
-        raise CommandError(f"there is no registry `{printable(name)}`; the registries are: {known}")
-    return registries[name]
 
 
 def _find_release(registry: Registry, project: str, version: str, operator: Operator) -> Release:
@@ -152,9 +134,7 @@ def _find_release(registry: Registry, project: str, version: str, operator: Oper
     except InvalidVersion:
         raise CommandError(f"`{printable(version)}` is not a version (PEP 440)", MISUSED) from None
     name = normalize(project)
-    files = operator.store.list_files(registry.name, name)
-    if not files:
-        raise CommandError(f"the registry `{registry.name}` has no project `{printable(name)}`")
+    files = find_files(registry, name, operator)
     release = read_release(key, files)
     if release is None:
         found = sorted({Version(file.version) for file in files}, reverse=True)

@@ -4,9 +4,9 @@ A published file never changes. What may change, such as a yank, is kept in a se
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.project_status import ProjectStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +18,6 @@ class FileState:
     """
 
     yanked: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectStatus:
-    """The status of a project and the reason for it, which may be empty (PEP 792)."""
-
-    status: str
-    reason: str = ""
-
-
-ACTIVE: Final = ProjectStatus("active")
 
 
 @dataclass(frozen=True, slots=True)

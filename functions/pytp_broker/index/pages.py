@@ -13,8 +13,9 @@ from typing import Any, Final
 from packaging.version import Version
 
 from pytp_broker.http import paths
-from pytp_broker.index.listings import ACTIVE, ListedFile, ProjectListing, ProjectStatus
+from pytp_broker.index.listings import ListedFile, ProjectListing
 from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 
 API_VERSION: Final = "1.4"
 

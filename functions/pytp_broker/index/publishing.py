@@ -8,9 +8,9 @@ conditional write that makes the file visible, so a crash leaves unused bytes, n
 
 import hashlib
 
-from pytp_broker.access import Caller, Right, check_unused, confirm, use_up, verify
+from pytp_broker.access import Caller, Right, check_unused, confirm, is_old, use_up, verify
 from pytp_broker.audit.requests import Upload
-from pytp_broker.errors import FileExists
+from pytp_broker.errors import FileExists, ProjectClosed
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.forms import (
@@ -41,6 +41,7 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     event.publishers = right.publisher_ids
 
     candidate = read_candidate(form, event)
+    check_open(candidate, right, index)
     if is_published(candidate, right, index):
         event.unchanged = True
         return
@@ -60,6 +61,17 @@ def read_candidate(form: Form, event: Upload) -> Candidate:
     check_form(form, distribution)
     check_digests(form, digests)
     return Candidate(distribution, file.content, digests[SHA256])
+
+
+def check_open(candidate: Candidate, right: Right, index: Index) -> None:
+    """Check that the project takes files; raise ProjectClosed."""
+    project = candidate.distribution.project
+    status = index.store.find_status(right.caller.registry.name, project)
+    if not status.takes_files:
+        raise ProjectClosed(
+            f"the project `{project}` is {status.status} and takes no files: {status.reason}; "
+            "ask the registry's operator to make it active again"
+        )
 
 
 def is_published(candidate: Candidate, right: Right, index: Index) -> bool:
@@ -95,12 +107,14 @@ def commit(
     """Make the file visible.
 
     Raises FileExists for the later of two files with one name, InvalidRelease if the release has
-    changed meanwhile, Unauthorized for a token that has been used up, and what ``confirm`` raises
-    for a right that has ended meanwhile.
+    changed meanwhile, ProjectClosed if a slow upload finds the project closed, Unauthorized for a
+    token that has been used up, and what ``confirm`` raises for a right that has ended meanwhile.
     """
     use_up(right.record, _use(file), index)
     claimed = claim_release(admission, index)
     confirm(right, index)
+    if is_old(right, index):
+        check_open(candidate, right, index)
     check_claim(claimed, index)
     try:
         index.store.add_file(file)

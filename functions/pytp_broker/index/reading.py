@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload, NotFound, StoreUnavailable
 from pytp_broker.index.distributions import parse_filename
-from pytp_broker.index.listings import ACTIVE, FileState, ListedFile, ProjectListing
+from pytp_broker.index.listings import FileState, ListedFile, ProjectListing
 from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
@@ -19,12 +19,18 @@ from pytp_broker.storage.file_store import content_key, metadata_key
 
 
 def find_listing(registry: str, project: str, index: Index) -> ProjectListing:
-    """Return the listing of a project; raise NotFound if the project has no file."""
+    """Return the listing of a project; raise NotFound if the project has no file.
+
+    The listing of a quarantined project has no files.
+    """
     files = index.store.list_files(registry, project)
     if not files:
         raise NotFound(f"there is no project `{printable(project)}` in this registry")
+    status = index.store.find_status(registry, project)
+    if not status.offers_files:
+        return ProjectListing(project, (), status)
     yanked = index.store.list_yanked(registry, project)
-    return ProjectListing(project, tuple(_listed(file, yanked) for file in files), ACTIVE)
+    return ProjectListing(project, tuple(_listed(file, yanked) for file in files), status)
 
 
 def _listed(file: PublishedFile, yanked: Mapping[str, str]) -> ListedFile:
@@ -37,7 +43,8 @@ def _listed(file: PublishedFile, yanked: Mapping[str, str]) -> ListedFile:
 def find_file(registry: str, sha256: str, filename: str, index: Index) -> PublishedFile:
     """Return the published file of this name and hash; raise NotFound.
 
-    Only visible files are found, though the file store may keep others.
+    Only visible files are found, though the file store may keep others. Files of a quarantined
+    project are not found.
     """
     no_such_file = NotFound("there is no such file in this registry")
     try:
@@ -47,6 +54,12 @@ def find_file(registry: str, sha256: str, filename: str, index: Index) -> Publis
     file = index.store.find_file(registry, project, filename)
     if file is None or file.sha256 != sha256:
         raise no_such_file
+    status = index.store.find_status(registry, project)
+    if not status.offers_files:
+        raise NotFound(
+            f"the registry's operator has quarantined the project `{project}`, so its files cannot "
+            f"be downloaded: {status.reason}"
+        )
     return file
 
 

@@ -17,6 +17,7 @@ from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.plan import Approve, Plan
+from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -128,6 +129,9 @@ class FileRecordStore(Protocol):
     def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
         """Return why each yanked release of a project is yanked, by the release's key."""
 
+    def find_status(self, registry: str, project: str) -> ProjectStatus:
+        """Return the status that an operator has given a project; without one it is active."""
+
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered."""
 
@@ -169,6 +173,9 @@ class OperatorStore(Protocol):
 
         The later of two writers wins.
         """
+
+    def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:
+        """Give a project a status; the later of two writers wins."""
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return operators' records in their order, each with its ``time``. Not one round trip."""

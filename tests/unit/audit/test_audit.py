@@ -21,6 +21,7 @@ from pytp_broker.audit.record import MAX_MESSAGE_CHARACTERS, AuditRecord
 from pytp_broker.audit.requests import Upload
 from pytp_broker.aws.edge import Edge
 from pytp_broker.cli.operator import Operator, RemovalError
+from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import reopen, yank
 from pytp_broker.config import Loaded
 from pytp_broker.endpoints import introspect
@@ -154,6 +155,8 @@ def operations() -> Iterator[Mapping[str, Any]]:
     store.add_file(file(uploaded_at=datetime(2020, 1, 1, tzinfo=UTC)))
     reopen(Namespace(registry="acme", project="widgets", version="1.0"), operator)
     yank(Namespace(registry="acme", project="widgets", version="1.0", reason="breaks"), operator)
+    archived = {"status": "archived", "reason": "moved"}
+    set_status(Namespace(registry="acme", project="widgets", **archived), operator)
     yield from store.operator_records
 
 
@@ -431,6 +434,5 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
 
     assert len(REASONS - codes) < 10
     # Operators' records count in no metric.
-    assert (
-        len(EVENTS.keys() - {"apply", "configuration", "reopen", "yank"}) * 2 * len(REASONS) <= 500
-    )
+    operations = {"apply", "configuration", "reopen", "yank", "project-status"}
+    assert len(EVENTS.keys() - operations) * 2 * len(REASONS) <= 500

@@ -141,8 +141,8 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
     assert re.findall(r"^    (\w+) ", seen, re.MULTILINE) == [
-        *("serve", "apply", "validate", "explain", "token", "release", "audit"),
-        *("schema", "secret", "demo"),
+        *("serve", "apply", "validate", "explain", "token", "release", "project"),
+        *("audit", "schema", "secret", "demo"),
     ]
 
 
@@ -187,6 +187,8 @@ def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, sa
         *(f"serve --config x --port {LEAKED}", f"validate --config {LEAKED}", f"secret {LEAKED}"),
         *(f"release reopen {LEAKED} {LEAKED} {LEAKED} --data .", f"release {LEAKED}"),
         f"release yank acme {LEAKED} {LEAKED} --reason {LEAKED} --data .",
+        f"project status acme {LEAKED} archived --reason {LEAKED} --data .",
+        f"project status acme {LEAKED} {LEAKED} --reason x --data .",
         *(f"token find --data {LEAKED}", f"explain --config broker.toml --registry {LEAKED} {{}}"),
     ],
 )

@@ -24,6 +24,7 @@ from pytp_broker.cli import main
 from pytp_broker.cli.operator import Operator, RemovalError, local_user
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Grant, Permission
+from pytp_broker.storage.project_status import ACTIVE, STATUSES, ProjectStatus
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.tokens import SINGLE_USE, Listing, TokenRecord
@@ -403,6 +404,90 @@ def test_a_reason_that_clients_must_not_show_is_refused(
     assert seen.endswith("exit 2\n")
     assert "a1a1" not in seen
     assert shop.store.list_yanked("acme", "widgets") == {}
+    assert shop.records() == []
+
+
+# --- project ------------------------------------------------------------------------------------
+
+
+STATUS = "project status acme widgets"
+
+
+@pytest.mark.parametrize("status", ["archived", "deprecated", "quarantined"])
+def test_a_project_gets_a_status_and_is_made_active_again(shop: Desk, status: str) -> None:
+    seen = shop.type(f"{STATUS} {status} --reason 'use gadgets'")
+    assert seen == f"acme widgets is {status} (use gadgets) now\n"
+    assert shop.store.find_status("acme", "widgets") == ProjectStatus(status, "use gadgets")
+
+    assert shop.type(f"{STATUS} active --reason mistake") == "acme widgets is active now\n"
+    assert shop.store.find_status("acme", "widgets") == ACTIVE
+
+
+def test_who_changed_a_status_is_recorded_with_the_reason(shop: Desk) -> None:
+    shop.type("project status acme Widgets archived --reason 'use gadgets'")
+    shop.type(f"{STATUS} active --reason mistake")
+
+    kept = shop.records()
+    for each in kept:
+        check(each)
+        assert (each["event"], each["by"]) == ("project-status", shop.operator)
+        assert (each["registry"], each["project"]) == ("acme", "widgets")
+    assert [(each["status"], each["why"]) for each in kept] == [
+        ("archived", "use gadgets"),
+        ("active", "mistake"),
+    ]
+
+
+def test_a_status_may_get_another_reason(shop: Desk) -> None:
+    shop.type(f"{STATUS} archived --reason old")
+
+    seen = shop.type(f"{STATUS} archived --reason old")
+
+    assert seen == "acme widgets is archived (old) already\n"
+    assert len(shop.records()) == 1
+    shop.type(f"{STATUS} archived --reason moved")
+    assert shop.store.find_status("acme", "widgets") == ProjectStatus("archived", "moved")
+    assert len(shop.records()) == 2
+
+
+def test_a_project_that_is_active_is_left_alone(shop: Desk) -> None:
+    assert shop.type(f"{STATUS} active --reason why") == "acme widgets is active already\n"
+    assert shop.records() == []
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [
+        ("acmee widgets", "there is no registry `acmee`; the registries are: `acme`, `other`\n"),
+        ("acme gadgets", "the registry `acme` has no project `gadgets`\n"),
+    ],
+)
+def test_a_project_that_is_not_there_gets_no_status(shop: Desk, named: str, seen: str) -> None:
+    assert shop.type(f"project status {named} archived --reason old") == f"{seen}exit 1\n"
+
+    assert shop.records() == []
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize(
+    ("reason", "seen"),
+    [
+        ("", "must be one line of 1 to 200 visible characters"),
+        ("two\nlines", "must be one line of 1 to 200 visible characters"),
+        (f"pytp_{'a1' * 36}", "must be one line of 1 to 200 visible characters"),
+        ("its files Already exist on PyPI", 'must not contain "already exist"'),
+    ],
+    ids=["none", "two lines", "token", "skipped by clients"],
+)
+def test_a_reason_for_a_status_that_clients_must_not_show_is_refused(
+    shop: Desk, status: str, reason: str, seen: str
+) -> None:
+    shown = shop.type(f"{STATUS} {status} --reason {shlex.quote(reason)}")
+
+    assert shown.startswith(f"`--reason` {seen}")
+    assert shown.endswith("exit 2\n")
+    assert "a1a1" not in shown
+    assert shop.store.find_status("acme", "widgets") == ACTIVE
     assert shop.records() == []
 
 

@@ -14,6 +14,7 @@ from pytp_broker.http.messages import Request
 from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from tests.support.deployment import HOST
 from tests.support.distributions import Distribution, metadata, sdist, wheel
 from tests.support.gateways import body_of
@@ -22,6 +23,7 @@ from tests.support.signing import NOW
 from tests.support.stock import HTML, JSON, SDIST, WHEEL, WHEEL_PATH, stocked_shelf
 
 LOCAL = wheel(version="1.0+local")
+QUARANTINED = ProjectStatus("quarantined", "malware")
 METADATA = metadata("widgets", "1.0", "Requires-Python: >=3.9,<4").encode()
 STATIC = metadata("widgets", "1.0", "Requires-Dist: gadgets").replace("2.1", "2.2")
 
@@ -203,12 +205,69 @@ def test_a_yanked_file_can_be_downloaded(shelf: Shelf) -> None:
     assert shelf.get(WHEEL_PATH).body == WHEEL.content
 
 
-def test_a_page_takes_a_read_of_the_files_and_one_of_their_states(shelf: Shelf) -> None:
+@pytest.mark.parametrize("status", ["archived", "deprecated"])
+def test_a_project_that_is_archived_or_deprecated_says_so_and_offers_its_files(
+    shelf: Shelf, status: str
+) -> None:
+    shelf.store.set_status("acme", "widgets", ProjectStatus(status, "use gadgets"))
+
+    page = shelf.get("/acme/simple/widgets/", JSON).json
+    text = shelf.get("/acme/simple/widgets/", HTML).text
+
+    assert page["project-status"] == {"status": status, "reason": "use gadgets"}
+    assert len(page["files"]) == 2
+    assert f'<meta name="pypi:project-status" content="{status}">' in text
+    assert '<meta name="pypi:project-status-reason" content="use gadgets">' in text
+    assert shelf.get(WHEEL_PATH).body == WHEEL.content
+
+
+def test_the_page_of_a_quarantined_project_has_no_files(shelf: Shelf) -> None:
+    shelf.store.set_status("acme", "widgets", QUARANTINED)
+
+    page = shelf.get("/acme/simple/widgets/", JSON).json
+    text = shelf.get("/acme/simple/widgets/", HTML).text
+
+    assert page["project-status"] == {"status": "quarantined", "reason": "malware"}
+    assert (page["files"], page["versions"]) == ([], [])
+    assert Links(text).links == []
+    assert '<meta name="pypi:project-status" content="quarantined">' in text
+
+
+@pytest.mark.parametrize("suffix", ["", ".metadata"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_files_of_a_quarantined_project_are_not_found(
+    shelf: Shelf, method: str, suffix: str
+) -> None:
+    etag = {"if-none-match": f'"{WHEEL.sha256}"'}
+    shelf.store.set_status("acme", "widgets", QUARANTINED)
+
+    assert shelf.call(method, WHEEL_PATH + suffix).status == 404
+    assert shelf.call(method, WHEEL_PATH + suffix, headers=etag).status == 404
+    assert (
+        "the registry's operator has quarantined the project `widgets`, so its files cannot be "
+        "downloaded: malware"
+    ) in shelf.get(WHEEL_PATH + suffix).json["detail"]
+
+
+def test_files_of_a_project_that_is_active_again_are_found(shelf: Shelf) -> None:
+    shelf.store.set_status("acme", "widgets", QUARANTINED)
+    shelf.store.set_status("acme", "widgets", ACTIVE)
+
+    assert shelf.get(WHEEL_PATH).body == WHEEL.content
+
+
+def test_a_project_of_one_registry_is_not_quarantined_by_another(shelf: Shelf) -> None:
+    shelf.store.set_status("other", "widgets", QUARANTINED)
+
+    assert shelf.get(WHEEL_PATH).body == WHEEL.content
+
+
+def test_a_page_takes_a_read_of_files_one_of_the_status_and_one_of_states(shelf: Shelf) -> None:
     shelf.store.calls.clear()
 
     shelf.get("/acme/simple/widgets/")
 
-    assert shelf.store.calls == ["list_files", "list_yanked"]
+    assert shelf.store.calls == ["list_files", "find_status", "list_yanked"]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +276,9 @@ def test_a_page_takes_a_read_of_the_files_and_one_of_their_states(shelf: Shelf) 
         ("list_projects", "/acme/simple/"),
         ("list_files", "/acme/simple/widgets/"),
         ("list_yanked", "/acme/simple/widgets/"),
+        ("find_status", "/acme/simple/widgets/"),
         ("find_file", WHEEL_PATH),
+        ("find_status", WHEEL_PATH),
     ],
 )
 def test_a_store_that_is_down_is_our_fault(shelf: Shelf, method: str, path: str) -> None:

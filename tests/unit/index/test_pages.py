@@ -5,14 +5,9 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.index.listings import (
-    ACTIVE,
-    FileState,
-    ListedFile,
-    ProjectListing,
-    ProjectStatus,
-)
+from pytp_broker.index.listings import FileState, ListedFile, ProjectListing
 from pytp_broker.index.pages import project_html, project_json
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from tests.support.samples import file
 
 UNCHANGED = FileState()

@@ -4,10 +4,13 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from pytp_broker.access import MAX_AGE
 from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from tests.support import distributions
 from tests.support.deployment import HOST, Answer
 from tests.support.distributions import (
@@ -83,19 +86,19 @@ def asked_by(shelf: Shelf, distribution: Distribution) -> list[str]:
     return [call for call in shelf.store.calls if call != "load_configuration"]
 
 
-def test_an_upload_asks_the_store_four_times(shelf: Shelf) -> None:
+def test_an_upload_asks_the_store_five_times(shelf: Shelf) -> None:
     shelf.publish(wheel())
 
     asked = asked_by(shelf, sdist())
 
-    assert asked == ["find_token", "find_file", "find_release", "add_file"]
+    assert asked == ["find_token", "find_status", "find_file", "find_release", "add_file"]
 
 
 def test_the_first_file_of_a_release_begins_its_record(shelf: Shelf) -> None:
     asked = asked_by(shelf, wheel())
 
     release = ["find_release", "list_files", "save_release"]
-    assert asked == ["find_token", "find_file", *release, "add_file"]
+    assert asked == ["find_token", "find_status", "find_file", *release, "add_file"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,7 @@ def test_an_upload_whose_last_write_failed_may_be_repeated(shelf: Shelf) -> None
     assert shelf.filenames == [WHEEL_NAME]
 
 
-@pytest.mark.parametrize("method", ["find_token", "find_file", "add_file"])
+@pytest.mark.parametrize("method", ["find_token", "find_status", "find_file", "add_file"])
 def test_a_store_that_is_down_is_our_fault(shelf: Shelf, method: str) -> None:
     shelf.store.fail_next(method)
 
@@ -149,6 +152,58 @@ def test_a_store_that_is_down_is_our_fault(shelf: Shelf, method: str) -> None:
 
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "5"
+
+
+# Closed projects
+
+
+@pytest.mark.parametrize("status", ["archived", "quarantined"])
+@pytest.mark.parametrize("file", [wheel(), sdist()], ids=["published", "new"])
+def test_a_closed_project_takes_no_file_and_says_why(
+    shelf: Shelf, status: str, file: Distribution
+) -> None:
+    shelf.publish(wheel())
+    shelf.store.set_status("acme", "widgets", ProjectStatus(status, "use gadgets"))
+
+    answer = shelf.publish(file)
+
+    assert (answer.status, answer.code) == (400, "project-closed")
+    assert answer.json["detail"] == (
+        f"the project `widgets` is {status} and takes no files: use gadgets; ask the registry's "
+        "operator to make it active again"
+    )
+    assert "already exist" not in answer.text.lower()
+    assert shelf.filenames == [WHEEL_NAME]
+
+
+@pytest.mark.parametrize("status", [ACTIVE, ProjectStatus("deprecated", "use gadgets")])
+def test_an_active_or_deprecated_project_takes_files(shelf: Shelf, status: ProjectStatus) -> None:
+    shelf.store.set_status("acme", "widgets", ProjectStatus("archived", "use gadgets"))
+    shelf.store.set_status("acme", "widgets", status)
+
+    assert shelf.publish(wheel()).status == 200
+
+
+def test_the_status_of_one_project_closes_no_other(shelf: Shelf) -> None:
+    for place in (("other", "widgets"), ("acme", "my-widgets")):
+        shelf.store.set_status(*place, ProjectStatus("archived", "use gadgets"))
+
+    assert shelf.publish(wheel()).status == 200
+
+
+@pytest.mark.promise("slow-upload")
+def test_a_slow_upload_finds_the_project_closed(shelf: Shelf) -> None:
+    save = shelf.files.save
+
+    def save_slowly(*arguments: Any) -> None:
+        shelf.now += MAX_AGE
+        shelf.store.set_status("acme", "widgets", ProjectStatus("archived", "use gadgets"))
+        save(*arguments)
+
+    shelf.files.save = save_slowly  # type: ignore[method-assign,assignment]
+
+    assert shelf.publish(wheel()).code == "project-closed"
+    assert shelf.filenames == []
 
 
 # Duplicates

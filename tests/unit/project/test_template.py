@@ -408,6 +408,7 @@ USE = ("pk", "sk", "used_for", "ttl")
         ("UploadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
         ("UploadRole", "Query", ["PROJECT#acme#widgets"], ()),
         ("UploadRole", "BatchGetItem", ["PROJECT#acme#widgets", "REOPENED#acme#widgets"], ()),
+        ("UploadRole", "GetItem", ["STATUS#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
         ("UploadRole", "PutItem", ["REGISTRY#acme"], ("pk", "sk")),
         ("UploadRole", "PutItem", ["USE#0123"], USE),
@@ -420,6 +421,7 @@ USE = ("pk", "sk", "used_for", "ttl")
         ("ReadRole", "Query", ["PROJECT#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["PROJECT#acme#widgets"], ()),
         ("ReadRole", "Query", ["YANKED#acme#widgets"], ()),
+        ("ReadRole", "GetItem", ["STATUS#acme#widgets"], ()),
     ],
 )
 def test_a_function_may_do_what_it_needs(
@@ -473,6 +475,11 @@ def test_no_function_may_reopen_a_release(role: str, action: str) -> None:
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
 def test_no_function_may_yank_or_unyank_a_release(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["YANKED#acme#widgets"], ("pk", "sk", "reason"))
+
+
+@pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
+def test_no_function_may_change_the_status_of_a_project(role: str, action: str) -> None:
+    assert not is_allowed(role, action, ["STATUS#acme#widgets"], ("pk", "sk", "status", "reason"))
 
 
 @pytest.mark.parametrize("action", ["GetItem", "Query", "BatchGetItem"])

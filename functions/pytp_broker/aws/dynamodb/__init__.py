@@ -13,6 +13,7 @@ pk                                      sk                         holds
 ``PROJECT#registry#project``            ``RELEASE#key``            document
 ``REOPENED#registry#project``           ``REOPENED#key``           until, ttl
 ``YANKED#registry#project``             ``YANKED#key``             reason
+``STATUS#registry#project``             ``STATUS``                 status, reason
 ``REGISTRY#registry``                   ``PROJECT#project``        nothing more
 ``TOKEN#lookup_id``                     ``TOKEN``                  document, token_hash, registries,
                                                                    burned_at, ttl
@@ -24,7 +25,8 @@ pk                                      sk                         holds
 
 IAM allows each function certain partitions, and certain attributes where partitions are not fine
 enough. What a function must not write is therefore in a separate partition: whom a project trusts,
-what a single-use token was used for, which releases the operator has reopened or yanked.
+what a single-use token was used for, which releases the operator has reopened or yanked, which
+status a project has.
 
 A client that retries may find the result of its own first attempt. So every write either has the
 same effect when it is repeated, or recognises what it wrote.

@@ -25,6 +25,7 @@ _ROWS: Final = (
     ("PROJECT#", "RELEASE#"),
     ("REOPENED#", "REOPENED#"),
     ("YANKED#", "YANKED#"),
+    ("STATUS#", "STATUS"),
     ("REGISTRY#", "PROJECT#"),
     ("TOKEN#", "TOKEN"),
     ("USE#", "USE"),

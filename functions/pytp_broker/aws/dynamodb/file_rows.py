@@ -7,6 +7,7 @@ from typing import Any
 
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
 from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError
 
 
@@ -87,6 +88,11 @@ class FileRows(Table):
         rows = self._query(f"YANKED#{registry}#{project}")
         return {row["sk"].removeprefix("YANKED#"): row["reason"] for row in rows}
 
+    def find_status(self, registry: str, project: str) -> ProjectStatus:
+        """Return the status that an operator has given a project; without one it is active."""
+        row = self._find(**status_key(registry, project))
+        return ACTIVE if row is None else ProjectStatus(row["status"], row["reason"])
+
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered.
 
@@ -108,6 +114,11 @@ def reopened_key(registry: str, project: str, key: str) -> dict[str, str]:
 def yanked_key(registry: str, project: str, key: str) -> dict[str, str]:
     """Return the key of the row that says why a release is yanked."""
     return {"pk": f"YANKED#{registry}#{project}", "sk": f"YANKED#{key}"}
+
+
+def status_key(registry: str, project: str) -> dict[str, str]:
+    """Return the key of the row that says which status a project has."""
+    return {"pk": f"STATUS#{registry}#{project}", "sk": "STATUS"}
 
 
 def _read_file(row: Mapping[str, Any]) -> PublishedFile:

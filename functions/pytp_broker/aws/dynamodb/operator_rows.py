@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from pytp_broker.audit.record import AuditRecord
-from pytp_broker.aws.dynamodb.file_rows import reopened_key, yanked_key
+from pytp_broker.aws.dynamodb.file_rows import reopened_key, status_key, yanked_key
 from pytp_broker.aws.dynamodb.table import Table, attributes, dump
 from pytp_broker.aws.dynamodb.token_rows import read_token
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import unexpired
 from pytp_broker.tokens import TokenRecord
 
@@ -59,3 +60,12 @@ class OperatorRows(Table):
             self._call(self._client.delete_item, Key=row)
         else:
             self._call(self._client.put_item, Item={**row, **attributes(reason=reason)})
+
+    def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:
+        """Give a project a status; an active one needs no row."""
+        row = attributes(**status_key(registry, project))
+        if status == ACTIVE:
+            self._call(self._client.delete_item, Key=row)
+        else:
+            marks = attributes(status=status.status, reason=status.reason)
+            self._call(self._client.put_item, Item={**row, **marks})

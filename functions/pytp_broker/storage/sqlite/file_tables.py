@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError
 from pytp_broker.storage.sqlite.database import Database, dump
 
@@ -77,6 +78,15 @@ class FileTables(Database):
                 (registry, project),
             ).fetchall()
         return dict(found)
+
+    def find_status(self, registry: str, project: str) -> ProjectStatus:
+        """Return the status that an operator has given a project; without one it is active."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT status, reason FROM project_statuses WHERE registry = ? AND project = ?",
+                (registry, project),
+            ).fetchone()
+        return ProjectStatus(*found) if found else ACTIVE
 
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered."""

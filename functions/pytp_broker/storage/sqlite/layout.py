@@ -8,7 +8,7 @@ from typing import Final
 
 from pytp_broker.errors import StoreUnavailable
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 _RELEASES: Final = (
     """CREATE TABLE releases (
@@ -33,6 +33,15 @@ _YANKED: Final = (
         release TEXT NOT NULL,
         reason TEXT NOT NULL,
         PRIMARY KEY (registry, project, release)
+    )""",
+)
+_STATUSES: Final = (
+    """CREATE TABLE project_statuses (
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        status TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (registry, project)
     )""",
 )
 # Values that queries search for have columns; the rest is a JSON document, read back whole.
@@ -95,12 +104,14 @@ SCHEMA: Final = (
     "CREATE INDEX files_by_project ON files (registry, project, filename)",
     *_RELEASES,
     *_YANKED,
+    *_STATUSES,
 )
 # By version of the file: the statements that bring the file to the next version.
 _MIGRATIONS: Final = {
     1: ("ALTER TABLE trust ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",),
     2: _RELEASES,
     3: _YANKED,
+    4: _STATUSES,
 }
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pytp_broker.audit.record import AuditRecord
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import unexpired
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.tokens import TokenRecord
@@ -77,4 +78,18 @@ class OperatorTables(Database):
                     "INSERT INTO yanked_releases (registry, project, release, reason) "
                     "VALUES (?, ?, ?, ?)",
                     (*place, reason),
+                )
+
+    def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:
+        """Give a project a status; an active one needs no row."""
+        with self._write() as connection:
+            connection.execute(
+                "DELETE FROM project_statuses WHERE registry = ? AND project = ?",
+                (registry, project),
+            )
+            if status != ACTIVE:
+                connection.execute(
+                    "INSERT INTO project_statuses (registry, project, status, reason) "
+                    "VALUES (?, ?, ?, ?)",
+                    (registry, project, status.status, status.reason),
                 )

@@ -1,0 +1,75 @@
+"""Archive, deprecate or quarantine a project, or make it active again."""
+
+import argparse
+
+from pytp_broker.audit.operations import StatusChange
+from pytp_broker.cli import target
+from pytp_broker.cli.command import MISUSED, CommandError, say
+from pytp_broker.cli.named import find_files, find_registry, read_reason
+from pytp_broker.cli.operator import Operator
+from pytp_broker.names import normalize
+from pytp_broker.storage.project_status import ACTIVE, STATUSES, ProjectStatus
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = "Each change keeps an audit record."
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    summary = "set the status of a project (PEP 792)"
+    action = actions.add_parser("status", help=summary, description=summary)
+    action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
+    action.add_argument("project", metavar="PROJECT", help="the project's name")
+    action.add_argument(
+        "status",
+        choices=STATUSES,
+        help="active: as usual; deprecated: pages say so; archived: uploads are refused; "
+        "quarantined: uploads and downloads are refused",
+    )
+    action.add_argument(
+        "--reason",
+        required=True,
+        metavar="TEXT",
+        help="why, in one line for everybody who uses the project; "
+        "for `active`, in one line for the audit record",
+    )
+    target.add_arguments(action)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Set the status; raise CommandError."""
+    with target.opened(arguments, "change the project") as operator:
+        return set_status(arguments, operator)
+
+
+def set_status(arguments: argparse.Namespace, operator: Operator) -> int:
+    """Give a project a status, or change the reason for its status."""
+    why = _read_reason(arguments.reason)
+    registry, project = find_registry(arguments.registry, operator), normalize(arguments.project)
+    find_files(registry, project, operator)
+    wanted = ACTIVE if arguments.status == ACTIVE.status else ProjectStatus(arguments.status, why)
+    name = f"{registry.name} {project}"
+    if operator.store.find_status(registry.name, project) == wanted:
+        say(f"{name} is {_describe(wanted)} already")
+        return 0
+    event = StatusChange(
+        by=operator.name, registry=registry.name, project=project, status=wanted.status, why=why
+    )
+    operator.record(event.accepted())
+    operator.store.set_status(registry.name, project, wanted)
+    say(f"{name} is {_describe(wanted)} now")
+    return 0
+
+
+def _read_reason(text: str) -> str:
+    """Return a reason that a refused upload may show; raise CommandError."""
+    if "already exist" in text.lower():
+        raise CommandError(
+            '`--reason` must not contain "already exist": clients that skip published files would '
+            "take a refused upload for a success",
+            MISUSED,
+        )
+    return read_reason(text)
+
+
+def _describe(status: ProjectStatus) -> str:
+    return f"{status.status} ({status.reason})" if status.reason else status.status
