@@ -73,7 +73,7 @@ def broker() -> Iterator[Broker]:
         "burn-token": (202, b'{"message":"Accepted","errors":[]}'),
     }
     running = Broker(answers)
-    thread = Thread(target=running.server.serve_forever)
+    thread = Thread(target=running.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield running
     running.server.shutdown()
