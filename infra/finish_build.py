@@ -41,6 +41,9 @@ def finish(build: Path) -> None:
             (package / f"{name}.py").unlink(missing_ok=True)
         for rules in package.rglob("ruff.toml"):
             rules.unlink()
+        # `sam build` copies the checkout, with the byte code of the Python that ran there.
+        for cache in [*package.rglob("__pycache__")]:
+            shutil.rmtree(cache)
         if not compileall.compile_dir(
             package.parent,
             quiet=1,

@@ -59,6 +59,18 @@ def test_what_is_left_out_is_there_to_be_left_out() -> None:
         assert (package / name).is_dir() or (package / f"{name}.py").is_file(), name
 
 
+def test_the_artifact_has_no_byte_code_of_another_python(built: Path) -> None:
+    cache = built / "BrokerFunction" / "pytp_broker" / "__pycache__"
+    cache.mkdir()
+    (cache / "exchange.cpython-31.pyc").write_bytes(b"")
+
+    finish_build().finish(built)
+
+    assert [path.name for path in cache.iterdir()] == [
+        Path(importlib.util.cache_from_source("exchange.py")).name
+    ]
+
+
 def test_the_artifact_is_compiled_for_any_date(built: Path) -> None:
     finish_build().finish(built)
 
