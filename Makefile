@@ -1,5 +1,7 @@
 # Works from a bare checkout: no virtual environment needs to be active, and an active one is ignored.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+# Without byte code, every process that a test starts would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export SAM_CLI_TELEMETRY := 0
 
