@@ -196,7 +196,7 @@ class ProjectClosed(InvalidUpload):
     As with InvalidRelease, no text of this error contains "already exist".
     """
 
-    code, title = "project-closed", "The project takes no files"
+    code, title = "project-closed", "The project is closed"
 
 
 class NotFound(Problem):
