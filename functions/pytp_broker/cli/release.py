@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from pytp_broker.audit.operations import Reopening, Yank
 from pytp_broker.cli import target
@@ -131,7 +131,7 @@ def _find_named(arguments: argparse.Namespace, operator: Operator) -> Release:
 def _find_release(registry: Registry, project: str, version: str, operator: Operator) -> Release:
     try:
         key = key_of(Version(version))
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, or a number of too many digits
         raise CommandError(f"`{printable(version)}` is not a version (PEP 440)", MISUSED) from None
     name = normalize(project)
     files = find_files(registry, name, operator)

@@ -326,6 +326,11 @@ def test_a_release_is_opened_again_for_a_day_from_then_on(shop: Desk) -> None:
         ("acme gadgets 1.0", "the registry `acme` has no project `gadgets`\nexit 1\n"),
         ("acme widgets 3", "`widgets` has no release `3`; it has `2.0`, `1.0`\nexit 1\n"),
         ("acme widgets one", "`one` is not a version (PEP 440)\nexit 2\n"),
+        pytest.param(
+            f"acme widgets {'1' * 5000}",
+            f"`{'1' * 200}…` is not a version (PEP 440)\nexit 2\n",
+            id="a number of too many digits",
+        ),
     ],
 )
 def test_what_is_not_there_is_not_opened(shop: Desk, named: str, seen: str) -> None:
