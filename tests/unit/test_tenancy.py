@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import tomllib
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from urllib.parse import urlencode
 import pytest
 
 from pytp_broker import config
+from pytp_broker.cli.operator import Operator
+from pytp_broker.cli.project import set_status
+from pytp_broker.cli.release import yank
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
@@ -520,3 +524,72 @@ def test_a_file_of_one_registry_is_not_found_in_the_other(deployment: Tenants) -
     }
 
     assert list(statuses.values()) == [200, 404, 404, 404, 404]
+
+
+# What an operator does to a project of one registry, and a project of the same name in the other
+
+
+@pytest.fixture
+def same_name(shared_issuer: Tenants) -> Tenants:
+    """Return a deployment in which both registries have the project `shared`, with a file."""
+    for name in ("acme", "other"):
+        assert upload_to_shared(shared_issuer, name).status == 200
+    return shared_issuer
+
+
+def upload_to_shared(deployment: Tenants, name: str) -> Answer:
+    workflow = "octo-org/shared/.github/workflows/release.yml@refs/tags/v1.2.0"
+    identity = deployment.github.token(
+        repository="octo-org/shared", workflow_ref=workflow, job_workflow_ref=workflow, aud=name
+    )
+    minted = deployment.mint(identity, f"/{name}/_/oidc/mint-token")
+    token = UploadToken.parse(minted.json["token"])
+    return deployment.upload(token, "shared", f"/{name}/legacy/")
+
+
+def shown(deployment: Tenants, name: str) -> list[tuple[int, bytes]]:
+    """Return what a reader gets of `shared`: the pages, the file, and its metadata."""
+    (file,) = deployment.store.list_files(name, "shared")
+    path = f"/{name}/files/{file.sha256}/{file.filename}"
+    json_page = {"accept": "application/vnd.pypi.simple.v1+json"}
+    answers = [
+        deployment.send("read", "GET", f"/{name}/simple/"),
+        deployment.send("read", "GET", f"/{name}/simple/shared/"),
+        deployment.send("read", "GET", f"/{name}/simple/shared/", headers=json_page),
+        deployment.send("read", "GET", path),
+        deployment.send("read", "GET", f"{path}.metadata"),
+    ]
+    return [(answer.status, answer.body) for answer in answers]
+
+
+def operate(deployment: Tenants, action: str) -> None:
+    """Run an operator's command on the project `shared` of acme."""
+    operator = Operator(deployment.store, "operator")
+    named = Namespace(registry="acme", project="shared", reason="malware", version="1.0")
+    if action == "yank":
+        yank(named, operator)
+    else:
+        set_status(Namespace(**vars(named), status=action), operator)
+
+
+@pytest.mark.parametrize("action", ["archived", "deprecated", "quarantined", "yank"])
+def test_what_an_operator_does_to_a_project_changes_nothing_of_its_namesake(
+    same_name: Tenants, action: str
+) -> None:
+    ours, theirs = shown(same_name, "acme"), shown(same_name, "other")
+    assert {status for status, _ in theirs} == {200}
+
+    operate(same_name, action)
+
+    assert shown(same_name, "acme") != ours
+    assert shown(same_name, "other") == theirs
+    assert upload_to_shared(same_name, "other").status == 200
+
+
+def test_a_project_that_is_closed_in_one_registry_takes_files_in_the_other(
+    same_name: Tenants,
+) -> None:
+    operate(same_name, "quarantined")
+
+    assert upload_to_shared(same_name, "acme").code == "project-closed"
+    assert upload_to_shared(same_name, "other").status == 200
