@@ -162,6 +162,7 @@ def test_nothing_that_a_local_run_writes_holds_a_secret(
             with trusting(server) as session:
                 session.hooks["response"].append(lambda answer, **_: keep(answer, search))
                 run_locally(session, server, issuer, tmp_path, search)
+                close_locally(session, server, issuer, data, search)
             operate(data, search, capsys)
             read_folder(data, search)  # also while it runs: the write-ahead log is there
             server.stop()
@@ -236,13 +237,52 @@ def further_calls(
     ]
 
 
+def close_locally(
+    session: requests.Session, server: ServerProcess, issuer: Issuer, data: Path, search: Search
+) -> None:
+    """Archive the project, and upload to it with a token that is good."""
+    token = mint(session, f"{server.url}/acme", issuer)
+    search.upload_tokens.append(token)
+    close_project(("--data", str(data)), (token, issuer.token()))
+    headers = {"Content-Type": distributions.CONTENT_TYPE}
+    refused = session.post(
+        f"{server.url}/acme/legacy/",
+        data=distributions.form(distributions.wheel(version="2.0")),
+        headers=headers,
+        auth=("__token__", token),
+    )
+    assert '"project-closed"' in refused.text
+
+
+def close_project(target: tuple[str, str], secrets: Iterable[str]) -> None:
+    """Archive the project, after typing each secret where a reason or a name belongs."""
+    for secret in secrets:
+        for command in (
+            f"release yank acme widgets 1.0 --reason {secret}",
+            f"release unyank acme widgets 1.0 --reason {secret}",
+            f"project status acme widgets archived --reason {secret}",
+            f"release yank acme widgets {secret} --reason mistake",
+        ):
+            assert main([*command.split(), *target]) == 2
+        for command in (
+            f"release yank {secret} widgets 1.0 --reason mistake",
+            f"release yank acme {secret} 1.0 --reason mistake",
+            f"project status {secret} widgets archived --reason mistake",
+            f"project status acme {secret} archived --reason mistake",
+        ):
+            assert main([*command.split(), *target]) == 1
+    for command in ("release yank acme widgets 1.0", "project status acme widgets archived"):
+        assert main([*command.split(), "--reason", "moved", *target]) == 0
+
+
 def operate(data: Path, search: Search, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("find", "burn --all"):
         assert main(["token", *command.split(), "--data", str(data)]) == 0
     assert main(["audit", "--data", str(data)]) == 0
     search.add("commands", *capsys.readouterr())
     assert '"event": "configuration"' in search.written["commands"]
-    assert '"event": "burn"' in search.written["commands"]
+    for event in ("burn", "yank", "project-status"):
+        assert f'"event": "{event}"' in search.written["commands"]
 
 
 def read_folder(folder: Path, search: Search) -> None:
@@ -341,7 +381,7 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
 
         monkeypatch.setattr(fetch, "HttpFetch", lambda **_: Documents(issuer, scanner))
         with started() as modules:
-            run_on_aws(Aws(modules, search), issuer, search)
+            run_on_aws(Aws(modules, search), table, issuer, search)
         for command in ("find", "burn --all"):
             main(["token", *command.split(), "--table", table])
         search.add("output", *capsys.readouterr())
@@ -369,7 +409,7 @@ def started() -> Iterator[dict[str, ModuleType]]:
         sys.modules.pop(name, None)
 
 
-def run_on_aws(aws: Aws, issuer: signing.Issuer, search: Search) -> None:
+def run_on_aws(aws: Aws, table: str, issuer: signing.Issuer, search: Search) -> None:
     token = mint_on_aws(aws, issuer, search)
     single = mint_on_aws(aws, issuer, search, features=["single-use-token"])
     upload = {"content-type": distributions.CONTENT_TYPE}
@@ -381,6 +421,9 @@ def run_on_aws(aws: Aws, issuer: signing.Issuer, search: Search) -> None:
         headers = {**upload, "authorization": basic(f"__token__:{credentials}")}
         aws.call("POST", "/acme/legacy/", headers, body)
     assert "widgets-1.0" in aws.call("GET", "/acme/simple/widgets/").text
+    close_project(("--table", table), (token, new_identity_token(issuer, search)))
+    headers = {**upload, "authorization": basic(f"__token__:{token}")}
+    assert '"project-closed"' in aws.call("POST", "/acme/legacy/", headers, wheel).text
 
     identity_token = new_identity_token(issuer, search)
     for path in misplaced_paths(token, identity_token):
@@ -437,7 +480,7 @@ def read_table(client: Any, table: str, search: Search) -> None:
     items = client.scan(TableName=table, ConsistentRead=True)["Items"]
     assert {item["pk"]["S"].partition("#")[0] for item in items} == {
         *("CONFIGURATION", "OPERATOR", "PUBLISHER", "TRUST", "PROJECT", "REGISTRY"),
-        *("TOKEN", "USE", "KEYSET"),
+        *("TOKEN", "USE", "KEYSET", "STATUS", "YANKED"),
     }
     search.add("table", json.dumps(items))
 
