@@ -107,7 +107,10 @@ class FileRecordStore(Protocol):
         """Return the file of this name in a project."""
 
     def add_file(self, file: PublishedFile) -> None:
-        """Make the file visible; raise AlreadyPublishedError when the name is taken."""
+        """Make the file visible; raise AlreadyPublishedError when the name is taken.
+
+        It may take two round trips: one lists the project, the other makes the file visible.
+        """
 
     def find_release(
         self, registry: str, project: str, key: str
@@ -151,9 +154,10 @@ class OperatorStore(Protocol):
     ) -> Plan:
         """Bring the store to this configuration; return the plan that did it.
 
-        The plan is made from what the store holds at that moment. ``approve`` is shown it before
-        the first write; when it returns false, nothing is written. May be repeated, and resumed
-        after a crash. Rights are taken away before new ones are given. Not one round trip.
+        The plan is made from what the store holds at that moment. The store calls
+        ``approve`` with the plan before the first write; if that returns false, the store writes
+        nothing. An apply may be repeated, also after a crash. It takes rights away before it gives
+        new ones. Not one round trip.
         """
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
