@@ -61,7 +61,7 @@ def may_be_project(name: str) -> bool:
 
 
 def project_in_filenames(project: NormalizedName) -> str:
-    """Return the project's name as names of files and of directories in wheels spell it."""
+    """Return the project's name as it is spelled in file names and in directories of wheels."""
     return project.replace("-", "_")
 
 

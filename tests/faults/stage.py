@@ -198,7 +198,7 @@ class Clients(Deployment):
         return self.call("GET", path)
 
     def apply(self, loaded: Loaded) -> Answer:
-        """Apply as the command does; return its result as an answer, like those of requests."""
+        """Apply a configuration as the command does; return the result as an HTTP answer."""
         try:
             plan = self.store.apply(loaded.configuration, loaded.publishers)
         except StoreUnavailable as problem:

@@ -48,7 +48,7 @@ def _may_fetch(jwks_url: str, issuer: Issuer) -> bool:
         is_allowed = place == _place(home) or (is_listed and url.scheme == "https")
     except ValueError:
         return False
-    # An issuer has plain http only where the configuration allows it: locally, on loopback.
+    # The configuration allows plain http only for an issuer on loopback, when the broker is local.
     is_plain = jwks_url.isascii() and jwks_url.isprintable() and not {" ", "#"} & {*jwks_url}
     return is_allowed and url.scheme == home.scheme and is_plain and "@" not in url.netloc
 

@@ -45,7 +45,7 @@ def test_what_all_readers_see_alike_is_taken(text: bytes, document: object) -> N
 
 @pytest.mark.parametrize("brackets", ["[]", '{"a":}'])
 def test_a_text_of_any_depth_is_taken_or_refused(brackets: str) -> None:
-    """Reading and writing a document do not reach the same depth of Python's stack."""
+    """Python can read a document that is too deep for it to write; we must refuse it then."""
     for depth in range(500, 1000):
         text = brackets[:-1] * depth + '"\\u0061"' + brackets[-1] * depth
         with suppress(ValueError):

@@ -31,7 +31,7 @@ def shared_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerP
 
 @pytest.fixture
 def process(shared_process: ServerProcess) -> ServerProcess:
-    """Return a server whose log is empty; a test that reads to the end leaves no line for later."""
+    """Return a server whose log is empty, so that a test finds only its own lines."""
     shared_process.log.write_text("")
     return shared_process
 

@@ -593,7 +593,7 @@ def test_an_end_of_zip64_that_not_all_tools_look_at_is_refused(shelf: Shelf) -> 
 
 
 def test_two_end_records_are_refused(shelf: Shelf) -> None:
-    """The second one can be inside the numbers of the first. Some tools find one, and some both."""
+    """The second record overlaps the first. Some tools find one of them, and some find both."""
     content = rawzip.wheel().content[:-12] + b"PK\x05\x06" + struct.pack("<LH", 0, 0)
 
     assert_refused(shelf, Distribution(WHEEL_NAME, content), "cut short")
