@@ -9,6 +9,7 @@ conditional write that makes the file visible, so a crash leaves unused bytes, n
 import hashlib
 
 from pytp_broker.access import Caller, Right, check_unused, confirm, is_old, use_up, verify
+from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
 from pytp_broker.errors import FileExists, ProjectClosed
 from pytp_broker.index.digests import SHA256
@@ -123,7 +124,7 @@ def commit(
 
 
 def _describe(facts: Facts, right: Right, index: Index) -> PublishedFile:
-    candidate, metadata, record = facts.candidate, facts.metadata, right.record
+    candidate, metadata = facts.candidate, facts.metadata
     return PublishedFile(
         registry=right.caller.registry.name,
         project=candidate.distribution.project,
@@ -134,9 +135,20 @@ def _describe(facts: Facts, right: Right, index: Index) -> PublishedFile:
         metadata_sha256=hashlib.sha256(facts.metadata_file).hexdigest(),
         requires_python=metadata.requires_python,
         uploaded_at=index.now(),
-        published_by={"issuer": record.issuer, **record.identity},
+        published_by=_describe_publication(right),
         has_static_dependencies=metadata.has_static_dependencies,
     )
+
+
+def _describe_publication(right: Right) -> dict[str, str]:
+    """Return who publishes: the job, the publishers that give the right, and the token."""
+    record = right.record
+    return {
+        "issuer": record.issuer,
+        **record.identity,
+        "publishers": ", ".join(right.publisher_ids),
+        "token_hash": hash_prefix(record.token_hash),
+    }
 
 
 def _use(file: PublishedFile) -> str:

@@ -13,9 +13,10 @@ class PublishedFile:
     """One visible file of the index; it never changes.
 
     ``project`` is the normalised name that ``filename`` begins with. ``published_by`` keeps who
-    published: issuer and signed claims (repository, run, …). ``has_static_dependencies`` says that
-    the dependencies in an sdist's PKG-INFO hold for every wheel built from it (PEP 643). Records of
-    older versions lack it, and then nothing is known.
+    published: issuer and signed claims (repository, run, …), the ids of the ``publishers`` that
+    gave the right, and the beginning of the token's hash. ``has_static_dependencies`` says that the
+    dependencies in an sdist's PKG-INFO hold for every wheel built from it (PEP 643). Records of
+    older versions lack the publishers, the token's hash and this, and then nothing is known.
     """
 
     registry: str

@@ -62,7 +62,12 @@ def test_the_record_keeps_what_is_in_the_file_and_who_published_it(shelf: Shelf)
         ).hexdigest(),
         requires_python=">=3.9, <4",
         uploaded_at=NOW,
-        published_by={"issuer": GITHUB, **IDENTITY},
+        published_by={
+            "issuer": GITHUB,
+            **IDENTITY,
+            "publishers": "p-widgets",
+            "token_hash": shelf.token.hash[:12],
+        },
     )
 
 
