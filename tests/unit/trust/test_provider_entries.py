@@ -18,6 +18,7 @@ from pytp_broker.oidc.jwks import VerificationKey
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.registries import Issuer
 from pytp_broker.trust.comparisons import REF_GLOB, is_exact, is_same_ignoring_case
+from pytp_broker.trust.job import Job
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, Provider, Role
 from tests.support import signing
@@ -141,6 +142,66 @@ def test_what_is_recorded_is_in_the_captured_claims(name: str) -> None:
 
     assert PROVIDERS[name].recorded.keys() <= ours
     assert all(claims.text(claim) for claim in PROVIDERS[name].recorded.values())
+
+
+GITHUB_RUN = "octo-org/widgets/actions/runs/11855712345"
+
+
+@pytest.mark.parametrize(
+    ("name", "issuer", "url"),
+    [
+        (
+            "github",
+            "https://token.actions.githubusercontent.com",
+            f"https://github.com/{GITHUB_RUN}",
+        ),
+        (
+            "github",
+            "https://token.actions.githubusercontent.com/octo-enterprise",
+            f"https://github.com/{GITHUB_RUN}",
+        ),
+        (
+            "github",
+            "https://token.actions.octo.ghe.com",
+            f"https://octo.ghe.com/{GITHUB_RUN}",
+        ),
+        (
+            "github",
+            "https://ghes.example.com/_services/token",
+            f"https://ghes.example.com/{GITHUB_RUN}",
+        ),
+        ("gitlab", "https://gitlab.com", "https://gitlab.com/group/sub/gadgets/-/pipelines/574"),
+        (
+            "gitlab",
+            "https://example.com/gitlab/",
+            "https://example.com/gitlab/group/sub/gadgets/-/pipelines/574",
+        ),
+    ],
+)
+def test_the_page_of_a_run_is_found_from_what_is_recorded(name: str, issuer: str, url: str) -> None:
+    recorded = Job.of(signed(captured(name)), PROVIDERS[name]).identity
+
+    assert PROVIDERS[name].find_run_url(issuer, recorded) == url
+
+
+def test_what_a_run_is_called_cannot_lead_elsewhere() -> None:
+    recorded = {"repository": "octo org/x?y", "run": "1/../2#\n"}
+
+    assert PROVIDERS["github"].find_run_url(
+        "https://token.actions.githubusercontent.com", recorded
+    ) == ("https://github.com/octo%20org/x%3Fy/actions/runs/1%2F..%2F2%23%0A")
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [
+        ("github", {"repository": "octo-org/widgets"}),
+        ("github", {"run": "1"}),
+        ("forgejo", {"repository": "acme/widgets", "run": "43"}),
+    ],
+)
+def test_a_run_without_a_page_has_no_url(name: str, recorded: dict[str, str]) -> None:
+    assert PROVIDERS[name].find_run_url("https://codeberg.org/api/actions", recorded) is None
 
 
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=NAMES)

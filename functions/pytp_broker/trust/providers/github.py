@@ -47,6 +47,13 @@ def _is_branch_or_tag(ref: str) -> bool:
     return ref.startswith("refs/") and kind in {"heads", "tags"} and name != ""
 
 
+def _run_page(issuer: str, repository: str, run: str) -> str:
+    # The issuer of github.com and those of GHE.com are hosts of their own; a server signs itself.
+    host = issuer.partition("://")[2].partition("/")[0].removeprefix("token.actions.")
+    web = "github.com" if host == "githubusercontent.com" else host
+    return f"https://{web}/{repository}/actions/runs/{run}"
+
+
 def _advise_workflow(expected: str, seen: str | None, claims: SignedClaims) -> str:
     called, caller = claims.text("job_workflow_ref"), claims.text("workflow_ref")
     if caller is not None and seen == called != caller:
@@ -127,6 +134,7 @@ GITHUB: Final = Provider(
         "environment": "environment",
         "actor": "actor",
     },
+    run_page=_run_page,
     common_claims=(
         *("ref", "base_ref", "head_ref", "ref_type", "ref_protected"),
         *("environment", "event_name", "runner_environment"),

@@ -56,6 +56,10 @@ def _is_subject(subject: str, claims: SignedClaims) -> bool:
     )
 
 
+def _run_page(issuer: str, project: str, pipeline: str) -> str:
+    return f"{issuer.rstrip('/')}/{project}/-/pipelines/{pipeline}"
+
+
 def _advise_workflow(expected: str, _seen: str | None, _claims: SignedClaims) -> str:
     return f"publish from the project's own pipeline file `{expected}`"
 
@@ -113,6 +117,7 @@ GITLAB: Final = Provider(
         "environment": "environment",
         "actor": "user_login",
     },
+    run_page=_run_page,
     common_claims=(
         *("ref", "ref_path", "ref_type", "ref_protected"),
         *("environment", "environment_protected", "pipeline_source", "runner_environment"),

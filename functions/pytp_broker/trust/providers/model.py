@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
+from urllib.parse import quote
 
 from pytp_broker.oidc.identity import PLAIN, SignedClaims, TokenForm
 from pytp_broker.trust.comparisons import Glob, is_exact
@@ -17,6 +18,10 @@ Fields = Mapping[str, FieldValue]
 # Returns what to do about a claim that does not match: the text that the publisher expects, the
 # text that the claim has (None if it has none), and all claims of the token.
 Advise = Callable[[str, str | None, SignedClaims], str]
+
+# Returns the URL of a run's page: takes the issuer's URL, and the repository and the run as they
+# are recorded, both quoted for a URL.
+RunPage = Callable[[str, str, str], str]
 
 
 class Role(Enum):
@@ -163,10 +168,11 @@ class Provider:
     Its claims: ``required_claims`` must be non-empty strings in every token, ``present_claims``
     strings that may be empty, ``constants`` exactly these values, and each of ``agreements`` must
     agree with the claims beside it. ``same_claims`` are pairs that must be equal where a token has
-    both. ``recorded`` are the claims kept with tokens and files: our name to theirs. Jobs of
-    strangers may share the texts of ``common_claims``, so these do not say whose job it is.
-    ``unchecked_claims`` are known, but neither compared nor recorded; a ``*`` at the end stands for
-    any text. ``missing_advice`` says what to do when a token lacks a claim.
+    both. ``recorded`` are the claims kept with tokens and files: our name to theirs, and
+    ``run_page`` makes the URL of the run's page from them. Jobs of strangers may share the texts of
+    ``common_claims``, so these do not say whose job it is. ``unchecked_claims`` are known, but
+    neither compared nor recorded; a ``*`` at the end stands for any text. ``missing_advice`` says
+    what to do when a token lacks a claim.
 
     ``jobs`` are the rules that refuse jobs which a stranger can cause, and ``blind_spot`` says what
     the claims do not tell. ``has_immutable_identity`` says that the identity consists of ids that
@@ -193,6 +199,7 @@ class Provider:
     agreements: Mapping[str, Callable[[str, SignedClaims], bool]] = field(default_factory=dict)
     same_claims: Mapping[str, str] = field(default_factory=dict)
     recorded: Mapping[str, str] = field(default_factory=dict)
+    run_page: RunPage | None = None
     common_claims: tuple[str, ...] = ()
     unchecked_claims: tuple[str, ...] = ()
     missing_advice: Mapping[str, str] = field(default_factory=dict)
@@ -213,3 +220,10 @@ class Provider:
     def fields_of(self, role: Role) -> tuple[Field, ...]:
         """Return the fields with this role."""
         return tuple(f for f in self.fields if f.role is role)
+
+    def find_run_url(self, issuer: str, recorded: Mapping[str, str]) -> str | None:
+        """Return the URL of the page of a run, from what was recorded; None if we know none."""
+        repository, run = recorded.get("repository"), recorded.get("run")
+        if self.run_page is None or not repository or not run:
+            return None
+        return self.run_page(issuer, quote(repository), quote(run, safe=""))
