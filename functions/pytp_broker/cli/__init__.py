@@ -2,54 +2,59 @@
 
 import argparse
 import os
+import pkgutil
 import sys
-from collections.abc import Sequence
-from typing import Final, NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, Final, NoReturn
 
 from pytp_broker import __version__
-from pytp_broker.cli import (
-    apply,
-    audit,
-    demo,
-    explain,
-    project,
-    release,
-    schema,
-    secret,
-    serve,
-    token,
-    validate,
-)
 from pytp_broker.cli.command import FAILED, MISUSED, CommandError, say
 from pytp_broker.redaction import legible
 
+# Each is a module of this room. Only the one that somebody types is imported, because an install
+# may have the libraries of one command and not those of another.
 _COMMANDS: Final = (
-    serve,
-    apply,
-    validate,
-    explain,
-    token,
-    release,
-    project,
-    audit,
-    schema,
-    secret,
-    demo,
+    "serve",
+    "apply",
+    "validate",
+    "explain",
+    "token",
+    "release",
+    "project",
+    "audit",
+    "schema",
+    "secret",
+    "demo",
 )
-# Modules that the extras install. A command that needs one names its extra at once.
-_EXTRAS: Final = frozenset({"pydantic", "uv", "uvicorn", "yaml"})
-_LOCAL: Final = frozenset({"demo", "serve"})
+# The libraries that an install may lack. A command that lacks one names an extra: the command's own
+# if it has one, and with it come all libraries that the command needs.
+_AWS: Final = frozenset({"aws_lambda_powertools", "boto3", "botocore"})
+_LIBRARIES: Final = _AWS | {
+    "cryptography",
+    "h11",
+    "jwt",
+    "multipart",
+    "pydantic",
+    "rich",
+    "uv",
+    "uvicorn",
+    "yaml",
+}
+_OWN_EXTRAS: Final = frozenset({"demo", "serve"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 misused."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.command is None:
-        parser.print_help()
-        return MISUSED
     try:
-        status: int = arguments.run(arguments)
+        arguments = parser.parse_args(argv)
+        if arguments.command is None:
+            parser.print_help()
+            return MISUSED
+        with _missing_extra_named(arguments.command):
+            status: int = arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # A reader such as `| head` has stopped reading. The rest of the buffer goes to the null
@@ -59,16 +64,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         say(*error.lines, file=sys.stderr)
         return error.status
-    except ModuleNotFoundError as error:
-        if error.name not in _EXTRAS:
-            raise
-        extra = "local" if arguments.command in _LOCAL else "cli"
-        print(
-            f"`{arguments.command}` needs {error.name}: pip install 'pytp-broker[{extra}]'",
-            file=sys.stderr,
-        )
-        return FAILED
     return status
+
+
+@contextmanager
+def _missing_extra_named(command: str) -> Iterator[None]:
+    """Raise CommandError, which names the extra, if the command lacks a library of one."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _LIBRARIES:
+            raise
+        own = command if command in _OWN_EXTRAS else "cli"
+        extra = "aws" if library in _AWS else own
+        raise CommandError(
+            f"`{command}` needs {library}: pip install 'pytp-broker[{extra}]'"
+        ) from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,17 +91,40 @@ class _Parser(argparse.ArgumentParser):
         super().error(legible(message))
 
 
+class _CommandParser(_Parser):
+    """The parser of one command, which imports the command's module when it is first used.
+
+    A subcommand, such as `list` of `token`, has no name here: its command has declared it.
+    """
+
+    name = ""
+
+    def parse_known_args(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - argparse's
+        """Declare the command's arguments, then parse; raise CommandError."""
+        if self.name and self.get_default("run") is None:
+            with _missing_extra_named(self.name):
+                module = import_module(f"pytp_broker.cli.{self.name}")
+            module.add_arguments(self)
+            self.set_defaults(run=module.run)
+        return super().parse_known_args(*arguments, **options)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="pytp-broker",
         description="Trusted Publishing for your own Python package registries.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in _COMMANDS:
-        summary = (module.__doc__ or "").partition("\n")[0]
-        name = module.__name__.rpartition(".")[2]
-        command = commands.add_parser(name, help=summary, description=summary)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", parser_class=_CommandParser
+    )
+    for name in _COMMANDS:
+        summary = _summary(name)
+        commands.add_parser(name, help=summary, description=summary).name = name
     return parser
+
+
+def _summary(name: str) -> str:
+    """Return what a command does: the first line of its module, which is not imported for it."""
+    source = pkgutil.get_data(__name__, f"{name}.py") or b""
+    return source.decode().partition("\n")[0].strip('"')

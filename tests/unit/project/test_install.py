@@ -7,17 +7,23 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pytp_broker import __version__
 from pytp_broker.cli import main
 
+ROOT = Path(__file__).parents[3]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Runs a command in a process that has the libraries of the base dependencies alone.
 BASE_INSTALL = """
 import sys
 
 class NothingElse:
     def find_spec(self, name, path=None, target=None):
-        missing = {"pydantic", "pydantic_core", "trustme", "uv", "uvicorn", "yaml"}
-        if name.partition(".")[0] in missing:
+        base = {"certifi", "charset_normalizer", "id", "idna", "packaging", "requests", "urllib3"}
+        library = name.partition(".")[0]
+        if library not in {*sys.stdlib_module_names, *base, "pytp_broker"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, NothingElse())
@@ -26,15 +32,40 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def test_the_base_dependencies_are_what_a_client_needs() -> None:
+    names = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+
+    assert names == {"id", "packaging", "requests"}
+
+
+def test_all_is_every_extra_that_a_user_may_want() -> None:
+    extras = PROJECT["optional-dependencies"]
+    (everything,) = map(Requirement, extras["all"])
+
+    assert everything.extras == extras.keys() - {"all", "test"}
+
+
+def test_the_table_of_extras_has_each_of_them() -> None:
+    page = (ROOT / "docs/operate.md").read_text()
+    (rows,) = re.findall(r"<!-- extras -->\n((?:\|.*\n)+)", page)
+
+    shown = set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE))
+    assert shown == PROJECT["optional-dependencies"].keys() - {"test"}
+
+
 @pytest.mark.parametrize(
     ("command", "extra"),
     [
-        ("serve --config broker.toml", "local"),
-        ("demo", "local"),
+        ("serve --config broker.toml", "serve"),
+        ("demo", "demo"),
         ("validate --config broker.toml", "cli"),
         ("apply --config broker.toml --table x", "cli"),
         ("explain --config broker.toml claims.json", "cli"),
         ("schema", "cli"),
+        ("token list --data data", "cli"),
+        ("release yank --data data acme widgets 1.0 --reason bad", "cli"),
+        ("project status --data data acme widgets archived --reason old", "cli"),
+        ("audit --data data", "cli"),
     ],
 )
 def test_a_command_of_a_base_install_names_the_one_extra_that_it_needs(
@@ -81,7 +112,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_version_is_written_in_one_place() -> None:
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
     assert project["project"]["dynamic"] == ["version"]
     assert "version" not in project["project"]
