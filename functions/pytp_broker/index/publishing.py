@@ -7,6 +7,8 @@ conditional write that makes the file visible, so a crash leaves unused bytes, n
 """
 
 import hashlib
+from collections.abc import Mapping
+from datetime import datetime
 
 from pytp_broker.access import Caller, Right, check_unused, confirm, is_old, use_up, verify
 from pytp_broker.audit.record import hash_prefix
@@ -27,7 +29,7 @@ from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.file_store import content_key, metadata_key
+from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
 from pytp_broker.storage.protocols import AlreadyPublishedError
 from pytp_broker.tokens import file_use
 
@@ -94,12 +96,22 @@ def store_content(facts: Facts, right: Right, index: Index) -> PublishedFile:
 
     Raises Unauthorized for a single-use token that has been used up.
     """
-    file = _describe(facts, right, index)
+    file = describe(
+        facts,
+        registry=right.caller.registry.name,
+        uploaded_at=index.now(),
+        published_by=_describe_publication(right),
+    )
     check_unused(right.record, _use(file))
-    place = (file.registry, file.sha256, file.filename)
-    index.files.save(content_key(*place), facts.candidate.content, file.sha256)
-    index.files.save(metadata_key(*place), Held(facts.metadata_file), file.metadata_sha256)
+    save_bytes(file, facts, index.files)
     return file
+
+
+def save_bytes(file: PublishedFile, facts: Facts, files: FileStore) -> None:
+    """Store the bytes of a file and of its metadata file; nobody can see them yet."""
+    place = (file.registry, file.sha256, file.filename)
+    files.save(content_key(*place), facts.candidate.content, file.sha256)
+    files.save(metadata_key(*place), Held(facts.metadata_file), file.metadata_sha256)
 
 
 def commit(
@@ -123,10 +135,13 @@ def commit(
         is_published(candidate, right, index)
 
 
-def _describe(facts: Facts, right: Right, index: Index) -> PublishedFile:
+def describe(
+    facts: Facts, *, registry: str, uploaded_at: datetime, published_by: Mapping[str, str]
+) -> PublishedFile:
+    """Return the record of a file that passed every check."""
     candidate, metadata = facts.candidate, facts.metadata
     return PublishedFile(
-        registry=right.caller.registry.name,
+        registry=registry,
         project=candidate.distribution.project,
         version=str(metadata.version),
         filename=candidate.distribution.filename,
@@ -134,8 +149,8 @@ def _describe(facts: Facts, right: Right, index: Index) -> PublishedFile:
         size=candidate.content.size,
         metadata_sha256=hashlib.sha256(facts.metadata_file).hexdigest(),
         requires_python=metadata.requires_python,
-        uploaded_at=index.now(),
-        published_by=_describe_publication(right),
+        uploaded_at=uploaded_at,
+        published_by=published_by,
         has_static_dependencies=metadata.has_static_dependencies,
     )
 
