@@ -120,7 +120,7 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.load_configuration(), ["Query"]),
         (lambda s: s.find_key_set(ISSUER.url), ["GetItem"]),
         (lambda s: s.claim_key_set_refresh(ISSUER.url, NOW, COOLDOWN), ["PutItem"]),
-        (lambda s: s.find_file("acme", "widgets", "widgets-1.0.tar.gz"), ["GetItem"]),
+        (lambda s: s.find_entry("acme", "widgets", "widgets-1.0.tar.gz"), ["BatchGetItem"]),
         (lambda s: s.list_files("acme", "widgets"), ["Query"]),
         (lambda s: s.list_projects("acme"), ["Query"]),
         (lambda s: s.find_release("acme", "widgets", "1"), ["BatchGetItem"]),

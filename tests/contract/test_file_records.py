@@ -1,24 +1,29 @@
-"""What the index needs: find_file, add_file, list_files, list_projects."""
+"""What the index needs: find_entry, add_file, list_files, list_projects."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from pytp_broker.storage.file_records import Entry
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError, Store
 from tests.support.samples import NOW, file
+
+ARCHIVED = ProjectStatus("archived", "use gadgets")
+QUARANTINED = ProjectStatus("quarantined", "malware")
 
 
 def test_a_file_is_found_with_all_that_is_known_of_it(store: Store) -> None:
     store.add_file(file())
 
-    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file()
+    assert store.find_entry("acme", "widgets", "widgets-1.0.tar.gz").file == file()
 
 
 def test_a_file_keeps_that_its_dependencies_are_static(store: Store) -> None:
     store.add_file(file(has_static_dependencies=True))
 
-    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file(
+    assert store.find_entry("acme", "widgets", "widgets-1.0.tar.gz").file == file(
         has_static_dependencies=True
     )
 
@@ -26,7 +31,7 @@ def test_a_file_keeps_that_its_dependencies_are_static(store: Store) -> None:
 def test_what_may_be_absent_comes_back_absent(store: Store) -> None:
     store.add_file(file(requires_python=None, published_by={}))
 
-    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file(
+    assert store.find_entry("acme", "widgets", "widgets-1.0.tar.gz").file == file(
         requires_python=None, published_by={}
     )
 
@@ -46,21 +51,31 @@ def test_a_file_is_found_by_its_project_and_name(store: Store, filename: str, pr
 
     store.add_file(published)
 
-    assert store.find_file("acme", project, filename) == published
+    assert store.find_entry("acme", project, filename).file == published
 
 
 def test_a_file_is_not_found_in_another_project(store: Store) -> None:
     store.add_file(file())
 
-    assert store.find_file("acme", "gadgets", "widgets-1.0.tar.gz") is None
+    assert store.find_entry("acme", "gadgets", "widgets-1.0.tar.gz").file is None
 
 
 @pytest.mark.parametrize("filename", ["widgets-1.1.tar.gz", "WIDGETS-1.0.tar.gz", "x", ""])
 def test_a_file_that_is_not_there_is_not_found(store: Store, filename: str) -> None:
     store.add_file(file())
 
-    assert store.find_file("acme", "widgets", filename) is None
-    assert store.find_file("other", "widgets", "widgets-1.0.tar.gz") is None
+    assert store.find_entry("acme", "widgets", filename).file is None
+    assert store.find_entry("other", "widgets", "widgets-1.0.tar.gz").file is None
+
+
+def test_an_entry_has_the_status_of_its_project(store: Store) -> None:
+    store.add_file(file())
+    store.set_status("acme", "widgets", ARCHIVED)
+    store.set_status("acme", "gadgets", QUARANTINED)
+
+    assert store.find_entry("acme", "widgets", "widgets-1.0.tar.gz") == Entry(file(), ARCHIVED)
+    assert store.find_entry("acme", "widgets", "widgets-2.0.tar.gz") == Entry(None, ARCHIVED)
+    assert store.find_entry("other", "widgets", "widgets-1.0.tar.gz") == Entry(None, ACTIVE)
 
 
 def test_a_file_name_is_given_once(store: Store) -> None:
@@ -69,7 +84,7 @@ def test_a_file_name_is_given_once(store: Store) -> None:
     with pytest.raises(AlreadyPublishedError):
         store.add_file(file(sha256="2" * 64))
 
-    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file()
+    assert store.find_entry("acme", "widgets", "widgets-1.0.tar.gz").file == file()
 
 
 def test_the_same_bytes_at_another_time_are_published_already(store: Store) -> None:
@@ -92,7 +107,7 @@ def test_another_registry_has_file_names_of_its_own(store: Store) -> None:
 
     store.add_file(file(registry="other", sha256="2" * 64))
 
-    assert store.find_file("acme", "widgets", "widgets-1.0.tar.gz") == file()
+    assert store.find_entry("acme", "widgets", "widgets-1.0.tar.gz").file == file()
     assert list(store.list_projects("other")) == ["widgets"]
 
 

@@ -173,7 +173,7 @@ def test_a_call_at_work_ends_after_the_store_is_closed(sqlite_store: SqliteStore
 
 def test_text_that_is_no_unicode_is_no_error_of_ours(sqlite_store: SqliteStore) -> None:
     with pytest.raises(StoreUnavailable):
-        sqlite_store.find_file("acme", "widgets", "\ud800")
+        sqlite_store.find_entry("acme", "widgets", "\ud800")
 
 
 # What `token.document()` wrote before there were grants.

@@ -45,7 +45,7 @@ def test_a_fault_does_no_harm_and_a_retry_heals_it_on_moto(
 KEYS = "find_key_set claim_key_set_refresh save_key_set"
 PINS = "find_token pin_publisher pin_publisher"
 RELEASE = "find_release list_files"
-UPLOAD = f"find_token find_status find_file {RELEASE} save save use_token save_release add_file"
+UPLOAD = f"find_token find_entry {RELEASE} save save use_token save_release add_file"
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ UPLOAD = f"find_token find_status find_file {RELEASE} save save use_token save_r
         ("yank", "yank_release"),
         ("read_a_yanked_release", "load_configuration list_files find_status list_yanked"),
         ("quarantine", "set_status"),
-        ("upload_to_a_closed_project", "load_configuration find_token find_status"),
+        ("upload_to_a_closed_project", "load_configuration find_token find_entry"),
         ("read_a_quarantined_project", "load_configuration list_files find_status"),
-        ("download_from_a_quarantined_project", "load_configuration find_file find_status"),
+        ("download_from_a_quarantined_project", "load_configuration find_entry"),
     ],
 )
 def test_the_calls_that_are_broken_are_these(

@@ -83,7 +83,7 @@ def test_a_switch_counts_after_ten_seconds_though_each_call_is_quick(
         assert stage.faulty.upload(token, wheel()).status == 200
         stage.configure(SWITCHED_OFF)
         stage.advance(seconds=9)
-        before_the_save = ["find_token", "find_status", "find_file", "find_release", "list_files"]
+        before_the_save = ["find_token", "find_entry", "find_release", "list_files"]
         stage.line.meet_at(len(before_the_save), partial(stage.advance, seconds=2))
 
         answer = stage.faulty.upload(token, wheel(version="2.0"))

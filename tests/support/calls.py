@@ -37,7 +37,7 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "claim_key_set_refresh": lambda store: store.claim_key_set_refresh(
         GITHUB, NOW, timedelta(seconds=60)
     ),
-    "find_file": lambda store: store.find_file("acme", "widgets", "widgets-1.0.tar.gz"),
+    "find_entry": lambda store: store.find_entry("acme", "widgets", "widgets-1.0.tar.gz"),
     "add_file": lambda store: store.add_file(file()),
     "find_release": lambda store: store.find_release("acme", "widgets", "1"),
     "save_release": lambda store: store.save_release(release(), None),

@@ -14,7 +14,7 @@ from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.content import Content
-from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import (
@@ -191,9 +191,10 @@ class MemoryStore(Failing):
         return True
 
     @remote
-    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
+    def find_entry(self, registry: str, project: str, filename: str) -> Entry:
         found = self.files.get((registry, filename))
-        return found if found is not None and found.project == project else None
+        file = found if found is not None and found.project == project else None
+        return Entry(file, self.statuses.get((registry, project), ACTIVE))
 
     @remote
     def add_file(self, file: PublishedFile) -> None:

@@ -28,7 +28,7 @@ from pytp_broker.index.releases import Admission, check_claim, check_release, cl
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.content import Held
-from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.file_records import Entry, PublishedFile
 from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
 from pytp_broker.storage.protocols import AlreadyPublishedError
 from pytp_broker.tokens import file_use
@@ -44,8 +44,9 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     event.publishers = right.publisher_ids
 
     candidate = read_candidate(form, event)
-    check_open(candidate, right, index)
-    if is_published(candidate, right, index):
+    entry = find_entry(candidate, right, index)
+    check_open(candidate, entry)
+    if is_published(candidate, entry):
         event.unchanged = True
         return
     admission = check_release(candidate.distribution, caller.registry, index)
@@ -66,10 +67,15 @@ def read_candidate(form: Form, event: Upload) -> Candidate:
     return Candidate(distribution, file.content, digests[SHA256])
 
 
-def check_open(candidate: Candidate, right: Right, index: Index) -> None:
+def find_entry(candidate: Candidate, right: Right, index: Index) -> Entry:
+    """Return what the index has under the file's name."""
+    file = candidate.distribution
+    return index.store.find_entry(right.caller.registry.name, file.project, file.filename)
+
+
+def check_open(candidate: Candidate, entry: Entry) -> None:
     """Check that the project takes files; raise ProjectClosed."""
-    project = candidate.distribution.project
-    status = index.store.find_status(right.caller.registry.name, project)
+    project, status = candidate.distribution.project, entry.status
     if not status.takes_files:
         raise ProjectClosed(
             f"the project `{project}` is {status.status} and takes no files: {status.reason}; "
@@ -77,10 +83,9 @@ def check_open(candidate: Candidate, right: Right, index: Index) -> None:
         )
 
 
-def is_published(candidate: Candidate, right: Right, index: Index) -> bool:
+def is_published(candidate: Candidate, entry: Entry) -> bool:
     """Say whether this file is published; raise FileExists if another file has its name."""
-    file = candidate.distribution
-    existing = index.store.find_file(right.caller.registry.name, file.project, file.filename)
+    existing = entry.file
     if existing is None:
         return False
     if existing.sha256 != candidate.sha256:
@@ -127,12 +132,12 @@ def commit(
     claimed = claim_release(admission, index)
     confirm(right, index)
     if is_old(right, index):
-        check_open(candidate, right, index)
+        check_open(candidate, find_entry(candidate, right, index))
     check_claim(claimed, index)
     try:
         index.store.add_file(file)
     except AlreadyPublishedError:
-        is_published(candidate, right, index)
+        is_published(candidate, find_entry(candidate, right, index))
 
 
 def describe(

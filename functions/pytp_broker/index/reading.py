@@ -51,16 +51,15 @@ def find_file(registry: str, sha256: str, filename: str, index: Index) -> Publis
         project = parse_filename(filename).project
     except InvalidUpload:
         raise no_such_file from None
-    file = index.store.find_file(registry, project, filename)
-    if file is None or file.sha256 != sha256:
+    entry = index.store.find_entry(registry, project, filename)
+    if entry.file is None or entry.file.sha256 != sha256:
         raise no_such_file
-    status = index.store.find_status(registry, project)
-    if not status.offers_files:
+    if not entry.status.offers_files:
         raise NotFound(
             f"the registry's operator has quarantined the project `{project}`, so its files cannot "
-            f"be downloaded: {status.reason}"
+            f"be downloaded: {entry.status.reason}"
         )
-    return file
+    return entry.file
 
 
 def find_download_url(file: PublishedFile, index: Index) -> str | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from pytp_broker.names import is_wheel
+from pytp_broker.storage.project_status import ProjectStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,17 @@ class PublishedFile:
         """Return the file that ``document()`` described."""
         uploaded_at = datetime.fromisoformat(document["uploaded_at"])
         return cls(**{**document, "uploaded_at": uploaded_at})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the index has under a file's name: the file, if there is one, and its project's status.
+
+    All of it is read in one round trip.
+    """
+
+    file: PublishedFile | None
+    status: ProjectStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import KeySetStore
 from pytp_broker.registries import Configuration
-from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.plan import Approve, Plan
 from pytp_broker.storage.project_status import ProjectStatus
@@ -103,8 +103,11 @@ def unexpired(records: Iterable[TokenRecord], now: datetime) -> list[TokenRecord
 class FileRecordStore(Protocol):
     """Store of the records of published files and releases, for the index."""
 
-    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
-        """Return the file of this name in a project."""
+    def find_entry(self, registry: str, project: str, filename: str) -> Entry:
+        """Return the file of this name in a project, and the project's status.
+
+        One round trip for both.
+        """
 
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken.

@@ -270,6 +270,15 @@ def test_a_page_takes_a_read_of_files_one_of_the_status_and_one_of_states(shelf:
     assert shelf.store.calls == ["list_files", "find_status", "list_yanked"]
 
 
+@pytest.mark.parametrize("suffix", ["", ".metadata"])
+def test_a_download_takes_one_read_of_the_file_and_its_project(shelf: Shelf, suffix: str) -> None:
+    shelf.store.calls.clear()
+
+    shelf.get(WHEEL_PATH + suffix)
+
+    assert shelf.store.calls == ["find_entry"]
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -277,8 +286,7 @@ def test_a_page_takes_a_read_of_files_one_of_the_status_and_one_of_states(shelf:
         ("list_files", "/acme/simple/widgets/"),
         ("list_yanked", "/acme/simple/widgets/"),
         ("find_status", "/acme/simple/widgets/"),
-        ("find_file", WHEEL_PATH),
-        ("find_status", WHEEL_PATH),
+        ("find_entry", WHEEL_PATH),
     ],
 )
 def test_a_store_that_is_down_is_our_fault(shelf: Shelf, method: str, path: str) -> None:

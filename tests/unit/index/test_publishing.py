@@ -91,19 +91,19 @@ def asked_by(shelf: Shelf, distribution: Distribution) -> list[str]:
     return [call for call in shelf.store.calls if call != "load_configuration"]
 
 
-def test_an_upload_asks_the_store_five_times(shelf: Shelf) -> None:
+def test_an_upload_asks_the_store_four_times(shelf: Shelf) -> None:
     shelf.publish(wheel())
 
     asked = asked_by(shelf, sdist())
 
-    assert asked == ["find_token", "find_status", "find_file", "find_release", "add_file"]
+    assert asked == ["find_token", "find_entry", "find_release", "add_file"]
 
 
 def test_the_first_file_of_a_release_begins_its_record(shelf: Shelf) -> None:
     asked = asked_by(shelf, wheel())
 
     release = ["find_release", "list_files", "save_release"]
-    assert asked == ["find_token", "find_status", "find_file", *release, "add_file"]
+    assert asked == ["find_token", "find_entry", *release, "add_file"]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_an_upload_whose_last_write_failed_may_be_repeated(shelf: Shelf) -> None
     assert shelf.filenames == [WHEEL_NAME]
 
 
-@pytest.mark.parametrize("method", ["find_token", "find_status", "find_file", "add_file"])
+@pytest.mark.parametrize("method", ["find_token", "find_entry", "add_file"])
 def test_a_store_that_is_down_is_our_fault(shelf: Shelf, method: str) -> None:
     shelf.store.fail_next(method)
 

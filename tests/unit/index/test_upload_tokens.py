@@ -307,7 +307,7 @@ def test_a_single_use_token_is_good_for_one_file(shelf: Shelf) -> None:
     assert shelf.filenames == [WHEEL_NAME]
 
 
-@pytest.mark.parametrize("method", ["find_file", "use_token", "add_file"])
+@pytest.mark.parametrize("method", ["find_entry", "use_token", "add_file"])
 def test_a_single_use_token_outlives_an_upload_that_came_to_nothing(
     shelf: Shelf, method: str
 ) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
-from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError
 
@@ -14,10 +14,12 @@ from pytp_broker.storage.protocols import AlreadyPublishedError
 class FileRows(Table):
     """Records of published files and of releases; the bytes are elsewhere."""
 
-    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
-        """Return the file of this name in a project."""
-        row = self._find(f"PROJECT#{registry}#{project}", f"FILE#{filename}")
-        return None if row is None else _read_file(row)
+    def find_entry(self, registry: str, project: str, filename: str) -> Entry:
+        """Return the file of this name in a project, and the project's status."""
+        keys = _file_key(registry, project, filename), status_key(registry, project)
+        rows = self._find_rows(*keys)
+        file = rows.get("PROJECT")
+        return Entry(None if file is None else _read_file(file), _read_status(rows.get("STATUS")))
 
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken.
@@ -27,11 +29,8 @@ class FileRows(Table):
         project = attributes(pk=f"REGISTRY#{file.registry}", sk=f"PROJECT#{file.project}")
         self._call(self._client.put_item, Item=project)
         document = dump(file.document())
-        item = attributes(
-            pk=f"PROJECT#{file.registry}#{file.project}",
-            sk=f"FILE#{file.filename}",
-            document=document,
-        )
+        key = _file_key(file.registry, file.project, file.filename)
+        item = attributes(**key, document=document)
         try:
             self._call(
                 self._client.put_item,
@@ -48,8 +47,7 @@ class FileRows(Table):
     ) -> tuple[Release | None, datetime | None]:
         """Return the record of a release, and until when the operator has reopened it."""
         place = (registry, project, key)
-        keys = [attributes(**_release_key(*place)), attributes(**reopened_key(*place))]
-        rows = {row["pk"].partition("#")[0]: row for row in self._read_items(keys)}
+        rows = self._find_rows(_release_key(*place), reopened_key(*place))
         document = rows.get("PROJECT", {}).get("document")
         until = rows.get("REOPENED", {}).get("until")
         return (
@@ -90,8 +88,7 @@ class FileRows(Table):
 
     def find_status(self, registry: str, project: str) -> ProjectStatus:
         """Return the status that an operator has given a project; without one it is active."""
-        row = self._find(**status_key(registry, project))
-        return ACTIVE if row is None else ProjectStatus(row["status"], row["reason"])
+        return _read_status(self._find(**status_key(registry, project)))
 
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered.
@@ -100,6 +97,15 @@ class FileRows(Table):
         """
         rows = self._query(f"REGISTRY#{registry}", "PROJECT#")
         return [row["sk"].removeprefix("PROJECT#") for row in rows]
+
+    def _find_rows(self, *keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """Return those of these rows that exist, each by the kind of its partition."""
+        rows = self._read_items([attributes(**key) for key in keys])
+        return {row["pk"].partition("#")[0]: row for row in rows}
+
+
+def _file_key(registry: str, project: str, filename: str) -> dict[str, str]:
+    return {"pk": f"PROJECT#{registry}#{project}", "sk": f"FILE#{filename}"}
 
 
 def _release_key(registry: str, project: str, key: str) -> dict[str, str]:
@@ -123,3 +129,7 @@ def status_key(registry: str, project: str) -> dict[str, str]:
 
 def _read_file(row: Mapping[str, Any]) -> PublishedFile:
     return PublishedFile.from_document(json.loads(row["document"]))
+
+
+def _read_status(row: Mapping[str, Any] | None) -> ProjectStatus:
+    return ACTIVE if row is None else ProjectStatus(row["status"], row["reason"])

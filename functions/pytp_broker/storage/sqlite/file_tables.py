@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError
 from pytp_broker.storage.sqlite.database import Database, dump
@@ -14,11 +14,15 @@ from pytp_broker.storage.sqlite.database import Database, dump
 class FileTables(Database):
     """Records of published files and of releases; the bytes are elsewhere."""
 
-    def find_file(self, registry: str, project: str, filename: str) -> PublishedFile | None:
-        """Return the file of this name in a project."""
-        place = (registry, project, filename)
-        found = self._list_files("registry = ? AND project = ? AND filename = ?", place)
-        return found[0] if found else None
+    def find_entry(self, registry: str, project: str, filename: str) -> Entry:
+        """Return the file of this name in a project, and the project's status."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT document FROM files WHERE registry = ? AND project = ? AND filename = ?",
+                (registry, project, filename),
+            ).fetchone()
+            status = _find_status(connection, (registry, project))
+        return Entry(_read_file(*found) if found else None, status)
 
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken."""
@@ -68,7 +72,12 @@ class FileTables(Database):
 
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         """Return the files of a project, ordered by name."""
-        return self._list_files("registry = ? AND project = ?", (registry, project))
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT document FROM files WHERE registry = ? AND project = ? ORDER BY filename",
+                (registry, project),
+            ).fetchall()
+        return [_read_file(document) for (document,) in found]
 
     def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
         """Return why each yanked release of a project is yanked, by the release's key."""
@@ -82,11 +91,7 @@ class FileTables(Database):
     def find_status(self, registry: str, project: str) -> ProjectStatus:
         """Return the status that an operator has given a project; without one it is active."""
         with self._read() as connection:
-            found = connection.execute(
-                "SELECT status, reason FROM project_statuses WHERE registry = ? AND project = ?",
-                (registry, project),
-            ).fetchone()
-        return ProjectStatus(*found) if found else ACTIVE
+            return _find_status(connection, (registry, project))
 
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered."""
@@ -97,11 +102,16 @@ class FileTables(Database):
             ).fetchall()
         return [project for (project,) in found]
 
-    def _list_files(self, condition: str, values: tuple[str, ...]) -> list[PublishedFile]:
-        query = f"SELECT document FROM files WHERE {condition} ORDER BY filename"  # noqa: S608 - ours
-        with self._read() as connection:
-            found = connection.execute(query, values).fetchall()
-        return [PublishedFile.from_document(json.loads(document)) for (document,) in found]
+
+def _read_file(document: str) -> PublishedFile:
+    return PublishedFile.from_document(json.loads(document))
+
+
+def _find_status(connection: sqlite3.Connection, place: tuple[str, str]) -> ProjectStatus:
+    found = connection.execute(
+        "SELECT status, reason FROM project_statuses WHERE registry = ? AND project = ?", place
+    ).fetchone()
+    return ProjectStatus(*found) if found else ACTIVE
 
 
 def _find_release(connection: sqlite3.Connection, place: tuple[str, str, str]) -> str | None:
