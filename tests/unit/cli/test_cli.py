@@ -5,7 +5,6 @@ import json
 import re
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from moto import mock_aws
 
 from pytp_broker.aws.deployments import StandIns, find_host, open_stand_ins
 from pytp_broker.cli import main
-from pytp_broker.demo import process
-from pytp_broker.demo.process import ServerError, ServerProcess
 from pytp_broker.local import deployment
 from pytp_broker.local.routes import TemplateError
 from pytp_broker.storage.content import Held
@@ -223,17 +220,6 @@ def test_a_client_is_called_what_a_configuration_may_call_it(terminal: Terminal,
 
     assert "must be 1 to 64 letters" in seen
     assert seen.endswith("exit 2\n")
-
-
-def test_a_reader_that_has_seen_enough_ends_a_command_quietly() -> None:
-    command = [sys.executable, "-m", "pytp_broker.cli", "schema"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
-        assert started.stdout is not None
-        assert started.stderr is not None
-        started.stdout.close()
-        assert started.stderr.read() == b""
-
-    assert started.returncode == 1
 
 
 def test_a_missing_extra_is_named(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,42 +490,6 @@ def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
 # --- serve, as far as it gets -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("options", "status", "said"),
-    [
-        ("--store dynamodb", 2, "--store dynamodb needs --dynamodb-endpoint and --s3-endpoint\n"),
-        (
-            "--store dynamodb --dynamodb-endpoint http://127.0.0.1:1 --s3-endpoint http://127.0.0.1:1",
-            1,
-            'cannot open the store: Could not connect to the endpoint URL: "http://127.0.0.1:1/"\n',
-        ),
-        (
-            "--store dynamodb --dynamodb-endpoint garbage --s3-endpoint garbage",
-            1,
-            "cannot reach the deployment: Invalid endpoint: garbage\n",
-        ),
-        ("--data broker.toml", 1, "cannot write broker.toml: File exists\n"),
-        ("--data broken", 1, "cannot apply the configuration: file is not a database"),
-        ("--host no.such.host.invalid", 1, "cannot listen on no.such.host.invalid:0: "),
-    ],
-)
-def test_serve_says_in_one_line_why_it_cannot_start(
-    terminal: Terminal, options: str, status: int, said: str
-) -> None:
-    (terminal.folder / "broken").mkdir()
-    terminal.write("broken/broker.sqlite3", "no database" * 100)
-    command = (sys.executable, "-m", "pytp_broker.cli", "serve", "--config", "broker.toml")
-
-    ended = subprocess.run(
-        [*command, *options.split()], capture_output=True, text=True, timeout=60, check=False
-    )
-
-    assert ended.returncode == status
-    assert ended.stderr.startswith(said)
-    assert len(ended.stderr.splitlines()) == 1
-    assert ended.stdout == ""
-
-
 def test_serve_says_what_is_wrong_with_the_template(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -570,33 +520,3 @@ def test_serve_makes_the_table_and_the_bucket_once(aws: None) -> None:
     assert storage.store.load_configuration().registries == {}
     storage.files.save("files/x", Held(b"bytes"), hashlib.sha256(b"bytes").hexdigest())
     assert storage.files.read("files/x") == b"bytes"
-
-
-def test_a_server_that_does_not_start_says_why(terminal: Terminal) -> None:
-    terminal.write("broker.toml", "registries = 1\n")
-
-    with (
-        pytest.raises(ServerError, match="registries: "),
-        ServerProcess(terminal.folder / "broker.toml", terminal.folder / "log"),
-    ):
-        pass
-
-
-def test_a_server_that_will_not_end_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('{}', flush=True)"
-    monkeypatch.setattr(process, "_STOP_SECONDS", 0.1)
-    server = ServerProcess(tmp_path / "broker.toml", tmp_path / "log")
-    server._process = subprocess.Popen(
-        [sys.executable, "-c", f"{stubborn}; time.sleep(60)"], stdout=subprocess.PIPE, text=True
-    )
-    assert server._process.stdout is not None
-    server._process.stdout.readline()
-
-    assert server.stop() == -9
-
-
-def test_a_server_that_never_started_cannot_be_stopped(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="never started"):
-        ServerProcess(tmp_path / "broker.toml", tmp_path / "log").stop()

@@ -82,7 +82,10 @@ class Desk:
         return [json.loads(line) for line in self.type("audit").splitlines()]
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+ENGINES = ["sqlite", pytest.param("dynamodb", marks=pytest.mark.simulated)]
+
+
+@pytest.fixture(params=ENGINES)
 def desk(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
     with time_machine.travel(NOW):
         options, operator, store = request.getfixturevalue(f"{request.param}_broker")

@@ -1,10 +1,7 @@
 """`template.yaml` held against the code: routes, handlers, environment, rights, retention."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import product
@@ -306,47 +303,6 @@ def test_a_function_starts_without_the_variables_that_have_a_default() -> None:
     environ = {name: value for name, value in ENVIRONMENT.items() if "TYPE_BASE" not in name}
 
     assert IndexSettings.from_environment(environ).error_type_base == DEFAULT_TYPE_BASE
-
-
-CALL_HANDLER = """
-import importlib, json, sys, types
-module, _, name = sys.argv[1].rpartition(".")
-handler = getattr(importlib.import_module(module), name)
-context = types.SimpleNamespace(
-    function_name="f", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="r-1"
-)
-print(json.dumps(handler(json.load(sys.stdin), context)))
-"""
-
-
-def call_handler(function: str, event: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the function prints and then what it answers, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", CALL_HANDLER, RESOURCES[function]["Properties"]["Handler"]],
-        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(PATH.parent / "functions")},
-        input=json.dumps(event),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_answers_an_event_that_it_cannot_read_without_logging_it(function: str) -> None:
-    event = {"rawPath": "/acme", "requestContext": {"secret": "pytp_secret"}}
-
-    log, metric, answer = call_handler(function, event)
-
-    assert answer["statusCode"] == 500
-    assert answer["headers"]["Content-Type"] == "application/problem+json"
-    assert log["message"] == "unexpected error"
-    assert log["error"][0]["type"] == "KeyError"
-    assert log["error"][0]["frames"][-1].endswith(" read_event")
-    assert metric["UnexpectedErrors"] == [1.0]
-    assert "pytp_secret" not in json.dumps([log, metric])
 
 
 # --- rights ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "shell.md").read_text()
 PROVIDERS = sorted((ROOT / "docs" / "providers").glob("*.md"))
 

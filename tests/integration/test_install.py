@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from pytp_broker import __version__
 from pytp_broker.cli import main
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Runs a command in a process that has the libraries of the base dependencies alone.
 BASE_INSTALL = """
