@@ -1,7 +1,12 @@
 """The parts of a configuration file that tests write: issuers, registries and their publishers."""
 
 import json
+import tomllib
 from collections.abc import Mapping
+
+import pytest
+
+from pytp_broker import config
 
 
 def github_issuer(url: str, **settings: object) -> str:
@@ -21,6 +26,30 @@ def github_publisher(*projects: str, issuer: str = "", **fields: object) -> str:
     return (
         f"[[registries.publishers]]\n{_lines(trusted)}[registries.publishers.github]\n{_lines(job)}"
     )
+
+
+def generic_registry(claims: str) -> str:
+    """Return a registry with one publisher that is known by claims alone: of a TOML table."""
+    return f"""
+    [[issuers]]
+    url = "https://ci.example.com"
+    provider = "generic"
+    [[registries]]
+    name = "acme"
+    audience = "acme"
+    [[registries.publishers]]
+    projects = ["widgets"]
+    issuer = "https://ci.example.com"
+    [registries.publishers.generic]
+    claims = {{ {claims} }}
+    """
+
+
+def mistakes(text: str, *, allow_loopback: bool = False) -> tuple[str, ...]:
+    """Return the lines with which a configuration is refused."""
+    with pytest.raises(config.ConfigurationError) as refused:
+        config.parse(tomllib.loads(text), allow_loopback=allow_loopback)
+    return refused.value.lines
 
 
 def _lines(settings: Mapping[str, object]) -> str:

@@ -121,6 +121,15 @@ def test_the_audience_at_a_host_of_its_own_is_the_registrys(world: World) -> Non
     assert answer.json == {"audience": "other"}
 
 
+def test_without_an_audience_it_is_derived_from_the_host_and_the_name() -> None:
+    world = World(registry("acme", github_publisher("widgets")))
+
+    audience = world.call("GET", "/acme/_/oidc/audience").json["audience"]
+
+    assert audience == f"{HOST}/acme"
+    assert world.mint(world.token(aud=audience)).status == 200
+
+
 @pytest.mark.parametrize(
     ("place", "audience"),
     [("acme.example.com", "acme.example.com"), ("127.0.0.1", "pytp-127.0.0.1")],

@@ -1,7 +1,6 @@
-"""Refusals that explain themselves, and immutable ids, through the exchange."""
+"""Refusals that explain themselves, through the exchange."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,45 +8,42 @@ import pytest
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support import samples
-from tests.support.claims import captured
 from tests.support.configurations import github_issuer, github_publisher, registry
+from tests.support.markers import of_row
 from tests.support.signing import ABSENT, GITHUB, Issuer
-from tests.support.world import World
+from tests.support.world import World, assert_refused
 
 PINNED = registry(
     "acme",
     github_publisher("widgets", repository_owner_id="9919", environment="release"),
     audience="acme",
 )
-UNPINNED = PINNED.replace('repository_owner_id = "9919"\n', "").replace(
-    'environment = "release"\n', ""
-)
+UNPINNED = registry("acme", github_publisher("widgets"), audience="acme")
 OTHER_WORKFLOW = "octo-org/widgets/.github/workflows/other.yml@refs/tags/v1.2.0"
 
 
 def refusal(world: World, **changes: Any) -> str:
-    answer = world.mint(world.token(**changes))
-    assert (answer.status, answer.code) == (422, "invalid-publisher")
-    assert not world.store.tokens
-    return answer.detail
+    return assert_refused(world, world.token(**changes), "invalid-publisher").detail
 
 
 def undisclosed(detail: str) -> bool:
     return "no trusted publisher here matches" in detail and "release" not in detail
 
 
-# --- diagnosis ------------------------------------------------------------------------------------
-
-
-def test_a_missing_environment_is_told_with_its_cure() -> None:
-    detail = refusal(World(PINNED), environment=ABSENT)
+@pytest.mark.row("A071")
+@pytest.mark.parametrize("environment", [ABSENT, "", None])
+def test_a_missing_environment_is_told_with_its_cure(environment: object) -> None:
+    detail = refusal(World(PINNED), environment=environment)
 
     assert "claim `environment` is missing" in detail
     assert "the job ran without an environment: add `environment: release` to the job" in detail
 
 
 @pytest.mark.promise("protected-workflow")
-@pytest.mark.parametrize("environment", ["staging", "release ", "release2", "relea\u017fe"])
+@pytest.mark.parametrize(
+    "environment",
+    ["staging", *of_row("A089", "release ", " release", "release2", "relea\u017fe")],
+)
 def test_another_environment_is_told_with_both_names(environment: str) -> None:
     detail = refusal(World(PINNED), environment=environment)
 
@@ -55,10 +51,12 @@ def test_another_environment_is_told_with_both_names(environment: str) -> None:
     assert "`release`" in detail
 
 
+@pytest.mark.row("A089")
 def test_github_folds_the_case_of_an_environment() -> None:
     world = World(PINNED)
 
-    assert world.mint(world.token(environment="Release")).status == 200
+    for environment in ("Release", "RELEASE"):
+        assert world.mint(world.token(environment=environment)).status == 200
 
 
 def test_another_workflow_is_told_with_the_one_expected() -> None:
@@ -238,6 +236,19 @@ def test_an_enterprises_own_issuer_is_named_as_such(issuer: str) -> None:
     assert world.issuer.fetched == []
 
 
+@pytest.mark.row("A038")
+def test_the_issuer_of_one_enterprise_is_trusted_once_it_is_configured() -> None:
+    world = World(PINNED)
+    world.issuer = Issuer(f"{GITHUB}/octo-enterprise")
+    assert_refused(world, world.token(), "invalid-payload")
+
+    publisher = github_publisher("widgets", issuer=world.issuer.url, repository_owner_id="9919")
+    world.configure(github_issuer(world.issuer.url) + registry("acme", publisher, audience="acme"))
+    world.advance(seconds=10)
+
+    assert world.mint(world.token()).status == 200
+
+
 @pytest.mark.promise("own-issuer")
 def test_a_publisher_matches_only_its_own_issuer() -> None:
     # TOB-PYPI26-12: an issuer of somebody else signs the very same claims.
@@ -251,153 +262,6 @@ def test_a_publisher_matches_only_its_own_issuer() -> None:
     )
 
     assert undisclosed(refusal(world))
-
-
-def test_a_remote_pipeline_configuration_is_told_apart_from_a_wrong_one() -> None:
-    world = World(
-        """
-        [[registries]]
-        name = "acme"
-        audience = "acme"
-        [[registries.publishers]]
-        projects = ["widgets"]
-        [registries.publishers.gitlab]
-        project_path = "group/widgets"
-        namespace_id = "72"
-        project_id = "20"
-        workflow = ".gitlab-ci.yml"
-        """
-    )
-    world.issuer = Issuer("https://gitlab.com")
-    claims = captured("gitlab")
-    seconds = int(world.now.timestamp())
-    claims |= {"aud": "acme", "iat": seconds, "nbf": seconds, "exp": seconds + 300}
-    claims |= {"project_path": "group/widgets", "namespace_id": "72", "project_id": "20"}
-    claims |= {"sub": "project_path:group/widgets:ref_type:branch:ref:main"}
-    claims |= {"ref": "main", "ref_type": "branch", "ref_path": "refs/heads/main"}
-    del claims["ci_config_ref_uri"]
-
-    answer = world.mint(world.issuer.sign(claims))
-
-    assert answer.code == "invalid-publisher"
-    assert "is not in the project" in answer.detail
-
-
-# --- immutable ids --------------------------------------------------------------------------------
-
-
-def pins(world: World) -> Mapping[str, str]:
-    (publisher,) = world.store.publishers.values()
-    return publisher.pins
-
-
-def test_immutable_ids_are_pinned_on_first_use() -> None:
-    world = World(UNPINNED)
-
-    assert world.mint(world.token()).status == 200
-
-    assert pins(world) == {"repository_owner_id": "9919", "repository_id": "70107786"}
-
-
-def test_given_ids_are_not_pinned() -> None:
-    world = World(PINNED)
-
-    world.mint(world.token())
-
-    assert pins(world) == {"repository_id": "70107786"}
-
-
-@pytest.mark.promise("renamed-owner")
-@pytest.mark.parametrize("claim", ["repository_owner_id", "repository_id"])
-def test_a_changed_id_is_refused_and_raises_its_own_alarm(claim: str) -> None:
-    world = World(UNPINNED)
-    world.mint(world.token())
-    world.store.tokens.clear()
-    world.records.clear()
-
-    assert f"claim `{claim}` is `1111`" in refusal(world, **{claim: "1111"})
-
-    (record,) = world.records
-    assert record.reason == "immutable-id-changed"
-
-
-def test_a_refused_exchange_pins_nothing() -> None:
-    world = World(UNPINNED)
-
-    refusal(world, job_workflow_ref=OTHER_WORKFLOW, workflow_ref=OTHER_WORKFLOW)
-
-    assert pins(world) == {}
-
-
-@pytest.mark.parametrize("text", ["\u0661\u0662", " 70107786", "7" * 300, "7\x1b[2J", "octo-org"])
-def test_what_is_no_id_is_not_pinned(text: str) -> None:
-    world = World(UNPINNED)
-
-    assert "claim `repository_id` does not look like an immutable id" in refusal(
-        world, repository_id=text
-    )
-
-    assert pins(world) == {}
-
-
-def test_a_replay_pins_nothing() -> None:
-    world = World(UNPINNED)
-    token = world.token(repository_owner_id="1111")
-    world.mint(token)
-    world.configure('[[registries]]\nname = "acme"\naudience = "acme"')
-    world.configure(UNPINNED)  # the operator has removed the old holder's pins
-    world.start()
-
-    assert world.mint(token).code == "invalid-reuse-token"
-
-    assert pins(world) == {}
-    assert world.mint(world.token()).status == 200
-
-
-def test_pins_survive_a_new_configuration_of_the_same_publisher() -> None:
-    world = World(UNPINNED)
-    world.mint(world.token())
-
-    world.configure(UNPINNED.replace('["widgets"]', '["widgets", "gadgets"]'))
-
-    assert pins(world)["repository_owner_id"] == "9919"
-
-
-def test_of_two_first_uses_with_different_ids_one_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(UNPINNED)
-    world.mint(world.token())
-    # The loser read the publisher before the winner pinned it.
-    late = World(UNPINNED)
-    stale = tuple(late.store.publishers.values())
-    monkeypatch.setattr(world.store, "list_publishers", lambda _: stale)
-    world.store.tokens.clear()
-    (mine,) = world.store.publishers.values()
-    (theirs,) = stale
-    stale = (replace(theirs, publisher_id=mine.publisher_id),)
-
-    answer = world.mint(world.token(repository_owner_id="1111"))
-
-    assert (answer.status, answer.code) == (422, "invalid-publisher")
-    assert pins(world)["repository_owner_id"] == "9919"
-
-
-def test_a_publisher_removed_while_it_is_used_is_no_publisher(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    world = World(UNPINNED)
-    stale = tuple(world.store.publishers.values())
-    world.configure('[[registries]]\nname = "acme"\naudience = "acme"')
-    monkeypatch.setattr(world.store, "list_publishers", lambda _: stale)
-
-    assert undisclosed(refusal(world))
-
-
-def test_the_immutable_form_of_the_subject_changes_nothing() -> None:
-    world = World(PINNED)
-
-    answer = world.mint(world.token(sub="repo:octo-org@9919/widgets@70107786:ref:refs/tags/v1.2.0"))
-
-    assert answer.status == 200
 
 
 # --- what a store keeps ---------------------------------------------------------------------------
