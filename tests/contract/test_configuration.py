@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytp_broker.registries import Configuration
-from pytp_broker.storage.plan import Plan
+from pytp_broker.storage.plan import Plan, Setup
 from pytp_broker.storage.protocols import Store
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS, with_built_in
 from tests.support.samples import (
@@ -29,6 +29,24 @@ def trusted(store: Store, registry: str, project: str) -> set[str]:
     found = store.find_token(record().lookup_id, (registry, project))
     assert found is not None
     return set(found[1])
+
+
+def test_what_operators_have_written_is_read_whole(store: Store) -> None:
+    here, there = publisher(), publisher("id-2", registry="other", projects=("gizmos",))
+    store.apply(configuration(enabled=False), [here, there])
+    store.pin_publisher(here, PINS)
+
+    setup = store.load_setup()
+
+    assert setup.configuration == configuration(enabled=False)
+    assert setup.publishers == {
+        here.rules_hash: here.with_pins(PINS),
+        there.rules_hash: there,
+    }
+
+
+def test_nothing_is_written_in_an_empty_store(store: Store) -> None:
+    assert store.load_setup() == Setup(Configuration(), {})
 
 
 def test_an_empty_store_has_an_empty_configuration(store: Store) -> None:

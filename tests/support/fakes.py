@@ -90,14 +90,20 @@ class MemoryStore(Failing):
         return with_built_in(self.configuration)
 
     @remote
+    def load_setup(self) -> Setup:
+        return self._setup()
+
+    def _setup(self) -> Setup:
+        return Setup(self.configuration, {p.rules_hash: p for p in self.publishers.values()})
+
+    @remote
     def apply(
         self,
         configuration: Configuration,
         publishers: Sequence[TrustedPublisher],
         approve: Approve | None = None,
     ) -> Plan:
-        present = Setup(self.configuration, {p.rules_hash: p for p in self.publishers.values()})
-        plan = make_plan(present, configuration, publishers)
+        plan = make_plan(self._setup(), configuration, publishers)
         if approve is not None and not approve(plan):
             return plan
         self.configuration = configuration

@@ -16,7 +16,7 @@ from pytp_broker.oidc.keycache import KeySetStore
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
-from pytp_broker.storage.plan import Approve, Plan
+from pytp_broker.storage.plan import Approve, Plan, Setup
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -161,6 +161,12 @@ class OperatorStore(Protocol):
         ``approve`` with the plan before the first write; if that returns false, the store writes
         nothing. An apply may be repeated, also after a crash. It takes rights away before it gives
         new ones. Not one round trip.
+        """
+
+    def load_setup(self) -> Setup:
+        """Return all that operators have written: the configuration and every publisher.
+
+        Not one round trip: it reads everything there is.
         """
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:

@@ -31,7 +31,7 @@ from pytp_broker.aws.dynamodb.publisher_rows import (
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes, dump
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.registries import Configuration
-from pytp_broker.storage.plan import Approve, Plan, make_plan
+from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
 from pytp_broker.storage.protocols import Place
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -47,6 +47,10 @@ _Value = TypeVar("_Value")
 
 class Applying(ConfigurationRows):
     """Changes to the configuration and the publishers, which only an operator makes."""
+
+    def load_setup(self) -> Setup:
+        """Return all that operators have written: the configuration and every publisher."""
+        return self._read_applied().setup
 
     def apply(
         self,

@@ -29,6 +29,11 @@ class ConfigurationTables(Database):
         with self._read() as connection:
             return with_built_in(_load_written(connection))
 
+    def load_setup(self) -> Setup:
+        """Return all that operators have written: the configuration and every publisher."""
+        with self._read() as connection:
+            return _load_setup(connection)
+
     def apply(
         self,
         configuration: Configuration,
