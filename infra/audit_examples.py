@@ -88,7 +88,14 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
     ),
     Apply(by=_OLIVE, configuration_sha256="0" * 64).accepted(),
     ConfigurationChange(
-        by=_OLIVE, change="+ publisher acme github octo-org/widgets -> widgets"
+        by=_OLIVE,
+        change="+ publisher acme github octo-org/widgets -> widgets",
+        publisher=_PUBLISHER,
+        rules=[
+            "repository = octo-org/widgets",
+            "workflow = release.yml",
+            "repository_owner_id = 9919",
+        ],
     ).accepted(),
     Reopening(
         by=_OLIVE,

@@ -154,6 +154,15 @@ By: TypeAlias = Annotated[
     ),
 ]
 Change: TypeAlias = Annotated[str, Meaning("One line: `+` added, `~` changed, `-` removed.")]
+PublisherId: TypeAlias = Annotated[
+    str,
+    Meaning(
+        "The id of the trusted publisher that was added, changed or removed, as in `publishers`."
+    ),
+]
+Rules: TypeAlias = Annotated[
+    Sequence[str], Meaning("The rules of that publisher, and the ids that were pinned for it.")
+]
 ConfigurationSha256: TypeAlias = Annotated[
     str, Meaning("The SHA-256 of the configuration file.", pattern="^[0-9a-f]{64}$")
 ]

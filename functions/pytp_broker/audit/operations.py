@@ -38,6 +38,8 @@ class ConfigurationChange(Operation):
     name = "configuration"
 
     change: facts.Change
+    publisher: facts.PublisherId | None = None
+    rules: facts.Rules | None = None
 
 
 @dataclass(slots=True, kw_only=True)

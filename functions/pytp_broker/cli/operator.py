@@ -14,7 +14,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.cli.command import CommandError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
-from pytp_broker.storage.plan import Plan
+from pytp_broker.storage.plan import Plan, Step
 from pytp_broker.storage.protocols import Store
 
 if TYPE_CHECKING:
@@ -81,10 +81,19 @@ class Operator:
         )
         if plan.losses and not prune:
             raise RemovalError([step.line for step in plan.losses])
-        for line in plan.lines:
-            for part in wrap(line, MAX_SENTENCE_CHARACTERS):
-                self.record(ConfigurationChange(by=self.name, change=part).accepted())
+        for step in plan.steps:
+            for part in wrap(step.line, MAX_SENTENCE_CHARACTERS):
+                self.record(_describe_change(step, part, self.name))
         return plan
+
+
+def _describe_change(step: Step, line: str, by: str) -> AuditRecord:
+    """Return the record of a change; it keeps all about a publisher, whose id others name."""
+    event = ConfigurationChange(by=by, change=line)
+    if step.publisher is not None:
+        event.publisher = step.publisher.publisher_id
+        event.rules = step.publisher.list_rules()
+    return event.accepted()
 
 
 def local_user() -> str:

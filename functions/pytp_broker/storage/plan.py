@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 
 from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
-from pytp_broker.trust.providers.model import Role
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # The part that one step adds, changes or removes; the main switch is a bool.
@@ -76,6 +75,12 @@ class Step:
     after: Part | None
 
     @property
+    def publisher(self) -> TrustedPublisher | None:
+        """Return the publisher that the step is about; None for another part."""
+        part = self.before if self.after is None else self.after
+        return part if isinstance(part, TrustedPublisher) else None
+
+    @property
     def line(self) -> str:
         """Return the step as operators read it."""
         return f"{_SIGNS[self.verb]} {self._title}"
@@ -92,8 +97,7 @@ class Step:
 
 
 def _title_of(publisher: TrustedPublisher) -> str:
-    identifying = publisher.provider.fields_of(Role.IDENTITY)
-    names = [str(publisher.fields[f.name]) for f in identifying]
+    names = publisher.identity.values()
     words = ["publisher", publisher.registry, publisher.provider.name, *names]
     return f"{' '.join(words)} -> {', '.join(publisher.projects)}"
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.comparisons import fold
 from pytp_broker.trust.providers import PROVIDERS
-from pytp_broker.trust.providers.model import Fields, Provider, Role
+from pytp_broker.trust.providers.model import Fields, FieldValue, Provider, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,14 @@ class TrustedPublisher:
     generation: int = 0
 
     @property
+    def identity(self) -> dict[str, str]:
+        """Return the fields that identify the publisher; a generic publisher has none."""
+        return {f.name: str(self.fields[f.name]) for f in self.provider.fields_of(Role.IDENTITY)}
+
+    @property
     def identity_key(self) -> str:
         """Return the key under which the store finds the publisher."""
-        identifying = self.provider.fields_of(Role.IDENTITY)
-        return _identity_key(self.issuer, [str(self.fields[f.name]) for f in identifying])
+        return _identity_key(self.issuer, list(self.identity.values()))
 
     @property
     def rules_hash(self) -> str:
@@ -44,6 +48,18 @@ class TrustedPublisher:
         name = self.provider.name
         rules = [self.registry, self.issuer, name, dict(self.fields), dict(self.claims)]
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+
+    def list_rules(self) -> list[str]:
+        """Return the rules as operators read them, and then the ids that are pinned."""
+        return [
+            *(f"{name} = {_as_text(value)}" for name, value in self.ordered_fields().items()),
+            *(f"claims.{name} = {rule}" for name, rule in sorted(self.claims.items())),
+            *(f"{name} = {value} (pinned)" for name, value in sorted(self.pins.items())),
+        ]
+
+    def ordered_fields(self) -> dict[str, FieldValue]:
+        """Return the fields in the order in which the provider lists them."""
+        return {f.name: self.fields[f.name] for f in self.provider.fields if f.name in self.fields}
 
     def with_pins(self, pins: Mapping[str, str]) -> Self:
         """Return the same publisher with these ids pinned."""
@@ -83,6 +99,10 @@ class TrustedPublisher:
             pins=pins,
             generation=document.get("generation", 0),
         )
+
+
+def _as_text(value: FieldValue) -> str:
+    return value if isinstance(value, str) else ", ".join(value)
 
 
 def identity_key(claims: SignedClaims, provider: Provider) -> str | None:

@@ -526,6 +526,24 @@ def test_every_change_of_configuration_is_recorded_with_who_and_when(
     assert "+ registry acme" in [kept["change"] for kept in changes]
 
 
+def test_the_record_of_a_publisher_has_its_id_and_its_rules(desk: Desk, tmp_path: Path) -> None:
+    publisher = github_publisher("widgets", environment="release", events=["push", "release"])
+    rules = ["repository = octo-org/widgets", "workflow = release.yml", "environment = release"]
+    apply(desk, tmp_path, registry("acme", publisher))
+    (added,) = desk.store.load_setup().publishers.values()
+    desk.store.pin_publisher(added, {"repository_owner_id": "9919"})
+
+    apply(desk, tmp_path, CONFIGURATION, "--prune")
+
+    kept = [kept for kept in desk.records() if "publisher" in kept]
+    for each in kept:
+        check(each)
+        assert each["publisher"] == added.publisher_id
+    assert [each["change"][0] for each in kept] == ["+", "-"]
+    assert kept[0]["rules"] == [*rules, "events = push, release"]
+    assert kept[1]["rules"] == [*kept[0]["rules"], "repository_owner_id = 9919 (pinned)"]
+
+
 def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
     desk: Desk, tmp_path: Path
 ) -> None:
