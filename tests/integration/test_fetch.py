@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 from pytp_broker.oidc import connections, sockets
 from pytp_broker.oidc.documents import FetchError
 from pytp_broker.oidc.fetch import MAX_DOCUMENT_BYTES, MAX_THREADS, HttpFetch
-from pytp_broker.oidc.networks import is_public
 from pytp_broker.registries import ENVIRONMENT_PROXY, Access
+from tests.support.lookups import NAME, never, refusal_of, resolve
 from tests.support.misbehaving import (
     BEHAVIOURS,
     JWKS,
@@ -33,7 +32,6 @@ from tests.support.misbehaving import (
 )
 from tests.support.proxy import Proxy
 
-NAME = "issuer.example.com"
 DEADLINE_SECONDS = 0.25
 # Far less than a slow issuer takes, and far more than a machine with much to do is late.
 SOON_SECONDS = 10
@@ -86,7 +84,7 @@ def test_threads_do_not_pile_up(issuer: MisbehavingIssuer, fetch: HttpFetch) -> 
         yield b""
 
     def attempt(_: int) -> None:
-        refusal = _refusal(fetch, issuer.jwks_url)
+        refusal = refusal_of(fetch, issuer.jwks_url)
         most[0] = max(most[0], len(_threads() - before))
         refusals.append(refusal)
         if len(refusals) >= 64 - MAX_THREADS:
@@ -118,7 +116,7 @@ def test_a_host_name_that_is_looked_up_for_ever_does_not_hold_us(
     fetch = HttpFetch(only_public=True, deadline_seconds=0.05)
     before = _threads()
 
-    refusals = [_refusal(fetch, f"https://{NAME}/jwks") for _ in range(20)]
+    refusals = [refusal_of(fetch, f"https://{NAME}/jwks") for _ in range(20)]
 
     assert len(_threads() - before) <= MAX_THREADS
     assert refusals.count("the issuer did not answer in time") == MAX_THREADS
@@ -135,7 +133,18 @@ def test_a_document_has_at_most_100_kib(
     if fits:
         assert len(fetch(issuer.jwks_url)) == size
     else:
-        assert _refusal(fetch, issuer.jwks_url) == "the issuer's document is too large"
+        assert refusal_of(fetch, issuer.jwks_url) == "the issuer's document is too large"
+
+
+@pytest.mark.row("A059")
+def test_a_redirect_is_not_followed(issuer: MisbehavingIssuer, fetch: HttpFetch) -> None:
+    with MisbehavingIssuer() as elsewhere:
+        for place in ("http://169.254.169.254/latest/", elsewhere.jwks_url):
+            issuer.misbehave(answering(b"{}", "302 Found", f"Location: {place}"))
+            assert refusal_of(fetch, issuer.discovery_url) == "the issuer answered 302"
+
+        assert issuer.connections == 2
+        assert elsewhere.connections == 0
 
 
 def test_a_document_may_come_in_chunks(issuer: MisbehavingIssuer, fetch: HttpFetch) -> None:
@@ -200,14 +209,14 @@ def test_cookies_are_not_kept(issuer: MisbehavingIssuer, fetch: HttpFetch) -> No
     ],
 )
 def test_what_is_no_web_address_is_not_fetched(fetch: HttpFetch, url: str) -> None:
-    assert "cannot be reached" in _refusal(fetch, url)
+    assert "cannot be reached" in refusal_of(fetch, url)
 
 
 def test_nobody_at_home_is_no_answer(fetch: HttpFetch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    assert "cannot be reached" in _refusal(fetch, f"http://127.0.0.1:{port}/")
+    assert "cannot be reached" in refusal_of(fetch, f"http://127.0.0.1:{port}/")
 
 
 # --- TLS ------------------------------------------------------------------------------------------
@@ -247,26 +256,13 @@ def _context(
     return context
 
 
-def _resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
-    """Let every name have these addresses; return the names that are looked up."""
-    looked_up: list[str] = []
-
-    def look_up(host: str, port: int, **_: Any) -> list[Any]:
-        looked_up.append(host)
-        found = ((socket.AF_INET6 if ":" in a else socket.AF_INET, a) for a in addresses)
-        return [(family, socket.SOCK_STREAM, 6, "", (a, port)) for family, a in found]
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    return looked_up
-
-
 def test_the_address_is_looked_up_once_and_the_name_is_what_tls_verifies(
     secure: MisbehavingIssuer,
     asked_for: list[str | None],
     ca_file: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looked_up = _resolve(monkeypatch, "127.0.0.1")
+    looked_up = resolve(monkeypatch, "127.0.0.1")
 
     body = HttpFetch(only_public=False, ca_file=ca_file)(secure.jwks_url)
 
@@ -279,7 +275,7 @@ def test_the_address_is_looked_up_once_and_the_name_is_what_tls_verifies(
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(
     secure: MisbehavingIssuer, ca_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, "127.0.0.9", "::1", "127.0.0.1")
+    resolve(monkeypatch, "127.0.0.9", "::1", "127.0.0.1")
 
     assert HttpFetch(only_public=False, ca_file=ca_file)(secure.jwks_url)
 
@@ -295,10 +291,10 @@ def test_no_time_left_is_no_connection() -> None:
 def test_a_certificate_of_an_unknown_authority_is_refused(
     secure: MisbehavingIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, "127.0.0.1")
+    resolve(monkeypatch, "127.0.0.1")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/null")
 
-    assert "SSLError" in _refusal(HttpFetch(only_public=False), secure.jwks_url)
+    assert "SSLError" in refusal_of(HttpFetch(only_public=False), secure.jwks_url)
     assert secure.heads == []
 
 
@@ -306,11 +302,11 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
 def test_a_certificate_of_another_name_is_refused(
     authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, "127.0.0.1")
+    resolve(monkeypatch, "127.0.0.1")
     with MisbehavingIssuer(_context(authority, "evil.example.com"), NAME) as impostor:
         fetch = HttpFetch(only_public=False, ca_file=ca_file)
 
-        assert "SSLError" in _refusal(fetch, impostor.jwks_url)
+        assert "SSLError" in refusal_of(fetch, impostor.jwks_url)
         assert impostor.heads == []
 
 
@@ -320,7 +316,7 @@ def test_the_deadline_holds_for_a_handshake_too(ca_file: str) -> None:
         fetch = HttpFetch(only_public=False, ca_file=ca_file, deadline_seconds=DEADLINE_SECONDS)
         started_at = time.monotonic()
 
-        _refusal(fetch, f"https://127.0.0.1:{silent.getsockname()[1]}/")
+        refusal_of(fetch, f"https://127.0.0.1:{silent.getsockname()[1]}/")
 
         assert time.monotonic() - started_at < SOON_SECONDS
         _wait_until(lambda: _threads() <= before)
@@ -330,120 +326,16 @@ def test_the_deadline_holds_for_a_handshake_too(ca_file: str) -> None:
 def test_the_deadline_holds_over_tls(
     secure: MisbehavingIssuer, ca_file: str, monkeypatch: pytest.MonkeyPatch, behaviour: str
 ) -> None:
-    _resolve(monkeypatch, "127.0.0.1")
+    resolve(monkeypatch, "127.0.0.1")
     secure.misbehave(BEHAVIOURS[behaviour])
     fetch = HttpFetch(only_public=False, ca_file=ca_file, deadline_seconds=DEADLINE_SECONDS)
     before = _threads()
     started_at = time.monotonic()
 
-    _refusal(fetch, secure.jwks_url)
+    refusal_of(fetch, secure.jwks_url)
 
     assert time.monotonic() - started_at < SOON_SECONDS
     _wait_until(lambda: _threads() <= before)
-
-
-# --- addresses ------------------------------------------------------------------------------------
-
-NOT_PUBLIC = [
-    "127.0.0.1",
-    "127.255.0.1",
-    "0.0.0.0",  # noqa: S104 - a destination here
-    "10.0.0.1",
-    "172.16.0.1",
-    "192.168.1.1",
-    "100.64.0.1",
-    "100.127.255.254",
-    "169.254.169.254",
-    "169.254.170.2",
-    "192.0.0.8",
-    "192.0.0.170",
-    "192.0.2.1",
-    "192.88.99.1",
-    "198.18.0.1",
-    "203.0.113.1",
-    "224.0.0.1",
-    "239.1.2.3",
-    "240.0.0.1",
-    "255.255.255.255",
-    "::",
-    "::1",
-    "::7f00:1",
-    "::ffff:127.0.0.1",
-    "::ffff:169.254.169.254",
-    "::ffff:8.8.8.8",
-    "::ffff:0:a9fe:a9fe",
-    "64:ff9b::a9fe:a9fe",
-    "64:ff9b:1::a9fe:a9fe",
-    "100::1",
-    "2001::a9fe:a9fe",
-    "2001:db8::1",
-    "2002:a9fe:a9fe::1",
-    "2002:7f00:1::",
-    "3fff::1",
-    "fc00::1",
-    "fd00:ec2::254",
-    "fe80::1",
-    "fe80::1%lo",
-    "fec0::1",
-    "ff02::1",
-]
-
-
-@pytest.mark.promise("own-network")
-@pytest.mark.parametrize("address", NOT_PUBLIC)
-def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _resolve(monkeypatch, address)
-    monkeypatch.setattr(sockets, "_open", _never)
-
-    refusal = _refusal(HttpFetch(only_public=True), f"https://{NAME}/jwks")
-
-    assert refusal == "the issuer's host has no address that the broker may connect to"
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        *("0x7f.1", "2130706433", "0177.0.0.1", "127.1", "127.0.0.1", "localhost"),
-        *("[::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]"),
-    ],
-)
-def test_an_address_is_refused_however_it_is_written(
-    host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sockets, "_open", _never)
-
-    refusal = _refusal(HttpFetch(only_public=True), f"https://{host}/jwks")
-
-    assert refusal == "the issuer's host has no address that the broker may connect to"
-
-
-def test_only_public_addresses_of_a_name_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[str] = []
-
-    def refuse(entry: Any, _: float) -> socket.socket:
-        tried.append(entry[4][0])
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr(sockets, "_open", refuse)
-    _resolve(monkeypatch, "10.0.0.1", "8.8.8.8", "fd00::1", "2606:4700::1111", "127.0.0.1")
-
-    assert "cannot be reached" in _refusal(HttpFetch(only_public=True), f"https://{NAME}/jwks")
-    assert tried == ["8.8.8.8", "2606:4700::1111"]
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "140.82.112.22", "2606:50c0:8000::153", "2a00::1"])
-def test_public_addresses_are_public(address: str) -> None:
-    assert is_public(ip_address(address))
-
-
-def test_plain_http_is_never_fetched_from_the_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    _resolve(monkeypatch, "8.8.8.8")
-    monkeypatch.setattr(sockets, "_open", _never)
-
-    assert "InvalidSchema" in _refusal(HttpFetch(only_public=True), f"http://{NAME}/jwks")
-    assert "no address" in _refusal(HttpFetch(only_public=False), f"http://{NAME}/jwks")
 
 
 # --- issuers inside a company ---------------------------------------------------------------------
@@ -479,22 +371,22 @@ def _try(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_private_address_is_connected_to_only_where_the_operator_says_so(
     address: str, only_public: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, address)
+    resolve(monkeypatch, address)
     tried = _try(monkeypatch)
     fetch = HttpFetch(only_public=only_public)
 
-    assert "no address" in _refusal(fetch, f"https://{NAME}/jwks")
+    assert "no address" in refusal_of(fetch, f"https://{NAME}/jwks")
     assert tried == []
-    assert "cannot be reached" in _refusal(fetch.reach(PRIVATE), f"https://{NAME}/jwks")
+    assert "cannot be reached" in refusal_of(fetch.reach(PRIVATE), f"https://{NAME}/jwks")
     assert tried == [address]
-    assert "no address" in _refusal(fetch, f"https://{NAME}/jwks")
+    assert "no address" in refusal_of(fetch, f"https://{NAME}/jwks")
 
 
 @pytest.mark.parametrize("address", INTERNAL)
 def test_what_to_do_about_a_private_address_is_said(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, "127.0.0.1", address)
+    resolve(monkeypatch, "127.0.0.1", address)
 
     with pytest.raises(FetchError) as refused:
         HttpFetch(only_public=True)(f"https://{NAME}/jwks")
@@ -508,8 +400,8 @@ def test_what_to_do_about_a_private_address_is_said(
 def test_no_issuer_is_at_an_address_that_gives_credentials_away(
     address: str, only_public: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, address)
-    monkeypatch.setattr(sockets, "_open", _never)
+    resolve(monkeypatch, address)
+    monkeypatch.setattr(sockets, "_open", never)
 
     fetch = HttpFetch(only_public=only_public).reach(PRIVATE)
 
@@ -524,25 +416,27 @@ def test_no_issuer_is_at_an_address_that_gives_credentials_away(
 def test_no_private_issuer_is_this_machine_on_aws(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, address)
-    monkeypatch.setattr(sockets, "_open", _never)
+    resolve(monkeypatch, address)
+    monkeypatch.setattr(sockets, "_open", never)
 
-    assert "no address" in _refusal(HttpFetch(only_public=True).reach(PRIVATE), f"https://{NAME}/")
+    assert "no address" in refusal_of(
+        HttpFetch(only_public=True).reach(PRIVATE), f"https://{NAME}/"
+    )
 
 
-def test_a_private_issuer_is_never_fetched_in_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    _resolve(monkeypatch, "10.0.0.1")
-    monkeypatch.setattr(sockets, "_open", _never)
+def test_a_private_issuer_isnever_fetched_in_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve(monkeypatch, "10.0.0.1")
+    monkeypatch.setattr(sockets, "_open", never)
 
     for only_public in (True, False):
         fetch = HttpFetch(only_public=only_public).reach(PRIVATE)
-        assert _refusal(fetch, f"http://{NAME}/jwks")
+        assert refusal_of(fetch, f"http://{NAME}/jwks")
 
 
 def test_an_authority_of_ones_own_takes_the_place_of_the_public_ones(
     secure: MisbehavingIssuer, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, "127.0.0.1")
+    resolve(monkeypatch, "127.0.0.1")
     fetch = HttpFetch(only_public=False)
     own = fetch.reach(Access(ca_pem=authority.cert_pem.bytes().decode()))
     another = fetch.reach(Access(ca_pem=trustme.CA().cert_pem.bytes().decode()))
@@ -551,7 +445,7 @@ def test_an_authority_of_ones_own_takes_the_place_of_the_public_ones(
     with pytest.raises(FetchError) as refused:
         another(secure.jwks_url)
     assert "not signed by an authority in the `ca_file`" in refused.value.explanation
-    assert "SSLError" in _refusal(fetch, secure.jwks_url)
+    assert "SSLError" in refusal_of(fetch, secure.jwks_url)
     assert len(secure.heads) == 1
 
 
@@ -596,7 +490,7 @@ def _as_python_is_from_313_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_authority_of_ones_own_is_trusted_as_it_is_by_every_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, "127.0.0.1")
+    resolve(monkeypatch, "127.0.0.1")
     _as_python_is_from_313_on(monkeypatch)
     key = ec.generate_private_key(ec.SECP256R1())
     authority = _as_companies_make_it(key)
@@ -609,7 +503,7 @@ def test_an_authority_of_ones_own_is_trusted_as_it_is_by_every_python(
 def test_an_authority_below_another_one_is_trusted_by_every_python(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _resolve(monkeypatch, "127.0.0.1")
+    resolve(monkeypatch, "127.0.0.1")
     intermediate = trustme.CA().create_child_ca()
     own = Access(ca_pem=intermediate.cert_pem.bytes().decode())
 
@@ -620,7 +514,7 @@ def test_an_authority_below_another_one_is_trusted_by_every_python(
 def test_a_certificate_of_another_name_is_refused_by_an_authority_of_ones_own_too(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _resolve(monkeypatch, "127.0.0.1")
+    resolve(monkeypatch, "127.0.0.1")
     own = Access(ca_pem=authority.cert_pem.bytes().decode())
     with MisbehavingIssuer(_context(authority, "evil.example.com"), NAME) as impostor:
         with pytest.raises(FetchError) as refused:
@@ -669,7 +563,7 @@ def test_a_proxy_that_does_not_answer_is_said() -> None:
 
 def test_what_is_no_proxy_is_no_answer() -> None:
     with Proxy(b"SSH-2.0-OpenSSH\r\n") as other:
-        assert _refusal(
+        assert refusal_of(
             HttpFetch(only_public=True).reach(Access(proxy=other.url)), f"https://{NAME}/"
         )
 
@@ -695,7 +589,7 @@ def test_the_deadline_holds_for_a_proxy_too() -> None:
         fetch = HttpFetch(only_public=True, deadline_seconds=DEADLINE_SECONDS)
         started_at = time.monotonic()
 
-        _refusal(fetch.reach(Access(proxy=proxy.url)), f"https://{NAME}/jwks")
+        refusal_of(fetch.reach(Access(proxy=proxy.url)), f"https://{NAME}/jwks")
 
         assert time.monotonic() - started_at < SOON_SECONDS
         _wait_until(lambda: not any(t.name != "proxy" for t in _threads() - before))
@@ -711,22 +605,12 @@ def test_the_deployed_function_fetches_from_the_public_only_and_serve_from_here(
     issuer: MisbehavingIssuer,
 ) -> None:
     assert HttpFetch(only_public=False)(issuer.jwks_url) == issuer.fetch(issuer.url + JWKS)
-    _refusal(HttpFetch(only_public=True), issuer.jwks_url)
+    refusal_of(HttpFetch(only_public=True), issuer.jwks_url)
     root = Path(connections.__file__).parents[1]
     assert "HttpFetch(only_public=True, " in (root / "aws" / "broker.py").read_text()
 
 
 # --- helpers --------------------------------------------------------------------------------------
-
-
-def _never(*_: object) -> socket.socket:
-    pytest.fail("connected to an address that is not public")
-
-
-def _refusal(fetch: HttpFetch, url: str) -> str:
-    with pytest.raises(FetchError) as refused:
-        fetch(url)
-    return str(refused.value)
 
 
 def _threads() -> set[threading.Thread]:

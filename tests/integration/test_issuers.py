@@ -12,7 +12,6 @@ from uuid import uuid4
 import pytest
 
 from pytp_broker import config
-from pytp_broker.audit.record import AuditRecord
 from pytp_broker.oidc.fetch import MAX_THREADS, HttpFetch
 from pytp_broker.oidc.keycache import LOOK_AGAIN
 from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE, MAX_STALE
@@ -77,13 +76,6 @@ class HttpWorld(World):
     def mint_unknown(self) -> Answer:
         """Exchange a token that names an unknown key."""
         return self.mint_good(key_id=str(uuid4()), key=rsa_key("stranger"))
-
-    def alarms(self) -> list[AuditRecord]:
-        return [record for record in self.records if record.event == "key-set"]
-
-    @property
-    def reasons(self) -> list[str]:
-        return [alarm.reason for alarm in self.alarms()]
 
 
 @pytest.fixture

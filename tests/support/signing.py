@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from pytp_broker.oidc.documents import FetchError
 from tests.support.claims import captured
@@ -45,6 +47,21 @@ def segment(content: object) -> str:
     """Return a segment of a token: of these bytes, or of a document."""
     octets = content if isinstance(content, bytes) else json.dumps(content).encode()
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def sign_segments(header: str, payload: str, key: rsa.RSAPrivateKey | None = None) -> str:
+    """Return a token whose RS256 signature is good, over any two segments at all."""
+    signed = f"{header}.{payload}"
+    signature = (key or rsa_key("key-1")).sign(signed.encode(), PKCS1v15(), SHA256())
+    return f"{signed}.{segment(signature)}"
+
+
+def sign_raw(payload: bytes | None = None, **members: Any) -> str:
+    """Return a token with a good signature over this payload and these members of its header."""
+    header = {"alg": "RS256", "typ": "JWT", "kid": "key-1", **members}
+    present = {name: value for name, value in header.items() if value is not ABSENT}
+    body = json.dumps(github_claims()).encode() if payload is None else payload
+    return sign_segments(segment(present), segment(body))
 
 
 def github_claims(now: datetime = NOW, **changes: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytp_broker import config
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.budgets import RefusalBudget
 from tests.support.audit import Records
 from tests.support.configurations import github_publisher, registry
@@ -58,6 +59,14 @@ class World(Deployment, Clock):
         """Bring the store to a configuration file; caches notice after ten seconds."""
         loaded = config.parse(tomllib.loads(text), allow_loopback=False)
         self.store.apply(loaded.configuration, loaded.publishers)
+
+    def alarms(self) -> list[AuditRecord]:
+        """Return the records about the key sets of issuers."""
+        return [record for record in self.records if record.event == "key-set"]
+
+    @property
+    def reasons(self) -> list[str]:
+        return [alarm.reason for alarm in self.alarms()]
 
     def token(self, **changes: Any) -> str:
         return self.issuer.token(self.now, **changes)

@@ -19,35 +19,35 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pytp_broker.audit.record import AuditRecord
 from pytp_broker.endpoints import broker as broker_function
 from pytp_broker.endpoints import introspect
 from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.http.messages import Request
-from pytp_broker.oidc import sockets
-from pytp_broker.oidc.documents import FetchError
-from pytp_broker.oidc.fetch import HttpFetch
-from pytp_broker.oidc.keysets import COOLDOWN, MAX_AGE
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions, signing
 from tests.support.configurations import (
     generic_registry,
     github_issuer,
     github_publisher,
-    mistakes,
     registry,
 )
 from tests.support.deployment import HOST, Answer, basic
 from tests.support.markers import marked_with
-from tests.support.misbehaving import MisbehavingIssuer, answering
 from tests.support.shelf import Shelf
-from tests.support.signing import ABSENT, GITHUB, NOW, github_claims, public_jwk, rsa_key, segment
+from tests.support.signing import (
+    ABSENT,
+    GITHUB,
+    NOW,
+    github_claims,
+    public_jwk,
+    rsa_key,
+    segment,
+    sign_raw,
+    sign_segments,
+)
 from tests.support.world import World, assert_refused
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -81,22 +81,6 @@ def index() -> Shelf:
     return Shelf()
 
 
-def sign_segments(header: str, payload: str, key: RSAPrivateKey | None = None) -> str:
-    """Return a token whose RS256 signature is good, over any two segments at all."""
-    signing_input = f"{header}.{payload}".encode("ascii")
-    signing_key = key or rsa_key("key-1")
-    signature = signing_key.sign(signing_input, padding.PKCS1v15(), hashes.SHA256())
-    return f"{header}.{payload}.{segment(signature)}"
-
-
-def sign_raw(payload: bytes | None = None, **header: Any) -> str:
-    """Return a token with a good signature over this payload and header."""
-    members = {"alg": "RS256", "typ": "JWT", "kid": "key-1", **header}
-    present = {name: value for name, value in members.items() if value is not ABSENT}
-    body = json.dumps(github_claims()).encode() if payload is None else payload
-    return sign_segments(segment(present), segment(body))
-
-
 def pem(key: str = "key-1") -> bytes:
     public_key = rsa_key(key).public_key()
     return public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -114,14 +98,6 @@ def test_a001_no_algorithm_and_no_signature(world: World) -> None:
     token = f"{segment({'alg': 'none', 'kid': 'key-1'})}.{segment(github_claims())}."
 
     assert_refused(world, token)
-
-
-@pytest.mark.row("A002")
-def test_a002_no_algorithm_and_no_keys_to_check_it_with(world: World) -> None:
-    world.issuer.serve([])
-    token = f"{segment({'alg': 'none', 'kid': 'key-1'})}.{segment(github_claims())}."
-
-    assert_refused(world, token, "issuer-unavailable")
 
 
 @pytest.mark.row("A003")
@@ -155,61 +131,6 @@ def test_a005_the_right_key_with_an_algorithm_that_is_not_allowed(
 ) -> None:
     assert_refused(world, world.issuer.sign(github_claims(), algorithm=algorithm))
     assert_refused(world, sign_raw(alg=algorithm))
-
-
-# --- key sets -------------------------------------------------------------------------------------
-
-
-@pytest.mark.row("A007")
-def test_a007_a_symmetric_key_in_the_key_set(world: World) -> None:
-    secret = b"0123456789abcdef0123456789abcdef"
-    oct_key = {"kty": "oct", "kid": "shared", "alg": "HS256", "k": segment(secret)}
-    world.issuer.serve([oct_key, public_jwk(rsa_key("key-1"), "key-1")])
-    header, payload = segment({"alg": "HS256", "kid": "shared"}), segment(github_claims())
-    signature = hmac.digest(secret, f"{header}.{payload}".encode(), "sha256")
-
-    assert_refused(world, f"{header}.{payload}.{segment(signature)}")
-    assert [r.reason for r in key_set_records(world)] == ["unusable-key"]
-
-
-def key_set_records(world: World) -> list[AuditRecord]:
-    return [record for record in world.records if record.event == "key-set"]
-
-
-@pytest.mark.row("A008")
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"kty": "RSA", "kid": "bad", "e": "AQAB"},
-        {"kty": "lattice", "kid": "bad"},
-        {**public_jwk(rsa_key("other"), "bad"), "e": "AQ"},
-    ],
-)
-def test_a008_a_malformed_key_beside_a_good_one(world: World, bad: dict[str, Any]) -> None:
-    world.issuer.serve([bad, public_jwk(rsa_key("key-1"), "key-1"), bad])
-
-    assert world.mint(world.token()).status == 200
-    assert [r.reason for r in key_set_records(world)] == ["unusable-key"]
-
-
-@pytest.mark.row("A010")
-@pytest.mark.parametrize("members", [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": []}])
-def test_a010_a_key_for_encryption(world: World, members: dict[str, Any]) -> None:
-    for_encryption = public_jwk(rsa_key("key-1"), "key-1", **members)
-    world.issuer.serve([for_encryption, public_jwk(rsa_key("other"), "other")])
-
-    assert_refused(world, world.token())
-
-
-@pytest.mark.row("A011")
-@pytest.mark.parametrize("bits", [1024, 2040])
-def test_a011_a_weak_key(world: World, bits: int) -> None:
-    weak = public_jwk(rsa_key("weak", bits), "weak")
-    world.issuer.serve([weak, public_jwk(rsa_key("key-1"), "key-1")])
-    header = segment({"alg": "RS256", "kid": "weak"})
-
-    assert_refused(world, sign_segments(header, segment(github_claims()), rsa_key("weak", bits)))
-    assert [r.reason for r in key_set_records(world)] == ["unusable-key"]
 
 
 # --- the token's structure ------------------------------------------------------------------------
@@ -390,20 +311,6 @@ def test_a037_another_issuer_with_the_same_claims(world: World) -> None:
     assert "release" not in answer.detail
 
 
-@pytest.mark.row("A039")
-@pytest.mark.parametrize("issuer", ["https://evil.example", GITHUB + "/", None, [GITHUB]])
-def test_a039_a_discovery_document_of_another_issuer(world: World, issuer: object) -> None:
-    # The row's code is `issuer-misconfigured`; to a caller it is `issuer-unavailable` like every
-    # key set that cannot be fetched, and the operator's record says what is wrong.
-    document = {"issuer": issuer, "jwks_uri": world.issuer.jwks_url}
-    world.issuer.documents[world.issuer.discovery_url] = json.dumps(document).encode()
-
-    assert_refused(world, world.token(), "issuer-unavailable")
-
-    (record,) = key_set_records(world)
-    assert record.facts["detail"] == "the discovery document names another issuer"
-
-
 # --- audiences ------------------------------------------------------------------------------------
 
 
@@ -501,131 +408,6 @@ def test_a050_two_registries_with_one_audience_by_mistake(world: World) -> None:
 
     assert world.mint(token, "/acme").status == 200
     assert_refused(world, token, "invalid-reuse-token", prefix="/other")
-
-
-# --- fetching -------------------------------------------------------------------------------------
-
-
-@pytest.mark.row("A051")
-def test_a051_a_flood_of_key_ids_at_several_instances(world: World) -> None:
-    instances = []
-    for _ in range(4):
-        world.start()
-        instances.append(world.broker)
-    for instance in instances:
-        world.broker = instance
-        assert world.mint(world.token()).status == 200
-    world.advance(seconds=COOLDOWN.total_seconds())
-    world.issuer.fetched.clear()
-
-    for number in range(1000):
-        world.broker = instances[number % 4]
-        token = world.issuer.sign(github_claims(), key_id=f"k{number}", key=rsa_key("attacker"))
-        answer = world.mint(token, source_ip=f"192.0.2.{number % 250}")
-        assert answer.status in {422, 429}
-        if number % 100 == 0:
-            world.now += timedelta(seconds=5)
-            assert world.mint(world.token(), source_ip="198.51.100.1").status == 200
-
-    assert len(world.issuer.fetched) == 2
-
-
-@pytest.mark.row("A053")
-@pytest.mark.parametrize(
-    "document",
-    [
-        FetchError("the issuer answered 500"),
-        FetchError("the issuer answered 429"),
-        FetchError("the issuer cannot be reached (ConnectionError)"),
-        FetchError("the issuer cannot be reached (SSLError)"),
-        b"<html>",
-        b"{}",
-        b'{"keys": [{"kty"',
-    ],
-)
-def test_a053_an_issuer_that_answers_badly(world: World, document: Any) -> None:
-    world.mint(world.token())
-    good = dict(world.store.key_sets)
-    world.issuer.documents[world.issuer.jwks_url] = document
-    world.advance(seconds=MAX_AGE.total_seconds())
-
-    assert world.mint(world.token()).status == 200
-    unknown = world.issuer.sign(github_claims(world.now), key_id="new", key=rsa_key("new"))
-    answer = assert_refused(world, unknown, "issuer-unavailable")
-    assert 0 < int(answer.headers["Retry-After"]) <= 60
-    assert world.store.key_sets == good
-
-
-@pytest.mark.row("A053")
-def test_a053_an_issuer_that_publishes_an_empty_set(world: World) -> None:
-    # It answers, so this may be how it withdraws its keys in an emergency: they end with the hour.
-    world.mint(world.token())
-    good = dict(world.store.key_sets)
-    world.issuer.serve([])
-    world.advance(seconds=MAX_AGE.total_seconds() - 1)
-    unknown = world.issuer.sign(github_claims(world.now), key_id="new", key=rsa_key("new"))
-
-    assert_refused(world, unknown, "issuer-unavailable")
-    assert world.store.key_sets == good
-    assert world.mint(world.token()).status == 200
-    world.advance(seconds=1)
-    assert world.mint(world.token()).status == 503
-
-
-@pytest.mark.row("A056")
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("127.0.0.1", "10.1.2.3", "100.64.0.1", "169.254.169.254", "fd00::1"),
-        *("::ffff:169.254.169.254", "0x7f.1", "64:ff9b::a9fe:a9fe"),
-    ],
-)
-def test_a056_an_issuer_inside_the_network(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = f"[{address}]" if ":" in address else address
-    issuer = f'[[issuers]]\nurl = "https://{host}"\nprovider = "gitlab"\n'
-    (line, *_) = mistakes(issuer)
-    assert "must name its host by a fully qualified name" in line
-
-    # A name is looked up when it is fetched from, not when it is configured: it may change.
-    resolved = socket.getaddrinfo(address, 443, type=socket.SOCK_STREAM)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
-    monkeypatch.setattr(sockets, "_open", lambda *_: pytest.fail("connected"))
-    with pytest.raises(FetchError, match="no address that the broker may connect to"):
-        HttpFetch(only_public=True)("https://ci.example.com/jwks")
-
-
-@pytest.mark.row("A058")
-@pytest.mark.parametrize(
-    "jwks_url",
-    [
-        "https://keys.example.com/jwks",
-        GITHUB.replace("https", "http") + "/jwks",
-        "file:///etc/passwd",
-        GITHUB.replace("https://", "https://user:password@") + "/jwks",
-        "https://169.254.169.254/jwks",
-        GITHUB + ":8443/jwks",
-        GITHUB + ".evil.example/jwks",
-    ],
-)
-def test_a058_keys_on_another_host(world: World, jwks_url: str) -> None:
-    document = {"issuer": GITHUB, "jwks_uri": jwks_url}
-    world.issuer.documents[world.issuer.discovery_url] = json.dumps(document).encode()
-
-    assert_refused(world, world.token(), "issuer-unavailable")
-    assert world.issuer.fetched == [world.issuer.discovery_url]
-
-
-@pytest.mark.row("A059")
-def test_a059_a_redirect() -> None:
-    fetch = HttpFetch(only_public=False)
-    with MisbehavingIssuer() as issuer, MisbehavingIssuer() as elsewhere:
-        for place in ("http://169.254.169.254/latest/", elsewhere.jwks_url):
-            issuer.misbehave(answering(b"{}", "302 Found", f"Location: {place}"))
-            with pytest.raises(FetchError, match="the issuer answered 302"):
-                fetch(issuer.discovery_url)
-
-        assert issuer.connections == 2
-        assert elsewhere.connections == 0
 
 
 # --- tenants --------------------------------------------------------------------------------------
