@@ -13,6 +13,7 @@ from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Exchange
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import NotEnabled, ReusedToken, UnknownIssuer
+from pytp_broker.grants import Permission
 from pytp_broker.minting import Minted, list_projects, mint
 from pytp_broker.oidc.identity import SignedClaims, verify
 from pytp_broker.oidc.unverified import UnverifiedToken
@@ -24,7 +25,7 @@ from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.job import Job
 from pytp_broker.trust.matching import find_matching
 from pytp_broker.trust.providers import PROVIDERS
-from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinned
+from pytp_broker.trust.publishers import TrustedPublisher, identity_keys, unpinned
 
 _REUSED: Final = "the identity token was exchanged before: ask the CI for a new one"
 
@@ -116,8 +117,8 @@ def find_candidates(
     job: Job, destination: Destination, configuration: Configuration, broker: Broker
 ) -> list[TrustedPublisher]:
     """Return the publishers that the job may be one of, with one query."""
-    key = identity_key(job.claims, job.provider)
-    found = broker.store.list_publishers(key) if key is not None else ()
+    keys = identity_keys(job.claims, job.provider, Permission.UPLOAD)
+    found = [publisher for key in keys for publisher in broker.store.list_publishers(key)]
     here = {registry.name for registry in destination.registries}
     return [
         publisher

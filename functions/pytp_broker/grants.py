@@ -1,4 +1,4 @@
-"""Grants: what an upload token may do, where, and which trusted publishers give it that right."""
+"""Grants: what a token may do, where, and which publishers or readers give it that right."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ class Permission(Enum):
     """What a grant permits; the value is the word in stored records and in ``scope`` (RFC 7662)."""
 
     UPLOAD = "upload"
+    READ = "read"
 
 
 _PERMISSIONS: Final = frozenset(permission.value for permission in Permission)

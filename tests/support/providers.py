@@ -14,11 +14,13 @@ import pytest
 from pytp_broker import config
 from pytp_broker.config import Loaded
 from pytp_broker.errors import InvalidPublisher
+from pytp_broker.grants import Permission
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.matching import find_matching
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, FieldValue
-from pytp_broker.trust.publishers import TrustedPublisher, identity_key
+from pytp_broker.trust.publishers import TrustedPublisher, entry_for, identity_keys
+from pytp_broker.trust.readers import READERS
 from tests.support.claims import captured
 from tests.support.signing import ABSENT, NOW
 
@@ -67,9 +69,10 @@ def accepts(publisher: TrustedPublisher, claims: Mapping[str, Any]) -> bool:
 def accepted(
     publishers: list[TrustedPublisher], claims: SignedClaims
 ) -> tuple[TrustedPublisher, ...]:
-    provider = publishers[0].provider
-    key = identity_key(claims, provider)
-    candidates = [p for p in publishers if p.identity_key == key]  # as a store does
+    permission = publishers[0].permission
+    provider = entry_for(publishers[0].provider.name, permission)
+    keys = identity_keys(claims, provider, permission)
+    candidates = [p for p in publishers if p.identity_key in keys]  # as a store does
     try:
         return find_matching(candidates, claims, provider)
     except InvalidPublisher:
@@ -86,6 +89,13 @@ def publisher_of(name: str, **fields: FieldValue) -> TrustedPublisher:
     """Return a publisher for the captured claims."""
     issuer, provider = captured(name)["iss"], PROVIDERS[name]
     return TrustedPublisher("id", "acme", issuer, provider, ("widgets",), fields)
+
+
+def reader_of(name: str, **fields: FieldValue) -> TrustedPublisher:
+    """Return a reader for the captured claims; one of a generic issuer compares their subject."""
+    reader = replace(publisher_of(name, **fields), projects=(), permission=Permission.READ)
+    claims = {} if fields else {"sub": captured(name)["sub"]}
+    return replace(reader, provider=READERS[name].form_for(fields), claims=claims)
 
 
 def strict(name: str) -> TrustedPublisher:

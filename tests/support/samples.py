@@ -13,6 +13,7 @@ from pytp_broker.storage.file_records import PublishedFile, Release
 from pytp_broker.tokens import Listing, TokenRecord
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
+from pytp_broker.trust.readers import READERS
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GITHUB = "https://token.actions.githubusercontent.com"
@@ -70,6 +71,15 @@ def publisher(publisher_id: str = "id-1", **changes: Any) -> TrustedPublisher:
         ),
         **changes,
     )
+
+
+def reader(publisher_id: str = "reader-1", **changes: Any) -> TrustedPublisher:
+    fields = {"owner": "octo-org", "events": ("push", "pull_request")}
+    entry = READERS["github"].form_for(fields)
+    sample = publisher(
+        publisher_id, provider=entry, projects=(), fields=fields, permission=Permission.READ
+    )
+    return replace(sample, **changes)
 
 
 def for_repository(name: str, publisher_id: str, **changes: Any) -> TrustedPublisher:

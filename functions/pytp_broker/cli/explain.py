@@ -22,6 +22,7 @@ from pytp_broker.cli.command import (
 )
 from pytp_broker.cli.host_options import shared_host
 from pytp_broker.errors import InvalidPayload, InvalidPublisher, InvalidToken
+from pytp_broker.grants import Permission
 from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.oidc.identity import SignedClaims, check_names
 from pytp_broker.oidc.unverified import decode_base64url
@@ -33,7 +34,7 @@ from pytp_broker.trust.diagnosis import explain
 from pytp_broker.trust.matching import check_claims, find_matching, is_match
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Provider
-from pytp_broker.trust.publishers import TrustedPublisher, identity_key, unpinned
+from pytp_broker.trust.publishers import TrustedPublisher, identity_keys, unpinned
 from pytp_broker.trust.rules import Finding, compare
 from pytp_broker.trust.unknown_claims import find_unknown
 
@@ -113,8 +114,8 @@ def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
 def _find_deployed(
     store: TokenStore, claims: SignedClaims, provider: Provider
 ) -> Sequence[TrustedPublisher]:
-    key = identity_key(claims, provider)
-    return [] if key is None else store.list_publishers(key)
+    keys = identity_keys(claims, provider, Permission.UPLOAD)
+    return [publisher for key in keys for publisher in store.list_publishers(key)]
 
 
 def _find_configured(
@@ -235,14 +236,14 @@ def _is_accepted(
     reached: frozenset[str],
 ) -> bool:
     """Say whether the broker accepts these claims; print its answer if it does not."""
-    key = identity_key(claims, provider)
+    keys = identity_keys(claims, provider, Permission.UPLOAD)
     try:
         check_names(claims.claims)
         check_claims(claims, provider)
     except (InvalidPublisher, InvalidToken) as problem:
         say("", f"✗ for every publisher: {problem.detail}")
         return False
-    asked = [p for p in candidates if p.identity_key == key and p.registry in reached]
+    asked = [p for p in candidates if p.identity_key in keys and p.registry in reached]
     switched_on = [p for p in asked if _is_switched_on(p, broker)]
     try:
         find_matching(switched_on, claims, provider)
@@ -273,7 +274,7 @@ def _print_publisher(
     says = f"{verdict}{switched_off}{elsewhere}"
     say("", f"registry {publisher.registry}, publisher of {projects}: {says}")
     _print_table(findings)
-    for text in explain(findings, claims):
+    for text in explain((publisher, findings), claims):
         say(f"  - {text}")
 
 

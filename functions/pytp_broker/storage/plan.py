@@ -33,6 +33,7 @@ class Kind(StrEnum):
     ISSUER = "issuer"
     REGISTRY = "registry"
     PUBLISHER = "publisher"
+    READER = "reader"
 
 
 _SIGNS: Final = {Verb.REMOVE: "-", Verb.CHANGE: "~", Verb.ADD: "+"}
@@ -41,7 +42,7 @@ _ORDER: Final = tuple(Verb)
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All that an operator writes: the configuration, and the publishers by their rules.
+    """All that an operator writes: the configuration, with publishers and readers by their rules.
 
     The issuers that are built in are not part of it.
     """
@@ -56,15 +57,20 @@ class Setup:
             (Kind.SWITCH, "main"): main.enabled,
             **{(Kind.ISSUER, url): issuer for url, issuer in main.issuers.items()},
             **{(Kind.REGISTRY, name): registry for name, registry in main.registries.items()},
-            **{(Kind.PUBLISHER, rules): publisher for rules, publisher in self.publishers.items()},
+            **{(_kind_of(p), rules): p for rules, p in self.publishers.items()},
         }
+
+
+def _kind_of(publisher: TrustedPublisher) -> Kind:
+    return Kind.READER if publisher.is_reader else Kind.PUBLISHER
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One change.
 
-    ``key`` is the URL of an issuer, the name of a registry, or the hash of a publisher's rules.
+    ``key`` is the URL of an issuer, the name of a registry, or the hash of the rules of a
+    publisher or a reader.
     ``before`` is None for what is added, and ``after`` for what is removed.
     """
 
@@ -97,9 +103,9 @@ class Step:
 
 
 def _title_of(publisher: TrustedPublisher) -> str:
-    names = publisher.identity.values()
-    words = ["publisher", publisher.registry, publisher.provider.name, *names]
-    return f"{' '.join(words)} -> {', '.join(publisher.projects)}"
+    words = [_kind_of(publisher), publisher.registry, publisher.provider.name]
+    projects = f" -> {', '.join(publisher.projects)}" if publisher.projects else ""
+    return " ".join([*words, *publisher.identity.values()]) + projects
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ class Plan:
 
     @property
     def losses(self) -> tuple[Step, ...]:
-        """Return the steps after which a registry, or somebody's right to publish, is gone.
+        """Return the steps after which a registry, or somebody's right to publish or read, is gone.
 
         A publisher whose rules change is removed and added again, and that loses nothing.
         """
@@ -126,7 +132,7 @@ class Plan:
 
 Approve = Callable[[Plan], bool]
 
-# A registry, an identity, and a project that the identity may publish there.
+# A registry, an identity, and a project that the identity may publish there, or all that it reads.
 _Right: TypeAlias = tuple[str, str, str]
 
 
@@ -168,7 +174,8 @@ def _is_loss(step: Step, kept: set[_Right]) -> bool:
 
 def _rights(publisher: TrustedPublisher) -> Iterable[_Right]:
     identity = publisher.identity_key
-    return ((publisher.registry, identity, project) for project in publisher.projects)
+    # A reader has no projects, and its one right is to the registry as a whole.
+    return ((publisher.registry, identity, project) for project in publisher.projects or ("",))
 
 
 def _carry_over(

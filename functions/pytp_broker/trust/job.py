@@ -1,4 +1,4 @@
-"""The CI job that asks for an upload token."""
+"""The CI job that asks for a token."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

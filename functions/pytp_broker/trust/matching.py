@@ -1,10 +1,11 @@
-"""Find the trusted publishers that match a token's claims, or explain why none does."""
+"""Find the publishers or readers that match a token's claims, or explain why none does."""
 
 from collections.abc import Iterable, Sequence
 
 from pytp_broker.errors import ChangedIdentity, InvalidPublisher
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.diagnosis import (
+    Compared,
     diagnose,
     diagnose_in_full,
     explain_missing,
@@ -27,7 +28,7 @@ def find_matching(
     compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
     matching = tuple(candidate for candidate, findings in compared if is_match(findings))
     if not matching:
-        raise refusal([findings for _, findings in compared], claims, provider)
+        raise refusal(compared, claims, provider)
     return matching
 
 
@@ -37,10 +38,10 @@ def is_match(findings: Findings) -> bool:
 
 
 def refusal(
-    compared: Sequence[Findings], claims: SignedClaims, provider: Provider
+    compared: Sequence[Compared], claims: SignedClaims, provider: Provider
 ) -> InvalidPublisher:
     """Return what the exchange answers when none of these publishers matches."""
-    kind = ChangedIdentity if has_changed_id(compared, provider) else InvalidPublisher
+    kind = ChangedIdentity if has_changed_id(compared) else InvalidPublisher
     return kind(
         diagnose(compared, claims, provider),
         operator_detail=diagnose_in_full(compared, claims, provider),
@@ -65,7 +66,8 @@ def check_claims(claims: SignedClaims, provider: Provider) -> None:
 
 def _check_types(claims: SignedClaims, provider: Provider) -> None:
     present = {name: claims.value(name) for name in provider.present_claims}
-    required = {name: claims.text(name) for name in provider.required_claims}
+    names = (*provider.required_claims, *provider.publishing_claims)
+    required = {name: claims.text(name) for name in names}
     for name, value in (present | required).items():
         if not isinstance(value, str):
             raise InvalidPublisher(explain_missing(name, provider))

@@ -1,20 +1,25 @@
-"""Trusted publishers: which identity may upload where, and the ids that are pinned for it."""
+"""Trusted publishers and readers: which identity may do what where, and the ids pinned for it."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from pytp_broker.grants import Permission
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.comparisons import fold
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Fields, FieldValue, Provider, Role
+from pytp_broker.trust.readers import READERS
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedPublisher:
     """One configured right: this identity may upload to these projects of this registry.
+
+    A reader is one too, with the permission to read. It has no projects, because it reads the whole
+    registry, and its ``provider`` is a form of the entry for readers.
 
     A publisher gets a new ``publisher_id`` whenever it is added, so that a token does not outlive
     its publisher's removal. ``generation`` counts the times that projects were added to it, so that
@@ -31,6 +36,12 @@ class TrustedPublisher:
     claims: Mapping[str, str] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
     generation: int = 0
+    permission: Permission = Permission.UPLOAD
+
+    @property
+    def is_reader(self) -> bool:
+        """Say whether this is a reader, and not a publisher."""
+        return self.permission is Permission.READ
 
     @property
     def identity(self) -> dict[str, str]:
@@ -40,13 +51,15 @@ class TrustedPublisher:
     @property
     def identity_key(self) -> str:
         """Return the key under which the store finds the publisher."""
-        return _identity_key(self.issuer, list(self.identity.values()))
+        return _identity_key(self.issuer, self.permission, self.identity)
 
     @property
     def rules_hash(self) -> str:
         """Return a hash of issuer, registry and rules: the publisher's own identity."""
         name = self.provider.name
         rules = [self.registry, self.issuer, name, dict(self.fields), dict(self.claims)]
+        if self.is_reader:  # the hashes of publishers are older than readers
+            rules.append(self.permission.value)
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
     def list_rules(self) -> list[str]:
@@ -80,16 +93,21 @@ class TrustedPublisher:
             "fields": dict(self.fields),
             "claims": dict(self.claims),
             "generation": self.generation,
+            "permission": self.permission.value,
         }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], pins: Mapping[str, str]) -> Self:
-        """Return the publisher that ``document()`` described."""
+        """Return the publisher that ``document()`` described, here or in an earlier version.
+
+        Earlier versions had no readers, and stored no permission.
+        """
+        permission = Permission(document.get("permission", Permission.UPLOAD.value))
         return cls(
             publisher_id=document["publisher_id"],
             registry=document["registry"],
             issuer=document["issuer"],
-            provider=PROVIDERS[document["provider"]],
+            provider=_entry_of(document, permission),
             projects=tuple(document["projects"]),
             fields={
                 name: value if isinstance(value, str) else tuple(value)
@@ -98,6 +116,7 @@ class TrustedPublisher:
             claims=document["claims"],
             pins=pins,
             generation=document.get("generation", 0),
+            permission=permission,
         )
 
 
@@ -105,22 +124,51 @@ def _as_text(value: FieldValue) -> str:
     return value if isinstance(value, str) else ", ".join(value)
 
 
-def identity_key(claims: SignedClaims, provider: Provider) -> str | None:
-    """Return the key of the publishers that these claims may be for.
+def _entry_of(document: Mapping[str, Any], permission: Permission) -> Provider:
+    if permission is Permission.READ:
+        return READERS[document["provider"]].form_for(document["fields"])
+    return PROVIDERS[document["provider"]]
 
-    None when a claim that identifies is missing.
+
+def entry_for(provider_name: str, permission: Permission) -> Provider:
+    """Return the entry of a provider for those who ask for a permission."""
+    if permission is Permission.READ:
+        return READERS[provider_name].entry
+    return PROVIDERS[provider_name]
+
+
+def identity_keys(
+    claims: SignedClaims, provider: Provider, permission: Permission
+) -> tuple[str, ...]:
+    """Return the keys of the publishers, or of the readers, that these claims may be for.
+
+    A reader may have one of several identities, and each has a key. An identity of which a claim is
+    missing has none.
     """
-    texts = [claims.text(f.claim) for f in provider.fields_of(Role.IDENTITY)]
-    present = [text for text in texts if text is not None]
-    return _identity_key(claims.issuer, present) if len(present) == len(texts) else None
+    is_for_readers = permission is Permission.READ
+    entries = READERS[provider.name].forms if is_for_readers else (provider,)
+    keys = (_identity_key_of(claims, entry, permission) for entry in entries)
+    return tuple(key for key in keys if key is not None)
 
 
-def _identity_key(issuer: str, texts: Sequence[str]) -> str:
+def _identity_key_of(
+    claims: SignedClaims, provider: Provider, permission: Permission
+) -> str | None:
+    texts = {f.name: claims.text(f.claim) for f in provider.fields_of(Role.IDENTITY)}
+    present = {name: text for name, text in texts.items() if text is not None}
+    if len(present) < len(texts):
+        return None
+    return _identity_key(claims.issuer, permission, present)
+
+
+def _identity_key(issuer: str, permission: Permission, identity: Mapping[str, str]) -> str:
     # We hash the key, because a claim may be longer than a store's key or hold its separator. We
     # fold the texts, because the exact comparison comes later, with the provider's own rule for
-    # case.
-    key = json.dumps([issuer, *map(fold, texts)])
-    return hashlib.sha256(key.encode()).hexdigest()
+    # case. A reader's key names its fields, because a group may be called like a project.
+    key: list[Any] = [issuer, *map(fold, identity.values())]
+    if permission is Permission.READ:
+        key += [permission.value, *identity]
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
 def unpinned(publisher: TrustedPublisher, claims: SignedClaims) -> dict[str, str]:

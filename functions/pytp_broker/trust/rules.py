@@ -94,8 +94,8 @@ def _compare_same(name: str, other: str, claims: SignedClaims) -> Finding:
     seen, expected = claims.value(name), claims.text(other)
     text = seen if isinstance(seen, str) else None
     advice = (
-        "the job runs in another project than the one that its token names: publish from a job of "
-        "the publisher's own project"
+        "the job runs in another project than the one that its token names: use a job of that "
+        "project itself"
     )
     return Finding(
         other,

@@ -14,11 +14,12 @@ from moto import mock_aws
 from pytp_broker import config
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.cli import main
+from pytp_broker.grants import Permission
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.trust.providers import PROVIDERS
-from pytp_broker.trust.publishers import identity_key
+from pytp_broker.trust.publishers import identity_keys
 from tests.support.claims import captured
 from tests.support.configurations import github_publisher, registry
 from tests.support.deployment import HOST
@@ -264,8 +265,7 @@ def explain_deployed(deployed: tuple[Store, str], capsys: pytest.CaptureFixture[
 
 def pin(store: Store, claims: Mapping[str, str], **pins: str) -> None:
     signed = SignedClaims(claims["iss"], "", datetime.max.replace(tzinfo=UTC), claims)
-    key = identity_key(signed, PROVIDERS["github"])
-    assert key is not None
+    (key,) = identity_keys(signed, PROVIDERS["github"], Permission.UPLOAD)
     for publisher in store.list_publishers(key):
         store.pin_publisher(publisher, pins)
 

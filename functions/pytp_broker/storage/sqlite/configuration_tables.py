@@ -18,6 +18,7 @@ _TABLES: Final = {
     Kind.ISSUER: ("issuers", "url"),
     Kind.REGISTRY: ("registries", "name"),
     Kind.PUBLISHER: ("publishers", "rules_hash"),
+    Kind.READER: ("publishers", "rules_hash"),
 }
 
 

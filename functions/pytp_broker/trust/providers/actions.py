@@ -6,7 +6,7 @@ from typing import Final
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.comparisons import is_same_ignoring_case
 from pytp_broker.trust.providers.fields import DIGITS, choice_field
-from pytp_broker.trust.providers.model import Advise, Field, JobRule, Role
+from pytp_broker.trust.providers.model import Advise, Field, JobRule, Role, WiderIdentity
 
 # Events that only people with write access to the repository can cause.
 TRUSTED_EVENTS: Final = (
@@ -66,6 +66,19 @@ def id_fields(owner_id: str, repository_id: str) -> tuple[Field, Field]:
         ),
         Field("repository_id", "repository_id", Role.PIN, pattern=DIGITS, example=repository_id),
     )
+
+
+def owner_identity(pattern: str, example: str, owner_id: str) -> WiderIdentity:
+    """Return the identity of an owner: all its repositories, with the owner's immutable id."""
+    owner = Field(
+        "owner",
+        "repository_owner",
+        Role.IDENTITY,
+        compare=is_same_ignoring_case,
+        pattern=pattern,
+        example=example,
+    )
+    return WiderIdentity((owner,), id_fields(owner_id, "")[:1])
 
 
 def workflow_field(

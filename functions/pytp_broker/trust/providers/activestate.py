@@ -5,7 +5,13 @@ from typing import Final
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.comparisons import starts_with_segment
 from pytp_broker.trust.providers.fields import ID, SLUG
-from pytp_broker.trust.providers.model import Field, IssuerForm, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 
 
 def _is_subject(subject: str, claims: SignedClaims) -> bool:
@@ -13,19 +19,21 @@ def _is_subject(subject: str, claims: SignedClaims) -> bool:
     return starts_with_segment(f"org:{organization}:project:{project}", subject)
 
 
+_ORGANIZATION: Final = Field(
+    "organization",
+    "organization",
+    Role.IDENTITY,
+    required=True,
+    pattern=SLUG,
+    example="acme-org",
+)
+
 ACTIVESTATE: Final = Provider(
     name="activestate",
     title="ActiveState Platform",
     documentation_url="https://docs.pypi.org/trusted-publishers/adding-a-publisher/",
     fields=(
-        Field(
-            "organization",
-            "organization",
-            Role.IDENTITY,
-            required=True,
-            pattern=SLUG,
-            example="acme-org",
-        ),
+        _ORGANIZATION,
         Field(
             "project",
             "project",
@@ -48,7 +56,21 @@ ACTIVESTATE: Final = Provider(
     constants={"builder": "pypi-publisher"},
     agreements={"sub": _is_subject},
     recorded={"repository": "project_path", "run": "artifact_id", "actor": "actor"},
-    unchecked_claims=("ingredient", "organization_id", "project_id", "project_visibility"),
+    unchecked_claims=("ingredient", "project_id", "project_visibility"),
+    wider=(
+        WiderIdentity(
+            (_ORGANIZATION,),
+            (
+                Field(
+                    "organization_id",
+                    "organization_id",
+                    Role.PIN,
+                    pattern=ID,
+                    example="5e7c3f1a-0000-4000-8000-000000000004",
+                ),
+            ),
+        ),
+    ),
     blind_spot="No claim says why a build runs. Every build that the platform makes for the "
     "project can publish.",
 )

@@ -3,7 +3,13 @@
 from typing import Final
 
 from pytp_broker.oidc.identity import SignedClaims
-from pytp_broker.trust.providers.model import Field, IssuerForm, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 
 _SHAPE: Final = "https://ACCOUNT_UUID.tokens.sts.global.api.aws"
 _STS: Final = "https://sts.amazonaws.com/"
@@ -50,6 +56,21 @@ AWS: Final = Provider(
     unchecked_claims=(
         *(f"{_STS}>ec2_*", f"{_STS}>lambda_source_function_arn", f"{_STS}>ou_path"),
         *(f"{_STS}>principal_tags", f"{_STS}>request_tags", f"{_STS}>source_region"),
+    ),
+    # An account's number never gets another holder.
+    wider=(
+        WiderIdentity(
+            (
+                Field(
+                    "account",
+                    f"{_STS}>aws_account",
+                    Role.IDENTITY,
+                    pattern=r"[0-9]{12}",
+                    example="123456789012",
+                ),
+            ),
+            is_immutable=True,
+        ),
     ),
     blind_spot="The claims name the role, not the job. Everything that assumes the role can "
     "publish, including a build of a stranger's change.",

@@ -5,7 +5,14 @@ from typing import Final
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.comparisons import is_same_ignoring_case
 from pytp_broker.trust.providers.fields import ID
-from pytp_broker.trust.providers.model import Field, IssuerForm, JobRule, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    JobRule,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 from pytp_broker.trust.providers.refs import is_other_ref, is_pull_request_ref, ref_field
 
 _SHAPE: Final = "https://vstoken.dev.azure.com/ORGANIZATION_ID"
@@ -16,6 +23,23 @@ def _is_organization(organization_id: str, claims: SignedClaims) -> bool:
     return is_same_ignoring_case(organization_id, claims.issuer.rstrip("/").rpartition("/")[2])
 
 
+_ORGANIZATION_ID: Final = Field(
+    "organization_id",
+    "org_id",
+    Role.IDENTITY,
+    required=True,
+    pattern=ID,
+    example="7c5d0a11-0000-4000-8000-000000000001",
+)
+_PROJECT_ID: Final = Field(
+    "project_id",
+    "prj_id",
+    Role.IDENTITY,
+    required=True,
+    pattern=ID,
+    example="7c5d0a11-0000-4000-8000-000000000002",
+)
+
 AZURE_DEVOPS: Final = Provider(
     name="azure-devops",
     title="Azure DevOps Pipelines",
@@ -23,22 +47,8 @@ AZURE_DEVOPS: Final = Provider(
     # the claims below.
     documentation_url="https://learn.microsoft.com/rest/api/azure/devops/distributedtask/oidctoken/create",
     fields=(
-        Field(
-            "organization_id",
-            "org_id",
-            Role.IDENTITY,
-            required=True,
-            pattern=ID,
-            example="7c5d0a11-0000-4000-8000-000000000001",
-        ),
-        Field(
-            "project_id",
-            "prj_id",
-            Role.IDENTITY,
-            required=True,
-            pattern=ID,
-            example="7c5d0a11-0000-4000-8000-000000000002",
-        ),
+        _ORGANIZATION_ID,
+        _PROJECT_ID,
         Field("definition_id", "def_id", Role.IDENTITY, required=True, pattern=ID, example="42"),
         # A uuid for a repository in Azure, `owner/name` for one at GitHub.
         Field("repository_id", "rpo_id", example="7c5d0a11-0000-4000-8000-000000000003"),
@@ -78,4 +88,8 @@ AZURE_DEVOPS: Final = Provider(
     blind_spot="No claim says who started a run or why. Only the ref shows that a run builds a "
     "fork, so do not give forks the secrets of the pipeline.",
     has_immutable_identity=True,
+    wider=(
+        WiderIdentity((_ORGANIZATION_ID, _PROJECT_ID), is_immutable=True),
+        WiderIdentity((_ORGANIZATION_ID,), is_immutable=True),
+    ),
 )

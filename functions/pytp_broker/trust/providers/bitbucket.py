@@ -5,7 +5,13 @@ from typing import Final
 from pytp_broker.oidc.identity import SignedClaims, TokenForm
 from pytp_broker.trust.comparisons import starts_with_segment
 from pytp_broker.trust.providers.fields import UUID
-from pytp_broker.trust.providers.model import Field, IssuerForm, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 from pytp_broker.trust.providers.refs import short_ref_field
 
 _SHAPE: Final = "https://api.bitbucket.org/2.0/workspaces/WORKSPACE/pipelines-config/identity/oidc"
@@ -15,6 +21,15 @@ def _is_subject(subject: str, claims: SignedClaims) -> bool:
     # The environment, if there is one, and the step follow.
     return starts_with_segment(claims.text("repositoryUuid") or "", subject)
 
+
+# The issuer's URL contains the workspace's name, which others may get after a rename.
+_WORKSPACE_UUID: Final = Field(
+    "workspace_uuid",
+    "workspaceUuid",
+    Role.PIN,
+    pattern=rf"\{{{UUID}\}}",
+    example="{5e7c3f1a-0000-4000-8000-000000000002}",
+)
 
 BITBUCKET: Final = Provider(
     name="bitbucket",
@@ -29,14 +44,7 @@ BITBUCKET: Final = Provider(
             pattern=rf"\{{{UUID}\}}",
             example="{5e7c3f1a-0000-4000-8000-000000000001}",
         ),
-        # The issuer's URL contains the workspace's name, which others may get after a rename.
-        Field(
-            "workspace_uuid",
-            "workspaceUuid",
-            Role.PIN,
-            pattern=rf"\{{{UUID}\}}",
-            example="{5e7c3f1a-0000-4000-8000-000000000002}",
-        ),
+        _WORKSPACE_UUID,
         Field(
             "deployment_environment_uuid",
             "deploymentEnvironmentUuid",
@@ -68,6 +76,7 @@ BITBUCKET: Final = Provider(
     },
     common_claims=("branchName",),
     unchecked_claims=("accountUuid",),
+    wider=(WiderIdentity((_WORKSPACE_UUID,), is_immutable=True),),
     blind_spot="No claim distinguishes the pipeline of a pull request from the pipeline of a "
     "branch. Bitbucket runs the pipelines of a fork in the fork, so their tokens name another "
     "repository.",

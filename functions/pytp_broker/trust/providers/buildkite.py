@@ -3,7 +3,14 @@
 from typing import Final
 
 from pytp_broker.trust.providers.fields import ID, SLUG, choice_field, runner_field
-from pytp_broker.trust.providers.model import Field, IssuerForm, JobRule, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    JobRule,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 from pytp_broker.trust.providers.refs import short_ref_field
 
 _ISSUER: Final = "https://agent.buildkite.com"
@@ -20,19 +27,29 @@ def _names_no_fork(branch: str) -> bool:
     return not _names_a_fork(branch)
 
 
+_ORGANIZATION_SLUG: Final = Field(
+    "organization_slug",
+    "organization_slug",
+    Role.IDENTITY,
+    required=True,
+    pattern=SLUG,
+    example="acme-inc",
+)
+# A token has ids only if the job asks for them with `--claim`; the first such token pins them.
+_ORGANIZATION_ID: Final = Field(
+    "organization_id",
+    "organization_id",
+    Role.PIN,
+    pattern=ID,
+    example="0184990a-477b-4fa8-9968-496074483001",
+)
+
 BUILDKITE: Final = Provider(
     name="buildkite",
     title="Buildkite",
     documentation_url="https://buildkite.com/docs/agent/cli/reference/oidc",
     fields=(
-        Field(
-            "organization_slug",
-            "organization_slug",
-            Role.IDENTITY,
-            required=True,
-            pattern=SLUG,
-            example="acme-inc",
-        ),
+        _ORGANIZATION_SLUG,
         Field(
             "pipeline_slug",
             "pipeline_slug",
@@ -41,14 +58,7 @@ BUILDKITE: Final = Provider(
             pattern=SLUG,
             example="widgets-release",
         ),
-        # A token has these only if the job asks with `--claim`; the first such token pins them.
-        Field(
-            "organization_id",
-            "organization_id",
-            Role.PIN,
-            pattern=ID,
-            example="0184990a-477b-4fa8-9968-496074483001",
-        ),
+        _ORGANIZATION_ID,
         Field(
             "pipeline_id",
             "pipeline_id",
@@ -93,8 +103,10 @@ BUILDKITE: Final = Provider(
             advice="publish from a build of the repository's own branch or tag; the publisher "
             "accepts a fork's branch only if its `branch` names it",
             is_named=_names_a_fork,
+            marks_fork=True,
         ),
     ),
+    wider=(WiderIdentity((_ORGANIZATION_SLUG,), (_ORGANIZATION_ID,)),),
     blind_spot="No claim distinguishes a build of a pull request from a build of a branch, and a "
     "branch of a fork may be called `main`. Do not build forks in a pipeline that publishes, or "
     "let Buildkite prefix the names of their branches.",

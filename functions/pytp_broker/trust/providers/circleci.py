@@ -5,7 +5,14 @@ from typing import Final
 
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.providers.fields import ID
-from pytp_broker.trust.providers.model import Field, IssuerForm, JobRule, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    JobRule,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 from pytp_broker.trust.providers.refs import is_pull_request_ref, ref_field
 
 _ISSUER: Final = "https://oidc.circleci.com"
@@ -28,19 +35,21 @@ def _is_organization(organization_id: str, claims: SignedClaims) -> bool:
     return not is_own or owner == organization_id
 
 
+_ORGANIZATION_ID: Final = Field(
+    "organization_id",
+    "oidc.circleci.com/org-id",
+    Role.IDENTITY,
+    required=True,
+    pattern=ID,
+    example="11111111-0000-4000-8000-000000000001",
+)
+
 CIRCLECI: Final = Provider(
     name="circleci",
     title="CircleCI",
     documentation_url="https://circleci.com/docs/guides/permissions-authentication/openid-connect-tokens/",
     fields=(
-        Field(
-            "organization_id",
-            "oidc.circleci.com/org-id",
-            Role.IDENTITY,
-            required=True,
-            pattern=ID,
-            example="11111111-0000-4000-8000-000000000001",
-        ),
+        _ORGANIZATION_ID,
         Field(
             "project_id",
             "oidc.circleci.com/project-id",
@@ -100,8 +109,11 @@ CIRCLECI: Final = Provider(
             advice="publish from a pipeline of a branch or a tag; the publisher accepts the ref of "
             "a pull request only if its `vcs_ref` names it",
             is_named=_names_pull_requests,
+            # CircleCI builds a pull request of the project's own as its branch.
+            marks_fork=True,
         ),
     ),
+    wider=(WiderIdentity((_ORGANIZATION_ID,), is_immutable=True),),
     blind_spot="Only `vcs_origin` distinguishes the pipeline of a fork from one of the project "
     "itself. If CircleCI passes secrets to pull requests of forks, set `vcs_origin` in the "
     "publisher.",

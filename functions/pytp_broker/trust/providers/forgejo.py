@@ -8,6 +8,7 @@ from pytp_broker.trust.providers.actions import (
     events_field,
     id_fields,
     is_owner_of_repository,
+    owner_identity,
     repository_field,
     workflow_field,
 )
@@ -15,7 +16,8 @@ from pytp_broker.trust.providers.fields import switch_field
 from pytp_broker.trust.providers.model import IssuerForm, Provider
 from pytp_broker.trust.providers.refs import ref_field, ref_type_field
 
-_REPOSITORY: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}"
+_OWNER: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
+_REPOSITORY: Final = rf"{_OWNER}/[A-Za-z0-9._-]{{1,100}}"
 
 
 def _workflow_refs(file: str, claims: SignedClaims) -> tuple[str, ...]:
@@ -70,4 +72,5 @@ FORGEJO: Final = Provider(
         *("actor_id", "base_ref", "head_ref", "run_attempt", "run_number", "workflow"),
     ),
     jobs=(EVENT_RULE,),
+    wider=(owner_identity(_OWNER, "acme", "1234"),),
 )

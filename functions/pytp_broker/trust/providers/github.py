@@ -10,6 +10,7 @@ from pytp_broker.trust.providers.actions import (
     id_fields,
     is_owner_of_repository,
     is_same_workflow,
+    owner_identity,
     repository_field,
     workflow_field,
 )
@@ -20,7 +21,8 @@ from pytp_broker.trust.providers.refs import GIT_REF, ref_field, ref_type_field
 _ISSUER: Final = "https://token.actions.githubusercontent.com"
 _GHE_SHAPE: Final = "https://token.actions.SUBDOMAIN.ghe.com"
 # An underscore occurs in the owner names of Enterprise Managed Users.
-_REPOSITORY: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}(?<!\.git)"
+_OWNER: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
+_REPOSITORY: Final = rf"{_OWNER}/(?!\.{{1,2}}\Z)[A-Za-z0-9._-]{{1,100}}(?<!\.git)"
 
 
 def _workflow_refs(file: str, claims: SignedClaims) -> tuple[str, ...]:
@@ -148,4 +150,5 @@ GITHUB: Final = Provider(
         "repo_property_*",
     ),
     jobs=(EVENT_RULE,),
+    wider=(owner_identity(_OWNER, "octo-org", "9919"),),
 )

@@ -11,7 +11,14 @@ from pytp_broker.trust.providers.fields import (
     runner_field,
     switch_field,
 )
-from pytp_broker.trust.providers.model import Field, IssuerForm, JobRule, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    JobRule,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 from pytp_broker.trust.providers.refs import is_other_ref, ref_type_field, short_ref_field
 
 # https://docs.gitlab.com/user/reserved_names/: special characters are single and not the last one,
@@ -64,6 +71,8 @@ def _advise_workflow(expected: str, _seen: str | None, _claims: SignedClaims) ->
     return f"publish from the project's own pipeline file `{expected}`"
 
 
+_NAMESPACE_ID: Final = Field("namespace_id", "namespace_id", Role.PIN, pattern=DIGITS, example="72")
+
 GITLAB: Final = Provider(
     name="gitlab",
     title="GitLab CI/CD",
@@ -78,7 +87,7 @@ GITLAB: Final = Provider(
             pattern=rf"{_SLUG}(/{_SLUG}){{1,20}}",
             example="group/sub/gadgets",
         ),
-        Field("namespace_id", "namespace_id", Role.PIN, pattern=DIGITS, example="72"),
+        _NAMESPACE_ID,
         Field("project_id", "project_id", Role.PIN, pattern=DIGITS, example="20"),
         Field(
             "workflow",
@@ -104,7 +113,8 @@ GITLAB: Final = Provider(
     issuer_forms=(IssuerForm.exactly("gitlab.com"),),
     # A token is valid for as long as the job may run; a project sets this time, up to a month.
     token_form=TokenForm(max_lifetime_seconds=31 * 24 * 3600),
-    required_claims=("jti", "sub", "project_path", "ci_config_ref_uri", "ref_path", "sha"),
+    required_claims=("jti", "sub", "project_path", "ref_path", "sha"),
+    publishing_claims=("ci_config_ref_uri",),
     agreements={"sub": _is_subject},
     # When a fork's merge request runs in the parent, the two claims differ.
     same_claims={"job_project_id": "project_id"},
@@ -125,7 +135,7 @@ GITLAB: Final = Provider(
     unchecked_claims=(
         *("ci_config_sha", "deployment_tier", "environment_action", "groups_direct", "job_id"),
         *("job_namespace_id", "job_namespace_path", "job_project_path", "job_source"),
-        *("namespace_path", "project_visibility", "runner_id", "user_access_level", "user_email"),
+        *("project_visibility", "runner_id", "user_access_level", "user_email"),
         *("user_id", "user_identities"),
     ),
     missing_advice={
@@ -152,6 +162,23 @@ GITLAB: Final = Provider(
             is_trusted=is_other_ref,
             advice="publish from a pipeline of a branch or a tag",
             is_named=_is_untrusted_source,
+        ),
+    ),
+    # The claim names the group that holds the project, not those around it. So a group stands for
+    # its own projects and not for those of its sub-groups, whose ids would not be its own.
+    wider=(
+        WiderIdentity(
+            (
+                Field(
+                    "namespace",
+                    "namespace_path",
+                    Role.IDENTITY,
+                    compare=is_same_ignoring_case,
+                    pattern=rf"{_SLUG}(/{_SLUG}){{0,20}}",
+                    example="group/sub",
+                ),
+            ),
+            (_NAMESPACE_ID,),
         ),
     ),
 )

@@ -2,8 +2,15 @@
 
 from typing import Final
 
+from pytp_broker.trust.comparisons import is_same_ignoring_case
 from pytp_broker.trust.providers.fields import DIGITS
-from pytp_broker.trust.providers.model import Field, IssuerForm, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 
 GOOGLE: Final = Provider(
     name="google",
@@ -31,8 +38,23 @@ GOOGLE: Final = Provider(
     # https://developers.google.com/identity/openid-connect/openid-connect#an-id-tokens-payload;
     # `google` describes the machine.
     unchecked_claims=(
-        *("at_hash", "azp", "family_name", "given_name", "google", "hd", "locale", "name"),
+        *("at_hash", "azp", "family_name", "given_name", "google", "locale", "name"),
         *("nonce", "picture", "profile"),
+    ),
+    # Google signs the domain of a Workspace for accounts of people, and for no service account.
+    wider=(
+        WiderIdentity(
+            (
+                Field(
+                    "domain",
+                    "hd",
+                    Role.IDENTITY,
+                    compare=is_same_ignoring_case,
+                    pattern=r"(?=.{4,190}\Z)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+",
+                    example="acme.example.com",
+                ),
+            ),
+        ),
     ),
     blind_spot="The claims name the account, not the job. Everything that runs as the account can "
     "publish, including a build of a stranger's change.",

@@ -4,7 +4,13 @@ from typing import Final
 
 from pytp_broker.oidc.identity import SignedClaims, TokenForm
 from pytp_broker.trust.providers.fields import ID
-from pytp_broker.trust.providers.model import Field, IssuerForm, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 
 _EKS_SHAPE: Final = "https://oidc.eks.REGION.amazonaws.com/id/CLUSTER_ID"
 
@@ -15,19 +21,21 @@ def _is_subject(subject: str, claims: SignedClaims) -> bool:
     return subject == f"system:serviceaccount:{namespace}:{name}"
 
 
+_NAMESPACE: Final = Field(
+    "namespace",
+    "kubernetes.io>namespace",
+    Role.IDENTITY,
+    required=True,
+    pattern=r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+    example="ci",
+)
+
 KUBERNETES: Final = Provider(
     name="kubernetes",
     title="Kubernetes service accounts",
     documentation_url="https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/",
     fields=(
-        Field(
-            "namespace",
-            "kubernetes.io>namespace",
-            Role.IDENTITY,
-            required=True,
-            pattern=r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
-            example="ci",
-        ),
+        _NAMESPACE,
         Field(
             "service_account",
             "kubernetes.io>serviceaccount>name",
@@ -73,6 +81,8 @@ KUBERNETES: Final = Provider(
         *("kubernetes.io>node", "kubernetes.io>pod>uid"),
         *("kubernetes.io>secret", "kubernetes.io>warnafter"),
     ),
+    # No claim has an immutable id of the namespace.
+    wider=(WiderIdentity((_NAMESPACE,)),),
     blind_spot="The claims name the service account, not what the pod does. Never run a stranger's "
     "change under an account that may publish.",
 )

@@ -1,4 +1,4 @@
-"""What a provider is: a kind of CI service as data, with the fields that publishers may have."""
+"""What a provider is: a kind of CI service as data, with the fields of publishers and readers."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ RunPage = Callable[[str, str, str], str]
 
 
 class Role(Enum):
-    """The role of a field of a publisher."""
+    """The role of a field of a publisher or a reader."""
 
     IDENTITY = "identity"  # required: the store finds the publisher by these
     PIN = "pin"  # an immutable id: configured, or pinned on first use
@@ -116,6 +116,9 @@ class JobRule:
     ``field`` is the publisher's field that may name such jobs, and ``is_named`` says whether one of
     its texts does; by default every text does. A provider's older versions may not sign the claim:
     without it the rule is skipped, unless it ``is_required``.
+
+    Readers may read from every kind of job of their own. A rule that ``marks_fork`` holds for them
+    too, because the job that it refuses builds a stranger's repository.
     """
 
     field: str
@@ -125,12 +128,26 @@ class JobRule:
     advice: str
     is_named: Callable[[str], bool] = bool
     is_required: bool = False
+    marks_fork: bool = False
 
     def is_decided_by(self, fields: Fields) -> bool:
         """Say whether the publisher itself names the jobs that this rule is about."""
         value = fields.get(self.field, ())
         texts = (value,) if isinstance(value, str) else value
         return any(map(self.is_named, texts))
+
+
+@dataclass(frozen=True, slots=True)
+class WiderIdentity:
+    """An identity that a reader may have in place of a publisher's: an owner, a group, an account.
+
+    All of ``fields`` together identify it, and ``pins`` are its immutable ids. ``is_immutable``
+    says that nobody else can get the identity, so that nothing needs to be pinned.
+    """
+
+    fields: tuple[Field, ...]
+    pins: tuple[Field, ...] = ()
+    is_immutable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +194,10 @@ class Provider:
     ``jobs`` are the rules that refuse jobs which a stranger can cause, and ``blind_spot`` says what
     the claims do not tell. ``has_immutable_identity`` says that the identity consists of ids that
     nobody else can get, so that nothing needs to be pinned.
+
+    Its readers: ``wider`` are the identities that they may have beside a publisher's, and
+    ``publishing_claims`` are required in the tokens of publishers and not in those of readers.
+    ``holder`` is the word for what has these fields.
     """
 
     name: str
@@ -194,6 +215,7 @@ class Provider:
     token_form: TokenForm = PLAIN
 
     required_claims: tuple[str, ...] = ()
+    publishing_claims: tuple[str, ...] = ()
     present_claims: tuple[str, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
     agreements: Mapping[str, Callable[[str, SignedClaims], bool]] = field(default_factory=dict)
@@ -207,6 +229,9 @@ class Provider:
     jobs: tuple[JobRule, ...] = ()
     blind_spot: str = ""
     has_immutable_identity: bool = False
+
+    wider: tuple[WiderIdentity, ...] = ()
+    holder: str = "publisher"
 
     def __repr__(self) -> str:
         """Return the name alone: an entry is long, and its name says which one it is."""

@@ -6,7 +6,14 @@ from typing import Final
 from pytp_broker.oidc.identity import SignedClaims
 from pytp_broker.trust.comparisons import fold, is_same_ignoring_case, starts_with_segment
 from pytp_broker.trust.providers.fields import ID, SLUG, choice_field
-from pytp_broker.trust.providers.model import Field, IssuerForm, JobRule, Provider, Role
+from pytp_broker.trust.providers.model import (
+    Field,
+    IssuerForm,
+    JobRule,
+    Provider,
+    Role,
+    WiderIdentity,
+)
 from pytp_broker.trust.providers.refs import is_other_ref, ref_field, ref_type_field
 
 _SHAPE: Final = "https://ORGANIZATION.semaphoreci.com"
@@ -37,20 +44,25 @@ def _is_organization(organization: str, claims: SignedClaims) -> bool:
     return domain != "semaphoreci.com" or is_same_ignoring_case(owner, organization)
 
 
+_ORGANIZATION: Final = Field(
+    "organization", "org", Role.IDENTITY, required=True, pattern=SLUG, example="acme"
+)
+_ORGANIZATION_ID: Final = Field(
+    "organization_id",
+    "org_id",
+    Role.PIN,
+    pattern=ID,
+    example="d7dd33ad-0000-4000-8000-000000000001",
+)
+
 SEMAPHORE: Final = Provider(
     name="semaphore",
     title="Semaphore",
     documentation_url="https://docs.semaphoreci.com/reference/openid",
     fields=(
-        Field("organization", "org", Role.IDENTITY, required=True, pattern=SLUG, example="acme"),
+        _ORGANIZATION,
         Field("project", "prj", Role.IDENTITY, required=True, pattern=SLUG, example="widgets"),
-        Field(
-            "organization_id",
-            "org_id",
-            Role.PIN,
-            pattern=ID,
-            example="d7dd33ad-0000-4000-8000-000000000001",
-        ),
+        _ORGANIZATION_ID,
         Field(
             "project_id",
             "prj_id",
@@ -118,4 +130,5 @@ SEMAPHORE: Final = Provider(
             "the publisher accepts one only if its `job_type` names it",
         ),
     ),
+    wider=(WiderIdentity((_ORGANIZATION,), (_ORGANIZATION_ID,)),),
 )
