@@ -12,6 +12,9 @@ from typing import Any, Final, Self
 # everybody's.
 DEFAULT_REFUSALS_PER_MINUTE: Final = 300
 
+# An hour is as long as most jobs run, and a job may exchange its identity token again.
+DEFAULT_READ_TOKEN_LIFETIME_SECONDS: Final = 3600
+
 # As at PyPI. A release that no longer takes files cannot change what `==1.0` installs.
 DEFAULT_RELEASE_OPEN_DAYS: Final = 14
 
@@ -94,6 +97,7 @@ class Registry:
     audience: str | None = None
     hosts: tuple[str, ...] = ()
     token_lifetime_seconds: int = 900
+    read_token_lifetime_seconds: int = DEFAULT_READ_TOKEN_LIFETIME_SECONDS
     shared_host_exchange: bool = True
     enabled: bool = True
     introspection_clients: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +125,7 @@ class Registry:
             "audience": self.audience,
             "hosts": list(self.hosts),
             "token_lifetime_seconds": self.token_lifetime_seconds,
+            "read_token_lifetime_seconds": self.read_token_lifetime_seconds,
             "shared_host_exchange": self.shared_host_exchange,
             "enabled": self.enabled,
             "introspection_clients": dict(self.introspection_clients),
@@ -137,11 +142,14 @@ class Registry:
             audience=document["audience"],
             hosts=tuple(document["hosts"]),
             token_lifetime_seconds=document["token_lifetime_seconds"],
+            read_token_lifetime_seconds=document.get(
+                "read_token_lifetime_seconds", DEFAULT_READ_TOKEN_LIFETIME_SECONDS
+            ),
             shared_host_exchange=document["shared_host_exchange"],
             enabled=document["enabled"],
             introspection_clients=document["introspection_clients"],
             refusals_per_minute=document["refusals_per_minute"],
-            # The documents of earlier versions lack this member.
+            # The documents of earlier versions lack this member, and that of read tokens.
             release_open_days=document.get("release_open_days", DEFAULT_RELEASE_OPEN_DAYS),
         )
 

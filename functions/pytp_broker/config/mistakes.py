@@ -52,11 +52,14 @@ def has_password(text: str) -> bool:
 
 
 def describe(document: Mapping[str, Any], path: KeyPath) -> str:
-    """Return the name of the registry, publisher or issuer that a path is in, or an empty text."""
+    """Return the registry, publisher, reader or issuer that a path is in, or an empty text."""
     match path:
         case ("registries", int() as number, "publishers", int() as place, *_):
             registry = _entry(document, "registries", number)
             return _publisher(_entry(registry, "publishers", place), place, registry)
+        case ("registries", int() as number, "readers", int() as place, *_):
+            registry = _entry(document, "registries", number)
+            return f"reader {place + 1}{_named(' of registry', registry, 'name')}"
         case ("registries", int() as number, *_):
             return _named("registry", _entry(document, "registries", number), "name")
         case ("issuers", int() as number, *_):

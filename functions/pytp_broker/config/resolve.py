@@ -11,8 +11,15 @@ from pytp_broker.config.issuers import find_doubt, find_mistake
 from pytp_broker.config.mistakes import ConfigurationError, Mistake
 from pytp_broker.config.positions import KeyPath
 from pytp_broker.config.sources import Sources
-from pytp_broker.config.tables import BrokerModel, IssuerModel, PublisherBase, RegistryModel
+from pytp_broker.config.tables import (
+    BrokerModel,
+    IssuerModel,
+    PublisherBase,
+    RegistryModel,
+    TrustedBase,
+)
 from pytp_broker.config.values import closest
+from pytp_broker.grants import Permission
 from pytp_broker.names import LOOPBACK_HOSTS
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
 from pytp_broker.trust.providers import PROVIDERS
@@ -161,6 +168,7 @@ class Resolver:
                 audience=model.audience,
                 hosts=tuple(model.hosts),
                 token_lifetime_seconds=model.token_lifetime,
+                read_token_lifetime_seconds=model.read_token_lifetime,
                 shared_host_exchange=model.shared_host_exchange,
                 enabled=model.enabled,
                 introspection_clients=self._introspection_clients(i, model),
@@ -181,8 +189,7 @@ class Resolver:
         self, issuers: dict[str, registries.Issuer], known: dict[str, registries.Registry]
     ) -> Iterator[TrustedPublisher]:
         for i, registry in enumerate(self._model.registries):
-            for j, model in enumerate(registry.publishers):
-                path = ("registries", i, "publishers", j)
+            for path, model in _list_trusted(i, registry):
                 url = self._issuer_of(model, path, issuers, known[registry.name])
                 if url is not None:
                     publisher = _publisher(model, registry.name, url)
@@ -208,7 +215,7 @@ class Resolver:
 
     def _issuer_of(
         self,
-        model: PublisherBase,
+        model: TrustedBase,
         path: KeyPath,
         issuers: dict[str, registries.Issuer],
         registry: registries.Registry,
@@ -250,13 +257,22 @@ def _advise_issuer(url: str, issuers: dict[str, registries.Issuer]) -> str:
     return f"did you mean `{meant}`?" if meant else "add it as an `[[issuers]]` table"
 
 
-def _publisher(model: PublisherBase, registry: str, issuer_url: str) -> TrustedPublisher:
+def _list_trusted(number: int, registry: RegistryModel) -> Iterator[tuple[KeyPath, TrustedBase]]:
+    """Yield the publishers and the readers of a registry, each with its path."""
+    for name in ("publishers", "readers"):
+        for j, model in enumerate(getattr(registry, name)):
+            yield ("registries", number, name, j), model
+
+
+def _publisher(model: TrustedBase, registry: str, issuer_url: str) -> TrustedPublisher:
+    projects = tuple(dict.fromkeys(model.projects)) if isinstance(model, PublisherBase) else ()
     return TrustedPublisher(
         publisher_id=secrets.token_hex(8),
         registry=registry,
         issuer=issuer_url,
-        provider=model.provider,
-        projects=tuple(dict.fromkeys(model.projects)),
+        provider=model.entry,
+        projects=projects,
         fields=model.fields,
         claims=model.all_claims,
+        permission=Permission.UPLOAD if projects else Permission.READ,
     )

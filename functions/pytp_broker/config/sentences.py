@@ -13,13 +13,12 @@ from pydantic_core import ErrorDetails
 
 from pytp_broker.config.mistakes import Mistake, dotted, has_password
 from pytp_broker.config.positions import KeyPath
-from pytp_broker.config.tables import EXAMPLES, TABLES
+from pytp_broker.config.tables import EXAMPLES, TABLES, TRUSTED
 from pytp_broker.config.values import EmptyTextError, closest
 from pytp_broker.redaction import printable
 from pytp_broker.trust.providers import PROVIDERS
 
 _MAX_VALUE_CHARACTERS: Final = 80
-_PUBLISHER: Final = ("registries", "publishers")
 # What we call each kind of value. bool comes first, because true and false are numbers to Python.
 _KINDS: Final[Mapping[type, str]] = {
     bool: "the switch",
@@ -33,7 +32,7 @@ _KINDS: Final[Mapping[type, str]] = {
 }
 _WHOLE: Final = frozenset({"a list", "a table", "a date", "a time"})
 _ENTRIES: Final = frozenset(
-    {("issuers",), ("registries",), _PUBLISHER, ("registries", "introspection_clients")}
+    {("issuers",), ("registries",), *TRUSTED, ("registries", "introspection_clients")}
 )
 
 
@@ -62,7 +61,7 @@ def _write_unknown(path: KeyPath, value: object, table: Mapping[str, Any]) -> st
     if home is not None:
         return f"unknown key here; it belongs in {_title(home)}"
     shown = printable(key, _MAX_VALUE_CHARACTERS)
-    if names == _PUBLISHER and isinstance(value, dict):
+    if names in TRUSTED and isinstance(value, dict):
         meant = closest(key, PROVIDERS)
         hint = f"did you mean `{meant}`? The providers are" if meant else "the providers are"
         return f"no provider is called `{shown}`; {hint}: {', '.join(PROVIDERS)}"

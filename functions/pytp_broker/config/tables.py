@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Final, Optional, Self, get_args
+from typing import Annotated, Any, Final, Optional, Self
 
 from pydantic import (
     AfterValidator,
@@ -36,9 +36,14 @@ from pytp_broker.config.values import (
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field as ProviderField
 from pytp_broker.trust.providers.model import Fields, Provider
+from pytp_broker.trust.readers import READERS
 
+# PEP 807 sets these bounds for an upload token.
 MIN_LIFETIME_SECONDS: Final = 900
 MAX_LIFETIME_SECONDS: Final = 21_600
+# A read token lives for one job, so half a day is long enough for a build of the largest kind.
+MIN_READ_LIFETIME_SECONDS: Final = 60
+MAX_READ_LIFETIME_SECONDS: Final = 43_200
 
 _CLAIMS: Final = "claims"
 _WORD: Final = re.compile("[A-Za-z_-]+")
@@ -86,22 +91,21 @@ def _check_field(field: ProviderField, text: str) -> str:
     return text
 
 
-def _provider_model(provider: Provider) -> type[_Table]:
+def _provider_model(provider: Provider, kind: str) -> type[_Table]:
     members: dict[str, Any] = {}
     if provider.is_generic:
         members[_CLAIMS] = (Annotated[Claims, AfterValidator(check_identifying)], ...)
     for field in provider.fields:
-        kind: Any = _field_type(field)
-        optional = Optional[kind]  # noqa: UP045 - a type made at run time
-        members[field.name] = (kind, ...) if field.required else (optional, None)
-    title = f"{provider.name.title().replace('-', '')}Publisher"
+        text: Any = _field_type(field)
+        optional = Optional[text]  # noqa: UP045 - a type made at run time
+        members[field.name] = (text, ...) if field.required else (optional, None)
+    title = f"{provider.name.title().replace('-', '')}{kind}"
     return create_model(title, __base__=_Table, __doc__=provider.title, **members)
 
 
-class PublisherBase(_Table):
-    """The keys of every publisher, for all providers."""
+class TrustedBase(_Table):
+    """The keys of every publisher and every reader, for all providers."""
 
-    projects: Annotated[list[ProjectName], Field(min_length=1)]
     issuer: IssuerUrl | None = None
     claims: Claims = {}
 
@@ -122,8 +126,13 @@ class PublisherBase(_Table):
 
     @property
     def provider(self) -> Provider:
-        """Return the provider whose table the publisher has."""
+        """Return the provider whose table this has."""
         return next(p for n, p in PROVIDERS.items() if getattr(self, _member(n)) is not None)
+
+    @property
+    def entry(self) -> Provider:
+        """Return the provider's entry that the fields belong to."""
+        return self.provider
 
     @property
     def fields(self) -> Fields:
@@ -136,7 +145,7 @@ class PublisherBase(_Table):
 
     @property
     def all_claims(self) -> dict[str, str]:
-        """Return all rules on claims: the publisher's own, and those in its generic table."""
+        """Return all rules on claims: its own, and those in its generic table."""
         return {**self.claims, **self._table().get(_CLAIMS, {})}
 
     def _table(self) -> dict[str, Any]:
@@ -144,19 +153,60 @@ class PublisherBase(_Table):
         return table.model_dump(exclude_none=True)
 
 
+class PublisherBase(TrustedBase):
+    """The keys of every publisher."""
+
+    projects: Annotated[list[ProjectName], Field(min_length=1)]
+
+
+class ReaderBase(TrustedBase):
+    """The keys of every reader."""
+
+    @property
+    def entry(self) -> Provider:
+        """Return the form of the provider's entry for the identity that the reader has."""
+        return READERS[self.provider.name].form_for(self.fields)
+
+
 def _member(provider_name: str) -> str:
     return provider_name.replace("-", "_")
 
 
-_PROVIDER_TABLES: Final[dict[str, Any]] = {
-    _member(name): (_provider_model(provider) | None, Field(default=None, alias=name))
-    for name, provider in PROVIDERS.items()
+def _table_in(models: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        _member(name): (model | None, Field(default=None, alias=name))
+        for name, model in models.items()
+    }
+
+
+def _check_identity(name: str, table: _Table) -> _Table:
+    if READERS[name].entry.fields:
+        READERS[name].form_for(table.model_dump(exclude_none=True))
+    return table
+
+
+_PUBLISHERS: Final[dict[str, type[_Table]]] = {
+    name: _provider_model(provider, "Publisher") for name, provider in PROVIDERS.items()
+}
+_READERS: Final[dict[str, type[_Table]]] = {
+    name: _provider_model(readers.entry, "Reader") for name, readers in READERS.items()
 }
 PublisherModel = create_model(
     "PublisherModel",
     __base__=PublisherBase,
     __doc__="What may upload to these projects: exactly one provider's table.",
-    **_PROVIDER_TABLES,
+    **_table_in(_PUBLISHERS),
+)
+ReaderModel = create_model(
+    "ReaderModel",
+    __base__=ReaderBase,
+    __doc__="What may read this registry: exactly one provider's table.",
+    **_table_in(
+        {
+            name: Annotated[model, AfterValidator(partial(_check_identity, name))]
+            for name, model in _READERS.items()
+        }
+    ),
 )
 
 
@@ -171,13 +221,16 @@ class IntrospectionClientModel(_Table):
 
 
 class RegistryModel(_Table):
-    """One upload destination with its own prefix, audience, issuers and publishers."""
+    """One upload destination with its own prefix, audience, issuers, publishers and readers."""
 
     name: RegistryName
     hosts: list[HostName] = []
     audience: Audience | None = None
     issuers: Annotated[list[IssuerUrl], Field(min_length=1)] | None = None
     token_lifetime: Annotated[int, Field(ge=MIN_LIFETIME_SECONDS, le=MAX_LIFETIME_SECONDS)] = 900
+    read_token_lifetime: Annotated[
+        int, Field(ge=MIN_READ_LIFETIME_SECONDS, le=MAX_READ_LIFETIME_SECONDS)
+    ] = registries.DEFAULT_READ_TOKEN_LIFETIME_SECONDS
     shared_host_exchange: bool = True
     enabled: bool = True
     refusals_per_minute: Annotated[int, Field(ge=10, le=1_000_000)] = (
@@ -186,19 +239,21 @@ class RegistryModel(_Table):
     release_open_days: ReleaseOpenDays = registries.DEFAULT_RELEASE_OPEN_DAYS
     introspection_clients: list[IntrospectionClientModel] = []
     publishers: list[PublisherModel] = []  # type: ignore[valid-type]
+    readers: list[ReaderModel] = []  # type: ignore[valid-type]
 
 
 class BrokerModel(_Table):
-    """The configuration of a broker: issuers, registries and their publishers."""
+    """The configuration of a broker: issuers, registries, and their publishers and readers."""
 
     enabled: bool = True
     issuers: list[IssuerModel] = []
     registries: list[RegistryModel] = []
 
 
-_PROVIDER_MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
-    ("registries", "publishers", name): get_args(_PROVIDER_TABLES[_member(name)][0])[0]
-    for name in PROVIDERS
+# The lists of publishers and readers, each with its providers' tables.
+TRUSTED: Final[Mapping[tuple[str, ...], Mapping[str, type[_Table]]]] = {
+    ("registries", "publishers"): _PUBLISHERS,
+    ("registries", "readers"): _READERS,
 }
 _MODELS: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     (): BrokerModel,
@@ -206,7 +261,8 @@ _MODELS: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     ("registries",): RegistryModel,
     ("registries", "introspection_clients"): IntrospectionClientModel,
     ("registries", "publishers"): PublisherModel,
-    **_PROVIDER_MODELS,
+    ("registries", "readers"): ReaderModel,
+    **{(*path, name): model for path, models in TRUSTED.items() for name, model in models.items()},
 }
 # The keys of each table, and whether each is required, by the keys that lead to the table.
 TABLES: Final[Mapping[tuple[str, ...], Mapping[str, bool]]] = {
@@ -224,14 +280,16 @@ EXAMPLES: Final[Mapping[tuple[str, ...], str]] = {
     ("registries", "introspection_clients", "id"): '"devpi"',
     ("registries", "publishers", "projects"): '["widgets"]',
     **{
-        ("registries", "publishers", provider.name, field.name): (
+        (*path, provider.name, field.name): (
             f'["{field.example}"]' if field.any_of else f'"{field.example}"'
         )
-        for provider in PROVIDERS.values()
+        for path in TRUSTED
+        for provider in (readers.entry for readers in READERS.values())
         for field in provider.fields
     },
     **{
-        ("registries", "publishers", provider.name, _CLAIMS): '{ sub = "project:widgets:release" }'
+        (*path, provider.name, _CLAIMS): '{ sub = "project:widgets:release" }'
+        for path in TRUSTED
         for provider in PROVIDERS.values()
         if provider.is_generic
     },

@@ -10,6 +10,7 @@ import pytest
 
 from pytp_broker import config
 from pytp_broker.config import ConfigurationError
+from pytp_broker.grants import Permission
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.plan import Setup, make_plan
 from tests.support.configurations import mistakes
@@ -67,6 +68,48 @@ def test_a_wrong_number_of_days_says_what_is_right() -> None:
 
     assert line.startswith("registries[1].release_open_days: must be a number of days from 1 to")
     assert '3650, or "unlimited"' in line
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [("", 3600), ("read_token_lifetime = 60", 60), ("read_token_lifetime = 43200", 43_200)],
+)
+def test_a_registry_says_how_long_its_read_tokens_live(line: str, seconds: int) -> None:
+    text = f'[[registries]]\nname = "acme"\n{line}\n'
+
+    registry = parse(text).configuration.registries["acme"]
+    assert registry.read_token_lifetime_seconds == seconds
+    jsonschema.validate(tomllib.loads(text), config.json_schema())
+
+
+READER = """
+[[registries]]
+name = "acme"
+[[registries.readers]]
+claims = { actor = "octo*" }
+[registries.readers.github]
+owner = "octo-org"
+events = ["push"]
+"""
+
+
+def test_a_reader_has_a_wider_identity_and_no_projects() -> None:
+    text = READER.replace("octo*", "octocat")
+    (reader,) = parse(text).publishers
+
+    assert reader.permission is Permission.READ
+    assert reader.projects == ()
+    assert reader.fields == {"owner": "octo-org", "events": ("push",)}
+    assert reader.claims == {"actor": "octocat"}
+    assert reader.issuer == GITHUB
+    jsonschema.validate(tomllib.loads(text), config.json_schema())
+
+
+def test_it_is_remarked_which_ids_of_a_reader_will_be_pinned() -> None:
+    (remark,) = parse(READER.replace("octo*", "octocat")).remarks
+
+    assert remark.startswith("registries[1].readers[1].github: `repository_owner_id` will be")
+    assert remark.endswith("(reader 1 of registry `acme`)")
 
 
 def test_a_publisher_takes_the_only_issuer_of_its_provider() -> None:
@@ -349,6 +392,14 @@ def test_loopback_does_not_allow_plain_http_elsewhere() -> None:
         ('[[registries]]\nname = "a"\ntoken_lifetime = 899', "registries[1].token_lifetime"),
         ('[[registries]]\nname = "a"\ntoken_lifetime = 21601', "registries[1].token_lifetime"),
         ('[[registries]]\nname = "a"\ntoken_lifetime = "900"', "registries[1].token_lifetime"),
+        (
+            '[[registries]]\nname = "a"\nread_token_lifetime = 59',
+            "registries[1].read_token_lifetime",
+        ),
+        (
+            '[[registries]]\nname = "a"\nread_token_lifetime = 43201',
+            "registries[1].read_token_lifetime",
+        ),
         ('[[registries]]\nname = "a"\n[[registries]]\nname = "a"', "registries[2].name"),
         *(
             (

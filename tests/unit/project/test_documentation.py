@@ -24,6 +24,7 @@ from pytp_broker.http.negotiation import JSON
 from pytp_broker.local.routes import _read_routes, find_template, load_template
 from pytp_broker.registries import default_audience
 from pytp_broker.storage.sqlite.layout import SCHEMA
+from pytp_broker.trust.readers import READERS, NoIdentityError
 from tests.support.distributions import metadata, wheel
 from tests.support.fakes import MemoryStore
 from tests.support.scanner import match
@@ -401,3 +402,15 @@ def test_every_error_code_is_a_reason_of_the_audit_schema() -> None:
 
     codes = {problem.code for problem in all_problems()}
     assert codes - set(schema["$defs"]["reason"]["enum"]) == reading
+
+
+def test_the_page_says_what_identifies_a_reader_of_each_provider() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = {provider.strip(" `"): choices.strip() for provider, choices in table(page, "readers")}
+
+    assert rows.keys() == READERS.keys()
+    for name, readers in READERS.items():
+        if readers.entry.fields:
+            with pytest.raises(NoIdentityError) as caught:
+                readers.form_for(())
+            assert str(caught.value) == f"needs what identifies a reader: {rows[name]}"
