@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.markers import of_row
-from tests.support.signing import github_claims, public_jwk, rsa_key, segment, sign_segments
+from tests.support.signing import ec_key, github_claims, public_jwk, rsa_key, segment, sign_segments
 from tests.support.world import World, assert_refused
 
 GOOD = public_jwk(rsa_key("key-1"), "key-1")
@@ -158,3 +158,10 @@ def test_what_is_no_key_at_all_does_not_use_up_the_limit(world: World) -> None:
     world.issuer.serve([*nothing, GOOD])
 
     assert world.mint(world.token()).status == 200
+
+
+def test_an_elliptic_curve_key_is_no_key_for_an_rsa_issuer(world: World) -> None:
+    world.issuer.serve([public_jwk(ec_key("ec"), "key-1")])
+    token = world.issuer.sign(github_claims(), key=ec_key("ec"), algorithm="ES256")
+
+    assert world.mint(token).status in {422, 503}

@@ -1,0 +1,11 @@
+"""What the tests of the exchange share."""
+
+import pytest
+
+from tests.support.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    """Return a broker in memory, with two registries that trust octo-org/widgets at GitHub."""
+    return World()
