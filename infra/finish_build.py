@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-# The commands, the local server and its store. Their dependencies, such as pydantic, are not in the
-# build. The linter's rules for each room go too.
+# The commands, the client, the local server and its store. Their dependencies, such as pydantic,
+# are not in the build. The linter's rules for each room go too.
 LEFT_OUT = (
-    *("cli", "config", "demo", "local"),
+    *("cli", "client", "config", "demo", "local"),
     *("storage/file_folder", "storage/sqlite"),
 )
 

@@ -1,0 +1,117 @@
+"""The tokens of one job: found by the URL that they are for, and burned when the process ends."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from pytp_broker.client.ambient import Environment, Identity, NoIdentityError, find_identity
+from pytp_broker.client.locations import Location
+from pytp_broker.client.registry import (
+    TRUSTED_URLS,
+    Exchange,
+    Minted,
+    RefusedError,
+    burn,
+    discover,
+    mint,
+)
+from pytp_broker.client.token_cache import TokenCache
+from pytp_broker.client.transport import Send, send
+from pytp_broker.redaction import Hidden
+
+# A token that expires sooner is of no use: an upload takes a while.
+_MIN_SECONDS: Final = 60
+
+
+@dataclass(slots=True)
+class JobTokens:
+    """Tokens for the URLs that a program asks about.
+
+    Each URL gets one token a process, or one a job where the job's identity can be exchanged only
+    once. ``mask`` is called with each new token.
+    """
+
+    environment: Environment
+    cache: TokenCache = field(default_factory=TokenCache)
+    send: Send = send
+    now: Callable[[], float] = time.time
+    mask: Callable[[Hidden], None] = lambda _: None
+    _found: dict[Location, Minted] = field(default_factory=dict)
+    _to_burn: list[tuple[Exchange, Hidden]] = field(default_factory=list)
+
+    def find(self, url: str) -> Hidden | None:
+        """Return a token for a URL; None if it is not a registry's.
+
+        Raises RefusedError or NoIdentityError.
+        """
+        location = Location.parse(url)
+        if location is None:
+            return None
+        found = self._found.get(location)
+        if found is None or not self._is_good(found):
+            found = self._exchange(location)
+        if found is None:
+            return None
+        self._found[location] = found
+        return found.token
+
+    def burn(self) -> int:
+        """End the upload tokens of this process; return how many could not be ended.
+
+        A token that is kept on disk lives on: the job's next process could not get another one.
+        """
+        tokens, self._to_burn = self._to_burn, []
+        self._found.clear()
+        return sum(not burn(exchange, token, self.send) for exchange, token in tokens)
+
+    def end(self, url: str) -> bool:
+        """Burn the token that is kept on disk for a URL, and say whether there was one.
+
+        Raises RefusedError or NoIdentityError.
+        """
+        location = Location.parse(url)
+        exchange = location and self._discover(location)
+        if not exchange:
+            return False
+        identity = find_identity(exchange.audience, self.environment, self.send)
+        kept = self.cache.find(identity.token, exchange.mint_url, self.now())
+        self.cache.forget(identity.token, exchange.mint_url)
+        return kept is not None and burn(exchange, kept.token, self.send)
+
+    def _exchange(self, location: Location) -> Minted | None:
+        exchange = self._discover(location)
+        if exchange is None:
+            return None
+        identity = find_identity(exchange.audience, self.environment, self.send)
+        if identity.is_only_one:
+            return self._exchange_once(exchange, identity)
+        minted = self._mint(exchange, identity)
+        if location.is_for_upload:
+            self._to_burn.append((exchange, minted.token))
+        return minted
+
+    def _discover(self, location: Location) -> Exchange | None:
+        trusted = self.environment.get(TRUSTED_URLS, "").replace(",", " ").split()
+        return discover(location, [url.rstrip("/") for url in trusted], self.send)
+
+    def _exchange_once(self, exchange: Exchange, identity: Identity) -> Minted:
+        with self.cache.locked():
+            kept = self.cache.find(identity.token, exchange.mint_url, self.now())
+            if kept is not None and self._is_good(kept):
+                self.mask(kept.token)
+                return kept
+            minted = self._mint(exchange, identity)
+            self.cache.keep(identity.token, exchange.mint_url, minted, self.now())
+            return minted
+
+    def _mint(self, exchange: Exchange, identity: Identity) -> Minted:
+        minted = mint(exchange, identity.token.reveal(), self.send)
+        self.mask(minted.token)
+        return minted
+
+    def _is_good(self, minted: Minted) -> bool:
+        return minted.expires - self.now() > _MIN_SECONDS
+
+
+__all__ = ["JobTokens", "NoIdentityError", "RefusedError"]

@@ -1,0 +1,66 @@
+"""What a program asks a token for: the URL of a registry's uploads or of its index."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from pytp_broker.names import is_sent_host, without_port
+from pytp_broker.registries import default_audience
+
+# A registry's prefix, if it has one, and what is there. No registry can have one of these names.
+_PATH: Final = re.compile(
+    r"(?P<prefix>/(?!(?:legacy|simple|files)(?:/|\Z))[a-z0-9][a-z0-9-]{0,62})?"
+    r"/(?:(?P<upload>legacy/?)|(?:simple|files)(?:/.*)?)"
+)
+# PyPI exchanges tokens with its own clients, and has audiences that do not name its hosts.
+_ELSEWHERE: Final = frozenset(
+    {"pypi.org", "upload.pypi.org", "files.pythonhosted.org", "test.pypi.org"}
+)
+# `default_audience` puts this before a host that begins with a digit. Then it is also the audience
+# of a host that begins with this text, which anybody could register.
+_AMBIGUOUS: Final = re.compile("pytp-[^a-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A registry as a URL names it: ``origin`` with scheme and port, ``prefix`` ("" at a root)."""
+
+    origin: str
+    prefix: str
+    is_for_upload: bool
+
+    @classmethod
+    def parse(cls, url: str) -> Self | None:
+        """Return what a URL of the form that our registries have says; None for another.
+
+        Only https: an identity token is not sent where somebody on the way could read it.
+        """
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return None
+        host = parts.netloc.rpartition("@")[2].lower()
+        found = _PATH.fullmatch(parts.path)
+        if parts.scheme != "https" or not found or not is_sent_host(host):
+            return None
+        if without_port(host) in _ELSEWHERE:
+            return None
+        return cls(f"https://{host}", found["prefix"] or "", found["upload"] is not None)
+
+    @property
+    def base_url(self) -> str:
+        """Return the registry's own URL, without a slash at its end."""
+        return self.origin + self.prefix
+
+    @property
+    def own_audience(self) -> str | None:
+        """Return the audience that only this registry can have; None if others could have it too.
+
+        An index may name any audience, such as that of another registry, and replay there what we
+        send. So a job sends an identity token for this audience alone, unless its user says more.
+        """
+        host = without_port(self.origin.removeprefix("https://")).rstrip(".")
+        if _AMBIGUOUS.match(host):
+            return None
+        return default_audience(host + self.prefix)

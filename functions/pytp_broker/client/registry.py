@@ -1,0 +1,136 @@
+"""A registry as a client sees it: its audience, its exchange, and the end of a token."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from pytp_broker.client.locations import Location
+from pytp_broker.client.transport import Answer, Call, Send, UnreachableError
+from pytp_broker.redaction import Hidden, legible, printable
+
+# The variable in which a user lists registries whose audience does not name their own address.
+TRUSTED_URLS: Final = "PYTP_TRUSTED_URLS"
+
+_DISCOVERY_TYPE: Final = "application/vnd.pypi.pytp.v1+json"
+# A client sends a token in a header, and a keyring prints it as one line.
+_TOKEN: Final = re.compile(r"[!-~]{1,4000}")
+_MAX_REASON_CHARACTERS: Final = 1000
+_OK: Final = 200
+_ACCEPTED: Final = 202
+
+
+class RefusedError(Exception):
+    """There is no token; the text says why and what to do, and may be shown to the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A token, and when it expires, in seconds since 1970."""
+
+    token: Hidden
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Where a registry exchanges identity tokens, and for which audience they must be."""
+
+    audience: str
+    mint_url: str
+    burn_url: str
+
+
+def discover(location: Location, trusted_urls: Collection[str], send: Send) -> Exchange | None:
+    """Return the exchange of a registry, or None if there is no registry; raise RefusedError."""
+    audience_url, mint_url = _find_endpoints(location, send)
+    answer = _ask(Call(audience_url), send)
+    if answer is None:
+        return None
+    audience = answer.text("audience")
+    if answer.status != _OK or not audience:
+        if reason := _reason(answer):
+            raise RefusedError(f"{location.base_url} refuses exchanges: {reason}")
+        return None
+    _check_audience(location, audience, trusted_urls)
+    return Exchange(audience, mint_url, f"{location.base_url}/_/oidc/burn-token")
+
+
+def mint(exchange: Exchange, identity_token: str, send: Send) -> Minted:
+    """Exchange an identity token; raise RefusedError with the registry's reason."""
+    try:
+        answer = send(Call(exchange.mint_url, {"token": identity_token}))
+    except UnreachableError as error:
+        raise RefusedError(f"{exchange.mint_url}: {error}") from None
+    token, expires = answer.text("token"), answer.document.get("expires")
+    if answer.status == _OK and _TOKEN.fullmatch(token):
+        return Minted(Hidden(token), expires if isinstance(expires, int) else 0)
+    reason = _reason(answer) or f"it answered {answer.status} without a token"
+    raise RefusedError(f"{exchange.mint_url}: {reason}")
+
+
+def burn(exchange: Exchange, token: Hidden, send: Send) -> bool:
+    """End a token early, and say whether the registry has accepted that."""
+    answer = _ask(Call(exchange.burn_url, {"token": token.reveal()}), send)
+    return answer is not None and answer.status == _ACCEPTED
+
+
+def _find_endpoints(location: Location, send: Send) -> tuple[str, str]:
+    """Return where to ask for the audience and where to exchange.
+
+    PEP 807 looks up an upload URL. Where it finds nothing, and for an index, of which it does not
+    speak, the endpoints are beside the URL.
+    """
+    beside = f"{location.base_url}/_/oidc/"
+    if not location.is_for_upload:
+        return f"{beside}audience", f"{beside}mint-read-token"
+    query = quote(f"{location.prefix}/legacy/", safe="")
+    url = f"{location.origin}/.well-known/pytp?discover={query}"
+    answer = _ask(Call(url, accept=_DISCOVERY_TYPE), send)
+    if answer is not None and answer.status == _OK:
+        found = answer.text("audience-endpoint"), answer.text("token-mint-endpoint")
+        if all(_is_at(endpoint, location.origin) for endpoint in found):
+            return found
+    return f"{beside}audience", f"{beside}mint-token"
+
+
+def _is_at(url: str, origin: str) -> bool:
+    """Say whether a URL has this scheme, host and port: a token is sent to no other."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return f"{parts.scheme}://{parts.netloc.lower()}" == origin
+
+
+def _ask(call: Call, send: Send) -> Answer | None:
+    """Return an answer, or None: the program that asks us will find out too, and say so."""
+    try:
+        return send(call)
+    except UnreachableError:
+        return None
+
+
+def _check_audience(location: Location, audience: str, trusted_urls: Collection[str]) -> None:
+    """Raise RefusedError if another registry could have this audience."""
+    if audience == location.own_audience or location.base_url in trusted_urls:
+        return
+    raise RefusedError(
+        f"{location.base_url} asks for an identity token for the audience `{printable(audience)}`, "
+        "which does not name this address. Another registry may have that audience, so this job "
+        f"sends none. If you trust this address with it, set {TRUSTED_URLS}={location.base_url}"
+    )
+
+
+def _reason(answer: Answer) -> str:
+    """Return why a registry refuses, made safe to show; nothing if it is not a registry."""
+    errors: Any = answer.document.get("errors")
+    if not isinstance(errors, list) or not errors:
+        return ""
+    first = errors[0] if isinstance(errors[0], dict) else {}
+    said = answer.text("detail") or answer.text("message") or first.get("description")
+    code = first.get("code")
+    if not isinstance(said, str) or not isinstance(code, str):
+        return ""
+    return legible(f"{code}: {said}", _MAX_REASON_CHARACTERS)

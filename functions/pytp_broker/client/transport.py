@@ -1,0 +1,130 @@
+"""Send a request to a registry or to the CI service, within hard limits.
+
+``requests`` is imported for the first request: a program that asks for the password of another
+address never needs it.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any, Final
+
+# A function that starts cold, and asks the issuer for its keys, answers within 5 s.
+DEADLINE_SECONDS: Final = 10.0
+MAX_ANSWER_BYTES: Final = 64 * 1024
+# Where each of our callers is told which authorities to trust; `requests` reads the others itself.
+_CA_FILES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT")
+_CHUNK_BYTES: Final = 8 * 1024
+
+
+class UnreachableError(Exception):
+    """There is no answer, or one that is too long; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, and the JSON object that came with it; an empty one for anything else."""
+
+    status: int
+    document: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """Return a member of the document if it is a string, else an empty one."""
+        value = self.document.get(name)
+        return value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request: what is sent to where. A ``body`` is sent as JSON, by POST."""
+
+    url: str
+    body: Mapping[str, Any] | None = None
+    method: str = "GET"
+    accept: str = "application/json"
+    authorization: str = ""
+
+
+# Sends a request; raises UnreachableError.
+Send = Callable[[Call], Answer]
+
+
+def send(call: Call) -> Answer:
+    """Send a request and return its answer by the deadline; raise UnreachableError.
+
+    Redirects are not followed, because a token must go nowhere else. The deadline also holds
+    against a server that sends a byte a second, and against a slow look-up of a name.
+    """
+    answer: Future[Answer] = Future()
+    Thread(target=_send_into, args=(answer, call), daemon=True).start()
+    try:
+        return answer.result(DEADLINE_SECONDS)
+    except FutureTimeoutError:
+        raise UnreachableError(f"it did not answer within {DEADLINE_SECONDS:.0f} s") from None
+
+
+def _send_into(answer: "Future[Answer]", call: Call) -> None:
+    try:
+        answer.set_result(_send(call))
+    except Exception as error:  # noqa: BLE001 - crosses a thread; it is raised again over there
+        answer.set_exception(error)
+
+
+def _send(call: Call) -> Answer:
+    import requests
+
+    headers = {"Accept": call.accept, "Accept-Encoding": "identity", "User-Agent": "pytp-broker"}
+    try:
+        with requests.request(
+            "POST" if call.body is not None else call.method,
+            call.url,
+            json=call.body,
+            headers=headers,
+            auth=_Authorization(call.authorization),
+            allow_redirects=False,
+            stream=True,
+            timeout=DEADLINE_SECONDS,
+            verify=_authorities(),
+        ) as response:
+            body = _read(response.iter_content(_CHUNK_BYTES))
+            return Answer(response.status_code, _parse(body))
+    # OSError: a file of authorities that is not there. ValueError: a host that cannot be encoded.
+    except (requests.RequestException, OSError, ValueError) as error:
+        raise UnreachableError(f"it cannot be reached ({type(error).__name__})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Authorization:
+    """The credentials of a request. Without it, `requests` would send those of a netrc file."""
+
+    text: str
+
+    def __call__(self, request: Any) -> Any:  # noqa: ANN401 - a request of `requests`
+        if self.text:
+            request.headers["Authorization"] = self.text
+        return request
+
+
+def _authorities() -> str | bool:
+    return next((found for name in _CA_FILES if (found := os.environ.get(name))), True)
+
+
+def _read(chunks: Any) -> bytes:  # noqa: ANN401 - the chunks of `requests`
+    body = b""
+    for chunk in chunks:
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise UnreachableError("its answer is too long")
+    return body
+
+
+def _parse(body: bytes) -> Mapping[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
