@@ -3,7 +3,14 @@
 from typing import Final
 
 from pytp_broker.audit.findings import KeySet, Leak
-from pytp_broker.audit.operations import Apply, ConfigurationChange, Reopening, StatusChange, Yank
+from pytp_broker.audit.operations import (
+    Apply,
+    ConfigurationChange,
+    FileDeletion,
+    Reopening,
+    StatusChange,
+    Yank,
+)
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.audit.requests import (
     Burn,
@@ -118,5 +125,13 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         project="widgets",
         status="archived",
         why="use gadgets instead",
+    ).accepted(),
+    FileDeletion(
+        by=_OLIVE,
+        registry="acme",
+        project="widgets",
+        filename="widgets-1.0-py3-none-any.whl",
+        sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        why="contains a password",
     ).accepted(),
 )

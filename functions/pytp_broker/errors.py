@@ -14,9 +14,11 @@
     ├── Forbidden        403  forbidden            a good upload token without this right
     ├── InvalidUpload    400  invalid-upload       the file or its form
     │   ├── FileExists   400  file-exists          the name is taken by other content
+    │   ├── FileDeleted  400  file-deleted         the name is a deleted file's
     │   ├── InvalidRelease  400  invalid-release   the release does not take this file
     │   └── ProjectClosed   400  project-closed    the project takes no files
     ├── NotFound         404  not-found
+    │   └── Withheld                               … because an operator has withdrawn it
     ├── MethodNotAllowed 405  method-not-allowed
     ├── NotAcceptable    406  not-acceptable
     ├── PayloadTooLarge  413  payload-too-large
@@ -180,11 +182,20 @@ class FileExists(InvalidUpload):
     code, title = "file-exists", "File already exists"
 
 
+class FileDeleted(InvalidUpload):
+    """The file of this name was deleted, and its name is never used again.
+
+    Clients that skip published files look for "already exist", so no text of this error contains
+    it: the file is not there, and a release that lacks it must not look like a success.
+    """
+
+    code, title = "file-deleted", "The file was deleted"
+
+
 class InvalidRelease(InvalidUpload):
     """The release takes no further file, no other sdist, or no other spelling of its version.
 
-    Clients that skip published files look for "already exist", so no text of this error contains
-    it.
+    As with FileDeleted, no text of this error contains "already exist".
     """
 
     code, title = "invalid-release", "The release does not take this file"
@@ -193,7 +204,7 @@ class InvalidRelease(InvalidUpload):
 class ProjectClosed(InvalidUpload):
     """The operator has archived or quarantined the project, so it takes no files.
 
-    As with InvalidRelease, no text of this error contains "already exist".
+    As with FileDeleted, no text of this error contains "already exist".
     """
 
     code, title = "project-closed", "The project is closed"
@@ -203,6 +214,13 @@ class NotFound(Problem):
     """There is nothing at this address."""
 
     status, code, title = 404, "not-found", "Not found"
+
+
+class Withheld(NotFound):
+    """There was something at this address, and an operator has withdrawn it."""
+
+    def advise(self, advice: str) -> None:
+        """Leave the detail as it is: no other address is right."""
 
 
 class MethodNotAllowed(Problem):

@@ -31,6 +31,7 @@ from tests.support.samples import (
     publisher,
     record,
     release,
+    tombstone,
     without_permissions,
 )
 
@@ -128,7 +129,8 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.reopen_release("acme", "widgets", "1", NOW), ["PutItem"]),
         (lambda s: s.yank_release("acme", "widgets", "1", "breaks"), ["PutItem"]),
         (lambda s: s.yank_release("acme", "widgets", "1", None), ["DeleteItem"]),
-        (lambda s: s.list_yanked("acme", "widgets"), ["Query"]),
+        (lambda s: s.list_withdrawn("acme", "widgets"), ["Query"]),
+        (lambda s: s.delete_file("acme", "widgets", "x", tombstone()), ["PutItem"]),
         (lambda s: s.set_status("acme", "widgets", ProjectStatus("archived")), ["PutItem"]),
         (lambda s: s.set_status("acme", "widgets", ACTIVE), ["DeleteItem"]),
         (lambda s: s.find_status("acme", "widgets"), ["GetItem"]),
@@ -596,6 +598,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ("PROJECT#acme#widgets", "RELEASE#1"): ["document"],
         ("REOPENED#acme#widgets", "REOPENED#1"): ["ttl", "until"],
         ("YANKED#acme#widgets", "YANKED#1"): ["reason"],
+        ("YANKED#acme#widgets", "DELETED#x.whl"): ["deleted_at", "deleted_by", "reason"],
         ("STATUS#acme#widgets", "STATUS"): ["reason", "status"],
         ("REGISTRY#acme", "PROJECT#widgets"): [],
         (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],

@@ -73,9 +73,11 @@ def test_an_entry_has_the_status_of_its_project(store: Store) -> None:
     store.set_status("acme", "widgets", ARCHIVED)
     store.set_status("acme", "gadgets", QUARANTINED)
 
-    assert store.find_entry("acme", "widgets", "widgets-1.0.tar.gz") == Entry(file(), ARCHIVED)
-    assert store.find_entry("acme", "widgets", "widgets-2.0.tar.gz") == Entry(None, ARCHIVED)
-    assert store.find_entry("other", "widgets", "widgets-1.0.tar.gz") == Entry(None, ACTIVE)
+    assert store.find_entry("acme", "widgets", "widgets-1.0.tar.gz") == Entry(
+        file(), None, ARCHIVED
+    )
+    assert store.find_entry("acme", "widgets", "widgets-2.0.tar.gz") == Entry(None, None, ARCHIVED)
+    assert store.find_entry("other", "widgets", "widgets-1.0.tar.gz") == Entry(None, None, ACTIVE)
 
 
 def test_a_file_name_is_given_once(store: Store) -> None:

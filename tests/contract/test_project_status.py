@@ -41,7 +41,7 @@ def test_a_status_touches_neither_files_nor_yanked_releases(store: Store) -> Non
 
     assert list(store.list_files(*PLACE)) == [file()]
     assert list(store.list_projects("acme")) == ["widgets"]
-    assert store.list_yanked(*PLACE) == {"1": "breaks"}
+    assert store.list_withdrawn(*PLACE).yanked == {"1": "breaks"}
 
 
 def test_of_many_who_set_a_status_at_once_one_stands_whole(racing_store: Store) -> None:

@@ -89,25 +89,25 @@ def test_records_of_releases_are_neither_files_nor_projects(store: Store) -> Non
 
 
 def test_a_yanked_release_says_why(store: Store) -> None:
-    assert store.list_yanked("acme", "widgets") == {}
+    assert store.list_withdrawn("acme", "widgets").yanked == {}
 
     store.yank_release(*PLACE, "breaks")
     store.yank_release("acme", "widgets", "2", "")
 
-    assert store.list_yanked("acme", "widgets") == {"1": "breaks", "2": ""}
+    assert store.list_withdrawn("acme", "widgets").yanked == {"1": "breaks", "2": ""}
     for place in (("other", "widgets"), ("acme", "gadgets")):
-        assert store.list_yanked(*place) == {}
+        assert store.list_withdrawn(*place).yanked == {}
 
 
 def test_a_yanked_release_may_get_another_reason_and_be_unyanked(store: Store) -> None:
     store.yank_release(*PLACE, "breaks")
     store.yank_release(*PLACE, "loses data")
-    assert store.list_yanked("acme", "widgets") == {"1": "loses data"}
+    assert store.list_withdrawn("acme", "widgets").yanked == {"1": "loses data"}
 
     for _ in range(2):
         store.yank_release(*PLACE, None)
 
-        assert store.list_yanked("acme", "widgets") == {}
+        assert store.list_withdrawn("acme", "widgets").yanked == {}
 
 
 def test_yanking_a_release_touches_neither_files_nor_records(store: Store) -> None:
@@ -126,7 +126,7 @@ def test_of_two_who_yank_at_once_one_reason_stands(racing_store: Store) -> None:
 
     race(16, lambda number: racing_store.yank_release(*PLACE, reasons[number]))
 
-    assert racing_store.list_yanked("acme", "widgets")["1"] in reasons
+    assert racing_store.list_withdrawn("acme", "widgets").yanked["1"] in reasons
 
 
 @pytest.mark.promise("closed-release")

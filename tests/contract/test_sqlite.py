@@ -19,6 +19,7 @@ from pytp_broker.grants import Permission
 from pytp_broker.storage.project_status import ACTIVE
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore, database, layout
+from pytp_broker.storage.withdrawals import Withdrawals
 from pytp_broker.trust.built_in import with_built_in
 from tests.support.calls import EVERY_CALL
 from tests.support.samples import NOW, configuration, file, publisher, record, without_permissions
@@ -196,6 +197,7 @@ def make_version_1(path: Path) -> None:
         connection.execute("DROP TABLE reopened_releases")
         connection.execute("DROP TABLE yanked_releases")
         connection.execute("DROP TABLE project_statuses")
+        connection.execute("DROP TABLE deleted_files")
         connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
         connection.execute("PRAGMA user_version = 1")
 
@@ -214,7 +216,7 @@ def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path
     with closing(SqliteStore(path)) as store:
         assert store.list_trust([("acme", "gadgets")]) == {("acme", "gadgets"): {"id-1": 1}}
         assert store.find_release("acme", "widgets", "1") == (None, None)
-        assert store.list_yanked("acme", "widgets") == {}
+        assert store.list_withdrawn("acme", "widgets") == Withdrawals({}, {})
         assert store.find_status("acme", "widgets") == ACTIVE
 
 

@@ -633,6 +633,60 @@ def test_an_archived_project_takes_no_files_and_a_quarantined_one_gives_none(
         assert clients.installed(installer, index_url, "widgets") == "1.1\n"
 
 
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_installers_choose_another_version_than_the_one_whose_files_are_deleted(
+    issuer: Issuer, config: Path, tmp_path: Path, installer: str
+) -> None:
+    data = tmp_path / "data"
+    with ServerProcess(config, tmp_path / "log", "--data", str(data)) as server:
+        clients = Clients(tmp_path, str(server.ca_file))
+        upload_url, index_url = f"{server.url}/acme/legacy/", f"{server.url}/acme/simple/"
+        old, new = (
+            TinyPackage("widgets", version, greeting=version).build(tmp_path / "dist" / version)
+            for version in ("1.0", "1.1")
+        )
+        for files in (old, new):
+            assert clients.uv_publish(upload_url, files, issuer.start_job()).returncode == 0
+        lock(clients, index_url)
+        assert clients.installed(installer, index_url, "widgets") == "1.1\n"
+
+        for file in new:
+            delete_command(clients, file.name, data)
+
+        assert clients.installed(installer, index_url, "widgets") == "1.0\n"
+        with pytest.raises(AssertionError, match=r"widgets==1\.1"):
+            clients.installed(installer, index_url, "widgets==1.1")
+        locked = clients.run(
+            *(find_uv_bin(), "pip", "install", "--no-cache", "--python", sys.executable),
+            *("--target", tmp_path / "locked", "--requirements", "pylock.toml"),
+        )
+        assert locked.returncode != 0
+        assert f"has deleted `{new[0].name}`: contains a password" in locked.stderr
+        again = clients.uv_publish(upload_url, new, issuer.start_job())
+        assert again.returncode != 0
+        assert "has deleted" in " ".join(again.stderr.split())
+
+
+def lock(clients: Clients, index_url: str) -> None:
+    """Write a lock file that names the file of the newest version."""
+    (clients.folder / "requirements.in").write_text("widgets\n")
+    locked = clients.run(
+        *(find_uv_bin(), "pip", "compile", "--no-cache", "--python", sys.executable),
+        *("--index-url", index_url, "requirements.in", "--output-file", "pylock.toml"),
+    )
+    assert locked.returncode == 0, locked.stderr
+    assert "widgets-1.1-py3-none-any.whl" in (clients.folder / "pylock.toml").read_text()
+
+
+def delete_command(clients: Clients, filename: str, data: Path) -> None:
+    """Delete a file of a running server, as its operator does."""
+    done = clients.run(
+        *(sys.executable, "-m", "pytp_broker.cli", "file", "delete", "acme", filename),
+        *("--reason", "contains a password", "--data", data),
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def status_command(clients: Clients, status: str, data: Path) -> None:
     """Set the status of a project of a running server, as its operator does."""
     done = clients.run(

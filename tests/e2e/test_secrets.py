@@ -243,7 +243,7 @@ def close_locally(
     """Archive the project, and upload to it with a token that is good."""
     token = mint(session, f"{server.url}/acme", issuer)
     search.upload_tokens.append(token)
-    close_project(("--data", str(data)), (token, issuer.token()))
+    close_project(("--data", str(data)), "widgets-1.0.0.tar.gz", (token, issuer.token()))
     headers = {"Content-Type": distributions.CONTENT_TYPE}
     refused = session.post(
         f"{server.url}/acme/legacy/",
@@ -254,7 +254,7 @@ def close_locally(
     assert '"project-closed"' in refused.text
 
 
-def close_project(target: tuple[str, str], secrets: Iterable[str]) -> None:
+def close_project(target: tuple[str, str], file: str, secrets: Iterable[str]) -> None:
     """Archive the project, after typing each secret where a reason or a name belongs."""
     for secret in secrets:
         for command in (
@@ -262,6 +262,8 @@ def close_project(target: tuple[str, str], secrets: Iterable[str]) -> None:
             f"release unyank acme widgets 1.0 --reason {secret}",
             f"project status acme widgets archived --reason {secret}",
             f"release yank acme widgets {secret} --reason mistake",
+            f"file delete acme {file} --reason {secret}",
+            f"file delete acme {secret} --reason mistake",
         ):
             assert main([*command.split(), *target]) == 2
         for command in (
@@ -269,9 +271,14 @@ def close_project(target: tuple[str, str], secrets: Iterable[str]) -> None:
             f"release yank acme {secret} 1.0 --reason mistake",
             f"project status {secret} widgets archived --reason mistake",
             f"project status acme {secret} archived --reason mistake",
+            f"file delete {secret} {file} --reason mistake",
         ):
             assert main([*command.split(), *target]) == 1
-    for command in ("release yank acme widgets 1.0", "project status acme widgets archived"):
+    for command in (
+        "release yank acme widgets 1.0",
+        f"file delete acme {file}",
+        "project status acme widgets archived",
+    ):
         assert main([*command.split(), "--reason", "moved", *target]) == 0
 
 
@@ -281,7 +288,7 @@ def operate(data: Path, search: Search, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["audit", "--data", str(data)]) == 0
     search.add("commands", *capsys.readouterr())
     assert '"event": "configuration"' in search.written["commands"]
-    for event in ("burn", "yank", "project-status"):
+    for event in ("burn", "yank", "file-deletion", "project-status"):
         assert f'"event": "{event}"' in search.written["commands"]
 
 
@@ -421,7 +428,11 @@ def run_on_aws(aws: Aws, table: str, issuer: signing.Issuer, search: Search) -> 
         headers = {**upload, "authorization": basic(f"__token__:{credentials}")}
         aws.call("POST", "/acme/legacy/", headers, body)
     assert "widgets-1.0" in aws.call("GET", "/acme/simple/widgets/").text
-    close_project(("--table", table), (token, new_identity_token(issuer, search)))
+    close_project(
+        ("--table", table),
+        distributions.sdist().filename,
+        (token, new_identity_token(issuer, search)),
+    )
     headers = {**upload, "authorization": basic(f"__token__:{token}")}
     assert '"project-closed"' in aws.call("POST", "/acme/legacy/", headers, wheel).text
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
@@ -342,6 +343,55 @@ def download_from_a_quarantined_project(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.download(file), 404, "not-found")
 
 
+def published(stage: Stage) -> PublishedFile:
+    """Publish a wheel, and return its record."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    (file,) = stage.visible_files()
+    return file
+
+
+def delete_file(stage: Stage) -> Attempt:
+    """Delete a file, as an operator does."""
+    file = published(stage)
+
+    def is_gone_and_its_name_too(_answer: Answer) -> None:
+        assert b"/files/" not in stage.honest.page().body
+        assert stage.honest.download(file).status == 404
+        assert stage.honest.upload(stage.upload_token(), wheel()).code == "file-deleted"
+
+    return Attempt(lambda: stage.faulty.delete(file), 200, check=is_gone_and_its_name_too)
+
+
+def upload_a_deleted_name(stage: Stage) -> Attempt:
+    """Upload the very file that was deleted: refused, no matter which call fails."""
+    assert stage.honest.delete(published(stage)).status == 200
+    token = stage.upload_token()
+
+    def is_not_there(_answer: Answer) -> None:
+        assert not stage.is_visible(wheel())
+
+    return Attempt(
+        lambda: stage.faulty.upload(token, wheel()), 400, "file-deleted", check=is_not_there
+    )
+
+
+def read_without_a_deleted_file(stage: Stage) -> Attempt:
+    """Read a page: it never lists a deleted file, whatever fails."""
+    assert stage.honest.delete(published(stage)).status == 200
+
+    def lists_nothing(answer: Answer) -> None:
+        assert b"/files/" not in answer.body
+
+    return Attempt(stage.faulty.page, 200, check=lists_nothing)
+
+
+def download_a_deleted_file(stage: Stage) -> Attempt:
+    """Download a deleted file: refused, no matter which call fails."""
+    file = published(stage)
+    assert stage.honest.delete(file).status == 200
+    return Attempt(lambda: stage.faulty.download(file), 404, "not-found")
+
+
 OPERATIONS: tuple[Operation, ...] = (
     mint,
     mint_on_first_use,
@@ -368,6 +418,10 @@ OPERATIONS: tuple[Operation, ...] = (
     upload_to_a_closed_project,
     read_a_quarantined_project,
     download_from_a_quarantined_project,
+    delete_file,
+    upload_a_deleted_name,
+    read_without_a_deleted_file,
+    download_a_deleted_file,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
 WRITING_OPERATIONS = (
@@ -380,6 +434,7 @@ WRITING_OPERATIONS = (
     apply,
     yank,
     quarantine,
+    delete_file,
 )
 
 

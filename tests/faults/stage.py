@@ -29,6 +29,7 @@ from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
 from tests.faults.injection import Line
@@ -213,6 +214,15 @@ class Clients(Deployment):
             return answer_of(problem_response(problem, instance="yank"))
         return Answer(200, {}, b"")
 
+    def delete(self, file: PublishedFile) -> Answer:
+        """Delete a file, as the command does."""
+        tombstone = Tombstone("contains a password", "user olive", self._stage.now)
+        try:
+            self.store.delete_file(file.registry, file.project, file.filename, tombstone)
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="delete"))
+        return Answer(200, {}, b"")
+
     def set_status(self, status: ProjectStatus) -> Answer:
         """Give `widgets` a status, as the command does."""
         try:
@@ -379,7 +389,10 @@ def files_in(store: Store) -> Iterator[PublishedFile]:
     """Yield the files that anybody can see."""
     for registry in ("acme", "other", "third"):
         for project in store.list_projects(registry):
-            yield from store.list_files(registry, project)
+            deleted = store.list_withdrawn(registry, project).deleted
+            for file in store.list_files(registry, project):
+                if file.filename not in deleted:
+                    yield file
 
 
 def configured_rights(loaded: Loaded) -> set[Right]:

@@ -61,10 +61,17 @@ UPLOAD = f"find_token find_entry {RELEASE} save save use_token save_release add_
         ("disclose", "load_configuration find_key_set save_key_set burn_token burn_token"),
         ("consume", "load_configuration find_token use_token"),
         ("yank", "yank_release"),
-        ("read_a_yanked_release", "load_configuration list_files find_status list_yanked"),
+        ("read_a_yanked_release", "load_configuration list_files find_status list_withdrawn"),
         ("quarantine", "set_status"),
         ("upload_to_a_closed_project", "load_configuration find_token find_entry"),
         ("read_a_quarantined_project", "load_configuration list_files find_status"),
+        ("delete_file", "delete_file"),
+        ("upload_a_deleted_name", "load_configuration find_token find_entry"),
+        (
+            "read_without_a_deleted_file",
+            "load_configuration list_files find_status list_withdrawn",
+        ),
+        ("download_a_deleted_file", "load_configuration find_entry"),
         ("download_from_a_quarantined_project", "load_configuration find_entry"),
     ],
 )

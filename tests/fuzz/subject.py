@@ -49,7 +49,7 @@ class StrictStore(MemoryStore):
 
 _KEYED = {
     *("list_publishers", "find_token", "use_token", "burn_token"),
-    *("find_entry", "list_files", "list_yanked", "find_status"),
+    *("find_entry", "list_files", "list_withdrawn", "find_status"),
 }
 
 

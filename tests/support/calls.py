@@ -18,6 +18,7 @@ from tests.support.samples import (
     publisher,
     record,
     release,
+    tombstone,
 )
 
 _LOOKUP_ID = record().lookup_id
@@ -43,7 +44,8 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "save_release": lambda store: store.save_release(release(), None),
     "reopen_release": lambda store: store.reopen_release("acme", "widgets", "1", NOW),
     "yank_release": lambda store: store.yank_release("acme", "widgets", "1", "breaks"),
-    "list_yanked": lambda store: store.list_yanked("acme", "widgets"),
+    "list_withdrawn": lambda store: store.list_withdrawn("acme", "widgets"),
+    "delete_file": lambda store: store.delete_file("acme", "widgets", "x.whl", tombstone()),
     "set_status": lambda store: store.set_status(
         "acme", "widgets", ProjectStatus("archived", "moved")
     ),

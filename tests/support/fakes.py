@@ -23,6 +23,7 @@ from pytp_broker.storage.protocols import (
     Place,
     unexpired,
 )
+from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -82,6 +83,7 @@ class MemoryStore(Failing):
         self.releases: dict[tuple[str, str, str], Release] = {}
         self.reopened: dict[tuple[str, str, str], datetime] = {}
         self.yanked: dict[Place, dict[str, str]] = {}
+        self.deleted: dict[Place, dict[str, Tombstone]] = {}
         self.statuses: dict[Place, ProjectStatus] = {}
         self.operator_records: list[dict[str, Any]] = []
 
@@ -200,7 +202,8 @@ class MemoryStore(Failing):
     def find_entry(self, registry: str, project: str, filename: str) -> Entry:
         found = self.files.get((registry, filename))
         file = found if found is not None and found.project == project else None
-        return Entry(file, self.statuses.get((registry, project), ACTIVE))
+        tombstone = self.deleted.get((registry, project), {}).get(filename)
+        return Entry(file, tombstone, self.statuses.get((registry, project), ACTIVE))
 
     @remote
     def add_file(self, file: PublishedFile) -> None:
@@ -232,8 +235,9 @@ class MemoryStore(Failing):
         return sorted(files, key=lambda file: file.filename)
 
     @remote
-    def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
-        return dict(self.yanked.get((registry, project), {}))
+    def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
+        place = (registry, project)
+        return Withdrawals(dict(self.yanked.get(place, {})), dict(self.deleted.get(place, {})))
 
     @remote
     def yank_release(self, registry: str, project: str, key: str, reason: str | None) -> None:
@@ -241,6 +245,12 @@ class MemoryStore(Failing):
         of_project.pop(key, None)
         if reason is not None:
             of_project[key] = reason
+
+    @remote
+    def delete_file(
+        self, registry: str, project: str, filename: str, tombstone: Tombstone
+    ) -> Tombstone:
+        return self.deleted.setdefault((registry, project), {}).setdefault(filename, tombstone)
 
     @remote
     def find_status(self, registry: str, project: str) -> ProjectStatus:

@@ -10,6 +10,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.registries import Access, Configuration, Issuer, Registry
 from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import Listing, TokenRecord
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -152,6 +153,11 @@ def release(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> Release:
         ),
         **changes,
     )
+
+
+def tombstone(reason: str = "contains a password") -> Tombstone:
+    """Return the tombstone of a deleted file."""
+    return Tombstone(reason, "user olive", NOW.replace(microsecond=0))
 
 
 def operation(change: str = "+ registry acme", by: str = "user olive") -> AuditRecord:

@@ -18,9 +18,10 @@ from urllib.parse import urlencode
 import pytest
 
 from pytp_broker import config
+from pytp_broker.cli.file import delete
 from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.project import set_status
-from pytp_broker.cli.release import yank
+from pytp_broker.cli.release import unyank, yank
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
@@ -565,14 +566,18 @@ def shown(deployment: Tenants, name: str) -> list[tuple[int, bytes]]:
 def operate(deployment: Tenants, action: str) -> None:
     """Run an operator's command on the project `shared` of acme."""
     operator = Operator(deployment.store, "operator")
-    named = Namespace(registry="acme", project="shared", reason="malware", version="1.0")
-    if action == "yank":
-        yank(named, operator)
-    else:
-        set_status(Namespace(**vars(named), status=action), operator)
+    named = Namespace(
+        registry="acme",
+        project="shared",
+        reason="malware",
+        version="1.0",
+        filename=distributions.wheel("shared").filename,
+        status=action,
+    )
+    {"yank": yank, "unyank": unyank, "delete": delete}.get(action, set_status)(named, operator)
 
 
-@pytest.mark.parametrize("action", ["archived", "deprecated", "quarantined", "yank"])
+@pytest.mark.parametrize("action", ["archived", "deprecated", "quarantined", "yank", "delete"])
 def test_what_an_operator_does_to_a_project_changes_nothing_of_its_namesake(
     same_name: Tenants, action: str
 ) -> None:
@@ -583,6 +588,28 @@ def test_what_an_operator_does_to_a_project_changes_nothing_of_its_namesake(
 
     assert shown(same_name, "acme") != ours
     assert shown(same_name, "other") == theirs
+    assert upload_to_shared(same_name, "other").status == 200
+
+
+def test_a_release_that_is_unyanked_in_one_registry_stays_yanked_in_the_other(
+    same_name: Tenants,
+) -> None:
+    for name in ("acme", "other"):
+        same_name.store.yank_release(name, "shared", "1", "breaks")
+    ours, theirs = shown(same_name, "acme"), shown(same_name, "other")
+
+    operate(same_name, "unyank")
+
+    assert shown(same_name, "acme") != ours
+    assert shown(same_name, "other") == theirs
+
+
+def test_a_file_that_is_deleted_in_one_registry_is_published_in_the_other(
+    same_name: Tenants,
+) -> None:
+    operate(same_name, "delete")
+
+    assert upload_to_shared(same_name, "acme").code == "file-deleted"
     assert upload_to_shared(same_name, "other").status == 200
 
 

@@ -80,6 +80,19 @@ class StatusChange(Operation):
 
 
 @dataclass(slots=True, kw_only=True)
+class FileDeletion(Operation):
+    """An operator deleted a published file."""
+
+    name = "file-deletion"
+
+    registry: facts.Registry
+    project: facts.Project
+    filename: facts.Filename
+    sha256: facts.Sha256
+    why: facts.Why
+
+
+@dataclass(slots=True, kw_only=True)
 class OperatorBurn(Operation):
     """An operator burned an upload token; then the record has `by`."""
 

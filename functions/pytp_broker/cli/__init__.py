@@ -23,6 +23,7 @@ _COMMANDS: Final = (
     "token",
     "release",
     "project",
+    "file",
     "audit",
     "schema",
     "secret",

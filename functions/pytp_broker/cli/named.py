@@ -1,12 +1,24 @@
 """What an operator names in a command: a registry, a project, and the reason for a change."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from pytp_broker.cli.command import MISUSED, CommandError
 from pytp_broker.cli.operator import Operator
+from pytp_broker.names import may_be_project
 from pytp_broker.redaction import MAX_VALUE_CHARACTERS, and_more, legible, printable
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
+
+# With these, clients recognise that a file is published already: twine, PDM, maturin and Poetry.
+_SKIPPED: Final = (
+    "already exist",
+    "already been taken",
+    "updating asset",
+    "cannot be updated",
+    "overwrite artifact",
+    "was ever registered",
+)
 
 
 def find_registry(name: str, operator: Operator) -> Registry:
@@ -20,7 +32,8 @@ def find_registry(name: str, operator: Operator) -> Registry:
 
 def find_files(registry: Registry, project: str, operator: Operator) -> Sequence[PublishedFile]:
     """Return the files of a project, named as normalised; raise CommandError if there is none."""
-    files = operator.store.list_files(registry.name, project)
+    # A store cannot take every text: one that is not Unicode, for example.
+    files = operator.store.list_files(registry.name, project) if may_be_project(project) else []
     if not files:
         raise CommandError(f"the registry `{registry.name}` has no project `{printable(project)}`")
     return files
@@ -35,3 +48,15 @@ def read_reason(text: str) -> str:
             MISUSED,
         )
     return text
+
+
+def read_refusal(text: str) -> str:
+    """Return a reason that a refused upload may show; raise CommandError."""
+    for phrase in _SKIPPED:
+        if phrase in text.lower():
+            raise CommandError(
+                f'`--reason` must not contain "{phrase}": clients that skip published files would '
+                "take a refused upload for a success",
+                MISUSED,
+            )
+    return read_reason(text)

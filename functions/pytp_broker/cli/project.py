@@ -4,8 +4,8 @@ import argparse
 
 from pytp_broker.audit.operations import StatusChange
 from pytp_broker.cli import target
-from pytp_broker.cli.command import MISUSED, CommandError, say
-from pytp_broker.cli.named import find_files, find_registry, read_reason
+from pytp_broker.cli.command import say
+from pytp_broker.cli.named import find_files, find_registry, read_refusal
 from pytp_broker.cli.operator import Operator
 from pytp_broker.names import normalize
 from pytp_broker.storage.project_status import ACTIVE, STATUSES, ProjectStatus
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def set_status(arguments: argparse.Namespace, operator: Operator) -> int:
     """Give a project a status, or change the reason for its status."""
-    why = _read_reason(arguments.reason)
+    why = read_refusal(arguments.reason)
     registry, project = find_registry(arguments.registry, operator), normalize(arguments.project)
     find_files(registry, project, operator)
     wanted = ACTIVE if arguments.status == ACTIVE.status else ProjectStatus(arguments.status, why)
@@ -58,17 +58,6 @@ def set_status(arguments: argparse.Namespace, operator: Operator) -> int:
     operator.store.set_status(registry.name, project, wanted)
     say(f"{name} is {_describe(wanted)} now")
     return 0
-
-
-def _read_reason(text: str) -> str:
-    """Return a reason that a refused upload may show; raise CommandError."""
-    if "already exist" in text.lower():
-        raise CommandError(
-            '`--reason` must not contain "already exist": clients that skip published files would '
-            "take a refused upload for a success",
-            MISUSED,
-        )
-    return read_reason(text)
 
 
 def _describe(status: ProjectStatus) -> str:

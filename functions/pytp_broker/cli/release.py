@@ -77,7 +77,7 @@ def unyank(arguments: argparse.Namespace, operator: Operator) -> int:
 
 
 def _find_yank(release: Release, operator: Operator) -> str | None:
-    return operator.store.list_yanked(release.registry, release.project).get(release.key)
+    return operator.store.list_withdrawn(release.registry, release.project).yanked.get(release.key)
 
 
 def _record_yank(release: Release, why: str, operator: Operator, *, yanked: bool) -> None:

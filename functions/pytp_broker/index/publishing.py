@@ -13,7 +13,7 @@ from datetime import datetime
 from pytp_broker.access import Caller, Right, check_unused, confirm, is_old, use_up, verify
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
-from pytp_broker.errors import FileExists, ProjectClosed
+from pytp_broker.errors import FileDeleted, FileExists, ProjectClosed
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.forms import (
@@ -84,10 +84,19 @@ def check_open(candidate: Candidate, entry: Entry) -> None:
 
 
 def is_published(candidate: Candidate, entry: Entry) -> bool:
-    """Say whether this file is published; raise FileExists if another file has its name."""
+    """Say whether this file is published.
+
+    Raises FileExists if another file has its name, and FileDeleted if an operator has deleted the
+    file of its name.
+    """
     existing = entry.file
     if existing is None:
         return False
+    if entry.tombstone is not None:
+        raise FileDeleted(
+            f"the registry's operator has deleted `{existing.filename}`, and the name of a deleted "
+            f"file is never used again: {entry.tombstone.reason}; publish a new version"
+        )
     if existing.sha256 != candidate.sha256:
         raise FileExists(
             f"`{existing.filename}` is published with the sha256 {existing.sha256}, "

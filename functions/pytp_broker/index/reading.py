@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from packaging.version import Version
 
-from pytp_broker.errors import InvalidUpload, NotFound, StoreUnavailable
+from pytp_broker.errors import InvalidUpload, NotFound, StoreUnavailable, Withheld
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.listings import FileState, ListedFile, ProjectListing
 from pytp_broker.index.releases import key_of
@@ -19,9 +19,9 @@ from pytp_broker.storage.file_store import content_key, metadata_key
 
 
 def find_listing(registry: str, project: str, index: Index) -> ProjectListing:
-    """Return the listing of a project; raise NotFound if the project has no file.
+    """Return the listing of a project; raise NotFound if the project never had a file.
 
-    The listing of a quarantined project has no files.
+    The listing of a quarantined project has no files, and no listing has a deleted file.
     """
     files = index.store.list_files(registry, project)
     if not files:
@@ -29,8 +29,9 @@ def find_listing(registry: str, project: str, index: Index) -> ProjectListing:
     status = index.store.find_status(registry, project)
     if not status.offers_files:
         return ProjectListing(project, (), status)
-    yanked = index.store.list_yanked(registry, project)
-    return ProjectListing(project, tuple(_listed(file, yanked) for file in files), status)
+    withdrawn = index.store.list_withdrawn(registry, project)
+    visible = [file for file in files if file.filename not in withdrawn.deleted]
+    return ProjectListing(project, tuple(_listed(f, withdrawn.yanked) for f in visible), status)
 
 
 def _listed(file: PublishedFile, yanked: Mapping[str, str]) -> ListedFile:
@@ -43,8 +44,8 @@ def _listed(file: PublishedFile, yanked: Mapping[str, str]) -> ListedFile:
 def find_file(registry: str, sha256: str, filename: str, index: Index) -> PublishedFile:
     """Return the published file of this name and hash; raise NotFound.
 
-    Only visible files are found, though the file store may keep others. Files of a quarantined
-    project are not found.
+    Only visible files are found, though the file store may keep others. If an operator has
+    withdrawn the file, the error says why.
     """
     no_such_file = NotFound("there is no such file in this registry")
     try:
@@ -54,8 +55,12 @@ def find_file(registry: str, sha256: str, filename: str, index: Index) -> Publis
     entry = index.store.find_entry(registry, project, filename)
     if entry.file is None or entry.file.sha256 != sha256:
         raise no_such_file
+    if entry.tombstone is not None:
+        raise Withheld(
+            f"the registry's operator has deleted `{filename}`: {entry.tombstone.reason}"
+        )
     if not entry.status.offers_files:
-        raise NotFound(
+        raise Withheld(
             f"the registry's operator has quarantined the project `{project}`, so its files cannot "
             f"be downloaded: {entry.status.reason}"
         )

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 from pytp_broker.names import is_wheel
 from pytp_broker.storage.project_status import ProjectStatus
+from pytp_broker.storage.withdrawals import Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,13 @@ class PublishedFile:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the index has under a file's name: the file, if there is one, and its project's status.
+    """What the index has under a file's name: the file, if there is one, and what operators said.
 
-    All of it is read in one round trip.
+    ``tombstone`` is the file's, if an operator has deleted it, and ``status`` is its project's.
     """
 
     file: PublishedFile | None
+    tombstone: Tombstone | None
     status: ProjectStatus
 
 

@@ -18,6 +18,7 @@ from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.plan import Approve, Plan, Setup
 from pytp_broker.storage.project_status import ProjectStatus
+from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -104,9 +105,9 @@ class FileRecordStore(Protocol):
     """Store of the records of published files and releases, for the index."""
 
     def find_entry(self, registry: str, project: str, filename: str) -> Entry:
-        """Return the file of this name in a project, and the project's status.
+        """Return the file of this name in a project, its tombstone, and the project's status.
 
-        One round trip for both.
+        One round trip for all of them.
         """
 
     def add_file(self, file: PublishedFile) -> None:
@@ -130,16 +131,19 @@ class FileRecordStore(Protocol):
         """
 
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
-        """Return the files of a project, ordered by name."""
+        """Return all files of a project, ordered by name: deleted ones, too."""
 
-    def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
-        """Return why each yanked release of a project is yanked, by the release's key."""
+    def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
+        """Return the yanked releases and the deleted files of a project, in one round trip."""
 
     def find_status(self, registry: str, project: str) -> ProjectStatus:
         """Return the status that an operator has given a project; without one it is active."""
 
     def list_projects(self, registry: str) -> Sequence[str]:
-        """Return the normalised names of all projects with a file, ordered."""
+        """Return the normalised names of all projects with a file, ordered.
+
+        A project whose files are all deleted is one of them.
+        """
 
 
 class RuntimeStore(ConfigurationStore, TokenStore, FileRecordStore, Protocol):
@@ -185,6 +189,14 @@ class OperatorStore(Protocol):
         """Yank a release with all its files, those that follow included; without a reason, unyank.
 
         The later of two writers wins.
+        """
+
+    def delete_file(
+        self, registry: str, project: str, filename: str, tombstone: Tombstone
+    ) -> Tombstone:
+        """Give a published file a tombstone; return the one that is in force now.
+
+        The first of two writers wins, and both get the winner's tombstone. Nothing removes one.
         """
 
     def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:

@@ -20,6 +20,7 @@ from pytp_broker.audit.findings import KeySetReason
 from pytp_broker.audit.record import MAX_MESSAGE_CHARACTERS, AuditRecord
 from pytp_broker.audit.requests import Upload
 from pytp_broker.aws.edge import Edge
+from pytp_broker.cli.file import delete
 from pytp_broker.cli.operator import Operator, RemovalError
 from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import reopen, yank
@@ -157,6 +158,7 @@ def operations() -> Iterator[Mapping[str, Any]]:
     yank(Namespace(registry="acme", project="widgets", version="1.0", reason="breaks"), operator)
     archived = {"status": "archived", "reason": "moved"}
     set_status(Namespace(registry="acme", project="widgets", **archived), operator)
+    delete(Namespace(registry="acme", filename=file().filename, reason="leaks"), operator)
     yield from store.operator_records
 
 
@@ -434,5 +436,5 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
 
     assert len(REASONS - codes) < 10
     # Operators' records count in no metric.
-    operations = {"apply", "configuration", "reopen", "yank", "project-status"}
+    operations = {"apply", "configuration", "reopen", "yank", "project-status", "file-deletion"}
     assert len(EVENTS.keys() - operations) * 2 * len(REASONS) <= 500

@@ -136,7 +136,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
 
     assert re.findall(r"^    (\w+) ", seen, re.MULTILINE) == [
         *("serve", "apply", "validate", "explain", "token", "release", "project"),
-        *("audit", "schema", "secret", "demo"),
+        *("file", "audit", "schema", "secret", "demo"),
     ]
 
 
@@ -183,6 +183,8 @@ def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, sa
         f"release yank acme {LEAKED} {LEAKED} --reason {LEAKED} --data .",
         f"project status acme {LEAKED} archived --reason {LEAKED} --data .",
         f"project status acme {LEAKED} {LEAKED} --reason x --data .",
+        f"file delete acme {LEAKED} --reason {LEAKED} --data .",
+        f"file delete {LEAKED} {LEAKED} --reason x --data .",
         *(f"token find --data {LEAKED}", f"explain --config broker.toml --registry {LEAKED} {{}}"),
     ],
 )

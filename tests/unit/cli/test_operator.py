@@ -27,6 +27,7 @@ from pytp_broker.grants import Grant, Permission
 from pytp_broker.storage.project_status import ACTIVE, STATUSES, ProjectStatus
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import SINGLE_USE, Listing, TokenRecord
 from tests.support.audit import check
 from tests.support.configurations import github_publisher, registry
@@ -327,6 +328,11 @@ def test_a_release_is_opened_again_for_a_day_from_then_on(shop: Desk) -> None:
             "there is no registry `acmee`; the registries are: `acme`, `other`\nexit 1\n",
         ),
         ("acme gadgets 1.0", "the registry `acme` has no project `gadgets`\nexit 1\n"),
+        pytest.param(
+            "acme wid\udcffgets 1.0",
+            "the registry `acme` has no project `wid\ufffdgets`\nexit 1\n",
+            id="no Unicode",
+        ),
         ("acme widgets 3", "`widgets` has no release `3`; it has `2.0`, `1.0`\nexit 1\n"),
         ("acme widgets one", "`one` is not a version (PEP 440)\nexit 2\n"),
         pytest.param(
@@ -353,10 +359,10 @@ UNYANK = "release unyank acme widgets 1.0 --reason"
 
 def test_a_release_is_yanked_and_unyanked(shop: Desk) -> None:
     assert shop.type(f"{YANK} 'loses data'") == "acme widgets 1.0 is yanked: loses data\n"
-    assert shop.store.list_yanked("acme", "widgets") == {"1": "loses data"}
+    assert shop.store.list_withdrawn("acme", "widgets").yanked == {"1": "loses data"}
 
     assert shop.type(f"{UNYANK} mistake") == "acme widgets 1.0 is not yanked any more\n"
-    assert shop.store.list_yanked("acme", "widgets") == {}
+    assert shop.store.list_withdrawn("acme", "widgets").yanked == {}
 
 
 def test_who_yanked_and_unyanked_a_release_is_recorded_with_the_reason(shop: Desk) -> None:
@@ -380,7 +386,7 @@ def test_a_yanked_release_may_get_another_reason(shop: Desk) -> None:
     assert shop.type(f"{YANK} breaks") == "acme widgets 1.0 is yanked already for this reason\n"
     assert len(shop.records()) == 1
     shop.type(f"{YANK} 'loses data'")
-    assert shop.store.list_yanked("acme", "widgets") == {"1": "loses data"}
+    assert shop.store.list_withdrawn("acme", "widgets").yanked == {"1": "loses data"}
     assert len(shop.records()) == 2
 
 
@@ -411,7 +417,7 @@ def test_a_reason_that_clients_must_not_show_is_refused(
     assert seen.startswith("`--reason` must be one line of 1 to 200 visible characters")
     assert seen.endswith("exit 2\n")
     assert "a1a1" not in seen
-    assert shop.store.list_yanked("acme", "widgets") == {}
+    assert shop.store.list_withdrawn("acme", "widgets").yanked == {}
     assert shop.records() == []
 
 
@@ -496,6 +502,122 @@ def test_a_reason_for_a_status_that_clients_must_not_show_is_refused(
     assert shown.endswith("exit 2\n")
     assert "a1a1" not in shown
     assert shop.store.find_status("acme", "widgets") == ACTIVE
+    assert shop.records() == []
+
+
+# --- file ---------------------------------------------------------------------------------------
+
+
+SDIST = "widgets-1.0.tar.gz"
+DELETE = f"file delete acme {SDIST} --reason"
+
+
+def tombstone_of(desk: Desk, filename: str = SDIST) -> Tombstone | None:
+    return desk.store.find_entry("acme", "widgets", filename).tombstone
+
+
+def test_a_file_is_deleted(shop: Desk) -> None:
+    seen = shop.type(f"{DELETE} 'has a password'")
+
+    assert seen == f"acme {SDIST} is deleted: has a password\n"
+    found = tombstone_of(shop)
+    assert found is not None
+    assert (found.reason, found.deleted_by) == ("has a password", shop.operator)
+    assert NOW.replace(microsecond=0) <= found.deleted_at < NOW + timedelta(minutes=1)
+    assert tombstone_of(shop, "widgets-2.0.tar.gz") is None
+
+
+def test_who_deleted_a_file_is_recorded_with_the_reason(shop: Desk) -> None:
+    shop.type(f"{DELETE} 'has a password'")
+
+    (kept,) = shop.records()
+    check(kept)
+    del kept["time"]
+    assert kept == {
+        "event": "file-deletion",
+        "outcome": "accepted",
+        "reason": "",
+        "by": shop.operator,
+        "registry": "acme",
+        "project": "widgets",
+        "filename": SDIST,
+        "sha256": file().sha256,
+        "why": "has a password",
+    }
+
+
+def test_a_file_that_is_deleted_already_keeps_its_first_reason(shop: Desk) -> None:
+    shop.type(f"{DELETE} 'has a password'")
+
+    for reason in ("'has a password'", "mistake"):
+        seen = shop.type(f"{DELETE} {reason}")
+        assert seen == f"acme {SDIST} is deleted already: has a password\n"
+
+    assert len(shop.records()) == 1
+
+
+def test_of_two_operators_who_delete_one_file_the_first_has_the_reason(
+    shop: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete_file: Any = type(shop.store).delete_file
+
+    def delete_second(store: Store, *place: Any) -> Any:
+        delete_file(store, *place[:3], Tombstone("the first", "user otto", NOW))
+        return delete_file(store, *place)
+
+    monkeypatch.setattr(type(shop.store), "delete_file", delete_second)
+
+    assert shop.type(f"{DELETE} 'the second'") == f"acme {SDIST} is deleted: the first\n"
+    assert len(shop.records()) == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [
+        (f"acmee {SDIST}", "there is no registry `acmee`; the registries are: `acme`, `other`\n"),
+        (f"other {SDIST}", f"the registry `other` has no file `{SDIST}`\n"),
+        ("acme widgets-3.0.tar.gz", "the registry `acme` has no file `widgets-3.0.tar.gz`\n"),
+    ],
+)
+def test_a_file_that_is_not_there_is_not_deleted(shop: Desk, named: str, seen: str) -> None:
+    assert shop.type(f"file delete {named} --reason mistake") == f"{seen}exit 1\n"
+
+    assert shop.records() == []
+
+
+@pytest.mark.parametrize(
+    "filename",
+    ["widgets", "../widgets-1.0.tar.gz", "widgets-1.0.tar.gz\n", "\x1b[31m", "\udcff", "", "*"],
+)
+def test_what_is_not_the_name_of_a_file_is_not_deleted(shop: Desk, filename: str) -> None:
+    seen = shop.type(f"file delete acme {shlex.quote(filename)} --reason mistake")
+
+    assert "the name of a" in seen
+    assert seen.endswith("exit 2\n")
+    assert "\x1b" not in seen
+    assert shop.records() == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "seen"),
+    [
+        ("", "must be one line of 1 to 200 visible characters"),
+        ("two\nlines", "must be one line of 1 to 200 visible characters"),
+        (f"pytp_{'a1' * 36}", "must be one line of 1 to 200 visible characters"),
+        ("its files Already exist on PyPI", 'must not contain "already exist"'),
+        ("the name has already been taken", 'must not contain "already been taken"'),
+    ],
+    ids=["none", "two lines", "token", "skipped by twine", "skipped by PDM"],
+)
+def test_a_reason_for_a_deletion_that_clients_must_not_show_is_refused(
+    shop: Desk, reason: str, seen: str
+) -> None:
+    shown = shop.type(f"{DELETE} {shlex.quote(reason)}")
+
+    assert shown.startswith(f"`--reason` {seen}")
+    assert shown.endswith("exit 2\n")
+    assert "a1a1" not in shown
+    assert tombstone_of(shop) is None
     assert shop.records() == []
 
 

@@ -18,6 +18,7 @@ from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from tests.support.deployment import HOST
 from tests.support.distributions import Distribution, metadata, sdist, wheel
 from tests.support.gateways import body_of
+from tests.support.samples import tombstone
 from tests.support.shelf import Shelf
 from tests.support.signing import NOW
 from tests.support.stock import HTML, JSON, SDIST, WHEEL, WHEEL_PATH, stocked_shelf
@@ -243,10 +244,10 @@ def test_files_of_a_quarantined_project_are_not_found(
 
     assert shelf.call(method, WHEEL_PATH + suffix).status == 404
     assert shelf.call(method, WHEEL_PATH + suffix, headers=etag).status == 404
-    assert (
+    assert shelf.get(WHEEL_PATH + suffix).json["detail"] == (
         "the registry's operator has quarantined the project `widgets`, so its files cannot be "
         "downloaded: malware"
-    ) in shelf.get(WHEEL_PATH + suffix).json["detail"]
+    )
 
 
 def test_files_of_a_project_that_is_active_again_are_found(shelf: Shelf) -> None:
@@ -262,12 +263,64 @@ def test_a_project_of_one_registry_is_not_quarantined_by_another(shelf: Shelf) -
     assert shelf.get(WHEEL_PATH).body == WHEEL.content
 
 
+@pytest.fixture
+def lessened(shelf: Shelf) -> Shelf:
+    """Return a shelf on which the wheel is deleted, and the sdist is not."""
+    shelf.store.delete_file("acme", "widgets", WHEEL.filename, tombstone())
+    return shelf
+
+
+def test_no_page_lists_a_deleted_file(lessened: Shelf) -> None:
+    page = lessened.get("/acme/simple/widgets/", JSON).json
+    text = lessened.get("/acme/simple/widgets/", HTML).text
+
+    assert [each["filename"] for each in page["files"]] == [SDIST.filename]
+    assert WHEEL.filename not in text
+    assert SDIST.filename in text
+
+
+def test_a_project_whose_files_are_all_deleted_has_an_empty_page(lessened: Shelf) -> None:
+    """If the page were missing, uv and pip would look for the name in another index."""
+    lessened.store.delete_file("acme", "widgets", SDIST.filename, tombstone())
+
+    page = lessened.get("/acme/simple/widgets/", JSON)
+
+    assert (page.status, page.json["files"], page.json["versions"]) == (200, [], [])
+    assert Links(lessened.get("/acme/simple/widgets/", HTML).text).links == []
+    assert {"name": "widgets"} in lessened.get("/acme/simple/", JSON).json["projects"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".metadata"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_deleted_file_is_not_found(lessened: Shelf, method: str, suffix: str) -> None:
+    etag = {"if-none-match": f'"{WHEEL.sha256}"'}
+
+    assert lessened.call(method, WHEEL_PATH + suffix).status == 404
+    assert lessened.call(method, WHEEL_PATH + suffix, headers=etag).status == 404
+
+
+def test_the_answer_for_a_deleted_file_says_why_and_advises_no_other_address(
+    lessened: Shelf,
+) -> None:
+    detail = lessened.get(WHEEL_PATH).json["detail"]
+
+    assert detail == (
+        "the registry's operator has deleted `widgets-1.0-py3-none-any.whl`: contains a password"
+    )
+
+
+def test_who_does_not_know_the_hash_of_a_deleted_file_learns_nothing(lessened: Shelf) -> None:
+    answer = lessened.get(WHEEL_PATH.replace(WHEEL.sha256, "0" * 64))
+
+    assert "there is no such file in this registry" in answer.json["detail"]
+
+
 def test_a_page_takes_a_read_of_files_one_of_the_status_and_one_of_states(shelf: Shelf) -> None:
     shelf.store.calls.clear()
 
     shelf.get("/acme/simple/widgets/")
 
-    assert shelf.store.calls == ["list_files", "find_status", "list_yanked"]
+    assert shelf.store.calls == ["list_files", "find_status", "list_withdrawn"]
 
 
 @pytest.mark.parametrize("suffix", ["", ".metadata"])
@@ -284,7 +337,7 @@ def test_a_download_takes_one_read_of_the_file_and_its_project(shelf: Shelf, suf
     [
         ("list_projects", "/acme/simple/"),
         ("list_files", "/acme/simple/widgets/"),
-        ("list_yanked", "/acme/simple/widgets/"),
+        ("list_withdrawn", "/acme/simple/widgets/"),
         ("find_status", "/acme/simple/widgets/"),
         ("find_entry", WHEEL_PATH),
     ],

@@ -24,6 +24,7 @@ from tests.support.distributions import (
     texts,
     wheel,
 )
+from tests.support.samples import tombstone
 from tests.support.shelf import IDENTITY, Shelf
 from tests.support.signing import GITHUB, NOW
 
@@ -209,6 +210,53 @@ def test_a_slow_upload_finds_the_project_closed(shelf: Shelf) -> None:
 
     assert shelf.publish(wheel()).code == "project-closed"
     assert shelf.filenames == []
+
+
+# Deleted files
+
+
+@pytest.mark.parametrize("extra", [(), ("Summary: evil",)], ids=["same bytes", "other bytes"])
+def test_the_name_of_a_deleted_file_is_never_used_again(
+    shelf: Shelf, extra: tuple[str, ...]
+) -> None:
+    shelf.publish(wheel())
+    shelf.store.delete_file("acme", "widgets", WHEEL_NAME, tombstone())
+    before = dict(shelf.files.contents)
+
+    answer = shelf.publish(wheel(text=distributions.metadata("widgets", "1.0", *extra)))
+
+    assert (answer.status, answer.code) == (400, "file-deleted")
+    assert answer.json["detail"] == (
+        f"the registry's operator has deleted `{WHEEL_NAME}`, and the name of a deleted file is "
+        "never used again: contains a password; publish a new version"
+    )
+    assert "already" not in answer.text.lower()
+    assert shelf.files.contents == before
+
+
+def test_a_release_whose_sdist_is_deleted_takes_no_sdist_and_still_takes_wheels(
+    shelf: Shelf,
+) -> None:
+    shelf.publish(sdist())
+    shelf.store.delete_file("acme", "widgets", sdist().filename, tombstone())
+
+    assert shelf.publish(sdist()).code == "file-deleted"
+    assert shelf.publish(wheel(version="1.0.0")).code == "invalid-release"
+    assert shelf.publish(wheel()).status == 200
+
+
+def test_an_upload_that_loses_to_a_deletion_is_refused(shelf: Shelf) -> None:
+    """Another upload of the file is first, and an operator deletes the file at once."""
+    add = shelf.store.add_file
+
+    def add_late(file: PublishedFile) -> None:
+        add(replace(file, uploaded_at=file.uploaded_at - timedelta(seconds=1)))
+        shelf.store.delete_file("acme", "widgets", file.filename, tombstone())
+        add(file)
+
+    shelf.store.add_file = add_late  # type: ignore[method-assign]
+
+    assert shelf.publish(wheel()).code == "file-deleted"
 
 
 # Duplicates

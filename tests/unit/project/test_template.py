@@ -345,6 +345,8 @@ CLAIM = ("pk", "sk", "claimed_at", "claimed_by")
 TOKEN = ("pk", "sk", "document", "token_hash", "registries", "ttl")
 BURN = ("pk", "sk", "token_hash", "burned_at", "registries")
 USE = ("pk", "sk", "used_for", "ttl")
+ENTRY = ["PROJECT#acme#widgets", "YANKED#acme#widgets", "STATUS#acme#widgets"]
+TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
 
 
 @pytest.mark.parametrize(
@@ -361,7 +363,7 @@ USE = ("pk", "sk", "used_for", "ttl")
         ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], CLAIM),
         ("UploadRole", "Query", ["CONFIGURATION"], ()),
         ("UploadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
-        ("UploadRole", "BatchGetItem", ["PROJECT#acme#widgets", "STATUS#acme#widgets"], ()),
+        ("UploadRole", "BatchGetItem", ENTRY, ()),
         ("UploadRole", "Query", ["PROJECT#acme#widgets"], ()),
         ("UploadRole", "BatchGetItem", ["PROJECT#acme#widgets", "REOPENED#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
@@ -374,7 +376,7 @@ USE = ("pk", "sk", "used_for", "ttl")
         ("ReadRole", "Query", ["CONFIGURATION"], ()),
         ("ReadRole", "Query", ["REGISTRY#acme"], ()),
         ("ReadRole", "Query", ["PROJECT#acme#widgets"], ()),
-        ("ReadRole", "BatchGetItem", ["PROJECT#acme#widgets", "STATUS#acme#widgets"], ()),
+        ("ReadRole", "BatchGetItem", ENTRY, ()),
         ("ReadRole", "Query", ["YANKED#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["STATUS#acme#widgets"], ()),
     ],
@@ -428,8 +430,9 @@ def test_no_function_may_reopen_a_release(role: str, action: str) -> None:
 
 
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
-def test_no_function_may_yank_or_unyank_a_release(role: str, action: str) -> None:
+def test_no_function_may_yank_a_release_or_delete_a_file(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["YANKED#acme#widgets"], ("pk", "sk", "reason"))
+    assert not is_allowed(role, action, ["YANKED#acme#widgets"], TOMBSTONE)
 
 
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])

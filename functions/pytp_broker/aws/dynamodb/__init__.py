@@ -13,6 +13,7 @@ pk                                      sk                         holds
 ``PROJECT#registry#project``            ``RELEASE#key``            document
 ``REOPENED#registry#project``           ``REOPENED#key``           until, ttl
 ``YANKED#registry#project``             ``YANKED#key``             reason
+``YANKED#registry#project``             ``DELETED#filename``       reason, deleted_by, deleted_at
 ``STATUS#registry#project``             ``STATUS``                 status, reason
 ``REGISTRY#registry``                   ``PROJECT#project``        nothing more
 ``TOKEN#lookup_id``                     ``TOKEN``                  document, token_hash, registries,
@@ -26,7 +27,7 @@ pk                                      sk                         holds
 IAM allows each function certain partitions, and certain attributes where partitions are not fine
 enough. What a function must not write is therefore in a separate partition: whom a project trusts,
 what a single-use token was used for, which releases the operator has reopened or yanked, which
-status a project has.
+files the operator has deleted, which status a project has.
 
 A client that retries may find the result of its own first attempt. So every write either has the
 same effect when it is repeated, or recognises what it wrote.

@@ -25,6 +25,7 @@ _ROWS: Final = (
     ("PROJECT#", "RELEASE#"),
     ("REOPENED#", "REOPENED#"),
     ("YANKED#", "YANKED#"),
+    ("YANKED#", "DELETED#"),
     ("STATUS#", "STATUS"),
     ("REGISTRY#", "PROJECT#"),
     ("TOKEN#", "TOKEN"),

@@ -9,17 +9,23 @@ from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attribut
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError
+from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 
 
 class FileRows(Table):
     """Records of published files and of releases; the bytes are elsewhere."""
 
     def find_entry(self, registry: str, project: str, filename: str) -> Entry:
-        """Return the file of this name in a project, and the project's status."""
-        keys = _file_key(registry, project, filename), status_key(registry, project)
+        """Return the file of this name in a project, its tombstone, and the project's status."""
+        place = (registry, project, filename)
+        keys = _file_key(*place), deleted_key(*place), status_key(registry, project)
         rows = self._find_rows(*keys)
-        file = rows.get("PROJECT")
-        return Entry(None if file is None else _read_file(file), _read_status(rows.get("STATUS")))
+        file, tombstone = rows.get("PROJECT"), rows.get("YANKED")
+        return Entry(
+            None if file is None else _read_file(file),
+            None if tombstone is None else read_tombstone(tombstone),
+            _read_status(rows.get("STATUS")),
+        )
 
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken.
@@ -77,14 +83,20 @@ class FileRows(Table):
         return True
 
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
-        """Return the files of a project, ordered by name."""
+        """Return all files of a project, ordered by name: deleted ones, too."""
         rows = self._query(f"PROJECT#{registry}#{project}", "FILE#")
         return [_read_file(row) for row in rows]
 
-    def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
-        """Return why each yanked release of a project is yanked, by the release's key."""
-        rows = self._query(f"YANKED#{registry}#{project}")
-        return {row["sk"].removeprefix("YANKED#"): row["reason"] for row in rows}
+    def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
+        """Return the yanked releases and the deleted files of a project."""
+        yanked, deleted = {}, {}
+        for row in self._query(f"YANKED#{registry}#{project}"):
+            kind, _, name = row["sk"].partition("#")
+            if kind == "DELETED":
+                deleted[name] = read_tombstone(row)
+            else:
+                yanked[name] = row["reason"]
+        return Withdrawals(yanked, deleted)
 
     def find_status(self, registry: str, project: str) -> ProjectStatus:
         """Return the status that an operator has given a project; without one it is active."""
@@ -122,6 +134,11 @@ def yanked_key(registry: str, project: str, key: str) -> dict[str, str]:
     return {"pk": f"YANKED#{registry}#{project}", "sk": f"YANKED#{key}"}
 
 
+def deleted_key(registry: str, project: str, filename: str) -> dict[str, str]:
+    """Return the key of a file's tombstone: beside what is yanked, so that one query reads both."""
+    return {"pk": f"YANKED#{registry}#{project}", "sk": f"DELETED#{filename}"}
+
+
 def status_key(registry: str, project: str) -> dict[str, str]:
     """Return the key of the row that says which status a project has."""
     return {"pk": f"STATUS#{registry}#{project}", "sk": "STATUS"}
@@ -133,3 +150,9 @@ def _read_file(row: Mapping[str, Any]) -> PublishedFile:
 
 def _read_status(row: Mapping[str, Any] | None) -> ProjectStatus:
     return ACTIVE if row is None else ProjectStatus(row["status"], row["reason"])
+
+
+def read_tombstone(row: Mapping[str, Any]) -> Tombstone:
+    """Return the tombstone that a row holds."""
+    deleted_at = datetime.fromtimestamp(row["deleted_at"], UTC)
+    return Tombstone(row["reason"], row["deleted_by"], deleted_at)

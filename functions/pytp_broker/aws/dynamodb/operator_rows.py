@@ -7,11 +7,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from pytp_broker.audit.record import AuditRecord
-from pytp_broker.aws.dynamodb.file_rows import reopened_key, status_key, yanked_key
-from pytp_broker.aws.dynamodb.table import Table, attributes, dump
+from pytp_broker.aws.dynamodb.file_rows import (
+    deleted_key,
+    read_tombstone,
+    reopened_key,
+    status_key,
+    yanked_key,
+)
+from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
 from pytp_broker.aws.dynamodb.token_rows import read_token
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import unexpired
+from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import TokenRecord
 
 _OPERATOR: Final = "OPERATOR"
@@ -60,6 +67,26 @@ class OperatorRows(Table):
             self._call(self._client.delete_item, Key=row)
         else:
             self._call(self._client.put_item, Item={**row, **attributes(reason=reason)})
+
+    def delete_file(
+        self, registry: str, project: str, filename: str, tombstone: Tombstone
+    ) -> Tombstone:
+        """Give a published file a tombstone; return the one that is in force now."""
+        marks = attributes(
+            reason=tombstone.reason,
+            deleted_by=tombstone.deleted_by,
+            deleted_at=int(tombstone.deleted_at.timestamp()),
+        )
+        try:
+            self._call(
+                self._client.put_item,
+                Item={**attributes(**deleted_key(registry, project, filename)), **marks},
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ConditionFailedError as taken:
+            return read_tombstone(taken.item)
+        return tombstone
 
     def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:
         """Give a project a status; an active one needs no row."""

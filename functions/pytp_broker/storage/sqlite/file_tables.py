@@ -2,27 +2,29 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError
 from pytp_broker.storage.sqlite.database import Database, dump
+from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 
 
 class FileTables(Database):
     """Records of published files and of releases; the bytes are elsewhere."""
 
     def find_entry(self, registry: str, project: str, filename: str) -> Entry:
-        """Return the file of this name in a project, and the project's status."""
+        """Return the file of this name in a project, its tombstone, and the project's status."""
         with self._read() as connection:
             found = connection.execute(
                 "SELECT document FROM files WHERE registry = ? AND project = ? AND filename = ?",
                 (registry, project, filename),
             ).fetchone()
+            tombstone = find_tombstone(connection, (registry, project, filename))
             status = _find_status(connection, (registry, project))
-        return Entry(_read_file(*found) if found else None, status)
+        return Entry(_read_file(*found) if found else None, tombstone, status)
 
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken."""
@@ -71,7 +73,7 @@ class FileTables(Database):
         return held in {expected, document}
 
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
-        """Return the files of a project, ordered by name."""
+        """Return all files of a project, ordered by name: deleted ones, too."""
         with self._read() as connection:
             found = connection.execute(
                 "SELECT document FROM files WHERE registry = ? AND project = ? ORDER BY filename",
@@ -79,14 +81,19 @@ class FileTables(Database):
             ).fetchall()
         return [_read_file(document) for (document,) in found]
 
-    def list_yanked(self, registry: str, project: str) -> Mapping[str, str]:
-        """Return why each yanked release of a project is yanked, by the release's key."""
+    def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
+        """Return the yanked releases and the deleted files of a project."""
         with self._read() as connection:
-            found = connection.execute(
+            yanked = connection.execute(
                 "SELECT release, reason FROM yanked_releases WHERE registry = ? AND project = ?",
                 (registry, project),
             ).fetchall()
-        return dict(found)
+            deleted = connection.execute(
+                "SELECT filename, reason, deleted_by, deleted_at FROM deleted_files "
+                "WHERE registry = ? AND project = ?",
+                (registry, project),
+            ).fetchall()
+        return Withdrawals(dict(yanked), {name: _read_tombstone(*row) for name, *row in deleted})
 
     def find_status(self, registry: str, project: str) -> ProjectStatus:
         """Return the status that an operator has given a project; without one it is active."""
@@ -105,6 +112,20 @@ class FileTables(Database):
 
 def _read_file(document: str) -> PublishedFile:
     return PublishedFile.from_document(json.loads(document))
+
+
+def find_tombstone(connection: sqlite3.Connection, place: tuple[str, str, str]) -> Tombstone | None:
+    """Return the tombstone of the file of this registry, project and name."""
+    found = connection.execute(
+        "SELECT reason, deleted_by, deleted_at FROM deleted_files "
+        "WHERE registry = ? AND project = ? AND filename = ?",
+        place,
+    ).fetchone()
+    return _read_tombstone(*found) if found else None
+
+
+def _read_tombstone(reason: str, deleted_by: str, deleted_at: int) -> Tombstone:
+    return Tombstone(reason, deleted_by, datetime.fromtimestamp(deleted_at, UTC))
 
 
 def _find_status(connection: sqlite3.Connection, place: tuple[str, str]) -> ProjectStatus:

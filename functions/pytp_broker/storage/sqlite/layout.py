@@ -8,7 +8,7 @@ from typing import Final
 
 from pytp_broker.errors import StoreUnavailable
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 _RELEASES: Final = (
     """CREATE TABLE releases (
@@ -42,6 +42,17 @@ _STATUSES: Final = (
         status TEXT NOT NULL,
         reason TEXT NOT NULL,
         PRIMARY KEY (registry, project)
+    )""",
+)
+_DELETED: Final = (
+    """CREATE TABLE deleted_files (
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        deleted_by TEXT NOT NULL,
+        deleted_at INTEGER NOT NULL,
+        PRIMARY KEY (registry, project, filename)
     )""",
 )
 # Values that queries search for have columns; the rest is a JSON document, read back whole.
@@ -105,6 +116,7 @@ SCHEMA: Final = (
     *_RELEASES,
     *_YANKED,
     *_STATUSES,
+    *_DELETED,
 )
 # By version of the file: the statements that bring the file to the next version.
 _MIGRATIONS: Final = {
@@ -112,6 +124,7 @@ _MIGRATIONS: Final = {
     2: _RELEASES,
     3: _YANKED,
     4: _STATUSES,
+    5: _DELETED,
 }
 
 

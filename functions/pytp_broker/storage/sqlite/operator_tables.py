@@ -9,6 +9,8 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import unexpired
 from pytp_broker.storage.sqlite.database import Database, dump
+from pytp_broker.storage.sqlite.file_tables import find_tombstone
+from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import TokenRecord
 
 
@@ -79,6 +81,21 @@ class OperatorTables(Database):
                     "VALUES (?, ?, ?, ?)",
                     (*place, reason),
                 )
+
+    def delete_file(
+        self, registry: str, project: str, filename: str, tombstone: Tombstone
+    ) -> Tombstone:
+        """Give a published file a tombstone; return the one that is in force now."""
+        place = (registry, project, filename)
+        deleted_at = int(tombstone.deleted_at.timestamp())
+        with self._write() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO deleted_files "
+                "(registry, project, filename, reason, deleted_by, deleted_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (*place, tombstone.reason, tombstone.deleted_by, deleted_at),
+            )
+            return find_tombstone(connection, place) or tombstone
 
     def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:
         """Give a project a status; an active one needs no row."""

@@ -1,0 +1,85 @@
+"""Delete a published file."""
+
+import argparse
+from datetime import UTC, datetime
+
+from pytp_broker.audit.operations import FileDeletion
+from pytp_broker.cli import target
+from pytp_broker.cli.command import MISUSED, CommandError, say
+from pytp_broker.cli.named import find_registry, read_refusal
+from pytp_broker.cli.operator import Operator
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.distributions import parse_filename
+from pytp_broker.names import NormalizedName
+from pytp_broker.redaction import printable
+from pytp_broker.registries import Registry
+from pytp_broker.storage.file_records import Entry, PublishedFile
+from pytp_broker.storage.withdrawals import Tombstone
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = "Each deletion keeps an audit record."
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    summary = "delete a file: nobody gets it any more, and its name is never used again"
+    action = actions.add_parser("delete", help=summary, description=summary)
+    action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
+    action.add_argument("filename", metavar="FILENAME", help="the file's name")
+    action.add_argument(
+        "--reason",
+        required=True,
+        metavar="TEXT",
+        help="why, in one line for everybody who asks for the file or uploads it again",
+    )
+    target.add_arguments(action)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Delete the file; raise CommandError."""
+    with target.opened(arguments, "delete the file") as operator:
+        return delete(arguments, operator)
+
+
+def delete(arguments: argparse.Namespace, operator: Operator) -> int:
+    """Delete a file; a file that is deleted already keeps its first reason."""
+    reason = read_refusal(arguments.reason)
+    project = _read_project(arguments.filename)
+    registry = find_registry(arguments.registry, operator)
+    file, tombstone = _find(registry, project, arguments.filename, operator)
+    if tombstone is None:
+        tombstone = _bury(file, reason, operator)
+        say(f"{file.registry} {file.filename} is deleted: {tombstone.reason}")
+    else:
+        say(f"{file.registry} {file.filename} is deleted already: {tombstone.reason}")
+    return 0
+
+
+def _read_project(filename: str) -> NormalizedName:
+    try:
+        return parse_filename(filename).project
+    except InvalidUpload as problem:
+        raise CommandError(problem.detail, MISUSED) from None
+
+
+def _find(
+    registry: Registry, project: NormalizedName, filename: str, operator: Operator
+) -> tuple[PublishedFile, Tombstone | None]:
+    entry: Entry = operator.store.find_entry(registry.name, project, filename)
+    if entry.file is None:
+        raise CommandError(f"the registry `{registry.name}` has no file `{printable(filename)}`")
+    return entry.file, entry.tombstone
+
+
+def _bury(file: PublishedFile, reason: str, operator: Operator) -> Tombstone:
+    """Record the deletion, then give the file its tombstone; return the one that is in force."""
+    event = FileDeletion(
+        by=operator.name,
+        registry=file.registry,
+        project=file.project,
+        filename=file.filename,
+        sha256=file.sha256,
+        why=reason,
+    )
+    operator.record(event.accepted())
+    tombstone = Tombstone(reason, operator.name, datetime.now(UTC).replace(microsecond=0))
+    return operator.store.delete_file(file.registry, file.project, file.filename, tombstone)
