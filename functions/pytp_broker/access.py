@@ -1,4 +1,4 @@
-"""Check what a token may do now. Uploads, other indexes and proxies all ask here.
+"""Check what a token may do now. Uploads, reading, other indexes and proxies all ask here.
 
 The answers differ on purpose (RFC 9110 §15.5.2, §15.5.4): 401 for a missing or unusable token, 403
 for a good token without the right. The answer does not reveal whether a token is unknown, expired
@@ -18,13 +18,16 @@ from pytp_broker.names import may_be_project
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.services import Services
-from pytp_broker.storage.protocols import Place
+from pytp_broker.storage.protocols import WHOLE_REGISTRY, Place
 from pytp_broker.tokens import Listing, TokenRecord, UploadToken
 
 # A right that was checked longer ago is checked again before anything becomes visible.
 MAX_AGE: Final = timedelta(seconds=10)
 
 _NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a new identity token"
+_NOT_GOOD_HERE: Final = (
+    "the token is unknown, expired, burned, or for another registry: get a new one"
+)
 _USED_UP: Final = "the upload token was for a single upload, and has been used"
 _UNKNOWN_CLIENT: Final = "the registry knows no introspection client with this id and secret"
 _NO_SECRET_HASH: Final = "0" * 64
@@ -98,10 +101,17 @@ def verify_token(
     Raises Unauthorized. It takes one round trip, even if no project is named; then the record
     comes alone.
     """
-    found = services.store.find_token(caller.token.lookup_id, _place(caller, project))
-    if found is None or not found[0].is_live(caller.token, services.now()):
+    found = _find_live(caller, _place(caller, project), services)
+    if found is None:
         raise Unauthorized(_NOT_GOOD)
     return found
+
+
+def _find_live(
+    caller: Caller, place: Place | None, services: Services
+) -> tuple[TokenRecord, Trust] | None:
+    found = services.store.find_token(caller.token.lookup_id, place)
+    return found if found and found[0].is_live(caller.token, services.now()) else None
 
 
 def _place(caller: Caller, project: str | None) -> Place | None:
@@ -113,7 +123,7 @@ def _place(caller: Caller, project: str | None) -> Place | None:
 def _check_enabled(record: TokenRecord, caller: Caller) -> None:
     if not caller.configuration.is_enabled(caller.registry.name, record.issuer):
         raise Forbidden(
-            f"the operator has switched off uploads with tokens of `{record.issuer}` here"
+            f"the operator has switched off the use of tokens of `{record.issuer}` here"
         )
 
 
@@ -143,6 +153,8 @@ def _publishers_of(
 
 def _explain(record: TokenRecord, registry: str, project: str | None) -> str:
     """Return why the token does not give the right to upload to a project, or to any."""
+    if _may_only_read(record, registry):
+        return "this token may only read: exchange an identity token for an upload token"
     if project is None:
         return "the upload token does not give a right to any project of this registry"
     listing = record.projects.get(registry, Listing((), 0))
@@ -158,6 +170,30 @@ def _explain(record: TokenRecord, registry: str, project: str | None) -> str:
         asked += ", which does not trust the publisher that this upload token comes from"
         return f"{asked}; the token is for {projects}"
     return f"{asked}, but this upload token is for {projects or 'no project of this registry'}"
+
+
+def _may_only_read(record: TokenRecord, registry: str) -> bool:
+    may_upload = record.grants_of(Permission.UPLOAD, registry)
+    return not may_upload and bool(record.grants_of(Permission.READ, registry))
+
+
+def verify_reader(caller: Caller, services: Services) -> TokenRecord:
+    """Return the record of a caller who may read the registry; it takes one round trip.
+
+    Raises Unauthorized, also for a token of another registry, or Forbidden. The registry must still
+    trust one of the token's publishers. A single-use token reads until it is used, and reading does
+    not use it up.
+    """
+    registry = caller.registry.name
+    found = _find_live(caller, (registry, WHOLE_REGISTRY), services)
+    if found is None or not found[0].grants_of(caller.permission, registry):
+        raise Unauthorized(_NOT_GOOD_HERE)
+    record, trusted = found
+    check_unused(record, None)
+    _check_enabled(record, caller)
+    if not any(g.publishers_among(trusted) for g in record.grants_of(caller.permission, registry)):
+        raise Forbidden(f"the registry `{registry}` no longer trusts where this token comes from")
+    return record
 
 
 def confirm(right: Right, services: Services) -> None:

@@ -10,8 +10,8 @@
     │   └── ChangedIdentity                        … because a name has another holder now
     ├── NotEnabled       422  not-enabled          switched off by the operator
     │   └── AudienceNotEnabled  403             … as clients know it from the audience endpoint
-    ├── Unauthorized     401  unauthorized         no good upload token
-    ├── Forbidden        403  forbidden            a good upload token without this right
+    ├── Unauthorized     401  unauthorized         no good token
+    ├── Forbidden        403  forbidden            a good token without this right
     ├── InvalidUpload    400  invalid-upload       the file or its form
     │   ├── FileExists   400  file-exists          the name is taken by other content
     │   ├── FileDeleted  400  file-deleted         the name is a deleted file's
@@ -153,16 +153,21 @@ class AudienceNotEnabled(NotEnabled):
 
 
 class Unauthorized(Problem):
-    """The request carries no upload token that is good now (RFC 9110 §15.5.2)."""
+    """The request carries no token that is good now (RFC 9110 §15.5.2)."""
 
-    status, code, title = 401, "unauthorized", "Invalid or missing upload token"
+    status, code, title = 401, "unauthorized", "Invalid or missing token"
 
     def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": 'Basic realm="pytp-broker"'})
+        super().__init__(detail)
+        self.ask_for("pytp-broker")
+
+    def ask_for(self, realm: str) -> None:
+        """Ask the client for credentials of this realm, such as a registry."""
+        self.headers["WWW-Authenticate"] = f'Basic realm="{realm}"'
 
 
 class Forbidden(Problem):
-    """The upload token is good but may not do this."""
+    """The token is good but may not do this."""
 
     status, code, title = 403, "forbidden", "Not allowed"
 

@@ -35,6 +35,13 @@ class Grant:
     permission: Permission
     publisher_ids: Trust
 
+    def permits(self, permission: Permission) -> bool:
+        """Say whether the grant includes a permission; every grant includes reading.
+
+        Clients that publish also read, to compare with what is published.
+        """
+        return permission in {self.permission, Permission.READ}
+
     def publishers_among(self, trusted: Trust) -> tuple[str, ...]:
         """Return the ids of those of the trusted publishers that give the right to the project."""
         return tuple(

@@ -57,7 +57,7 @@ def read_project(text: str) -> NormalizedName:
 
 def may_be_project(name: str) -> bool:
     """Say whether a project could have this normalised name, as far as stores are concerned."""
-    return name.isascii() and len(name) <= MAX_PROJECT_CHARACTERS
+    return name.isascii() and 0 < len(name) <= MAX_PROJECT_CHARACTERS
 
 
 def project_in_filenames(project: NormalizedName) -> str:

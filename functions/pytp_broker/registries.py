@@ -18,6 +18,10 @@ DEFAULT_READ_TOKEN_LIFETIME_SECONDS: Final = 3600
 # As at PyPI. A release that no longer takes files cannot change what `==1.0` installs.
 DEFAULT_RELEASE_OPEN_DAYS: Final = 14
 
+# Who may read a registry: those who have the right to, or everybody.
+PRIVATE: Final = "private"
+PUBLIC: Final = "public"
+
 # The id of an index that may ask about tokens.
 CLIENT_ID: Final = r"[A-Za-z0-9._-]{1,64}"
 
@@ -89,7 +93,7 @@ class Registry:
     ``issuers`` are the URLs of the issuers that it accepts; None means every known issuer.
     ``introspection_clients`` are the other indexes that may ask about its tokens: the id of each,
     and the SHA-256 of its secret in hex. ``release_open_days`` is how long a release takes files
-    after its first one; None means no limit.
+    after its first one; None means no limit. ``access`` says who may read: PRIVATE or PUBLIC.
     """
 
     name: str
@@ -103,6 +107,12 @@ class Registry:
     introspection_clients: Mapping[str, str] = field(default_factory=dict)
     refusals_per_minute: int = DEFAULT_REFUSALS_PER_MINUTE
     release_open_days: int | None = DEFAULT_RELEASE_OPEN_DAYS
+    access: str = PRIVATE
+
+    @property
+    def is_public(self) -> bool:
+        """Say whether everybody may read, without a token."""
+        return self.access == PUBLIC
 
     def audience_on(self, shared_host: str) -> str:
         """Return the configured audience, else one derived from host and name."""
@@ -131,6 +141,7 @@ class Registry:
             "introspection_clients": dict(self.introspection_clients),
             "refusals_per_minute": self.refusals_per_minute,
             "release_open_days": self.release_open_days,
+            "access": self.access,
         }
 
     @classmethod
@@ -149,8 +160,9 @@ class Registry:
             enabled=document["enabled"],
             introspection_clients=document["introspection_clients"],
             refusals_per_minute=document["refusals_per_minute"],
-            # The documents of earlier versions lack this member, and that of read tokens.
+            # The documents of earlier versions lack these members, and that of read tokens.
             release_open_days=document.get("release_open_days", DEFAULT_RELEASE_OPEN_DAYS),
+            access=document.get("access", PRIVATE),
         )
 
 

@@ -173,9 +173,9 @@ class TokenRecord:
         return [f"{registry}/{project}" for registry, each in listings for project in each.names]
 
     def grants_of(self, permission: Permission, registry: str) -> list[Grant]:
-        """Return the grants of a permission in a registry."""
-        asked = (permission, registry)
-        return [grant for grant in self.grants if (grant.permission, grant.registry) == asked]
+        """Return the grants that include a permission in a registry."""
+        here = (grant for grant in self.grants if grant.registry == registry)
+        return [grant for grant in here if grant.permits(permission)]
 
     def publishers_for(
         self, permission: Permission, registry: str, project: str, trusted: Trust

@@ -7,7 +7,7 @@ import pytest
 
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.plan import Plan, Setup
-from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.protocols import WHOLE_REGISTRY, Store
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS, with_built_in
 from tests.support.samples import (
     ACME,
@@ -85,6 +85,26 @@ def test_an_applied_publisher_is_listed_and_trusted_by_its_projects(store: Store
     assert trusted(store, "acme", "widgets") == {"id-1"}
     assert trusted(store, "acme", "gadgets") == {"id-1"}
     assert trusted(store, "other", "widgets") == frozenset()
+
+
+def test_a_registry_as_a_whole_trusts_each_of_its_publishers(store: Store) -> None:
+    store.apply(
+        configuration(), [publisher(), for_repository("octo-org/b", "id-2", projects=("gadgets",))]
+    )
+    assert trusted(store, "acme", WHOLE_REGISTRY) == {"id-1", "id-2"}
+    assert trusted(store, "other", WHOLE_REGISTRY) == frozenset()
+
+    store.apply(configuration(), [publisher()])
+
+    assert trusted(store, "acme", WHOLE_REGISTRY) == {"id-1"}
+
+
+def test_a_registry_as_a_whole_trusts_a_publisher_in_its_first_generation(store: Store) -> None:
+    for projects in (("widgets",), ("widgets", "gadgets")):
+        store.apply(configuration(), [publisher(projects=projects)])
+
+    place = ("acme", WHOLE_REGISTRY)
+    assert store.list_trust([place]) == {place: {"id-1": 0}}
 
 
 def test_a_project_trusts_all_its_publishers(store: Store) -> None:

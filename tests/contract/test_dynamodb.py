@@ -14,7 +14,7 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.oidc.keysets import COOLDOWN
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
-from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.protocols import WHOLE_REGISTRY, Store
 from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support.calls import CALLS, EVERY_CALL
@@ -271,7 +271,7 @@ def test_of_a_publisher_that_is_trusted_twice_the_later_generation_counts(
 
     dynamo.apply(configuration(), [publisher()])
 
-    (row,) = [item for item in table.dump() if item["sk"]["S"] == "TRUST"]
+    (row,) = [item for item in table.dump() if item["pk"]["S"] == "TRUST#acme#widgets"]
     assert row["publisher_ids"] == {"SS": ["id-1@2"]}
 
 
@@ -334,7 +334,7 @@ def too_many_publishers() -> tuple[Configuration, list[TrustedPublisher]]:
     [
         (too_many_clients, "the configuration of `REGISTRY#acme`"),
         (too_many_rules, "a publisher of the registry `acme`"),
-        (too_many_trusted, "`acme/widgets` trusts"),
+        (too_many_trusted, "`acme` trusts"),
         (too_many_publishers, "a token"),
     ],
 )
@@ -373,7 +373,7 @@ AFTER = (
     ],
 )
 EVERYONE = [*BEFORE[1], *AFTER[1]]
-WRITES_OF_AFTER = 12
+WRITES_OF_AFTER = 14
 
 
 def rights(store: Store, publishers: Iterable[TrustedPublisher] = EVERYONE) -> set[tuple[Any, ...]]:
@@ -383,12 +383,13 @@ def rights(store: Store, publishers: Iterable[TrustedPublisher] = EVERYONE) -> s
     }
     store.add_token(record())
     found = set()
-    for project in ("widgets", "gadgets", "gizmos"):
+    for project in ("widgets", "gadgets", "gizmos", WHOLE_REGISTRY):
         token = store.find_token(record().lookup_id, ("acme", project))
         assert token is not None
         names = {p.publisher_id: p.fields["repository"] for p in listed.values()}
         found |= {(names.get(i), project) for i in token[1]}
-        assert {p.publisher_id for p in listed.values() if project in p.projects} == set(token[1])
+        trusting = (p for p in listed.values() if project in (*p.projects, WHOLE_REGISTRY))
+        assert {p.publisher_id for p in trusting} == set(token[1])
     return found
 
 
@@ -397,12 +398,18 @@ RIGHTS_BEFORE = {
     ("octo-org/widgets", "gadgets"),
     ("octo-org/removed", "widgets"),
     ("octo-org/kept", "widgets"),
+    ("octo-org/widgets", WHOLE_REGISTRY),
+    ("octo-org/removed", WHOLE_REGISTRY),
+    ("octo-org/kept", WHOLE_REGISTRY),
 }
 RIGHTS_AFTER = {
     ("octo-org/widgets", "gadgets"),
     ("octo-org/widgets", "gizmos"),
     ("octo-org/kept", "widgets"),
     ("octo-org/added", "widgets"),
+    ("octo-org/widgets", WHOLE_REGISTRY),
+    ("octo-org/kept", WHOLE_REGISTRY),
+    ("octo-org/added", WHOLE_REGISTRY),
 }
 
 
@@ -594,6 +601,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
             "publisher_id",
         ],
         ("TRUST#acme#widgets", "TRUST"): ["publisher_ids"],
+        ("TRUST#acme#", "TRUST"): ["publisher_ids"],
         ("PROJECT#acme#widgets", "FILE#widgets-1.0.tar.gz"): ["document"],
         ("PROJECT#acme#widgets", "RELEASE#1"): ["document"],
         ("REOPENED#acme#widgets", "REOPENED#1"): ["ttl", "until"],

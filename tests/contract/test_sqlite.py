@@ -17,7 +17,7 @@ import pytest
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Permission
 from pytp_broker.storage.project_status import ACTIVE
-from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.protocols import WHOLE_REGISTRY, Store
 from pytp_broker.storage.sqlite import SqliteStore, database, layout
 from pytp_broker.storage.withdrawals import Withdrawals
 from pytp_broker.trust.built_in import with_built_in
@@ -192,6 +192,7 @@ def make_version_1(path: Path) -> None:
         store.apply(configuration(), [publisher()])
         store.add_token(record())
     with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM trust WHERE project = ''")
         connection.execute("ALTER TABLE trust DROP COLUMN generation")
         connection.execute("DROP TABLE releases")
         connection.execute("DROP TABLE reopened_releases")
@@ -215,6 +216,8 @@ def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path
         store.apply(configuration(), [publisher(projects=("widgets", "gadgets"))])
     with closing(SqliteStore(path)) as store:
         assert store.list_trust([("acme", "gadgets")]) == {("acme", "gadgets"): {"id-1": 1}}
+        whole = ("acme", WHOLE_REGISTRY)
+        assert store.list_trust([whole]) == {whole: {"id-1": 0}}
         assert store.find_release("acme", "widgets", "1") == (None, None)
         assert store.list_withdrawn("acme", "widgets") == Withdrawals({}, {})
         assert store.find_status("acme", "widgets") == ACTIVE

@@ -24,6 +24,7 @@ CONFIGURATION = github_issuer("{issuer}") + registry(
     github_publisher("widgets", repository_owner_id="9919", repository_id="70107786"),
     audience="acme",
     issuers=["{issuer}"],
+    access="public",
 )
 VERSIONS = [f"1.{n}" for n in range(24)]
 WHEELS = {version: wheel(version=version) for version in VERSIONS}

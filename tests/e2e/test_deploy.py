@@ -62,6 +62,7 @@ CONFIGURATION = (
         github_publisher("widgets", issuer="{issuer}", environment="release"),
         audience="acme",
         issuers=["{issuer}", "{private_issuer}"],
+        access="public",
     )
 )
 

@@ -45,17 +45,20 @@ CONFIGURATION = (
             environment="release",
         ),
         issuers=["{issuer}"],
+        access="public",
     )
     + registry(
         "umbrella",
         github_publisher("gadgets", repository="umbrella-corp/gadgets", repository_owner_id="77"),
         issuers=["{issuer}"],
+        access="public",
     )
     + registry(
         "own",
         github_publisher("gizmos", repository="octo-org/gizmos", repository_owner_id="9919"),
         hosts=["localhost", "own.example.com"],
         issuers=["{issuer}"],
+        access="public",
     )
 )
 SERVE = (sys.executable, "-m", "pytp_broker.cli", "serve")

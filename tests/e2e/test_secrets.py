@@ -44,6 +44,7 @@ CONFIGURATION = """
 [[registries]]
 name = "acme"
 issuers = ["{issuer}"]
+access = "public"
 [[registries.introspection_clients]]
 id = "devpi"
 secret_sha256 = "{secret_sha256}"

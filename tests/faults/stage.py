@@ -64,6 +64,7 @@ CONFIGURATION = f"""
 [[registries]]
 name = "acme"
 audience = "acme"
+access = "public"
 {CLIENT}
 [[registries.publishers]]
 projects = ["widgets", "old"]
@@ -83,6 +84,7 @@ CHANGED = f"""
 [[registries]]
 name = "acme"
 audience = "acme"
+access = "public"
 token_lifetime = 1800
 {CLIENT}
 [[registries.publishers]]

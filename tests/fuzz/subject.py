@@ -90,7 +90,8 @@ class Subject(Deployment):
         # A minute passes between two readings of this clock, so no earlier input uses up the budget
         # of the next.
         self.broker = replace(self.broker, budget=RefusalBudget(count(step=60).__next__))
-        text = CONFIGURATION.replace('audience = "acme"\n', f'audience = "acme"\n{CLIENT}')
+        settings = f'audience = "acme"\naccess = "public"\n{CLIENT}'
+        text = CONFIGURATION.replace('audience = "acme"\n', settings)
         loaded = config.parse(tomllib.loads(text), allow_loopback=False)
         self.store.apply(loaded.configuration, loaded.publishers)
         self.upload_token = self._mint()

@@ -18,6 +18,7 @@ from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import (
+    WHOLE_REGISTRY,
     AlreadyExchangedError,
     AlreadyPublishedError,
     Place,
@@ -112,6 +113,8 @@ class MemoryStore(Failing):
         self.publishers = {p.publisher_id: p for p in plan.outcome.publishers.values()}
         trust, self.trust = self.trust, {}
         for publisher in self.publishers.values():
+            whole = (publisher.registry, WHOLE_REGISTRY)
+            self.trust.setdefault(whole, {})[publisher.publisher_id] = 0
             for project in publisher.projects:
                 place, publisher_id = (publisher.registry, project), publisher.publisher_id
                 since = trust.get(place, {}).get(publisher_id, publisher.generation)

@@ -1,4 +1,4 @@
-"""An index in memory: two registries, publishers, tokens, and a clock that stands still."""
+"""An index in memory: two public registries, publishers, tokens, and a clock that stands still."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Grant, Permission
-from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.registries import PUBLIC, Configuration, Issuer, Registry
 from pytp_broker.storage.content import Content
 from pytp_broker.tokens import MULTI_USE, Listing, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
@@ -44,8 +44,8 @@ class Shelf(Deployment, Clock):
         self.configuration = Configuration(
             issuers={GITHUB: Issuer(GITHUB, "github", ("RS256",))},
             registries={
-                "acme": Registry("acme", (GITHUB,)),
-                "other": Registry("other", (GITHUB,), hosts=("other.example.com",)),
+                "acme": Registry("acme", (GITHUB,), access=PUBLIC),
+                "other": Registry("other", (GITHUB,), hosts=("other.example.com",), access=PUBLIC),
             },
         )
         self.publishers = [

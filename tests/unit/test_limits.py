@@ -123,9 +123,9 @@ def test_whoever_may_write_the_store_may_change_what_operators_did(tmp_path: Pat
     assert record["by"] == "clive"
 
 
-@pytest.mark.promise("open-reading")
+@pytest.mark.promise("public-registry")
 @pytest.mark.parametrize("path", ["/acme/simple/", "/acme/simple/widgets/"])
-def test_reading_needs_no_token(path: str) -> None:
+def test_reading_a_public_registry_needs_no_token(path: str) -> None:
     shelf = Shelf()
     shelf.publish(distributions.wheel())
 

@@ -508,23 +508,47 @@ def test_a_refusal_tells_nothing_of_the_other_registrys_projects(
 # Reading
 
 
+def bearer(token: UploadToken) -> dict[str, str]:
+    return {"authorization": f"Bearer {token.reveal()}"}
+
+
 def test_a_file_of_one_registry_is_not_found_in_the_other(deployment: Tenants) -> None:
     assert deployment.upload(deployment.acmes_token(), "widgets").status == 200
     (file,) = deployment.store.files.values()
     path = f"files/{file.sha256}/{file.filename}"
 
+    acmes, others = bearer(deployment.acmes_token()), bearer(deployment.others_token())
+
     statuses = {
-        where: deployment.send("read", "GET", where, host=host).status
-        for where, host in (
-            (f"/acme/{path}", HOST),
-            (f"/other/{path}", HOST),
-            (f"/other/../acme/{path}", HOST),
-            (f"/{path}", "other.example.com"),
-            ("/other/simple/widgets/", HOST),
+        where: deployment.send("read", "GET", where, headers=reader, host=host).status
+        for where, host, reader in (
+            (f"/acme/{path}", HOST, acmes),
+            (f"/other/{path}", HOST, others),
+            (f"/other/../acme/{path}", HOST, others),
+            (f"/{path}", "other.example.com", others),
+            ("/other/simple/widgets/", HOST, others),
         )
     }
 
     assert list(statuses.values()) == [200, 404, 404, 404, 404]
+
+
+@pytest.mark.parametrize("path", ["/simple/", "/simple/gadgets/", "/simple/nothing/", "{file}"])
+def test_a_token_of_one_registry_reads_nothing_in_the_other(deployment: Tenants, path: str) -> None:
+    assert deployment.upload(deployment.others_token(), "gadgets", "/other/legacy/").status == 200
+    (file,) = deployment.store.files.values()
+    at = path.format(file=f"/files/{file.sha256}/{file.filename}")
+
+    with_prefix = deployment.send(
+        "read", "GET", f"/other{at}", headers=bearer(deployment.acmes_token())
+    )
+    at_its_host = deployment.send(
+        "read", "GET", at, headers=bearer(deployment.acmes_token()), host="other.example.com"
+    )
+
+    assert [with_prefix.status, at_its_host.status] == [401, 401]
+    assert with_prefix.detail == at_its_host.detail
+    assert "gadgets" not in with_prefix.detail
 
 
 # What an operator does to a project of one registry, and a project of the same name in the other
@@ -538,27 +562,31 @@ def same_name(shared_issuer: Tenants) -> Tenants:
     return shared_issuer
 
 
-def upload_to_shared(deployment: Tenants, name: str) -> Answer:
+def token_for_shared(deployment: Tenants, name: str) -> UploadToken:
     workflow = "octo-org/shared/.github/workflows/release.yml@refs/tags/v1.2.0"
     identity = deployment.github.token(
         repository="octo-org/shared", workflow_ref=workflow, job_workflow_ref=workflow, aud=name
     )
     minted = deployment.mint(identity, f"/{name}/_/oidc/mint-token")
-    token = UploadToken.parse(minted.json["token"])
-    return deployment.upload(token, "shared", f"/{name}/legacy/")
+    return UploadToken.parse(minted.json["token"])
+
+
+def upload_to_shared(deployment: Tenants, name: str) -> Answer:
+    return deployment.upload(token_for_shared(deployment, name), "shared", f"/{name}/legacy/")
 
 
 def shown(deployment: Tenants, name: str) -> list[tuple[int, bytes]]:
     """Return what a reader gets of `shared`: the pages, the file, and its metadata."""
     (file,) = deployment.store.list_files(name, "shared")
     path = f"/{name}/files/{file.sha256}/{file.filename}"
-    json_page = {"accept": "application/vnd.pypi.simple.v1+json"}
+    reader = bearer(token_for_shared(deployment, name))
+    json_page = {"accept": "application/vnd.pypi.simple.v1+json", **reader}
     answers = [
-        deployment.send("read", "GET", f"/{name}/simple/"),
-        deployment.send("read", "GET", f"/{name}/simple/shared/"),
+        deployment.send("read", "GET", f"/{name}/simple/", headers=reader),
+        deployment.send("read", "GET", f"/{name}/simple/shared/", headers=reader),
         deployment.send("read", "GET", f"/{name}/simple/shared/", headers=json_page),
-        deployment.send("read", "GET", path),
-        deployment.send("read", "GET", f"{path}.metadata"),
+        deployment.send("read", "GET", path, headers=reader),
+        deployment.send("read", "GET", f"{path}.metadata", headers=reader),
     ]
     return [(answer.status, answer.body) for answer in answers]
 

@@ -174,6 +174,7 @@ class Resolver:
                 introspection_clients=self._introspection_clients(i, model),
                 refusals_per_minute=model.refusals_per_minute,
                 release_open_days=model.release_open_days,
+                access=model.access,
             )
 
     def _introspection_clients(self, index: int, model: RegistryModel) -> dict[str, str]:

@@ -26,6 +26,7 @@ from pytp_broker.config.values import (
     JwksHost,
     ProjectName,
     ProviderName,
+    ReadAccess,
     RegistryName,
     ReleaseOpenDays,
     Sha256,
@@ -237,6 +238,7 @@ class RegistryModel(_Table):
         registries.DEFAULT_REFUSALS_PER_MINUTE
     )
     release_open_days: ReleaseOpenDays = registries.DEFAULT_RELEASE_OPEN_DAYS
+    access: ReadAccess = registries.PRIVATE
     introspection_clients: list[IntrospectionClientModel] = []
     publishers: list[PublisherModel] = []  # type: ignore[valid-type]
     readers: list[ReaderModel] = []  # type: ignore[valid-type]

@@ -26,7 +26,7 @@ from pytp_broker.names import (
 )
 from pytp_broker.oidc.jwks import ASYMMETRIC_ALGORITHMS
 from pytp_broker.redaction import legible
-from pytp_broker.registries import CLIENT_ID
+from pytp_broker.registries import CLIENT_ID, PRIVATE, PUBLIC
 from pytp_broker.trust.providers import PROVIDERS
 
 ALLOW_LOOPBACK: Final = "allow_loopback"
@@ -204,6 +204,9 @@ Sha256 = Annotated[Text, AfterValidator(_check_sha256), _looks_like("^[0-9a-f]{6
 ProviderName = Annotated[Text, AfterValidator(one_of(PROVIDERS)), is_one_of(PROVIDERS)]
 Algorithm = Annotated[
     Text, AfterValidator(one_of(ASYMMETRIC_ALGORITHMS)), is_one_of(ASYMMETRIC_ALGORITHMS)
+]
+ReadAccess = Annotated[
+    Text, AfterValidator(one_of((PRIVATE, PUBLIC))), is_one_of((PRIVATE, PUBLIC))
 ]
 # None stands for "unlimited".
 ReleaseOpenDays = Annotated[

@@ -38,6 +38,7 @@ provider = "github"
 [[registries]]
 name = "acme"
 issuers = ["{issuer}"]
+access = "public"
 [[registries.publishers]]
 projects = ["hello-acme"]
 [registries.publishers.github]
@@ -49,6 +50,7 @@ environment = "release"
 [[registries]]
 name = "umbrella"
 issuers = ["{issuer}"]
+access = "public"
 [[registries.publishers]]
 projects = ["hello-umbrella"]
 [registries.publishers.github]

@@ -6,6 +6,7 @@ from typing import Final
 from pytp_broker.audit.requests import Other
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import NotFound, RangeNotSatisfiable
+from pytp_broker.grants import Permission
 from pytp_broker.http import paths
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
@@ -144,7 +145,7 @@ def _quoted(tag: str) -> str:
 
 
 ROUTES: Final[Routes[Index]] = (
-    Route(paths.PROJECTS, READING, projects),
-    Route(paths.PROJECT, READING, project),
-    Route(paths.FILE, READING, file),
+    Route(paths.PROJECTS, READING, projects, needs=Permission.READ),
+    Route(paths.PROJECT, READING, project, needs=Permission.READ),
+    Route(paths.FILE, READING, file, needs=Permission.READ),
 )

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from pytp_broker.access import Caller
+from pytp_broker.access import Caller, verify_reader
 from pytp_broker.audit.requests import Other, RegistryEvent, RequestEvent
 from pytp_broker.destinations import Destination, locate, root_of
 from pytp_broker.endpoints.addresses import advise
-from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unexpected
+from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unauthorized, Unexpected
 from pytp_broker.grants import Permission
 from pytp_broker.http.credentials import read_token
 from pytp_broker.http.messages import Request, Response, problem_response
@@ -55,8 +55,9 @@ class Route(Generic[S, E]):
     reads: a request leaves a record there only if we fail to answer it.
 
     ``needs`` is the permission that a caller must have. The dispatcher refuses a request without a
-    well-formed token before the handler runs. The handler then verifies the token with ``access``,
-    because only the handler knows the project: that of an upload is in the form.
+    well-formed token before the handler runs. For reading it also verifies the token, unless the
+    registry is public. For uploads the handler verifies the token with ``access``, because only the
+    handler knows the project: it is in the form.
 
     A probe is for monitors. It answers at the root of every host without the configuration, and it
     leaves no record even when we fail to answer, because monitors ask every few seconds.
@@ -151,12 +152,15 @@ def _answer(
         route, variables = _choose(request, selection, destination, services)
         if isinstance(event, RegistryEvent):
             event.registry = destination.registry.name
-        caller = _authenticate(request, route, destination, configuration)
+        caller = _authenticate(request, route, destination, configuration, services)
         return route.handler(
             Context(request, variables, destination, configuration, services, event, caller)
         )
     except (NotFound, MethodNotAllowed) as problem:
         problem.advise(advise(request, destination))
+        raise
+    except Unauthorized as problem:
+        problem.ask_for(destination.registry.name)
         raise
 
 
@@ -185,10 +189,23 @@ def _choose(
 
 
 def _authenticate(
-    request: Request, route: Route[S, Any], destination: Destination, configuration: Configuration
+    request: Request,
+    route: Route[S, Any],
+    destination: Destination,
+    configuration: Configuration,
+    services: S,
 ) -> Caller | None:
-    """Return the caller, if the endpoint needs a permission; raise NotFound or Unauthorized."""
+    """Return the caller, if the endpoint needs a permission here.
+
+    Raises NotFound, Unauthorized or Forbidden. In a public registry reading needs no permission, so
+    we ignore the token that a client may send: it may be one for another use, or an old one.
+    """
     if route.needs is None:
         return None
-    registry = destination.registry
-    return Caller(read_token(request.headers), route.needs, registry, configuration)
+    registry, is_reading = destination.registry, route.needs is Permission.READ
+    if is_reading and registry.is_public:
+        return None
+    caller = Caller(read_token(request.headers), route.needs, registry, configuration)
+    if is_reading:
+        verify_reader(caller, services)
+    return caller

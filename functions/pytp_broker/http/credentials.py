@@ -11,13 +11,16 @@ USER_NAME: Final = "__token__"
 
 _TOKEN_SCHEMES: Final = ("bearer", "token")
 _NO_TOKEN: Final = (
-    f"send the upload token as the password of the user {USER_NAME} (Basic), or as a Bearer token"
+    f"send an upload token, or to read a read token, as the password of the user {USER_NAME} "
+    "(Basic), or as a Bearer token"
 )
+# We do not repeat the name, because some people put the token there.
+_OTHER_USER: Final = f"the user name is not {USER_NAME}: {_NO_TOKEN}"
 _NO_CLIENT: Final = "send the client's id and secret as Basic credentials"
 
 
 def read_token(headers: Mapping[str, str]) -> UploadToken:
-    """Return the upload token of a request; raise Unauthorized.
+    """Return the token of a request; raise Unauthorized.
 
     Nothing is looked up: a well-formed token may still be unknown.
     """
@@ -41,7 +44,7 @@ def _read_token_text(headers: Mapping[str, str]) -> str:
         return credentials
     user, password = _read_basic(scheme, credentials)
     if user != USER_NAME:
-        raise ValueError("another user")
+        raise Unauthorized(_OTHER_USER)
     return password.strip()
 
 

@@ -8,7 +8,7 @@ contract test suite holds them together.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Trust
@@ -22,8 +22,12 @@ from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher
 
-# A registry and one project in it.
+# A registry and one project in it, or WHOLE_REGISTRY.
 Place: TypeAlias = tuple[str, str]
+
+# In the place of a project's name, which is never empty: the registry itself, which trusts each of
+# its publishers. Their generation there is 0, so every token of a publisher is covered.
+WHOLE_REGISTRY: Final = ""
 
 
 class AlreadyExchangedError(Exception):

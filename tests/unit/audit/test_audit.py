@@ -352,7 +352,8 @@ def test_the_local_log_writes_the_same_record(capsys: pytest.CaptureFixture[str]
 
 
 MALFORMED = (
-    "send the upload token as the password of the user __token__ (Basic), or as a Bearer token"
+    "send an upload token, or to read a read token, as the password of the user __token__ (Basic), "
+    "or as a Bearer token"
 )
 
 

@@ -63,6 +63,23 @@ def test_a_registry_says_how_long_its_releases_are_open(line: str, days: int | N
     jsonschema.validate(tomllib.loads(text), config.json_schema())
 
 
+@pytest.mark.parametrize(
+    ("line", "is_public"), [("", False), ('access = "private"', False), ('access = "public"', True)]
+)
+def test_a_registry_is_private_unless_it_says_otherwise(line: str, is_public: bool) -> None:
+    text = f'[[registries]]\nname = "acme"\n{line}\n'
+
+    assert parse(text).configuration.registries["acme"].is_public is is_public
+    jsonschema.validate(tomllib.loads(text), config.json_schema())
+
+
+def test_another_word_for_access_names_the_two_that_there_are() -> None:
+    (line,) = mistakes('[[registries]]\nname = "acme"\naccess = "publik"\n')
+
+    assert line.startswith("registries[1].access: ")
+    assert "private, public; did you mean `public`?" in line
+
+
 def test_a_wrong_number_of_days_says_what_is_right() -> None:
     (line,) = mistakes('[[registries]]\nname = "acme"\nrelease_open_days = 0\n')
 

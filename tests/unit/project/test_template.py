@@ -379,6 +379,7 @@ TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
         ("ReadRole", "BatchGetItem", ENTRY, ()),
         ("ReadRole", "Query", ["YANKED#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["STATUS#acme#widgets"], ()),
+        ("ReadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#"], ()),
     ],
 )
 def test_a_function_may_do_what_it_needs(
@@ -416,10 +417,18 @@ def test_only_the_broker_may_write_tokens(
 
 
 @pytest.mark.promise("separate-functions")
-@pytest.mark.parametrize(
-    ("action", "key"), [*product(("GetItem", "Query", "BatchGetItem"), ["TOKEN#0", "PUBLISHER#0"])]
-)
-def test_readers_may_not_read_tokens_nor_publishers(action: str, key: str) -> None:
+@pytest.mark.parametrize("key", ["PUBLISHER#0", "TRUST#acme#widgets", "KEYSET#https://a.example"])
+@pytest.mark.parametrize("action", ["GetItem", "Query", "BatchGetItem"])
+def test_the_read_function_may_not_read_publishers_nor_whom_a_project_trusts(
+    action: str, key: str
+) -> None:
+    assert not is_allowed("ReadRole", action, [key])
+
+
+@pytest.mark.promise("separate-functions")
+@pytest.mark.parametrize("action", WRITES)
+@pytest.mark.parametrize("key", ["TOKEN#0", "USE#0", "TRUST#acme#", "PROJECT#a#b", "REGISTRY#a"])
+def test_the_read_function_may_write_nothing(action: str, key: str) -> None:
     assert not is_allowed("ReadRole", action, [key])
 
 

@@ -9,6 +9,7 @@ pk                                      sk                         holds
 ``PUBLISHER#identity_key``              ``registry#rules_hash``    document, publisher_id, pins
 ``PUBLISHER#identity_key``              ``…rules_hash#number``     publisher_id, projects
 ``TRUST#registry#project``              ``TRUST``                  publisher_ids
+``TRUST#registry#``                     ``TRUST``                  publisher_ids
 ``PROJECT#registry#project``            ``FILE#filename``          document
 ``PROJECT#registry#project``            ``RELEASE#key``            document
 ``REOPENED#registry#project``           ``REOPENED#key``           until, ttl

@@ -22,7 +22,7 @@ from pytp_broker.aws.dynamodb.table import dump
 from pytp_broker.grants import Trust
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.plan import Plan, Setup
-from pytp_broker.storage.protocols import Place
+from pytp_broker.storage.protocols import WHOLE_REGISTRY, Place
 from pytp_broker.trust.publishers import TrustedPublisher
 
 
@@ -71,6 +71,8 @@ class AppliedRows:
         outcome, trust = plan.outcome, self._trust()
         trusted: dict[Place, set[str]] = {}
         for publisher in outcome.publishers.values():
+            whole = (publisher.registry, WHOLE_REGISTRY)
+            trusted.setdefault(whole, set()).add(publisher.publisher_id)
             for project in publisher.projects:
                 place, publisher_id = (publisher.registry, project), publisher.publisher_id
                 since = trust.get(place, {}).get(publisher_id, publisher.generation)

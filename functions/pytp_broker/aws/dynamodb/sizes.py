@@ -32,7 +32,8 @@ def check_sizes(
         _check(f"a publisher of the registry `{publisher.registry}`", len(document))
         registries.setdefault(publisher.identity_key, []).append(publisher.registry)
     for (registry, project), texts in trusted.items():
-        _check(f"the list of publishers that `{registry}/{project}` trusts", sum(map(len, texts)))
+        place = f"{registry}/{project}" if project else registry
+        _check(f"the list of publishers that `{place}` trusts", sum(map(len, texts)))
     for names in registries.values():
         _check(f"a token of an identity with {len(names):,} publishers", _size_of_token(names))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from pytp_broker.errors import StoreUnavailable
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 
 _RELEASES: Final = (
     """CREATE TABLE releases (
@@ -125,6 +125,11 @@ _MIGRATIONS: Final = {
     3: _YANKED,
     4: _STATUSES,
     5: _DELETED,
+    # A registry as a whole trusts each of its publishers, and has no project's name.
+    6: (
+        """INSERT INTO trust (registry, project, publisher_id, generation)
+        SELECT json_extract(document, '$.registry'), '', publisher_id, 0 FROM publishers""",
+    ),
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from pytp_broker.grants import Trust
-from pytp_broker.storage.protocols import Place
+from pytp_broker.storage.protocols import WHOLE_REGISTRY, Place
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -87,7 +87,7 @@ def save_publisher(connection: sqlite3.Connection, publisher: TrustedPublisher) 
 def _save_trust(connection: sqlite3.Connection, publisher: TrustedPublisher) -> None:
     mine = (publisher.publisher_id,)
     trusting = {p for (p,) in connection.execute(_TRUSTING, mine)}
-    wanted = dict.fromkeys(publisher.projects)
+    wanted = {WHOLE_REGISTRY: 0, **dict.fromkeys(publisher.projects, publisher.generation)}
     connection.executemany(
         "DELETE FROM trust WHERE registry = ? AND project = ? AND publisher_id = ?",
         [(publisher.registry, project, *mine) for project in trusting.difference(wanted)],
@@ -95,8 +95,8 @@ def _save_trust(connection: sqlite3.Connection, publisher: TrustedPublisher) -> 
     connection.executemany(
         "INSERT INTO trust (registry, project, publisher_id, generation) VALUES (?, ?, ?, ?)",
         [
-            (publisher.registry, project, *mine, publisher.generation)
-            for project in wanted
+            (publisher.registry, project, *mine, since)
+            for project, since in wanted.items()
             if project not in trusting
         ],
     )
