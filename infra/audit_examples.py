@@ -18,6 +18,7 @@ from pytp_broker.audit.requests import (
     Exchange,
     Introspection,
     Other,
+    ReadExchange,
     Upload,
 )
 from pytp_broker.errors import FileExists, NotFound
@@ -46,6 +47,22 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         publishers=[_PUBLISHER],
         projects=["acme/widgets"],
         project_count=1,
+        token_hash=_HASH,
+    ).accepted(),
+    ReadExchange(
+        host=_HOST,
+        path="/acme/_/oidc/mint-read-token",
+        source_ip=_ADDRESS,
+        registry="acme",
+        issuer="https://token.actions.githubusercontent.com",
+        provider="github",
+        repository=Legible("octo-org/gadgets"),
+        workflow=Legible("octo-org/gadgets/.github/workflows/test.yml@refs/pull/7/merge"),
+        ref=Legible("refs/pull/7/merge"),
+        sha=Legible("8c7d3f1a0b9e2d4c6f8a1b3c5d7e9f0a2b4c6d8e"),
+        run=Legible("11855712346"),
+        actor=Legible("octocat"),
+        publishers=[_PUBLISHER],
         token_hash=_HASH,
     ).accepted(),
     Upload(

@@ -1,13 +1,16 @@
-"""Mint an upload token, and write the record that describes it."""
+"""Mint an upload token or a read token, and write the record that describes it."""
 
+import hashlib
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Final
 
 from pytp_broker.grants import Grant, Permission
-from pytp_broker.registries import Configuration
-from pytp_broker.tokens import Listing, TokenRecord, UploadToken
+from pytp_broker.registries import Configuration, Registry
+from pytp_broker.tokens import DEFAULT_FEATURES, Listing, TokenRecord, UploadToken
 from pytp_broker.trust.job import Job
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -20,9 +23,17 @@ REPLAY_MARGIN: Final = timedelta(seconds=60)
 MAX_KEPT_CHARACTERS: Final = 2048
 
 
+# One identity token may be exchanged for this many read tokens that live at the same time. Fifty
+# installs at once need fifty. Each token has a place in the store, so that nobody can fill the
+# store with one identity token.
+MAX_LIVE_READ_TOKENS: Final = 256
+# How many places are tried before an exchange is refused; each costs a write.
+_TRIED_PLACES: Final = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """A new upload token and its record."""
+    """A new token and its record."""
 
     token: UploadToken
     record: TokenRecord
@@ -54,6 +65,48 @@ def mint(
         expires_at=expires_at,
         kept_until=max(expires_at, job.claims.last_use) + REPLAY_MARGIN,
         identity_key=publishers[0].identity_key,
+    )
+    return Minted(token, record)
+
+
+def read_lookup_ids(token_id: str) -> Iterator[str]:
+    """Yield the lookup ids that a read token for an identity token may get: some, at random.
+
+    None of them is the lookup id of an upload token, which is the identity token's own id.
+    """
+    places = secrets.SystemRandom().sample(range(MAX_LIVE_READ_TOKENS), _TRIED_PLACES)
+    for place in places:
+        yield hashlib.sha256(f"read\n{token_id}\n{place}".encode()).hexdigest()[:32]
+
+
+def mint_to_read(
+    lookup_id: str,
+    registry: Registry,
+    readers: tuple[TrustedPublisher, ...],
+    job: Job,
+    now: datetime,
+) -> Minted:
+    """Return a new token that reads a registry, for one of the readers.
+
+    Raises InvalidToken if the identity token has expired since it was verified.
+    """
+    job.claims.check_unexpired(now)
+    token = UploadToken.mint(lookup_id)
+    expires_at = now + timedelta(seconds=registry.read_token_lifetime_seconds)
+    reader_ids = {reader.publisher_id: reader.generation for reader in readers}
+    record = TokenRecord(
+        lookup_id=lookup_id,
+        token_hash=token.hash,
+        issuer=job.claims.issuer,
+        identity=job.identity,
+        grants=(Grant(registry.name, None, Permission.READ, reader_ids),),
+        projects={},
+        features=DEFAULT_FEATURES,
+        issued_at=now,
+        expires_at=expires_at,
+        # The record does not mark the identity token as used, so it need not outlive that.
+        kept_until=expires_at + REPLAY_MARGIN,
+        identity_key=readers[0].identity_key,
     )
     return Minted(token, record)
 

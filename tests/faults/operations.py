@@ -69,6 +69,28 @@ def mint_on_first_use(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.mint(identity, ""), 200, check=may_upload_and_is_pinned)
 
 
+def mint_to_read(stage: Stage) -> Attempt:
+    """Exchange an identity token for a read token: a reader pins an immutable id."""
+    identity = stage.identity_token("octo-org/gadgets")
+
+    def is_stored_and_pinned_and_may_be_repeated(answer: Answer) -> None:
+        token = _token(answer)
+        found = stage.engine.store.find_token(token.lookup_id, None)
+        assert found is not None
+        assert found[0].is_live(token, stage.now)
+        assert stage.honest.upload(token, wheel("gadgets")).status == 403
+        stage.let_a_refresh_be_due()
+        assert stage.honest.mint_to_read(identity).status == 200
+        stranger = stage.identity_token("octo-org/gadgets", repository_owner_id="666")
+        assert stage.honest.mint_to_read(stranger).code == "invalid-publisher"
+
+    return Attempt(
+        lambda: stage.faulty.mint_to_read(identity),
+        200,
+        check=is_stored_and_pinned_and_may_be_repeated,
+    )
+
+
 def mint_a_used_identity(stage: Stage) -> Attempt:
     """Exchange a used identity token: refused, no matter which call fails."""
     identity = stage.identity_token()
@@ -395,6 +417,7 @@ def download_a_deleted_file(stage: Stage) -> Attempt:
 OPERATIONS: tuple[Operation, ...] = (
     mint,
     mint_on_first_use,
+    mint_to_read,
     mint_a_used_identity,
     mint_as_a_stranger,
     upload_multi_use,
@@ -427,6 +450,7 @@ OPERATIONS: tuple[Operation, ...] = (
 WRITING_OPERATIONS = (
     mint,
     mint_on_first_use,
+    mint_to_read,
     upload_single_use,
     burn,
     disclose,

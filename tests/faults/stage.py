@@ -72,6 +72,9 @@ projects = ["widgets", "old"]
 [[registries.publishers]]
 projects = ["gadgets"]
 {GADGETS}
+[[registries.readers]]
+[registries.readers.github]
+owner = "octo-org"
 [[registries]]
 name = "other"
 audience = "other"
@@ -172,6 +175,10 @@ class Clients(Deployment):
             )
             self._stage.given.append(given)
         return answer
+
+    def mint_to_read(self, identity_token: str, prefix: str = "/acme") -> Answer:
+        body = json.dumps({"token": identity_token}).encode()
+        return self.call("POST", f"{prefix}/_/oidc/mint-read-token", body)
 
     def burn(self, token: UploadToken, prefix: str = "/acme") -> Answer:
         body = json.dumps({"token": token.reveal()}).encode()
@@ -403,6 +410,6 @@ def configured_rights(loaded: Loaded) -> set[Right]:
     return {
         (str(publisher.fields["repository"]), publisher.registry, project)
         for publisher in loaded.publishers
-        for project in publisher.projects
+        for project in publisher.projects  # a reader has none
         if in_force.is_enabled(publisher.registry, publisher.issuer)
     }

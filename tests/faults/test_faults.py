@@ -56,6 +56,10 @@ UPLOAD = f"find_token find_entry {RELEASE} save save use_token save_release add_
             "mint_on_first_use",
             f"load_configuration {KEYS} list_publishers {PINS} add_token",
         ),
+        (
+            "mint_to_read",
+            f"load_configuration {KEYS} list_publishers list_publishers pin_publisher add_token",
+        ),
         ("upload_single_use", f"load_configuration {UPLOAD}"),
         ("burn", "load_configuration burn_token"),
         ("disclose", "load_configuration find_key_set save_key_set burn_token burn_token"),

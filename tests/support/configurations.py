@@ -28,6 +28,13 @@ def github_publisher(*projects: str, issuer: str = "", **fields: object) -> str:
     )
 
 
+def github_reader(*, issuer: str = "", **fields: object) -> str:
+    """Return a reader: every repository of octo-org, where no field says otherwise."""
+    trusted = {"issuer": issuer} if issuer else {}
+    job = fields if "repository" in fields else {"owner": "octo-org", **fields}
+    return f"[[registries.readers]]\n{_lines(trusted)}[registries.readers.github]\n{_lines(job)}"
+
+
 def generic_registry(claims: str) -> str:
     """Return a registry with one publisher that is known by claims alone: of a TOML table."""
     return f"""

@@ -84,6 +84,12 @@ class World(Deployment, Clock):
         path = f"{prefix}/_/oidc/mint-token"
         return self.call("POST", path, body, host=host, source_ip=source_ip)
 
+    def mint_to_read(
+        self, token: str, prefix: str = "/acme", *, host: str = HOST, **members: Any
+    ) -> Answer:
+        path = f"{prefix}/_/oidc/mint-read-token"
+        return self.call("POST", path, {"token": token, **members}, host=host)
+
 
 def assert_refused(world: World, token: str, *codes: str, prefix: str = "/acme") -> Answer:
     """Check that the broker refuses the token, has stored nothing, and said so in the audit."""

@@ -110,14 +110,17 @@ Run: TypeAlias = Annotated[Legible, Meaning("Signed claim: the run, build or job
 Actor: TypeAlias = Annotated[Legible, Meaning("Signed claim: who or what started the job.")]
 KeyIds: TypeAlias = Annotated[Sequence[str], Meaning("The ids of the faulty keys; at most a few.")]
 
-# The upload token
+# The token
 Publishers: TypeAlias = Annotated[
     Sequence[str],
-    Meaning("The ids of the trusted publishers that matched, or that give the right to upload."),
+    Meaning(
+        "The ids of the trusted publishers or the readers that matched, "
+        "or of the publishers that give the right to upload."
+    ),
 ]
 TokenHash: TypeAlias = Annotated[
     str,
-    Meaning("The first 12 digits of the SHA-256 of the upload token.", pattern="^[0-9a-f]{12}$"),
+    Meaning("The first 12 digits of the SHA-256 of the token.", pattern="^[0-9a-f]{12}$"),
 ]
 Projects: TypeAlias = Annotated[
     Sequence[str],

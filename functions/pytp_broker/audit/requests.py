@@ -29,10 +29,8 @@ class RegistryEvent(RequestEvent):
 
 
 @dataclass(slots=True, kw_only=True)
-class Exchange(RequestEvent):
-    """A job asked to exchange an identity token for an upload token."""
-
-    name = "exchange"
+class JobEvent(RequestEvent):
+    """Base of the events of a job that sends its identity token."""
 
     issuer: facts.Issuer | None = None
     provider: facts.Provider | None = None
@@ -44,21 +42,46 @@ class Exchange(RequestEvent):
     run: facts.Run | None = None
     actor: facts.Actor | None = None
     publishers: facts.Publishers | None = None
-    projects: facts.Projects | None = None
-    project_count: facts.ProjectCount | None = None
     token_hash: facts.TokenHash | None = None
 
     def identify(self, identity: Mapping[str, Legible]) -> None:
-        """Add the signed claims that tell who published, under our own names for them."""
+        """Add the signed claims that tell whose job it is, under our own names for them."""
         for name, claim in identity.items():
             setattr(self, name, claim)
 
     def subject(self) -> str:
+        """Return who asked."""
+        return self.repository or self.actor or self.issuer or ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange(JobEvent):
+    """A job asked to exchange an identity token for an upload token."""
+
+    name = "exchange"
+
+    projects: facts.Projects | None = None
+    project_count: facts.ProjectCount | None = None
+
+    def subject(self) -> str:
         """Return who asked, and for which projects."""
-        who = self.repository or self.actor or self.issuer or ""
+        who = JobEvent.subject(self)
         if self.projects is None or self.project_count is None:
             return who
         return f"{who} for {and_more(self.projects[:_SHOWN_PROJECTS], self.project_count)}"
+
+
+@dataclass(slots=True, kw_only=True)
+class ReadExchange(JobEvent):
+    """A job asked to exchange an identity token for a token that reads a registry."""
+
+    name = "read-exchange"
+
+    registry: facts.Registry | None = None
+
+    def subject(self) -> str:
+        """Return who asked, and for which registry."""
+        return " for ".join(filter(None, (JobEvent.subject(self), self.registry)))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,13 +11,6 @@ from pytp_broker.http import paths
 from pytp_broker.http.messages import Request
 
 _READING: Final = frozenset({"GET", "HEAD"})
-# Path segments that show what the client meant.
-_DISCOVERY: Final = frozenset({".well-known", "pytp", "discover"})
-_EXCHANGE: Final = frozenset({"oidc", "audience", "mint-token", "burn-token"})
-_INTROSPECTION: Final = frozenset({"introspect", "verify"})
-_UPLOAD: Final = frozenset({"legacy", "upload"})
-_INDEX: Final = frozenset({"simple", "files"})
-
 _DISCOVERY_ADVICE: Final = (
     f"Discovery is at {{root}}{paths.WELL_KNOWN}?discover={{prefix}}{paths.LEGACY}"
 )
@@ -25,9 +18,22 @@ _EXCHANGE_ADVICE: Final = (
     f"Clients ask for the audience at {{root}}{paths.AUDIENCE} and exchange identity tokens at "
     f"{{root}}{paths.MINT}, or at the same paths below {{root}}{{prefix}}"
 )
+_READ_EXCHANGE_ADVICE: Final = (
+    f"Identity tokens are exchanged for read tokens at {{root}}{{prefix}}{paths.MINT_READ}"
+)
 _INTROSPECTION_ADVICE: Final = f"Indexes ask about tokens at {{root}}{{prefix}}{paths.INTROSPECT}"
 _UPLOAD_ADVICE: Final = f"Upload URLs have the form {{root}}{{prefix}}{paths.LEGACY}"
 _INDEX_ADVICE: Final = f"Index URLs have the form {{root}}{{prefix}}{paths.PROJECTS}"
+
+# Path segments that show what the client meant, and the advice for it.
+_MEANT: Final = (
+    (frozenset({".well-known", "pytp", "discover"}), _DISCOVERY_ADVICE),
+    (frozenset({"mint-read-token"}), _READ_EXCHANGE_ADVICE),
+    (frozenset({"oidc", "audience", "mint-token", "burn-token"}), _EXCHANGE_ADVICE),
+    (frozenset({"introspect", "verify"}), _INTROSPECTION_ADVICE),
+    (frozenset({"legacy", "upload"}), _UPLOAD_ADVICE),
+)
+_INDEX: Final = frozenset({"simple", "files"})
 
 
 def advise(request: Request, destination: Destination) -> str:
@@ -40,14 +46,9 @@ def advise(request: Request, destination: Destination) -> str:
 
 def _choose(request: Request) -> str:
     segments = frozenset(request.path.lower().split("/"))
-    if segments & _DISCOVERY:
-        return _DISCOVERY_ADVICE
-    if segments & _EXCHANGE:
-        return _EXCHANGE_ADVICE
-    if segments & _INTROSPECTION:
-        return _INTROSPECTION_ADVICE
-    if segments & _UPLOAD or request.method not in _READING:
+    for meant, advice in _MEANT:
+        if segments & meant:
+            return advice
+    if request.method not in _READING:
         return _UPLOAD_ADVICE
-    if segments & _INDEX:
-        return _INDEX_ADVICE
-    return f"{_INDEX_ADVICE}. {_UPLOAD_ADVICE}"
+    return _INDEX_ADVICE if segments & _INDEX else f"{_INDEX_ADVICE}. {_UPLOAD_ADVICE}"

@@ -1,12 +1,13 @@
 """The broker function: discovery, exchange, burning, disclosure and health. Anyone may call it."""
 
 import secrets
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from pytp_broker import leaks
 from pytp_broker.audit.findings import Leak
 from pytp_broker.audit.record import hash_prefix
-from pytp_broker.audit.requests import Burn, Disclosure, Exchange, Other
+from pytp_broker.audit.requests import Burn, Disclosure, Exchange, JobEvent, Other, ReadExchange
 from pytp_broker.budgets import network_of
 from pytp_broker.destinations import Destination, locate
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
@@ -19,17 +20,20 @@ from pytp_broker.errors import (
     Problem,
     StoreUnavailable,
 )
-from pytp_broker.exchange import MintRequest, exchange
+from pytp_broker.exchange import MintRequest, exchange, exchange_to_read
+from pytp_broker.grants import Permission
 from pytp_broker.http import paths
 from pytp_broker.http.messages import Request, Response, json_response
 from pytp_broker.http.negotiation import accepts
 from pytp_broker.http.strict_json import parse_json_object
+from pytp_broker.minting import Minted
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.services import Broker
 from pytp_broker.tokens import (
     DEFAULT_FEATURES,
     FEATURES,
     LOOKUP_ID_BYTES,
+    SINGLE_USE,
     MalformedTokenError,
     UploadToken,
 )
@@ -39,6 +43,8 @@ MAX_BODY_BYTES: Final = 64 * 1024
 _DISCOVERY_TYPE: Final = "application/vnd.pypi.pytp.v1+json"
 _DISCOVERY_TYPES: Final = frozenset({_DISCOVERY_TYPE, "application/json", "application/*", "*/*"})
 _HEALTHY: Final = b"ok\n"
+
+E = TypeVar("E", bound=JobEvent)
 
 
 def well_known(context: Context[Broker, Other]) -> Response:
@@ -89,11 +95,22 @@ def audience(context: Context[Broker, Other]) -> Response:
 
 def mint(context: Context[Broker, Exchange]) -> Response:
     """Exchange an identity token for an upload token, unless its source is refused too often."""
+    return _within_budget(context, _mint)
+
+
+def mint_to_read(context: Context[Broker, ReadExchange]) -> Response:
+    """Exchange an identity token for a read token, unless its source is refused too often."""
+    return _within_budget(context, _mint_to_read)
+
+
+def _within_budget(
+    context: Context[Broker, E], answer: Callable[[Context[Broker, E]], Response]
+) -> Response:
     destination, budget = context.destination, context.services.budget
     source = (destination.name, network_of(context.request.source_ip))
     budget.check(source, destination.refusals_per_minute)
     try:
-        return _mint(context)
+        return answer(context)
     except Problem as problem:
         if problem.is_callers:
             budget.charge(source, destination.refusals_per_minute)
@@ -101,13 +118,26 @@ def mint(context: Context[Broker, Exchange]) -> Response:
 
 
 def _mint(context: Context[Broker, Exchange]) -> Response:
-    body = context.request.body
-    if len(body) > MAX_BODY_BYTES:
-        raise PayloadTooLarge("the body of an exchange may have at most 64 KiB")
-    asked = read_mint_request(body)
+    asked = read_mint_request(context.request.body)
     minted = exchange(
         asked, context.destination, context.configuration, context.services, context.event
     )
+    return _token_response(minted)
+
+
+def _mint_to_read(context: Context[Broker, ReadExchange]) -> Response:
+    if context.destination.is_shared_root:
+        raise NotFound("a read token is for one registry: exchange at that registry's own address")
+    asked = read_mint_request(context.request.body, Permission.READ)
+    if SINGLE_USE in asked.features:
+        raise InvalidPayload(f"a read token is for many requests: leave out `{SINGLE_USE}`")
+    minted = exchange_to_read(
+        asked, context.destination, context.configuration, context.services, context.event
+    )
+    return _token_response(minted)
+
+
+def _token_response(minted: Minted) -> Response:
     return json_response(
         {
             "success": True,
@@ -117,13 +147,16 @@ def _mint(context: Context[Broker, Exchange]) -> Response:
     )
 
 
-def read_mint_request(body: bytes) -> MintRequest:
-    """Return the request in the JSON body of an exchange; raise InvalidPayload."""
+def read_mint_request(body: bytes, permission: Permission = Permission.UPLOAD) -> MintRequest:
+    """Return the request in the body of an exchange; raise InvalidPayload or PayloadTooLarge."""
+    if len(body) > MAX_BODY_BYTES:
+        raise PayloadTooLarge("the body of an exchange may have at most 64 KiB")
     payload = parse_json_object(body)
     token = payload.get("token")
     if not isinstance(token, str) or not token:
         raise InvalidPayload("the member `token` must be the identity token, a non-empty string")
-    return MintRequest(read_unverified(token), _read_features(payload.get("features")))
+    features = _read_features(payload.get("features"))
+    return MintRequest(read_unverified(token), features, permission)
 
 
 def _read_features(features: object) -> tuple[str, ...]:
@@ -136,7 +169,7 @@ def _read_features(features: object) -> tuple[str, ...]:
 
 
 def burn(context: Context[Broker, Burn]) -> Response:
-    """End an upload token early; at a registry's own endpoint only a token of that registry.
+    """End a token early; at a registry's own endpoint only a token of that registry.
 
     Anyone who holds the token may end it. The answer, and the work before it, are the same whether
     or not such a token exists.
@@ -225,6 +258,7 @@ ROUTES: Final[Routes[Broker]] = (
     Route(paths.AUDIENCE, ("GET",), audience),
     Route(paths.MINT, ("POST",), mint, event=Exchange),
     Route(paths.GITHUB_MINT, ("POST",), mint, event=Exchange),
+    Route(paths.MINT_READ, ("POST",), mint_to_read, event=ReadExchange),
     Route(paths.BURN, ("POST",), burn, event=Burn),
     Route(paths.DISCLOSE, ("POST",), disclose, event=Disclosure),
     Route(paths.HEALTH, READING, health, is_probe=True),

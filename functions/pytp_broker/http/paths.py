@@ -68,6 +68,8 @@ AUDIENCE: Final = Path("/_/oidc/audience")
 MINT: Final = Path("/_/oidc/mint-token")
 # maturin and old versions of the publish action use only this path.
 GITHUB_MINT: Final = Path("/_/oidc/github/mint-token")
+# A job that only installs; our own, because PEP 807 is about uploads.
+MINT_READ: Final = Path("/_/oidc/mint-read-token")
 BURN: Final = Path("/_/oidc/burn-token")
 DISCLOSE: Final = Path("/_/secrets/disclose-token")
 HEALTH: Final = Path("/_/health")
@@ -83,7 +85,7 @@ VERIFY: Final = Path("/_/token/verify")
 VERIFY_PROJECT: Final = Path("/_/token/verify/{project+}")
 
 ALL: Final = (
-    *(WELL_KNOWN, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, BURN, DISCLOSE, HEALTH),
+    *(WELL_KNOWN, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, MINT_READ, BURN, DISCLOSE, HEALTH),
     *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT),
 )
 # No registry can have these names, because a path at the root of a host begins with each of them.

@@ -25,6 +25,7 @@ from pytp_broker.local.routes import _read_routes, find_template, load_template
 from pytp_broker.registries import default_audience
 from pytp_broker.storage.sqlite.layout import SCHEMA
 from pytp_broker.trust.readers import READERS, NoIdentityError
+from tests.support.configurations import github_reader, registry
 from tests.support.distributions import metadata, wheel
 from tests.support.fakes import MemoryStore
 from tests.support.scanner import match
@@ -249,7 +250,7 @@ def test_the_api_page_has_the_section_of_every_url() -> None:
 
     for url, methods, link in table(API, "urls"):
         title, anchor = re.findall(r"\[(.+)\]\(#(.+)\)", link)[0]
-        assert anchor == title.lower()
+        assert anchor == title.lower().replace(" ", "-")
         begin = re.split("[A-Z]", code(url)[0])[0]
         method = methods.split(",")[0]
         assert f"{method} " in sections[title]
@@ -278,6 +279,8 @@ def answers_of_the_broker() -> Iterator[tuple[str, Any]]:
     yield "audience", world.call("GET", "/acme/_/oidc/audience").json
     minted = world.mint(world.token()).json
     yield "mint", minted
+    reading = World(registry("acme", github_reader(), audience="acme"))
+    yield "mint read", reading.mint_to_read(reading.token()).json
     report = json.dumps([match(minted["token"])]).encode()
     headers = world.scanner.sign(report)
     yield (
@@ -301,7 +304,8 @@ def answers() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "name", ["discovery", "audience", "mint", "disclosure", "burn", "projects", "project"]
+    "name",
+    ["discovery", "audience", "mint", "mint read", "disclosure", "burn", "projects", "project"],
 )
 def test_the_answers_shown_have_the_form_of_ours(name: str) -> None:
     assert shape(json.loads(marked(API, f"answer: {name}"))) == shape(answers()[name])

@@ -245,10 +245,14 @@ def test_the_firewall_counts_the_exchanges_of_each_address() -> None:
     statement = rule["Statement"]["RateBasedStatement"]
 
     assert statement["AggregateKeyType"] == "IP"
-    match = statement["ScopeDownStatement"]["ByteMatchStatement"]
-    assert match["PositionalConstraint"] == "ENDS_WITH"
-    for path in (paths.MINT, paths.GITHUB_MINT):
-        assert str(path).endswith(match["SearchString"])
+    matches = [
+        each["ByteMatchStatement"]
+        for each in statement["ScopeDownStatement"]["OrStatement"]["Statements"]
+    ]
+    assert {match["PositionalConstraint"] for match in matches} == {"ENDS_WITH"}
+    endings = tuple(match["SearchString"] for match in matches)
+    for path in (paths.MINT, paths.GITHUB_MINT, paths.MINT_READ):
+        assert str(path).endswith(endings)
 
 
 def test_every_alarm_on_an_exchange_is_on_a_reason_that_exists() -> None:
@@ -257,7 +261,7 @@ def test_every_alarm_on_an_exchange_is_on_a_reason_that_exists() -> None:
     for name, alarm in our_metrics():
         labels = {d["Name"]: d["Value"] for d in alarm.get("Dimensions", [])}
         assert labels.keys() in ({"event", "outcome", "reason"}, set()), name
-        if labels.get("event") == "exchange":
+        if labels.get("event") in {"exchange", "read-exchange"}:
             assert labels["reason"] in known, name
 
 

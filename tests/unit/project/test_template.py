@@ -127,6 +127,7 @@ CONTRACT = {
     "/_/oidc/audience": "BrokerFunction",
     "/_/oidc/mint-token": "BrokerFunction",
     "/_/oidc/github/mint-token": "BrokerFunction",
+    "/_/oidc/mint-read-token": "BrokerFunction",
     "/_/oidc/burn-token": "BrokerFunction",
     "/_/secrets/disclose-token": "BrokerFunction",
     "/_/health": "BrokerFunction",
@@ -238,7 +239,7 @@ def test_the_gateway_may_call_every_function_that_it_routes_to() -> None:
 
 @pytest.mark.promise("gateway-limits")
 def test_every_mint_route_has_a_throttle_of_its_own() -> None:
-    mint_keys = {key for key in routes() if key.endswith("/mint-token")}
+    mint_keys = {key for key in routes() if key.endswith(("/mint-token", "/mint-read-token"))}
     # An exchange may reach these with percent signs in its path.
     mint_keys |= {"POST /_/{proxy+}", "POST /{registry}/_/{proxy+}"}
     names = {
@@ -248,7 +249,7 @@ def test_every_mint_route_has_a_throttle_of_its_own() -> None:
     }
     stage = RESOURCES["Stage"]
 
-    assert len(mint_keys) == 6
+    assert len(mint_keys) == 8
     assert stage["Properties"]["RouteSettings"].keys() == mint_keys
     assert set(stage["DependsOn"]) == names
 
