@@ -283,11 +283,34 @@ def close_project(target: tuple[str, str], file: str, secrets: Iterable[str]) ->
         assert main([*command.split(), "--reason", "moved", *target]) == 0
 
 
+READS = (
+    *("registry list", "registry show acme", "issuer list", "publisher list", "token list"),
+    *(f"issuer show {signing.GITHUB}", "audit"),
+)
+
+
+def read_all(target: tuple[str, str]) -> None:
+    """Run each command that lists or shows, as a table and as JSON."""
+    for command in READS:
+        for form in ((), ("--json",)) if command != "audit" else ((),):
+            assert main([*command.split(), *target, *form]) == 0
+
+
+def check_hashes(shown: str, search: Search) -> None:
+    """Check that no listing shows a hash of which the beginning is enough."""
+    secret_hash = hashlib.sha256(CLIENT_SECRET.encode()).hexdigest()
+    assert secret_hash[:12] in shown
+    for hash_ in (secret_hash, *(UploadToken.parse(t).hash for t in search.upload_tokens)):
+        assert hash_ not in shown
+
+
 def operate(data: Path, search: Search, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("find", "burn --all"):
-        assert main(["token", *command.split(), "--data", str(data)]) == 0
-    assert main(["audit", "--data", str(data)]) == 0
+    target = ("--data", str(data))
+    read_all(target)
+    assert main(["token", "burn", "--all", *target]) == 0
+    read_all(target)
     search.add("commands", *capsys.readouterr())
+    check_hashes(search.written["commands"], search)
     assert '"event": "configuration"' in search.written["commands"]
     for event in ("burn", "yank", "file-deletion", "project-status"):
         assert f'"event": "{event}"' in search.written["commands"]
@@ -390,8 +413,8 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
         monkeypatch.setattr(fetch, "HttpFetch", lambda **_: Documents(issuer, scanner))
         with started() as modules:
             run_on_aws(Aws(modules, search), table, issuer, search)
-        for command in ("find", "burn --all"):
-            main(["token", *command.split(), "--table", table])
+        read_all(("--table", table))
+        main(["token", "burn", "--all", "--table", table])
         search.add("output", *capsys.readouterr())
         read_table(dynamodb, table, search)
         read_bucket(s3, bucket, search)

@@ -118,7 +118,7 @@ def test_a_killed_server_leaves_no_lock(machine: Machine) -> None:
 
 def test_a_server_that_ended_leaves_no_lock_and_commands_need_none(machine: Machine) -> None:
     with machine.serve():
-        assert machine.type("token", "find", "--data", str(machine.data))[0] == 0
+        assert machine.type("token", "list", "--data", str(machine.data))[0] == 0
 
     with machine.serve():
         pass

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any, Final, NoReturn
 
 from pytp_broker import __version__
-from pytp_broker.cli.command import FAILED, MISUSED, CommandError, say
+from pytp_broker.cli.command import FAILED, INTERRUPTED, MISUSED, CommandError, say
 from pytp_broker.redaction import legible
 
 # Each is a module of this room. Only the one that somebody types is imported, because an install
@@ -20,10 +20,13 @@ _COMMANDS: Final = (
     "apply",
     "validate",
     "explain",
+    "registry",
+    "publisher",
+    "issuer",
     "token",
-    "release",
     "project",
     "file",
+    "release",
     "audit",
     "schema",
     "secret",
@@ -47,7 +50,7 @@ _OWN_EXTRAS: Final = frozenset({"demo", "serve"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0 done, 1 failed, 2 misused."""
+    """Run a command and return its exit status, as the operator's page lists them."""
     parser = _parser()
     try:
         arguments = parser.parse_args(argv)
@@ -62,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # device; otherwise Python would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except CommandError as error:
         say(*error.lines, file=sys.stderr)
         return error.status

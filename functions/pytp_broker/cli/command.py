@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 FAILED: Final = 1
 MISUSED: Final = 2
+# What a shell reports of a command that Ctrl-C has ended.
+INTERRUPTED: Final = 130
 
 
 class CommandError(Exception):

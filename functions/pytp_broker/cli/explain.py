@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
         "Exits with 0 if a publisher matches, and with 1 if none does. Only a deployment knows the "
-        "ids that were pinned on first use: name it with --stack, --table or --data."
+        "ids that were pinned on first use: name it with --data, --stack or --table."
     )
     add_config_argument(parser, required=False)
     target.add_arguments(parser, required=False)
@@ -105,8 +105,8 @@ def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
         yield _Broker("the configuration", with_built_in(loaded.configuration), find, host)
     else:
         raise CommandError(
-            "name what to compare with: a file with --config, or a deployment with --stack, "
-            "--table or --data",
+            "name what to compare with: a file with --config, or a deployment with --data, "
+            "--stack or --table",
             MISUSED,
         )
 
@@ -125,7 +125,7 @@ def _find_configured(
     if any(unpinned(publisher, claims) for publisher in found):
         note(
             f"a deployment pins the ids of {provider.title} that the file does not give; name it "
-            "with --stack, --table or --data to compare them"
+            "with --data, --stack or --table to compare them"
         )
     return found
 

@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 
 from pytp_broker.audit.operations import FileDeletion
-from pytp_broker.cli import target
+from pytp_broker.cli import actions
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.named import find_registry, read_refusal
 from pytp_broker.cli.operator import Operator
@@ -16,13 +16,17 @@ from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import Entry, PublishedFile
 from pytp_broker.storage.withdrawals import Tombstone
 
+run = actions.run
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = "Each deletion keeps an audit record."
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    named = actions.add_actions(parser)
     summary = "delete a file: nobody gets it any more, and its name is never used again"
-    action = actions.add_parser("delete", help=summary, description=summary)
+    action = actions.add_action(
+        named, "delete", delete, summary, doing="delete the file", is_for_writing=True
+    )
     action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
     action.add_argument("filename", metavar="FILENAME", help="the file's name")
     action.add_argument(
@@ -31,13 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="why, in one line for everybody who asks for the file or uploads it again",
     )
-    target.add_arguments(action)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Delete the file; raise CommandError."""
-    with target.opened(arguments, "delete the file") as operator:
-        return delete(arguments, operator)
 
 
 def delete(arguments: argparse.Namespace, operator: Operator) -> int:

@@ -1,13 +1,14 @@
 """What an operator names in a command: a registry, a project, and the reason for a change."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from pytp_broker.cli.command import MISUSED, CommandError
 from pytp_broker.cli.operator import Operator
 from pytp_broker.names import may_be_project
 from pytp_broker.redaction import MAX_VALUE_CHARACTERS, and_more, legible, printable
-from pytp_broker.registries import Registry
+from pytp_broker.registries import Configuration, Registry
 from pytp_broker.storage.file_records import PublishedFile
 
 # With these, clients recognise that a file is published already: twine, PDM, maturin and Poetry.
@@ -23,11 +24,25 @@ _SKIPPED: Final = (
 
 def find_registry(name: str, operator: Operator) -> Registry:
     """Return the registry of this name; raise CommandError."""
-    registries = operator.store.load_configuration().registries
+    return choose_registry(name, operator.store.load_configuration())
+
+
+def choose_registry(name: str, configuration: Configuration) -> Registry:
+    """Return the registry of this name; raise CommandError."""
+    registries = configuration.registries
     if name not in registries:
-        known = and_more([f"`{each}`" for each in sorted(registries)], len(registries)) or "none"
-        raise CommandError(f"there is no registry `{printable(name)}`; the registries are: {known}")
+        advice = advise(name, registries, "the registries are")
+        raise CommandError(f"there is no registry `{printable(name)}`; {advice}")
     return registries[name]
+
+
+def advise(name: str, known: Iterable[str], title: str) -> str:
+    """Return the names that come near to what was typed, or else the first names that there are."""
+    names = sorted(known)
+    near = get_close_matches(name, names)
+    if near:
+        return f"did you mean {' or '.join(f'`{each}`' for each in near)}?"
+    return f"{title}: {and_more([f'`{each}`' for each in names], len(names)) or 'none'}"
 
 
 def find_files(registry: Registry, project: str, operator: Operator) -> Sequence[PublishedFile]:
@@ -35,7 +50,10 @@ def find_files(registry: Registry, project: str, operator: Operator) -> Sequence
     # A store cannot take every text: one that is not Unicode, for example.
     files = operator.store.list_files(registry.name, project) if may_be_project(project) else []
     if not files:
-        raise CommandError(f"the registry `{registry.name}` has no project `{printable(project)}`")
+        advice = advise(project, operator.store.list_projects(registry.name), "its projects are")
+        raise CommandError(
+            f"the registry `{registry.name}` has no project `{printable(project)}`; {advice}"
+        )
     return files
 
 

@@ -3,20 +3,23 @@
 import argparse
 
 from pytp_broker.audit.operations import StatusChange
-from pytp_broker.cli import target
+from pytp_broker.cli import actions
 from pytp_broker.cli.command import say
 from pytp_broker.cli.named import find_files, find_registry, read_refusal
 from pytp_broker.cli.operator import Operator
 from pytp_broker.names import normalize
 from pytp_broker.storage.project_status import ACTIVE, STATUSES, ProjectStatus
 
+run = actions.run
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.epilog = "Each change keeps an audit record."
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    summary = "set the status of a project (PEP 792)"
-    action = actions.add_parser("status", help=summary, description=summary)
+    named = actions.add_actions(parser)
+    summary = "set the status of a project (PEP 792), and keep an audit record of it"
+    action = actions.add_action(
+        named, "status", set_status, summary, doing="change the project", is_for_writing=True
+    )
     action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
     action.add_argument("project", metavar="PROJECT", help="the project's name")
     action.add_argument(
@@ -32,13 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="why, in one line for everybody who uses the project; "
         "for `active`, in one line for the audit record",
     )
-    target.add_arguments(action)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Set the status; raise CommandError."""
-    with target.opened(arguments, "change the project") as operator:
-        return set_status(arguments, operator)
 
 
 def set_status(arguments: argparse.Namespace, operator: Operator) -> int:

@@ -1,14 +1,13 @@
 """Yank or unyank a release, or reopen a closed one, so that it takes further files."""
 
 import argparse
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from packaging.version import Version
 
 from pytp_broker.audit.operations import Reopening, Yank
-from pytp_broker.cli import target
+from pytp_broker.cli import actions
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.named import find_files, find_registry, read_reason
 from pytp_broker.cli.operator import Operator
@@ -20,34 +19,27 @@ from pytp_broker.storage.file_records import Release
 
 REOPENED: Final = timedelta(days=1)
 
+run = actions.run
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = "Each action keeps an audit record."
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    named = actions.add_actions(parser)
     for name, act, summary in (
         ("yank", yank, "let installers take a release only if it is asked for by its version"),
         ("unyank", unyank, "let installers take a yanked release again"),
         ("reopen", reopen, "let a closed release take files for a day"),
     ):
-        action = actions.add_parser(name, help=summary, description=summary)
+        action = actions.add_action(
+            named, name, act, summary, doing="change the release", is_for_writing=True
+        )
         action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
         action.add_argument("project", metavar="PROJECT", help="the project's name")
         action.add_argument("version", metavar="VERSION", help="the release's version")
-        target.add_arguments(action)
-        action.set_defaults(act=act)
     for name, shown_to in (("yank", "everybody who installs it"), ("unyank", "the audit record")):
         help_text = f"why, in one line for {shown_to}"
-        actions.choices[name].add_argument(
-            "--reason", required=True, metavar="TEXT", help=help_text
-        )
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Run the chosen action; raise CommandError."""
-    act: Callable[[argparse.Namespace, Operator], int] = arguments.act
-    with target.opened(arguments, "change the release") as operator:
-        return act(arguments, operator)
+        named.choices[name].add_argument("--reason", required=True, metavar="TEXT", help=help_text)
 
 
 def yank(arguments: argparse.Namespace, operator: Operator) -> int:

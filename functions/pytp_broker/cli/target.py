@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Declare the options that name the broker."""
-    target = parser.add_mutually_exclusive_group(required=required)
-    target.add_argument("--stack", metavar="NAME", help="the CloudFormation stack of the broker")
-    target.add_argument("--table", metavar="NAME", help="the DynamoDB table of the broker")
+    broker = parser.add_argument_group("the broker", "one of the first three names it")
+    target = broker.add_mutually_exclusive_group(required=required)
     target.add_argument(
         "--data", type=Path, metavar="DIR", help="the data folder of a broker on this machine"
     )
-    parser.add_argument("--region", help="the AWS region (default: the AWS CLI's)")
-    parser.add_argument(
+    target.add_argument("--stack", metavar="NAME", help="the CloudFormation stack of the broker")
+    target.add_argument("--table", metavar="NAME", help="the DynamoDB table of the broker")
+    broker.add_argument("--region", help="the AWS region (default: the AWS CLI's)")
+    broker.add_argument(
         "--endpoint-url",
         metavar="URL",
         help="the URL of AWS, or of a service that stands in for it",

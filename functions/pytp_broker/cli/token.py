@@ -1,16 +1,29 @@
-"""List the upload tokens that have not expired, and burn them."""
+"""List the tokens that have not expired, show one, or burn them."""
 
 import argparse
-from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
 from pytp_broker.audit.operations import OperatorBurn
 from pytp_broker.audit.record import hash_prefix
-from pytp_broker.cli import target
+from pytp_broker.cli import actions
 from pytp_broker.cli.command import MISUSED, CommandError, say
+from pytp_broker.cli.items import token_item
+from pytp_broker.cli.listing import Column, add_json_argument, print_item, print_list
 from pytp_broker.cli.operator import Operator
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.tokens import TokenRecord
+
+_DOING: Final = "read the tokens"
+_COLUMNS: Final = (
+    Column("token", "hash"),
+    Column("state", "state"),
+    Column("expires", "expires_at"),
+    Column("publishers", "publishers"),
+    Column("projects", "projects"),
+)
+
+run = actions.run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,22 +32,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "A token is named by the beginning of its hash, as in audit records. Several options "
         "select the tokens that match all of them."
     )
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    for name, act, summary in (
-        ("find", find, "list the tokens that have not expired"),
-        ("burn", burn, "burn tokens before they expire, and keep an audit record of it"),
-    ):
-        action = actions.add_parser(name, help=summary, description=summary)
+    named = actions.add_actions(parser)
+    listing = actions.add_action(
+        named, "list", list_selected, "list the tokens that have not expired", doing=_DOING
+    )
+    showing = actions.add_action(
+        named, "show", show, "show a token that has not expired", doing=_DOING
+    )
+    summary = "burn tokens before they expire, and keep an audit record of it"
+    burning = actions.add_action(named, "burn", burn, summary, doing=_DOING, is_for_writing=True)
+    showing.add_argument("hash", metavar="HASH", help="the beginning of the token's hash")
+    for action in (listing, showing):
+        add_json_argument(action)
+    for action in (listing, burning):
         _add_selection(action)
-        action.set_defaults(act=act)
-    actions.choices["burn"].add_argument("--all", action="store_true", help="burn every token")
-    actions.choices["burn"].add_argument(
+    burning.add_argument("--all", action="store_true", help="burn every token")
+    burning.add_argument(
         "--dry-run", action="store_true", help="print what would be burned, and burn nothing"
     )
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
-    target.add_arguments(parser)
     parser.add_argument(
         "--prefix", metavar="HASH", default="", help="only tokens whose hash begins with this"
     )
@@ -42,21 +60,21 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--registry", metavar="NAME", help="only tokens for this registry")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Find or burn; raise CommandError."""
-    act: Callable[[argparse.Namespace, Operator], int] = arguments.act
-    with target.opened(arguments, "read the tokens") as operator:
-        return act(arguments, operator)
+def list_selected(arguments: argparse.Namespace, operator: Operator) -> int:
+    """Print the selected tokens."""
+    print_list(map(token_item, _select(arguments, operator)), _COLUMNS, arguments)
+    return 0
 
 
-def find(arguments: argparse.Namespace, operator: Operator) -> int:
-    """Print the selected tokens, a block of lines each."""
-    selected = _select(arguments, operator)
-    for record in selected:
-        first, *others = _describe(record)
-        say(first, *(f"  {line}" for line in others))
-    if not selected:
-        say("no tokens")
+def show(arguments: argparse.Namespace, operator: Operator) -> int:
+    """Print the one token whose hash begins so."""
+    found = _begin_with(arguments.hash, operator)
+    if len(found) != 1:
+        asked = f"the hash of {'more than one' if found else 'no'} token begins with"
+        raise CommandError(
+            f"{asked} `{printable(arguments.hash)}`; `token list` has those that have not expired"
+        )
+    print_item(token_item(found[0]), arguments)
     return 0
 
 
@@ -96,33 +114,16 @@ def _record_burn(record: TokenRecord, operator: Operator) -> None:
 def _select(arguments: argparse.Namespace, operator: Operator) -> list[TokenRecord]:
     return [
         record
-        for record in operator.store.list_tokens(datetime.now(UTC))
-        if record.token_hash.startswith(arguments.prefix.lower())
-        and arguments.publisher in {None, *record.publisher_ids}
+        for record in _begin_with(arguments.prefix, operator)
+        if arguments.publisher in {None, *record.publisher_ids}
         and arguments.registry in {None, *record.registries}
     ]
 
 
+def _begin_with(prefix: str, operator: Operator) -> list[TokenRecord]:
+    tokens = operator.store.list_tokens(datetime.now(UTC))
+    return [record for record in tokens if record.token_hash.startswith(prefix.lower())]
+
+
 def _summary(record: TokenRecord) -> str:
     return f"{hash_prefix(record.token_hash)} for {and_more(record.places, record.project_count)}"
-
-
-def _describe(record: TokenRecord) -> list[str]:
-    identity = (f"{name} {printable(text)}" for name, text in sorted(record.identity.items()))
-    return [
-        _summary(record),
-        f"publishers  {', '.join(record.publisher_ids)}",
-        f"issuer      {record.issuer}",
-        f"identity    {', '.join(identity)}",
-        f"issued      {record.issued_at.isoformat()}",
-        f"expires     {record.expires_at.isoformat()}",
-        f"state       {_state(record)}",
-    ]
-
-
-def _state(record: TokenRecord) -> str:
-    if record.burned_at is not None:
-        return f"burned {record.burned_at.isoformat()}"
-    if record.used_for is not None:
-        return f"used for {printable(record.used_for, 400)}"
-    return "live, single use" if record.is_single_use else "live"

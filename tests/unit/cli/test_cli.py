@@ -134,9 +134,9 @@ def test_a_server_that_listens_everywhere_must_be_told_its_name(
 def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
-    assert re.findall(r"^    (\w+) ", seen, re.MULTILINE) == [
-        *("serve", "apply", "validate", "explain", "token", "release", "project"),
-        *("file", "audit", "schema", "secret", "demo"),
+    assert re.findall(r"^    (\w+)(?: |$)", seen, re.MULTILINE) == [
+        *("serve", "apply", "validate", "explain", "registry", "publisher", "issuer"),
+        *("token", "project", "file", "release", "audit", "schema", "secret", "demo"),
     ]
 
 
@@ -164,7 +164,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
             "pytp-broker serve --config x --error-type-base javascript:x",
             "javascript:x is neither an https URL nor a URN",
         ),
-        ("pytp-broker apply --config x", "one of the arguments --stack --table --data is required"),
+        ("pytp-broker apply --config x", "one of the arguments --data --stack --table is required"),
     ],
 )
 def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, said: str) -> None:
@@ -185,7 +185,7 @@ def test_a_misused_command_says_how_it_is_used(terminal: Terminal, line: str, sa
         f"project status acme {LEAKED} {LEAKED} --reason x --data .",
         f"file delete acme {LEAKED} --reason {LEAKED} --data .",
         f"file delete {LEAKED} {LEAKED} --reason x --data .",
-        *(f"token find --data {LEAKED}", f"explain --config broker.toml --registry {LEAKED} {{}}"),
+        *(f"token list --data {LEAKED}", f"explain --config broker.toml --registry {LEAKED} {{}}"),
     ],
 )
 def test_a_token_among_the_arguments_is_not_said_again(terminal: Terminal, line: str) -> None:

@@ -299,7 +299,7 @@ def test_a_file_says_that_it_does_not_know_the_pins(explain: Explain, tmp_path: 
     status, seen = explain(claims_file(tmp_path))
 
     assert status == 0
-    assert "with --stack, --table or --data to compare them" in seen
+    assert "with --data, --stack or --table to compare them" in seen
 
 
 def test_a_deployment_is_explained_also_where_a_file_is_given(

@@ -384,7 +384,8 @@ def test_every_file_of_a_command_is_a_command() -> None:
     files = {
         path.stem
         for path in (PACKAGE / "cli").glob("*.py")
-        if "\ndef run(" in path.read_text() and "\ndef add_arguments(" in path.read_text()
+        if re.search("\n(def run\\(|run = )", path.read_text())
+        and "\ndef add_arguments(" in path.read_text()
     }
     (subcommands,) = (a for a in _parser()._actions if a.dest == "command")
 

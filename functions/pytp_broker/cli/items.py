@@ -1,0 +1,106 @@
+"""What commands list and show, as items: the members are the same in tables and in JSON."""
+
+import hashlib
+import re
+from base64 import b64decode
+from typing import Any, Final
+
+from pytp_broker.audit.record import hash_prefix
+from pytp_broker.cli.listing import Item
+from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.tokens import TokenRecord
+from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
+from pytp_broker.trust.publishers import TrustedPublisher
+
+_CERTIFICATE: Final = re.compile(
+    "-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL
+)
+
+
+def registry_item(registry: Registry, configuration: Configuration, host: str) -> Item:
+    """Return a registry; ``host`` is the host that all registries share, or empty if unknown."""
+    clients = registry.introspection_clients.items()
+    return {
+        "name": registry.name,
+        "enabled": configuration.enabled and registry.enabled,
+        "audience": registry.audience_on(host) if host or registry.hosts else registry.audience,
+        "hosts": list(registry.hosts),
+        "issuers": [url for url in configuration.issuers if registry.accepts(url)],
+        "token_lifetime_seconds": registry.token_lifetime_seconds,
+        "shared_host_exchange": registry.shared_host_exchange,
+        "release_open_days": registry.release_open_days,
+        "refusals_per_minute": registry.refusals_per_minute,
+        "introspection_clients": [
+            {"id": each, "secret_sha256_prefix": hash_prefix(secret)} for each, secret in clients
+        ],
+    }
+
+
+def issuer_item(issuer: Issuer, configuration: Configuration) -> Item:
+    """Return an issuer, with the registries that accept it."""
+    registries = configuration.registries.values()
+    return {
+        "url": issuer.url,
+        "provider": issuer.provider,
+        "enabled": issuer.enabled,
+        "built_in": BUILT_IN_ISSUERS.get(issuer.url) == issuer,
+        "algorithms": list(issuer.algorithms),
+        "jwks_hosts": list(issuer.jwks_hosts),
+        "private": issuer.access.is_private,
+        "proxy": issuer.access.proxy or None,
+        "ca_sha256": _fingerprints(issuer.access.ca_pem),
+        "registries": sorted(each.name for each in registries if each.accepts(issuer.url)),
+    }
+
+
+def _fingerprints(pem: str) -> list[str]:
+    """Return the SHA-256 of each certificate, as other tools show it."""
+    certificates = (b64decode(text) for text in _CERTIFICATE.findall(pem))
+    return [hashlib.sha256(octets).hexdigest() for octets in certificates]
+
+
+def publisher_item(publisher: TrustedPublisher, configuration: Configuration) -> dict[str, Any]:
+    """Return a publisher, with its rules and its pinned ids."""
+    return {
+        "id": publisher.publisher_id,
+        "registry": publisher.registry,
+        "enabled": configuration.is_enabled(publisher.registry, publisher.issuer),
+        "provider": publisher.provider.name,
+        "issuer": publisher.issuer,
+        "identity": identity_of(publisher),
+        "fields": publisher.ordered_fields(),
+        "claims": dict(sorted(publisher.claims.items())),
+        "pins": dict(sorted(publisher.pins.items())),
+        "projects": list(publisher.projects),
+    }
+
+
+def identity_of(publisher: TrustedPublisher) -> str:
+    """Return what identifies a publisher, such as a repository, in one text."""
+    claims = (f"{name}={rule}" for name, rule in sorted(publisher.claims.items()))
+    return " ".join(publisher.identity.values()) or " ".join(claims)
+
+
+def token_item(record: TokenRecord) -> Item:
+    """Return a token: what it is for, where it comes from, and what became of it."""
+    return {
+        "hash": hash_prefix(record.token_hash),
+        "state": _state_of(record),
+        "registries": list(record.registries),
+        "projects": record.places,
+        "project_count": record.project_count,
+        "publishers": list(record.publisher_ids),
+        "issuer": record.issuer,
+        "identity": dict(sorted(record.identity.items())),
+        "single_use": record.is_single_use,
+        "issued_at": record.issued_at,
+        "expires_at": record.expires_at,
+        "burned_at": record.burned_at,
+        "used_for": record.used_for,
+    }
+
+
+def _state_of(record: TokenRecord) -> str:
+    if record.burned_at is not None:
+        return "burned"
+    return "live" if record.used_for is None else "used"
