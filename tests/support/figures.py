@@ -16,10 +16,11 @@ WHEELS: Final[Counter[str]] = Counter()
 SDISTS: Final[Counter[str]] = Counter()
 _ALL: Final = {"faults": FAULTS, "inputs": INPUTS, "wheels": WHEELS, "sdists": SDISTS}
 
-# The catalogues: what their tests are called in the summary.
+# The catalogues: what their tests are called in the summary. A test of an attack stands beside its
+# subject, with the marker of its row.
+_ATTACKS: Final = "attacks"
 _CATALOGUES: Final = {
     "test_tenancy.py": "tenants against each other",
-    "test_attacks.py": "attacks",
     "test_protocol_cases.py": "protocol cases",
     "test_provider_entries.py": "claims",
     "test_rules.py": "claims",
@@ -55,15 +56,14 @@ def _cases(terminalreporter: pytest.TerminalReporter) -> list[str]:
     failed: Counter[str] = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
-            what = _CATALOGUES.get(report.nodeid.partition("::")[0].rpartition("/")[2])
-            if "row" in report.keywords:  # also where the test stands beside its subject
-                what = "attacks"
+            file = report.nodeid.partition("::")[0].rpartition("/")[2]
+            what = _ATTACKS if "row" in report.keywords else _CATALOGUES.get(file)
             if what is not None:
                 tried[what] += 1
                 failed[what] += outcome == "failed"
     figures = [
         f"{tried[w]} {w} ({failed[w]} failed)"
-        for w in dict.fromkeys(_CATALOGUES.values())
+        for w in dict.fromkeys([_ATTACKS, *_CATALOGUES.values()])
         if tried[w]
     ]
     return ["cases: " + ", ".join(figures)] if figures else []

@@ -1,7 +1,8 @@
-"""Results for the gateway: text as text, and other bytes as base64."""
+"""Events of the gateway, and results for it: text as text, and other bytes as base64."""
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -9,9 +10,35 @@ from pytp_broker.endpoints.events import write_result
 from pytp_broker.errors import NotFound
 from pytp_broker.http.messages import Response, json_response, problem_response
 from pytp_broker.http.negotiation import HTML, JSON, PLAIN_HTML
+from tests.support.deployment import HOST
 from tests.support.distributions import wheel
 from tests.support.gateways import body_of
 from tests.support.shelf import Shelf
+from tests.support.world import World
+
+
+def mint_event(body: str) -> dict[str, Any]:
+    """Return the event of a POST with this body in base64 to the mint endpoint."""
+    path = "/acme/_/oidc/mint-token"
+    return {
+        "rawPath": path,
+        "headers": {"host": HOST},
+        "requestContext": {"domainName": HOST, "http": {"method": "POST", "path": path}},
+        "body": body,
+        "isBase64Encoded": True,
+    }
+
+
+@pytest.mark.row("A095")
+def test_a_body_in_base64_is_decoded_once() -> None:
+    world = World()
+    body = base64.b64encode(json.dumps({"token": world.token()}).encode())
+    twice = base64.b64encode(body)
+
+    assert world.hand("broker", mint_event(body.decode())).status == 200
+    for text in ("{}", "%%%", "a", "é"):
+        assert world.hand("broker", mint_event(text)).status == 400
+    assert world.hand("broker", mint_event(twice.decode())).status == 422
 
 
 def test_json_is_text() -> None:

@@ -14,6 +14,7 @@ from pytp_broker.http.messages import Request
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
 from tests.support.deployment import HOST, Answer, basic
 from tests.support.shelf import Shelf, publisher
+from tests.support.world import World
 
 SECRET = "a-long-random-secret"
 WHEEL = "widgets-1.0-py3-none-any.whl"
@@ -253,6 +254,17 @@ def test_only_a_known_client_may_ask(shelf: Shelf, authorization: str | None) ->
 
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+@pytest.mark.row("A106")
+def test_an_upload_token_is_no_credential_of_a_client(shelf: Shelf) -> None:
+    text = shelf.token.reveal()
+    body = urlencode({"token": text}).encode()
+
+    for authorization in (f"Bearer {text}", basic("__token__", text), basic("devpi", text)):
+        answer = call(shelf, "POST", "/acme/_/token/introspect", authorization, body)
+        assert answer.status == 401
+    assert World().mint(text).code == "invalid-payload"
 
 
 def test_a_client_of_one_registry_may_not_ask_another(shelf: Shelf) -> None:

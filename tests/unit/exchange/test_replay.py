@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pytp_broker.oidc.identity import LEEWAY_SECONDS
-from tests.support.configurations import generic_registry, github_publisher, registry
-from tests.support.signing import ABSENT, NOW, Issuer
+from tests.support.configurations import generic_registry, github_issuer, github_publisher, registry
+from tests.support.signing import ABSENT, GITHUB, NOW, Issuer
 from tests.support.world import World, assert_refused
 
 SECONDS = int(NOW.timestamp())
@@ -49,6 +49,20 @@ def test_the_same_token_with_its_times_as_fractions_is_exchanged_only_once(world
     again = world.token(jti="same", iat=SECONDS + 0.5, exp=SECONDS + 300.5)
 
     assert_refused(world, again, "invalid-reuse-token")
+
+
+@pytest.mark.row("A046")
+def test_tokens_of_two_issuers_may_have_the_same_id() -> None:
+    enterprise = "https://ghes.example.com/_services/token"
+    publishers = (github_publisher("widgets", issuer=url) for url in (GITHUB, enterprise))
+    world = World(github_issuer(enterprise) + registry("acme", *publishers, audience="acme"))
+
+    for url in (GITHUB, enterprise):
+        world.issuer = Issuer(url)
+        token = world.token(jti="same")
+        assert world.mint(token).status == 200
+        assert_refused(world, token, "invalid-reuse-token")
+    assert len(world.store.tokens) == 2
 
 
 @pytest.mark.row("A043")

@@ -10,7 +10,7 @@ from pytp_broker.trust.publishers import TrustedPublisher
 from tests.support import samples
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.markers import of_row
-from tests.support.signing import ABSENT, GITHUB, Issuer
+from tests.support.signing import ABSENT, GITHUB, Issuer, rsa_key
 from tests.support.world import World, assert_refused
 
 PINNED = registry(
@@ -260,6 +260,19 @@ def test_a_publisher_matches_only_its_own_issuer() -> None:
             audience="acme",
         )
     )
+
+    assert undisclosed(refusal(world))
+
+
+@pytest.mark.row("A037")
+def test_the_claims_of_a_publisher_match_nothing_when_another_issuer_signs_them() -> None:
+    enterprise = "https://ghes.example.com/_services/token"
+    publisher = github_publisher("widgets", issuer=GITHUB, repository_owner_id="9919")
+    acme = registry("acme", publisher, audience="acme", issuers=[GITHUB, enterprise])
+    world = World(github_issuer(enterprise) + acme)
+    assert world.mint(world.token()).status == 200
+
+    world.issuer = Issuer(enterprise, {"key-1": rsa_key("ghes")})
 
     assert undisclosed(refusal(world))
 
