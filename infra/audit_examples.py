@@ -7,6 +7,7 @@ from pytp_broker.audit.operations import (
     Apply,
     ConfigurationChange,
     FileDeletion,
+    Import,
     Reopening,
     StatusChange,
     Yank,
@@ -150,5 +151,12 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         filename="widgets-1.0-py3-none-any.whl",
         sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         why="contains a password",
+    ).accepted(),
+    Import(
+        by=_OLIVE,
+        registry="acme",
+        import_source="https://pypi.example.com/simple/",
+        imported=198,
+        not_imported=2,
     ).accepted(),
 )

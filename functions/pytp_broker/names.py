@@ -14,6 +14,8 @@ NormalizedName = NewType("NormalizedName", str)
 MAX_PROJECT_CHARACTERS: Final = 200
 WHEEL_SUFFIX: Final = ".whl"
 SDIST_SUFFIX: Final = ".tar.gz"
+# Sdists were zip archives too, until PEP 625.
+ZIP_SUFFIX: Final = ".zip"
 # The metadata beside a file has the file's name and this suffix.
 METADATA_SUFFIX: Final = ".metadata"
 # File systems allow 255 bytes, and the name of the metadata must fit too.
@@ -79,7 +81,7 @@ def version_in(filename: str) -> str:
     """Return how the well-formed name of a distribution spells the version."""
     if is_wheel(filename):
         return filename.split("-")[1]
-    return filename.removesuffix(SDIST_SUFFIX).rpartition("-")[2]
+    return filename.removesuffix(SDIST_SUFFIX).removesuffix(ZIP_SUFFIX).rpartition("-")[2]
 
 
 def is_host_name(text: str) -> bool:

@@ -66,6 +66,7 @@ def test_the_table_of_extras_has_each_of_them() -> None:
         ("release yank --data data acme widgets 1.0 --reason bad", "cli"),
         ("project status --data data acme widgets archived --reason old", "cli"),
         ("audit --data data", "cli"),
+        ("import --registry acme --from-folder dist --data data", "cli"),
     ],
 )
 def test_a_command_of_a_base_install_names_the_one_extra_that_it_needs(

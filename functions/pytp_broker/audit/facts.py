@@ -39,7 +39,10 @@ NARROWER_REASONS: Final[Mapping[str, str]] = {
 EventName: TypeAlias = Annotated[str, Meaning("What somebody asked for or did.")]
 Outcome: TypeAlias = Annotated[
     Literal["begun", "accepted", "refused"],
-    Meaning("Whether it was done; `begun` is the record that `apply` writes before any change."),
+    Meaning(
+        "Whether it was done; `begun` is the record of a command "
+        "that writes another one at its end."
+    ),
 ]
 Reason: TypeAlias = Annotated[
     str, Meaning("Why not: the code of the error, or something narrower; empty if it was done.")
@@ -82,6 +85,12 @@ Status: TypeAlias = Annotated[
     ),
 ]
 Why: TypeAlias = Annotated[str, Meaning("The reason that the operator gave.")]
+ImportSource: TypeAlias = Annotated[
+    str,
+    Meaning("The URL of the index or of the folder that files come from, without credentials."),
+]
+Imported: TypeAlias = Annotated[int, Meaning("How many files were imported.")]
+NotImported: TypeAlias = Annotated[int, Meaning("How many files or projects were refused.")]
 Filename: TypeAlias = Annotated[str, Meaning("The name of the file.")]
 Sha256: TypeAlias = Annotated[str, Meaning("The SHA-256 of the file.", pattern="^[0-9a-f]{64}$")]
 Unchanged: TypeAlias = Annotated[

@@ -93,6 +93,23 @@ class FileDeletion(Operation):
 
 
 @dataclass(slots=True, kw_only=True)
+class Import(Operation):
+    """An operator began to import files into a registry, or this ended."""
+
+    name = "import"
+    outcomes = ("begun", "accepted", "refused")
+
+    registry: facts.Registry
+    import_source: facts.ImportSource
+    imported: facts.Imported | None = None
+    not_imported: facts.NotImported | None = None
+
+    def begun(self) -> AuditRecord:
+        """Return the record that is stored before the first file."""
+        return self.record("begun")
+
+
+@dataclass(slots=True, kw_only=True)
 class OperatorBurn(Operation):
     """An operator burned an upload token; then the record has `by`."""
 

@@ -1,8 +1,9 @@
 """Open the storage of a broker: on AWS for a command, and on stand-ins for AWS for ``serve``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,9 +13,11 @@ from pytp_broker.aws.clients import Clients, command_clients, stand_in_clients
 from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table, ensure_table
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files, ensure_bucket
+from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Storage, Store
 
 _TABLE: Final = "AWS::DynamoDB::Table"
+_BUCKET: Final = "AWS::S3::Bucket"
 
 
 class NotOpenedError(Exception):
@@ -27,21 +30,29 @@ class NotOpenedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a broker is on AWS: the name of its stack or of its table, and where to ask for it."""
+    """Where a broker is on AWS: the name of its stack or of its table, and where to ask for it.
+
+    ``bucket`` is the name of its bucket, which a stack knows itself.
+    """
 
     stack: str | None
     table: str | None
+    bucket: str | None
     region: str | None
     endpoint_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A broker on AWS: its store, and if we know them, the host of its stack and the operator."""
+    """A broker on AWS: its store, and if we know them, the host of its stack and the operator.
+
+    ``open_files`` opens its file store, which most commands do not need. It raises NotOpenedError.
+    """
 
     store: Store
     host: str | None
     operator: str | None
+    open_files: Callable[[], FileStore]
 
 
 def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Deployed:
@@ -50,11 +61,25 @@ def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Depl
         clients = command_clients(address.region, address.endpoint_url)
     asked = _describe(address, clients)
     with _failures_told("reach the deployment", asked):
-        table, host = _find(address, clients)
+        found = _find(address, clients)
         client = clients.dynamodb()
     with _failures_told(doing, asked):
-        check_table(client, table, is_for_writing=is_for_writing)
-    return Deployed(DynamoStore(client, table), host, _find_operator(clients))
+        check_table(client, found.table, is_for_writing=is_for_writing)
+    return Deployed(
+        DynamoStore(client, found.table),
+        found.host,
+        _find_operator(clients),
+        partial(_open_files, found.bucket, clients),
+    )
+
+
+def _open_files(bucket: str | None, clients: Clients) -> FileStore:
+    if bucket is None:
+        raise NotOpenedError(["name the bucket of the broker with --bucket"])
+    with _failures_told("reach the bucket"):
+        client = clients.s3()
+        client.head_bucket(Bucket=bucket)
+    return S3Files(client, bucket)
 
 
 @contextmanager
@@ -79,31 +104,42 @@ def _describe(address: Address, clients: Clients) -> str:
     return f"asked for {place} {where}{endpoint}, with the profile {profile}"
 
 
-def _find(address: Address, clients: Clients) -> tuple[str, str | None]:
-    """Return the name of the table, and the host of the stack if we know it."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The names of a broker's table and bucket, and its host; None if we do not know one."""
+
+    table: str
+    bucket: str | None
+    host: str | None
+
+
+def _find(address: Address, clients: Clients) -> _Found:
+    """Return what an address means; raise NotOpenedError."""
     if address.table is not None:
-        return address.table, None
+        return _Found(address.table, address.bucket, None)
     cloudformation = clients.other("cloudformation")
-    found = cloudformation.describe_stack_resources(StackName=address.stack)
+    resources = cloudformation.describe_stack_resources(StackName=address.stack)["StackResources"]
     host = None
     # An operator may lack this right. We need the host for a check of the configuration only.
     with suppress(BotoCoreError, ClientError):
         described = cloudformation.describe_stacks(StackName=address.stack)
         host = find_host(described["Stacks"][0])
-    return _find_table(found["StackResources"], address), host
+    buckets = _names_of(_BUCKET, resources)
+    bucket = address.bucket or (buckets[0] if len(buckets) == 1 else None)
+    return _Found(_find_table(resources, address), bucket, host)
 
 
 def _find_table(resources: Sequence[Mapping[str, Any]], address: Address) -> str:
-    tables: list[str] = [
-        resource["PhysicalResourceId"]
-        for resource in resources
-        if resource["ResourceType"] == _TABLE
-    ]
+    tables = _names_of(_TABLE, resources)
     if len(tables) != 1:
         raise NotOpenedError(
             [f"the stack {address.stack} has {len(tables)} tables, not one: name it with --table"]
         )
     return tables[0]
+
+
+def _names_of(kind: str, resources: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [each["PhysicalResourceId"] for each in resources if each["ResourceType"] == kind]
 
 
 def find_host(stack: Mapping[str, Any]) -> str | None:

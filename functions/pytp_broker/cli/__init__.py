@@ -27,6 +27,7 @@ _COMMANDS: Final = (
     "project",
     "file",
     "release",
+    "import",
     "audit",
     "schema",
     "secret",

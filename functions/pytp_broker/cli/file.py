@@ -9,7 +9,7 @@ from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.named import find_registry, read_refusal
 from pytp_broker.cli.operator import Operator
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.distributions import parse_filename
+from pytp_broker.index.distributions import parse_published_filename
 from pytp_broker.names import NormalizedName
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Registry
@@ -53,7 +53,7 @@ def delete(arguments: argparse.Namespace, operator: Operator) -> int:
 
 def _read_project(filename: str) -> NormalizedName:
     try:
-        return parse_filename(filename).project
+        return parse_published_filename(filename).project
     except InvalidUpload as problem:
         raise CommandError(problem.detail, MISUSED) from None
 

@@ -12,6 +12,8 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.data_folder import DATABASE, has_database, open_data_folder
 
 if TYPE_CHECKING:
+    from pytp_broker.aws.deployments import Deployed
+    from pytp_broker.storage.file_store import FileStore
     from pytp_broker.storage.protocols import Storage
 
 
@@ -32,17 +34,47 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> 
     )
 
 
+def add_bucket_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the option of a command that also works on the bytes of files."""
+    parser.add_argument(
+        "--bucket",
+        metavar="NAME",
+        help="the S3 bucket of the broker, if --table names the broker; a stack names its own",
+    )
+
+
 @contextmanager
 def opened(
     arguments: argparse.Namespace, doing: str, *, is_for_writing: bool = True
 ) -> Iterator[Operator]:
     """Open the store that the options name; every failure of the store becomes a CommandError."""
-    try:
+    with _failures_told(doing):
         if arguments.data is not None:
-            with _opened_folder(arguments.data) as operator:
+            with _opened_folder(arguments.data) as (operator, _):
                 yield operator
         else:
-            yield _open_deployed(arguments, doing, is_for_writing=is_for_writing)
+            found = _open_deployed(arguments, doing, is_for_writing=is_for_writing)
+            yield _operator_of(found)
+
+
+@contextmanager
+def opened_with_files(
+    arguments: argparse.Namespace, doing: str
+) -> Iterator[tuple[Operator, "FileStore"]]:
+    """Open the store and the file store; every failure of them becomes a CommandError."""
+    with _failures_told(doing):
+        if arguments.data is not None:
+            with _opened_folder(arguments.data) as both:
+                yield both
+        else:
+            found = _open_deployed(arguments, doing, is_for_writing=True)
+            yield _operator_of(found), _open_files(found)
+
+
+@contextmanager
+def _failures_told(doing: str) -> Iterator[None]:
+    try:
+        yield
     except StoreUnavailable as problem:
         raise CommandError(f"cannot {doing}: {reason_of(problem)}".splitlines()) from None
 
@@ -53,24 +85,39 @@ def reason_of(problem: StoreUnavailable) -> str:
 
 
 @contextmanager
-def _opened_folder(folder: Path) -> Iterator[Operator]:
+def _opened_folder(folder: Path) -> Iterator[tuple[Operator, "FileStore"]]:
     from pytp_broker.local.lock import last_host
 
     if not has_database(folder):
         raise CommandError(f"{folder} is not the data folder of a broker: it has no {DATABASE}")
     with open_data_folder(folder) as storage:
-        yield Operator(storage.store, local_user(), last_host(folder))
+        yield Operator(storage.store, local_user(), last_host(folder)), storage.files
 
 
-def _open_deployed(arguments: argparse.Namespace, doing: str, *, is_for_writing: bool) -> Operator:
+def _open_deployed(
+    arguments: argparse.Namespace, doing: str, *, is_for_writing: bool
+) -> "Deployed":
     from pytp_broker.aws.deployments import Address, NotOpenedError, open_deployed
 
-    address = Address(arguments.stack, arguments.table, arguments.region, arguments.endpoint_url)
+    place = (arguments.stack, arguments.table, getattr(arguments, "bucket", None))
+    address = Address(*place, arguments.region, arguments.endpoint_url)
     try:
-        found = open_deployed(address, doing, is_for_writing=is_for_writing)
+        return open_deployed(address, doing, is_for_writing=is_for_writing)
     except NotOpenedError as error:
         raise CommandError(error.lines) from None
+
+
+def _operator_of(found: "Deployed") -> Operator:
     return Operator(found.store, found.operator or local_user(), found.host)
+
+
+def _open_files(found: "Deployed") -> "FileStore":
+    from pytp_broker.aws.deployments import NotOpenedError
+
+    try:
+        return found.open_files()
+    except NotOpenedError as error:
+        raise CommandError(error.lines) from None
 
 
 @contextmanager

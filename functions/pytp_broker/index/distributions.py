@@ -14,6 +14,7 @@ from packaging.version import Version
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.names import (
     MAX_FILE_NAME_CHARACTERS,
+    SDIST_SUFFIX,
     NormalizedName,
     is_file_name,
     is_wheel,
@@ -43,10 +44,31 @@ class Distribution:
 
 
 def parse_filename(filename: str) -> Distribution:
-    """Return what the file name says; raise InvalidUpload.
+    """Return what the file name of an upload says; raise InvalidUpload.
 
     This is stricter than installers are: the project's part must be normalised (PEP 427, PEP 625),
     so that one file has one name.
+    """
+    distribution = parse_published_filename(filename)
+    project = project_in_filenames(distribution.project)
+    if distribution.filetype == WHEEL:
+        seen = filename.partition("-")[0]
+        if seen != project:
+            raise InvalidUpload(
+                f"the file name must begin with `{project}-`, not `{seen}-` (PEP 427)"
+            )
+        return distribution
+    expected = f"{project}-{distribution.version}{SDIST_SUFFIX}"
+    if filename != expected:
+        raise InvalidUpload(f"the file name must be `{expected}`, not `{filename}` (PEP 625)")
+    return distribution
+
+
+def parse_published_filename(filename: str) -> Distribution:
+    """Return what a file name says that any index may have published; raise InvalidUpload.
+
+    It may be older than PEP 625: `My.Package-1.0.tar.gz`, or an sdist that is a zip archive.
+    Installers still take such a file, and lock files name it.
     """
     if not is_file_name(filename):
         raise InvalidUpload(
@@ -58,29 +80,22 @@ def parse_filename(filename: str) -> Distribution:
             "the file name contains an upload token, and file names are public: burn the token"
         )
     try:
-        return _parse_wheel(filename) if is_wheel(filename) else _parse_sdist(filename)
+        return _parse(filename)
     except ValueError:
         raise InvalidUpload(
-            f"`{filename}` is neither the name of a wheel (.whl) nor of an sdist (.tar.gz)"
+            f"`{filename}` is neither the name of a wheel (.whl) nor of an sdist (.tar.gz, or .zip "
+            "if another index published it)"
         ) from None
 
 
-def _parse_wheel(filename: str) -> Distribution:
-    name, version, _, _ = parse_wheel_filename(filename)
-    project = normalize(name)
-    expected, seen = project_in_filenames(project), filename.partition("-")[0]
-    if seen != expected:
-        raise InvalidUpload(f"the file name must begin with `{expected}-`, not `{seen}-` (PEP 427)")
-    return Distribution(filename, WHEEL, project, version, version_in(filename))
-
-
-def _parse_sdist(filename: str) -> Distribution:
-    name, version = parse_sdist_filename(filename)
-    project = normalize(name)
-    expected = f"{project_in_filenames(project)}-{version}.tar.gz"
-    if filename != expected:
-        raise InvalidUpload(f"the file name must be `{expected}`, not `{filename}` (PEP 625)")
-    return Distribution(filename, SDIST, project, version, str(version))
+def _parse(filename: str) -> Distribution:
+    if is_wheel(filename):
+        name, version, _, _ = parse_wheel_filename(filename)
+        filetype = WHEEL
+    else:
+        name, version = parse_sdist_filename(filename)
+        filetype = SDIST
+    return Distribution(filename, filetype, normalize(name), version, version_in(filename))
 
 
 def check_same(

@@ -6,10 +6,6 @@ checked first, so that a stranger learns nothing about files. The bytes are stor
 conditional write that makes the file visible, so a crash leaves unused bytes, never half a file.
 """
 
-import hashlib
-from collections.abc import Mapping
-from datetime import datetime
-
 from pytp_broker.access import Caller, Right, check_unused, confirm, is_old, use_up, verify
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
@@ -25,11 +21,10 @@ from pytp_broker.index.forms import (
 )
 from pytp_broker.index.inspection import Candidate, Facts, inspect
 from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
+from pytp_broker.index.storing import describe, save_bytes
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
-from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import Entry, PublishedFile
-from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
 from pytp_broker.storage.protocols import AlreadyPublishedError
 from pytp_broker.tokens import file_use
 
@@ -121,13 +116,6 @@ def store_content(facts: Facts, right: Right, index: Index) -> PublishedFile:
     return file
 
 
-def save_bytes(file: PublishedFile, facts: Facts, files: FileStore) -> None:
-    """Store the bytes of a file and of its metadata file; nobody can see them yet."""
-    place = (file.registry, file.sha256, file.filename)
-    files.save(content_key(*place), facts.candidate.content, file.sha256)
-    files.save(metadata_key(*place), Held(facts.metadata_file), file.metadata_sha256)
-
-
 def commit(
     file: PublishedFile, candidate: Candidate, right: Right, admission: Admission, index: Index
 ) -> None:
@@ -147,26 +135,6 @@ def commit(
         index.store.add_file(file)
     except AlreadyPublishedError:
         is_published(candidate, find_entry(candidate, right, index))
-
-
-def describe(
-    facts: Facts, *, registry: str, uploaded_at: datetime, published_by: Mapping[str, str]
-) -> PublishedFile:
-    """Return the record of a file that passed every check."""
-    candidate, metadata = facts.candidate, facts.metadata
-    return PublishedFile(
-        registry=registry,
-        project=candidate.distribution.project,
-        version=str(metadata.version),
-        filename=candidate.distribution.filename,
-        sha256=candidate.sha256,
-        size=candidate.content.size,
-        metadata_sha256=hashlib.sha256(facts.metadata_file).hexdigest(),
-        requires_python=metadata.requires_python,
-        uploaded_at=uploaded_at,
-        published_by=published_by,
-        has_static_dependencies=metadata.has_static_dependencies,
-    )
 
 
 def _describe_publication(right: Right) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload, NotFound, StoreUnavailable, Withheld
-from pytp_broker.index.distributions import parse_filename
+from pytp_broker.index.distributions import parse_published_filename
 from pytp_broker.index.listings import FileState, ListedFile, ProjectListing
 from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import printable
@@ -49,7 +49,7 @@ def find_file(registry: str, sha256: str, filename: str, index: Index) -> Publis
     """
     no_such_file = NotFound("there is no such file in this registry")
     try:
-        project = parse_filename(filename).project
+        project = parse_published_filename(filename).project
     except InvalidUpload:
         raise no_such_file from None
     entry = index.store.find_entry(registry, project, filename)

@@ -21,6 +21,8 @@ from pytp_broker.audit.record import MAX_MESSAGE_CHARACTERS, AuditRecord
 from pytp_broker.audit.requests import Upload
 from pytp_broker.aws.edge import Edge
 from pytp_broker.cli.file import delete
+from pytp_broker.cli.import_report import Report
+from pytp_broker.cli.importer import recorded
 from pytp_broker.cli.operator import Operator, RemovalError
 from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import reopen, yank
@@ -165,6 +167,8 @@ def operations() -> Iterator[Mapping[str, Any]]:
     archived = {"status": "archived", "reason": "moved"}
     set_status(Namespace(registry="acme", project="widgets", **archived), operator)
     delete(Namespace(registry="acme", filename=file().filename, reason="leaks"), operator)
+    with recorded(Report("acme", "https://old.example.com/simple/"), operator):
+        pass
     yield from store.operator_records
 
 
@@ -444,6 +448,9 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
 
     assert len(REASONS - codes) < 10
     # Operators' records count in no metric.
-    operations = {"apply", "configuration", "reopen", "yank", "project-status", "file-deletion"}
+    operations = {
+        *("apply", "configuration", "reopen", "yank", "project-status", "file-deletion"),
+        "import",
+    }
     # A record of a success has no reason, so each event has one set of labels for each reason.
     assert len(EVENTS.keys() - operations) * len(REASONS) <= 300

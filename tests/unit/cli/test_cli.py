@@ -136,7 +136,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
 
     assert re.findall(r"^    (\w+)(?: |$)", seen, re.MULTILINE) == [
         *("serve", "apply", "validate", "explain", "registry", "publisher", "issuer"),
-        *("token", "project", "file", "release", "audit", "schema", "secret", "demo"),
+        *("token", "project", "file", "release", "import", "audit", "schema", "secret", "demo"),
     ]
 
 

@@ -6,12 +6,15 @@ in memory, up to a limit; nothing is written to disk.
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Final
 
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.sdists import read_sdist
 from pytp_broker.index.archives.wheels import read_wheel
+from pytp_broker.index.archives.zip_sdists import read_zip_sdist
 from pytp_broker.index.distributions import WHEEL, Distribution
+from pytp_broker.names import ZIP_SUFFIX
 from pytp_broker.storage.content import Content
 
 # Errors that the standard library raises for archives that were made to break it.
@@ -32,8 +35,13 @@ def read_metadata_file(distribution: Distribution, content: Content) -> bytes:
 
     Raises InvalidUpload.
     """
-    read = read_wheel if distribution.filetype == WHEEL else read_sdist
     try:
-        return read(distribution, content)
+        return _reader_of(distribution)(distribution, content)
     except _BROKEN:
         raise InvalidUpload(f"`{distribution.filename}` is not a valid archive") from None
+
+
+def _reader_of(distribution: Distribution) -> Callable[[Distribution, Content], bytes]:
+    if distribution.filetype == WHEEL:
+        return read_wheel
+    return read_zip_sdist if distribution.filename.endswith(ZIP_SUFFIX) else read_sdist

@@ -41,7 +41,7 @@ _SYMBOLIC_LINK: Final = b"2"
 _LINKS: Final = (_HARD_LINK, _SYMBOLIC_LINK)
 _EXTENDED: Final = (GLOBAL, RECORDS, LONG_NAME, LONG_TARGET)
 
-_NOT_ONE_FOLDER: Final = "the sdist must have one top-level directory, with a PKG-INFO in it"
+NOT_ONE_FOLDER: Final = "the sdist must have one top-level directory, with a PKG-INFO in it"
 
 
 class _Member(NamedTuple):
@@ -60,20 +60,20 @@ def read_sdist(_distribution: Distribution, content: Content) -> bytes:
         top, _, rest = member.name.partition("/")
         top_level = top_level or top
         if top != top_level:
-            raise InvalidUpload(_NOT_ONE_FOLDER)
+            raise InvalidUpload(NOT_ONE_FOLDER)
         check_spelling(rest, "PKG-INFO")
-        _check_ends(member.name)
+        check_ends(member.name)
         if rest == "PKG-INFO" and member.kind in _LINKS:
             raise InvalidUpload("the sdist's PKG-INFO is a link: put the file itself there")
         if rest == "PKG-INFO" and member.kind != _DIRECTORY:
             check_metadata_size(member.size)
             found.append(stream.take(member.size))
     if not found:
-        raise InvalidUpload(_NOT_ONE_FOLDER)
+        raise InvalidUpload(NOT_ONE_FOLDER)
     return found[0]
 
 
-def _check_ends(name: str) -> None:
+def check_ends(name: str) -> None:
     """Check that no segment ends in a blank: Windows drops it, and uv refuses such an sdist."""
     if " /" in name or name.endswith(" "):
         raise InvalidUpload(

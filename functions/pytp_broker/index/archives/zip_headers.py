@@ -102,7 +102,7 @@ def read_entries(content: Content) -> list[tuple[Entry, int]]:
     Raises InvalidUpload, or struct.error for an archive that is cut short.
     """
     if bytes(content.read_at(0, len(_LOCAL_SIGNATURE))) != _LOCAL_SIGNATURE:
-        raise InvalidUpload("the wheel is not a zip archive: it does not begin with a member")
+        raise InvalidUpload("it is not a zip archive: it does not begin with a member")
     extent = find_directory(content)
     entries = list(_read_directory(content, extent))
     by_start = {entry.start: entry for entry in entries}

@@ -1,0 +1,138 @@
+"""Import everything that a source has: project by project, eight files at a time.
+
+Read ``Importer.run`` from top to bottom. What is here already is skipped, without a download where
+the source gives the sha256. So an import that was killed is completed by running it again.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from threading import Event
+from typing import Final
+
+from pytp_broker.audit.operations import Import
+from pytp_broker.cli.import_marks import Marks
+from pytp_broker.cli.import_progress import Progress
+from pytp_broker.cli.import_project import Desk, ProjectImport
+from pytp_broker.cli.import_report import Outcome, Report, Result
+from pytp_broker.cli.operator import Operator
+from pytp_broker.cli.sources.patience import patiently
+from pytp_broker.cli.sources.source import Listing, Source, SourceError, Stray
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.index.importing import Place
+from pytp_broker.names import NormalizedName
+from pytp_broker.storage.file_store import FileStore
+
+AT_ONCE: Final = 8
+# So many files in a row that a source does not answer for: it is down.
+MAX_FAILURES: Final = 10
+
+Task = Callable[[], Outcome]
+
+
+@contextmanager
+def recorded(report: Report, operator: Operator) -> Iterator[None]:
+    """Keep an audit record that the import begins, and one of how it ended.
+
+    The second is missing if the import was interrupted. The record of each file names the operator
+    and the source too.
+    """
+    event = Import(by=operator.name, registry=report.registry, import_source=report.source)
+    operator.record(event.begun())
+    try:
+        yield
+    except StoreUnavailable as problem:
+        with suppress(StoreUnavailable):  # then only the first record exists
+            operator.record(event.refused(problem))
+        raise
+    event.imported, event.not_imported = report.imported, len(report.refused)
+    operator.record(event.accepted())
+
+
+class Importer:
+    """An import from a source to a place, which fills a report."""
+
+    def __init__(
+        self,
+        storage: tuple[Operator, FileStore],
+        source: Source,
+        place: Place,
+        report: Report,
+        progress: Progress,
+    ) -> None:
+        self._operator, files = storage
+        self._report, self._progress = report, progress
+        self._stopping = Event()
+        self._desk = Desk(self._operator, files, source, place, self._count, self._stopping.wait)
+
+    def run(self, listing: Listing) -> None:
+        """Import every project of a listing; raise StoreUnavailable."""
+        for stray in listing.strays:
+            self._end(_refuse_stray(stray))
+        failures = 0
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            try:
+                for outcome in _in_order(self._tasks(listing.projects), pool):
+                    self._end(outcome)
+                    failures = failures + 1 if outcome.is_source_down else 0
+                    if failures == MAX_FAILURES:
+                        self._report.stopped = (
+                            f"stopped, because the source has not answered {failures} times in a "
+                            "row: run the same command again to go on"
+                        )
+                        break
+            finally:  # an interrupt and a failure of the store come this way too
+                self._stopping.set()
+                pool.shutdown(cancel_futures=True)
+
+    def _tasks(self, projects: Iterable[NormalizedName]) -> Iterator[Task]:
+        """Yield what is to be done for each file, reading one page after the other."""
+        for project in projects:
+            try:
+                imported = self._open(project)
+            except SourceError as error:
+                yield partial(_refuse_project, project, error)
+            else:
+                for offer in imported.offered.offers:
+                    yield partial(imported.take, offer)
+
+    def _open(self, project: NormalizedName) -> ProjectImport:
+        desk = self._desk
+        offered = patiently(partial(desk.source.read_project, project), desk.wait)
+        self._report.left_out += offered.left_out
+        self._progress.begin(project, len(offered.offers))
+        store, registry = self._operator.store, desk.place.registry
+        present = {file.filename: file for file in store.list_files(registry, project)}
+        withdrawn = store.list_withdrawn(registry, project)
+        marks = Marks(offered, registry, withdrawn.yanked, self._operator)
+        return ProjectImport(desk, offered, present, withdrawn.deleted, marks)
+
+    def _end(self, outcome: Outcome) -> None:
+        self._report.add(outcome)
+        self._progress.end(outcome)
+
+    def _count(self, size: int) -> None:
+        if self._stopping.is_set():
+            raise SourceError("the import was stopped")
+        self._progress.count(size)
+
+
+def _in_order(tasks: Iterable[Task], pool: ThreadPoolExecutor) -> Iterator[Outcome]:
+    """Yield the outcomes in the order of the tasks, of which few are ahead at any time."""
+    waiting: deque[Future[Outcome]] = deque()
+    for task in tasks:
+        waiting.append(pool.submit(task))
+        if len(waiting) == 2 * AT_ONCE:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _refuse_stray(stray: Stray) -> Outcome:
+    return Outcome("", stray.name, Result.REFUSED, stray.why)
+
+
+def _refuse_project(project: NormalizedName, error: SourceError) -> Outcome:
+    return Outcome(project, "", Result.REFUSED, str(error), is_source_down=error.may_pass)

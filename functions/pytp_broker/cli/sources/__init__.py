@@ -1,0 +1,1 @@
+"""What can `import` move in from? A folder of distributions, or another index."""

@@ -1,0 +1,37 @@
+"""Store what was inspected: the record of a file, and its bytes under their hash."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from pytp_broker.index.inspection import Facts
+from pytp_broker.storage.content import Held
+from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
+
+
+def describe(
+    facts: Facts, *, registry: str, uploaded_at: datetime, published_by: Mapping[str, str]
+) -> PublishedFile:
+    """Return the record of a file that passed every check."""
+    candidate, metadata = facts.candidate, facts.metadata
+    return PublishedFile(
+        registry=registry,
+        project=candidate.distribution.project,
+        version=str(metadata.version),
+        filename=candidate.distribution.filename,
+        sha256=candidate.sha256,
+        size=candidate.content.size,
+        metadata_sha256=hashlib.sha256(facts.metadata_file).hexdigest(),
+        requires_python=metadata.requires_python,
+        uploaded_at=uploaded_at,
+        published_by=published_by,
+        has_static_dependencies=metadata.has_static_dependencies,
+    )
+
+
+def save_bytes(file: PublishedFile, facts: Facts, files: FileStore) -> None:
+    """Store the bytes of a file and of its metadata file; nobody can see them yet."""
+    place = (file.registry, file.sha256, file.filename)
+    files.save(content_key(*place), facts.candidate.content, file.sha256)
+    files.save(metadata_key(*place), Held(facts.metadata_file), file.metadata_sha256)

@@ -1,0 +1,103 @@
+"""`pytp-broker import` into a broker on AWS: its table and its bucket."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from pytp_broker.aws.deployments import Address, _find
+from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.cli import main
+from pytp_broker.registries import Configuration, Registry
+from pytp_broker.storage.file_store import content_key
+from tests.support.distributions import wheel
+from tests.support.emulator import REGION, create_bucket, create_table
+
+
+class Account:
+    """A table and a bucket, and a folder to import from."""
+
+    def __init__(self, packages: Path) -> None:
+        self.dynamodb = boto3.client("dynamodb", region_name=REGION)
+        self.s3 = boto3.client("s3", region_name=REGION)
+        self.table, self.bucket = create_table(self.dynamodb), create_bucket(self.s3)
+        self.store = DynamoStore(self.dynamodb, self.table)
+        self.store.apply(Configuration(registries={"acme": Registry("acme", ())}), [])
+        self.packages = packages
+        (packages / wheel().filename).write_bytes(wheel().content)
+
+    def run(self, *options: str) -> int:
+        folder = ("--from-folder", str(self.packages))
+        place = ("--table", self.table, "--region", REGION)
+        return main(["import", "--registry", "acme", *folder, *place, *options])
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account]:
+    for name in ("AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        yield Account(tmp_path)
+
+
+def test_a_file_is_imported_into_the_table_and_the_bucket(account: Account) -> None:
+    assert account.run("--bucket", account.bucket) == 0
+
+    (file,) = account.store.list_files("acme", "widgets")
+    key = content_key("acme", file.sha256, file.filename)
+    stored = account.s3.get_object(Bucket=account.bucket, Key=key)["Body"].read()
+    assert stored == wheel().content
+    assert file.published_by["imported_by"] == "arn:aws:sts::123456789012:user/moto"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "name the bucket of the broker with --bucket"),
+        (["--bucket", "none-of-ours"], "cannot reach the bucket"),
+    ],
+)
+def test_without_its_bucket_nothing_is_imported(
+    account: Account, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert account.run(*options) == 1
+    assert words in capsys.readouterr().err
+    assert account.store.list_operator_records() == []
+
+
+def resource(kind: str, name: str) -> dict[str, str]:
+    return {"ResourceType": kind, "PhysicalResourceId": name}
+
+
+TABLE = resource("AWS::DynamoDB::Table", "a-table")
+BUCKET = resource("AWS::S3::Bucket", "a-bucket")
+
+
+@pytest.mark.parametrize(
+    ("resources", "named", "bucket"),
+    [
+        ([TABLE, BUCKET], None, "a-bucket"),
+        ([TABLE, BUCKET], "another", "another"),
+        ([TABLE], None, None),
+        ([TABLE, BUCKET, BUCKET], None, None),
+    ],
+)
+def test_a_stack_knows_its_bucket(
+    resources: list[dict[str, str]], named: str | None, bucket: str | None
+) -> None:
+    class CloudFormation:
+        def describe_stack_resources(self, **_: str) -> dict[str, Any]:
+            return {"StackResources": resources}
+
+        def describe_stacks(self, **_: str) -> dict[str, Any]:
+            return {"Stacks": [{}]}
+
+    class Clients:
+        def other(self, _service: str) -> CloudFormation:
+            return CloudFormation()
+
+    clients: Any = Clients()
+    assert _find(Address("a-stack", None, named, None, None), clients).bucket == bucket
