@@ -113,6 +113,7 @@ lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade f
 		--output-file requirements/dev.txt
 	@$(LOCK) --group emulator --output-file requirements/emulator.txt
 	@$(LOCK) --group sam --output-file requirements/sam.txt
+	@$(LOCK) --group clients --output-file requirements/clients.txt
 	@$(LOCK) --group docs --output-file requirements/docs.txt
 
 clean: ## Remove everything that make and the tools have made

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-pytest_plugins = ["tests.support.emulator", "tests.support.figures"]
+pytest_plugins = ["tests.support.emulator", "tests.support.figures", "tests.support.released"]
 
 # Every run uses the same examples, even if it selects other tests. `make fuzz` uses new ones each
 # time, and keeps those that fail.

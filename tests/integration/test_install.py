@@ -27,8 +27,15 @@ class NothingElse:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, NothingElse())
+"""
+COMMAND = f"""{BASE_INSTALL}
 from pytp_broker.cli import main
 sys.exit(main(sys.argv[1:]))
+"""
+# Imports what asks for a token; `keyring` itself comes with an extra.
+CLIENT = f"""{BASE_INSTALL}
+import pytp_broker.client.job_tokens, id, requests
+print(*(name for name in sys.modules if name.startswith("pytp_broker.")))
 """
 
 
@@ -76,7 +83,7 @@ def test_a_command_of_a_base_install_names_the_one_extra_that_it_needs(
     (tmp_path / "broker.toml").write_text('[[registries]]\nname = "acme"\n')
 
     ended = subprocess.run(
-        [sys.executable, "-c", BASE_INSTALL, *command.split()],
+        [sys.executable, "-c", COMMAND, *command.split()],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -91,9 +98,18 @@ def test_a_command_of_a_base_install_names_the_one_extra_that_it_needs(
     assert ended.returncode == 1
 
 
+def test_the_client_needs_the_base_install_alone() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", CLIENT], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert "pytp_broker.client.registry" in ended.stdout, ended.stderr
+    assert ended.returncode == 0
+
+
 def test_a_base_install_makes_a_secret_without_an_extra() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", BASE_INSTALL, "secret", "devpi"],
+        [sys.executable, "-c", COMMAND, "secret", "devpi"],
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,0 +1,254 @@
+"""Released clients that take their token from the keyring: no secret, no wrapper, no script.
+
+Each runs as its user runs it, in the environment of a CI job, against `pytp-broker serve`.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from uv import find_uv_bin
+
+from pytp_broker.demo.issuer import Issuer, github_job
+from pytp_broker.demo.packages import TinyPackage
+from pytp_broker.demo.process import ServerProcess
+from tests.support.configurations import github_issuer, github_publisher, registry
+from tests.support.released import Released
+
+pytestmark = pytest.mark.e2e
+
+PUBLISHERS = ("twine", "poetry", "hatch", "uv", "pdm")
+CONFIGURATION = github_issuer("{issuer}") + registry(
+    "acme",
+    github_publisher(
+        *(f"by-{client}" for client in PUBLISHERS),
+        "widgets",
+        "gadgets",
+        repository_owner_id="9919",
+        environment="release",
+    ),
+    issuers=["{issuer}"],
+)
+MINT = "POST /acme/_/oidc/mint-token 200"
+UPLOAD = "POST /acme/legacy/ 200"
+BURN = "POST /acme/_/oidc/burn-token 202"
+# The variable that GitLab's documentation has for the audience `pytp-127.0.0.1/acme`.
+GITLAB_VARIABLE = "PYTP_127_0_0_1_ACME_ID_TOKEN"
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp("server")
+    config = folder / "broker.toml"
+    config.write_text(CONFIGURATION.format(issuer=issuer.url))
+    with ServerProcess(config, folder / "server.log") as running:
+        yield running
+
+
+@dataclass
+class Job:
+    """A CI job: a folder, a home without secrets, and the variables that its CI sets."""
+
+    folder: Path
+    released: Released
+    server: ServerProcess
+    variables: dict[str, str]
+
+    @property
+    def upload_url(self) -> str:
+        return f"{self.server.url}/acme/legacy/"
+
+    @property
+    def index_url(self) -> str:
+        return f"{self.server.url}/acme/simple/"
+
+    def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        ca_file = str(self.server.ca_file)
+        base = {
+            "HOME": str(self.folder),
+            "HATCH_CACHE_DIR": str(self.folder / "hatch"),
+            "NO_COLOR": "1",
+            "PATH": f"{self.released.keyring / 'bin'}:{os.defpath}",
+            "PDM_CHECK_UPDATE": "false",
+            "PDM_PUBLISH_CA_CERTS": ca_file,
+            "PIP_CERT": ca_file,
+            "POETRY_CERTIFICATES_ACME_CERT": ca_file,
+            "REQUESTS_CA_BUNDLE": ca_file,
+            "SSL_CERT_FILE": ca_file,
+            "TMPDIR": str(self.folder),
+            "UV_CACHE_DIR": str(self.folder / "cache"),
+            "UV_NO_CONFIG": "1",
+            "UV_PYTHON_DOWNLOADS": "never",
+        }
+        return subprocess.run(
+            command,
+            env=base | self.variables | variables,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def publish(
+        self, client: str, project: str = "", version: str = "1.0.0"
+    ) -> subprocess.CompletedProcess[str]:
+        """Publish a wheel and an sdist with a client; return how it ended."""
+        package = TinyPackage(project or f"by-{client}", version, greeting=client)
+        return COMMANDS[client](self, *package.build(self.folder / version))
+
+    def traffic(self, since: int = 0) -> list[str]:
+        seen = self.server.events("access")[since:]
+        return [f"{r['method']} {r['path']} {r['status']}" for r in seen]
+
+
+def with_twine(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
+    options = ("--non-interactive", "--disable-progress-bar", "--repository-url", job.upload_url)
+    return job.run(job.released.tool("twine"), "upload", *options, *files)
+
+
+def with_poetry(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
+    name, version = files[0].name.split("-")[:2]
+    (job.folder / "pyproject.toml").write_text(
+        f'[project]\nname = "{name}"\nversion = "{version}"\nrequires-python = ">=3.11"\n'
+    )
+    return job.run(
+        *(job.released.tool("poetry"), "publish", "--no-interaction", "--repository", "acme"),
+        *("--dist-dir", files[0].parent),
+        POETRY_REPOSITORIES_ACME_URL=job.upload_url,
+    )
+
+
+def with_hatch(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
+    options = ("--no-prompt", "--repo", job.upload_url, "--user", "__token__")
+    return job.run(job.released.tool("hatch"), "publish", *options, *files)
+
+
+def with_uv(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
+    options = ("--keyring-provider", "subprocess", "--username", "__token__")
+    return job.run(find_uv_bin(), "publish", *options, "--publish-url", job.upload_url, *files)
+
+
+def with_pdm(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
+    name, version = files[0].name.split("-")[:2]
+    (job.folder / "pyproject.toml").write_text(
+        f'[project]\nname = "{name}"\nversion = "{version}"\nrequires-python = ">=3.11"\n'
+    )
+    options = ("--no-build", "--dest", files[0].parent, "--repository", job.upload_url)
+    return job.run(job.released.tool("pdm"), "publish", *options)
+
+
+COMMANDS: dict[str, Callable[..., subprocess.CompletedProcess[str]]] = {
+    "twine": with_twine,
+    "poetry": with_poetry,
+    "hatch": with_hatch,
+    "uv": with_uv,
+    "pdm": with_pdm,
+}
+
+
+@pytest.fixture
+def job(tmp_path: Path, released: Released, server: ServerProcess, issuer: Issuer) -> Job:
+    """Return a job whose CI signs a new identity token each time, as GitHub's does."""
+    return Job(tmp_path, released, server, issuer.start_job())
+
+
+@pytest.fixture
+def one_token(job: Job, issuer: Issuer) -> Job:
+    """Return a job whose CI gives it one identity token, as GitLab's does."""
+    token = issuer.token(aud="pytp-127.0.0.1/acme", **github_job())
+    job.variables = {"GITLAB_CI": "true", GITLAB_VARIABLE: token}
+    return job
+
+
+# --- publish ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", PUBLISHERS)
+def test_a_client_publishes_with_a_token_of_its_job(job: Job, client: str) -> None:
+    before = len(job.traffic())
+
+    published = job.publish(client)
+
+    assert published.returncode == 0, published.stdout + published.stderr
+    seen = job.traffic(before)
+    assert seen.count(MINT) == 1
+    assert seen.count(UPLOAD) == 2
+    # The program `keyring` has ended before uv uses its token, so nobody burns it.
+    assert seen.count(BURN) == (client != "uv")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "minor"), [("uv", "uv", 1), ("twine", "uv", 2), ("twine", "twine", 3)]
+)
+def test_a_job_with_one_identity_token_publishes_with_several_clients(
+    one_token: Job, first: str, second: str, minor: int
+) -> None:
+    before = len(one_token.traffic())
+
+    for client, project in ((first, "widgets"), (second, "gadgets")):
+        published = one_token.publish(client, project, f"1.{minor}")
+        assert published.returncode == 0, published.stdout + published.stderr
+
+    seen = one_token.traffic(before)
+    assert seen.count(MINT) == 1
+    assert seen.count(UPLOAD) == 4
+    assert BURN not in seen
+
+
+@pytest.mark.parametrize("client", ["twine", "poetry", "hatch", "uv"])
+def test_a_refused_job_reads_the_brokers_reason(job: Job, issuer: Issuer, client: str) -> None:
+    job.variables = issuer.start_job(**github_job("octo-org/other"))
+    before = len(job.traffic())
+
+    refused = job.publish(client)
+
+    assert refused.returncode != 0
+    shown = " ".join((refused.stdout + refused.stderr).split())
+    assert "no trusted publisher here matches repository `octo-org/other`" in shown
+    assert "Traceback" not in shown
+    assert UPLOAD not in job.traffic(before)
+
+
+def test_outside_of_a_job_a_client_finds_nothing_in_the_keyring(job: Job) -> None:
+    job.variables = {}
+    before = len(job.traffic())
+
+    refused = job.publish("twine")
+
+    assert refused.returncode != 0
+    assert len(job.traffic()) == before
+    assert "pytp-broker" not in refused.stdout + refused.stderr
+
+
+# --- what a client installs -----------------------------------------------------------------------
+
+
+def test_a_client_installs_in_seconds(released: Released) -> None:
+    packages = released.keyring.glob("lib/python3.*/site-packages/*.dist-info")
+    names = {path.name.partition("-")[0] for path in packages}
+
+    assert not names & {
+        "boto3",
+        "botocore",
+        "aws_lambda_powertools",
+        "pydantic",
+        "uvicorn",
+        "pyjwt",
+    }
+    assert len(names) <= 24
+    assert size(released.keyring) < 40_000_000
+
+
+def size(folder: Path) -> int:
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files)
