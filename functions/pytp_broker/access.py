@@ -14,6 +14,7 @@ from typing import Final
 
 from pytp_broker.errors import Forbidden, Unauthorized
 from pytp_broker.grants import Permission, Trust
+from pytp_broker.known_readers import Reader
 from pytp_broker.names import may_be_project
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.registries import Configuration, Registry
@@ -81,7 +82,7 @@ def verify(caller: Caller, project: str | None, services: Services) -> Right:
     """
     asked_at = services.now()
     record, trusted = verify_token(caller, project, services)
-    _check_enabled(record, caller)
+    _check_enabled(record.issuer, caller)
     trust = _list_trust(record, caller, services) if project is None else {project: trusted}
     publishers = {
         name: publisher_ids
@@ -120,11 +121,9 @@ def _place(caller: Caller, project: str | None) -> Place | None:
     return caller.registry.name, project
 
 
-def _check_enabled(record: TokenRecord, caller: Caller) -> None:
-    if not caller.configuration.is_enabled(caller.registry.name, record.issuer):
-        raise Forbidden(
-            f"the operator has switched off the use of tokens of `{record.issuer}` here"
-        )
+def _check_enabled(issuer: str, caller: Caller) -> None:
+    if not caller.configuration.is_enabled(caller.registry.name, issuer):
+        raise Forbidden(f"the operator has switched off the use of tokens of `{issuer}` here")
 
 
 def _list_trust(record: TokenRecord, caller: Caller, services: Services) -> dict[str, Trust]:
@@ -177,7 +176,25 @@ def _may_only_read(record: TokenRecord, registry: str) -> bool:
     return not may_upload and bool(record.grants_of(Permission.READ, registry))
 
 
-def verify_reader(caller: Caller, services: Services) -> TokenRecord:
+def verify_reader(caller: Caller, services: Services) -> None:
+    """Check that the caller may read the registry; raise Unauthorized or Forbidden.
+
+    It takes one round trip, and none for ten seconds after. The expiry and the switches are checked
+    every time.
+    """
+    key, known = (caller.registry.name, caller.token.hash), services.known_readers
+    reader = known.find(key)
+    if reader is None:
+        asked_at = known.now()
+        record = find_reader(caller, services)
+        reader = Reader(record.issuer, record.expires_at, asked_at)
+        known.add(key, reader)
+    if services.now() >= reader.expires_at:
+        raise Unauthorized(_NOT_GOOD_HERE)
+    _check_enabled(reader.issuer, caller)
+
+
+def find_reader(caller: Caller, services: Services) -> TokenRecord:
     """Return the record of a caller who may read the registry; it takes one round trip.
 
     Raises Unauthorized, also for a token of another registry, or Forbidden. The registry must still
@@ -190,7 +207,7 @@ def verify_reader(caller: Caller, services: Services) -> TokenRecord:
         raise Unauthorized(_NOT_GOOD_HERE)
     record, trusted = found
     check_unused(record, None)
-    _check_enabled(record, caller)
+    _check_enabled(record.issuer, caller)
     if not any(g.publishers_among(trusted) for g in record.grants_of(caller.permission, registry)):
         raise Forbidden(f"the registry `{registry}` no longer trusts where this token comes from")
     return record
@@ -207,7 +224,7 @@ def confirm(right: Right, services: Services) -> None:
     if is_old(right, services):
         verify(caller, right.project, services)
     else:
-        _check_enabled(right.record, caller)
+        _check_enabled(right.record.issuer, caller)
 
 
 def is_old(right: Right, services: Services) -> bool:

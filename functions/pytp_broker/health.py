@@ -1,25 +1,22 @@
 """Tell load balancers and monitors whether the store answers."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
+from pytp_broker.clocks import CLOCKS, Clocks, Moment, is_fresh, read_clocks
 from pytp_broker.errors import StoreUnavailable
 
 MAX_AGE_SECONDS: Final = 1
-# Lambda freezes the process between requests: the monotonic clock may stop, and the wall clock may
-# be set back. An answer is fresh only if both clocks agree.
-_CLOCKS: Final = (time.monotonic, time.time)
 
 
 class Health:
     """Cache of whether the store answers: anyone may ask us, so we ask it once a second."""
 
-    def __init__(self, clocks: Sequence[Callable[[], float]] = _CLOCKS) -> None:
+    def __init__(self, clocks: Clocks = CLOCKS) -> None:
         self._clocks = clocks
         self._asking = Lock()
-        self._asked_at: tuple[float, ...] | None = None
+        self._asked_at: Moment | None = None
         self._is_good = False
 
     def is_good(self, ask: Callable[[], object]) -> bool:
@@ -31,7 +28,7 @@ class Health:
             try:
                 if not self._is_fresh():
                     self._is_good = _answers(ask)
-                    self._asked_at = self._now()
+                    self._asked_at = read_clocks(self._clocks)
             finally:
                 self._asking.release()
         return self._is_good
@@ -39,11 +36,7 @@ class Health:
     def _is_fresh(self) -> bool:
         if self._asked_at is None:
             return False
-        ages = (now - asked for asked, now in zip(self._asked_at, self._now(), strict=True))
-        return all(0 <= age < MAX_AGE_SECONDS for age in ages)
-
-    def _now(self) -> tuple[float, ...]:
-        return tuple(clock() for clock in self._clocks)
+        return is_fresh(self._asked_at, read_clocks(self._clocks), MAX_AGE_SECONDS)
 
 
 def _answers(ask: Callable[[], object]) -> bool:

@@ -11,6 +11,7 @@ from pytp_broker.budgets import RefusalBudget, network_of
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.health import Health
+from pytp_broker.known_readers import KnownReaders
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.documents import Fetch, Reach
 from pytp_broker.oidc.keysets import KeySets
@@ -41,6 +42,7 @@ class Services:
     now: Clock
     audit: Audit
     error_type_base: str = field(default=DEFAULT_TYPE_BASE, kw_only=True)
+    known_readers: KnownReaders = field(default_factory=KnownReaders, kw_only=True)
 
     def turn_away(
         self,

@@ -7,7 +7,7 @@ their tests need: ``World`` the exchange, ``Shelf`` files, and so on.
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -17,6 +17,7 @@ from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import Routes, respond
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.paths import below_prefix
+from pytp_broker.known_readers import KnownReaders
 from pytp_broker.oidc.documents import Fetch
 from pytp_broker.services import Broker, Index, Services, build, build_broker, build_index
 from pytp_broker.storage.cache import ConfigurationCache
@@ -131,15 +132,15 @@ class Deployment:
         self.introspection: Services = self._build()
 
     def _build(self) -> Services:
-        return build(
+        clocks = [lambda: self.clock.ticks]
+        services = build(
             self.store,
             shared_host=HOST,
             audit=self._audit,
             now=lambda: self.clock.now,
-            configurations=ConfigurationCache(
-                self.store.load_configuration, clocks=[lambda: self.clock.ticks]
-            ),
+            configurations=ConfigurationCache(self.store.load_configuration, clocks=clocks),
         )
+        return replace(services, known_readers=KnownReaders(clocks))
 
     def _services(self, function: str) -> Any:
         own = {"broker": self.broker, "introspect": self.introspection}

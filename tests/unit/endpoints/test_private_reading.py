@@ -126,6 +126,7 @@ def test_a_single_use_token_reads_until_it_is_used(shelf: Shelf) -> None:
     for _ in range(2):  # reading does not use it up
         assert read(shelf, "/acme/simple/", shelf.basic()).status == 200
     assert shelf.publish(wheel(version="2.0")).status == 200
+    shelf.advance(seconds=10)
 
     assert read(shelf, "/acme/simple/", shelf.basic()).status == 401
 
