@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from pytp_broker.grants import Permission
-from pytp_broker.storage.protocols import Store
-from tests.support.samples import OTHER, configuration, publisher, reader
+from pytp_broker.grants import Grant, Permission
+from pytp_broker.storage.protocols import WHOLE_REGISTRY, Store
+from tests.support.samples import OTHER, configuration, publisher, reader, record
 
 OWNER = {"repository_owner_id": "9919"}
 
@@ -48,6 +48,35 @@ def test_a_removed_reader_is_a_loss_and_is_gone(store: Store) -> None:
     assert [step.line for step in plan.losses] == ["- reader acme github octo-org"]
     assert list(store.list_publishers(reader().identity_key)) == []
     assert store.pin_publisher(reader(), OWNER) is None
+
+
+def test_a_registry_trusts_its_readers_and_no_project_does(store: Store) -> None:
+    store.apply(configuration(), [publisher(), reader()])
+    store.add_token(record())
+
+    found = [store.find_token(record().lookup_id, ("acme", p)) for p in (WHOLE_REGISTRY, "widgets")]
+
+    assert [set(each[1]) for each in found if each] == [{"id-1", "reader-1"}, {"id-1"}]
+
+
+def test_a_registry_does_not_trust_a_removed_reader(store: Store) -> None:
+    store.apply(configuration(), [reader()])
+    store.apply(configuration(), [])
+    store.add_token(record())
+
+    found = store.find_token(record().lookup_id, ("acme", WHOLE_REGISTRY))
+
+    assert found is not None
+    assert dict(found[1]) == {}
+
+
+def test_a_read_token_is_kept_with_its_right(store: Store) -> None:
+    grant = Grant("acme", None, Permission.READ, {"reader-1": 0})
+    kept = record(grants=(grant,), projects={})
+
+    store.add_token(kept)
+
+    assert store.find_token(kept.lookup_id, None) == (kept, {})
 
 
 def test_a_reader_of_one_registry_is_not_one_of_the_other(store: Store) -> None:
