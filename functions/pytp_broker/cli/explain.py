@@ -1,17 +1,15 @@
-"""Show, rule by rule, which publishers a token or a set of claims matches."""
+"""Show, rule by rule, which publishers or readers a token or a set of claims matches."""
 
 import argparse
 import json
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytp_broker.cli import target
+from pytp_broker.cli.claims import read_claims
 from pytp_broker.cli.command import (
     MISUSED,
     CommandError,
@@ -21,11 +19,9 @@ from pytp_broker.cli.command import (
     say,
 )
 from pytp_broker.cli.host_options import shared_host
-from pytp_broker.errors import InvalidPayload, InvalidPublisher, InvalidToken
+from pytp_broker.errors import InvalidPublisher, InvalidToken
 from pytp_broker.grants import Permission
-from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.oidc.identity import SignedClaims, check_names
-from pytp_broker.oidc.unverified import decode_base64url
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Registry, default_audience
 from pytp_broker.storage.protocols import TokenStore
@@ -34,7 +30,7 @@ from pytp_broker.trust.diagnosis import explain
 from pytp_broker.trust.matching import check_claims, find_matching, is_match
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Provider
-from pytp_broker.trust.publishers import TrustedPublisher, identity_keys, unpinned
+from pytp_broker.trust.publishers import TrustedPublisher, entry_for, identity_keys, unpinned
 from pytp_broker.trust.rules import Finding, compare
 from pytp_broker.trust.unknown_claims import find_unknown
 
@@ -47,9 +43,13 @@ _MISSING: Final = "(missing)"
 
 @dataclass(frozen=True, slots=True)
 class _Broker:
-    """The broker to explain: a configuration file, or a deployment with its pins."""
+    """The broker to explain: a configuration file, or a deployment with its pins.
+
+    ``permission`` is what a job would ask it for.
+    """
 
     name: str
+    permission: Permission
     configuration: Configuration
     find: Callable[[SignedClaims, Provider], Sequence[TrustedPublisher]]
     host: str | None = None
@@ -59,7 +59,8 @@ class _Broker:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
-        "Exits with 0 if a publisher matches, and with 1 if none does. Only a deployment knows the "
+        "Exits with 0 if a publisher (with --read: a reader) matches, and with 1 if none does. "
+        "Only a deployment knows the "
         "ids that were pinned on first use: name it with --data, --stack or --table."
     )
     add_config_argument(parser, required=False)
@@ -69,6 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--host", metavar="NAME", help="the deployment's host name, to check the audience too"
+    )
+    parser.add_argument(
+        "--read",
+        dest="permission",
+        action="store_const",
+        const=Permission.READ,
+        default=Permission.UPLOAD,
+        help="explain who may read, by the readers instead of the publishers",
     )
     parser.add_argument(
         "token",
@@ -88,21 +97,24 @@ def run(arguments: argparse.Namespace) -> int:
             raise CommandError(
                 f"{broker.name} does not have the issuer `{printable(claims.issuer)}`"
             )
-        return 0 if _explain(broker, claims, PROVIDERS[issuer.provider], arguments) else 1
+        provider = entry_for(issuer.provider, broker.permission)
+        return 0 if _explain(broker, claims, provider, arguments) else 1
 
 
 @contextmanager
 def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
+    asked = arguments.permission
     if (arguments.stack, arguments.table, arguments.data) != (None, None, None):
         with target.opened(arguments, "explain", is_for_writing=False) as operator:
             configuration = operator.store.load_configuration()
-            find = partial(_find_deployed, operator.store)
+            find = partial(_find_deployed, operator.store, asked)
             host = shared_host(arguments.host) or operator.host
-            yield _Broker("the deployment", configuration, find, host, "identity")
+            yield _Broker("the deployment", asked, configuration, find, host, "identity")
     elif arguments.config:
         loaded = load_configuration(arguments.config, allow_loopback=True)
-        find, host = partial(_find_configured, loaded), shared_host(arguments.host)
-        yield _Broker("the configuration", with_built_in(loaded.configuration), find, host)
+        find, host = partial(_find_configured, loaded, asked), shared_host(arguments.host)
+        configuration = with_built_in(loaded.configuration)
+        yield _Broker("the configuration", asked, configuration, find, host)
     else:
         raise CommandError(
             "name what to compare with: a file with --config, or a deployment with --data, "
@@ -112,16 +124,17 @@ def _opened(arguments: argparse.Namespace) -> Iterator[_Broker]:
 
 
 def _find_deployed(
-    store: TokenStore, claims: SignedClaims, provider: Provider
+    store: TokenStore, permission: Permission, claims: SignedClaims, provider: Provider
 ) -> Sequence[TrustedPublisher]:
-    keys = identity_keys(claims, provider, Permission.UPLOAD)
+    keys = identity_keys(claims, provider, permission)
     return [publisher for key in keys for publisher in store.list_publishers(key)]
 
 
 def _find_configured(
-    loaded: "Loaded", claims: SignedClaims, provider: Provider
+    loaded: "Loaded", permission: Permission, claims: SignedClaims, provider: Provider
 ) -> Sequence[TrustedPublisher]:
-    found = [p for p in loaded.publishers if p.issuer == claims.issuer]
+    asked = (p for p in loaded.publishers if p.permission is permission)
+    found = [p for p in asked if p.issuer == claims.issuer]
     if any(unpinned(publisher, claims) for publisher in found):
         note(
             f"a deployment pins the ids of {provider.title} that the file does not give; name it "
@@ -148,17 +161,19 @@ def _explain(
     for publisher in candidates:
         _print_publisher(publisher, claims, broker, reached)
     if not candidates:
-        say(f"no publisher is configured for this {broker.sought} here")
+        say(f"no {provider.holder} is configured for this {broker.sought} here")
     return _is_accepted(candidates, claims, provider, broker, reached)
 
 
 def _print_unknown(claims: SignedClaims, provider: Provider) -> None:
     """Print the claims that this version does not know: the provider has begun to sign them."""
-    names = ", ".join(f"`{printable(name)}`" for name in find_unknown(claims, provider))
+    names = ", ".join(
+        f"`{printable(name)}`" for name in find_unknown(claims, PROVIDERS[provider.name])
+    )
     if names:
         say(
-            f"note: this version does not know {names}; a publisher may compare such a claim by a "
-            "rule in its `claims`"
+            f"note: this version does not know {names}; a {provider.holder} may compare such a "
+            "claim by a rule in its `claims`"
         )
 
 
@@ -181,7 +196,7 @@ def _find_reached(audience: object, known: Sequence[Registry], broker: _Broker) 
     if host is None:
         owners = {r.name for r in everywhere if r.audience == audience}
         return frozenset(r.name for r in known if not owners or r.name in owners)
-    is_for_root = audience == default_audience(host)
+    is_for_root = audience == default_audience(host) and broker.permission is Permission.UPLOAD
     return frozenset(
         r.name
         for r in known
@@ -199,33 +214,11 @@ def _print_audience(
         say(f"audience {_shown(seen)}; not checked without --host")
     else:
         expected = {r.name: r.audience_on(broker.host) for r in known}
-        expected["the shared root"] = default_audience(broker.host)
+        if broker.permission is Permission.UPLOAD:  # a read token is for one registry
+            expected["the shared root"] = default_audience(broker.host)
         say(f"{'✓' if is_meant else '✗'} audience {_shown(seen)}")
     for name, audience in expected.items():
         say(f"  {name} expects {audience}")
-
-
-def read_claims(text: str) -> SignedClaims:
-    """Return the claims of a token or a file as if they were signed; raise CommandError.
-
-    Nobody has verified them. They are good for an explanation on the operator's own machine, and
-    for nothing else.
-    """
-    try:
-        if text.count(".") == 2 and not Path(text[:255]).exists():  # noqa: PLR2004 - a JWT
-            claims = parse_json_object(decode_base64url(text.strip().split(".")[1]))
-        else:
-            claims = parse_json_object(Path(text).read_bytes().removeprefix(BOM_UTF8))
-    except (InvalidPayload, ValueError):
-        raise CommandError(
-            "the argument is neither a JWT nor the name of a file with a JSON object"
-        ) from None
-    except OSError as error:
-        raise CommandError(f"{printable(text)}: {error.strerror}") from None
-    issuer = claims.get("iss")
-    if not isinstance(issuer, str):
-        raise CommandError("the claims have no `iss`, which names the issuer")
-    return SignedClaims(issuer, "", datetime.max.replace(tzinfo=UTC), claims)
 
 
 def _is_accepted(
@@ -236,12 +229,12 @@ def _is_accepted(
     reached: frozenset[str],
 ) -> bool:
     """Say whether the broker accepts these claims; print its answer if it does not."""
-    keys = identity_keys(claims, provider, Permission.UPLOAD)
+    keys = identity_keys(claims, provider, broker.permission)
     try:
         check_names(claims.claims)
         check_claims(claims, provider)
     except (InvalidPublisher, InvalidToken) as problem:
-        say("", f"✗ for every publisher: {problem.detail}")
+        say("", f"✗ for every {provider.holder}: {problem.detail}")
         return False
     asked = [p for p in candidates if p.identity_key in keys and p.registry in reached]
     switched_on = [p for p in asked if _is_switched_on(p, broker)]
@@ -269,10 +262,10 @@ def _print_publisher(
     findings = compare(publisher, claims)
     verdict = "matches" if is_match(findings) else "does not match"
     switched_off = "" if _is_switched_on(publisher, broker) else ", and is switched off"
-    projects = ", ".join(publisher.projects)
+    who = "reader" if publisher.is_reader else f"publisher of {', '.join(publisher.projects)}"
     elsewhere = "" if publisher.registry in reached else ", but the token is for another audience"
     says = f"{verdict}{switched_off}{elsewhere}"
-    say("", f"registry {publisher.registry}, publisher of {projects}: {says}")
+    say("", f"registry {publisher.registry}, {who}: {says}")
     _print_table(findings)
     for text in explain((publisher, findings), claims):
         say(f"  - {text}")

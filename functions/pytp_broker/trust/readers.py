@@ -14,6 +14,10 @@ from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, Provider, Role, WiderIdentity
 
 _READER: Final = "reader"
+_BLIND_SPOT: Final = (
+    "Jobs of every kind may read. If the CI gives an identity token to a job that a stranger can "
+    "cause, that job may read too."
+)
 
 
 class NoIdentityError(ValueError):
@@ -61,6 +65,7 @@ def _as_for_readers(provider: Provider) -> Provider:
     return replace(
         provider,
         holder=_READER,
+        blind_spot=_BLIND_SPOT,
         publishing_claims=(),
         fields=tuple(replace(f, required=False, advise=None) for f in provider.fields),
         jobs=tuple(replace(rule, advice="") for rule in provider.jobs if rule.marks_fork),

@@ -21,7 +21,7 @@ from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import identity_keys
 from tests.support.claims import captured
-from tests.support.configurations import github_publisher, registry
+from tests.support.configurations import github_publisher, github_reader, registry
 from tests.support.deployment import HOST
 from tests.support.emulator import REGION, create_table
 from tests.support.providers import blocks
@@ -32,7 +32,11 @@ from tests.support.world import World
 SECONDS = int(NOW.timestamp())
 CONFIGURATION = registry(
     "acme", github_publisher("widgets", repository_owner_id="9919", environment="release")
-) + registry("other", github_publisher("gadgets", repository="octo-org/gadgets"))
+) + registry(
+    "other",
+    github_publisher("gadgets", repository="octo-org/gadgets"),
+    github_reader(repository_owner_id="9919", events=["push"]),
+)
 Explain = Callable[..., tuple[int, str]]
 
 
@@ -61,6 +65,49 @@ def test_a_token_that_matches_is_explained(explain: Explain) -> None:
     assert status == 0
     assert "registry acme, publisher of widgets: matches" in seen
     assert "registry other, publisher of gadgets: does not match" in seen
+
+
+def test_readers_are_not_explained_as_publishers(explain: Explain) -> None:
+    _, seen = explain(Issuer().token())
+
+    assert "reader:" not in seen
+
+
+def test_claims_that_may_read_are_explained_by_the_readers(
+    explain: Explain, tmp_path: Path
+) -> None:
+    status, seen = explain(claims_file(tmp_path, aud="packages.example.com/other"), "--read")
+
+    assert status == 0
+    assert "registry other, reader: matches" in seen
+    assert "note: Jobs of every kind may read." in seen
+    assert "publisher of" not in seen
+
+
+def test_claims_that_may_not_read_are_told_why(explain: Explain, tmp_path: Path) -> None:
+    status, seen = explain(claims_file(tmp_path, event_name="pull_request"), "--read")
+
+    assert status == 1
+    assert "registry other, reader: does not match" in seen
+    assert "claim `event_name` is `pull_request`; the reader's `events` expects `push`" in seen
+    assert "✗ the broker answers: valid token, but no corresponding reader: " in seen
+
+
+def test_a_token_for_the_shared_root_reads_nothing(explain: Explain, tmp_path: Path) -> None:
+    file = claims_file(tmp_path, aud="packages.example.com")
+
+    status, seen = explain(file, "--read", "--host", "packages.example.com")
+
+    assert status == 1
+    assert "other expects packages.example.com/other" in seen
+    assert "the shared root" not in seen
+
+
+def test_a_registry_without_readers_says_so(explain: Explain) -> None:
+    status, seen = explain(Issuer().token(), "--read", "--registry", "acme")
+
+    assert status == 1
+    assert "no reader is configured for this issuer here" in seen
 
 
 def test_every_rule_is_a_row_with_both_sides(explain: Explain, tmp_path: Path) -> None:
@@ -277,6 +324,15 @@ def test_a_deployment_is_explained_with_its_publishers(
 
     assert status == 0
     assert "registry acme, publisher of widgets: matches" in seen
+
+
+def test_a_deployment_is_explained_with_its_readers(
+    explain_deployed: Explain, tmp_path: Path
+) -> None:
+    status, seen = explain_deployed(claims_file(tmp_path), "--read")
+
+    assert status == 0
+    assert "registry other, reader: matches" in seen
 
 
 def test_an_id_that_is_not_the_pinned_one_is_explained_as_the_broker_says(
