@@ -832,16 +832,6 @@ def test_a_redirect_without_a_target_is_an_answer(move: Move, web: Web) -> None:
     assert "answers 302" in move.capsys.readouterr().err
 
 
-def test_the_authorities_that_are_given_take_the_place_of_the_public_ones(
-    move: Move, web: Web, tmp_path: Path
-) -> None:
-    (tmp_path / "ca.pem").write_text("x")
-
-    assert downloads.Downloads(None, str(tmp_path / "ca.pem"))._session.verify == str(
-        tmp_path / "ca.pem"
-    )
-
-
 def test_authorities_that_are_not_there_are_a_mistake(move: Move) -> None:
     assert move.run(f"{SOURCE} --ca-bundle {os.devnull}x") == 2
     assert "--ca-bundle: there is no file" in move.capsys.readouterr().err

@@ -63,8 +63,7 @@ class Downloads:
         self._session = _Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update({"User-Agent": "pytp-broker", "Accept-Encoding": "identity"})
-        if ca_bundle is not None:
-            self._session.verify = ca_bundle
+        self._ca_bundle = ca_bundle
         for scheme in _SCHEMES:
             self._session.mount(f"{scheme}://", PacedAdapter())
 
@@ -115,6 +114,7 @@ class Downloads:
                 stream=True,
                 allow_redirects=False,
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
+                verify=self._ca_bundle,  # on the session, REQUESTS_CA_BUNDLE would replace it
             )
         # ValueError: a host name that cannot be encoded.
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
