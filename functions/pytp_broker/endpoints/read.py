@@ -1,6 +1,7 @@
 """The read function: what installers ask for (PEP 503, PEP 691, PEP 658)."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 
 from pytp_broker.audit.requests import Other
@@ -8,6 +9,7 @@ from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import NotFound, RangeNotSatisfiable
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
+from pytp_broker.http.caching import file_caching, page_caching
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
 from pytp_broker.index import pages
@@ -23,21 +25,17 @@ from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
 
-_PAGE_CACHING: Final = "private, max-age=0, must-revalidate"
-# The hash is in the path, so the content at a path never changes.
-_FILE_CACHING: Final = "private, max-age=31536000, immutable"
-
 
 def projects(context: Context[Index, Other]) -> Response:
     """Return the list of all projects with a file, or a redirect from its other address."""
     registry, base_path = context.destination.registry.name, context.destination.base_path
     if not _ends_in_slash(context):
-        return _redirect(paths.PROJECTS.url(base_path))
+        return _redirect(context, paths.PROJECTS.url(base_path))
     names = context.services.store.list_projects(registry)
     content_type = choose_type(context.request.headers.get("accept", ""))
     if content_type == JSON:
-        return _page(context.request, content_type, pages.projects_json(names))
-    return _page(context.request, content_type, pages.projects_html(names, base_path))
+        return _page(context, content_type, pages.projects_json(names))
+    return _page(context, content_type, pages.projects_html(names, base_path))
 
 
 def project(context: Context[Index, Other]) -> Response:
@@ -48,11 +46,11 @@ def project(context: Context[Index, Other]) -> Response:
     if name != normalized or not _ends_in_slash(context):
         if printable(normalized, len(normalized)) != normalized:  # a token: do not repeat it
             raise NotFound("the name in this address is not the name of a project")
-        return _redirect(paths.PROJECT.url(base_path, project=normalized))
+        return _redirect(context, paths.PROJECT.url(base_path, project=normalized))
     listing = find_listing(registry, normalized, context.services)
     content_type = choose_type(context.request.headers.get("accept", ""))
     render = pages.project_json if content_type == JSON else pages.project_html
-    return _page(context.request, content_type, render(listing, base_path))
+    return _page(context, content_type, render(listing, base_path))
 
 
 def _read_project(name: str) -> str:
@@ -66,13 +64,15 @@ def _ends_in_slash(context: Context[Index, Other]) -> bool:
     return context.destination.path.endswith("/")
 
 
-def _redirect(path: str) -> Response:
-    return Response(301, headers={"Location": path, "Cache-Control": _PAGE_CACHING})
+def _redirect(context: Context[Index, Other], path: str) -> Response:
+    is_public = context.destination.registry.is_public
+    return Response(301, headers={"Location": path, **page_caching(is_public=is_public)})
 
 
-def _page(request: Request, content_type: str, body: bytes) -> Response:
+def _page(context: Context[Index, Other], content_type: str, body: bytes) -> Response:
+    request, is_public = context.request, context.destination.registry.is_public
     etag = _quoted(hashlib.sha256(body).hexdigest()[:32])
-    headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": _PAGE_CACHING}
+    headers = {"ETag": etag, **page_caching(is_public=is_public, varies_by="Accept")}
     if has_current(request.headers, etag):
         return Response(304, headers=headers)
     headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
@@ -85,21 +85,24 @@ def file(context: Context[Index, Other]) -> Response:
     Raises NotFound, which includes metadata that is not advertised, and RangeNotSatisfiable for a
     range outside the file.
     """
-    request, index = context.request, context.services
+    index, registry = context.services, context.destination.registry
     sha256, filename = context.variables["sha256"], context.variables["filename"]
     wanted = filename.removesuffix(METADATA_SUFFIX)
-    found = find_file(context.destination.registry.name, sha256, wanted, index)
+    found = find_file(registry.name, sha256, wanted, index)
+    caching = file_caching(is_public=registry.is_public)
     if wanted != filename:
-        return _metadata(request, found, index)
-    return _content(request, found, index)
+        return _metadata(context.request, found, index, caching)
+    return _content(context.request, found, index, caching)
 
 
-def _metadata(request: Request, file: PublishedFile, index: Index) -> Response:
+def _metadata(
+    request: Request, file: PublishedFile, index: Index, caching: Mapping[str, str]
+) -> Response:
     if not file.advertises_metadata:
         raise NotFound(
             "the dependencies of this sdist are known only once it is built: download the sdist"
         )
-    headers = _file_headers(file.metadata_sha256)
+    headers = {**_file_headers(file.metadata_sha256), **caching}
     if has_current(request.headers, headers["ETag"]):
         return Response(304, headers=headers)
     octets = read_metadata(file, index)
@@ -107,8 +110,10 @@ def _metadata(request: Request, file: PublishedFile, index: Index) -> Response:
     return Response(200, b"" if request.method == "HEAD" else octets, headers)
 
 
-def _content(request: Request, file: PublishedFile, index: Index) -> Response:
-    headers = {**_file_headers(file.sha256), "Accept-Ranges": "bytes"}
+def _content(
+    request: Request, file: PublishedFile, index: Index, caching: Mapping[str, str]
+) -> Response:
+    headers = {**_file_headers(file.sha256), **caching, "Accept-Ranges": "bytes"}
     if has_current(request.headers, headers["ETag"]):
         return Response(304, headers=headers)
     if request.method == "HEAD":
@@ -116,6 +121,8 @@ def _content(request: Request, file: PublishedFile, index: Index) -> Response:
         return Response(200, headers={**headers, "Content-Length": str(file.size)})
     url = find_download_url(file, index)
     if url is not None:
+        # The URL leads to another host and carries its own right, so clients do not send the token
+        # there. It is as good as the file for a few minutes, so nobody keeps it.
         return Response(302, headers={"Location": url, "Cache-Control": "no-store"})
     return _range(request, read_content(file, index), headers)
 
@@ -133,11 +140,7 @@ def _range(request: Request, content: bytes, headers: dict[str, str]) -> Respons
 
 
 def _file_headers(sha256: str) -> dict[str, str]:
-    return {
-        "Content-Type": "application/octet-stream",
-        "ETag": _quoted(sha256),
-        "Cache-Control": _FILE_CACHING,
-    }
+    return {"Content-Type": "application/octet-stream", "ETag": _quoted(sha256)}
 
 
 def _quoted(tag: str) -> str:

@@ -9,16 +9,20 @@ from typing import Final
 import pytest
 
 from pytp_broker.grants import Grant, Permission
+from pytp_broker.local.gateway_events import HttpRequest, build_event
+from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.registries import PRIVATE, Registry
 from pytp_broker.tokens import SINGLE_USE, UploadToken
-from tests.support.deployment import Answer, basic
+from tests.support.deployment import HOST, Answer, basic
 from tests.support.distributions import form, wheel
 from tests.support.shelf import Shelf
+from tests.support.signing import NOW
 from tests.support.stock import SDIST, WHEEL_PATH, stocked_shelf
 
 WIDGETS: Final = ("acme", "widgets", "p-widgets")
 SECRET: Final = ("other", "secret-project", "p-secret")
 PAGES: Final = ("/acme/simple/", "/acme/simple/widgets/", WHEEL_PATH, f"{WHEEL_PATH}.metadata")
+ROUTE: Final = GatewayRoute("$default", "ReadFunction")
 # What is not there, or is at another address, next to what is there.
 NOWHERE: Final = (
     "/acme/simple/nothing/",
@@ -309,3 +313,88 @@ def test_basic_credentials_may_have_blanks_around_the_token(shelf: Shelf) -> Non
     padded = base64.b64encode(f"__token__: {shelf.token.reveal()}\n".encode()).decode()
 
     assert read(shelf, "/acme/simple/", f"Basic {padded}").status == 200
+
+
+# Caches
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/acme/simple", "/acme/simple/Widgets/"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_shared_cache_keeps_nothing_of_a_private_registry(
+    shelf: Shelf, method: str, path: str
+) -> None:
+    answer = shelf.call(method, path, headers={"authorization": shelf.basic()})
+
+    assert answer.status in {200, 301}
+    assert "private" in answer.headers["Cache-Control"]
+    assert "Authorization" in answer.headers["Vary"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_answer_that_the_cached_copy_is_current_says_the_same(shelf: Shelf, path: str) -> None:
+    first = read(shelf, path, shelf.basic())
+
+    again = read(shelf, path, shelf.basic(), if_none_match=first.headers["ETag"])
+
+    assert again.status == 304
+    for name in ("Cache-Control", "Vary"):
+        assert again.headers[name] == first.headers[name]
+
+
+def test_the_pages_of_a_public_registry_may_be_shared_and_its_files_may_not(shelf: Shelf) -> None:
+    shelf.change(access="public")
+
+    pages = [read(shelf, path, None).headers for path in PAGES[:2]]
+    files = [read(shelf, path, None).headers for path in PAGES[2:]]
+
+    assert {page["Cache-Control"] for page in pages} == {"public, max-age=0, must-revalidate"}
+    assert {page["Vary"] for page in pages} == {"Accept"}
+    assert {file["Cache-Control"] for file in files} == {"private, max-age=31536000, immutable"}
+    assert not [file for file in files if "Vary" in file]
+
+
+def test_a_download_url_is_kept_by_nobody_and_has_no_token_in_it(shelf: Shelf) -> None:
+    shelf.files.elsewhere = "https://bucket.example.com"
+
+    answer = read(shelf, WHEEL_PATH, shelf.basic())
+
+    assert answer.status == 302
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Location"].startswith("https://bucket.example.com/")
+    assert shelf.token.reveal() not in answer.headers["Location"]
+
+
+def test_without_a_token_nobody_gets_a_download_url(shelf: Shelf) -> None:
+    shelf.files.elsewhere = "https://bucket.example.com"
+
+    answer = read(shelf, WHEEL_PATH, None)
+
+    assert answer.status == 401
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.promise("no-secret-written")
+def test_a_redirect_does_not_repeat_a_token_in_the_query(shelf: Shelf) -> None:
+    sent = {"authorization": shelf.basic()}
+
+    answer = shelf.call(
+        "GET", "/acme/simple/Widgets/", headers=sent, query={"token": shelf.token.reveal()}
+    )
+
+    assert answer.headers["Location"] == "/acme/simple/widgets/"
+
+
+@pytest.mark.parametrize("other", ["", "Basic !!!", None])
+def test_two_authorization_headers_get_401(shelf: Shelf, other: str | None) -> None:
+    """The gateway joins them, and neither counts: two servers could each read another one."""
+    mine = shelf.basic()
+    headers = [
+        ("host", HOST),
+        ("authorization", mine),
+        ("authorization", mine if other is None else other),
+    ]
+    request = HttpRequest("GET", "/acme/simple/", headers=headers)
+
+    answer = shelf.hand("read", build_event(request, Selected(ROUTE, {}), NOW))
+
+    assert answer.status == 401
