@@ -5,6 +5,7 @@ Each runs as its user runs it, in the environment of a CI job, against `pytp-bro
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ from uv import find_uv_bin
 from pytp_broker.demo.issuer import Issuer, github_job
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
-from tests.support.configurations import github_issuer, github_publisher, registry
+from tests.support.configurations import github_issuer, github_publisher, github_reader, registry
 from tests.support.released import Released
 
 pytestmark = pytest.mark.e2e
 
-PUBLISHERS = ("twine", "poetry", "hatch", "uv", "pdm")
+PUBLISHERS = ("twine", "poetry", "hatch", "uv", "pdm", "flit")
 CONFIGURATION = github_issuer("{issuer}") + registry(
     "acme",
     github_publisher(
@@ -30,8 +31,10 @@ CONFIGURATION = github_issuer("{issuer}") + registry(
         repository_owner_id="9919",
         environment="release",
     ),
+    github_reader(owner="octo-org"),
     issuers=["{issuer}"],
 )
+MINT_READ = "POST /acme/_/oidc/mint-read-token 200"
 MINT = "POST /acme/_/oidc/mint-token 200"
 UPLOAD = "POST /acme/legacy/ 200"
 BURN = "POST /acme/_/oidc/burn-token 202"
@@ -147,12 +150,27 @@ def with_pdm(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
     return job.run(job.released.tool("pdm"), "publish", *options)
 
 
+def with_flit(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
+    name, version = files[0].name.split("-")[:2]  # flit builds both itself
+    (job.folder / f"{name}.py").write_text(f'"""A greeting."""\n__version__ = "{version}"\n')
+    (job.folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+        f'[project]\nname = "{name}"\ndynamic = ["version", "description"]\n'
+    )
+    return job.run(
+        *(job.released.tool("flit"), "publish", "--no-use-vcs"),
+        FLIT_INDEX_URL=job.upload_url,
+        FLIT_USERNAME="__token__",
+    )
+
+
 COMMANDS: dict[str, Callable[..., subprocess.CompletedProcess[str]]] = {
     "twine": with_twine,
     "poetry": with_poetry,
     "hatch": with_hatch,
     "uv": with_uv,
     "pdm": with_pdm,
+    "flit": with_flit,
 }
 
 
@@ -228,6 +246,182 @@ def test_outside_of_a_job_a_client_finds_nothing_in_the_keyring(job: Job) -> Non
     assert refused.returncode != 0
     assert len(job.traffic()) == before
     assert "pytp-broker" not in refused.stdout + refused.stderr
+
+
+# --- install ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def widgets(
+    released: Released,
+    server: ServerProcess,
+    issuer: Issuer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    """Publish what the tests install; return its version."""
+    job = Job(tmp_path_factory.mktemp("publisher"), released, server, issuer.start_job())
+    published = job.publish("twine", "widgets", "2.0")
+    assert published.returncode == 0, published.stdout + published.stderr
+    return "2.0"
+
+
+@pytest.fixture
+def reader(job: Job, issuer: Issuer, widgets: str) -> Job:
+    """Return a job of another repository of the owner, which may read and not publish."""
+    job.variables = issuer.start_job(
+        **github_job("octo-org/app", workflow="ci.yml", environment=None, ref="refs/heads/main")
+    )
+    return job
+
+
+def with_pip(job: Job, user: str = "") -> tuple[subprocess.CompletedProcess[str], Path]:
+    target = job.folder / "installed"
+    python = job.released.tool("python")
+    options = ("--disable-pip-version-check", "--no-cache-dir", "--keyring-provider", "subprocess")
+    where = ("--index-url", job.index_url.replace("//", f"//{user}"), "--target", target)
+    return job.run(python, "-m", "pip", *options, "install", *where, "widgets"), target
+
+
+def with_pip_and_user(job: Job) -> tuple[subprocess.CompletedProcess[str], Path]:
+    return with_pip(job, user="__token__@")
+
+
+def with_uv_pip(job: Job) -> tuple[subprocess.CompletedProcess[str], Path]:
+    target = job.folder / "installed"
+    url = job.index_url.replace("https://", "https://__token__@")
+    options = ("--keyring-provider", "subprocess", "--python", sys.executable)
+    where = ("--index-url", url, "--target", target)
+    return job.run(find_uv_bin(), "pip", "install", *options, *where, "widgets"), target
+
+
+UV_PROJECT = """
+[project]
+name = "app"
+version = "1.0"
+requires-python = ">=3.11"
+dependencies = ["widgets"]
+
+[tool.uv]
+keyring-provider = "subprocess"
+
+[[tool.uv.index]]
+name = "acme"
+url = "{url}"
+authenticate = "always"
+explicit = true
+
+[tool.uv.sources]
+widgets = {{ index = "acme" }}
+"""
+
+
+def with_uv_sync(job: Job) -> tuple[subprocess.CompletedProcess[str], Path]:
+    (job.folder / "pyproject.toml").write_text(UV_PROJECT.format(url=job.index_url))
+    done = job.run(find_uv_bin(), "sync", "--python", sys.executable, UV_NO_CONFIG="0")
+    return done, job.folder / ".venv"
+
+
+POETRY_PROJECT = """
+[project]
+name = "app"
+version = "1.0"
+requires-python = ">=3.11"
+dependencies = ["widgets"]
+
+[tool.poetry]
+package-mode = false
+
+[tool.poetry.dependencies]
+widgets = {{ source = "acme" }}
+
+[[tool.poetry.source]]
+name = "acme"
+url = "{url}"
+priority = "explicit"
+"""
+
+
+def with_poetry_install(job: Job) -> tuple[subprocess.CompletedProcess[str], Path]:
+    (job.folder / "pyproject.toml").write_text(POETRY_PROJECT.format(url=job.index_url))
+    done = job.run(
+        *(job.released.tool("poetry"), "install", "--no-interaction", "--no-root"),
+        POETRY_VIRTUALENVS_IN_PROJECT="true",
+        POETRY_CACHE_DIR=str(job.folder / "poetry"),
+    )
+    return done, job.folder / ".venv"
+
+
+PDM_PROJECT = """
+[project]
+name = "app"
+version = "1.0"
+requires-python = ">=3.11"
+dependencies = ["widgets"]
+
+[tool.pdm]
+distribution = false
+
+[[tool.pdm.source]]
+name = "pypi"
+url = "{url}"
+ca_certs = "{ca_file}"
+"""
+
+
+def with_pdm_install(job: Job) -> tuple[subprocess.CompletedProcess[str], Path]:
+    (job.folder / "pyproject.toml").write_text(
+        PDM_PROJECT.format(url=job.index_url, ca_file=job.server.ca_file)
+    )
+    done = job.run(job.released.tool("pdm"), "install", "--no-self", PDM_CACHE_DIR=str(job.folder))
+    return done, job.folder / ".venv"
+
+
+INSTALLERS: dict[str, Callable[[Job], tuple[subprocess.CompletedProcess[str], Path]]] = {
+    "pip": with_pip,
+    "pip with a user name": with_pip_and_user,
+    "uv pip": with_uv_pip,
+    "uv sync": with_uv_sync,
+    "poetry": with_poetry_install,
+    "pdm": with_pdm_install,
+}
+
+
+@pytest.mark.parametrize("installer", INSTALLERS)
+def test_a_client_installs_from_a_private_registry(reader: Job, installer: str) -> None:
+    before = len(reader.traffic())
+
+    done, folder = INSTALLERS[installer](reader)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (module,) = folder.rglob("widgets.py")
+    assert reader.run(sys.executable, module).stdout == "twine\n"
+    seen = reader.traffic(before)
+    assert seen.count(MINT_READ) == 1
+    assert MINT not in seen
+
+
+def test_a_job_with_one_identity_token_reads_and_publishes(one_token: Job, widgets: str) -> None:
+    before = len(one_token.traffic())
+
+    for installer in ("pip", "uv pip"):
+        done, _ = INSTALLERS[installer](one_token)
+        assert done.returncode == 0, done.stdout + done.stderr
+    published = one_token.publish("uv", "gadgets", "2.0")
+
+    assert published.returncode == 0, published.stdout + published.stderr
+    seen = one_token.traffic(before)
+    assert (seen.count(MINT_READ), seen.count(MINT)) == (1, 1)
+
+
+def test_a_job_that_may_not_read_sees_the_brokers_reason(job: Job, issuer: Issuer) -> None:
+    job.variables = issuer.start_job(**github_job("umbrella-corp/app", owner_id="77"))
+
+    done, _ = INSTALLERS["uv pip"](job)
+
+    assert done.returncode != 0
+    assert "pytp-broker: " in done.stderr
+    assert "umbrella-corp/app" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # --- what a client installs -----------------------------------------------------------------------
