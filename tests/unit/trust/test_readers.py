@@ -2,11 +2,13 @@
 
 import json
 import re
+import tomllib
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pytp_broker import config
 from pytp_broker.errors import ChangedIdentity, InvalidPublisher
 from pytp_broker.grants import Permission
 from pytp_broker.trust.comparisons import is_exact, is_same_ignoring_case
@@ -16,7 +18,7 @@ from pytp_broker.trust.providers.model import FieldValue, Provider, Role
 from pytp_broker.trust.publishers import TrustedPublisher, entry_for, identity_keys, unpinned
 from pytp_broker.trust.readers import READERS, NoIdentityError
 from tests.support.claims import captured
-from tests.support.providers import NAMES, TESTS, accepts, changed, reader_of, signed
+from tests.support.providers import NAMES, TESTS, accepts, changed, page, reader_of, signed
 
 READER_CASES = json.loads((TESTS / "cases" / "readers.json").read_text(encoding="utf-8"))
 FORMS = [
@@ -188,6 +190,41 @@ def test_a_document_of_a_version_without_readers_is_a_publishers() -> None:
     del document["permission"]
 
     assert TrustedPublisher.from_document(document, {}) == publisher
+
+
+# --- the page of each provider -------------------------------------------------------------------
+
+
+def section(name: str) -> str:
+    return page(name).partition("\n## Readers\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documented_reader_accepts_the_captured_claims(name: str) -> None:
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", section(name), re.MULTILINE | re.DOTALL)
+    readers = config.parse(tomllib.loads(block), allow_loopback=False).publishers
+    claims = {**captured(name), **DOCUMENTED.get(name, {})}
+
+    assert all(reader.is_reader for reader in readers)
+    assert {reader.issuer for reader in readers} == {claims["iss"]}
+    assert any(accepts(reader, claims) for reader in readers)
+
+
+# The page has another account than the captured claims, which are a publisher's.
+DOCUMENTED = {"google": {"email": "builder@acme.iam.gserviceaccount.com"}}
+
+
+@pytest.mark.promise("untold-strangers")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_says_what_identifies_a_reader_and_what_a_stranger_gets(name: str) -> None:
+    text = section(name)
+    fields = {f.name for form in READERS[name].forms for f in form.fields_of(Role.IDENTITY)}
+    own = {f.name for f in PROVIDERS[name].fields_of(Role.IDENTITY)}
+
+    assert {n for n in fields - own if f"`{n}`" not in text and f"{n} = " not in text} == set()
+    assert any(word in text for word in ("stranger", "fork", "Every build"))
+    for rule in PROVIDERS[name].jobs:
+        assert f"`{rule.field}" in text
 
 
 # --- what a refused job is told -------------------------------------------------------------------
