@@ -72,6 +72,32 @@ def test_many_bytes_are_saved_and_read_back(files: FileStore) -> None:
     assert files.read(KEY) == octets
 
 
+def test_removed_bytes_are_gone_and_may_be_saved_again(folder_files: FolderFiles) -> None:
+    save(folder_files, KEY, b"wheel")
+    save(folder_files, f"{KEY}.metadata", b"metadata")
+
+    assert folder_files.remove(KEY)
+
+    with pytest.raises(KeyError):
+        folder_files.read(KEY)
+    assert folder_files.read(f"{KEY}.metadata") == b"metadata"
+    assert not folder_files.remove(KEY)
+    save(folder_files, KEY, b"wheel")
+    assert folder_files.read(KEY) == b"wheel"
+
+
+@pytest.mark.parametrize("key", HOSTILE_KEYS, ids=repr)
+def test_a_hostile_key_removes_nothing(folder_files: FolderFiles, tmp_path: Path, key: str) -> None:
+    for name in ("escaped", "outside/escaped", "outside/files/x"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+    assert not folder_files.remove(key)
+
+    assert len([each for each in tmp_path.rglob("*") if each.is_file()]) == 3
+
+
 def test_saving_again_is_no_error(files: FileStore) -> None:
     save(files, KEY, b"wheel")
 

@@ -13,7 +13,8 @@ from pytp_broker.aws.clients import Clients, command_clients, stand_in_clients
 from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table, ensure_table
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files, ensure_bucket
-from pytp_broker.storage.file_store import FileStore
+from pytp_broker.aws.s3_bin import S3Bin
+from pytp_broker.storage.file_store import Bin, FileStore
 from pytp_broker.storage.protocols import Storage, Store
 
 _TABLE: Final = "AWS::DynamoDB::Table"
@@ -44,12 +45,13 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A broker on AWS: its store, and if we know them, the host of its stack and the operator.
+    """A broker on AWS: its store, and if we know them, its bin, its host and the operator.
 
     ``open_files`` opens its file store, which most commands do not need. It raises NotOpenedError.
     """
 
     store: Store
+    bin: Bin | None
     host: str | None
     operator: str | None
     open_files: Callable[[], FileStore]
@@ -67,6 +69,7 @@ def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Depl
         check_table(client, found.table, is_for_writing=is_for_writing)
     return Deployed(
         DynamoStore(client, found.table),
+        S3Bin(clients.s3, found.bucket) if found.bucket else None,
         found.host,
         _find_operator(clients),
         partial(_open_files, found.bucket, clients),

@@ -4,16 +4,17 @@ import argparse
 from datetime import UTC, datetime
 
 from pytp_broker.audit.operations import FileDeletion
-from pytp_broker.cli import actions
+from pytp_broker.cli import actions, target
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.named import find_registry, read_refusal
 from pytp_broker.cli.operator import Operator
-from pytp_broker.errors import InvalidUpload
+from pytp_broker.errors import InvalidUpload, StoreUnavailable
 from pytp_broker.index.distributions import parse_published_filename
 from pytp_broker.names import NormalizedName
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import Entry, PublishedFile
+from pytp_broker.storage.file_store import Bin, content_key, metadata_key
 from pytp_broker.storage.withdrawals import Tombstone
 
 run = actions.run
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     named = actions.add_actions(parser)
     summary = "delete a file: nobody gets it any more, and its name is never used again"
     action = actions.add_action(
-        named, "delete", delete, summary, doing="delete the file", is_for_writing=True
+        named, "delete", run_delete, summary, doing="delete the file", is_for_writing=True
     )
     action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
     action.add_argument("filename", metavar="FILENAME", help="the file's name")
@@ -35,10 +36,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="why, in one line for everybody who asks for the file or uploads it again",
     )
+    target.add_bucket_argument(action)
+
+
+def run_delete(arguments: argparse.Namespace, operator: Operator) -> int:
+    """Delete a file, if we know where its bytes are; raise CommandError."""
+    if operator.bin is None and arguments.data is None:
+        raise CommandError(
+            "name the bucket that has the broker's files with --bucket (the stack's output "
+            "`Bucket`): nothing was deleted",
+            MISUSED,
+        )
+    return delete(arguments, operator)
 
 
 def delete(arguments: argparse.Namespace, operator: Operator) -> int:
-    """Delete a file; a file that is deleted already keeps its first reason."""
+    """Delete a file; a file that is deleted already keeps its first reason.
+
+    A repetition completes a deletion that was interrupted before the bytes were discarded.
+    """
     reason = read_refusal(arguments.reason)
     project = _read_project(arguments.filename)
     registry = find_registry(arguments.registry, operator)
@@ -48,6 +64,8 @@ def delete(arguments: argparse.Namespace, operator: Operator) -> int:
         say(f"{file.registry} {file.filename} is deleted: {tombstone.reason}")
     else:
         say(f"{file.registry} {file.filename} is deleted already: {tombstone.reason}")
+    if operator.bin is not None:
+        _discard(file, operator.bin)
     return 0
 
 
@@ -80,3 +98,18 @@ def _bury(file: PublishedFile, reason: str, operator: Operator) -> Tombstone:
     operator.record(event.accepted())
     tombstone = Tombstone(reason, operator.name, datetime.now(UTC).replace(microsecond=0))
     return operator.store.delete_file(file.registry, file.project, file.filename, tombstone)
+
+
+def _discard(file: PublishedFile, bytes_bin: Bin) -> None:
+    # No other file has these keys: they contain its registry, its name and its hash.
+    place = (file.registry, file.sha256, file.filename)
+    try:
+        for key in (metadata_key(*place), content_key(*place)):
+            bytes_bin.discard(key)
+    except StoreUnavailable as problem:
+        raise CommandError(
+            [
+                f"its bytes are still in the bucket: {target.reason_of(problem)}",
+                "nobody can download them from the broker; to delete them, run the command again",
+            ]
+        ) from None

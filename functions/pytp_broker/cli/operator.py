@@ -14,6 +14,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.cli.command import CommandError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
+from pytp_broker.storage.file_store import Bin
 from pytp_broker.storage.plan import Plan, Step
 from pytp_broker.storage.protocols import Store
 
@@ -38,12 +39,14 @@ class RemovalError(CommandError):
 class Operator:
     """An operator at work on a broker's store; the name is an ARN, or this system's user.
 
-    ``host`` is the host that the broker's registries share, if we know it.
+    ``host`` is the host that the broker's registries share, if we know it. ``bin`` takes the bytes
+    of deleted files; on one machine there is none, because the server removes them itself.
     """
 
     store: Store
     name: str
     host: str | None = None
+    bin: Bin | None = None
 
     def record(self, record: AuditRecord) -> None:
         """Store a record of what the operator does."""

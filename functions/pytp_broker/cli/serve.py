@@ -204,7 +204,7 @@ def _serve(
         own = None if arguments.no_tls or given else site.certify(folder / "tls")
         gateway = site.build_gateway(arguments.disclosure_keys_url, arguments.error_type_base)
     certificate = given or own
-    upkeep = Upkeep(site.log, site.names, site.reload, site.records, certificate)
+    upkeep = Upkeep(site.log, site.names, site.reload, site.records, site.remove_bytes, certificate)
     stack.callback(upkeep.stop)
     _reload_on_sighup(upkeep)
     files = certificate.files if certificate else None

@@ -10,6 +10,7 @@ from pytp_broker.cli.operator import Operator, local_user
 from pytp_broker.cli.target import reason_of
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.registries import Configuration
+from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.protocols import Storage
 from pytp_broker.storage.sqlite import SqliteStore
 
@@ -29,6 +30,7 @@ class Site:
 
     def __init__(self, storage: Storage, host: str, config: Sequence[Path] | None) -> None:
         """Raise StoreUnavailable; ``config`` are the files to read again, if there are any."""
+        from pytp_broker.local.deleted_files import DeletedFiles
         from pytp_broker.local.log import Log
         from pytp_broker.local.upkeep import OperatorRecords
 
@@ -36,8 +38,11 @@ class Site:
         self._storage = storage
         self._host = host
         self._config = config
-        store = storage.store
+        store, files = storage.store, storage.files
         self._records = OperatorRecords(store) if isinstance(store, SqliteStore) else None
+        self._deleted = None  # another store removes the bytes itself
+        if isinstance(store, SqliteStore) and isinstance(files, FolderFiles):
+            self._deleted = DeletedFiles(store, files)
 
     def bring_up(self, loaded: "Loaded | None", *, is_kept: bool) -> None:
         """Apply the configuration, if there is one; raise StoreUnavailable.
@@ -70,6 +75,13 @@ class Site:
     def records(self) -> Sequence[Mapping[str, Any]]:
         """Return what operators have done since the last call; raise StoreUnavailable."""
         return self._records() if self._records is not None else []
+
+    def remove_bytes(self) -> None:
+        """Remove the bytes of files that were deleted some time ago; raise StoreUnavailable."""
+        removed = self._deleted.remove_bytes(datetime.now(UTC)) if self._deleted else []
+        for file in removed:
+            name = f"{file.registry} {file.filename}"
+            self.log.write("note", message=f"the bytes of the deleted file {name} are removed")
 
     def reload(self) -> None:
         """Read the configuration file again and apply it; log what is wrong with it."""

@@ -108,7 +108,7 @@ def _open_deployed(
 
 
 def _operator_of(found: "Deployed") -> Operator:
-    return Operator(found.store, found.operator or local_user(), found.host)
+    return Operator(found.store, found.operator or local_user(), found.host, found.bin)
 
 
 def _open_files(found: "Deployed") -> "FileStore":

@@ -1,4 +1,4 @@
-"""Look after a running server: log changes, read files again, renew certificates.
+"""Look after a running server: log changes, renew certificates, remove deleted files.
 
 An operator changes a running server from another process, with ``apply --data`` or ``token burn
 --data``, or makes it read its file again with SIGHUP. The functions see the change within ten
@@ -59,13 +59,15 @@ class Upkeep:
     """A thread that looks after a running server.
 
     ``names`` returns the host names that are served now, ``reload`` reads the configuration file
-    again, and ``records`` returns what operators did since the last call.
+    again, ``records`` returns what operators did since the last call, and ``remove_bytes`` removes
+    those of files that were deleted some time ago.
     """
 
     log: Log
     names: Callable[[], Sequence[str]]
     reload: Callable[[], None]
     records: Callable[[], Sequence[Mapping[str, Any]]]
+    remove_bytes: Callable[[], None]
     certificate: ServerCertificate | None
     _woken: Event = field(default_factory=Event)
     _is_asked: bool = False
@@ -120,6 +122,7 @@ class Upkeep:
                 self._served = None
             if self.certificate is not None:
                 self._renew(self.certificate, swap)
+            self.remove_bytes()
             self._complaint = ""
         except (StoreUnavailable, CertificateError, OSError) as error:
             self._complain(error)

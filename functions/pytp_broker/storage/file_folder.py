@@ -58,6 +58,19 @@ class FolderFiles:
         except OSError as error:
             raise _unavailable("the stored files cannot be read now; try again", error) from None
 
+    def remove(self, key: str) -> bool:
+        """Remove the bytes under the key; say whether there were any."""
+        path = self._path(key)
+        if path is None:
+            return False
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unavailable("a stored file cannot be removed now", error) from None
+        return True
+
     def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - no URLs here
         """Return None: a folder has no URLs, so the caller reads the bytes."""
         return None

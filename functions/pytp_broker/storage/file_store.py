@@ -22,6 +22,13 @@ class FileStore(Protocol):
         """Return a short-lived URL of the bytes, or None if the caller must ``read`` them."""
 
 
+class Bin(Protocol):
+    """Takes the bytes of deleted files: nobody can read them, and after some time they are gone."""
+
+    def discard(self, key: str) -> None:
+        """Take the bytes under a key, if there are any; raise StoreUnavailable."""
+
+
 def content_key(registry: str, sha256: str, filename: str) -> str:
     """Return the key of a distribution."""
     return f"files/{registry}/{sha256}/{filename}"

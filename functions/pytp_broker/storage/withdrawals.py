@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
+
+# How long the bytes of a deleted file are kept, for an operator who made a mistake. The lifecycle
+# rule of the bucket in template.yaml keeps them as long.
+GRACE: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from pytp_broker.cli.operator import Operator, RemovalError, local_user
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.project_status import ACTIVE, STATUSES, ProjectStatus
 from pytp_broker.storage.protocols import Store
-from pytp_broker.storage.withdrawals import Tombstone
 from tests.support.audit import check
 from tests.support.configurations import github_publisher, registry
 from tests.support.desk import NOW, Desk
@@ -366,122 +365,6 @@ def test_a_reason_for_a_status_that_clients_must_not_show_is_refused(
     assert shown.endswith("exit 2\n")
     assert "a1a1" not in shown
     assert shop.store.find_status("acme", "widgets") == ACTIVE
-    assert shop.records() == []
-
-
-# --- file ---------------------------------------------------------------------------------------
-
-
-SDIST = "widgets-1.0.tar.gz"
-DELETE = f"file delete acme {SDIST} --reason"
-
-
-def tombstone_of(desk: Desk, filename: str = SDIST) -> Tombstone | None:
-    return desk.store.find_entry("acme", "widgets", filename).tombstone
-
-
-def test_a_file_is_deleted(shop: Desk) -> None:
-    seen = shop.type(f"{DELETE} 'has a password'")
-
-    assert seen == f"acme {SDIST} is deleted: has a password\n"
-    found = tombstone_of(shop)
-    assert found is not None
-    assert (found.reason, found.deleted_by) == ("has a password", shop.operator)
-    assert NOW.replace(microsecond=0) <= found.deleted_at < NOW + timedelta(minutes=1)
-    assert tombstone_of(shop, "widgets-2.0.tar.gz") is None
-
-
-def test_who_deleted_a_file_is_recorded_with_the_reason(shop: Desk) -> None:
-    shop.type(f"{DELETE} 'has a password'")
-
-    (kept,) = shop.records()
-    check(kept)
-    del kept["time"]
-    assert kept == {
-        "event": "file-deletion",
-        "outcome": "accepted",
-        "reason": "",
-        "by": shop.operator,
-        "registry": "acme",
-        "project": "widgets",
-        "filename": SDIST,
-        "sha256": file().sha256,
-        "why": "has a password",
-    }
-
-
-def test_a_file_that_is_deleted_already_keeps_its_first_reason(shop: Desk) -> None:
-    shop.type(f"{DELETE} 'has a password'")
-
-    for reason in ("'has a password'", "mistake"):
-        seen = shop.type(f"{DELETE} {reason}")
-        assert seen == f"acme {SDIST} is deleted already: has a password\n"
-
-    assert len(shop.records()) == 1
-
-
-def test_of_two_operators_who_delete_one_file_the_first_has_the_reason(
-    shop: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    delete_file: Any = type(shop.store).delete_file
-
-    def delete_second(store: Store, *place: Any) -> Any:
-        delete_file(store, *place[:3], Tombstone("the first", "user otto", NOW))
-        return delete_file(store, *place)
-
-    monkeypatch.setattr(type(shop.store), "delete_file", delete_second)
-
-    assert shop.type(f"{DELETE} 'the second'") == f"acme {SDIST} is deleted: the first\n"
-    assert len(shop.records()) == 1
-
-
-@pytest.mark.parametrize(
-    ("named", "seen"),
-    [
-        (f"acmee {SDIST}", "there is no registry `acmee`; did you mean `acme`?\n"),
-        (f"other {SDIST}", f"the registry `other` has no file `{SDIST}`\n"),
-        ("acme widgets-3.0.tar.gz", "the registry `acme` has no file `widgets-3.0.tar.gz`\n"),
-    ],
-)
-def test_a_file_that_is_not_there_is_not_deleted(shop: Desk, named: str, seen: str) -> None:
-    assert shop.type(f"file delete {named} --reason mistake") == f"{seen}exit 1\n"
-
-    assert shop.records() == []
-
-
-@pytest.mark.parametrize(
-    "filename",
-    ["widgets", "../widgets-1.0.tar.gz", "widgets-1.0.tar.gz\n", "\x1b[31m", "\udcff", "", "*"],
-)
-def test_what_is_not_the_name_of_a_file_is_not_deleted(shop: Desk, filename: str) -> None:
-    seen = shop.type(f"file delete acme {shlex.quote(filename)} --reason mistake")
-
-    assert "the name of a" in seen
-    assert seen.endswith("exit 2\n")
-    assert "\x1b" not in seen
-    assert shop.records() == []
-
-
-@pytest.mark.parametrize(
-    ("reason", "seen"),
-    [
-        ("", "must be one line of 1 to 200 visible characters"),
-        ("two\nlines", "must be one line of 1 to 200 visible characters"),
-        (f"pytp_{'a1' * 36}", "must be one line of 1 to 200 visible characters"),
-        ("its files Already exist on PyPI", 'must not contain "already exist"'),
-        ("the name has already been taken", 'must not contain "already been taken"'),
-    ],
-    ids=["none", "two lines", "token", "skipped by twine", "skipped by PDM"],
-)
-def test_a_reason_for_a_deletion_that_clients_must_not_show_is_refused(
-    shop: Desk, reason: str, seen: str
-) -> None:
-    shown = shop.type(f"{DELETE} {shlex.quote(reason)}")
-
-    assert shown.startswith(f"`--reason` {seen}")
-    assert shown.endswith("exit 2\n")
-    assert "a1a1" not in shown
-    assert tombstone_of(shop) is None
     assert shop.records() == []
 
 

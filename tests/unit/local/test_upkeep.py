@@ -55,8 +55,14 @@ class Server:
         self.certificate = Certificate()
         self.swapped: list[CertificateFiles] = []
         self.reloads = 0
+        self.removals = 0
         self.upkeep = Upkeep(
-            Log(self.stream), self.read_names, self.reload, lambda: self.new, self.certificate
+            Log(self.stream),
+            self.read_names,
+            self.reload,
+            lambda: self.new,
+            self.remove_bytes,
+            self.certificate,
         )
 
     def read_names(self) -> Sequence[str]:
@@ -66,6 +72,9 @@ class Server:
 
     def reload(self) -> None:
         self.reloads += 1
+
+    def remove_bytes(self) -> None:
+        self.removals += 1
 
     def turn(self) -> None:
         self.upkeep.turn(self.swapped.append)
@@ -197,9 +206,17 @@ def test_a_server_without_tls_has_no_certificate(server: Server) -> None:
     def fail() -> NoReturn:
         raise AssertionError
 
-    Upkeep(Log(server.stream), fail, fail, list, None).turn(server.swapped.append)
+    upkeep = Upkeep(Log(server.stream), fail, fail, list, server.remove_bytes, None)
+    upkeep.turn(server.swapped.append)
 
     assert server.logged == ""
+
+
+def test_each_turn_removes_the_bytes_of_deleted_files_that_are_due(server: Server) -> None:
+    server.turn()
+    server.turn()
+
+    assert server.removals == 2
 
 
 def test_the_thread_turns_until_it_is_stopped(tmp_path: Path, server: Server) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from pytp_broker.aws.s3_bin import TAG
 from pytp_broker.endpoints import broker, introspect, read, upload
 from pytp_broker.endpoints.routing import Routes
 from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.registries import DEFAULT_REFUSALS_PER_MINUTE
 from pytp_broker.settings import BrokerSettings, IndexSettings, Settings, SettingsError
+from pytp_broker.storage.withdrawals import GRACE
 
 PATH = Path(__file__).parents[3] / "template.yaml"
 FUNCTIONS = ("BrokerFunction", "UploadFunction", "ReadFunction", "IntrospectFunction")
@@ -559,6 +561,28 @@ def test_the_table_is_what_the_store_expects() -> None:
 
 def test_the_bucket_is_closed() -> None:
     assert all(RESOURCES["Bucket"]["Properties"]["PublicAccessBlockConfiguration"].values())
+
+
+def test_the_bytes_of_a_deleted_file_go_after_the_time_of_grace_and_no_others() -> None:
+    """A file that somebody deletes by mistake has no tag, so its versions stay."""
+    rules = RESOURCES["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    assert {rule["Id"]: {**rule, "Id": ""} for rule in rules} == {
+        "AbandonedUploads": {
+            "Id": "",
+            "Status": "Enabled",
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+        },
+        "DeletedFiles": {
+            "Id": "",
+            "Status": "Enabled",
+            "TagFilters": [TAG],
+            "ExpirationInDays": 1,
+            "NoncurrentVersionExpiration": {"NoncurrentDays": GRACE.days},
+        },
+        "DeleteMarkers": {"Id": "", "Status": "Enabled", "ExpiredObjectDeleteMarker": True},
+    }
+    assert RESOURCES["Bucket"]["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
 def bucket_denies(action: str, **context: bool | str) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pytp_broker.audit.record import AuditRecord
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import unexpired
 from pytp_broker.storage.sqlite.database import Database, dump
@@ -96,6 +97,16 @@ class OperatorTables(Database):
                 (*place, tombstone.reason, tombstone.deleted_by, deleted_at),
             )
             return find_tombstone(connection, place) or tombstone
+
+    def list_deleted_before(self, time: datetime) -> Sequence[PublishedFile]:
+        """Return the files that were deleted before this time, in the order of their deletion."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT document FROM deleted_files JOIN files USING (registry, project, filename) "
+                "WHERE deleted_at < ? ORDER BY deleted_at, filename",
+                (int(time.timestamp()),),
+            ).fetchall()
+        return [PublishedFile.from_document(json.loads(document)) for (document,) in found]
 
     def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:
         """Give a project a status; an active one needs no row."""

@@ -1,0 +1,45 @@
+"""Remove the bytes of deleted files, some time after an operator has deleted them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from pytp_broker.storage.file_folder import FolderFiles
+from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.file_store import content_key, metadata_key
+from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.storage.withdrawals import GRACE
+
+# Nobody waits for it, and each time reads every deleted file.
+EVERY: Final = timedelta(hours=1)
+
+
+class DeletedFiles:
+    """The deleted files of a data folder.
+
+    Their tombstones say what is due, so it does not matter when the command ran, or whether the
+    last removal was interrupted.
+    """
+
+    def __init__(self, store: SqliteStore, files: FolderFiles) -> None:
+        self._store = store
+        self._files = files
+        self._looked_at: datetime | None = None
+
+    def remove_bytes(self, now: datetime) -> Sequence[PublishedFile]:
+        """Remove what is due, and return the files whose bytes were there; raise StoreUnavailable.
+
+        If we have looked a moment ago, nothing is removed.
+        """
+        if self._looked_at is not None and self._looked_at <= now < self._looked_at + EVERY:
+            return []
+        due = self._store.list_deleted_before(now - GRACE)
+        removed = [file for file in due if self._remove(file)]
+        self._looked_at = now
+        return removed
+
+    def _remove(self, file: PublishedFile) -> bool:
+        # No other file has these keys: they contain its registry, its name and its hash.
+        place = (file.registry, file.sha256, file.filename)
+        had_metadata = self._files.remove(metadata_key(*place))
+        return self._files.remove(content_key(*place)) or had_metadata
