@@ -10,7 +10,8 @@ import pytest
 
 from pytp_broker.cli import main
 from pytp_broker.demo import story as demo
-from pytp_broker.demo.story import Stage, StepError
+from pytp_broker.demo.clients import StepError
+from pytp_broker.demo.story import Stage
 
 pytestmark = pytest.mark.e2e
 
@@ -27,8 +28,8 @@ def test_demo_shows_the_whole_story_on_one_screen(capsys: pytest.CaptureFixture[
 
     assert len(lines) <= 40
     assert [line for line in lines if line.startswith("✗")] == []
-    assert len([line for line in lines if line.startswith("✓")]) == 9
-    assert re.fullmatch(r"All 9 steps passed in \d+\.\d s", lines[-1])
+    assert len([line for line in lines if line.startswith("✓")]) == 10
+    assert re.fullmatch(r"All 10 steps passed in \d+\.\d s", lines[-1])
     assert not any("\x1b" in line or "pytp_" in line for line in lines)
 
 
@@ -91,6 +92,6 @@ def test_demo_does_without_pip(stage: Stage, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(demo, "find_spec", lambda _name: None)
     stage.publish("umbrella")
 
-    seen = stage.install_with_pip("umbrella")
+    seen = stage.install_with_pip()
 
     assert seen[0].startswith("uv pip install")

@@ -11,7 +11,8 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 def run(_arguments: argparse.Namespace) -> int:
     """Play the story; fail at the first step that goes wrong, or raise CommandError."""
-    from pytp_broker.demo.story import StepError, play
+    from pytp_broker.demo.clients import StepError
+    from pytp_broker.demo.story import play
 
     try:
         return 0 if play() else FAILED

@@ -1,33 +1,25 @@
 """The story of `pytp-broker demo`: real uv, real tokens, a broker and its index."""
 
-import json
 import os
-import re
-import ssl
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from pytp_broker.demo.clients import Clients, StepError, uv
 from pytp_broker.demo.screen import Screen
 from pytp_broker.http import paths
 
 if TYPE_CHECKING:
     from pytp_broker.demo.issuer import Issuer
-    from pytp_broker.demo.packages import TinyPackage
     from pytp_broker.demo.process import ServerProcess
 
-_CLIENT_SECONDS: Final = 60
-_WIDTH: Final = 110
 _REPOSITORIES: Final = {"acme": "octo-org/widgets", "umbrella": "umbrella-corp/gadgets"}
 _MASK: Final = "::add-mask::"
 _CONFIGURATION: Final = """\
@@ -38,7 +30,6 @@ provider = "github"
 [[registries]]
 name = "acme"
 issuers = ["{issuer}"]
-access = "public"
 [[registries.publishers]]
 projects = ["hello-acme"]
 [registries.publishers.github]
@@ -46,6 +37,10 @@ repository = "octo-org/widgets"
 repository_owner_id = "9919"
 workflow = "release.yml"
 environment = "release"
+[[registries.readers]]
+[registries.readers.github]
+owner = "octo-org"
+repository_owner_id = "9919"
 
 [[registries]]
 name = "umbrella"
@@ -58,10 +53,6 @@ repository = "umbrella-corp/gadgets"
 repository_owner_id = "9919"
 workflow = "release.yml"
 """
-
-
-class StepError(Exception):
-    """A step of the story went wrong."""
 
 
 def play() -> bool:
@@ -97,9 +88,10 @@ Step = tuple[str, Callable[[], list[str]]]
 def _story(stage: "Stage") -> list[Step]:
     return [
         ("acme: uv publishes a wheel and an sdist", lambda: stage.publish("acme")),
-        ("acme: uv installs the package, and it runs", lambda: stage.install_with_uv("acme")),
-        ("umbrella: uv publishes", lambda: stage.publish("umbrella")),
-        ("umbrella: pip installs", lambda: stage.install_with_pip("umbrella")),
+        ("acme is private: without a token, uv installs nothing", stage.install_without_token),
+        ("acme: another job of the owner installs with a read token", stage.install_as_reader),
+        ("umbrella: uv publishes", lambda: stage.publish("umbrella")[2:]),  # as acme
+        ("umbrella is public: pip installs without a token", stage.install_with_pip),
         ("a burned upload token is refused", stage.use_burned_token),
         ("acme's upload token is refused at umbrella", stage.use_token_elsewhere),
         ("another repository's job is refused", stage.publish_as_stranger),
@@ -121,15 +113,12 @@ def _play(story: list[Step], screen: Screen) -> list[bool]:
     return played
 
 
-class Stage:
-    """The issuer, the server and the packages, with every step of the story."""
+class Stage(Clients):
+    """Every step of the story."""
 
     def __init__(self, folder: Path, issuer: "Issuer", server: "ServerProcess") -> None:
-        self.issuer = issuer
-        self.server = server
-        self._folder = folder
+        super().__init__(folder, issuer, server)
         self._masked: dict[str, str] = {}
-        self._seen = {"access": 0, "exchange": 0}
 
     # Steps that must succeed
 
@@ -140,27 +129,49 @@ class Stage:
         self._masked[registry] = output.partition(_MASK)[2].partition("\n")[0]
         return self._traffic({HTTPStatus.OK, HTTPStatus.ACCEPTED})
 
-    def install_with_uv(self, registry: str) -> list[str]:
-        """Install the package with uv and run it."""
-        package, target = self._package(registry), self._folder / f"site-{registry}"
-        options = ("--python", sys.executable, "--target", str(target))
-        index = paths.PROJECTS.url(f"{self.server.url}/{registry}")
-        self._run(_uv(), "pip", "install", *options, "--index-url", index, package.name)
-        return [f"uv pip install --index-url {index} {package.name}", *self._greet(package, target)]
+    def install_as_reader(self) -> list[str]:
+        """Let a job that may read, and publish nothing, install with a read token."""
+        from pytp_broker.demo.issuer import github_job
 
-    def install_with_pip(self, registry: str) -> list[str]:
-        """Install the package with pip, where there is one, and run it."""
-        if find_spec("pip") is None:
-            return self.install_with_uv(registry)
+        job = github_job("octo-org/app", workflow="test.yml", environment=None)
+        identity_token = self.issuer.token(aud=self._audience("acme"), **job)
+        status, answer = self._ask(paths.MINT_READ.url("/acme"), {"token": identity_token})
+        if status != HTTPStatus.OK:
+            raise StepError(f"the exchange for a read token was answered {status}")
+        minted = self._traffic({HTTPStatus.OK})[-1:]
+        return [*minted, *self.install_with_uv("acme", answer["token"])]
+
+    def install_with_uv(self, registry: str, token: str = "") -> list[str]:
+        """Install the package with uv, with a token if there is one, and run it."""
         package, target = self._package(registry), self._folder / f"site-{registry}"
+        command = self._uv_install(registry, target)
+        self._run(*command, environment=_credentials(registry, token))
+        return [" ".join(("uv", *command[1:3], *command[-3:])), *self._greet(package, target)]
+
+    def install_with_pip(self) -> list[str]:
+        """Install a public package with pip, where there is one, and run it."""
+        if find_spec("pip") is None:
+            return self.install_with_uv("umbrella")
+        package, target = self._package("umbrella"), self._folder / "site-umbrella"
         options = ("--isolated", "--quiet", "--disable-pip-version-check", "--no-cache-dir")
         trust = ("--cert", str(self.server.ca_file), "--target", str(target))
-        index = paths.PROJECTS.url(f"{self.server.url}/{registry}")
+        index = paths.PROJECTS.url(f"{self.server.url}/umbrella")
         pip = (sys.executable, "-m", "pip", "install")
         self._run(*pip, *options, *trust, "--index-url", index, package.name)
         return [f"pip install --index-url {index} {package.name}", *self._greet(package, target)]
 
+    def _uv_install(self, registry: str, target: Path) -> tuple[str, ...]:
+        options = ("--python", sys.executable, "--target", str(target))
+        index = paths.PROJECTS.url(f"{self.server.url}/{registry}")
+        name = self._package(registry).name
+        return (uv(), "pip", "install", *options, "--default-index", f"{registry}={index}", name)
+
     # Steps that the broker must refuse
+
+    def install_without_token(self) -> list[str]:
+        """Try to install from the private registry without a token."""
+        self._run(*self._uv_install("acme", self._folder / "nothing"), succeeds=False)
+        return self._traffic({HTTPStatus.UNAUTHORIZED})
 
     def use_burned_token(self) -> list[str]:
         """Upload with the token that uv has used and burned."""
@@ -193,121 +204,8 @@ class Stage:
             raise StepError(f"answered {first} and {second}")
         return [*self._traffic({HTTPStatus.UNPROCESSABLE_ENTITY})[-2:], self._reason()]
 
-    # Tools of the steps
 
-    def _job(self, repository: str, **changes: str) -> dict[str, str]:
-        from pytp_broker.demo.issuer import github_job
-
-        return self.issuer.start_job(**github_job(repository, **changes))
-
-    def _package(self, registry: str) -> "TinyPackage":
-        from pytp_broker.demo.packages import TinyPackage
-
-        return TinyPackage(f"hello-{registry}", greeting=f"hello from {registry}")
-
-    def _uv_publish(self, registry: str, environment: Mapping[str, str], *, succeeds: bool) -> str:
-        files = self._package(registry).build(self._folder / "dist")
-        url = paths.LEGACY.url(f"{self.server.url}/{registry}")
-        command = (_uv(), "publish", "--publish-url", url, *map(str, files))
-        if "GITHUB_ACTIONS" in environment:
-            command = (*command, "--trusted-publishing", "always")
-        return self._run(*command, environment=environment, succeeds=succeeds)
-
-    def _run(
-        self,
-        *command: str,
-        environment: Mapping[str, str] | None = None,
-        succeeds: bool = True,
-    ) -> str:
-        done = subprocess.run(  # noqa: S603 - uv, pip and the package
-            command,
-            env=_clean_environment(self._folder, self.server.ca_file) | dict(environment or {}),
-            cwd=self._folder,
-            capture_output=True,
-            text=True,
-            timeout=_CLIENT_SECONDS,
-            check=False,
-        )
-        if (done.returncode == 0) is not succeeds:
-            last_line = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-            raise StepError(f"{Path(command[0]).name} exited {done.returncode}: {last_line}")
-        return done.stdout
-
-    def _greet(self, package: "TinyPackage", target: Path) -> list[str]:
-        said = self._run(sys.executable, str(target / f"{package.module}.py")).strip()
-        if said != package.greeting:
-            raise StepError(f"the installed package printed {said!r}")
-        self._traffic({HTTPStatus.OK})
-        return [f'python {package.module}.py: "{said}"']
-
-    def _audience(self, registry: str) -> str:
-        return str(self._ask(paths.AUDIENCE.url(f"/{registry}"))[1]["audience"])
-
-    def _mint(self, registry: str, identity_token: str) -> tuple[int, Any]:
-        return self._ask(paths.MINT.url(f"/{registry}"), {"token": identity_token})
-
-    def _ask(self, path: str, document: Mapping[str, str] | None = None) -> tuple[int, Any]:
-        body = None if document is None else json.dumps(document).encode()
-        request = urllib.request.Request(self.server.url + path, body)  # noqa: S310 - our own https
-        context = ssl.create_default_context(cafile=self.server.ca_file)
-        try:
-            with urllib.request.build_opener(
-                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-            ).open(request, timeout=_CLIENT_SECONDS) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.load(error)
-
-    def _traffic(self, expected: set[HTTPStatus]) -> list[str]:
-        """Return the requests since the last call; the last one must have an expected status."""
-        requests = self._new_events("access")
-        if not requests or requests[-1]["status"] not in expected:
-            raise StepError(f"expected {sorted(expected)}, saw {_describe(requests)}")
-        return _describe(requests)
-
-    def _reason(self) -> str:
-        """Return why the last exchange was refused, from the broker's audit record."""
-        exchanges = self._new_events("exchange")
-        if not exchanges or exchanges[-1]["outcome"] != "refused":
-            raise StepError("the exchange was not refused")
-        reason, detail = exchanges[-1]["reason"], exchanges[-1]["detail"]
-        text = f"{reason}: {detail}"
-        return textwrap.fill(
-            text, _WIDTH, subsequent_indent="    ", break_on_hyphens=False, max_lines=3
-        )
-
-    def _new_events(self, name: str) -> list[dict[str, Any]]:
-        events = self.server.events(name)
-        new = events[self._seen[name] :]
-        self._seen[name] = len(events)
-        return new
-
-
-def _describe(requests: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return a line for each request; equal requests in a row share one."""
-    counts: dict[str, int] = {}
-    for request in requests:
-        path = re.sub(r"[0-9a-f]{64}", lambda digest: digest[0][:8] + "…", request["path"])
-        line = f"{request['method']:4} {path:68} {request['status']}"
-        counts[line] = counts.get(line, 0) + 1
-    return [line if count == 1 else f"{line} (x{count})" for line, count in counts.items()]
-
-
-def _uv() -> str:
-    from uv import find_uv_bin
-
-    return find_uv_bin()
-
-
-def _clean_environment(folder: Path, ca_file: str | None) -> dict[str, str]:
-    """Return an environment without secrets, proxies or a user's configuration."""
-    return {
-        "HOME": str(folder),
-        "NO_COLOR": "1",
-        "PATH": os.defpath,
-        "SSL_CERT_FILE": str(ca_file),
-        "UV_CACHE_DIR": str(folder / "cache"),
-        "UV_NO_CONFIG": "1",
-        "UV_PYTHON_DOWNLOADS": "never",
-    }
+def _credentials(registry: str, token: str) -> dict[str, str]:
+    """Return uv's variables for the credentials of an index of this name."""
+    name = f"UV_INDEX_{registry.upper()}"
+    return {f"{name}_USERNAME": "__token__", f"{name}_PASSWORD": token} if token else {}

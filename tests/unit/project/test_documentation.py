@@ -66,13 +66,14 @@ def test_the_configuration_shown_is_accepted(page: str, mark: str) -> None:
     assert config.parse(tomllib.loads(text), allow_loopback=False).publishers
 
 
-def test_the_readmes_configuration_is_two_changes() -> None:
+def test_the_readmes_configuration_is_three_changes() -> None:
     loaded = config.parse(tomllib.loads(marked(README, "broker.toml")), allow_loopback=False)
 
     plan = MemoryStore().apply(loaded.configuration, loaded.publishers)
 
     assert plan.lines == (
         "+ publisher acme github octo-org/widgets -> widgets",
+        "+ reader acme github octo-org",
         "+ registry acme",
     )
 
