@@ -3,7 +3,9 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 
+import jsonschema
 import pytest
 
 from pytp_broker import config
@@ -57,6 +59,18 @@ def mistakes(text: str, *, allow_loopback: bool = False) -> tuple[str, ...]:
     with pytest.raises(config.ConfigurationError) as refused:
         config.parse(tomllib.loads(text), allow_loopback=allow_loopback)
     return refused.value.lines
+
+
+def fits_the_schema(text: str) -> bool:
+    """Say whether the schema for editors accepts a configuration."""
+    return _schema().is_valid(tomllib.loads(text))
+
+
+@cache
+def _schema() -> jsonschema.Draft202012Validator:
+    schema = config.json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
 
 
 def _lines(settings: Mapping[str, object]) -> str:

@@ -3,9 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 
 from pytp_broker import config
@@ -13,7 +11,7 @@ from pytp_broker.config import ConfigurationError
 from pytp_broker.grants import Permission
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.plan import Setup, make_plan
-from tests.support.configurations import mistakes
+from tests.support.configurations import fits_the_schema, mistakes
 from tests.support.markers import of_row
 from tests.support.signing import GITHUB
 
@@ -60,7 +58,7 @@ def test_a_registry_says_how_long_its_releases_are_open(line: str, days: int | N
     text = f'[[registries]]\nname = "acme"\n{line}\n'
 
     assert parse(text).configuration.registries["acme"].release_open_days == days
-    jsonschema.validate(tomllib.loads(text), config.json_schema())
+    assert fits_the_schema(text)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +68,7 @@ def test_a_registry_is_private_unless_it_says_otherwise(line: str, is_public: bo
     text = f'[[registries]]\nname = "acme"\n{line}\n'
 
     assert parse(text).configuration.registries["acme"].is_public is is_public
-    jsonschema.validate(tomllib.loads(text), config.json_schema())
+    assert fits_the_schema(text)
 
 
 def test_another_word_for_access_names_the_two_that_there_are() -> None:
@@ -96,7 +94,7 @@ def test_a_registry_says_how_long_its_read_tokens_live(line: str, seconds: int) 
 
     registry = parse(text).configuration.registries["acme"]
     assert registry.read_token_lifetime_seconds == seconds
-    jsonschema.validate(tomllib.loads(text), config.json_schema())
+    assert fits_the_schema(text)
 
 
 READER = """
@@ -119,7 +117,7 @@ def test_a_reader_has_a_wider_identity_and_no_projects() -> None:
     assert reader.fields == {"owner": "octo-org", "events": ("push",)}
     assert reader.claims == {"actor": "octocat"}
     assert reader.issuer == GITHUB
-    jsonschema.validate(tomllib.loads(text), config.json_schema())
+    assert fits_the_schema(text)
 
 
 def test_it_is_remarked_which_ids_of_a_reader_will_be_pinned() -> None:
@@ -522,10 +520,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_the_json_schema_accepts_what_the_model_accepts() -> None:
-    schema = config.json_schema()
-    good: dict[str, Any] = tomllib.loads(REGISTRY)
-
-    jsonschema.validate(good, schema)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**good, "nonsense": 1}, schema)
-    assert json.dumps(schema)
+    assert fits_the_schema(REGISTRY)
+    assert not fits_the_schema("nonsense = 1\n" + REGISTRY)
+    assert json.dumps(config.json_schema())
