@@ -108,7 +108,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 
 lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade for newer versions)
-	@$(LOCK) pyproject.toml --extra aws --no-emit-package id --output-file functions/requirements.txt
+	@$(LOCK) pyproject.toml --extra aws --extra web --no-emit-package id --output-file functions/requirements.txt
 	@$(LOCK) pyproject.toml --all-extras --group build --group lint --constraint functions/requirements.txt \
 		--output-file requirements/dev.txt
 	@$(LOCK) --group emulator --output-file requirements/emulator.txt

@@ -68,9 +68,9 @@ def locate(configuration: Configuration, host: str, path: str, shared_host: str)
         if host_name in registry.hosts:
             return _at_registry(registry, host, "", path, shared_host)
     name, slash, rest = path.removeprefix("/").partition("/")
-    if slash and name in configuration.registries:
+    if name in configuration.registries:
         registry = configuration.registries[name]
-        return _at_registry(registry, host, f"/{name}", f"/{rest}", shared_host)
+        return _at_registry(registry, host, f"/{name}", slash + rest, shared_host)
     sharing = tuple(r for r in configuration.registries.values() if r.shared_host_exchange)
     return Destination(host, "", path, default_audience(shared_host), sharing, is_shared_root=True)
 

@@ -324,11 +324,11 @@ def read_folder(folder: Path, search: Search) -> None:
 
 # --- on AWS ---------------------------------------------------------------------------------------
 
-FUNCTIONS = ("broker", "upload", "read", "introspect")
+FUNCTIONS = ("broker", "upload", "read", "web", "introspect")
 
 
 class Aws:
-    """The four functions behind a gateway, in this process, on moto."""
+    """The functions behind a gateway, in this process, on moto."""
 
     def __init__(self, modules: Mapping[str, ModuleType], search: Search) -> None:
         self._modules = modules
@@ -452,6 +452,9 @@ def run_on_aws(aws: Aws, table: str, issuer: signing.Issuer, search: Search) -> 
         headers = {**upload, "authorization": basic(f"__token__:{credentials}")}
         aws.call("POST", "/acme/legacy/", headers, body)
     assert "widgets-1.0" in aws.call("GET", "/acme/simple/widgets/").text
+    assert "widgets-1.0" in aws.call("GET", "/acme/project/widgets/").text
+    aws.call("GET", f"/acme/?q={token}", {"accept": "text/html"})
+    aws.call("GET", f"/acme/project/{token}/", {"accept": "text/html"})
     close_project(
         ("--table", table),
         distributions.sdist().filename,

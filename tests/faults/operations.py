@@ -414,6 +414,30 @@ def download_a_deleted_file(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.download(file), 404, "not-found")
 
 
+def visit_a_yanked_release(stage: Stage) -> Attempt:
+    """Visit a page for people: it never hides that a release is yanked, nor who published it."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    assert stage.honest.yank("breaks").status == 200
+
+    def says_so(answer: Answer) -> None:
+        assert b"This release is yanked." in answer.body
+        assert b"octo-org/widgets" in answer.body
+        assert b"[[registries.publishers]]" in answer.body
+
+    return Attempt(stage.faulty.visit, 200, check=says_so)
+
+
+def visit_a_quarantined_project(stage: Stage) -> Attempt:
+    """Visit a page for people: it never lists a file of a quarantined project, whatever fails."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    assert stage.honest.set_status(QUARANTINED).status == 200
+
+    def lists_nothing(answer: Answer) -> None:
+        assert b"/files/" not in answer.body
+
+    return Attempt(stage.faulty.visit, 200, check=lists_nothing)
+
+
 OPERATIONS: tuple[Operation, ...] = (
     mint,
     mint_on_first_use,
@@ -445,6 +469,8 @@ OPERATIONS: tuple[Operation, ...] = (
     upload_a_deleted_name,
     read_without_a_deleted_file,
     download_a_deleted_file,
+    visit_a_yanked_release,
+    visit_a_quarantined_project,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
 WRITING_OPERATIONS = (

@@ -244,6 +244,10 @@ class Clients(Deployment):
         """Return the page of `widgets`."""
         return self.call("GET", "/acme/simple/widgets/")
 
+    def visit(self) -> Answer:
+        """Return the page for people of `widgets`."""
+        return self.call("GET", "/acme/project/widgets/")
+
     def rights_of(self, token: UploadToken) -> set[tuple[str, str]]:
         """Return where the token may upload now, as the upload function sees it."""
 

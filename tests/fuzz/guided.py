@@ -22,6 +22,8 @@ PATHS = (
     ("introspect", "GET", "/acme/_/token/verify/"),
     ("read", "GET", "/acme/simple/"),
     ("read", "GET", "/acme/files/"),
+    ("web", "GET", "/acme/"),
+    ("web", "GET", "/acme/project/"),
 )
 
 

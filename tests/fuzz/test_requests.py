@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.fuzz.subject import SECRET, Subject, event
 from tests.support.deployment import HOST, basic
 
-FUNCTIONS = ("broker", "upload", "read", "introspect")
+FUNCTIONS = ("broker", "upload", "read", "web", "introspect")
 KNOWN = [
     "acme",
     "other",
@@ -76,7 +76,8 @@ methods = st.sampled_from(["GET", "HEAD", "POST", "PUT", "OPTIONS", "get", "", "
     hosts | texts,
     headers,
     st.none() | st.binary(max_size=50),
-    st.none() | st.dictionaries(st.sampled_from(["discover"]) | texts, paths, max_size=2),
+    st.none()
+    | st.dictionaries(st.sampled_from(["discover", "q", "page"]) | texts, paths, max_size=2),
 )
 def test_any_request(  # noqa: PLR0917 - hypothesis gives each
     subject: Subject,

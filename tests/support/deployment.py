@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from pytp_broker.audit.record import AuditRecord
-from pytp_broker.endpoints import broker, introspect, read, upload
+from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import Routes, respond
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.paths import below_prefix
+from pytp_broker.index.web.describe import render
+from pytp_broker.index.web.website import build_website
 from pytp_broker.known_readers import KnownReaders
 from pytp_broker.oidc.documents import Fetch
 from pytp_broker.services import Broker, Index, Services, build, build_broker, build_index
@@ -35,6 +37,7 @@ ROUTES: Final[dict[str, Routes[Any]]] = {
     "upload": upload.ROUTES,
     "introspect": introspect.ROUTES,
     "read": read.ROUTES,
+    "web": web.ROUTES,
 }
 
 
@@ -129,6 +132,9 @@ class Deployment:
         self.index: Index = build_index(
             self._build(), files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES
         )
+        self.website = build_website(
+            build_index(self._build(), files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES), render
+        )
         self.introspection: Services = self._build()
 
     def _build(self) -> Services:
@@ -143,7 +149,11 @@ class Deployment:
         return replace(services, known_readers=KnownReaders(clocks))
 
     def _services(self, function: str) -> Any:
-        own = {"broker": self.broker, "introspect": self.introspection}
+        own = {
+            "broker": self.broker,
+            "introspect": self.introspection,
+            "web": self.website,
+        }
         return own.get(function, self.index)
 
     def call(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from pytp_broker.audit.record import AuditRecord
@@ -27,7 +27,7 @@ IDENTITY = {"repository": "octo-org/widgets", "sha": "f00d"}
 class Shelf(Deployment, Clock):
     """An index: ``call`` sends a request; ``store``, ``files``, ``records`` show its effects."""
 
-    FUNCTIONS = ("upload", "read")
+    FUNCTIONS: ClassVar[tuple[str, ...]] = ("upload", "read")
     store: MemoryStore
     files: MemoryFiles
 

@@ -11,7 +11,7 @@ import json
 import tomllib
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -555,6 +555,33 @@ def test_a_token_of_one_registry_reads_nothing_in_the_other(deployment: Tenants,
     assert "gadgets" not in with_prefix.detail
 
 
+@pytest.mark.parametrize("path", ["/", "/project/gadgets/", "/project/gadgets/1.0/"])
+def test_a_token_of_one_registry_opens_no_page_of_the_other(deployment: Tenants, path: str) -> None:
+    assert deployment.upload(deployment.others_token(), "gadgets", "/other/legacy/").status == 200
+    acmes, others = bearer(deployment.acmes_token()), bearer(deployment.others_token())
+
+    assert deployment.send("web", "GET", f"/other{path}", headers=others).status == 200
+    assert deployment.send("web", "GET", f"/other{path}", headers=acmes).status == 401
+    assert (
+        deployment.send("web", "GET", path, headers=acmes, host="other.example.com").status == 401
+    )
+    assert b"gadgets" not in deployment.send("web", "GET", "/acme/", headers=acmes).body
+
+
+def test_a_page_shows_no_publisher_of_the_other_registry(shared_issuer: Tenants) -> None:
+    assert upload_to_shared(shared_issuer, "acme").status == 200
+    for name, publisher in list(shared_issuer.store.publishers.items()):
+        if publisher.registry == "other":
+            hidden = replace(publisher, fields={**publisher.fields, "environment": "hidden"})
+            shared_issuer.store.publishers[name] = hidden
+
+    reader = bearer(token_for_shared(shared_issuer, "acme"))
+    page = shared_issuer.send("web", "GET", "/acme/project/shared/", headers=reader)
+
+    assert b"[[registries.publishers]]" in page.body
+    assert b"hidden" not in page.body
+
+
 # What an operator does to a project of one registry, and a project of the same name in the other
 
 
@@ -586,6 +613,8 @@ def shown(deployment: Tenants, name: str) -> list[tuple[int, bytes]]:
     reader = bearer(token_for_shared(deployment, name))
     json_page = {"accept": "application/vnd.pypi.simple.v1+json", **reader}
     answers = [
+        deployment.send("web", "GET", f"/{name}/", headers=reader),
+        deployment.send("web", "GET", f"/{name}/project/shared/", headers=reader),
         deployment.send("read", "GET", f"/{name}/simple/", headers=reader),
         deployment.send("read", "GET", f"/{name}/simple/shared/", headers=reader),
         deployment.send("read", "GET", f"/{name}/simple/shared/", headers=json_page),

@@ -24,16 +24,19 @@ _READ_EXCHANGE_ADVICE: Final = (
 _INTROSPECTION_ADVICE: Final = f"Indexes ask about tokens at {{root}}{{prefix}}{paths.INTROSPECT}"
 _UPLOAD_ADVICE: Final = f"Upload URLs have the form {{root}}{{prefix}}{paths.LEGACY}"
 _INDEX_ADVICE: Final = f"Index URLs have the form {{root}}{{prefix}}{paths.PROJECTS}"
-
-# Path segments that show what the client meant, and the advice for it.
-_MEANT: Final = (
+_PAGES_ADVICE: Final = f"Pages for people begin at {{root}}{{prefix}}{paths.HOME}"
+# Path segments that show what the client meant, and the advice for it. The first one decides.
+_ADVICE: Final = (
     (frozenset({".well-known", "pytp", "discover"}), _DISCOVERY_ADVICE),
     (frozenset({"mint-read-token"}), _READ_EXCHANGE_ADVICE),
     (frozenset({"oidc", "audience", "mint-token", "burn-token"}), _EXCHANGE_ADVICE),
     (frozenset({"introspect", "verify"}), _INTROSPECTION_ADVICE),
     (frozenset({"legacy", "upload"}), _UPLOAD_ADVICE),
 )
-_INDEX: Final = frozenset({"simple", "files"})
+_ADVICE_FOR_READERS: Final = (
+    (frozenset({"simple", "files"}), _INDEX_ADVICE),
+    (frozenset({"project"}), _PAGES_ADVICE),
+)
 
 
 def advise(request: Request, destination: Destination) -> str:
@@ -46,9 +49,9 @@ def advise(request: Request, destination: Destination) -> str:
 
 def _choose(request: Request) -> str:
     segments = frozenset(request.path.lower().split("/"))
-    for meant, advice in _MEANT:
-        if segments & meant:
-            return advice
-    if request.method not in _READING:
-        return _UPLOAD_ADVICE
-    return _INDEX_ADVICE if segments & _INDEX else f"{_INDEX_ADVICE}. {_UPLOAD_ADVICE}"
+    is_reading = request.method in _READING
+    known = (*_ADVICE, *_ADVICE_FOR_READERS) if is_reading else _ADVICE
+    general = (
+        f"{_INDEX_ADVICE}. {_UPLOAD_ADVICE}. {_PAGES_ADVICE}" if is_reading else _UPLOAD_ADVICE
+    )
+    return next((advice for words, advice in known if segments & words), general)

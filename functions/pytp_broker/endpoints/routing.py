@@ -8,10 +8,11 @@ from pytp_broker.access import Caller, verify_reader
 from pytp_broker.audit.requests import Other, RegistryEvent, RequestEvent
 from pytp_broker.destinations import Destination, locate, root_of
 from pytp_broker.endpoints.addresses import advise
+from pytp_broker.endpoints.problem_pages import refusal
 from pytp_broker.errors import MethodNotAllowed, NotFound, Problem, Unauthorized, Unexpected
 from pytp_broker.grants import Permission
 from pytp_broker.http.credentials import read_token
-from pytp_broker.http.messages import Request, Response, problem_response
+from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.paths import Path, below_prefix
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration
@@ -122,7 +123,7 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
         response = _answer(request, selection, services, event)
         outcome = None
     except Problem as problem:
-        response = problem_response(problem, request.path, services.error_type_base)
+        response = refusal(problem, request, services.error_type_base)
         outcome = problem
     finally:
         is_failure = outcome is not None and not outcome.is_callers

@@ -43,6 +43,15 @@ def accepts(accept: str, names: Container[str]) -> bool:
     return any(name in names and quality > 0 for name, quality in preferences)
 
 
+def prefers_html(accept: str) -> bool:
+    """Say whether a client is a browser: it names plain HTML, and likes nothing better.
+
+    Installers like JSON better, and other programs accept anything.
+    """
+    qualities = dict(map(_parse_preference, accept.lower().split(",")))
+    return qualities.get(PLAIN_HTML, 0.0) == max(qualities.values()) > 0
+
+
 def _parse_preference(element: str) -> tuple[str, float]:
     name, *parameters = (part.strip() for part in element.split(";"))
     for parameter in parameters:

@@ -80,6 +80,11 @@ PROJECTS: Final = Path("/simple/")
 PROJECT: Final = Path("/simple/{project}/")
 FILE: Final = Path("/files/{sha256}/{filename}")
 
+HOME: Final = Path("/")
+PROJECT_PAGE: Final = Path("/project/{project}/")
+RELEASE_PAGE: Final = Path("/project/{project}/{version}/")
+STYLE: Final = Path("/_/style/{name}")
+
 INTROSPECT: Final = Path("/_/token/introspect")
 VERIFY: Final = Path("/_/token/verify")
 VERIFY_PROJECT: Final = Path("/_/token/verify/{project+}")
@@ -87,6 +92,7 @@ VERIFY_PROJECT: Final = Path("/_/token/verify/{project+}")
 ALL: Final = (
     *(WELL_KNOWN, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, MINT_READ, BURN, DISCLOSE, HEALTH),
     *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT),
+    *(HOME, PROJECT_PAGE, RELEASE_PAGE, STYLE),
 )
 # No registry can have these names, because a path at the root of a host begins with each of them.
 RESERVED_NAMES: Final = frozenset(path.pattern.split("/")[1] for path in ALL)

@@ -5,9 +5,10 @@ import socket
 from functools import partial
 from typing import Final
 
-from pytp_broker.endpoints import broker, introspect, read, upload
+from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.events import handle
 from pytp_broker.errors import DEFAULT_TYPE_BASE
+from pytp_broker.index.web.website import build_website
 from pytp_broker.leaks import GITHUB_KEYS_URL
 from pytp_broker.local.gateway import MAX_BODY_BYTES, Gateway
 from pytp_broker.local.log import Log
@@ -55,6 +56,7 @@ def build_gateway(
         "BrokerFunction": partial(handle, routes=broker.ROUTES, services=exchange),
         "UploadFunction": partial(handle, routes=upload.ROUTES, services=index),
         "ReadFunction": partial(handle, routes=read.ROUTES, services=index),
+        "WebFunction": partial(handle, routes=web.ROUTES, services=build_website(index)),
         "IntrospectFunction": partial(handle, routes=introspect.ROUTES, services=index),
     }
     routes = RouteTable.from_template(load_template(find_template()))

@@ -68,9 +68,9 @@ _UPLOADS: Final = "UploadFunction"
 _TOKEN_FUNCTIONS: Final = ("BrokerFunction", "IntrospectFunction")
 # A function may wait seconds for an issuer, and the others must not wait with it.
 _WORKERS: Final = 32
-# These two do not wait for an issuer. They hold whole files: 27 MB for an upload of 10, while it
-# becomes base64.
-_FILE_FUNCTIONS: Final = (_UPLOADS, "ReadFunction")
+# These do not wait for an issuer. Two hold whole files: 27 MB for an upload of 10, while it becomes
+# base64. The third waits for the process that renders a description.
+_FILE_FUNCTIONS: Final = (_UPLOADS, "ReadFunction", "WebFunction")
 _FILE_WORKERS: Final = 8
 
 Function = Callable[[Event], Mapping[str, Any]]

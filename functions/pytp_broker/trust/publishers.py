@@ -161,6 +161,22 @@ def _identity_key_of(
     return _identity_key(claims.issuer, permission, present)
 
 
+def recorded_identity_key(recorded: Mapping[str, str], provider: Provider) -> str | None:
+    """Return the key of the publishers that a published file may come from.
+
+    ``recorded`` is what the file's record keeps of the job. None when that does not tell the
+    identity.
+    """
+    names = {claim: name for name, claim in provider.recorded.items()}
+    texts = {
+        f.name: recorded.get(names.get(f.claim, "")) for f in provider.fields_of(Role.IDENTITY)
+    }
+    present = {name: text for name, text in texts.items() if text is not None}
+    is_whole = len(present) == len(texts) > 0
+    issuer = recorded.get("issuer", "")
+    return _identity_key(issuer, Permission.UPLOAD, present) if is_whole else None
+
+
 def _identity_key(issuer: str, permission: Permission, identity: Mapping[str, str]) -> str:
     # We hash the key, because a claim may be longer than a store's key or hold its separator. We
     # fold the texts, because the exact comparison comes later, with the provider's own rule for

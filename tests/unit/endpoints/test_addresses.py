@@ -7,7 +7,8 @@ from tests.support.shelf import Shelf
 from tests.support.world import World
 
 UPLOADS = f"Upload URLs have the form https://{HOST}/REGISTRY/legacy/"
-PAGES = f"Index URLs have the form https://{HOST}/REGISTRY/simple/"
+INDEX = f"Index URLs have the form https://{HOST}/REGISTRY/simple/"
+PAGES = f"Pages for people begin at https://{HOST}/REGISTRY/"
 
 
 @pytest.fixture
@@ -47,15 +48,19 @@ def test_a_reader_at_a_wrong_address_is_told_the_form_of_an_index_url(
     answer = shelf.get(path)
 
     assert answer.status == 404
-    assert answer.detail.endswith(PAGES)
+    assert answer.detail.endswith(INDEX)
+
+
+def test_a_reader_at_a_wrong_page_is_told_where_pages_begin(shelf: Shelf) -> None:
+    assert shelf.get("/ghost/project/widgets/").detail.endswith(PAGES)
 
 
 @pytest.mark.parametrize("path", ["/", "/acme/", "/acme", "/index.html"])
-def test_a_browser_is_told_both_forms(shelf: Shelf, path: str) -> None:
+def test_a_reader_who_shows_no_aim_is_told_every_form(shelf: Shelf, path: str) -> None:
     answer = shelf.get(path)
 
     assert answer.status == 404
-    assert answer.detail == f"there is nothing at this address. {PAGES}. {UPLOADS}"
+    assert answer.detail == f"there is nothing at this address. {INDEX}. {UPLOADS}. {PAGES}"
 
 
 def test_the_advice_is_the_same_for_a_registry_that_exists_and_for_one_that_does_not(

@@ -79,8 +79,8 @@ def test_a_greedy_variable_holds_the_rest_of_the_path() -> None:
         ("/simple/legacy/", "ReadFunction"),
         ("/acme/files/0/x.whl", "ReadFunction"),
         ("/simple/legacy", "ReadFunction"),
-        ("/nothing", "ReadFunction"),
-        ("/acme/", "ReadFunction"),
+        ("/nothing", "WebFunction"),
+        ("/acme/", "WebFunction"),
     ],
 )
 def test_the_templates_routes_lead_to_its_functions(path: str, function: str) -> None:

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from pytp_broker import config
 from pytp_broker.cli import _parser
-from pytp_broker.endpoints import broker, introspect, read, upload
+from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.routing import Route, Routes
 from pytp_broker.http.negotiation import JSON
 from pytp_broker.local.routes import _read_routes, find_template, load_template
@@ -155,7 +155,8 @@ def test_the_artifacts_requirements_are_the_projects() -> None:
     )
     versions = {canonicalize_name(name): version for name, version in lines}
 
-    asked = {*project["dependencies"], *project["optional-dependencies"]["aws"]} - {"id>=1.6"}
+    extras = project["optional-dependencies"]
+    asked = {*project["dependencies"], *extras["aws"], *extras["web"]} - {"id>=1.6"}
     for requirement in map(Requirement, asked):
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)])
 
@@ -185,6 +186,7 @@ ROUTES: dict[str, Routes[Any]] = {
     "endpoints.broker": broker.ROUTES,
     "endpoints.upload": upload.ROUTES,
     "endpoints.read": read.ROUTES,
+    "endpoints.web": web.ROUTES,
     "endpoints.introspect": introspect.ROUTES,
 }
 UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400, "KiB": 1024, "MiB": 1024**2}

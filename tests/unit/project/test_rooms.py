@@ -29,7 +29,10 @@ HOMES: dict[str, set[str]] = {
     "aws_lambda_powertools": {"aws"},
     "boto3": {"aws"},
     "botocore": {"aws"},
+    "jinja2": {"index"},
+    "nh3": {"index"},
     "pydantic": {"config"},
+    "readme_renderer": {"index"},
     "trustme": set(),
     "uvicorn": {"local"},
     "yaml": {"local"},
@@ -134,6 +137,30 @@ def settings(path: Path) -> list[str]:
     text = re.sub(r"banned_api = \{(\}|.*?\n\})", "", text, flags=re.DOTALL)
     own = re.compile(r"^(Settings path|Resolved settings for)|project_root = ")
     return [line for line in text.splitlines() if not own.search(line)]
+
+
+def test_only_the_pages_for_people_have_templates_and_render_descriptions() -> None:
+    of_pages = re.compile(
+        "^ *(?:from|import) (?:jinja2|markupsafe|nh3|readme_renderer)", re.MULTILINE
+    )
+
+    files = {path for path in PACKAGE.rglob("*.py") if of_pages.search(path.read_text())}
+
+    assert files == {PACKAGE / "index/web" / name for name in ("describe.py", "pages.py")}
+
+
+@pytest.mark.parametrize("function", ["broker", "upload", "read", "introspect"])
+def test_no_other_function_imports_what_pages_are_made_with(function: str) -> None:
+    script = (
+        f"import sys, pytp_broker.endpoints.{function}\n"
+        "print(sorted({'jinja2', 'nh3', 'readme_renderer'} & sys.modules.keys()))"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert ended.stdout == "[]\n"
 
 
 def test_no_import_is_an_exception() -> None:

@@ -12,16 +12,23 @@ import pytest
 import yaml
 
 from pytp_broker.aws.s3_bin import TAG
-from pytp_broker.endpoints import broker, introspect, read, upload
+from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.routing import Routes
 from pytp_broker.errors import DEFAULT_TYPE_BASE
+from pytp_broker.http import paths
 from pytp_broker.registries import DEFAULT_REFUSALS_PER_MINUTE
 from pytp_broker.settings import BrokerSettings, IndexSettings, Settings, SettingsError
 from pytp_broker.storage.withdrawals import GRACE
 
 PATH = Path(__file__).parents[3] / "template.yaml"
-FUNCTIONS = ("BrokerFunction", "UploadFunction", "ReadFunction", "IntrospectFunction")
-ROLES = ("BrokerRole", "UploadRole", "ReadRole", "IntrospectRole")
+FUNCTIONS = (
+    "BrokerFunction",
+    "UploadFunction",
+    "ReadFunction",
+    "WebFunction",
+    "IntrospectFunction",
+)
+ROLES = ("BrokerRole", "UploadRole", "ReadRole", "WebRole", "IntrospectRole")
 ENVIRONMENT = {
     "PYTP_TABLE": "pytp-broker-Table",
     "PYTP_SHARED_HOST": "a1b2c3d4.execute-api.eu-west-1.amazonaws.com",
@@ -141,6 +148,10 @@ CONTRACT = {
     "/simple/widgets/": "ReadFunction",
     "/files/0123abcd/widgets-1.0-py3-none-any.whl": "ReadFunction",
     "/files/0123abcd/widgets-1.0-py3-none-any.whl.metadata": "ReadFunction",
+    "/project/widgets/": "WebFunction",
+    "/project/widgets": "WebFunction",
+    "/project/widgets/1.0/": "WebFunction",
+    "/_/style/0123abcd.css": "WebFunction",
     "/_/token/introspect": "IntrospectFunction",
     "/_/token/verify": "IntrospectFunction",
     "/_/token/verify/widgets": "IntrospectFunction",
@@ -162,7 +173,8 @@ def test_api_gateway_takes_every_route_key() -> None:
 def test_every_url_of_the_contract_reaches_its_function(
     prefix: str, path: str, reading: Reading, order: Order
 ) -> None:
-    posted = ("POST",) if path.startswith(("/_/", "/legacy")) else ()
+    is_posted = path.startswith(("/_/", "/legacy")) and CONTRACT[path] != "WebFunction"
+    posted = ("POST",) if is_posted else ()
     for method in ("GET", "HEAD", "PUT", *posted):
         assert function_at(prefix + path, reading, method=method, order=order) == CONTRACT[path]
 
@@ -178,6 +190,7 @@ ROUTES_OF: dict[str, Routes[Any]] = {
     "BrokerFunction": broker.ROUTES,
     "UploadFunction": upload.ROUTES,
     "ReadFunction": read.ROUTES,
+    "WebFunction": web.ROUTES,
     "IntrospectFunction": introspect.ROUTES,
 }
 
@@ -185,7 +198,10 @@ ROUTES_OF: dict[str, Routes[Any]] = {
 @pytest.mark.parametrize("reading", [BEGINS_A_REST, IS_NOTHING, IS_A_CHARACTER])
 @pytest.mark.parametrize("prefix", ["", "/acme"])
 def test_the_list_of_projects_depends_on_no_reading(prefix: str, reading: Reading) -> None:
-    assert function_at(f"{prefix}/simple/", reading) == "ReadFunction"
+    function = function_at(f"{prefix}/simple/", reading)
+
+    assert function == ("WebFunction" if reading == IS_A_CHARACTER else "ReadFunction")
+    assert paths.PROJECTS in {route.path for route in ROUTES_OF[function]}
 
 
 @every_reading
@@ -197,11 +213,16 @@ def test_a_project_may_be_called_like_an_endpoint(
     for order in (LITERALS, LENGTH, METHOD):
         assert function_at(f"{prefix}/simple/{project}/", reading, order=order) == "ReadFunction"
         assert function_at(f"{prefix}/simple/{project}", reading, order=order) == "ReadFunction"
+        assert function_at(f"{prefix}/project/{project}/", reading, order=order) == "WebFunction"
+        assert function_at(f"{prefix}/project/{project}", reading, order=order) == "WebFunction"
+        release = f"{prefix}/project/{project}/1.0/"
+        assert function_at(release, reading, order=order) == "WebFunction"
 
 
-@pytest.mark.parametrize("path", ["/", "/acme", "/acme/", "/favicon.ico", "/acme/project/x/"])
-def test_anything_else_reaches_our_own_404(path: str) -> None:
-    assert function_at(path) == routes()["$default"] == "ReadFunction"
+@pytest.mark.parametrize("reading", [BEGINS_A_REST, IS_NOTHING, IS_A_CHARACTER])
+@pytest.mark.parametrize("path", ["/", "/acme", "/acme/", "/favicon.ico", "/acme/nothing/x/"])
+def test_anything_else_reaches_the_pages_for_people(path: str, reading: Reading) -> None:
+    assert function_at(path, reading) == routes()["$default"] == "WebFunction"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +234,7 @@ def test_anything_else_reaches_our_own_404(path: str) -> None:
         ("GET", "/.well-known/new", "BrokerFunction"),
         ("GET", "/_/token/new", "IntrospectFunction"),
         ("POST", "/_/token/new", "IntrospectFunction"),
-        ("GET", "/new/endpoint/", "ReadFunction"),
+        ("GET", "/new/endpoint/", "WebFunction"),
     ],
 )
 @every_order
@@ -227,7 +248,11 @@ def test_a_new_endpoint_needs_no_new_route(
 @pytest.mark.parametrize("function", ROUTES_OF)
 def test_every_endpoint_in_the_code_is_routed(function: str) -> None:
     for base_path, route in product(("", "/acme"), ROUTES_OF[function]):
-        url = route.path.url(base_path, project="a", sha256="b", filename="c")
+        if (function, route.path) == ("WebFunction", paths.PROJECTS):
+            continue  # the read function's, see above
+        url = route.path.url(
+            base_path, project="a", version="1", sha256="b", filename="c", name="d.css"
+        )
         assert function_at(url) == function
         assert function_at(url.rstrip("/")) == function
 
@@ -278,6 +303,7 @@ def environment_of(function: str) -> set[str]:
         ("BrokerFunction", BrokerSettings),
         ("UploadFunction", IndexSettings),
         ("ReadFunction", IndexSettings),
+        ("WebFunction", IndexSettings),
         ("IntrospectFunction", Settings),
     ],
 )
@@ -383,6 +409,13 @@ TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
         ("ReadRole", "Query", ["YANKED#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["STATUS#acme#widgets"], ()),
         ("ReadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#"], ()),
+        ("WebRole", "Query", ["CONFIGURATION"], ()),
+        ("WebRole", "Query", ["REGISTRY#acme"], ()),
+        ("WebRole", "Query", ["PROJECT#acme#widgets"], ()),
+        ("WebRole", "Query", ["YANKED#acme#widgets"], ()),
+        ("WebRole", "GetItem", ["STATUS#acme#widgets"], ()),
+        ("WebRole", "Query", ["PUBLISHER#0123"], ()),
+        ("WebRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#"], ()),
     ],
 )
 def test_a_function_may_do_what_it_needs(
@@ -408,6 +441,12 @@ def test_no_function_may_touch_what_operators_did(role: str, action: str) -> Non
 @pytest.mark.parametrize(("action", "key"), [*product(WRITES, ["PROJECT#a#b", "REGISTRY#a"])])
 def test_the_broker_may_not_publish(action: str, key: str) -> None:
     assert not is_allowed("BrokerRole", action, [key], FILE)
+
+
+@pytest.mark.promise("least-rights")
+@pytest.mark.parametrize(("action", "key"), [*product(WRITES, ["PROJECT#a#b", "TOKEN#0", "USE#0"])])
+def test_the_web_function_writes_nothing(action: str, key: str) -> None:
+    assert not is_allowed("WebRole", action, [key], FILE)
 
 
 @pytest.mark.promise("separate-functions")
@@ -474,12 +513,23 @@ def test_no_right_is_wider_than_named(role: str) -> None:
 
 @pytest.mark.parametrize(
     ("role", "actions"),
-    [("BrokerRole", []), ("UploadRole", ["s3:PutObject"]), ("ReadRole", ["s3:GetObject"])],
+    [
+        ("BrokerRole", []),
+        ("UploadRole", ["s3:PutObject"]),
+        ("ReadRole", ["s3:GetObject"]),
+        ("WebRole", ["s3:GetObject"]),
+    ],
 )
 def test_only_upload_writes_files_and_only_readers_read_them(role: str, actions: list[str]) -> None:
     found = [a for s in statements(role) for a in as_list(s["Action"]) if a.startswith("s3:")]
 
     assert found == actions
+
+
+def test_the_web_function_reads_metadata_and_no_files() -> None:
+    (reading,) = [s for s in statements("WebRole") if s["Action"] == "s3:GetObject"]
+
+    assert reading["Resource"] == {"Fn::Sub": "${Bucket.Arn}/files/*.metadata"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

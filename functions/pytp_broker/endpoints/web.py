@@ -1,0 +1,145 @@
+"""The web function: pages for people, without a script and without anything from elsewhere."""
+
+import hashlib
+import re
+from types import ModuleType
+from typing import Any, Final
+
+from pytp_broker.audit.requests import Other
+from pytp_broker.endpoints import read
+from pytp_broker.endpoints.routing import READING, Context, Route, Routes
+from pytp_broker.errors import NotFound
+from pytp_broker.grants import Permission
+from pytp_broker.http import paths
+from pytp_broker.http.caching import page_caching
+from pytp_broker.http.html_pages import PAGE_HEADERS, html_response
+from pytp_broker.http.messages import Response
+from pytp_broker.http.negotiation import has_current
+from pytp_broker.index.web.style import style, style_name
+from pytp_broker.index.web.website import Part, Site, Website, find_project, find_projects
+from pytp_broker.names import InvalidNameError, read_project
+from pytp_broker.redaction import printable
+
+_STYLE_CACHING: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+_PART: Final = re.compile(r"[0-9]{1,6}")
+MAX_QUERY_CHARACTERS: Final = 200
+
+
+def projects(context: Context[Website, Other]) -> Response:
+    """Return the list of projects, or of those whose name has the text in ``q``."""
+    site = _site(context)
+    if not _ends_in_slash(context):
+        return _redirect(context, site.home)
+    query = printable(context.request.query.get("q", "").strip(), MAX_QUERY_CHARACTERS)
+    names = find_projects(site.registry, query, context.services)
+    return _page(context, _pages().projects_page(site, Part.of(names, _part(context)), query))
+
+
+def project(context: Context[Website, Other]) -> Response:
+    """Return a project's page with its latest release."""
+    site, name = _site(context), _project(context)
+    if name != context.variables["project"] or not _ends_in_slash(context):
+        return _redirect(context, site.project(name))
+    return _project_page(context, site, name, None)
+
+
+def release(context: Context[Website, Other]) -> Response:
+    """Return a project's page with one release."""
+    site, name, version = _site(context), _project(context), context.variables["version"]
+    if name != context.variables["project"] or not _ends_in_slash(context):
+        return _redirect(context, site.release(name, printable(version)))
+    return _project_page(context, site, name, version)
+
+
+def _project_page(
+    context: Context[Website, Other], site: Site, name: str, version: str | None
+) -> Response:
+    part, services = _part(context), context.services
+    shown = find_project((site.registry, name), version, part, context.configuration, services)
+    return _page(context, _pages().project_page(site, shown))
+
+
+def style_sheet(context: Context[Website, Other]) -> Response:
+    """Return the style sheet of all pages; anybody may have it."""
+    if context.variables["name"] != style_name():
+        raise NotFound("there is no such style sheet: its name changes with its content")
+    headers = {**_STYLE_CACHING, "ETag": f'"{style_name()}"', "X-Content-Type-Options": "nosniff"}
+    if has_current(context.request.headers, headers["ETag"]):
+        return Response(304, headers=headers)
+    headers |= {"Content-Type": "text/css; charset=utf-8", "Content-Length": str(len(style()))}
+    return Response(200, b"" if context.request.method == "HEAD" else style(), headers)
+
+
+def projects_for_installers(context: Context[Any, Other]) -> Response:
+    """Return the list of projects that installers read, as the read function does.
+
+    Some gateways do not take `/simple/` for the beginning of a route. They send the request here,
+    because this function gets all that no route takes.
+    """
+    return read.projects(context)
+
+
+def _pages() -> ModuleType:
+    """Return the module that writes pages; raise NotFound where its libraries are missing."""
+    try:
+        from pytp_broker.index.web import pages
+    except ModuleNotFoundError as missing:
+        raise NotFound(
+            f"pages for people need {missing.name}: the operator of this server installs it with "
+            "pip install 'pytp-broker[web]'"
+        ) from None
+    return pages
+
+
+def _site(context: Context[Website, Other]) -> Site:
+    destination = context.destination
+    origin = f"{context.request.scheme}://{destination.host}"
+    registry = destination.registry
+    return Site(registry.name, origin, destination.base_path, is_private=not registry.is_public)
+
+
+def _project(context: Context[Website, Other]) -> str:
+    """Return the normalised name of the project in the path; raise NotFound."""
+    try:
+        name = read_project(context.variables["project"])
+    except InvalidNameError as mistake:
+        raise NotFound(f"the name in this address {mistake}") from None
+    if str(printable(name, len(name))) != name:  # a token: do not repeat it
+        raise NotFound("the name in this address is not the name of a project")
+    return name
+
+
+def _ends_in_slash(context: Context[Website, Other]) -> bool:
+    return context.destination.path.endswith("/")
+
+
+def _part(context: Context[Website, Other]) -> int:
+    """Return the number of the part that ``page`` asks for; 1 if it is not a number."""
+    text = context.request.query.get("page", "")
+    return int(text) if _PART.fullmatch(text) else 1
+
+
+def _redirect(context: Context[Website, Other], path: str) -> Response:
+    return Response(301, headers={"Location": path, **_caching(context)})
+
+
+def _caching(context: Context[Website, Other]) -> dict[str, str]:
+    return page_caching(is_public=context.destination.registry.is_public)
+
+
+def _page(context: Context[Website, Other], body: bytes) -> Response:
+    request = context.request
+    headers = {**_caching(context), "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"'}
+    if has_current(request.headers, headers["ETag"]):
+        return Response(304, headers={**PAGE_HEADERS, **headers})
+    headers["Content-Length"] = str(len(body))
+    return html_response(b"" if request.method == "HEAD" else body, headers=headers)
+
+
+ROUTES: Final[Routes[Website]] = (
+    Route(paths.HOME, READING, projects, needs=Permission.READ),
+    Route(paths.PROJECT_PAGE, READING, project, needs=Permission.READ),
+    Route(paths.RELEASE_PAGE, READING, release, needs=Permission.READ),
+    Route(paths.STYLE, READING, style_sheet),
+    Route(paths.PROJECTS, READING, projects_for_installers, needs=Permission.READ),
+)

@@ -1,0 +1,149 @@
+"""What the pages for people show: the projects of a registry, and one project with a release."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final, Generic, Self, TypeVar
+
+from pytp_broker.http import paths
+from pytp_broker.index.reading import find_listing, read_metadata
+from pytp_broker.index.web.about import About, Abouts
+from pytp_broker.index.web.descriptions import Render
+from pytp_broker.index.web.origins import Origin, find_origins
+from pytp_broker.index.web.versions import ShownRelease, find_release, latest_of, releases_of
+from pytp_broker.names import normalize
+from pytp_broker.registries import Configuration
+from pytp_broker.services import Index
+from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.project_status import ProjectStatus
+from pytp_broker.storage.protocols import Place
+
+T = TypeVar("T")
+
+PART_ITEMS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Website(Index):
+    """The services of the pages for people."""
+
+    abouts: Abouts
+
+
+def build_website(index: Index, render: Render | None = None) -> Website:
+    """Return the services of the pages for people.
+
+    ``render`` renders descriptions; without it, each is rendered in a process of its own.
+    """
+    shared = {each.name: getattr(index, each.name) for each in fields(Index)}
+    return Website(**shared, abouts=Abouts(render))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The registry that the pages are of.
+
+    ``origin`` is the scheme and the host of the client's URL; ``base_path`` leads to the registry.
+    """
+
+    registry: str
+    origin: str
+    base_path: str
+    is_private: bool
+
+    @property
+    def index_url(self) -> str:
+        """Return the URL that installers take."""
+        return paths.PROJECTS.url(self.origin + self.base_path)
+
+    @property
+    def home(self) -> str:
+        """Return the path of the list of projects."""
+        return paths.HOME.url(self.base_path)
+
+    def project(self, name: str) -> str:
+        """Return the path of a project's page."""
+        return paths.PROJECT_PAGE.url(self.base_path, project=name)
+
+    def release(self, project: str, version: str) -> str:
+        """Return the path of a release's page."""
+        return paths.RELEASE_PAGE.url(self.base_path, project=project, version=version)
+
+    def file(self, file: PublishedFile) -> str:
+        """Return the path of a file."""
+        return paths.FILE.url(self.base_path, sha256=file.sha256, filename=file.filename)
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T]):
+    """One part of a long list; ``number`` counts from 1."""
+
+    items: Sequence[T]
+    number: int
+    count: int
+    total: int
+
+    @classmethod
+    def of(cls, items: Sequence[T], number: int) -> Self:
+        """Return the part of this number, or the last one if there are fewer."""
+        count = max(1, -(-len(items) // PART_ITEMS))
+        number = min(max(1, number), count)
+        start = (number - 1) * PART_ITEMS
+        return cls(items[start : start + PART_ITEMS], number, count, len(items))
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """The release that a page shows: what it says about itself, and who published its files."""
+
+    release: ShownRelease
+    about: About
+    origins: Sequence[Origin]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownProject:
+    """A project as its page shows it.
+
+    ``latest`` is the version that an installer would take. A quarantined project has no releases
+    and no ``details``.
+    """
+
+    project: str
+    status: ProjectStatus
+    releases: Part[ShownRelease]
+    latest: str
+    details: Details | None
+
+
+def find_projects(registry: str, query: str, website: Website) -> Sequence[str]:
+    """Return the names of projects that have the query in them, however it is spelled."""
+    names = website.store.list_projects(registry)
+    wanted = normalize(query)
+    return [name for name in names if wanted in name]
+
+
+def find_project(
+    place: Place, version: str | None, part: int, configuration: Configuration, website: Website
+) -> ShownProject:
+    """Return a project as its page shows it: with this release, or else with the latest.
+
+    Raises NotFound. It takes the round trips of a listing, one for each publishing identity, and
+    one for the metadata unless it is remembered.
+    """
+    listing = find_listing(*place, website)
+    releases = releases_of(listing)
+    latest = latest_of(releases)
+    shown = latest if version is None else find_release(releases, version)
+    return ShownProject(
+        project=listing.project,
+        status=listing.status,
+        releases=Part.of(releases, part),
+        latest=latest.spelling if latest else "",
+        details=_find_details(shown, configuration, website) if shown else None,
+    )
+
+
+def _find_details(release: ShownRelease, configuration: Configuration, website: Website) -> Details:
+    file = release.described_by
+    about = website.abouts.find(file.metadata_sha256, lambda: read_metadata(file, website))
+    return Details(release, about, find_origins(release.files, configuration, website))
