@@ -438,6 +438,38 @@ def visit_a_quarantined_project(stage: Stage) -> Attempt:
     return Attempt(stage.faulty.visit, 200, check=lists_nothing)
 
 
+def token_of_other(stage: Stage) -> UploadToken:
+    """Publish a wheel in `other`, which is private, and return the token."""
+    identity = stage.identity_token("octo-org/gadgets", aud="other")
+    token = _token(stage.honest.mint(identity, "/other"))
+    assert stage.honest.upload(token, wheel("gizmos"), "/other").status == 200
+    return token
+
+
+def read_a_private_page(stage: Stage) -> Attempt:
+    """Read a page of a private registry."""
+    token = token_of_other(stage)
+
+    def lists_the_file(answer: Answer) -> None:
+        assert b"gizmos-1.0" in answer.body
+
+    return Attempt(lambda: stage.faulty.private_page(token), 200, check=lists_the_file)
+
+
+def read_with_a_burned_token(stage: Stage) -> Attempt:
+    """Read a private page with a burned token: refused, no matter which call fails."""
+    token = token_of_other(stage)
+    assert stage.honest.burn(token, "/other").status == 202
+    return Attempt(lambda: stage.faulty.private_page(token), 401, "unauthorized")
+
+
+def read_with_a_token_of_another_registry(stage: Stage) -> Attempt:
+    """Read a private page with another registry's token: refused, no matter which call fails."""
+    token_of_other(stage)
+    token = stage.upload_token()
+    return Attempt(lambda: stage.faulty.private_page(token), 401, "unauthorized")
+
+
 OPERATIONS: tuple[Operation, ...] = (
     mint,
     mint_on_first_use,
@@ -471,6 +503,9 @@ OPERATIONS: tuple[Operation, ...] = (
     download_a_deleted_file,
     visit_a_yanked_release,
     visit_a_quarantined_project,
+    read_a_private_page,
+    read_with_a_burned_token,
+    read_with_a_token_of_another_registry,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
 WRITING_OPERATIONS = (

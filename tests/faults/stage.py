@@ -248,6 +248,11 @@ class Clients(Deployment):
         """Return the page for people of `widgets`."""
         return self.call("GET", "/acme/project/widgets/")
 
+    def private_page(self, token: UploadToken) -> Answer:
+        """Return the page of `gizmos` in `other`, which is private."""
+        headers = {"authorization": basic("__token__", token.reveal())}
+        return self.call("GET", "/other/simple/gizmos/", b"", headers)
+
     def rights_of(self, token: UploadToken) -> set[tuple[str, str]]:
         """Return where the token may upload now, as the upload function sees it."""
 

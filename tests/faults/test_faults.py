@@ -75,6 +75,12 @@ UPLOAD = f"find_token find_entry {RELEASE} save save use_token save_release add_
             "read_without_a_deleted_file",
             "load_configuration list_files find_status list_withdrawn",
         ),
+        (
+            "read_a_private_page",
+            "load_configuration find_token list_files find_status list_withdrawn",
+        ),
+        ("read_with_a_burned_token", "load_configuration find_token"),
+        ("read_with_a_token_of_another_registry", "load_configuration find_token"),
         ("download_a_deleted_file", "load_configuration find_entry"),
         ("download_from_a_quarantined_project", "load_configuration find_entry"),
     ],
