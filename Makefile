@@ -114,6 +114,7 @@ lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade f
 	@$(LOCK) --group emulator --output-file requirements/emulator.txt
 	@$(LOCK) --group sam --output-file requirements/sam.txt
 	@$(LOCK) --group clients --output-file requirements/clients.txt
+	@$(LOCK) --group indexes --output-file requirements/indexes.txt
 	@$(LOCK) --group docs --output-file requirements/docs.txt
 
 clean: ## Remove everything that make and the tools have made

@@ -1,22 +1,47 @@
 """A folder of 200 distributions as an old index has them: real formats, and old file names too."""
 
+import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from tests.support.distributions import (
     Distribution,
     metadata,
     sdist,
     sdist_members,
+    tarred,
     wheel,
-    wheel_members,
     zipped,
 )
 
 # When the files of the folder were changed last.
-CHANGED_AT = 1_500_000_000
-COUNT = 200
+CHANGED_AT: Final = 1_500_000_000
+COUNT: Final = 200
+
+PYPROJECT: Final = b"""[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+BACKEND: Final = """
+import zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    wheel, record = "{stem}-py3-none-any.whl", "{stem}.dist-info/RECORD"
+    tags = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+    files = {{
+        "{module}.py": "print('{version}')\\n",
+        "{stem}.dist-info/METADATA": open("PKG-INFO").read(),
+        "{stem}.dist-info/WHEEL": tags,
+    }}
+    files[record] = "".join(f"{{name}},,\\n" for name in [*files, record])
+    with zipfile.ZipFile(f"{{folder}}/{{wheel}}", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return wheel
+"""
 
 
 def zip_sdist(name: str = "widgets", version: str = "1.0", filename: str = "") -> Distribution:
@@ -25,13 +50,19 @@ def zip_sdist(name: str = "widgets", version: str = "1.0", filename: str = "") -
     return Distribution(filename or f"{name}-{version}.zip", content)
 
 
-def old_wheel(name: str, version: str, filename: str, directory: str) -> Distribution:
-    """Return a wheel whose file and directory spell the project as it was registered."""
+def buildable(name: str, version: str, filename: str) -> Distribution:
+    """Return an sdist that pip can build without a network; its module prints the version."""
+    module = name.replace("-", "_").replace(".", "_").lower()
+    stem = f"{module}-{version}"
+    backend = BACKEND.format(stem=stem, module=module, version=version)
     members = {
-        path.replace(f"{name.lower().replace('.', '_').replace('-', '_')}-", f"{directory}-"): text
-        for path, text in wheel_members(name, version, metadata(name, version)).items()
+        f"{stem}/PKG-INFO": metadata(name, version).encode(),
+        f"{stem}/pyproject.toml": PYPROJECT,
+        f"{stem}/backend.py": backend.encode(),
     }
-    return wheel(members=members, filename=filename)
+    if filename.endswith(".zip"):
+        return Distribution(filename, zipped(members.items()))
+    return Distribution(filename, gzip.compress(tarred(members.items()), mtime=0))
 
 
 def distributions() -> Iterator[Distribution]:
@@ -41,14 +72,14 @@ def distributions() -> Iterator[Distribution]:
         for version in ("1.0", "1.1"):
             yield wheel(name, version)
             yield sdist(name, version)
-    yield sdist("my-package", "1.0", filename="My.Package-1.0.tar.gz")
-    yield sdist("my-package", "1.1", filename="my-package-1.1.tar.gz")
-    yield zip_sdist("my-package", "1.2")
-    yield zip_sdist("Old_Tool", "2.0", "Old_Tool-2.0.zip")
+    yield buildable("My.Package", "1.0", "My.Package-1.0.tar.gz")
+    yield buildable("my-package", "1.1", "my-package-1.1.tar.gz")
+    yield buildable("my-package", "1.2", "my-package-1.2.zip")
+    yield zip_sdist("Old_Tool", "2.0")
     yield sdist("old-tool", "2.1.0", filename="Old-Tool-2.1.tar.gz")
     yield wheel("old-tool", "2.1", filename="Old_Tool-2.1-py2.py3-none-any.whl")
     yield wheel("old-tool", "2.1.0", filename="old_tool-2.1.0-1-py3-none-any.whl")
-    yield sdist("old-tool", "3.0b1", filename="old_tool-3.0-b1.tar.gz".replace("-b1", "b1"))
+    yield sdist("old-tool", "3.0b1", filename="old-tool-3.0b1.tar.gz")
 
 
 def write_folder(folder: Path) -> dict[str, Distribution]:
