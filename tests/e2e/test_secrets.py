@@ -55,6 +55,10 @@ repository = "octo-org/widgets"
 repository_owner_id = "9919"
 workflow = "release.yml"
 environment = "release"
+[[registries.readers]]
+[registries.readers.github]
+owner = "octo-org"
+repository_owner_id = "9919"
 """
 
 
@@ -173,13 +177,15 @@ def test_nothing_that_a_local_run_writes_holds_a_secret(
     search.add("log", server.log.read_text())
 
     assert {e["event"] for e in map(json.loads, server.log.read_text().splitlines())} >= {
-        *("access", "exchange", "upload", "burn", "introspection", "disclosure")
+        *("access", "exchange", "read-exchange", "upload"),
+        *("burn", "introspection", "disclosure"),
     }
     search.check(expects=["log", "commands"])
 
 
 def keep(answer: requests.Response, search: Search) -> None:
-    if not (answer.request.path_url.endswith("/mint-token") and answer.status_code == 200):
+    is_minting = answer.request.path_url.endswith(("/mint-token", "/mint-read-token"))
+    if not (is_minting and answer.status_code == 200):
         search.add("answers", answer.text, answer.headers)
 
 
@@ -193,6 +199,7 @@ def run_locally(
     search.upload_tokens += [masked_token(published)]
     for _ in range(2):
         search.upload_tokens.append(mint(session, f"{server.url}/acme", issuer))
+    search.upload_tokens.append(mint_to_read(session, f"{server.url}/acme", issuer))
     misplace_tokens(session, server.url, issuer, list(search.upload_tokens))
     token = search.upload_tokens[-1]
     for path in misplaced_paths(token, issuer.token()):
@@ -203,6 +210,15 @@ def run_locally(
         session.get(f"{server.url}/acme/_/token/verify", auth=("__token__", token)).status_code
         == 401
     )
+
+
+def mint_to_read(session: requests.Session, url: str, issuer: Issuer) -> str:
+    """Exchange an identity token for a read token, and use it for what it may not do."""
+    audience = session.get(f"{url}/_/oidc/audience").json()["audience"]
+    body = {"token": issuer.token(aud=audience)}
+    token = str(session.post(f"{url}/_/oidc/mint-read-token", json=body).json()["token"])
+    assert session.post(f"{url}/legacy/", auth=("__token__", token)).status_code >= 400
+    return token
 
 
 def misplaced_paths(token: str, identity_token: str) -> list[str]:
@@ -354,7 +370,8 @@ class Aws:
         )
         result = module.handler(event, context)
         content = body_of(result).decode()
-        if not (path.endswith("/mint-token") and result["statusCode"] == 200):
+        is_minting = path.endswith(("/mint-token", "/mint-read-token"))
+        if not (is_minting and result["statusCode"] == 200):
             self._search.add("answers", content, result["headers"])
         return SimpleNamespace(status=result["statusCode"], text=content)
 
@@ -421,7 +438,7 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
         for client in (dynamodb, s3):
             client.close()
 
-    for event in ("exchange", "upload", "burn", "introspection", "disclosure"):
+    for event in ("exchange", "read-exchange", "upload", "burn", "introspection", "disclosure"):
         assert f'"event":"{event}"' in search.written["output"]
     assert '"UnexpectedErrors"' in search.written["output"]
     search.check(expects=["output", "table"])
@@ -443,12 +460,19 @@ def started() -> Iterator[dict[str, ModuleType]]:
 def run_on_aws(aws: Aws, table: str, issuer: signing.Issuer, search: Search) -> None:
     token = mint_on_aws(aws, issuer, search)
     single = mint_on_aws(aws, issuer, search, features=["single-use-token"])
+    reading = mint_on_aws(aws, issuer, search, "mint-read-token")
     upload = {"content-type": distributions.CONTENT_TYPE}
     wheel, sdist = (
         distributions.form(distributions.wheel()),
         distributions.form(distributions.sdist()),
     )
-    for credentials, body in ((token, wheel), (single, sdist), (single, wheel), ("x", wheel)):
+    for credentials, body in (
+        (token, wheel),
+        (single, sdist),
+        (single, wheel),
+        (reading, wheel),
+        ("x", wheel),
+    ):
         headers = {**upload, "authorization": basic(f"__token__:{credentials}")}
         aws.call("POST", "/acme/legacy/", headers, body)
     assert "widgets-1.0" in aws.call("GET", "/acme/simple/widgets/").text
@@ -475,9 +499,11 @@ def run_on_aws(aws: Aws, table: str, issuer: signing.Issuer, search: Search) -> 
     break_down(aws, token, identity_token)
 
 
-def mint_on_aws(aws: Aws, issuer: signing.Issuer, search: Search, **members: Any) -> str:
+def mint_on_aws(
+    aws: Aws, issuer: signing.Issuer, search: Search, mint: str = "mint-token", **members: Any
+) -> str:
     body = json.dumps({"token": new_identity_token(issuer, search), **members}).encode()
-    minted = aws.call("POST", "/acme/_/oidc/mint-token", {}, body)
+    minted = aws.call("POST", f"/acme/_/oidc/{mint}", {}, body)
     assert minted.status == 200, minted.text
     token = str(json.loads(minted.text)["token"])
     search.upload_tokens.append(token)

@@ -54,6 +54,26 @@ def test_of_many_exchanges_of_one_identity_token_one_succeeds(stage: Stage) -> N
     assert statuses == {200: 1, 422: 47}
 
 
+def test_many_exchanges_of_one_identity_token_to_read_all_succeed(stage: Stage) -> None:
+    identity = stage.identity_token()
+
+    answers = at_once(lambda _: stage.faulty.mint_to_read(identity), 48)
+
+    assert {answer.status for answer in answers} == {200}
+    tokens = [UploadToken.parse(answer.json["token"]) for answer in answers]
+    found = [stage.engine.store.find_token(token.lookup_id, None) for token in tokens]
+    assert [each[0].token_hash for each in found if each] == [token.hash for token in tokens]
+    assert stage.faulty.mint(identity).status == 200
+
+
+def test_of_many_owners_of_one_name_the_first_is_pinned_to_read(stage: Stage) -> None:
+    identities = [stage.identity_token(repository_owner_id=str(n)) for n in range(THREADS)]
+
+    answers = at_once(lambda n: stage.faulty.mint_to_read(identities[n]))
+
+    assert Counter(answer.status for answer in answers) == {200: 1, 422: THREADS - 1}
+
+
 def test_of_many_spellings_of_one_version_one_is_published(stage: Stage) -> None:
     token = stage.upload_token()
     files = [wheel(version="1" + ".0" * number) for number in range(16)]

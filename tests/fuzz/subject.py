@@ -20,6 +20,7 @@ from pytp_broker.budgets import RefusalBudget
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
+from tests.support.configurations import github_reader
 from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
 from tests.support.fakes import MemoryFiles, MemoryStore
 from tests.support.figures import INPUTS
@@ -92,6 +93,8 @@ class Subject(Deployment):
         self.broker = replace(self.broker, budget=RefusalBudget(count(step=60).__next__))
         settings = f'audience = "acme"\naccess = "public"\n{CLIENT}'
         text = CONFIGURATION.replace('audience = "acme"\n', settings)
+        acme, begin, other = text.rpartition("[[registries]]\n")
+        text = f"{acme}{github_reader()}{begin}{other}"
         loaded = config.parse(tomllib.loads(text), allow_loopback=False)
         self.store.apply(loaded.configuration, loaded.publishers)
         self.upload_token = self._mint()

@@ -13,6 +13,7 @@ from tests.support.deployment import Answer
 from tests.support.signing import ABSENT, NOW, github_claims, segment
 
 MINT = "/acme/_/oidc/mint-token"
+MINT_READ = "/acme/_/oidc/mint-read-token"
 
 texts = st.text(st.characters(exclude_categories=[]), max_size=40)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
@@ -60,6 +61,10 @@ def mint(subject: Subject, body: bytes, path: str = MINT) -> Answer:
 
 def exchange(subject: Subject, token: Any, **members: Any) -> Answer:
     return mint(subject, json.dumps({"token": token, **members}).encode())
+
+
+def exchange_to_read(subject: Subject, token: str) -> Answer:
+    return mint(subject, json.dumps({"token": token}).encode(), MINT_READ)
 
 
 @given(st.binary(max_size=300))
@@ -149,9 +154,12 @@ def test_any_payload(subject: Subject, payload: bytes) -> None:
 @pytest.mark.parametrize("claim", list(github_claims()))
 def test_any_hostile_value_of_a_claim(subject: Subject, claim: str) -> None:
     for value in HOSTILE:
-        answer = exchange(subject, subject.issuer.token(NOW, **{claim: value}))
+        token = subject.issuer.token(NOW, **{claim: value})
+        answer, reading = exchange(subject, token), exchange_to_read(subject, token)
 
-        assert answer.status in {200, 422}
+        assert {answer.status, reading.status} <= {200, 422}
+        if claim in {"iss", "aud", "repository_owner", "repository_owner_id", "exp"}:
+            assert reading.status == 422
         if claim in {"iss", "aud", "repository", "repository_owner_id", "job_workflow_ref", "exp"}:
             assert answer.status == 422
 
@@ -161,9 +169,13 @@ def test_any_values_of_signed_claims(subject: Subject, changes: dict[str, Any]) 
     token = subject.issuer.sign({**github_claims(), **changes})
 
     assert exchange(subject, token).status in {200, 422}
+    assert exchange_to_read(subject, token).status in {200, 422}
 
 
-@given(texts, st.sampled_from(["burn-token", "audience", "discover", "github/mint-token"]))
+@given(
+    texts,
+    st.sampled_from(["burn-token", "audience", "discover", "github/mint-token", "mint-read-token"]),
+)
 def test_any_other_endpoint(subject: Subject, token: str, endpoint: str) -> None:
     body = json.dumps({"token": token}).encode()
     answer = subject.send("broker", event("POST", f"/acme/_/oidc/{endpoint}", body))
