@@ -15,12 +15,18 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+import time_machine
 import trustme
 from cryptography import x509
 
 from pytp_broker.cli import main
 from pytp_broker.demo.process import ServerError, ServerProcess
+from pytp_broker.storage.content import Held
+from pytp_broker.storage.data_folder import open_data_folder
+from pytp_broker.storage.file_store import content_key, metadata_key
+from pytp_broker.storage.withdrawals import GRACE
 from tests.support.configurations import github_publisher, registry
+from tests.support.samples import file
 
 pytestmark = pytest.mark.e2e
 
@@ -254,6 +260,36 @@ def test_a_start_without_a_file_serves_what_was_applied(machine: Machine) -> Non
         again.send(signal.SIGHUP)  # there is no file to read
         assert audience_status(again, "acme") == 404
         assert warnings(again) == []
+
+
+# --- deleted files --------------------------------------------------------------------------------
+
+
+def test_a_start_removes_the_bytes_of_a_file_whose_time_of_grace_ended_meanwhile(
+    machine: Machine,
+) -> None:
+    """No server runs when the operator deletes the file, nor when the time of grace is over."""
+    machine.data.mkdir()
+    with open_data_folder(machine.data) as storage:
+        keys = [key("acme", file().sha256, file().filename) for key in (content_key, metadata_key)]
+        for key in keys:
+            storage.files.save(key, Held(b"octets"), file().sha256)
+        storage.store.add_file(file())
+    with machine.serve() as server:
+        server.stop()
+    deleted_at = datetime.now(UTC) - GRACE - timedelta(minutes=1)
+    with time_machine.travel(deleted_at):
+        status, seen = machine.type(
+            *("file", "delete", "acme", file().filename),
+            *("--reason", "leaks", "--data", str(machine.data)),
+        )
+    assert status == 0, seen
+    paths = [machine.data / "files" / key for key in keys]
+    assert all(path.is_file() for path in paths)
+
+    with machine.serve() as server:
+        wait_until(lambda: not any(path.exists() for path in paths))
+        wait_until(lambda: server.events("note"))
 
 
 # --- options --------------------------------------------------------------------------------------

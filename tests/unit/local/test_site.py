@@ -2,20 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import time_machine
 
 from pytp_broker.cli.command import load_configuration
 from pytp_broker.cli.site import Site
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.log import Log
+from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_folder import FolderFiles
+from pytp_broker.storage.file_store import content_key
 from pytp_broker.storage.protocols import Storage, Store
 from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.storage.withdrawals import GRACE
 from tests.support.fakes import MemoryStore
+from tests.support.samples import file, tombstone
 
 
 @pytest.fixture
@@ -95,3 +101,29 @@ def test_a_store_that_fails_says_so(store: SqliteStore, tmp_path: Path) -> None:
 
     with pytest.raises(StoreUnavailable):
         running.records()
+
+
+def test_the_bytes_of_a_file_that_was_deleted_long_ago_are_removed_and_that_is_told(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    running = site(store, tmp_path, None)
+    key = content_key("acme", file().sha256, file().filename)
+    running._storage.files.save(key, Held(b"octets"), file().sha256)
+    store.add_file(file())
+    store.delete_file("acme", "widgets", file().filename, tombstone())
+
+    with time_machine.travel(tombstone().deleted_at + GRACE + timedelta(seconds=1)):
+        running.remove_bytes()
+        running.remove_bytes()
+
+    assert logged(running).count("bytes of the deleted file acme widgets-1.0.tar.gz are remov") == 1
+    with pytest.raises(KeyError):
+        running._storage.files.read(key)
+
+
+def test_another_store_removes_bytes_itself(tmp_path: Path) -> None:
+    running = site(MemoryStore(), tmp_path, None)
+
+    running.remove_bytes()
+
+    assert logged(running) == ""
