@@ -18,11 +18,6 @@ PATH = "/_/secrets/disclose-token"
 UNKNOWN = UploadToken.mint("f" * 32).reveal()
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def mint(world: World, prefix: str = "/acme", **claims: Any) -> str:
     return str(world.mint(world.token(**claims), prefix).json["token"])
 

@@ -16,11 +16,6 @@ def shelf() -> Shelf:
     return Shelf()
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 @pytest.mark.parametrize(
     "path",
     ["/acme", "/acme/", "/legacy/", "/amce/legacy/", "/acme/legcay/", "/acme/legacy/widgets", "/"],

@@ -13,11 +13,6 @@ from tests.support.world import World
 ACCEPTED = {"message": "Accepted", "errors": []}
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def burned(world: World, token: str) -> bool:
     return world.store.tokens[UploadToken.parse(token).lookup_id].burned_at is not None
 

@@ -11,11 +11,6 @@ from tests.support.signing import GITHUB, public_jwk, rsa_key
 from tests.support.world import World, assert_refused
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 @pytest.mark.promise("configured-hosts")
 @pytest.mark.parametrize(
     "issuer",

@@ -13,11 +13,6 @@ GOOD = public_jwk(rsa_key("key-1"), "key-1")
 OTHER = public_jwk(rsa_key("other"), "other")
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 @pytest.mark.row("A002")
 def test_without_a_key_a_token_without_a_signature_is_not_verified(world: World) -> None:
     world.issuer.serve([])

@@ -10,11 +10,6 @@ from tests.support.world import World, assert_refused
 FOLDER = "octo-org/widgets/.github/workflows/"
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def acme(**fields: str) -> str:
     """Return a registry with one publisher of octo-org/widgets, with these further fields."""
     return registry("acme", github_publisher("widgets", **fields), audience="acme")

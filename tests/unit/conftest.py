@@ -1,4 +1,4 @@
-"""What the tests of the exchange share."""
+"""What the unit tests share."""
 
 import pytest
 
