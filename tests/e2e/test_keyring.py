@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 from uv import find_uv_bin
 
 from pytp_broker.demo.issuer import Issuer, github_job
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
 from tests.support.configurations import github_issuer, github_publisher, github_reader, registry
-from tests.support.released import Released
+from tests.support.released import ROOT, Released
 
 pytestmark = pytest.mark.e2e
 
@@ -422,6 +423,57 @@ def test_a_job_that_may_not_read_sees_the_brokers_reason(job: Job, issuer: Issue
     assert "pytp-broker: " in done.stderr
     assert "umbrella-corp/app" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- a person's machine -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def laptop(job: Job, issuer: Issuer, widgets: str) -> Job:
+    """Return the machine of a person, who keeps a read token in the keyring of the system."""
+    audience = "pytp-127.0.0.1/acme"
+    identity = issuer.token(aud=audience, **github_job("octo-org/app", environment=None))
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = job.server.ca_file or True
+        answer = session.post(
+            f"{job.server.url}/acme/_/oidc/mint-read-token", json={"token": identity}
+        )
+    job.variables = {
+        "PYTHON_KEYRING_BACKEND": "tests.support.keyrings.FileKeyring",
+        "PYTHONPATH": str(ROOT),
+        "TEST_KEYRING": str(job.folder / "keyring.json"),
+    }
+    (job.folder / "token").write_text(answer.json()["token"])
+    return job
+
+
+def log_in(laptop: Job) -> subprocess.CompletedProcess[str]:
+    program = laptop.released.keyring / "bin" / "pytp-broker"
+    return laptop.run("sh", "-c", f"{program} login {laptop.index_url} < token")
+
+
+@pytest.mark.parametrize("installer", INSTALLERS)
+def test_an_installer_finds_the_token_of_a_login(laptop: Job, installer: str) -> None:
+    kept = log_in(laptop)
+    assert kept.returncode == 0, kept.stderr
+    before = len(laptop.traffic())
+
+    done, folder = INSTALLERS[installer](laptop)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(folder.rglob("widgets.py"))
+    assert not [line for line in laptop.traffic(before) if "/_/oidc/" in line]
+
+
+def test_a_login_with_a_bad_token_keeps_nothing(laptop: Job) -> None:
+    (laptop.folder / "token").write_text("pytp_wrong")
+
+    refused = log_in(laptop)
+
+    assert refused.returncode == 1
+    assert "unauthorized" in refused.stderr
+    assert not (laptop.folder / "keyring.json").exists()
 
 
 # --- what a client installs -----------------------------------------------------------------------

@@ -69,6 +69,8 @@ def test_the_table_of_extras_has_each_of_them() -> None:
         ("apply --config broker.toml --table x", "cli"),
         ("explain --config broker.toml claims.json", "cli"),
         ("schema", "cli"),
+        ("login https://packages.example.com/simple/", "keyring"),
+        ("logout https://packages.example.com/simple/", "keyring"),
         ("token list --data data", "cli"),
         ("release yank --data data acme widgets 1.0 --reason bad", "cli"),
         ("project status --data data acme widgets archived --reason old", "cli"),

@@ -29,6 +29,8 @@ class Remote(World):
     `calls` lists their URLs, and `answers` has what a URL answers instead of the broker.
     """
 
+    FUNCTIONS = ("broker", "introspect")
+
     def __init__(self, configuration: str = CONFIGURATION) -> None:
         super().__init__(configuration)
         self.calls: list[str] = []
@@ -48,13 +50,13 @@ class Remote(World):
         if url.netloc != HOST:
             raise UnreachableError("it cannot be reached")
         answer = self.call(
-            "GET" if call.body is None else "POST",
+            call.method if call.body is None else "POST",
             url.path,
             b"" if call.body is None else call.body,
-            {"accept": call.accept},
+            {"accept": call.accept, "authorization": call.authorization},
             query=dict(parse_qsl(url.query)),
         )
-        return Answer(answer.status, json.loads(answer.body))
+        return Answer(answer.status, json.loads(answer.body or b"{}"))
 
     def seconds(self) -> float:
         """Return the time, as `time.time` does."""

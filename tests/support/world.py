@@ -2,7 +2,7 @@
 
 import tomllib
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pytp_broker import config
 from pytp_broker.audit.record import AuditRecord
@@ -29,7 +29,7 @@ CONFIGURATION = registry(
 class World(Deployment, Clock):
     """A broker for a test: `call` sends a request; `store` and `records` show its effects."""
 
-    FUNCTIONS = ("broker",)
+    FUNCTIONS: ClassVar[tuple[str, ...]] = ("broker",)
     store: MemoryStore
 
     def __init__(self, configuration: str = CONFIGURATION) -> None:

@@ -31,6 +31,8 @@ _COMMANDS: Final = (
     "audit",
     "schema",
     "secret",
+    "login",
+    "logout",
     "demo",
 )
 # The libraries that an install may lack. A command that lacks one names an extra: the command's own
@@ -40,6 +42,7 @@ _LIBRARIES: Final = _AWS | {
     "cryptography",
     "h11",
     "jwt",
+    "keyring",
     "multipart",
     "pydantic",
     "rich",
@@ -47,7 +50,12 @@ _LIBRARIES: Final = _AWS | {
     "uvicorn",
     "yaml",
 }
-_OWN_EXTRAS: Final = frozenset({"demo", "serve"})
+_OWN_EXTRAS: Final = {
+    "demo": "demo",
+    "login": "keyring",
+    "logout": "keyring",
+    "serve": "serve",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,8 +91,7 @@ def _missing_extra_named(command: str) -> Iterator[None]:
         library = (error.name or "").partition(".")[0]
         if library not in _LIBRARIES:
             raise
-        own = command if command in _OWN_EXTRAS else "cli"
-        extra = "aws" if library in _AWS else own
+        extra = "aws" if library in _AWS else _OWN_EXTRAS.get(command, "cli")
         raise CommandError(
             f"`{command}` needs {library}: pip install 'pytp-broker[{extra}]'"
         ) from None

@@ -50,7 +50,7 @@ def discover(location: Location, trusted_urls: Collection[str], send: Send) -> E
         return None
     audience = answer.text("audience")
     if answer.status != _OK or not audience:
-        if reason := _reason(answer):
+        if reason := reason_in(answer):
             raise RefusedError(f"{location.base_url} refuses exchanges: {reason}")
         return None
     _check_audience(location, audience, trusted_urls)
@@ -66,7 +66,7 @@ def mint(exchange: Exchange, identity_token: str, send: Send) -> Minted:
     token, expires = answer.text("token"), answer.document.get("expires")
     if answer.status == _OK and _TOKEN.fullmatch(token):
         return Minted(Hidden(token), expires if isinstance(expires, int) else 0)
-    reason = _reason(answer) or f"it answered {answer.status} without a token"
+    reason = reason_in(answer) or f"it answered {answer.status} without a token"
     raise RefusedError(f"{exchange.mint_url}: {reason}")
 
 
@@ -123,7 +123,7 @@ def _check_audience(location: Location, audience: str, trusted_urls: Collection[
     )
 
 
-def _reason(answer: Answer) -> str:
+def reason_in(answer: Answer) -> str:
     """Return why a registry refuses, made safe to show; nothing if it is not a registry."""
     errors: Any = answer.document.get("errors")
     if not isinstance(errors, list) or not errors:

@@ -1,0 +1,96 @@
+"""A person's token: checked with its registry, and kept in the keyring of the person's system."""
+
+import base64
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+import keyring
+from keyring.backends import fail
+from keyring.errors import KeyringError
+
+from pytp_broker.client.locations import Location
+from pytp_broker.client.registry import RefusedError, reason_in
+from pytp_broker.client.transport import Answer, Call, Send, UnreachableError
+from pytp_broker.redaction import Hidden
+
+USER_NAME: Final = "__token__"
+
+_PAGE: Final = "application/vnd.pypi.simple.v1+json"
+_OK: Final = 200
+_UNAUTHORIZED: Final = 401
+
+
+class NoKeyringError(Exception):
+    """The system has no keyring that keeps a password; the text says what to do instead."""
+
+
+def check_keyring() -> None:
+    """Raise NoKeyringError if the system has no keyring."""
+    if isinstance(keyring.get_keyring(), fail.Keyring):
+        raise NoKeyringError(
+            "this system has no keyring: put the token into ~/.netrc, as the password of the login "
+            f"{USER_NAME}, or into the variables that your client reads"
+        )
+
+
+def check_token(location: Location, token: Hidden, send: Send) -> None:
+    """Ask the registry whether a token is good there; raise RefusedError with its reason."""
+    try:
+        if location.is_for_upload:
+            _check(Call(f"{location.base_url}/_/token/verify"), token, send)
+        else:
+            _check_private(location, send)
+            page = Call(f"{location.base_url}/simple/", method="HEAD", accept=_PAGE)
+            _check(page, token, send)
+    except UnreachableError as error:
+        raise RefusedError(f"{location.base_url}: {error}") from None
+
+
+def keep(location: Location, token: Hidden) -> None:
+    """Keep a token under each spelling of the URL; raise NoKeyringError if it is not kept."""
+    try:
+        for service in _services(location):
+            keyring.set_password(service, USER_NAME, token.reveal())
+        kept = keyring.get_password(_services(location)[0], USER_NAME)
+    except (KeyringError, RuntimeError) as error:
+        raise NoKeyringError(f"the keyring does not keep it: {error}") from None
+    if kept != token.reveal():
+        raise NoKeyringError("the keyring keeps nothing; `keyring diagnose` says which one it is")
+
+
+def forget(location: Location) -> bool:
+    """Remove what was kept for a URL, and say whether there was something."""
+    found = False
+    for service in _services(location):
+        with suppress(KeyringError, RuntimeError):
+            keyring.delete_password(service, USER_NAME)
+            found = True
+    return found
+
+
+def _services(location: Location) -> tuple[str, str]:
+    """Return the names under which clients ask: the URL that their user wrote, as it stands."""
+    url = f"{location.base_url}/{'legacy' if location.is_for_upload else 'simple'}"
+    return f"{url}/", url
+
+
+def _check_private(location: Location, send: Send) -> None:
+    url = f"{location.base_url}/simple/"
+    status = send(Call(url, method="HEAD", accept=_PAGE)).status
+    if status == _OK:
+        raise RefusedError(f"{url} is public: everybody may read it without a token")
+    if status != _UNAUTHORIZED:
+        raise RefusedError(f"{url} is not the index of a registry: it answered {status}")
+
+
+def _check(call: Call, token: Hidden, send: Send) -> None:
+    named = base64.b64encode(f"{USER_NAME}:{token.reveal()}".encode()).decode()
+    authorized = replace(call, authorization=f"Basic {named}")
+    if send(authorized).status != _OK:
+        # An answer to HEAD has no reason, so we ask again for it.
+        raise RefusedError(f"{call.url}: {_said(send(replace(authorized, method='GET')))}")
+
+
+def _said(answer: Answer) -> str:
+    return reason_in(answer) or f"it answered {answer.status}"
