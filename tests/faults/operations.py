@@ -470,6 +470,20 @@ def read_with_a_token_of_another_registry(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.private_page(token), 401, "unauthorized")
 
 
+def list_all(stage: Stage) -> Attempt:
+    """List what is there: a list is whole, or there is none."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    before = stage.engine.dump()
+
+    def is_whole(answer: Answer) -> None:
+        assert answer.json["projects"] == {"gadgets": None, "old": None, "widgets": "1.0"}
+        publishers = stage.configured[-1].publishers
+        assert answer.json["publishers"] == sorted(each.rules_hash for each in publishers)
+        assert stage.engine.dump() == before
+
+    return Attempt(stage.faulty.list_all, 200, check=is_whole)
+
+
 OPERATIONS: tuple[Operation, ...] = (
     mint,
     mint_on_first_use,
@@ -506,6 +520,7 @@ OPERATIONS: tuple[Operation, ...] = (
     read_a_private_page,
     read_with_a_burned_token,
     read_with_a_token_of_another_registry,
+    list_all,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
 WRITING_OPERATIONS = (

@@ -22,6 +22,7 @@ from pytp_broker.config import Loaded
 from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
 from pytp_broker.grants import Permission
 from pytp_broker.http.messages import problem_response
+from pytp_broker.index.inventory import take_inventory
 from pytp_broker.index.releases import key_of
 from pytp_broker.names import version_in
 from pytp_broker.registries import Registry
@@ -239,6 +240,19 @@ class Clients(Deployment):
         except StoreUnavailable as problem:
             return answer_of(problem_response(problem, instance="status"))
         return Answer(200, {}, b"")
+
+    def list_all(self) -> Answer:
+        """List the projects of `acme` and all publishers, as the commands do."""
+        try:
+            projects = take_inventory(self.store.survey("acme"))
+            publishers = self.store.load_setup().publishers.values()
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="list"))
+        found = {
+            "projects": {each.name: each.latest_version for each in projects},
+            "publishers": sorted(each.rules_hash for each in publishers),
+        }
+        return Answer(200, {}, json.dumps(found).encode())
 
     def page(self) -> Answer:
         """Return the page of `widgets`."""

@@ -65,6 +65,7 @@ UPLOAD = f"find_token find_entry {RELEASE} save save use_token save_release add_
         ("disclose", "load_configuration find_key_set save_key_set burn_token burn_token"),
         ("consume", "load_configuration find_token use_token"),
         ("yank", "yank_release"),
+        ("list_all", "survey load_setup"),
         ("read_a_yanked_release", "load_configuration list_files find_status list_withdrawn"),
         ("quarantine", "set_status"),
         ("upload_to_a_closed_project", "load_configuration find_token find_entry"),

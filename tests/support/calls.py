@@ -25,6 +25,8 @@ _LOOKUP_ID = record().lookup_id
 CALLS: dict[str, Callable[[Store], Any]] = {
     "load_configuration": lambda store: store.load_configuration(),
     "apply": lambda store: store.apply(configuration(), [publisher()]),
+    "load_setup": lambda store: store.load_setup(),
+    "survey": lambda store: list(store.survey("acme")),
     "list_publishers": lambda store: store.list_publishers(publisher().identity_key),
     "pin_publisher": lambda store: store.pin_publisher(publisher(), {"repository_id": "1"}),
     "add_token": lambda store: store.add_token(record()),

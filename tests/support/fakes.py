@@ -1,7 +1,7 @@
 """Stores in memory that keep the promises of the real ones, fail on demand and log their calls."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import wraps
@@ -23,6 +23,13 @@ from pytp_broker.storage.protocols import (
     AlreadyPublishedError,
     Place,
     unexpired,
+)
+from pytp_broker.storage.survey import (
+    DeletedFile,
+    GivenStatus,
+    Piece,
+    TrustedBy,
+    YankedRelease,
 )
 from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 from pytp_broker.tokens import TokenRecord
@@ -120,6 +127,23 @@ class MemoryStore(Failing):
                 since = trust.get(place, {}).get(publisher_id, publisher.generation)
                 self.trust.setdefault(place, {})[publisher_id] = since
         return plan
+
+    @remote
+    def survey(self, registry: str) -> Iterator[Piece]:
+        return iter(self._pieces(registry))
+
+    def _pieces(self, registry: str) -> list[Piece]:
+        trust = ((p, i) for (r, p), ids in self.trust.items() if r == registry and p for i in ids)
+        statuses = ((p, s) for (r, p), s in self.statuses.items() if r == registry and s != ACTIVE)
+        yanked = [(p, of) for (r, p), of in self.yanked.items() if r == registry]
+        deleted = [(p, of) for (r, p), of in self.deleted.items() if r == registry]
+        return [
+            *(file for file in self.files.values() if file.registry == registry),
+            *(TrustedBy(project, publisher_id) for project, publisher_id in trust),
+            *(GivenStatus(project, status) for project, status in statuses),
+            *(YankedRelease(project, k, why) for project, of in yanked for k, why in of.items()),
+            *(DeletedFile(project, n, stone) for project, of in deleted for n, stone in of.items()),
+        ]
 
     @remote
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:

@@ -22,6 +22,7 @@ from pytp_broker.cli.file import delete
 from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import unyank, yank
+from pytp_broker.index.inventory import ProjectInventory, take_inventory
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
@@ -663,6 +664,20 @@ def test_a_release_that_is_unyanked_in_one_registry_stays_yanked_in_the_other(
 
     assert shown(same_name, "acme") != ours
     assert shown(same_name, "other") == theirs
+
+
+@pytest.mark.parametrize("action", ["archived", "yank", "delete"])
+def test_what_is_listed_of_a_registry_is_its_own_alone(same_name: Tenants, action: str) -> None:
+    def listed(registry: str) -> list[ProjectInventory]:
+        return take_inventory(same_name.store.survey(registry))
+
+    ours, theirs = listed("acme"), listed("other")
+
+    operate(same_name, action)
+
+    assert listed("acme") != ours
+    assert listed("other") == theirs
+    assert all(file.registry == "other" for project in theirs for file in project.files)
 
 
 def test_a_file_that_is_deleted_in_one_registry_is_published_in_the_other(

@@ -5,7 +5,7 @@ does not answer. Two stores fulfil it today: SQLite (``sqlite``) and DynamoDB (`
 contract test suite holds them together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeAlias
@@ -18,6 +18,7 @@ from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.plan import Approve, Plan, Setup
 from pytp_broker.storage.project_status import ProjectStatus
+from pytp_broker.storage.survey import Piece
 from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -175,6 +176,14 @@ class OperatorStore(Protocol):
         """Return all that operators have written: the configuration and every publisher.
 
         Not one round trip: it reads everything there is.
+        """
+
+    def survey(self, registry: str) -> Iterator[Piece]:
+        """Yield all that is known of a registry's projects, in any order.
+
+        These are files, deleted ones too, what operators said of them, and the publishers that
+        projects trust. Not one round trip: it reads everything there is, and raises
+        StoreUnavailable in the middle of it, too.
         """
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:

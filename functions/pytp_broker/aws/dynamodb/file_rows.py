@@ -22,9 +22,9 @@ class FileRows(Table):
         rows = self._find_rows(*keys)
         file, tombstone = rows.get("PROJECT"), rows.get("YANKED")
         return Entry(
-            None if file is None else _read_file(file),
+            None if file is None else read_file(file),
             None if tombstone is None else read_tombstone(tombstone),
-            _read_status(rows.get("STATUS")),
+            read_status(rows.get("STATUS")),
         )
 
     def add_file(self, file: PublishedFile) -> None:
@@ -85,7 +85,7 @@ class FileRows(Table):
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         """Return all files of a project, ordered by name: deleted ones, too."""
         rows = self._query(f"PROJECT#{registry}#{project}", "FILE#")
-        return [_read_file(row) for row in rows]
+        return [read_file(row) for row in rows]
 
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
         """Return the yanked releases and the deleted files of a project."""
@@ -100,7 +100,7 @@ class FileRows(Table):
 
     def find_status(self, registry: str, project: str) -> ProjectStatus:
         """Return the status that an operator has given a project; without one it is active."""
-        return _read_status(self._find(**status_key(registry, project)))
+        return read_status(self._find(**status_key(registry, project)))
 
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered.
@@ -144,11 +144,13 @@ def status_key(registry: str, project: str) -> dict[str, str]:
     return {"pk": f"STATUS#{registry}#{project}", "sk": "STATUS"}
 
 
-def _read_file(row: Mapping[str, Any]) -> PublishedFile:
+def read_file(row: Mapping[str, Any]) -> PublishedFile:
+    """Return the file that a row holds."""
     return PublishedFile.from_document(json.loads(row["document"]))
 
 
-def _read_status(row: Mapping[str, Any] | None) -> ProjectStatus:
+def read_status(row: Mapping[str, Any] | None) -> ProjectStatus:
+    """Return the status that a row holds; a project without a row is active."""
     return ACTIVE if row is None else ProjectStatus(row["status"], row["reason"])
 
 

@@ -8,10 +8,17 @@ from pytp_broker.storage.sqlite.file_tables import FileTables
 from pytp_broker.storage.sqlite.key_set_tables import KeySetTables
 from pytp_broker.storage.sqlite.operator_tables import OperatorTables
 from pytp_broker.storage.sqlite.publisher_tables import PublisherTables
+from pytp_broker.storage.sqlite.survey_tables import SurveyTables
 from pytp_broker.storage.sqlite.token_tables import TokenTables
 
 
 class SqliteStore(
-    ConfigurationTables, PublisherTables, TokenTables, KeySetTables, FileTables, OperatorTables
+    ConfigurationTables,
+    PublisherTables,
+    TokenTables,
+    KeySetTables,
+    FileTables,
+    OperatorTables,
+    SurveyTables,
 ):
     """A Store in one SQLite file."""

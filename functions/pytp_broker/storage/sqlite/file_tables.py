@@ -24,7 +24,7 @@ class FileTables(Database):
             ).fetchone()
             tombstone = find_tombstone(connection, (registry, project, filename))
             status = _find_status(connection, (registry, project))
-        return Entry(_read_file(*found) if found else None, tombstone, status)
+        return Entry(read_file(*found) if found else None, tombstone, status)
 
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken."""
@@ -79,7 +79,7 @@ class FileTables(Database):
                 "SELECT document FROM files WHERE registry = ? AND project = ? ORDER BY filename",
                 (registry, project),
             ).fetchall()
-        return [_read_file(document) for (document,) in found]
+        return [read_file(document) for (document,) in found]
 
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
         """Return the yanked releases and the deleted files of a project."""
@@ -93,7 +93,7 @@ class FileTables(Database):
                 "WHERE registry = ? AND project = ?",
                 (registry, project),
             ).fetchall()
-        return Withdrawals(dict(yanked), {name: _read_tombstone(*row) for name, *row in deleted})
+        return Withdrawals(dict(yanked), {name: read_tombstone(*row) for name, *row in deleted})
 
     def find_status(self, registry: str, project: str) -> ProjectStatus:
         """Return the status that an operator has given a project; without one it is active."""
@@ -110,7 +110,8 @@ class FileTables(Database):
         return [project for (project,) in found]
 
 
-def _read_file(document: str) -> PublishedFile:
+def read_file(document: str) -> PublishedFile:
+    """Return the file that a row holds."""
     return PublishedFile.from_document(json.loads(document))
 
 
@@ -121,10 +122,11 @@ def find_tombstone(connection: sqlite3.Connection, place: tuple[str, str, str]) 
         "WHERE registry = ? AND project = ? AND filename = ?",
         place,
     ).fetchone()
-    return _read_tombstone(*found) if found else None
+    return read_tombstone(*found) if found else None
 
 
-def _read_tombstone(reason: str, deleted_by: str, deleted_at: int) -> Tombstone:
+def read_tombstone(reason: str, deleted_by: str, deleted_at: int) -> Tombstone:
+    """Return the tombstone that a row holds."""
     return Tombstone(reason, deleted_by, datetime.fromtimestamp(deleted_at, UTC))
 
 
