@@ -281,6 +281,7 @@ def close_project(target: tuple[str, str], file: str, secrets: Iterable[str]) ->
             f"release yank acme widgets {secret} --reason mistake",
             f"file delete acme {file} --reason {secret}",
             f"file delete acme {secret} --reason mistake",
+            f"file show acme {secret}",
         ):
             assert main([*command.split(), *target]) == 2
         for command in (
@@ -289,6 +290,9 @@ def close_project(target: tuple[str, str], file: str, secrets: Iterable[str]) ->
             f"project status {secret} widgets archived --reason mistake",
             f"project status acme {secret} archived --reason mistake",
             f"file delete {secret} {file} --reason mistake",
+            *(f"{name} show {secret}" for name in ("registry", "issuer", "publisher", "token")),
+            *(f"project show acme {secret}", f"file list acme {secret}"),
+            *(f"file show {secret} {file}", f"publisher list --registry {secret}"),
         ):
             assert main([*command.split(), *target]) == 1
     for command in (
@@ -301,6 +305,7 @@ def close_project(target: tuple[str, str], file: str, secrets: Iterable[str]) ->
 
 READS = (
     *("registry list", "registry show acme", "issuer list", "publisher list", "token list"),
+    *("project list acme", "project show acme widgets", "file list acme", "file list acme widgets"),
     *(f"issuer show {signing.GITHUB}", "audit"),
 )
 

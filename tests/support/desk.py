@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 import shlex
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from pytp_broker.storage.protocols import Store
 from pytp_broker.tokens import SINGLE_USE, Listing, TokenRecord
 from tests.support.samples import record
 
+PAGE = (Path(__file__).parents[2] / "docs/listing.md").read_text()
 NOW = datetime(2026, 11, 22, 12, 0, 0, 500, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
@@ -64,3 +67,10 @@ class Desk:
 
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.type("audit").splitlines()]
+
+
+def documented(title: str) -> set[str]:
+    """Return the members that the page lists under a title."""
+    section = PAGE.partition(f"\n### {title}\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| (`.+?) \| ", section, re.MULTILINE)
+    return {name for row in rows for name in re.findall("`(.+?)`", row)}

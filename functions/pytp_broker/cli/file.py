@@ -1,42 +1,87 @@
-"""Delete a published file."""
+"""List the published files, show one, or delete it."""
 
 import argparse
 from datetime import UTC, datetime
+from typing import Final
 
 from pytp_broker.audit.operations import FileDeletion
 from pytp_broker.cli import actions, target
 from pytp_broker.cli.command import MISUSED, CommandError, say
-from pytp_broker.cli.named import find_registry, read_refusal
+from pytp_broker.cli.items import file_item
+from pytp_broker.cli.listing import (
+    Column,
+    Item,
+    add_json_argument,
+    print_item,
+    print_list,
+    write,
+    write_size,
+)
+from pytp_broker.cli.named import (
+    advise,
+    choose_registry,
+    find_project,
+    find_registry,
+    read_refusal,
+)
 from pytp_broker.cli.operator import Operator
 from pytp_broker.errors import InvalidUpload, StoreUnavailable
 from pytp_broker.index.distributions import parse_published_filename
-from pytp_broker.names import NormalizedName
+from pytp_broker.index.inventory import take_inventory
+from pytp_broker.names import NormalizedName, normalize
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import Entry, PublishedFile
 from pytp_broker.storage.file_store import Bin, content_key, metadata_key
 from pytp_broker.storage.withdrawals import Tombstone
 
+_DOING: Final = "read the files"
+
+
+def _write_publication(published_by: Item) -> str:
+    """Return the one thing that says best who published a file."""
+    known = (published_by[name] for name in ("repository", "actor", "imported_by"))
+    return write(next(filter(None, known), None))
+
+
+_COLUMNS: Final = (
+    Column("file", "filename"),
+    Column("size", "size", write_size),
+    Column("uploaded", "uploaded_at"),
+    Column("state", "state"),
+    Column("published by", "published_by", _write_publication),
+)
+
 run = actions.run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.epilog = "Each deletion keeps an audit record."
     named = actions.add_actions(parser)
-    summary = "delete a file: nobody gets it any more, and its name is never used again"
-    action = actions.add_action(
+    listing = actions.add_action(named, "list", list_all, "list the published files", doing=_DOING)
+    summary = "show a file, and who published it"
+    showing = actions.add_action(named, "show", show, summary, doing=_DOING)
+    summary = (
+        "delete a file: nobody gets it any more, and its name is never used again; "
+        "keeps an audit record"
+    )
+    deleting = actions.add_action(
         named, "delete", run_delete, summary, doing="delete the file", is_for_writing=True
     )
-    action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
-    action.add_argument("filename", metavar="FILENAME", help="the file's name")
-    action.add_argument(
+    for action in (listing, showing, deleting):
+        action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
+    listing.add_argument("project", metavar="PROJECT", nargs="?", help="only files of this project")
+    for action in (showing, deleting):
+        action.add_argument("filename", metavar="FILENAME", help="the file's name")
+    for action in (listing, showing):
+        add_json_argument(action)
+    deleting.add_argument(
         "--reason",
         required=True,
         metavar="TEXT",
         help="why, in one line for everybody who asks for the file or uploads it again",
     )
-    target.add_bucket_argument(action)
+    target.add_bucket_argument(deleting)
 
 
 def run_delete(arguments: argparse.Namespace, operator: Operator) -> int:
@@ -48,6 +93,33 @@ def run_delete(arguments: argparse.Namespace, operator: Operator) -> int:
             MISUSED,
         )
     return delete(arguments, operator)
+
+
+def list_all(arguments: argparse.Namespace, operator: Operator) -> int:
+    """Print every file of a registry or of a project, deleted ones too."""
+    configuration = operator.store.load_configuration()
+    registry = choose_registry(arguments.registry, configuration)
+    if arguments.project is None:
+        found = take_inventory(operator.store.survey(registry.name))
+    else:
+        found = [find_project(registry, normalize(arguments.project), operator)]
+    items = (file_item(f, each, configuration.issuers) for each in found for f in each.files)
+    print_list(items, _COLUMNS, arguments)
+    return 0
+
+
+def show(arguments: argparse.Namespace, operator: Operator) -> int:
+    """Print one file, and who published it."""
+    name = _read_project(arguments.filename)
+    configuration = operator.store.load_configuration()
+    registry = choose_registry(arguments.registry, configuration)
+    project = find_project(registry, name, operator)
+    files = {file.filename: file for file in project.files}
+    if arguments.filename not in files:
+        advice = advise(arguments.filename, files, "its files are")
+        raise CommandError(f"the project `{name}` has no file `{arguments.filename}`; {advice}")
+    print_item(file_item(files[arguments.filename], project, configuration.issuers), arguments)
+    return 0
 
 
 def delete(arguments: argparse.Namespace, operator: Operator) -> int:

@@ -3,14 +3,24 @@
 import hashlib
 import re
 from base64 import b64decode
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.cli.listing import Item
+from pytp_broker.index.inventory import ProjectInventory
 from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
+from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher
+
+# What is recorded of a publication, in the order in which people ask.
+_RECORDED: Final = (
+    *("issuer", "repository", "sha", "ref", "workflow", "environment", "run", "actor"),
+    *("token_hash", "imported_from", "imported_by"),
+)
 
 _CERTIFICATE: Final = re.compile(
     "-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL
@@ -26,7 +36,9 @@ def registry_item(registry: Registry, configuration: Configuration, host: str) -
         "audience": registry.audience_on(host) if host or registry.hosts else registry.audience,
         "hosts": list(registry.hosts),
         "issuers": [url for url in configuration.issuers if registry.accepts(url)],
+        "access": registry.access,
         "token_lifetime_seconds": registry.token_lifetime_seconds,
+        "read_token_lifetime_seconds": registry.read_token_lifetime_seconds,
         "shared_host_exchange": registry.shared_host_exchange,
         "release_open_days": registry.release_open_days,
         "refusals_per_minute": registry.refusals_per_minute,
@@ -81,6 +93,15 @@ def identity_of(publisher: TrustedPublisher) -> str:
     return " ".join(publisher.identity.values()) or " ".join(claims)
 
 
+def trusted_item(publisher: TrustedPublisher) -> Item:
+    """Return a publisher as a project names it."""
+    return {
+        "id": publisher.publisher_id,
+        "provider": publisher.provider.name,
+        "identity": identity_of(publisher),
+    }
+
+
 def token_item(record: TokenRecord) -> Item:
     """Return a token: what it is for, where it comes from, and what became of it."""
     return {
@@ -104,3 +125,78 @@ def _state_of(record: TokenRecord) -> str:
     if record.burned_at is not None:
         return "burned"
     return "live" if record.used_for is None else "used"
+
+
+def project_item(project: ProjectInventory, registry: str) -> dict[str, Any]:
+    """Return a project in short."""
+    files = project.kept
+    return {
+        "registry": registry,
+        "name": project.name,
+        "status": project.status.status,
+        "reason": project.status.reason or None,
+        "files": len(files),
+        "size": sum(file.size for file in files),
+        "latest_version": project.latest_version,
+        "last_upload_at": max((file.uploaded_at for file in files), default=None),
+        "publishers": sorted(project.publisher_ids),
+    }
+
+
+def release_item(version: str, files: Sequence[PublishedFile], yanked: str | None) -> Item:
+    """Return a release in short."""
+    return {
+        "version": version,
+        "files": len(files),
+        "size": sum(file.size for file in files),
+        "first_upload_at": min(file.uploaded_at for file in files),
+        "yanked": yanked,
+    }
+
+
+def file_item(
+    file: PublishedFile, project: ProjectInventory, issuers: Mapping[str, Issuer]
+) -> Item:
+    """Return a file: what it is, its state, and who published it."""
+    state, reason = _state_of_file(file, project)
+    tombstone = project.deleted.get(file.filename)
+    return {
+        "registry": file.registry,
+        "project": file.project,
+        "version": file.version,
+        "filename": file.filename,
+        "size": file.size,
+        "sha256": file.sha256,
+        "requires_python": file.requires_python,
+        "uploaded_at": file.uploaded_at,
+        "state": state,
+        "reason": reason,
+        "deleted_at": tombstone and tombstone.deleted_at,
+        "deleted_by": tombstone and tombstone.deleted_by,
+        "published_by": _publication_item(file.published_by, issuers),
+    }
+
+
+def _state_of_file(file: PublishedFile, project: ProjectInventory) -> tuple[str, str | None]:
+    """Return what installers meet, and the operator's reason for it."""
+    tombstone, yanked = project.deleted.get(file.filename), project.yank_of(file)
+    if tombstone is not None:
+        return "deleted", tombstone.reason
+    if not project.status.offers_files:
+        return project.status.status, project.status.reason
+    return ("available", None) if yanked is None else ("yanked", yanked)
+
+
+def _publication_item(published_by: Mapping[str, str], issuers: Mapping[str, Issuer]) -> Item:
+    """Return who published, with the page of the run if the provider has one."""
+    recorded = dict(published_by)
+    issuer = issuers.get(recorded.get("issuer", ""))
+    provider = PROVIDERS.get(issuer.provider) if issuer is not None else None
+    publishers = recorded.pop("publishers", "")
+    return {
+        **{name: recorded.pop(name, None) for name in _RECORDED},
+        **recorded,
+        "provider": None if provider is None else provider.name,
+        "run_url": provider and provider.find_run_url(published_by["issuer"], published_by),
+        "publishers": publishers.split(", ") if publishers else [],
+    }

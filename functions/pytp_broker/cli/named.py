@@ -6,6 +6,7 @@ from typing import Final
 
 from pytp_broker.cli.command import MISUSED, CommandError
 from pytp_broker.cli.operator import Operator
+from pytp_broker.index.inventory import ProjectInventory
 from pytp_broker.names import may_be_project
 from pytp_broker.redaction import MAX_VALUE_CHARACTERS, and_more, legible, printable
 from pytp_broker.registries import Configuration, Registry
@@ -47,14 +48,42 @@ def advise(name: str, known: Iterable[str], title: str) -> str:
 
 def find_files(registry: Registry, project: str, operator: Operator) -> Sequence[PublishedFile]:
     """Return the files of a project, named as normalised; raise CommandError if there is none."""
-    # A store cannot take every text: one that is not Unicode, for example.
-    files = operator.store.list_files(registry.name, project) if may_be_project(project) else []
+    files = _list_files(registry, project, operator)
     if not files:
-        advice = advise(project, operator.store.list_projects(registry.name), "its projects are")
-        raise CommandError(
-            f"the registry `{registry.name}` has no project `{printable(project)}`; {advice}"
-        )
+        raise no_project(registry, project, operator)
     return files
+
+
+def _list_files(registry: Registry, project: str, operator: Operator) -> Sequence[PublishedFile]:
+    # A store cannot take every text: one that is not Unicode, for example.
+    return operator.store.list_files(registry.name, project) if may_be_project(project) else []
+
+
+def no_project(registry: Registry, project: str, operator: Operator) -> CommandError:
+    """Return the error that there is no such project, with the names that come near."""
+    advice = advise(project, operator.store.list_projects(registry.name), "its projects are")
+    return CommandError(
+        f"the registry `{registry.name}` has no project `{printable(project)}`; {advice}"
+    )
+
+
+def read_project(registry: Registry, project: str, operator: Operator) -> ProjectInventory:
+    """Return what there is of a project, without the publishers that it trusts."""
+    files = _list_files(registry, project, operator)
+    if not files:
+        return ProjectInventory(project)
+    withdrawn = operator.store.list_withdrawn(registry.name, project)
+    yanked, deleted = dict(withdrawn.yanked), dict(withdrawn.deleted)
+    status = operator.store.find_status(registry.name, project)
+    return ProjectInventory(project, list(files), yanked, deleted, status)
+
+
+def find_project(registry: Registry, project: str, operator: Operator) -> ProjectInventory:
+    """Return a project that has a file; raise CommandError."""
+    found = read_project(registry, project, operator)
+    if not found.files:
+        raise no_project(registry, project, operator)
+    return found
 
 
 def read_reason(text: str) -> str:

@@ -19,6 +19,7 @@ _DOING: Final = "read the registries"
 _COLUMNS: Final = (
     Column("registry", "name"),
     Column("enabled", "enabled"),
+    Column("access", "access"),
     Column("audience", "audience"),
     Column("hosts", "hosts"),
     Column("issuers", "issuers", write_count),

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from pytp_broker.registries import Access
-from tests.support.desk import NOW, TOKENS, Desk
+from tests.support.desk import NOW, TOKENS, Desk, documented
 from tests.support.samples import (
     ACME,
     GITHUB,
@@ -24,7 +24,6 @@ from tests.support.samples import (
     publisher,
 )
 
-PAGE = (Path(__file__).parents[3] / "docs/listing.md").read_text()
 PINS = {"repository_owner_id": "9919"}
 CLIENTS = {"devpi": "5" * 64}
 
@@ -39,13 +38,6 @@ def shop(desk: Desk) -> Desk:
     )
     desk.store.pin_publisher(publisher(), PINS)
     return desk
-
-
-def documented(title: str) -> set[str]:
-    """Return the members that the page lists under a title."""
-    section = PAGE.partition(f"\n### {title}\n")[2].partition("\n### ")[0]
-    rows = re.findall(r"^\| (`.+?) \| ", section, re.MULTILINE)
-    return {name for row in rows for name in re.findall("`(.+?)`", row)}
 
 
 @pytest.mark.parametrize(
@@ -69,9 +61,9 @@ def test_the_page_lists_the_members_of_every_object(shop: Desk, title: str, line
 
 def test_registries_are_listed(shop: Desk) -> None:
     assert shop.type("registry list").splitlines() == [
-        "registry  enabled  audience  hosts             issuers",
-        "acme      yes      acme      acme.example.com  2",
-        "other     yes                                  1",
+        "registry  enabled  access   audience  hosts             issuers",
+        "acme      yes      private  acme      acme.example.com  2",
+        "other     yes      private                              1",
     ]
 
 
@@ -82,7 +74,9 @@ def test_a_registry_is_shown_with_its_settings(shop: Desk) -> None:
         "audience": "acme",
         "hosts": ["acme.example.com"],
         "issuers": [GITHUB, OTHER_ISSUER.url],
+        "access": "private",
         "token_lifetime_seconds": 1800,
+        "read_token_lifetime_seconds": 3600,
         "shared_host_exchange": False,
         "release_open_days": 14,
         "refusals_per_minute": 300,
@@ -315,7 +309,7 @@ def test_what_is_not_there_is_said_to_be(shop: Desk, line: str, said: str, form:
 
 def test_an_empty_list_says_so_and_is_an_empty_list_in_json(desk: Desk) -> None:
     assert desk.type("registry list") == (
-        "registry  enabled  audience  hosts  issuers\nnote: there is nothing to list\n"
+        "registry  enabled  access  audience  hosts  issuers\nnote: there is nothing to list\n"
     )
     assert desk.type("registry list --json") == "[]\n"
 
