@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from pytp_broker.errors import Forbidden, Unauthorized
+from pytp_broker.errors import Forbidden, MayOnlyRead, Unauthorized
 from pytp_broker.grants import Permission, Trust
 from pytp_broker.known_readers import Reader
 from pytp_broker.names import may_be_project
@@ -29,6 +29,7 @@ _NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a n
 _NOT_GOOD_HERE: Final = (
     "the token is unknown, expired, burned, or for another registry: get a new one"
 )
+_MAY_ONLY_READ: Final = "this token may only read: exchange an identity token for an upload token"
 _USED_UP: Final = "the upload token was for a single upload, and has been used"
 _UNKNOWN_CLIENT: Final = "the registry knows no introspection client with this id and secret"
 _NO_SECRET_HASH: Final = "0" * 64
@@ -83,6 +84,8 @@ def verify(caller: Caller, project: str | None, services: Services) -> Right:
     asked_at = services.now()
     record, trusted = verify_token(caller, project, services)
     _check_enabled(record.issuer, caller)
+    if _may_only_read(record, caller.registry.name):
+        raise MayOnlyRead(_MAY_ONLY_READ)
     trust = _list_trust(record, caller, services) if project is None else {project: trusted}
     publishers = {
         name: publisher_ids
@@ -152,8 +155,6 @@ def _publishers_of(
 
 def _explain(record: TokenRecord, registry: str, project: str | None) -> str:
     """Return why the token does not give the right to upload to a project, or to any."""
-    if _may_only_read(record, registry):
-        return "this token may only read: exchange an identity token for an upload token"
     if project is None:
         return "the upload token does not give a right to any project of this registry"
     listing = record.projects.get(registry, Listing((), 0))

@@ -12,6 +12,7 @@
     │   └── AudienceNotEnabled  403             … as clients know it from the audience endpoint
     ├── Unauthorized     401  unauthorized         no good token
     ├── Forbidden        403  forbidden            a good token without this right
+    │   └── MayOnlyRead                            … because it is for reading alone
     ├── InvalidUpload    400  invalid-upload       the file or its form
     │   ├── FileExists   400  file-exists          the name is taken by other content
     │   ├── FileDeleted  400  file-deleted         the name is a deleted file's
@@ -170,6 +171,10 @@ class Forbidden(Problem):
     """The token is good but may not do this."""
 
     status, code, title = 403, "forbidden", "Not allowed"
+
+
+class MayOnlyRead(Forbidden):
+    """The token is good for reading alone."""
 
 
 class InvalidUpload(Problem):

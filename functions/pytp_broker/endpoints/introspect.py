@@ -7,11 +7,19 @@ inactive, and gives no reason (RFC 7662).
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl
 
-from pytp_broker.access import Caller, Right, check_unused, use_up, verify, verify_client
+from pytp_broker.access import (
+    Caller,
+    Right,
+    check_unused,
+    find_reader,
+    use_up,
+    verify,
+    verify_client,
+)
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Introspection
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
@@ -19,6 +27,7 @@ from pytp_broker.errors import (
     Forbidden,
     InvalidUpload,
     MalformedRequest,
+    MayOnlyRead,
     PayloadTooLarge,
     Unauthorized,
 )
@@ -30,7 +39,7 @@ from pytp_broker.index.distributions import parse_filename
 from pytp_broker.names import normalize
 from pytp_broker.redaction import printable
 from pytp_broker.services import Services
-from pytp_broker.tokens import MalformedTokenError, UploadToken, file_use
+from pytp_broker.tokens import MalformedTokenError, TokenRecord, UploadToken, file_use
 
 MAX_BODY_BYTES: Final = 64 * 1024
 # API Gateway takes 10 KiB for all headers of an answer.
@@ -38,16 +47,19 @@ MAX_PROJECTS_CHARACTERS: Final = 8192
 
 _INACTIVE: Final = {"active": False}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_ABOUT_UPLOADS: Final = frozenset({"project", "filename", "sha256", "consume"})
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What another index asks about a token: whether it is good for a project and a file.
 
-    Beyond RFC 7662 it may name a project, a file and the file's hash. Then the token is active only
-    if it is good for exactly these. ``consume`` uses a single-use token up for the file.
+    Beyond RFC 7662 it may name a permission, a project, a file and the file's hash. Then the token
+    is active only if it is good for exactly these. ``consume`` uses a single-use token up for the
+    file.
     """
 
+    permission: Permission | None
     project: str | None
     filename: str | None
     sha256: str | None
@@ -65,7 +77,14 @@ class Question:
             raise MalformedRequest("`consume` needs the `filename` and its `sha256`")
         if "sha256" in form and not _SHA256.fullmatch(form["sha256"]):
             raise MalformedRequest("`sha256` must be 64 hexadecimal digits in lower case")
-        return cls(form.get("project"), form.get("filename"), form.get("sha256"), consume == "true")
+        permission = _read_permission(form)
+        named = form.get("project"), form.get("filename"), form.get("sha256")
+        return cls(permission, *named, consume == "true")
+
+    @property
+    def is_about_uploads(self) -> bool:
+        """Say whether a token that may only read is not good for this question."""
+        return self.permission is Permission.UPLOAD or (self.project, self.filename) != (None, None)
 
     def find_project(self) -> str | None:
         """Return the project that is asked for; raise InvalidUpload or Forbidden."""
@@ -84,6 +103,19 @@ class Question:
         return file_use(registry, self.filename, self.sha256)
 
 
+def _read_permission(form: Mapping[str, str]) -> Permission | None:
+    """Return the permission that a form names, if any; raise MalformedRequest."""
+    text = form.get("permission")
+    if text not in {None, *(each.value for each in Permission)}:
+        raise MalformedRequest("`permission` must be `upload` or `read`")
+    if text == Permission.READ.value and form.keys() & _ABOUT_UPLOADS:
+        raise MalformedRequest(
+            "a right to read is for the whole registry: with `permission=read`, leave out "
+            "`project`, `filename`, `sha256` and `consume`"
+        )
+    return None if text is None else Permission(text)
+
+
 def introspect_token(context: Context[Services, Introspection]) -> Response:
     """Answer ``POST /_/token/introspect`` (RFC 7662)."""
     request, event, registry = context.request, context.event, context.destination.registry
@@ -96,7 +128,7 @@ def introspect_token(context: Context[Services, Introspection]) -> Response:
     try:
         token = UploadToken.parse(form["token"])
         caller = Caller(token, Permission.UPLOAD, registry, context.configuration)
-        answer = _describe(_answer(caller, question, context.services))
+        answer = _answer(caller, question, context.services)
     except (MalformedTokenError, Unauthorized, Forbidden, InvalidUpload):
         answer = _INACTIVE
     event.active = answer["active"]
@@ -126,7 +158,23 @@ def _record(form: Mapping[str, str], event: Introspection) -> None:
         event.token_hash = hash_prefix(UploadToken.parse(form["token"]).hash)
 
 
-def _answer(caller: Caller, question: Question, services: Services) -> Right:
+def _answer(caller: Caller, question: Question, services: Services) -> dict[str, Any]:
+    """Return what a token is good for, if it is good for the question.
+
+    A question that names nothing is also about reading.
+    """
+    if question.permission is Permission.READ:
+        return _answer_reader(caller, services)
+    try:
+        right = _answer_uploader(caller, question, services)
+    except MayOnlyRead:
+        if question.is_about_uploads:
+            raise
+        return _answer_reader(caller, services)
+    return _describe(caller, right.record, right.projects)
+
+
+def _answer_uploader(caller: Caller, question: Question, services: Services) -> Right:
     """Return the caller's right, if the token is good for the question; use it up if asked."""
     right = verify(caller, question.find_project(), services)
     use = question.use(caller.registry.name)
@@ -136,15 +184,19 @@ def _answer(caller: Caller, question: Question, services: Services) -> Right:
     return right
 
 
-def _describe(right: Right) -> dict[str, Any]:
-    record = right.record
+def _answer_reader(caller: Caller, services: Services) -> dict[str, Any]:
+    reader = replace(caller, permission=Permission.READ)
+    return _describe(reader, find_reader(reader, services), ())
+
+
+def _describe(caller: Caller, record: TokenRecord, projects: Sequence[str]) -> dict[str, Any]:
     return {
         "active": True,
-        "scope": right.caller.permission.value,
-        "aud": right.caller.registry.name,
+        "scope": caller.permission.value,
+        "aud": caller.registry.name,
         "iat": int(record.issued_at.timestamp()),
         "exp": int(record.expires_at.timestamp()),
-        "projects": list(right.projects),
+        "projects": list(projects),
         "features": list(record.features),
         "publisher": {"issuer": record.issuer, **record.identity},
     }
@@ -174,6 +226,20 @@ def verify_token(context: Context[Services, Introspection]) -> Response:
     return Response(200, headers=headers)
 
 
+def verify_reading(context: Context[Services, Introspection]) -> Response:
+    """Answer ``GET /_/token/verify-reader``, for proxies in front of another index.
+
+    The dispatcher has checked that the caller may read: 200 means yes. In a public registry it is
+    yes for everybody.
+    """
+    event, registry = context.event, context.destination.registry
+    if context.holder is not None:
+        event.token_hash = hash_prefix(context.holder.token.hash)
+    event.active = True
+    headers = {"Cache-Control": "no-store", "X-Pytp-Registry": registry.name}
+    return Response(200, headers=headers)
+
+
 def _name_all(projects: Sequence[str]) -> str:
     named = ", ".join(projects)
     if len(named) > MAX_PROJECTS_CHARACTERS:
@@ -189,4 +255,5 @@ ROUTES: Final[Routes[Services]] = (
     Route(
         paths.VERIFY_PROJECT, READING, verify_token, event=Introspection, needs=Permission.UPLOAD
     ),
+    Route(paths.VERIFY_READER, READING, verify_reading, event=Introspection, needs=Permission.READ),
 )

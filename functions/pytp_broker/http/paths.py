@@ -87,11 +87,12 @@ STYLE: Final = Path("/_/style/{name}")
 
 INTROSPECT: Final = Path("/_/token/introspect")
 VERIFY: Final = Path("/_/token/verify")
+VERIFY_READER: Final = Path("/_/token/verify-reader")
 VERIFY_PROJECT: Final = Path("/_/token/verify/{project+}")
 
 ALL: Final = (
     *(WELL_KNOWN, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, MINT_READ, BURN, DISCLOSE, HEALTH),
-    *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT),
+    *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT, VERIFY_READER),
     *(HOME, PROJECT_PAGE, RELEASE_PAGE, STYLE),
 )
 # No registry can have these names, because a path at the root of a host begins with each of them.

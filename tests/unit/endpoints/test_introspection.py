@@ -10,6 +10,7 @@ import pytest
 
 from pytp_broker.endpoints import introspect
 from pytp_broker.endpoints.routing import respond
+from pytp_broker.grants import Grant, Permission
 from pytp_broker.http.messages import Request
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
 from tests.support.deployment import HOST, Answer, basic
@@ -303,6 +304,145 @@ def test_no_audit_record_of_a_question_holds_the_token_or_the_secret(shelf: Shel
     written = repr(shelf.records)
     assert shelf.token.reveal() not in written
     assert SECRET not in written
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(shelf: Shelf) -> UploadToken:
+    """Return a token that may read `acme`, and nothing else."""
+    token = shelf.mint(lookup_id="4" * 32)
+    record = shelf.store.tokens[token.lookup_id]
+    grant = Grant("acme", None, Permission.READ, {"p-widgets": 0})
+    shelf.store.tokens[token.lookup_id] = replace(record, grants=(grant,), projects={})
+    return token
+
+
+@pytest.mark.parametrize("parameters", [{}, {"permission": "read"}])
+def test_a_read_token_is_described(
+    shelf: Shelf, reader: UploadToken, parameters: Mapping[str, str]
+) -> None:
+    answer = ask(shelf, reader, **parameters)
+
+    assert is_active(answer)
+    assert answer.json["scope"] == "read"
+    assert answer.json["projects"] == []
+    assert answer.json["aud"] == "acme"
+    assert answer.json["publisher"]["repository"] == "octo-org/widgets"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"permission": "upload"},
+        {"project": "widgets"},
+        {"project": ""},
+        {"filename": WHEEL},
+        {"filename": WHEEL, "sha256": "0" * 64, "consume": "true"},
+    ],
+)
+def test_a_read_token_is_inactive_for_uploads(
+    shelf: Shelf, reader: UploadToken, parameters: Mapping[str, str]
+) -> None:
+    assert not is_active(ask(shelf, reader, **parameters))
+
+
+def test_an_upload_token_is_active_for_reading(shelf: Shelf) -> None:
+    answer = ask(shelf, permission="read")
+
+    assert is_active(answer)
+    assert answer.json["scope"] == "read"
+
+
+def test_a_token_that_is_asked_about_reading_is_not_used_up(shelf: Shelf) -> None:
+    token = shelf.mint(("acme", "widgets", "p-widgets"), feature=SINGLE_USE)
+
+    assert is_active(ask(shelf, token, permission="read"))
+    assert shelf.store.tokens[token.lookup_id].used_for is None
+
+
+@pytest.mark.parametrize("why", ["removed publisher", "switched off", "another registry", "burned"])
+def test_a_token_that_may_not_read_is_inactive(shelf: Shelf, reader: UploadToken, why: str) -> None:
+    if why == "removed publisher":
+        shelf.publishers = shelf.publishers[1:]
+        shelf.apply()
+    elif why == "switched off":
+        shelf.switch_off()
+    elif why == "another registry":
+        reader = shelf.mint(("other", "secret-project", "p-secret"))
+    else:
+        shelf.store.burn_token(reader.lookup_id, reader.hash, None, shelf.now)
+
+    for parameters in ({}, {"permission": "read"}):
+        assert ask(shelf, reader, **parameters).json == {"active": False}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"permission": ""},
+        {"permission": "write"},
+        {"permission": "READ"},
+        {"permission": "read", "project": "widgets"},
+        {"permission": "read", "filename": WHEEL},
+        {"permission": "read", "consume": "false"},
+    ],
+)
+def test_a_question_about_reading_that_makes_no_sense_is_refused(
+    shelf: Shelf, parameters: Mapping[str, str]
+) -> None:
+    answer = ask(shelf, **parameters)
+
+    assert answer.code == "invalid-request"
+    assert "permission" in answer.detail
+
+
+def verify_reader(shelf: Shelf, authorization: str | None) -> Answer:
+    return call(shelf, "GET", "/acme/_/token/verify-reader", authorization)
+
+
+def test_a_proxy_hears_that_a_caller_may_read(shelf: Shelf, reader: UploadToken) -> None:
+    shelf.change(access="private")
+    single = shelf.mint(("acme", "widgets", "p-widgets"), feature=SINGLE_USE, lookup_id="5" * 32)
+
+    for token in (reader, shelf.token, single):
+        answer = verify_reader(shelf, shelf.basic(token))
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["X-Pytp-Registry"] == "acme"
+        assert answer.headers["Cache-Control"] == "no-store"
+        record = shelf.records[-1]
+        assert record.facts["active"] == 1
+        assert token.hash.startswith(str(record.facts["token_hash"]))
+
+
+@pytest.mark.parametrize("authorization", [None, "Basic !!!", basic("__token__", "x")])
+def test_a_proxy_hears_what_to_ask_a_stranger_for(shelf: Shelf, authorization: str | None) -> None:
+    shelf.change(access="private")
+
+    answer = verify_reader(shelf, authorization)
+
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="acme"'
+
+
+def test_a_proxy_hears_403_for_a_token_without_the_right(shelf: Shelf) -> None:
+    shelf.change(access="private")
+    shelf.publishers = []
+    shelf.apply()
+
+    assert verify_reader(shelf, shelf.basic()).status == 403
+
+
+def test_everybody_may_read_a_public_registry_by_a_proxy_too(shelf: Shelf) -> None:
+    assert verify_reader(shelf, None).status == 200
+
+
+def test_a_read_token_is_not_verified_for_uploads(shelf: Shelf, reader: UploadToken) -> None:
+    for path in ("", "/widgets"):
+        answer = verify(shelf, path, reader)
+        assert answer.status == 403
+        assert "may only read" in answer.detail
 
 
 # --- verification for forward-auth proxies --------------------------------------------------------
