@@ -15,7 +15,8 @@ from pytp_broker.cli import main
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Runs a command in a process that has the libraries of the base dependencies alone.
+# Runs a command in a process that has the libraries of the base dependencies alone. coverage
+# imports some of its own late, and crashes without them.
 BASE_INSTALL = """
 import sys
 
@@ -23,7 +24,7 @@ class NothingElse:
     def find_spec(self, name, path=None, target=None):
         base = {"certifi", "charset_normalizer", "id", "idna", "packaging", "requests", "urllib3"}
         library = name.partition(".")[0]
-        if library not in {*sys.stdlib_module_names, *base, "pytp_broker"}:
+        if library not in {*sys.stdlib_module_names, *base, "pytp_broker", "coverage"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, NothingElse())
