@@ -224,14 +224,14 @@ class Clients(Deployment):
             return answer_of(problem_response(problem, instance="yank"))
         return Answer(200, {}, b"")
 
-    def delete(self, file: PublishedFile) -> Answer:
-        """Delete a file, as the command does."""
-        tombstone = Tombstone("contains a password", "user olive", self._stage.now)
+    def delete(self, file: PublishedFile, reason: str = "contains a password") -> Answer:
+        """Delete a file, as the command does; the answer is the reason that stands."""
+        tombstone = Tombstone(reason, "user olive", self._stage.now)
         try:
-            self.store.delete_file(file.registry, file.project, file.filename, tombstone)
+            in_force = self.store.delete_file(file.registry, file.project, file.filename, tombstone)
         except StoreUnavailable as problem:
             return answer_of(problem_response(problem, instance="delete"))
-        return Answer(200, {}, b"")
+        return Answer(200, {}, in_force.reason.encode())
 
     def set_status(self, status: ProjectStatus) -> Answer:
         """Give `widgets` a status, as the command does."""

@@ -8,6 +8,7 @@ import pytest
 
 from pytp_broker.tokens import UploadToken
 from tests.faults.engines import Engines
+from tests.faults.operations import published
 from tests.faults.stage import (
     CHANGED,
     CONFIGURATION,
@@ -239,6 +240,41 @@ def an_introspection_and_a_change_of_configuration(stage: Stage) -> Meeting:
     )
 
 
+def an_upload_and_the_deletion_of_its_file(stage: Stage) -> Meeting:
+    """The file is published already, and is sent again while the operator deletes it."""
+    file, token = published(stage), stage.upload_token()
+
+    def is_gone(answer: Answer) -> None:
+        assert answer.status == 200 or answer.code == "file-deleted"
+        assert not stage.is_visible(wheel())
+        assert stage.honest.upload(token, wheel()).code == "file-deleted"
+
+    return lambda: stage.faulty.upload(token, wheel()), lambda: stage.honest.delete(file), is_gone
+
+
+def a_page_and_the_deletion_of_a_file(stage: Stage) -> Meeting:
+    file = published(stage)
+
+    def is_gone(answer: Answer) -> None:
+        assert answer.status == 200
+        assert b"/files/" not in stage.honest.page().body
+
+    return stage.faulty.page, lambda: stage.honest.delete(file), is_gone
+
+
+def two_deletions_of_one_file(stage: Stage) -> Meeting:
+    file = published(stage)
+    other = _Answers(lambda: stage.honest.delete(file, "the other's reason"))
+
+    def both_know_whose_reason_stands(answer: Answer) -> None:
+        assert other.answer is not None
+        entry = stage.engine.store.find_entry(file.registry, file.project, file.filename)
+        assert entry.tombstone is not None
+        assert {answer.body, other.answer.body} == {entry.tombstone.reason.encode()}
+
+    return lambda: stage.faulty.delete(file), other, both_know_whose_reason_stands
+
+
 MEETINGS: tuple[Callable[[Stage], Meeting], ...] = (
     two_exchanges_of_one_identity_token,
     a_first_use_and_a_strangers_first_use,
@@ -256,6 +292,9 @@ MEETINGS: tuple[Callable[[Stage], Meeting], ...] = (
     a_consumption_and_the_burn,
     two_burns,
     an_introspection_and_a_change_of_configuration,
+    an_upload_and_the_deletion_of_its_file,
+    a_page_and_the_deletion_of_a_file,
+    two_deletions_of_one_file,
 )
 
 

@@ -215,6 +215,7 @@ def test_a_slow_upload_finds_the_project_closed(shelf: Shelf) -> None:
 # Deleted files
 
 
+@pytest.mark.promise("deleted-file")
 @pytest.mark.parametrize("extra", [(), ("Summary: evil",)], ids=["same bytes", "other bytes"])
 def test_the_name_of_a_deleted_file_is_never_used_again(
     shelf: Shelf, extra: tuple[str, ...]

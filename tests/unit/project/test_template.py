@@ -480,6 +480,7 @@ def test_no_function_may_reopen_a_release(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["REOPENED#acme#widgets"], ("pk", "sk", "until", "ttl"))
 
 
+@pytest.mark.promise("deleted-file")
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
 def test_no_function_may_yank_a_release_or_delete_a_file(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["YANKED#acme#widgets"], ("pk", "sk", "reason"))
