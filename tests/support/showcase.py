@@ -9,6 +9,7 @@ from typing import Final
 
 from pytp_broker import config
 from pytp_broker.demo.process import ServerProcess
+from pytp_broker.grants import Grant, Permission
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.inspection import Candidate, inspect
 from pytp_broker.index.storing import describe, save_bytes
@@ -17,6 +18,9 @@ from pytp_broker.storage.data_folder import open_data_folder
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import Storage
+from pytp_broker.tokens import MULTI_USE, Listing, TokenRecord, UploadToken
+from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.publishers import recorded_identity_key
 from tests.support.configurations import github_publisher, registry
 from tests.support.distributions import Distribution, sdist, wheel
 from tests.support.signing import GITHUB
@@ -27,7 +31,7 @@ CONFIGURATION: Final = registry(
     github_publisher("widgets", repository_owner_id="9919", environment="release"),
     github_publisher("hostile"),
     access="public",
-)
+) + registry("vault", github_publisher("secrets"))
 JOB: Final = {
     "issuer": GITHUB,
     "repository": "octo-org/widgets",
@@ -38,6 +42,7 @@ JOB: Final = {
     "run": "11855712345",
     "actor": "octocat",
 }
+_KEY: Final = recorded_identity_key(JOB, PROVIDERS["github"]) or ""
 README: Final = """\
 # widgets
 
@@ -100,6 +105,7 @@ def fill(folder: Path) -> None:
             storage.store.pin_publisher(publisher, {"repository_id": "70107786"})
         _publish_widgets(storage)
         _publish(storage, wheel("hostile", text=_metadata("hostile", "1.0", HOSTILE)))
+        _publish(storage, wheel("secrets"), registry_name="vault")
         for name in MANY:
             _publish(storage, wheel(name, text=_metadata(name, "1.0", "")))
         storage.store.yank_release("acme", "widgets", "2", "turns the wrong way")
@@ -114,9 +120,32 @@ def shown(folder: Path) -> Iterator[ServerProcess]:
     path.write_text(CONFIGURATION)
     (folder / "data").mkdir()
     fill(folder / "data")
-    options = ("--no-tls", "--data", str(folder / "data"))
+    options = ("--data", str(folder / "data"))
     with ServerProcess(path, folder / "log", *options) as server:
         yield server
+
+
+def reader_of_vault(folder: Path) -> UploadToken:
+    """Return a token that reads the private registry, stored as the exchange does."""
+    token = UploadToken.mint("0" * 31 + "1")
+    now = datetime.now(UTC)
+    with open_data_folder(folder / "data") as storage:
+        publishers = storage.store.list_publishers(_KEY)
+        ids = {p.publisher_id: p.generation for p in publishers if p.registry == "vault"}
+        record = TokenRecord(
+            lookup_id=token.lookup_id,
+            token_hash=token.hash,
+            issuer=GITHUB,
+            identity=JOB,
+            grants=(Grant("vault", None, Permission.UPLOAD, ids),),
+            projects={"vault": Listing(("secrets",), 1)},
+            features=(MULTI_USE,),
+            issued_at=now,
+            expires_at=now + timedelta(minutes=15),
+            kept_until=now + timedelta(minutes=20),
+        )
+        storage.store.add_token(record)
+    return token
 
 
 def _publish_widgets(storage: Storage) -> None:
@@ -139,12 +168,15 @@ def _metadata(name: str, version: str, description: str) -> str:
 
 
 def _publish(
-    storage: Storage, distribution: Distribution, at: datetime = PUBLISHED_AT
+    storage: Storage,
+    distribution: Distribution,
+    at: datetime = PUBLISHED_AT,
+    registry_name: str = "acme",
 ) -> PublishedFile:
     """Publish a file as an upload does, after its token was checked."""
     name, content = parse_filename(distribution.filename), Held(distribution.content)
     facts = inspect(Candidate(name, content, distribution.sha256))
-    file = describe(facts, registry="acme", uploaded_at=at, published_by=JOB)
+    file = describe(facts, registry=registry_name, uploaded_at=at, published_by=JOB)
     save_bytes(file, facts, storage.files)
     storage.store.add_file(file)
     return file

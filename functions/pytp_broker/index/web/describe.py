@@ -93,7 +93,8 @@ def _filter(_tag: str, attribute: str, value: str) -> str | None:
 
 _CLEANER: Final = nh3.Cleaner(
     tags=ALLOWED_TAGS - {"aside", "img", "input", "nav", "picture"},
-    attributes=ALLOWED_ATTRIBUTES,
+    # `lang` has the language of the code, and HTML would take it for the reader's.
+    attributes={**ALLOWED_ATTRIBUTES, "pre": {"class"}},
     attribute_filter=_filter,
     url_schemes={"http", "https", "mailto"},
     link_rel="nofollow noopener",
