@@ -31,7 +31,7 @@ NARROWER_REASONS: Final[Mapping[str, str]] = {
     "or the issuer withdrew them by publishing no usable key.",
     "duplicate-key-id": "An issuer publishes different keys with one id; we use none of these.",
     "unusable-key": "An issuer publishes keys that are malformed or too weak; we do not use them.",
-    "needs-prune": "A configuration would remove registries or publishers, "
+    "needs-prune": "A configuration would remove registries, publishers or readers, "
     "and `apply` was not given `--prune`.",
 }
 

@@ -11,11 +11,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
         "Prints one line for each change: - removed, ~ changed, + added. Without --prune it "
-        "refuses a configuration that would remove a registry or a publisher."
+        "refuses a configuration that would remove a registry, a publisher or a reader."
     )
     add_config_argument(parser)
     parser.add_argument(
-        "--prune", action="store_true", help="remove registries and publishers that are not in FILE"
+        "--prune",
+        action="store_true",
+        help="remove registries, publishers and readers that are not in FILE",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would change, and change nothing"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RemovalError(CommandError):
-    """A configuration would remove registries or publishers without the option for it."""
+    """A configuration would remove registries, publishers or readers without the option."""
 
     def __init__(self, losses: Sequence[str]) -> None:
         super().__init__(
@@ -61,7 +61,7 @@ class Operator:
 
         The first record says that the change begins, and the last one how it ended. If the command
         is interrupted, the records still name the operator of each change, but the last record is
-        missing. Without ``prune`` a configuration that removes a registry or a publisher changes
+        missing. Without ``prune`` a configuration that removes any of these changes
         nothing and raises RemovalError.
         """
         event = Apply(by=self.name, configuration_sha256=loaded.sources.sha256)

@@ -1,7 +1,7 @@
 """What did the operator write? This room reads the TOML files and names each mistake with its line.
 
-The files describe issuers, registries and publishers. Commands and the local server read them; a
-deployed function reads what ``apply`` stored.
+The files describe issuers, registries, publishers and readers. Commands and the local server read
+them; a deployed function reads what ``apply`` stored.
 
 ``values`` checks single texts, ``tables`` lists the keys, ``issuers`` checks how an issuer's URL is
 written, and ``resolve`` checks the entries against each other. ``sources`` reads the files,

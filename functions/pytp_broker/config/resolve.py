@@ -190,6 +190,9 @@ class Resolver:
         self, issuers: dict[str, registries.Issuer], known: dict[str, registries.Registry]
     ) -> Iterator[TrustedPublisher]:
         for i, registry in enumerate(self._model.registries):
+            if registry.readers and known[registry.name].is_public:
+                text = "everybody may install from a public registry, so its readers give no right"
+                self._remark(("registries", i, "readers"), text)
             for path, model in _list_trusted(i, registry):
                 url = self._issuer_of(model, path, issuers, known[registry.name])
                 if url is not None:

@@ -94,6 +94,15 @@ def test_two_readers_that_contradict_each_others_ids_are_a_mistake() -> None:
     assert line.startswith("registries[1].readers[2].github.repository_owner_id: `2` contradicts")
 
 
+def test_it_is_remarked_that_a_public_registry_needs_no_reader() -> None:
+    text = reader("github", 'owner = "octo-org"', 'repository_owner_id = "9919"')
+    public = text.replace('name = "acme"', 'name = "acme"\naccess = "public"')
+
+    assert config.parse(tomllib.loads(text), allow_loopback=False).remarks == ()
+    (remark,) = config.parse(tomllib.loads(public), allow_loopback=False).remarks
+    assert remark.startswith("registries[1].readers: everybody may install from a public registry")
+
+
 def test_a_publisher_and_a_reader_of_one_repository_stand_side_by_side() -> None:
     text = reader("github", 'repository = "octo-org/widgets"') + (
         '[[registries.publishers]]\nprojects = ["widgets"]\n[registries.publishers.github]\n'
