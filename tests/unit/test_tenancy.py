@@ -59,6 +59,10 @@ issuers = ["{issuer}"]
 [[registries.introspection_clients]]
 id = "devpi"
 secret_sha256 = "{client_hash}"
+[[registries.readers]]
+[registries.readers.github]
+owner = "octo-org"
+repository_owner_id = "9919"
 {publishers}
 """
 
@@ -227,6 +231,34 @@ def test_an_identity_token_is_of_no_use_where_it_does_not_belong(
 
     assert answer.code == attack.code
     assert deployment.written() == before
+
+
+@pytest.mark.parametrize("attack", EXCHANGES.values(), ids=EXCHANGES)
+def test_an_identity_token_gives_no_read_token_where_it_does_not_belong(
+    deployment: Tenants, attack: Exchange
+) -> None:
+    before = deployment.written()
+    path = attack.path.replace("mint-token", "mint-read-token")
+    is_at_shared_root = path.startswith("/_") and attack.host == HOST
+
+    answer = deployment.mint(attack.token(deployment), path, host=attack.host)
+
+    assert answer.code == ("not-found" if is_at_shared_root else attack.code)
+    assert deployment.written() == before
+
+
+def test_a_read_token_of_one_registry_reads_and_uploads_nothing_in_the_other(
+    shared_issuer: Tenants,
+) -> None:
+    """Both registries trust the owner, by the same issuer."""
+    minted = shared_issuer.mint(shared_issuer.github.token(), "/acme/_/oidc/mint-read-token")
+    token = UploadToken.parse(minted.json["token"])
+    headers = {"authorization": basic("__token__", token.reveal())}
+
+    assert shared_issuer.send("read", "GET", "/acme/simple/", headers=headers).status == 200
+    assert shared_issuer.send("read", "GET", "/other/simple/", headers=headers).status == 401
+    assert shared_issuer.upload(token, "gadgets", "/other/legacy/").status == 403
+    assert shared_issuer.upload(token, "widgets").status == 403
 
 
 def test_the_same_claims_of_another_issuer_match_nobody_at_the_shared_root(
