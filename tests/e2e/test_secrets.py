@@ -305,6 +305,7 @@ def close_project(target: tuple[str, str], file: str, secrets: Iterable[str]) ->
 
 READS = (
     *("registry list", "registry show acme", "issuer list", "publisher list", "token list"),
+    "reader list",
     *("project list acme", "project show acme widgets", "file list acme", "file list acme widgets"),
     *(f"issuer show {signing.GITHUB}", "audit"),
 )

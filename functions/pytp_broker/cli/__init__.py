@@ -22,6 +22,7 @@ _COMMANDS: Final = (
     "explain",
     "registry",
     "publisher",
+    "reader",
     "issuer",
     "token",
     "project",

@@ -71,8 +71,13 @@ def _fingerprints(pem: str) -> list[str]:
     return [hashlib.sha256(octets).hexdigest() for octets in certificates]
 
 
-def publisher_item(publisher: TrustedPublisher, configuration: Configuration) -> dict[str, Any]:
-    """Return a publisher, with its rules and its pinned ids."""
+def publisher_item(publisher: TrustedPublisher, configuration: Configuration) -> Item:
+    """Return a publisher, with its rules, its pinned ids and its projects."""
+    return {**reader_item(publisher, configuration), "projects": list(publisher.projects)}
+
+
+def reader_item(publisher: TrustedPublisher, configuration: Configuration) -> Item:
+    """Return a reader, with its rules and its pinned ids."""
     return {
         "id": publisher.publisher_id,
         "registry": publisher.registry,
@@ -83,7 +88,6 @@ def publisher_item(publisher: TrustedPublisher, configuration: Configuration) ->
         "fields": publisher.ordered_fields(),
         "claims": dict(sorted(publisher.claims.items())),
         "pins": dict(sorted(publisher.pins.items())),
-        "projects": list(publisher.projects),
     }
 
 
@@ -107,6 +111,7 @@ def token_item(record: TokenRecord) -> Item:
     return {
         "hash": hash_prefix(record.token_hash),
         "state": _state_of(record),
+        "permissions": sorted({grant.permission.value for grant in record.grants}),
         "registries": list(record.registries),
         "projects": record.places,
         "project_count": record.project_count,

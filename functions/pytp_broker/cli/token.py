@@ -18,6 +18,7 @@ _DOING: Final = "read the tokens"
 _COLUMNS: Final = (
     Column("token", "hash"),
     Column("state", "state"),
+    Column("for", "permissions"),
     Column("expires", "expires_at"),
     Column("publishers", "publishers"),
     Column("projects", "projects"),

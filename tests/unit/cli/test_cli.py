@@ -135,8 +135,9 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
     assert re.findall(r"^    (\w+)(?: |$)", seen, re.MULTILINE) == [
-        *("serve", "apply", "validate", "explain", "registry", "publisher", "issuer"),
-        *("token", "project", "file", "release", "import", "audit", "schema", "secret", "demo"),
+        *("serve", "apply", "validate", "explain", "registry", "publisher", "reader"),
+        *("issuer", "token", "project", "file", "release", "import", "audit", "schema"),
+        *("secret", "login", "logout", "demo"),
     ]
 
 

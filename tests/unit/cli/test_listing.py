@@ -22,6 +22,7 @@ from tests.support.samples import (
     OTHER_ISSUER,
     configuration,
     publisher,
+    reader,
 )
 
 PINS = {"repository_owner_id": "9919"}
@@ -34,9 +35,15 @@ def shop(desk: Desk) -> Desk:
     acme = replace(ACME, introspection_clients=CLIENTS)
     desk.store.apply(
         configuration(acme, OTHER),
-        [publisher(), publisher("id-9", registry="other", projects=("gizmos", "gadgets"))],
+        [
+            publisher(),
+            publisher("id-9", registry="other", projects=("gizmos", "gadgets")),
+            reader(),
+            reader("reader-2", registry="other"),
+        ],
     )
     desk.store.pin_publisher(publisher(), PINS)
+    desk.store.pin_publisher(reader(), PINS)
     return desk
 
 
@@ -46,6 +53,7 @@ def shop(desk: Desk) -> Desk:
         ("Registry", "registry list"),
         ("Issuer", "issuer list"),
         ("Publisher", "publisher list"),
+        ("Reader", "reader list"),
         ("Token", "token list"),
     ],
 )
@@ -218,15 +226,79 @@ def test_a_removed_publisher_is_shown_as_operators_records_know_it(
         assert each["rules"] == ["repository = octo-org/widgets", "workflow = release.yml"]
 
 
+# --- readers --------------------------------------------------------------------------------------
+
+
+def test_readers_are_listed(shop: Desk) -> None:
+    assert shop.type("reader list").splitlines() == [
+        "id        registry  provider  identity",
+        "reader-1  acme      github    octo-org",
+        "reader-2  other     github    octo-org",
+    ]
+    assert [each["id"] for each in shop.read("reader list --registry other")] == ["reader-2"]
+
+
+def test_a_reader_is_shown_with_its_rules_and_pins(shop: Desk) -> None:
+    assert shop.read("reader show reader-1") == {
+        "id": "reader-1",
+        "removed": False,
+        "registry": "acme",
+        "enabled": True,
+        "provider": "github",
+        "issuer": GITHUB,
+        "identity": "octo-org",
+        "fields": {"owner": "octo-org", "events": ["push", "pull_request"]},
+        "claims": {"actor": "octo*"},
+        "pins": PINS,
+        "history": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("publisher show reader-1", "`reader-1` is the id of a reader: `reader show` shows it"),
+        ("reader show id-1", "`id-1` is the id of a publisher: `publisher show` shows it"),
+        ("reader show reader-3", "no reader has the id `reader-3`, and no operator's record"),
+    ],
+)
+def test_a_reader_is_not_a_publisher(shop: Desk, line: str, said: str) -> None:
+    seen = shop.type(line)
+
+    assert seen.startswith(said)
+    assert seen.endswith("exit 1\n")
+
+
+def test_a_removed_reader_is_shown_as_operators_records_know_it(desk: Desk, tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text(
+        '[[registries]]\nname = "acme"\n[[registries.readers]]\n'
+        '[registries.readers.github]\nowner = "octo-org"\n'
+    )
+    desk.type(f"apply --config {config}")
+    (reader_id,) = (each["id"] for each in desk.read("reader list"))
+    config.write_text('[[registries]]\nname = "acme"\n')
+    desk.type(f"apply --config {config} --prune")
+
+    seen = desk.read(f"reader show {reader_id}")
+
+    assert seen["removed"] is True
+    assert [each["change"] for each in seen["history"]] == [
+        "+ reader acme github octo-org",
+        "- reader acme github octo-org",
+    ]
+    assert seen["history"][0]["rules"] == ["owner = octo-org"]
+
+
 # --- tokens ---------------------------------------------------------------------------------------
 
 
 def test_tokens_that_have_not_expired_are_listed(desk: Desk) -> None:
     assert desk.type("token list") == (
-        "token         state  expires            publishers        projects\n"
-        "aaa000000000  live   2026-11-22 12:15Z  id-1, id-2, id-3  "
+        "token         state  for     expires            publishers        projects\n"
+        "aaa000000000  live   upload  2026-11-22 12:15Z  id-1, id-2, id-3  "
         "acme/widgets, acme/gadgets, other/gizmos\n"
-        "abb000000000  live   2026-11-22 12:15Z  id-9              other/gizmos\n"
+        "abb000000000  live   upload  2026-11-22 12:15Z  id-9              other/gizmos\n"
     )
 
 
@@ -255,6 +327,7 @@ def test_a_token_is_shown_with_its_origin(desk: Desk) -> None:
     assert desk.read("token show aaa") == {
         "hash": "aaa000000000",
         "state": "live",
+        "permissions": ["upload"],
         "registries": ["acme", "other"],
         "projects": ["acme/widgets", "acme/gadgets", "other/gizmos"],
         "project_count": 3,
