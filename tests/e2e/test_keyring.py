@@ -4,9 +4,11 @@ Each runs as its user runs it, in the environment of a CI job, against `pytp-bro
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +62,16 @@ def server(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @dataclass
 class Job:
-    """A CI job: a folder, a home without secrets, and the variables that its CI sets."""
+    """A CI job: a folder, a home without secrets, and the variables that its CI sets.
+
+    ``log`` is what its commands have printed, without what tells GitHub's runner what to hide.
+    """
 
     folder: Path
     released: Released
     server: ServerProcess
     variables: dict[str, str]
+    log: str = ""
 
     @property
     def upload_url(self) -> str:
@@ -93,7 +99,7 @@ class Job:
             "UV_NO_CONFIG": "1",
             "UV_PYTHON_DOWNLOADS": "never",
         }
-        return subprocess.run(
+        ended = subprocess.run(
             command,
             env=base | self.variables | variables,
             cwd=self.folder,
@@ -102,6 +108,8 @@ class Job:
             timeout=120,
             check=False,
         )
+        self.log += re.sub("::add-mask::.*\n", "", ended.stdout + ended.stderr)
+        return ended
 
     def publish(
         self, client: str, project: str = "", version: str = "1.0.0"
@@ -189,11 +197,22 @@ def one_token(job: Job, issuer: Issuer) -> Job:
     return job
 
 
+def secrets_in(text: str, issuer: Issuer) -> list[str]:
+    """Return the beginning of each token in a text."""
+    signed = [token for token in issuer.issued if token in text]
+    return [token[:9] for token in (*signed, *re.findall(r"pytp_[0-9A-Za-z]{71}", text))]
+
+
+def text_of(file: Path) -> str:
+    return file.read_bytes().decode("latin-1")
+
+
 # --- publish ------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("no-secret-of-a-job-in-a-log")
 @pytest.mark.parametrize("client", PUBLISHERS)
-def test_a_client_publishes_with_a_token_of_its_job(job: Job, client: str) -> None:
+def test_a_client_publishes_with_a_token_of_its_job(job: Job, issuer: Issuer, client: str) -> None:
     before = len(job.traffic())
 
     published = job.publish(client)
@@ -204,6 +223,8 @@ def test_a_client_publishes_with_a_token_of_its_job(job: Job, client: str) -> No
     assert seen.count(UPLOAD) == 2
     # The program `keyring` has ended before uv uses its token, so nobody burns it.
     assert seen.count(BURN) == (client != "uv")
+    assert not secrets_in(job.log, issuer)
+    assert not [f for f in job.folder.rglob("*") if f.is_file() and secrets_in(text_of(f), issuer)]
 
 
 @pytest.mark.parametrize(
@@ -222,6 +243,22 @@ def test_a_job_with_one_identity_token_publishes_with_several_clients(
     assert seen.count(MINT) == 1
     assert seen.count(UPLOAD) == 4
     assert BURN not in seen
+
+
+def test_processes_of_a_job_that_ask_at_once_share_its_one_token(one_token: Job) -> None:
+    before = len(one_token.traffic())
+    program = one_token.released.keyring / "bin" / "keyring"
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [
+            pool.submit(one_token.run, program, "get", one_token.upload_url, "__token__")
+            for _ in range(8)
+        ]
+        answers = {each.result().stdout for each in asked}
+
+    (token,) = answers
+    assert token.startswith("pytp_")
+    assert one_token.traffic(before).count(MINT) == 1
 
 
 @pytest.mark.parametrize("client", ["twine", "poetry", "hatch", "uv"])

@@ -29,7 +29,7 @@ class Remote(World):
     `calls` lists their URLs, and `answers` has what a URL answers instead of the broker.
     """
 
-    FUNCTIONS = ("broker", "introspect")
+    FUNCTIONS = ("broker", "introspect", "read")
 
     def __init__(self, configuration: str = CONFIGURATION) -> None:
         super().__init__(configuration)

@@ -5,23 +5,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from pytp_broker.client.ambient import Environment, Identity, NoIdentityError, find_identity
+from pytp_broker.client.ambient import Environment, Identity, find_identity
 from pytp_broker.client.locations import Location
 from pytp_broker.client.registry import (
+    OK,
     TRUSTED_URLS,
     Exchange,
     Minted,
     RefusedError,
+    ask_index,
     burn,
     discover,
     mint,
 )
 from pytp_broker.client.token_cache import TokenCache
-from pytp_broker.client.transport import Send, send
+from pytp_broker.client.transport import Send, UnreachableError, send
 from pytp_broker.redaction import Hidden
 
 # A token that expires sooner is of no use: an upload takes a while.
 _MIN_SECONDS: Final = 60
+NOT_BURNED: Final = "an upload token could not be burned; it expires by itself"
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ class JobTokens:
     def end(self, url: str) -> bool:
         """Burn the token that is kept on disk for a URL, and say whether there was one.
 
-        Raises RefusedError or NoIdentityError.
+        Raises NoIdentityError, or RefusedError if the registry does not burn it.
         """
         location = Location.parse(url)
         exchange = location and self._discover(location)
@@ -77,11 +80,13 @@ class JobTokens:
         identity = find_identity(exchange.audience, self.environment, self.send)
         kept = self.cache.find(identity.token, exchange.mint_url, self.now())
         self.cache.forget(identity.token, exchange.mint_url)
-        return kept is not None and burn(exchange, kept.token, self.send)
+        if kept is not None and not burn(exchange, kept.token, self.send):
+            raise RefusedError(f"{exchange.burn_url}: {NOT_BURNED}")
+        return kept is not None
 
     def _exchange(self, location: Location) -> Minted | None:
         exchange = self._discover(location)
-        if exchange is None:
+        if exchange is None or self._is_public(location):
             return None
         identity = find_identity(exchange.audience, self.environment, self.send)
         if identity.is_only_one:
@@ -94,6 +99,13 @@ class JobTokens:
     def _discover(self, location: Location) -> Exchange | None:
         trusted = self.environment.get(TRUSTED_URLS, "").replace(",", " ").split()
         return discover(location, [url.rstrip("/") for url in trusted], self.send)
+
+    def _is_public(self, location: Location) -> bool:
+        """Say whether this is an index that needs no token, so that no identity is needed."""
+        try:
+            return not location.is_for_upload and ask_index(location, self.send).status == OK
+        except UnreachableError:
+            return False
 
     def _exchange_once(self, exchange: Exchange, identity: Identity) -> Minted:
         with self.cache.locked():
@@ -112,6 +124,3 @@ class JobTokens:
 
     def _is_good(self, minted: Minted) -> bool:
         return minted.expires - self.now() > _MIN_SECONDS
-
-
-__all__ = ["JobTokens", "NoIdentityError", "RefusedError"]

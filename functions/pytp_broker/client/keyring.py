@@ -14,7 +14,9 @@ from keyring.compat import properties
 from keyring.credentials import Credential, SimpleCredential
 
 from pytp_broker.client import ambient
-from pytp_broker.client.job_tokens import JobTokens, NoIdentityError, RefusedError
+from pytp_broker.client.ambient import NoIdentityError
+from pytp_broker.client.job_tokens import NOT_BURNED, JobTokens
+from pytp_broker.client.registry import RefusedError
 from pytp_broker.redaction import Hidden, legible
 
 USER_NAME: Final = "__token__"
@@ -80,7 +82,7 @@ class JobKeyring(KeyringBackend):
     def _burn(self, tokens: JobTokens, process: int) -> None:
         """Burn what this process has minted; a copy of it (`fork`) has minted nothing."""
         if os.getpid() == process and tokens.burn():
-            self._tell("an upload token could not be burned; it expires by itself")
+            self._tell(NOT_BURNED)
 
     def _tell(self, sentence: str) -> None:
         """Print a sentence to stderr, once: stdout may be where the token is printed."""

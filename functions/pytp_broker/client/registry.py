@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -13,11 +13,14 @@ from pytp_broker.redaction import Hidden, legible, printable
 # The variable in which a user lists registries whose audience does not name their own address.
 TRUSTED_URLS: Final = "PYTP_TRUSTED_URLS"
 
+OK: Final = 200
+UNAUTHORIZED: Final = 401
+
+_PAGE: Final = "application/vnd.pypi.simple.v1+json"
 _DISCOVERY_TYPE: Final = "application/vnd.pypi.pytp.v1+json"
 # A client sends a token in a header, and a keyring prints it as one line.
 _TOKEN: Final = re.compile(r"[!-~]{1,4000}")
 _MAX_REASON_CHARACTERS: Final = 1000
-_OK: Final = 200
 _ACCEPTED: Final = 202
 
 
@@ -49,12 +52,24 @@ def discover(location: Location, trusted_urls: Collection[str], send: Send) -> E
     if answer is None:
         return None
     audience = answer.text("audience")
-    if answer.status != _OK or not audience:
+    if answer.status != OK or not audience:
         if reason := reason_in(answer):
             raise RefusedError(f"{location.base_url} refuses exchanges: {reason}")
         return None
     _check_audience(location, audience, trusted_urls)
     return Exchange(audience, mint_url, f"{location.base_url}/_/oidc/burn-token")
+
+
+def ask_index(location: Location, send: Send, authorization: str = "") -> Answer:
+    """Ask a registry's index for nothing but its status; raise UnreachableError.
+
+    It is 200 for everybody in a public registry, and 401 without a good token in a private one.
+    """
+    page = Call(f"{location.base_url}/simple/", None, "HEAD", _PAGE, authorization)
+    answer = send(page)
+    # An answer to HEAD has no reason, so we ask again for it.
+    is_refused = authorization and answer.status != OK
+    return send(replace(page, method="GET")) if is_refused else answer
 
 
 def mint(exchange: Exchange, identity_token: str, send: Send) -> Minted:
@@ -64,7 +79,7 @@ def mint(exchange: Exchange, identity_token: str, send: Send) -> Minted:
     except UnreachableError as error:
         raise RefusedError(f"{exchange.mint_url}: {error}") from None
     token, expires = answer.text("token"), answer.document.get("expires")
-    if answer.status == _OK and _TOKEN.fullmatch(token):
+    if answer.status == OK and _TOKEN.fullmatch(token):
         return Minted(Hidden(token), expires if isinstance(expires, int) else 0)
     reason = reason_in(answer) or f"it answered {answer.status} without a token"
     raise RefusedError(f"{exchange.mint_url}: {reason}")
@@ -88,7 +103,7 @@ def _find_endpoints(location: Location, send: Send) -> tuple[str, str]:
     query = quote(f"{location.prefix}/legacy/", safe="")
     url = f"{location.origin}/.well-known/pytp?discover={query}"
     answer = _ask(Call(url, accept=_DISCOVERY_TYPE), send)
-    if answer is not None and answer.status == _OK:
+    if answer is not None and answer.status == OK:
         found = answer.text("audience-endpoint"), answer.text("token-mint-endpoint")
         if all(_is_at(endpoint, location.origin) for endpoint in found):
             return found

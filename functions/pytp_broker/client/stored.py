@@ -2,7 +2,6 @@
 
 import base64
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 import keyring
@@ -10,15 +9,11 @@ from keyring.backends import fail
 from keyring.errors import KeyringError
 
 from pytp_broker.client.locations import Location
-from pytp_broker.client.registry import RefusedError, reason_in
+from pytp_broker.client.registry import OK, UNAUTHORIZED, RefusedError, ask_index, reason_in
 from pytp_broker.client.transport import Answer, Call, Send, UnreachableError
 from pytp_broker.redaction import Hidden
 
 USER_NAME: Final = "__token__"
-
-_PAGE: Final = "application/vnd.pypi.simple.v1+json"
-_OK: Final = 200
-_UNAUTHORIZED: Final = 401
 
 
 class NoKeyringError(Exception):
@@ -36,15 +31,26 @@ def check_keyring() -> None:
 
 def check_token(location: Location, token: Hidden, send: Send) -> None:
     """Ask the registry whether a token is good there; raise RefusedError with its reason."""
+    named = base64.b64encode(f"{USER_NAME}:{token.reveal()}".encode()).decode()
     try:
-        if location.is_for_upload:
-            _check(Call(f"{location.base_url}/_/token/verify"), token, send)
-        else:
-            _check_private(location, send)
-            page = Call(f"{location.base_url}/simple/", method="HEAD", accept=_PAGE)
-            _check(page, token, send)
+        answer = _ask(location, f"Basic {named}", send)
     except UnreachableError as error:
         raise RefusedError(f"{location.base_url}: {error}") from None
+    if answer.status != OK:
+        reason = reason_in(answer) or f"it answered {answer.status}"
+        raise RefusedError(f"{location.base_url}: {reason}")
+
+
+def _ask(location: Location, authorization: str, send: Send) -> Answer:
+    if location.is_for_upload:
+        url = f"{location.base_url}/_/token/verify"
+        return send(Call(url, authorization=authorization))
+    status = ask_index(location, send).status
+    if status == OK:
+        raise RefusedError(f"{location.base_url} is public: everybody may read it without a token")
+    if status != UNAUTHORIZED:
+        raise RefusedError(f"{location.base_url} is not a registry: its index answered {status}")
+    return ask_index(location, send, authorization)
 
 
 def keep(location: Location, token: Hidden) -> None:
@@ -73,24 +79,3 @@ def _services(location: Location) -> tuple[str, str]:
     """Return the names under which clients ask: the URL that their user wrote, as it stands."""
     url = f"{location.base_url}/{'legacy' if location.is_for_upload else 'simple'}"
     return f"{url}/", url
-
-
-def _check_private(location: Location, send: Send) -> None:
-    url = f"{location.base_url}/simple/"
-    status = send(Call(url, method="HEAD", accept=_PAGE)).status
-    if status == _OK:
-        raise RefusedError(f"{url} is public: everybody may read it without a token")
-    if status != _UNAUTHORIZED:
-        raise RefusedError(f"{url} is not the index of a registry: it answered {status}")
-
-
-def _check(call: Call, token: Hidden, send: Send) -> None:
-    named = base64.b64encode(f"{USER_NAME}:{token.reveal()}".encode()).decode()
-    authorized = replace(call, authorization=f"Basic {named}")
-    if send(authorized).status != _OK:
-        # An answer to HEAD has no reason, so we ask again for it.
-        raise RefusedError(f"{call.url}: {_said(send(replace(authorized, method='GET')))}")
-
-
-def _said(answer: Answer) -> str:
-    return reason_in(answer) or f"it answered {answer.status}"

@@ -9,8 +9,9 @@ from pytp_broker.client.ambient import NoIdentityError
 from pytp_broker.client.job_tokens import JobTokens
 from pytp_broker.client.registry import RefusedError
 from pytp_broker.client.token_cache import TokenCache
-from pytp_broker.client.transport import Answer
+from pytp_broker.client.transport import Answer, UnreachableError
 from pytp_broker.redaction import Hidden
+from tests.support.configurations import registry
 from tests.support.remote import AUDIENCE, BASE, INDEX, UPLOAD, Remote
 
 MINT_URL = f"{BASE}/_/oidc/mint-token"
@@ -126,6 +127,21 @@ def test_a_new_token_is_masked_before_it_is_returned(job: Job) -> None:
     assert job.masked == [token, token]
 
 
+def test_a_public_index_needs_no_token_and_no_identity(job: Job) -> None:
+    job.remote = Remote(registry("acme", access="public"))
+    job.variables = {}
+
+    assert job.process().find(INDEX) is None
+    assert all(call.body is None for call in job.remote.sent)
+
+
+def test_an_index_that_does_not_answer_is_not_taken_for_a_public_one(job: Job) -> None:
+    job.remote.answers[INDEX] = UnreachableError("down")
+    job.remote.answers[READ_URL] = Answer(200, {"token": "reading", "expires": 1 << 40})
+
+    assert found(job.process(), INDEX) == "reading"
+
+
 # --- a job with one identity token ---------------------------------------------------------------
 
 
@@ -199,6 +215,15 @@ def test_the_only_token_of_a_job_is_burned_when_the_job_says_so(job: Job) -> Non
 
     assert job.process().end(UPLOAD)
     assert job.live == 0
+    assert not job.process().end(UPLOAD)
+
+
+def test_a_token_that_a_job_cannot_burn_is_still_forgotten(job: Job) -> None:
+    found(job.process())
+    job.remote.answers[f"{BASE}/_/oidc/burn-token"] = Answer(503, {})
+
+    with pytest.raises(RefusedError, match="could not be burned; it expires by itself"):
+        job.process().end(UPLOAD)
     assert not job.process().end(UPLOAD)
 
 

@@ -121,7 +121,7 @@ def test_a_public_index_needs_no_token() -> None:
 def test_an_address_that_is_no_index_gets_no_token() -> None:
     elsewhere = Private(404)
 
-    with pytest.raises(RefusedError, match="is not the index of a registry: it answered 404"):
+    with pytest.raises(RefusedError, match="is not a registry: its index answered 404"):
         stored.check_token(at(INDEX), TOKEN, elsewhere.send)
 
     assert not any(call.authorization for call in elsewhere.asked)
