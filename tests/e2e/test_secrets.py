@@ -168,7 +168,7 @@ def test_nothing_that_a_local_run_writes_holds_a_secret(
                 session.hooks["response"].append(lambda answer, **_: keep(answer, search))
                 run_locally(session, server, issuer, tmp_path, search)
                 close_locally(session, server, issuer, data, search)
-            operate(data, search, capsys)
+            operate(data, issuer, search, capsys)
             read_folder(data, search)  # also while it runs: the write-ahead log is there
             server.stop()
         search.identity_tokens += issuer.issued
@@ -326,8 +326,29 @@ def check_hashes(shown: str, search: Search) -> None:
         assert hash_ not in shown
 
 
-def operate(data: Path, search: Search, capsys: pytest.CaptureFixture[str]) -> None:
+def move_in(folder: Path, target: tuple[str, str], token: str, identity_token: str) -> None:
+    """Import with a token in each place where somebody may have put one."""
+    command = ("import", "--registry", "acme", *target)
+    for secret in (token, identity_token):
+        for source in (
+            f"http://__token__:{secret}@127.0.0.1:1/simple/",
+            f"http://{secret}@127.0.0.1:1/simple/",
+            f"http://127.0.0.1:1/{secret}/simple/",
+        ):
+            assert main([*command, "--from-index", source]) == 1
+        query = f"http://127.0.0.1:1/simple/?token={secret}"
+        assert main([*command, "--from-index", query]) == 2
+    packages = folder / token
+    packages.mkdir()
+    for file in (distributions.wheel(version="3.0"), distributions.wheel(filename=f"{token}.whl")):
+        (packages / file.filename).write_bytes(file.content)
+    for options in ((), ("--json",)):
+        assert main([*command, "--from-folder", str(packages), *options]) == 1
+
+
+def operate(data: Path, issuer: Issuer, search: Search, capsys: pytest.CaptureFixture[str]) -> None:
     target = ("--data", str(data))
+    move_in(data.parent, target, search.upload_tokens[-1], issuer.token())
     read_all(target)
     assert main(["token", "burn", "--all", *target]) == 0
     read_all(target)

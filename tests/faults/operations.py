@@ -414,6 +414,45 @@ def download_a_deleted_file(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.download(file), 404, "not-found")
 
 
+def import_a_yanked_file(stage: Stage) -> Attempt:
+    """Import a file that is yanked at its source: it is never visible without the yank."""
+
+    def move_in() -> Answer:
+        answer = stage.faulty.move_in(wheel(), yanked="breaks")
+        if stage.is_visible(wheel()):
+            withdrawn = stage.engine.store.list_withdrawn("acme", "widgets")
+            assert withdrawn.yanked == {"1": "breaks"}
+        return answer
+
+    def is_there(_answer: Answer) -> None:
+        (file,) = stage.visible_files()
+        assert file.published_by["imported_by"] == "user olive"
+        assert b'data-yanked="breaks"' in stage.honest.page().body
+
+    return Attempt(move_in, 200, check=is_there)
+
+
+def import_what_is_published(stage: Stage) -> Attempt:
+    """Import the very file that a job has uploaded: the upload stays."""
+    file = published(stage)
+
+    def is_what_it_was(_answer: Answer) -> None:
+        assert list(stage.visible_files()) == [file]
+
+    return Attempt(lambda: stage.faulty.move_in(wheel()), 200, check=is_what_it_was)
+
+
+def import_other_content(stage: Stage) -> Attempt:
+    """Import other bytes under a taken name: refused, no matter which call fails."""
+    file = published(stage)
+
+    def is_what_it_was(_answer: Answer) -> None:
+        assert list(stage.visible_files()) == [file]
+
+    other = wheel(extra="evil")
+    return Attempt(lambda: stage.faulty.move_in(other), 400, "file-exists", check=is_what_it_was)
+
+
 def visit_a_yanked_release(stage: Stage) -> Attempt:
     """Visit a page for people: it never hides that a release is yanked, nor who published it."""
     assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
@@ -515,6 +554,9 @@ OPERATIONS: tuple[Operation, ...] = (
     upload_a_deleted_name,
     read_without_a_deleted_file,
     download_a_deleted_file,
+    import_a_yanked_file,
+    import_what_is_published,
+    import_other_content,
     visit_a_yanked_release,
     visit_a_quarantined_project,
     read_a_private_page,
@@ -535,6 +577,7 @@ WRITING_OPERATIONS = (
     yank,
     quarantine,
     delete_file,
+    import_a_yanked_file,
 )
 
 

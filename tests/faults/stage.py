@@ -18,13 +18,18 @@ from packaging.version import Version
 from pytp_broker import config
 from pytp_broker.access import Caller, verify
 from pytp_broker.audit.record import AuditRecord
+from pytp_broker.cli.import_progress import Lines
+from pytp_broker.cli.import_report import Report
+from pytp_broker.cli.importer import Importer
+from pytp_broker.cli.operator import Operator
 from pytp_broker.config import Loaded
-from pytp_broker.errors import Forbidden, StoreUnavailable, Unauthorized
+from pytp_broker.errors import FileExists, Forbidden, StoreUnavailable, Unauthorized
 from pytp_broker.grants import Permission
 from pytp_broker.http.messages import problem_response
+from pytp_broker.index.importing import Place
 from pytp_broker.index.inventory import take_inventory
 from pytp_broker.index.releases import key_of
-from pytp_broker.names import version_in
+from pytp_broker.names import normalize, version_in
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
@@ -38,6 +43,7 @@ from tests.support import distributions
 from tests.support.deployment import Answer, Clock, Deployment, answer_of, basic
 from tests.support.distributions import Distribution
 from tests.support.figures import FAULTS
+from tests.support.importing import OneFile
 from tests.support.scanner import SecretScanner, match
 from tests.support.signing import Issuer
 
@@ -232,6 +238,21 @@ class Clients(Deployment):
         except StoreUnavailable as problem:
             return answer_of(problem_response(problem, instance="delete"))
         return Answer(200, {}, in_force.reason.encode())
+
+    def move_in(self, file: Distribution, yanked: str | None = None) -> Answer:
+        """Import a file of `widgets` from another index, as the command does."""
+        source = OneFile(normalize("widgets"), file, yanked)
+        report = Report("acme", source.name)
+        operator = Operator(self.store, "user olive")
+        place = Place(report.registry, report.source, operator.name)
+        try:
+            made = Importer((operator, self.files), source, place, report, Lines())
+            made.run(source.list_projects())
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="import"))
+        for refused in report.refused:
+            return answer_of(problem_response(FileExists(refused.why), instance="import"))
+        return Answer(200, {}, b"")
 
     def set_status(self, status: ProjectStatus) -> Answer:
         """Give `widgets` a status, as the command does."""

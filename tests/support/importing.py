@@ -5,12 +5,16 @@ import shlex
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from pytp_broker.cli import main
+from pytp_broker.cli.sources.source import Listing, Stream
+from pytp_broker.index.offers import Offer, OfferedProject
+from pytp_broker.names import NormalizedName
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.storage.data_folder import DATABASE
 from pytp_broker.storage.file_folder import FolderFiles
@@ -21,6 +25,31 @@ from tests.support.distributions import Distribution
 from tests.support.fake_web import INDEX
 
 SOURCE: Final = f"--from-index {INDEX}"
+LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class OneFile:
+    """Another index with one project, which has one file, perhaps a yanked one."""
+
+    project: NormalizedName
+    file: Distribution
+    yanked: str | None = None
+    name: str = INDEX
+    is_index: bool = True
+
+    def list_projects(self) -> Listing:
+        return Listing([self.project])
+
+    def read_project(self, project: NormalizedName) -> OfferedProject:
+        digests = {"sha256": self.file.sha256}
+        offer = Offer(self.file.filename, "", digests, None, LONG_AGO, self.yanked)
+        return OfferedProject(project, (offer,))
+
+    def fetch(self, _offer: Offer) -> Stream:
+        return Stream((piece for piece in [self.file.content]), None)
+
+    def close(self) -> None: ...
 
 
 @dataclass

@@ -19,14 +19,20 @@ import pytest
 
 from pytp_broker import config
 from pytp_broker.cli.file import delete
+from pytp_broker.cli.import_progress import Lines
+from pytp_broker.cli.import_report import Report
+from pytp_broker.cli.importer import Importer
 from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import unyank, yank
+from pytp_broker.index.importing import Place
 from pytp_broker.index.inventory import ProjectInventory, take_inventory
+from pytp_broker.names import normalize
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
 from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.importing import OneFile
 from tests.support.scanner import SecretScanner
 from tests.support.signing import GITHUB, Issuer, rsa_key
 
@@ -641,7 +647,7 @@ def upload_to_shared(deployment: Tenants, name: str) -> Answer:
 
 def shown(deployment: Tenants, name: str) -> list[tuple[int, bytes]]:
     """Return what a reader gets of `shared`: the pages, the file, and its metadata."""
-    (file,) = deployment.store.list_files(name, "shared")
+    file, *_ = deployment.store.list_files(name, "shared")
     path = f"/{name}/files/{file.sha256}/{file.filename}"
     reader = bearer(token_for_shared(deployment, name))
     json_page = {"accept": "application/vnd.pypi.simple.v1+json", **reader}
@@ -657,9 +663,22 @@ def shown(deployment: Tenants, name: str) -> list[tuple[int, bytes]]:
     return [(answer.status, answer.body) for answer in answers]
 
 
+def move_in(deployment: Tenants, operator: Operator) -> None:
+    """Import a yanked file into the project `shared` of acme."""
+    file = distributions.wheel("shared", "2.0")
+    source = OneFile(normalize("shared"), file, yanked="breaks")
+    report, place = Report("acme", source.name), Place("acme", source.name, operator.name)
+    made = Importer((operator, deployment.files), source, place, report, Lines())
+    made.run(source.list_projects())
+    assert report.imported == 1
+
+
 def operate(deployment: Tenants, action: str) -> None:
     """Run an operator's command on the project `shared` of acme."""
     operator = Operator(deployment.store, "operator")
+    if action == "import":
+        move_in(deployment, operator)
+        return
     named = Namespace(
         registry="acme",
         project="shared",
@@ -671,7 +690,9 @@ def operate(deployment: Tenants, action: str) -> None:
     {"yank": yank, "unyank": unyank, "delete": delete}.get(action, set_status)(named, operator)
 
 
-@pytest.mark.parametrize("action", ["archived", "deprecated", "quarantined", "yank", "delete"])
+@pytest.mark.parametrize(
+    "action", ["archived", "deprecated", "quarantined", "yank", "delete", "import"]
+)
 def test_what_an_operator_does_to_a_project_changes_nothing_of_its_namesake(
     same_name: Tenants, action: str
 ) -> None:
@@ -698,7 +719,7 @@ def test_a_release_that_is_unyanked_in_one_registry_stays_yanked_in_the_other(
     assert shown(same_name, "other") == theirs
 
 
-@pytest.mark.parametrize("action", ["archived", "yank", "delete"])
+@pytest.mark.parametrize("action", ["archived", "yank", "delete", "import"])
 def test_what_is_listed_of_a_registry_is_its_own_alone(same_name: Tenants, action: str) -> None:
     def listed(registry: str) -> list[ProjectInventory]:
         return take_inventory(same_name.store.survey(registry))

@@ -38,7 +38,11 @@ class Outcome:
 
     def document(self) -> dict[str, str]:
         """Return the outcome as JSON types."""
-        return {"project": self.project, "filename": self.filename, "why": self.why}
+        return {
+            "project": legible(self.project),
+            "filename": legible(self.filename),
+            "why": legible(self.why),
+        }
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.distributions import parse_published_filename
 from pytp_broker.index.offers import Offer, OfferedProject
 from pytp_broker.names import NormalizedName
-from pytp_broker.redaction import printable
+from pytp_broker.redaction import legible, printable
 
 _PIECE_BYTES: Final = 64 * 1024
 # A pipe must not make us wait for its writer.
@@ -35,7 +35,7 @@ class Folder:
     @property
     def name(self) -> str:
         """Return the folder as a `file:` URL."""
-        return self._root.as_uri()
+        return legible(self._root.as_uri())
 
     @property
     def is_index(self) -> bool:
