@@ -25,18 +25,30 @@ from tests.support.released import ROOT, Released
 pytestmark = pytest.mark.e2e
 
 PUBLISHERS = ("twine", "poetry", "hatch", "uv", "pdm", "flit")
-CONFIGURATION = github_issuer("{issuer}") + registry(
-    "acme",
-    github_publisher(
-        *(f"by-{client}" for client in PUBLISHERS),
-        "widgets",
-        "gadgets",
-        repository_owner_id="9919",
-        environment="release",
-    ),
-    github_reader(owner="octo-org"),
-    issuers=["{issuer}"],
+# `public` stands for PyPI, where anybody may publish the name of a private project.
+CONFIGURATION = (
+    github_issuer("{issuer}")
+    + registry(
+        "acme",
+        github_publisher(
+            *(f"by-{client}" for client in PUBLISHERS),
+            "widgets",
+            "gadgets",
+            repository_owner_id="9919",
+            environment="release",
+        ),
+        github_reader(owner="octo-org"),
+        issuers=["{issuer}"],
+    )
+    + registry(
+        "public",
+        github_publisher("widgets", repository_owner_id="9919"),
+        access="public",
+        issuers=["{issuer}"],
+    )
 )
+INSTALLING = (ROOT / "docs/installing.md").read_text()
+PYPI = "https://pypi.org/simple"
 MINT_READ = "POST /acme/_/oidc/mint-read-token 200"
 MINT = "POST /acme/_/oidc/mint-token 200"
 UPLOAD = "POST /acme/legacy/ 200"
@@ -71,15 +83,16 @@ class Job:
     released: Released
     server: ServerProcess
     variables: dict[str, str]
+    registry: str = "acme"
     log: str = ""
 
     @property
     def upload_url(self) -> str:
-        return f"{self.server.url}/acme/legacy/"
+        return f"{self.server.url}/{self.registry}/legacy/"
 
     @property
     def index_url(self) -> str:
-        return f"{self.server.url}/acme/simple/"
+        return f"{self.server.url}/{self.registry}/simple/"
 
     def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ca_file = str(self.server.ca_file)
@@ -117,6 +130,14 @@ class Job:
         """Publish a wheel and an sdist with a client; return how it ended."""
         package = TinyPackage(project or f"by-{client}", version, greeting=client)
         return COMMANDS[client](self, *package.build(self.folder / version))
+
+    def copy_snippet(self, mark: str) -> None:
+        """Write a snippet of docs/installing.md, with this server's URLs in it."""
+        found = re.search(rf"<!-- {mark} -->\n```toml\n(.*?)```", INSTALLING, re.DOTALL)
+        assert found
+        text = found[1].replace("https://packages.example.com/acme/simple/", self.index_url)
+        public = f"{self.server.url}/public/simple/"
+        (self.folder / "pyproject.toml").write_text(text.replace(PYPI, public))
 
     def traffic(self, since: int = 0) -> list[str]:
         seen = self.server.events("access")[since:]
@@ -296,9 +317,12 @@ def widgets(
     issuer: Issuer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
-    """Publish what the tests install; return its version."""
+    """Publish what the tests install, and a higher version of it elsewhere; return its version."""
     job = Job(tmp_path_factory.mktemp("publisher"), released, server, issuer.start_job())
     published = job.publish("twine", "widgets", "2.0")
+    assert published.returncode == 0, published.stdout + published.stderr
+    job.registry = "public"
+    published = job.publish("uv", "widgets", "9.0")
     assert published.returncode == 0, published.stdout + published.stderr
     return "2.0"
 
@@ -332,55 +356,15 @@ def with_uv_pip(job: Job) -> tuple[subprocess.CompletedProcess[str], Path]:
     return job.run(find_uv_bin(), "pip", "install", *options, *where, "widgets"), target
 
 
-UV_PROJECT = """
-[project]
-name = "app"
-version = "1.0"
-requires-python = ">=3.11"
-dependencies = ["widgets"]
-
-[tool.uv]
-keyring-provider = "subprocess"
-
-[[tool.uv.index]]
-name = "acme"
-url = "{url}"
-authenticate = "always"
-explicit = true
-
-[tool.uv.sources]
-widgets = {{ index = "acme" }}
-"""
-
-
 def with_uv_sync(job: Job) -> tuple[subprocess.CompletedProcess[str], Path]:
-    (job.folder / "pyproject.toml").write_text(UV_PROJECT.format(url=job.index_url))
-    done = job.run(find_uv_bin(), "sync", "--python", sys.executable, UV_NO_CONFIG="0")
+    job.copy_snippet("uv")
+    elsewhere = {"UV_NO_CONFIG": "0", "UV_DEFAULT_INDEX": f"{job.server.url}/public/simple/"}
+    done = job.run(find_uv_bin(), "sync", "--python", sys.executable, **elsewhere)
     return done, job.folder / ".venv"
 
 
-POETRY_PROJECT = """
-[project]
-name = "app"
-version = "1.0"
-requires-python = ">=3.11"
-dependencies = ["widgets"]
-
-[tool.poetry]
-package-mode = false
-
-[tool.poetry.dependencies]
-widgets = {{ source = "acme" }}
-
-[[tool.poetry.source]]
-name = "acme"
-url = "{url}"
-priority = "explicit"
-"""
-
-
 def with_poetry_install(job: Job) -> tuple[subprocess.CompletedProcess[str], Path]:
-    (job.folder / "pyproject.toml").write_text(POETRY_PROJECT.format(url=job.index_url))
+    job.copy_snippet("poetry")
     done = job.run(
         *(job.released.tool("poetry"), "install", "--no-interaction", "--no-root"),
         POETRY_VIRTUALENVS_IN_PROJECT="true",
@@ -389,27 +373,11 @@ def with_poetry_install(job: Job) -> tuple[subprocess.CompletedProcess[str], Pat
     return done, job.folder / ".venv"
 
 
-PDM_PROJECT = """
-[project]
-name = "app"
-version = "1.0"
-requires-python = ">=3.11"
-dependencies = ["widgets"]
-
-[tool.pdm]
-distribution = false
-
-[[tool.pdm.source]]
-name = "pypi"
-url = "{url}"
-ca_certs = "{ca_file}"
-"""
-
-
 def with_pdm_install(job: Job) -> tuple[subprocess.CompletedProcess[str], Path]:
-    (job.folder / "pyproject.toml").write_text(
-        PDM_PROJECT.format(url=job.index_url, ca_file=job.server.ca_file)
-    )
+    job.copy_snippet("pdm")
+    project = job.folder / "pyproject.toml"
+    trusting = f'\nca_certs = "{job.server.ca_file}"\nexclude_packages'
+    project.write_text(project.read_text().replace("\nexclude_packages", trusting))
     done = job.run(job.released.tool("pdm"), "install", "--no-self", PDM_CACHE_DIR=str(job.folder))
     return done, job.folder / ".venv"
 
@@ -425,7 +393,9 @@ INSTALLERS: dict[str, Callable[[Job], tuple[subprocess.CompletedProcess[str], Pa
 
 
 @pytest.mark.parametrize("installer", INSTALLERS)
-def test_a_client_installs_from_a_private_registry(reader: Job, installer: str) -> None:
+def test_a_client_installs_from_a_private_registry(
+    reader: Job, issuer: Issuer, installer: str
+) -> None:
     before = len(reader.traffic())
 
     done, folder = INSTALLERS[installer](reader)
@@ -436,6 +406,21 @@ def test_a_client_installs_from_a_private_registry(reader: Job, installer: str) 
     seen = reader.traffic(before)
     assert seen.count(MINT_READ) == 1
     assert MINT not in seen
+    assert not any(secrets_in(text_of(lock), issuer) for lock in reader.folder.glob("*.lock"))
+
+
+def test_with_an_extra_index_pip_takes_the_higher_version_of_a_stranger(reader: Job) -> None:
+    target = reader.folder / "installed"
+    options = ("--disable-pip-version-check", "--no-cache-dir", "--keyring-provider", "subprocess")
+    extra = ("--extra-index-url", f"{reader.server.url}/public/simple/")
+    where = ("--index-url", reader.index_url, *extra, "--target", target)
+
+    done = reader.run(
+        reader.released.tool("python"), "-m", "pip", *options, "install", *where, "widgets"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert reader.run(sys.executable, target / "widgets.py").stdout == "uv\n"
 
 
 def test_a_job_with_one_identity_token_reads_and_publishes(one_token: Job, widgets: str) -> None:

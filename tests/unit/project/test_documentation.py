@@ -102,6 +102,20 @@ def test_the_gitlab_snippet_names_its_token_after_the_audience() -> None:
     assert variable == re.sub(r"[^A-Z0-9]", "_", token["aud"].upper()) + "_ID_TOKEN"
 
 
+@pytest.mark.parametrize("client", ["uv", "poetry", "pdm", "pipenv"])
+def test_a_snippet_for_installers_binds_the_private_name_to_its_index(client: str) -> None:
+    """The end-to-end tests install with those of uv, poetry and pdm."""
+    snippet = tomllib.loads(marked((ROOT / "docs/installing.md").read_text(), client))
+
+    bound: dict[str, Any] = {
+        "uv": lambda: snippet["tool"]["uv"]["sources"]["widgets"]["index"],
+        "poetry": lambda: snippet["tool"]["poetry"]["dependencies"]["widgets"]["source"],
+        "pdm": lambda: snippet["tool"]["pdm"]["source"][0]["name"],
+        "pipenv": lambda: snippet["packages"]["widgets"]["index"],
+    }
+    assert bound[client]() == "acme"
+
+
 def commands(pattern: str) -> Iterator[str]:
     for page in PAGES:
         for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
