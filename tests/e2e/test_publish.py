@@ -109,15 +109,20 @@ class Clients:
         assert installed.returncode == 0, installed.stderr
         return self.run(sys.executable, target / f"{name}.py").stdout
 
-    def installed(self, installer: str, index_url: str, requirement: str) -> str:
-        """Install into a new folder with pip or uv; return what the package prints."""
-        target = Path(mkdtemp(dir=self.folder))
+    def install(
+        self, installer: str, target: Path, index: tuple[str, ...], requirement: str, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Install into a folder with pip or uv; ``index`` is an option and its value."""
         commands = {
-            "pip": (*PIP, "install"),
+            "pip": (*PIP, "install", "--no-input"),
             "uv": (find_uv_bin(), "pip", "install", "--no-cache", "--python", sys.executable),
         }
-        options = ("--target", target, "--index-url", index_url)
-        done = self.run(*commands[installer], *options, requirement)
+        return self.run(*commands[installer], "--target", target, *index, requirement, **more)
+
+    def installed(self, installer: str, index_url: str, requirement: str, **more: str) -> str:
+        """Install into a new folder with pip or uv; return what the package prints."""
+        target = Path(mkdtemp(dir=self.folder))
+        done = self.install(installer, target, ("--index-url", index_url), requirement, **more)
         assert done.returncode == 0, done.stderr
         name = requirement.partition("==")[0]
         return self.run(sys.executable, target / f"{name}.py").stdout

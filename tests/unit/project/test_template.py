@@ -401,6 +401,7 @@ TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
         ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
         ("IntrospectRole", "Query", ["PUBLISHER#0123"], ()),
         ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
+        ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#"], ()),
         ("IntrospectRole", "PutItem", ["USE#0123"], USE),
         ("ReadRole", "Query", ["CONFIGURATION"], ()),
         ("ReadRole", "Query", ["REGISTRY#acme"], ()),
