@@ -228,6 +228,17 @@ def text_of(file: Path) -> str:
     return file.read_bytes().decode("latin-1")
 
 
+def test_the_page_lists_the_clients_that_are_tried_here() -> None:
+    page = (ROOT / "docs/keyring.md").read_text()
+    tables = re.findall(r"<!-- (\w+) -->\n.*\n.*\n((?:\|.*\n)+)", page)
+
+    listed = {mark: re.findall(r"^\| (.+?) \|", rows, re.MULTILINE) for mark, rows in tables}
+    assert listed == {
+        "publish": list(PUBLISHERS),
+        "install": ["pip", "uv pip", "uv sync, uv lock, uv run", "poetry", "pdm"],
+    }
+
+
 # --- publish ------------------------------------------------------------------------------------
 
 

@@ -65,14 +65,21 @@ def is_on_google() -> bool:
 def find_identity(audience: str, environment: Environment, send: Send) -> Identity:
     """Return the job's identity token for an audience; raise NoIdentityError.
 
-    A token for another audience is not returned: who receives it could use it elsewhere.
+    A token for another audience is not returned: who receives it could use it elsewhere. Nor does
+    it hide one that another source has, because a runner may have tokens for several registries.
     """
     job = _Job(audience, environment, send)
+    failed: list[NoIdentityError] = []
     for find, is_only_one in _SOURCES:
-        token = find(job)
-        if token:
-            _check_audience(token, audience)
-            return Identity(Hidden(token), is_only_one)
+        try:
+            token = find(job)
+            if token:
+                _check_audience(token, audience)
+                return Identity(Hidden(token), is_only_one)
+        except NoIdentityError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
     raise NoIdentityError(
         f"this job has no identity token for the audience `{audience}`; set {TOKEN} to one, or "
         f"{TOKEN_FILE} to a file that has one"

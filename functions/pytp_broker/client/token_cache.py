@@ -11,7 +11,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,11 +33,11 @@ class TokenCache:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Let one process at a time look and mint, so that the others find what it has minted."""
-        if not self._is_usable():
-            yield
-            return
-        with (self._folder / "lock").open("a") as lock:
-            _lock(lock.fileno())
+        with ExitStack() as stack:
+            if self._is_usable():
+                with suppress(OSError):
+                    lock = stack.enter_context((self._folder / "lock").open("a"))
+                    _lock(lock.fileno())
             yield
 
     def find(self, identity_token: Hidden, mint_url: str, now: float) -> Minted | None:

@@ -201,6 +201,14 @@ def test_a_token_for_another_audience_is_not_used(audience: object) -> None:
     assert "the identity token of this job is for the audience" in said
 
 
+def test_a_token_for_another_audience_hides_no_other() -> None:
+    ambient.PROJECTED.write_text(unsigned_token("other"))
+
+    found = find_identity(AUDIENCE, {"BITBUCKET_STEP_OIDC_TOKEN": TOKEN}, unreachable)
+
+    assert found.token.reveal() == TOKEN
+
+
 @pytest.mark.parametrize("text", ["secret", "a.b.c", "a.e30.c.", "a.W10.c", "a.é.c"])
 def test_what_is_not_an_identity_token_is_not_sent(text: str) -> None:
     said = refusal({"PYTP_IDENTITY_TOKEN": text})

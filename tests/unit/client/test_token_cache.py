@@ -162,6 +162,16 @@ def test_each_user_has_a_folder_in_the_jobs_temporary_one(
     assert (quick_path / f"pytp-broker-{os.getuid()}").is_dir()
 
 
+def test_a_lock_that_cannot_be_had_costs_the_lock_alone(cache: TokenCache, folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    (folder / "lock").mkdir()
+
+    with cache.locked():
+        keep(cache)
+
+    assert cache.find(IDENTITY, MINT_URL, NOW) is not None
+
+
 def test_one_at_a_time_looks_and_mints(folder: Path) -> None:
     seen: list[str] = []
 
