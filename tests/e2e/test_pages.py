@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from pytp_broker.demo.process import ServerProcess
 from tests.support.axe import axe, violations
 from tests.support.browser import HOST, Browser, opened
-from tests.support.showcase import reader_of_vault, shown
+from tests.support.showcase import reader_token, shown
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("pages")]
 
@@ -50,8 +50,10 @@ def server(folder: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="module")
-def started(server: ServerProcess) -> Iterator[Browser]:
+def started(server: ServerProcess, folder: Path) -> Iterator[Browser]:
+    """Return a browser in which somebody has given a token to the private registry."""
     with opened(server.url) as browser:
+        browser.open("/acme/", f"__token__:{reader_token(folder).reveal()}@")
         yield browser
 
 
@@ -79,6 +81,7 @@ def test_a_page_loads_without_an_error_and_asks_nobody_else(browser: Browser, pa
     assert browser.run("return document.styleSheets.length") == 1
 
 
+@pytest.mark.promise("harmless-description")
 def test_a_hostile_project_runs_no_script_and_hides_nothing(browser: Browser) -> None:
     browser.open(PAGES["hostile"])
 
@@ -160,27 +163,43 @@ def test_the_blocks_to_copy_open_without_a_script(browser: Browser) -> None:
     assert "[[tool.uv.index]]" in browser.text("details[open]")
 
 
-def test_a_private_registry_opens_with_a_token(browser: Browser, folder: Path) -> None:
-    token = reader_of_vault(folder)
+def test_a_browser_that_was_given_a_token_follows_the_links_of_a_private_registry(
+    browser: Browser,
+) -> None:
+    browser.open("/acme/")
+    browser.driver.find_element("link text", "widgets").click()
+    browser.arrive("widgets 2.1.0 · acme")
 
-    browser.open("/vault/", f"__token__:{token.reveal()}@")
-    names = browser.text(".projects")
-    browser.driver.find_element("link text", "secrets").click()
-    browser.arrive("secrets 1.0 · vault")
-
-    assert names == "secrets"
-    assert browser.text("h1") == "secrets 1.0"
+    assert "The registry is private" in browser.text()
     assert browser.errors() == []
 
 
+def test_a_public_registry_opens_without_a_token(server: ServerProcess) -> None:
+    with opened(server.url) as stranger:
+        stranger.open("/open/project/tools/")
+
+        assert stranger.text("h1") == "tools 1.0"
+        assert stranger.errors() == []
+
+
+def test_a_private_registry_tells_a_browser_without_a_token_to_give_one(
+    server: ServerProcess,
+) -> None:
+    with opened(server.url) as stranger:
+        stranger.open("/acme/project/widgets/")
+
+        assert "widgets" not in stranger.text()
+
+
 @every_theme
-@pytest.mark.parametrize(("page", "height"), [("list", 800), ("project", 1800), ("404", 420)])
+@pytest.mark.parametrize(("page", "height"), [("list", 800), ("project", 2060), ("404", 420)])
 def test_a_page_has_the_colours_of_the_readers_system(
     browser: Browser, tmp_path: Path, theme: str, page: str, height: int
 ) -> None:
     browser.resize(1200, height)
     browser.prefer(theme)
     browser.open(PAGES[page])
+    browser.run("document.querySelectorAll('.card details').forEach(d => { d.open = true })")
 
     place = Path(os.environ.get("PYTP_SCREENSHOTS", tmp_path)) / f"{page}-{theme}.png"
     browser.screenshot(place)

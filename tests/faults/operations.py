@@ -461,7 +461,6 @@ def visit_a_yanked_release(stage: Stage) -> Attempt:
     def says_so(answer: Answer) -> None:
         assert b"This release is yanked." in answer.body
         assert b"octo-org/widgets" in answer.body
-        assert b"[[registries.publishers]]" in answer.body
 
     return Attempt(stage.faulty.visit, 200, check=says_so)
 

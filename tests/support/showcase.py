@@ -30,8 +30,7 @@ CONFIGURATION: Final = registry(
     "acme",
     github_publisher("widgets", repository_owner_id="9919", environment="release"),
     github_publisher("hostile"),
-    access="public",
-) + registry("vault", github_publisher("secrets"))
+) + registry("open", github_publisher("tools"), access="public")
 JOB: Final = {
     "issuer": GITHUB,
     "repository": "octo-org/widgets",
@@ -101,11 +100,11 @@ def fill(folder: Path) -> None:
     loaded = config.parse(tomllib.loads(CONFIGURATION), allow_loopback=False)
     with open_data_folder(folder) as storage:
         storage.store.apply(loaded.configuration, loaded.publishers)
-        for publisher in loaded.publishers:
+        for publisher in loaded.publishers[:1]:
             storage.store.pin_publisher(publisher, {"repository_id": "70107786"})
         _publish_widgets(storage)
         _publish(storage, wheel("hostile", text=_metadata("hostile", "1.0", HOSTILE)))
-        _publish(storage, wheel("secrets"), registry_name="vault")
+        _publish(storage, wheel("tools"), registry_name="open")
         for name in MANY:
             _publish(storage, wheel(name, text=_metadata(name, "1.0", "")))
         storage.store.yank_release("acme", "widgets", "2", "turns the wrong way")
@@ -125,20 +124,20 @@ def shown(folder: Path) -> Iterator[ServerProcess]:
         yield server
 
 
-def reader_of_vault(folder: Path) -> UploadToken:
+def reader_token(folder: Path) -> UploadToken:
     """Return a token that reads the private registry, stored as the exchange does."""
     token = UploadToken.mint("0" * 31 + "1")
     now = datetime.now(UTC)
     with open_data_folder(folder / "data") as storage:
         publishers = storage.store.list_publishers(_KEY)
-        ids = {p.publisher_id: p.generation for p in publishers if p.registry == "vault"}
+        ids = {p.publisher_id: p.generation for p in publishers if p.registry == "acme"}
         record = TokenRecord(
             lookup_id=token.lookup_id,
             token_hash=token.hash,
             issuer=GITHUB,
             identity=JOB,
-            grants=(Grant("vault", None, Permission.UPLOAD, ids),),
-            projects={"vault": Listing(("secrets",), 1)},
+            grants=(Grant("acme", None, Permission.UPLOAD, ids),),
+            projects={"acme": Listing(("widgets",), 1)},
             features=(MULTI_USE,),
             issued_at=now,
             expires_at=now + timedelta(minutes=15),

@@ -21,6 +21,13 @@ class Visited(Shelf):
         assert answer.status == 200, answer.body
         return Page(answer)
 
+    def read(self, path: str) -> "Page":
+        """Return a page of a private registry, which exists, for somebody with a token."""
+        sent = {"accept": BROWSER, "authorization": self.basic()}
+        answer = self.call("GET", path, headers=sent)
+        assert answer.status == 200, answer.body
+        return Page(answer)
+
     def ask(self, path: str, method: str = "GET", **query: str) -> Answer:
         """Ask for a page that may not exist."""
         return self.call(method, path, headers={"accept": BROWSER}, query=query)

@@ -29,6 +29,12 @@ def shelf() -> Visited:
     return shelf
 
 
+@pytest.fixture
+def private(shelf: Visited) -> Visited:
+    shelf.change(access=PRIVATE)
+    return shelf
+
+
 def described(text: str, content_type: str = "text/markdown", version: str = "1.0") -> Page:
     """Return the page of a project with this description."""
     shelf = Visited()
@@ -231,50 +237,59 @@ def tell(shelf: Visited, **more: str) -> None:
         shelf.store.files[place] = replace(file, published_by=published_by)
 
 
-def test_the_rule_is_shown_as_the_configuration_has_it(shelf: Visited) -> None:
-    shelf.store.pin_publisher(shelf.publishers[0], {"repository_owner_id": "9919"})
+@pytest.mark.promise("unknown-publishers")
+def test_a_page_that_everybody_reads_shows_no_rule_of_a_publisher(shelf: Visited) -> None:
+    text = shelf.visit(PROJECT).text
 
-    page = shelf.visit(PROJECT)
+    assert "Published by a job" in text
+    assert "widgets.yml" not in text
+    assert "trust" not in text
+
+
+def test_the_rule_is_shown_as_the_configuration_has_it(private: Visited) -> None:
+    private.store.pin_publisher(private.publishers[0], {"repository_owner_id": "9919"})
+
+    page = private.read(PROJECT)
 
     assert (
         '[[registries.publishers]] projects = ["widgets"] [registries.publishers.github] '
-        'repository = "octo-org/widgets" workflow = "widgets.yml" repository_owner_id = "9919"'
+        'repository = "octo-org/widgets" repository_owner_id = "9919" workflow = "widgets.yml"'
     ) in page.text
     assert "repository_owner_id was pinned" in page.text
 
 
-def test_only_the_publishers_that_gave_the_right_are_shown(shelf: Visited) -> None:
+def test_only_the_publishers_that_gave_the_right_are_shown(private: Visited) -> None:
     other = replace(
-        shelf.publishers[0],
+        private.publishers[0],
         publisher_id="p-other",
         fields={"repository": "octo-org/widgets", "workflow": "other.yml"},
     )
-    shelf.publishers.append(other)
-    shelf.apply()
+    private.publishers.append(other)
+    private.apply()
 
-    assert "other.yml" not in shelf.visit(PROJECT).text
+    assert "other.yml" not in private.read(PROJECT).text
 
 
-def test_all_publishers_of_an_old_record_are_shown(shelf: Visited) -> None:
-    for place, file in list(shelf.store.files.items()):
+def test_all_publishers_of_an_old_record_are_shown(private: Visited) -> None:
+    for place, file in list(private.store.files.items()):
         old = {name: text for name, text in file.published_by.items() if name != "publishers"}
-        shelf.store.files[place] = replace(file, published_by=old)
+        private.store.files[place] = replace(file, published_by=old)
 
-    assert "widgets.yml" in shelf.visit(PROJECT).text
-
-
-def test_a_publisher_that_was_removed_is_not_trusted_now(shelf: Visited) -> None:
-    del shelf.publishers[0]
-    shelf.apply()
-
-    assert "The project does not trust this publisher now." in shelf.visit(PROJECT).text
+    assert "widgets.yml" in private.read(PROJECT).text
 
 
-def test_a_record_that_does_not_tell_the_identity_shows_no_rule(shelf: Visited) -> None:
-    for place, file in list(shelf.store.files.items()):
-        shelf.store.files[place] = replace(file, published_by={"issuer": GITHUB})
+def test_a_publisher_that_was_removed_is_not_trusted_now(private: Visited) -> None:
+    del private.publishers[0]
+    private.apply()
 
-    text = shelf.visit(PROJECT).text
+    assert "The project does not trust this publisher now." in private.read(PROJECT).text
+
+
+def test_a_record_that_does_not_tell_the_identity_shows_no_rule(private: Visited) -> None:
+    for place, file in list(private.store.files.items()):
+        private.store.files[place] = replace(file, published_by={"issuer": GITHUB})
+
+    text = private.read(PROJECT).text
 
     assert "Published by a job of GitHub Actions" in text
     assert "trust" not in text
@@ -285,8 +300,18 @@ def test_an_issuer_that_is_not_configured_now_is_shown_as_such(shelf: Visited) -
 
     text = shelf.visit(PROJECT).text
 
-    assert "an issuer that this registry does not know now" in text
+    assert "Published by a job of an issuer that the registry does not know now" in text
     assert "Issuer https://ci.example.com" in text
+
+
+def test_a_file_that_an_operator_imported_says_from_where(shelf: Visited) -> None:
+    imported = {"imported_by": "alice", "imported_from": "https://old.example.com/simple/"}
+    for place, file in list(shelf.store.files.items()):
+        shelf.store.files[place] = replace(file, published_by=imported)
+
+    text = shelf.visit(PROJECT).text
+
+    assert "Put here by an operator Imported by alice Imported from https://old" in text
 
 
 def test_files_of_two_jobs_are_shown_apart(shelf: Visited) -> None:
@@ -301,6 +326,7 @@ def test_files_of_two_jobs_are_shown_apart(shelf: Visited) -> None:
 
 
 def test_a_page_asks_for_few_identities(shelf: Visited) -> None:
+    shelf.change(access=PRIVATE)
     for number in range(5):
         shelf.publish(wheel(version=f"1.0+{number}"))
     for number, (place, file) in enumerate(list(shelf.store.files.items())):
@@ -308,17 +334,18 @@ def test_a_page_asks_for_few_identities(shelf: Visited) -> None:
         shelf.store.files[place] = replace(file, version="1.0", published_by=job)
     shelf.store.calls.clear()
 
-    shelf.visit(PROJECT)
+    shelf.read(PROJECT)
 
     assert shelf.store.calls.count("list_publishers") == 3
 
 
 def test_a_project_takes_a_listing_and_one_question_about_publishers(shelf: Visited) -> None:
-    shelf.visit(PROJECT)
+    shelf.change(access=PRIVATE)
+    shelf.read(PROJECT)
     shelf.store.calls.clear()
     shelf.files.calls.clear()
 
-    shelf.visit(PROJECT)
+    shelf.read(PROJECT)
 
     assert shelf.store.calls == ["list_files", "find_status", "list_withdrawn", "list_publishers"]
     assert shelf.files.calls == []
@@ -351,6 +378,7 @@ def test_plain_text_is_shown_as_it_is() -> None:
     assert "b" not in page.names
 
 
+@pytest.mark.promise("harmless-description")
 @pytest.mark.parametrize(
     "text",
     [
@@ -538,7 +566,6 @@ def test_a_token_in_an_address_is_not_repeated(shelf: Visited) -> None:
         ("list_files", PROJECT),
         ("find_status", PROJECT),
         ("list_withdrawn", PROJECT),
-        ("list_publishers", PROJECT),
     ],
 )
 def test_a_store_that_is_down_is_our_fault(shelf: Visited, method: str, path: str) -> None:
@@ -611,12 +638,6 @@ def test_a_new_release_is_shown_at_once(shelf: Visited) -> None:
 EVERY_PAGE = ["/acme/", "/acme", PROJECT, f"{PROJECT}1.0/", "/acme/project/gadgets/"]
 
 
-@pytest.fixture
-def private(shelf: Visited) -> Visited:
-    shelf.change(access=PRIVATE)
-    return shelf
-
-
 @pytest.mark.parametrize("path", EVERY_PAGE)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_private_registry_asks_the_browser_for_a_token(
@@ -654,6 +675,14 @@ def test_a_token_of_another_registry_opens_no_page(private: Visited) -> None:
     answer = private.call("GET", PROJECT, headers={"authorization": private.basic(token)})
 
     assert answer.status == 401
+
+
+def test_publishers_that_cannot_be_read_are_our_fault(private: Visited) -> None:
+    private.store.fail_next("list_publishers")
+
+    answer = private.call("GET", PROJECT, headers={"authorization": private.basic()})
+
+    assert answer.status == 503
 
 
 def test_the_style_sheet_needs_no_token(private: Visited) -> None:

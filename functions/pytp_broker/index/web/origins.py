@@ -7,6 +7,7 @@ from typing import Final
 from pytp_broker.index.listings import ListedFile
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Services
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Provider
 from pytp_broker.trust.publishers import TrustedPublisher, recorded_identity_key
@@ -45,10 +46,10 @@ class Origin:
     """Who published some files of a release: a job, and what of it was recorded.
 
     ``publishers`` are those that gave the right and are still trusted. It is None if the record
-    does not tell enough to find them.
+    does not tell enough to find them, or if the reader may be a stranger.
     """
 
-    service: str
+    heading: str
     facts: tuple[Fact, ...]
     files: tuple[ListedFile, ...]
     publishers: tuple[TrustedPublisher, ...] | None
@@ -59,17 +60,17 @@ def find_origins(
 ) -> tuple[Origin, ...]:
     """Return who published these files of one project, each job once; files keep their order.
 
-    One round trip for each identity, of which there is nearly always one.
+    In a private registry it takes a round trip for each identity, of which there is nearly always
+    one. Everybody reads a public one, and no stranger learns what a publisher expects.
     """
     groups: dict[tuple[tuple[str, str], ...], list[ListedFile]] = {}
     for listed in files:
         recorded = dict(listed.file.published_by)
         recorded.pop(_TOKEN, None)  # one job may use several tokens
         groups.setdefault(tuple(sorted(recorded.items())), []).append(listed)
-    known: dict[str, tuple[TrustedPublisher, ...]] = {}
+    finder = _PublisherFinder(files[0].file, configuration, services)
     return tuple(
-        _origin(dict(key), tuple(group), configuration, services, known)
-        for key, group in groups.items()
+        _origin(dict(key), tuple(group), configuration, finder) for key, group in groups.items()
     )
 
 
@@ -77,22 +78,24 @@ def _origin(
     recorded: Mapping[str, str],
     files: tuple[ListedFile, ...],
     configuration: Configuration,
-    services: Services,
-    known: dict[str, tuple[TrustedPublisher, ...]],
+    finder: "_PublisherFinder",
 ) -> Origin:
-    provider = _provider_of(recorded, configuration)
+    issuer = configuration.issuers.get(recorded.get(_ISSUER, ""))
+    provider = PROVIDERS.get(issuer.provider) if issuer else None
     return Origin(
-        service=provider.title if provider else "",
+        heading=_heading(recorded, provider),
         facts=tuple(_facts(recorded, provider)),
         files=files,
-        publishers=_publishers(recorded, files, provider, services, known) if provider else None,
+        publishers=finder.find(recorded, provider) if provider else None,
     )
 
 
-def _provider_of(recorded: Mapping[str, str], configuration: Configuration) -> Provider | None:
-    """Return the kind of CI that published; None if the issuer is not configured any more."""
-    issuer = configuration.issuers.get(recorded.get(_ISSUER, ""))
-    return PROVIDERS.get(issuer.provider) if issuer else None
+def _heading(recorded: Mapping[str, str], provider: Provider | None) -> str:
+    if provider is not None:
+        return f"Published by a job of {provider.title}"
+    if _ISSUER in recorded:
+        return "Published by a job of an issuer that the registry does not know now"
+    return "Put here by an operator"
 
 
 def _facts(recorded: Mapping[str, str], provider: Provider | None) -> Iterable[Fact]:
@@ -103,25 +106,40 @@ def _facts(recorded: Mapping[str, str], provider: Provider | None) -> Iterable[F
         yield Fact(label, recorded[name], run_url if name == _RUN else None)
 
 
-def _publishers(
-    recorded: Mapping[str, str],
-    files: Sequence[ListedFile],
-    provider: Provider,
-    services: Services,
-    known: dict[str, tuple[TrustedPublisher, ...]],
-) -> tuple[TrustedPublisher, ...] | None:
-    """Return the publishers of today by which this identity may upload to the project.
+class _PublisherFinder:
+    """Finds the publishers of a project by recorded identities, and asks for each identity once."""
 
-    A record of an older version does not name the publishers that gave the right: then all count.
-    """
-    key = recorded_identity_key(recorded, provider)
-    if key is None or (key not in known and len(known) == MAX_IDENTITIES):
-        return None
-    if key not in known:
-        file = files[0].file
-        found = services.store.list_publishers(key)
-        here = (p for p in found if p.registry == file.registry and file.project in p.projects)
-        known[key] = tuple(here)
-    given = recorded.get(_PUBLISHERS, "").split(", ")
-    still = (p for p in known[key] if _PUBLISHERS not in recorded or p.publisher_id in given)
-    return tuple(still)[:MAX_PUBLISHERS]
+    def __init__(
+        self, file: PublishedFile, configuration: Configuration, services: Services
+    ) -> None:
+        is_public = configuration.registries[file.registry].is_public
+        self._left = 0 if is_public else MAX_IDENTITIES
+        self._place = (file.registry, file.project)
+        self._store = services.store
+        self._known: dict[str, tuple[TrustedPublisher, ...]] = {}
+
+    def find(
+        self, recorded: Mapping[str, str], provider: Provider
+    ) -> tuple[TrustedPublisher, ...] | None:
+        """Return the publishers of today that gave the right, or None if that is not known.
+
+        A record of an older version does not name the publishers that gave it: then all count.
+        """
+        key = recorded_identity_key(recorded, provider)
+        publishers = None if key is None else self._find_all(key)
+        if publishers is None or _PUBLISHERS not in recorded:
+            return publishers
+        given = recorded[_PUBLISHERS].split(", ")
+        return tuple(each for each in publishers if each.publisher_id in given)
+
+    def _find_all(self, key: str) -> tuple[TrustedPublisher, ...] | None:
+        """Return the publishers of the project with this identity, if we may still ask."""
+        if key not in self._known:
+            if not self._left:
+                return None
+            self._left -= 1
+            registry, project = self._place
+            found = self._store.list_publishers(key)
+            here = (p for p in found if p.registry == registry and project in p.projects)
+            self._known[key] = tuple(here)[:MAX_PUBLISHERS]
+        return self._known[key]

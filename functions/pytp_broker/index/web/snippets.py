@@ -79,7 +79,8 @@ def stanza(publisher: TrustedPublisher, project: str) -> str:
     # A publisher of the generic provider has all its rules in the provider's own table.
     head = (table, *claims) if provider.is_generic else (*claims, table)
     values = {**publisher.fields, **publisher.pins}
-    return "\n".join((*lines, *head, *(f"{name} = {_value(v)}" for name, v in values.items())))
+    names = (f.name for f in provider.fields if f.name in values)
+    return "\n".join((*lines, *head, *(f"{name} = {_value(values[name])}" for name in names)))
 
 
 def _pairs(claims: Mapping[str, str]) -> str:

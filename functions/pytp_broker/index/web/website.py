@@ -127,8 +127,8 @@ def find_project(
 ) -> ShownProject:
     """Return a project as its page shows it: with this release, or else with the latest.
 
-    Raises NotFound. It takes the round trips of a listing, one for each publishing identity, and
-    one for the metadata unless it is remembered.
+    Raises NotFound. It takes the round trips of a listing, those of ``find_origins``, and one for
+    the metadata unless it is remembered.
     """
     listing = find_listing(*place, website)
     releases = releases_of(listing)
