@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +45,6 @@ CONFIGURATION = """
 [[registries]]
 name = "acme"
 issuers = ["{issuer}"]
-access = "public"
 [[registries.introspection_clients]]
 id = "devpi"
 secret_sha256 = "{secret_sha256}"
@@ -237,6 +237,7 @@ def further_calls(
     stranger = {"Authorization": basic(f"{token}:{CLIENT_SECRET}")}
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     question = urlencode({"token": token, "project": "widgets"}).encode()
+    reading = urlencode({"token": token, "permission": "read"}).encode()
     confused = urlencode({"token": identity_token, "project": token, "filename": token}).encode()
     disclosed = json.dumps(
         [match(token, url=f"https://example.com/?{token}"), match(identity_token, type=token)]
@@ -249,6 +250,12 @@ def further_calls(
         ("POST", "/acme/_/token/introspect", {**client, **form}, token.encode()),
         ("GET", "/acme/_/token/verify/widgets", {"Authorization": f"Bearer {token}"}, b""),
         ("GET", "/acme/_/token/verify", {"Authorization": f"Bearer {identity_token}"}, b""),
+        ("POST", "/acme/_/token/introspect", {**client, **form}, reading),
+        ("GET", "/acme/_/token/verify-reader", {"Authorization": f"Bearer {token}"}, b""),
+        ("GET", "/acme/simple/widgets/", {"Authorization": basic(f"{token}:")}, b""),
+        ("GET", f"/acme/simple/?token={token}", {"Authorization": f"Bearer {token}"}, b""),
+        ("GET", f"/acme/simple/{token}/", {"Authorization": f"Bearer {token}"}, b""),
+        ("GET", "/acme/simple/", {"Authorization": f"Bearer {identity_token}"}, b""),
         ("POST", "/_/secrets/disclose-token", {}, disclosed),
         ("POST", "/_/secrets/disclose-token", signed, disclosed),
     ]
@@ -271,8 +278,15 @@ def close_locally(
     assert '"project-closed"' in refused.text
 
 
-def close_project(target: tuple[str, str], file: str, secrets: Iterable[str]) -> None:
+def close_project(
+    target: tuple[str, str], file: str, secrets: Iterable[str], bucket: str = ""
+) -> None:
     """Archive the project, after typing each secret where a reason or a name belongs."""
+
+    def run(command: str, *more: str) -> int:
+        where = ("--bucket", bucket) if bucket and command.startswith("file delete") else ()
+        return main([*command.split(), *more, *target, *where])
+
     for secret in secrets:
         for command in (
             f"release yank acme widgets 1.0 --reason {secret}",
@@ -283,7 +297,7 @@ def close_project(target: tuple[str, str], file: str, secrets: Iterable[str]) ->
             f"file delete acme {secret} --reason mistake",
             f"file show acme {secret}",
         ):
-            assert main([*command.split(), *target]) == 2
+            assert run(command) == 2
         for command in (
             f"release yank {secret} widgets 1.0 --reason mistake",
             f"release yank acme {secret} 1.0 --reason mistake",
@@ -294,13 +308,13 @@ def close_project(target: tuple[str, str], file: str, secrets: Iterable[str]) ->
             *(f"project show acme {secret}", f"file list acme {secret}"),
             *(f"file show {secret} {file}", f"publisher list --registry {secret}"),
         ):
-            assert main([*command.split(), *target]) == 1
+            assert run(command) == 1
     for command in (
         "release yank acme widgets 1.0",
         f"file delete acme {file}",
         "project status acme widgets archived",
     ):
-        assert main([*command.split(), "--reason", "moved", *target]) == 0
+        assert run(command, "--reason", "moved") == 0
 
 
 READS = (
@@ -448,6 +462,10 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
     with mock_aws():
         dynamodb, s3 = make_client("dynamodb"), make_client("s3")
         table, bucket = create_table(dynamodb), create_bucket(s3)
+        s3.put_bucket_versioning(
+            Bucket=bucket,
+            VersioningConfiguration={"Status": "Enabled"},  # as in template.yaml
+        )
         monkeypatch.setenv("PYTP_TABLE", table)
         monkeypatch.setenv("PYTP_BUCKET", bucket)
         config = tmp_path / "broker.toml"
@@ -502,14 +520,17 @@ def run_on_aws(aws: Aws, table: str, issuer: signing.Issuer, search: Search) -> 
     ):
         headers = {**upload, "authorization": basic(f"__token__:{credentials}")}
         aws.call("POST", "/acme/legacy/", headers, body)
-    assert "widgets-1.0" in aws.call("GET", "/acme/simple/widgets/").text
-    assert "widgets-1.0" in aws.call("GET", "/acme/project/widgets/").text
+    reader = {"authorization": basic(f"__token__:{token}")}
+    for page in ("/acme/simple/widgets/", "/acme/project/widgets/"):
+        assert "widgets-1.0" in aws.call("GET", page, reader).text
+        assert aws.call("GET", page).status == 401
     aws.call("GET", f"/acme/?q={token}", {"accept": "text/html"})
     aws.call("GET", f"/acme/project/{token}/", {"accept": "text/html"})
     close_project(
         ("--table", table),
         distributions.sdist().filename,
         (token, new_identity_token(issuer, search)),
+        os.environ["PYTP_BUCKET"],
     )
     headers = {**upload, "authorization": basic(f"__token__:{token}")}
     assert '"project-closed"' in aws.call("POST", "/acme/legacy/", headers, wheel).text
@@ -577,10 +598,12 @@ def read_table(client: Any, table: str, search: Search) -> None:
 
 
 def read_bucket(client: Any, bucket: str, search: Search) -> None:
-    keys = [each["Key"] for each in client.list_objects_v2(Bucket=bucket)["Contents"]]
-    for key in keys:
-        found = client.get_object(Bucket=bucket, Key=key)
+    """Read every object, and those that were deleted: the bucket keeps them for a time."""
+    versions = client.list_object_versions(Bucket=bucket)["Versions"]
+    keys = [(version["Key"], version["VersionId"]) for version in versions]
+    for key, version in keys:
+        found = client.get_object(Bucket=bucket, Key=key, VersionId=version)
         body = found.pop("Body").read().decode("latin-1")
-        tags = client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        tags = client.get_object_tagging(Bucket=bucket, Key=key, VersionId=version)["TagSet"]
         search.add("bucket", key, found, tags, body)
     assert len(keys) == 4
