@@ -46,6 +46,13 @@ CONFIGURATION = (
         access="public",
         issuers=["{issuer}"],
     )
+    + registry(
+        "foreign",
+        github_publisher("widgets", repository_owner_id="9919"),
+        github_reader(owner="octo-org"),
+        audience="of-somebody-else",
+        issuers=["{issuer}"],
+    )
 )
 INSTALLING = (ROOT / "docs/installing.md").read_text()
 PYPI = "https://pypi.org/simple"
@@ -432,6 +439,31 @@ def test_with_an_extra_index_pip_takes_the_higher_version_of_a_stranger(reader: 
 
     assert done.returncode == 0, done.stderr
     assert reader.run(sys.executable, target / "widgets.py").stdout == "uv\n"
+
+
+@pytest.mark.promise("audience-of-an-address")
+def test_an_index_that_names_a_foreign_audience_gets_no_identity_token(
+    reader: Job, issuer: Issuer
+) -> None:
+    reader.registry = "foreign"
+    before, asked = len(reader.traffic()), len(issuer.requests)
+
+    refused, _ = INSTALLERS["uv pip"](reader)
+
+    assert refused.returncode != 0
+    assert "set PYTP_TRUSTED_URLS=" in refused.stderr
+    assert not [line for line in reader.traffic(before) if line.startswith("POST")]
+    assert len(issuer.requests) == asked
+
+
+def test_a_registry_with_an_audience_of_its_own_is_used_if_the_job_trusts_it(reader: Job) -> None:
+    reader.registry = "foreign"
+    reader.variables["PYTP_TRUSTED_URLS"] = f"{reader.server.url}/foreign"
+    before = len(reader.traffic())
+
+    INSTALLERS["uv pip"](reader)
+
+    assert "POST /foreign/_/oidc/mint-read-token 200" in reader.traffic(before)
 
 
 def test_a_job_with_one_identity_token_reads_and_publishes(one_token: Job, widgets: str) -> None:

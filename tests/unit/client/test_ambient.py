@@ -1,6 +1,5 @@
 """The identity token of a job: where each CI has it, and what the client does not send."""
 
-import stat
 from pathlib import Path
 
 import id as id_library
@@ -121,43 +120,6 @@ def test_what_azure_refuses_is_said() -> None:
     )
     with pytest.raises(NoIdentityError, match="answered 401 without an identity token"):
         find_identity(AUDIENCE, environment, lambda _: Answer(401, {}))
-
-
-def aws(folder: Path, script: str) -> dict[str, str]:
-    """Return the environment of a build whose AWS CLI is this script."""
-    tool = folder / "aws"
-    tool.write_text(f"#!/bin/sh\n{script}\n")
-    tool.chmod(stat.S_IRWXU)
-    return {"CODEBUILD_BUILD_ID": "b:1", "PATH": str(folder)}
-
-
-def test_a_build_of_codebuild_asks_its_cli(tmp_path: Path) -> None:
-    environment = aws(tmp_path, f'[ "$4" = {AUDIENCE} ] && echo {TOKEN}')
-
-    found = find_identity(AUDIENCE, environment, unreachable)
-
-    assert found.token.reveal() == TOKEN
-    assert not found.is_only_one
-
-
-def test_what_the_aws_cli_refuses_is_said(tmp_path: Path) -> None:
-    assert refusal(aws(tmp_path, "echo AccessDenied >&2; exit 254")) == (
-        "aws sts get-web-identity-token: AccessDenied"
-    )
-
-
-def test_an_aws_cli_that_cannot_start_is_said(tmp_path: Path) -> None:
-    environment = aws(tmp_path, "")
-    (tmp_path / "aws").write_text("#!/no/such/shell\n")
-
-    assert "FileNotFoundError" in refusal(environment)
-
-
-@pytest.mark.parametrize("missing", ["CODEBUILD_BUILD_ID", "PATH"])
-def test_the_aws_cli_is_asked_in_a_build_alone(tmp_path: Path, missing: str) -> None:
-    environment = aws(tmp_path, f"echo {TOKEN}") | {missing: ""}
-
-    assert "this job has no identity token" in refusal(environment)
 
 
 def test_the_other_services_are_those_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
