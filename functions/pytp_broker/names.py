@@ -77,11 +77,19 @@ def is_wheel(filename: str) -> bool:
     return filename.endswith(WHEEL_SUFFIX)
 
 
-def version_in(filename: str) -> str:
-    """Return how the well-formed name of a distribution spells the version."""
+def version_in(filename: str, project: str) -> str:
+    """Return how the well-formed name of a project's distribution spells the version."""
     if is_wheel(filename):
         return filename.split("-")[1]
-    return filename.removesuffix(SDIST_SUFFIX).removesuffix(ZIP_SUFFIX).rpartition("-")[2]
+    stem = sdist_stem(filename)
+    # An old version may have a dash, and so may a project: only together do they fit.
+    dashes = (found.start() for found in re.finditer("-", stem))
+    return next(stem[at + 1 :] for at in dashes if normalize(stem[:at]) == project)
+
+
+def sdist_stem(filename: str) -> str:
+    """Return the name of an sdist without its ending: the project and the version."""
+    return filename.removesuffix(SDIST_SUFFIX).removesuffix(ZIP_SUFFIX)
 
 
 def is_host_name(text: str) -> bool:

@@ -407,7 +407,7 @@ class Stage(Clock):
         spellings: dict[tuple[str, str, str], set[str]] = {}
         for file in files_in(store):
             place = (file.registry, file.project, key_of(Version(file.version)))
-            spellings.setdefault(place, set()).add(version_in(file.filename))
+            spellings.setdefault(place, set()).add(version_in(file.filename, file.project))
         assert all(len(each) == 1 for each in spellings.values()), "two spellings of one version"
 
     def _check_no_right_is_given_that_is_not_configured(self, store: Store) -> None:

@@ -54,7 +54,22 @@ def test_file_names_spell_a_project_and_a_version_as_installers_read_them() -> N
 
     assert (wheel.partition("-")[0], str(parse_wheel(wheel)[0])) == ("my_widgets", "my-widgets")
     assert str(parse_sdist_filename(sdist)[0]) == "my-widgets"
-    assert version_in(wheel) == version_in(sdist) == "1.0+a.b"
+    assert version_in(wheel, "my-widgets") == version_in(sdist, "my-widgets") == "1.0+a.b"
+
+
+@pytest.mark.parametrize(
+    ("filename", "project", "version"),
+    [
+        ("My.Widgets-1.0.tar.gz", "my-widgets", "1.0"),
+        ("my-widgets-1.0.zip", "my-widgets", "1.0"),
+        ("my-widgets-1.0-1.tar.gz", "my-widgets", "1.0-1"),
+        ("my-widgets-1.0-1.tar.gz", "my-widgets-1-0", "1"),
+    ],
+)
+def test_the_project_says_where_the_version_in_an_old_name_begins(
+    filename: str, project: str, version: str
+) -> None:
+    assert version_in(filename, project) == version
 
 
 @pytest.mark.parametrize("host", ["localhost", "a.b", "packages.example.com", "127.0.0.1"])

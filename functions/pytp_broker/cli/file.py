@@ -26,7 +26,7 @@ from pytp_broker.cli.named import (
 )
 from pytp_broker.cli.operator import Operator
 from pytp_broker.errors import InvalidUpload, StoreUnavailable
-from pytp_broker.index.distributions import parse_published_filename
+from pytp_broker.index.distributions import read_filename
 from pytp_broker.index.inventory import take_inventory
 from pytp_broker.names import NormalizedName, normalize
 from pytp_broker.redaction import printable
@@ -110,7 +110,7 @@ def list_all(arguments: argparse.Namespace, operator: Operator) -> int:
 
 def show(arguments: argparse.Namespace, operator: Operator) -> int:
     """Print one file, and who published it."""
-    name = _read_project(arguments.filename)
+    name = _read_project(arguments, operator)
     configuration = operator.store.load_configuration()
     registry = choose_registry(arguments.registry, configuration)
     project = find_project(registry, name, operator)
@@ -128,7 +128,7 @@ def delete(arguments: argparse.Namespace, operator: Operator) -> int:
     A repetition completes a deletion that was interrupted before the bytes were discarded.
     """
     reason = read_refusal(arguments.reason)
-    project = _read_project(arguments.filename)
+    project = _read_project(arguments, operator)
     registry = find_registry(arguments.registry, operator)
     file, tombstone = _find(registry, project, arguments.filename, operator)
     if tombstone is None:
@@ -141,11 +141,17 @@ def delete(arguments: argparse.Namespace, operator: Operator) -> int:
     return 0
 
 
-def _read_project(filename: str) -> NormalizedName:
+def _read_project(arguments: argparse.Namespace, operator: Operator) -> NormalizedName:
+    """Return the project that has the file; if none has, the one that the name says."""
     try:
-        return parse_published_filename(filename).project
+        first, *others = read_filename(arguments.filename)
     except InvalidUpload as problem:
         raise CommandError(problem.detail, MISUSED) from None
+    for other in others:  # the name of an old sdist may be read in several ways
+        entry = operator.store.find_entry(arguments.registry, other.project, arguments.filename)
+        if entry.file is not None:
+            return other.project
+    return first.project
 
 
 def _find(

@@ -13,7 +13,7 @@ from typing import Final
 
 from pytp_broker.errors import FileDeleted, FileExists, InvalidUpload
 from pytp_broker.index.digests import SHA256
-from pytp_broker.index.distributions import Distribution, parse_published_filename
+from pytp_broker.index.distributions import Distribution, read_as, read_filename
 from pytp_broker.index.inspection import Candidate, inspect
 from pytp_broker.index.offers import Offer
 from pytp_broker.index.storing import describe, save_bytes
@@ -55,10 +55,10 @@ class Delivery:
 
 def check_name(offer: Offer, project: NormalizedName) -> Distribution:
     """Return what the file's name says; raise InvalidUpload, also for another project's file."""
-    distribution = parse_published_filename(offer.filename)
-    if distribution.project != project:
+    distribution = read_as(offer.filename, project)
+    if distribution is None:
         raise InvalidUpload(
-            f"the file name is for the project `{distribution.project}`, "
+            f"the file name is for the project `{read_filename(offer.filename)[0].project}`, "
             f"but the source offers it for `{project}`"
         )
     return distribution

@@ -7,7 +7,7 @@ from datetime import datetime
 from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.distributions import parse_published_filename
+from pytp_broker.index.distributions import read_as
 from pytp_broker.index.releases import key_of
 from pytp_broker.names import NormalizedName
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
@@ -42,7 +42,7 @@ class OfferedProject:
         """Return why each release is yanked whose files are all yanked, by the release's key."""
         releases: dict[str, list[str | None]] = {}
         for offer in self.offers:
-            if (version := _version_of(offer)) is not None:
+            if (version := self._version_of(offer)) is not None:
                 releases.setdefault(key_of(version), []).append(offer.yanked)
         return {
             key: next(filter(None, reasons), "")
@@ -50,9 +50,9 @@ class OfferedProject:
             if None not in reasons
         }
 
-
-def _version_of(offer: Offer) -> Version | None:
-    try:
-        return parse_published_filename(offer.filename).version
-    except InvalidUpload:
-        return None
+    def _version_of(self, offer: Offer) -> Version | None:
+        try:
+            distribution = read_as(offer.filename, self.project)
+        except InvalidUpload:
+            return None
+        return None if distribution is None else distribution.version

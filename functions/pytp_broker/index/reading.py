@@ -5,16 +5,17 @@ installing.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from packaging.version import Version
 
 from pytp_broker.errors import InvalidUpload, NotFound, StoreUnavailable, Withheld
-from pytp_broker.index.distributions import parse_published_filename
+from pytp_broker.index.distributions import read_filename
 from pytp_broker.index.listings import FileState, ListedFile, ProjectListing
 from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
-from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.file_records import Entry, PublishedFile
 from pytp_broker.storage.file_store import content_key, metadata_key
 
 
@@ -47,24 +48,29 @@ def find_file(registry: str, sha256: str, filename: str, index: Index) -> Publis
     Only visible files are found, though the file store may keep others. If an operator has
     withdrawn the file, the error says why.
     """
-    no_such_file = NotFound("there is no such file in this registry")
-    try:
-        project = parse_published_filename(filename).project
-    except InvalidUpload:
-        raise no_such_file from None
-    entry = index.store.find_entry(registry, project, filename)
-    if entry.file is None or entry.file.sha256 != sha256:
-        raise no_such_file
+    entry = _find_entry(registry, filename, index)
+    if entry is None or entry.file is None or entry.file.sha256 != sha256:
+        raise NotFound("there is no such file in this registry")
     if entry.tombstone is not None:
         raise Withheld(
             f"the registry's operator has deleted `{filename}`: {entry.tombstone.reason}"
         )
     if not entry.status.offers_files:
         raise Withheld(
-            f"the registry's operator has quarantined the project `{project}`, so its files cannot "
-            f"be downloaded: {entry.status.reason}"
+            f"the registry's operator has quarantined the project `{entry.file.project}`, so its "
+            f"files cannot be downloaded: {entry.status.reason}"
         )
     return entry.file
+
+
+def _find_entry(registry: str, filename: str, index: Index) -> Entry | None:
+    """Return what the index has under a name, which nearly always says one project."""
+    with suppress(InvalidUpload):
+        for reading in read_filename(filename):
+            entry = index.store.find_entry(registry, reading.project, filename)
+            if entry.file is not None:
+                return entry
+    return None
 
 
 def find_download_url(file: PublishedFile, index: Index) -> str | None:

@@ -220,7 +220,7 @@ def read_release(key: str, files: Iterable[PublishedFile]) -> Release | None:
         registry=first.registry,
         project=first.project,
         key=key,
-        spellings=tuple(dict.fromkeys(version_in(file.filename) for file in mine)),
+        spellings=tuple(dict.fromkeys(version_in(file.filename, file.project) for file in mine)),
         filename=first.filename,
         sdist=sdists[0] if sdists else None,
         opened_at=first.uploaded_at,

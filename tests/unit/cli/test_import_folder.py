@@ -21,6 +21,7 @@ from tests.support.old_packages import CHANGED_AT, zip_sdist
 __all__ = ["move"]
 
 OLD_SDIST = sdist("my-package", filename="My.Package-1.0.tar.gz")
+DASHED_SDIST = sdist(version="1.0.post1", filename="widgets-1.0-1.tar.gz")
 
 
 def test_a_folder_is_imported_with_the_folders_in_it(move: Move) -> None:
@@ -106,23 +107,35 @@ def test_a_file_with_other_content_is_refused_and_nothing_is_overwritten(move: M
     assert move.files() == before
 
 
-def test_a_file_that_an_operator_has_deleted_does_not_come_back(move: Move) -> None:
-    move.put(OLD_SDIST)
+@pytest.mark.parametrize("file", [OLD_SDIST, DASHED_SDIST], ids=["name", "dash"])
+def test_a_file_that_an_operator_has_deleted_does_not_come_back(
+    move: Move, file: Distribution
+) -> None:
+    move.put(file)
     move.folder()
-    deletion = ["acme", OLD_SDIST.filename, "--reason", "leaks", "--data", str(move.data)]
+    deletion = ["acme", file.filename, "--reason", "leaks", "--data", str(move.data)]
     assert main(["file", "delete", *deletion]) == 0
     move.capsys.readouterr()
 
     assert move.refusal(f"--from-folder {move.packages}") == (
-        f"an operator has deleted `{OLD_SDIST.filename}` here, and the name of a deleted file is "
+        f"an operator has deleted `{file.filename}` here, and the name of a deleted file is "
         "never used again: leaks"
     )
+
+
+def test_a_file_of_an_old_name_that_is_not_there_cannot_be_deleted(move: Move) -> None:
+    deletion = ["acme", DASHED_SDIST.filename, "--reason", "leaks", "--data", str(move.data)]
+
+    assert main(["file", "delete", *deletion]) == 1
+    assert f"has no file `{DASHED_SDIST.filename}`" in move.capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("file", "project", "version"),
     [
         (OLD_SDIST, "my-package", "1.0"),
+        (DASHED_SDIST, "widgets", "1.0.post1"),
+        (sdist(version="1.0b1", filename="widgets-1.0-beta-1.tar.gz"), "widgets", "1.0b1"),
         (sdist("my-package", filename="my-package-1.0.tar.gz"), "my-package", "1.0"),
         (sdist("widgets", "1.0.0", filename="widgets-1.0.tar.gz"), "widgets", "1.0.0"),
         (zip_sdist("My.Package"), "my-package", "1.0"),
@@ -165,7 +178,8 @@ def test_a_release_with_several_spellings_and_sdists_is_taken_whole(move: Move) 
         ("widgets-one.tar.gz", "neither the name of a wheel"),
         ("widgets-1.0-py3-none.whl", "neither the name of a wheel"),
         ("wid gets-1.0.tar.gz", "is not the name of a distribution"),
-        ("widgets-1.0-1.tar.gz", "the metadata inside is for `widgets`"),
+        ("widgets-1.0-py2.3.tar.gz", "neither the name of a wheel"),
+        ("gadgets-2-1.tar.gz", "the metadata inside is for `widgets`"),
         (f"{'x' * 240}-1.0.tar.gz", "at most 240 characters"),
     ],
 )

@@ -32,7 +32,15 @@ def moved(shelf: Shelf, file: Distribution, project: str, at: datetime = LONG_AG
     return stored
 
 
-@pytest.mark.parametrize("file", [OLD_SDIST, zip_sdist("my-widgets")], ids=["name", "zip"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        OLD_SDIST,
+        zip_sdist("my-widgets"),
+        sdist("my-widgets", "1.0.post1", filename="my-widgets-1.0-1.tar.gz"),
+    ],
+    ids=["name", "zip", "dash"],
+)
 def test_an_old_file_is_listed_and_downloaded_like_any_other(
     shelf: Shelf, file: Distribution
 ) -> None:
@@ -62,6 +70,14 @@ def test_a_young_imported_release_takes_uploads_of_its_spelling(shelf: Shelf) ->
         "is spelled `1.0`"
         in shelf.publish(wheel(version="1.0.0", filename="widgets-1.0.0-py2-none-any.whl")).detail
     )
+
+
+def test_a_release_whose_version_has_a_dash_takes_uploads_of_its_normal_form(shelf: Shelf) -> None:
+    day = shelf.now - timedelta(days=1)
+    old = sdist("my-widgets", "1.0.post1", filename="my-widgets-1.0-1.tar.gz")
+    moved(shelf, old, "my-widgets", at=day)
+
+    assert shelf.publish(wheel("my-widgets", "1.0.post1")).status == 200
 
 
 def test_an_upload_of_an_imported_file_is_that_file(shelf: Shelf) -> None:

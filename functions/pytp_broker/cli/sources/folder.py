@@ -10,7 +10,7 @@ from typing import Final
 from pytp_broker.cli.sources.file_kinds import is_distribution
 from pytp_broker.cli.sources.source import Listing, SourceError, Stray, Stream
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.index.distributions import parse_published_filename
+from pytp_broker.index.distributions import read_filename
 from pytp_broker.index.offers import Offer, OfferedProject
 from pytp_broker.names import NormalizedName
 from pytp_broker.redaction import legible, printable
@@ -67,7 +67,8 @@ class Folder:
                 yield Path(entry.path)
 
     def _add(self, path: Path) -> None:
-        distribution = parse_published_filename(path.name)
+        # A version with a dash is likelier than a project that ends in a version.
+        distribution = read_filename(path.name)[-1]
         offer = Offer(path.name, str(path), digests={})
         self._projects.setdefault(distribution.project, []).append(offer)
 
