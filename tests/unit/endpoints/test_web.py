@@ -304,14 +304,28 @@ def test_an_issuer_that_is_not_configured_now_is_shown_as_such(shelf: Visited) -
     assert "Issuer https://ci.example.com" in text
 
 
-def test_a_file_that_an_operator_imported_says_from_where(shelf: Visited) -> None:
+def tell_of_an_import(shelf: Visited) -> None:
     imported = {"imported_by": "alice", "imported_from": "https://old.example.com/simple/"}
     for place, file in list(shelf.store.files.items()):
         shelf.store.files[place] = replace(file, published_by=imported)
 
-    text = shelf.visit(PROJECT).text
+
+def test_a_file_that_an_operator_imported_says_from_where(private: Visited) -> None:
+    tell_of_an_import(private)
+
+    text = private.read(PROJECT).text
 
     assert "Put here by an operator Imported by alice Imported from https://old" in text
+
+
+def test_strangers_do_not_learn_who_imported_a_file_and_from_where(shelf: Visited) -> None:
+    tell_of_an_import(shelf)
+
+    text = shelf.visit(PROJECT).text
+
+    assert "Put here by an operator" in text
+    assert "alice" not in text
+    assert "old.example.com" not in text
 
 
 def test_files_of_two_jobs_are_shown_apart(shelf: Visited) -> None:

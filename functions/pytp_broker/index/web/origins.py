@@ -82,9 +82,11 @@ def _origin(
 ) -> Origin:
     issuer = configuration.issuers.get(recorded.get(_ISSUER, ""))
     provider = PROVIDERS.get(issuer.provider) if issuer else None
+    # An operator's name, and an index or a folder inside the company, are not for strangers.
+    is_shown = _ISSUER in recorded or not finder.is_public
     return Origin(
         heading=_heading(recorded, provider),
-        facts=tuple(_facts(recorded, provider)),
+        facts=tuple(_facts(recorded, provider)) if is_shown else (),
         files=files,
         publishers=finder.find(recorded, provider) if provider else None,
     )
@@ -112,8 +114,8 @@ class _PublisherFinder:
     def __init__(
         self, file: PublishedFile, configuration: Configuration, services: Services
     ) -> None:
-        is_public = configuration.registries[file.registry].is_public
-        self._left = 0 if is_public else MAX_IDENTITIES
+        self.is_public = configuration.registries[file.registry].is_public
+        self._left = 0 if self.is_public else MAX_IDENTITIES
         self._place = (file.registry, file.project)
         self._store = services.store
         self._known: dict[str, tuple[TrustedPublisher, ...]] = {}
