@@ -62,7 +62,6 @@ CONFIGURATION = (
         github_publisher("widgets", issuer="{issuer}", environment="release"),
         audience="acme",
         issuers=["{issuer}", "{private_issuer}"],
-        access="public",
     )
 )
 
@@ -123,6 +122,12 @@ class Deployment:
             verify=str(self.cloud.ca_file),
             **request,
         )
+
+    def read(
+        self, path: str, token: str, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """Read something of the private registry."""
+        return self.call("GET", path, headers=headers or {}, auth=("__token__", token))
 
     def mint(self, identity_token: str, prefix: str = "/acme") -> requests.Response:
         return self.call("POST", f"{prefix}/_/oidc/mint-token", json={"token": identity_token})
@@ -298,7 +303,8 @@ def test_a_release_from_audience_to_burn(deployment: Deployment) -> None:
     assert uploaded.status_code == 200, uploaded.text
     assert deployment.upload(token, "1.1", slash="").status_code == 200
 
-    page = deployment.call("GET", "/acme/simple/widgets/")
+    assert deployment.call("GET", "/acme/simple/widgets/").status_code == 401
+    page = deployment.read("/acme/simple/widgets/", token)
     assert page.status_code == 200
     assert "widgets-1.0-py3-none-any.whl" in page.text
     assert "widgets-1.1-py3-none-any.whl" in page.text
@@ -312,13 +318,15 @@ def test_a_release_from_audience_to_burn(deployment: Deployment) -> None:
 
 
 def test_a_published_file_can_be_fetched(deployment: Deployment) -> None:
-    assert deployment.upload(deployment.new_token(), "2.0").status_code == 200
+    token = deployment.new_token()
+    assert deployment.upload(token, "2.0").status_code == 200
     accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
-    page = deployment.call("GET", "/acme/simple/widgets/", headers=accept).json()
+    page = deployment.read("/acme/simple/widgets/", token, accept).json()
     (file,) = [f for f in page["files"] if f["filename"] == "widgets-2.0-py3-none-any.whl"]
 
     path = "/" + file["url"].split("/", 3)[-1] if "://" in file["url"] else file["url"]
-    answer = deployment.call("GET", path)
+    assert deployment.call("GET", path).status_code == 401
+    answer = deployment.read(path, token)
     if answer.status_code in {302, 307}:
         location = answer.headers["Location"]
         assert "X-Amz-Signature=" in location
@@ -330,11 +338,12 @@ def test_a_published_file_can_be_fetched(deployment: Deployment) -> None:
 
 @pytest.mark.parametrize("path", ["/acme/simple/", "/acme/simple"])
 def test_the_list_of_projects_is_there(deployment: Deployment, path: str) -> None:
-    assert deployment.upload(deployment.new_token(), "2.1").status_code == 200
+    token = deployment.new_token()
+    assert deployment.upload(token, "2.1").status_code == 200
 
-    answer = deployment.call("GET", path)
+    answer = deployment.read(path, token)
     if answer.status_code == 301:
-        answer = deployment.call("GET", answer.headers["Location"])
+        answer = deployment.read(answer.headers["Location"], token)
 
     assert answer.status_code == 200
     assert "widgets" in answer.text
