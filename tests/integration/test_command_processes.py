@@ -8,7 +8,9 @@ import pytest
 
 from pytp_broker.demo import process
 from pytp_broker.demo.process import ServerError, ServerProcess
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.configurations import registry
+from tests.support.samples import GITHUB
 
 
 @pytest.fixture
@@ -18,8 +20,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_reader_that_has_seen_enough_ends_a_command_quietly() -> None:
-    command = [sys.executable, "-m", "pytp_broker.cli", "schema"]
+@pytest.mark.parametrize(
+    "line", ["schema", "issuer list --data .", "issuer list --data . --json", "issuer show URL"]
+)
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(folder: Path, line: str) -> None:
+    SqliteStore(folder / "broker.sqlite3").close()
+    options = line.replace("URL", f"{GITHUB} --data .").split()
+    command = [sys.executable, "-m", "pytp_broker.cli", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
         assert started.stdout is not None
         assert started.stderr is not None

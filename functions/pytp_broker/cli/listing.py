@@ -60,7 +60,7 @@ def print_item(item: Item, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(_json_of(item), indent=2))
     else:
-        table.print_pairs([(name.replace("_", " "), write(value)) for name, value in _told(item)])
+        table.print_pairs([(name, write(value)) for name, value in _told(item)])
 
 
 def _told(item: Item) -> Iterator[tuple[str, Any]]:
@@ -113,8 +113,6 @@ def _write_part(value: str | int | datetime | None) -> str:
 
 def write_line(value: Any) -> str:  # noqa: ANN401 - any member of an item
     """Return a value on one line."""
-    if isinstance(value, Mapping):
-        return "  ".join(filter(None, map(write_line, value.values())))
     return ", ".join(write(value).split("\n"))
 
 

@@ -8,7 +8,7 @@ from packaging.version import Version
 from pytp_broker.index.releases import key_of
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
-from pytp_broker.storage.survey import DeletedFile, GivenStatus, Piece, TrustedBy, YankedRelease
+from pytp_broker.storage.survey import GivenStatus, Piece, TrustedBy, YankedRelease
 from pytp_broker.storage.withdrawals import Tombstone
 
 
@@ -37,7 +37,7 @@ class ProjectInventory:
                 self.status = piece.status
             case YankedRelease():
                 self.yanked[piece.key] = piece.reason
-            case DeletedFile():
+            case _:
                 self.deleted[piece.filename] = piece.tombstone
 
     @property

@@ -111,6 +111,19 @@ def test_a_project_is_shown_with_releases_and_publishers(shop: Desk) -> None:
     ]
 
 
+def test_a_project_is_read_at_a_glance(shop: Desk) -> None:
+    shop.store.yank_release("acme", "widgets", "1", "breaks")
+
+    lines = shop.type("project show acme widgets").splitlines()
+
+    assert lines[:2] == ["registry            acme", "name                widgets"]
+    assert (
+        f"{'':18}  version 1.0, files 1, size 1,234, first_upload_at 2026-11-21 12:00Z, "
+        "yanked breaks"
+    ) in lines
+    assert lines[-1] == "trusted_publishers  id id-1, provider github, identity octo-org/widgets"
+
+
 def test_a_project_without_a_file_is_shown_if_it_trusts_a_publisher(shop: Desk) -> None:
     seen = shop.read("project show acme gadgets")
 
@@ -196,7 +209,7 @@ def test_a_file_is_shown_with_who_published_it(shop: Desk) -> None:
 def test_who_published_a_file_is_read_at_a_glance(shop: Desk) -> None:
     lines = shop.type(f"file show acme {SDIST}").splitlines()
 
-    assert f"published by     issuer {GITHUB}" in lines
+    assert f"published_by     issuer {GITHUB}" in lines
     for part in (
         "repository octo-org/widgets",
         "run_url https://github.com/octo-org/widgets/actions/runs/11855712345",
