@@ -20,6 +20,7 @@ from uv import find_uv_bin
 
 ROOT: Final = Path(__file__).parents[2]
 REQUIREMENTS: Final = ROOT / "requirements"
+PINS: Final = REQUIREMENTS / "clients.txt"
 
 
 @dataclass(frozen=True)
@@ -60,20 +61,31 @@ def _locked(place: Path) -> Iterator[None]:
 
 
 def _make(place: Path, built: Path) -> Released:
-    pins = REQUIREMENTS / "clients.txt"
-    named = hashlib.sha256(pins.read_bytes()).hexdigest()[:12]
+    """Make what is missing. A process that comes later finds all of it, and changes nothing."""
+    named = hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]
     made = Released(place / f"clients-{named}", place / f"keyring-{named}")
     _run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(built))
     (wheel,) = built.glob("*.whl")
-    if not made.clients.is_dir():
-        _uv("venv", "--quiet", "--python", sys.executable, str(made.clients))
-    _install(made.clients, "--require-hashes", "--requirement", str(pins))
-    _install(made.clients, "--no-deps", "--reinstall", str(wheel))
-    if not made.keyring.is_dir():
-        _uv("venv", "--quiet", "--python", sys.executable, str(made.keyring))
-    constraint = ("--constraint", str(REQUIREMENTS / "dev.txt"))
-    _install(made.keyring, *constraint, "--reinstall-package", "pytp-broker", f"{wheel}[keyring]")
+    content = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    for environment, fill in ((made.clients, _fill_clients), (made.keyring, _fill_keyring)):
+        mark = environment / "wheel"
+        if not mark.exists() or mark.read_text() != content:
+            python = ("--python", sys.executable)
+            _uv("venv", "--quiet", "--allow-existing", *python, str(environment))
+            fill(environment, wheel)
+            mark.write_text(content)
     return made
+
+
+def _fill_clients(environment: Path, wheel: Path) -> None:
+    _install(environment, "--require-hashes", "--requirement", str(PINS))
+    _install(environment, "--no-deps", "--reinstall", str(wheel))
+
+
+def _fill_keyring(environment: Path, wheel: Path) -> None:
+    constraint = ("--constraint", str(REQUIREMENTS / "dev.txt"))
+    own = ("--reinstall-package", "pytp-broker", f"{wheel}[keyring]")
+    _install(environment, *constraint, *own)
 
 
 def _install(environment: Path, *what: str) -> None:
