@@ -304,6 +304,17 @@ def test_a_project_trusts_a_publisher_since_the_generation_in_which_it_was_added
     }
 
 
+def test_a_plan_says_which_registries_everybody_may_read(store: Store) -> None:
+    store.apply(configuration(ACME), [])
+
+    public = store.apply(configuration(replace(ACME, access="public")), [])
+    private = store.apply(configuration(ACME), [])
+
+    assert public.lines == ("~ registry acme (public: everybody may read it)",)
+    assert private.lines == ("~ registry acme",)
+    assert not store.load_configuration().registries["acme"].is_public
+
+
 def test_the_issuers_that_are_built_in_are_known_and_not_written(store: Store) -> None:
     plan = store.apply(configuration(replace(ACME, issuers=None), issuers={}), [])
 

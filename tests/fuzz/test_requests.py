@@ -123,6 +123,30 @@ def test_any_authorization(subject: Subject, scheme: str, text: str) -> None:
         assert subject.send(function, event(method, path, b"", sent)).status == 401
 
 
+PRIVATE = st.sampled_from(
+    [
+        ("read", "/other/simple/"),
+        ("read", "/other/simple/gadgets/"),
+        ("web", "/other/"),
+        ("web", "/other/project/gadgets/"),
+        ("introspect", "/other/_/token/verify-reader"),
+    ]
+)
+
+
+@given(PRIVATE, texts | st.sampled_from(["basic", "Bearer", "token"]), credentials, headers)
+def test_nobody_reads_a_private_registry_with_made_up_credentials(
+    subject: Subject, place: tuple[str, str], scheme: str, text: str, more: dict[str, str]
+) -> None:
+    function, path = place
+    sent = {**more, "authorization": f"{scheme} {text}"}
+
+    answer = subject.send(function, event("GET", path, None, sent))
+
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="other"'
+
+
 @given(texts, texts)
 def test_any_user_name_and_password(subject: Subject, user: str, password: str) -> None:
     plain = (user + password).encode(errors="replace").decode()

@@ -98,8 +98,15 @@ class Step:
             return _title_of(part)
         if self.kind is Kind.SWITCH:
             return f"trusted publishing: {'on' if part else 'off'}"
-        stays = self.after is None and self.kind is Kind.ISSUER and self.key in BUILT_IN_ISSUERS
-        return f"{self.kind} {self.key}{' (stays known: it is built in)' if stays else ''}"
+        return f"{self.kind} {self.key}{self._remark}"
+
+    @property
+    def _remark(self) -> str:
+        if self.after is None and self.kind is Kind.ISSUER and self.key in BUILT_IN_ISSUERS:
+            return " (stays known: it is built in)"
+        if isinstance(self.after, Registry) and self.after.is_public:
+            return " (public: everybody may read it)"
+        return ""
 
 
 def _title_of(publisher: TrustedPublisher) -> str:
