@@ -135,6 +135,8 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.set_status("acme", "widgets", ACTIVE), ["DeleteItem"]),
         (lambda s: s.find_status("acme", "widgets"), ["GetItem"]),
         (lambda s: s.add_file(file("widgets-2.0.tar.gz")), ["PutItem", "PutItem"]),
+        (lambda s: s.load_setup(), ["Scan"]),
+        (lambda s: list(s.survey("acme")), ["Scan"]),
     ],
 )
 def test_a_call_is_as_few_round_trips_as_it_says(

@@ -19,6 +19,7 @@ from pytp_broker.cli.command import (
     say,
 )
 from pytp_broker.cli.host_options import shared_host
+from pytp_broker.cli.named import advise
 from pytp_broker.errors import InvalidPublisher, InvalidToken
 from pytp_broker.grants import Permission
 from pytp_broker.oidc.identity import SignedClaims, check_names
@@ -90,8 +91,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print every rule of every candidate; return 0 when one matches, 1 when none does."""
     claims = read_claims(arguments.token)
     with _opened(arguments) as broker:
-        if arguments.registry not in {None, *broker.configuration.registries}:
-            raise CommandError(f"{broker.name} has no registry `{arguments.registry}`")
+        known, wanted = broker.configuration.registries, arguments.registry
+        if wanted not in {None, *known}:
+            advice = advise(wanted, known, "its registries are")
+            raise CommandError(f"{broker.name} has no registry `{printable(wanted)}`; {advice}")
         issuer = broker.configuration.issuers.get(claims.issuer)
         if issuer is None:
             raise CommandError(

@@ -10,6 +10,7 @@ from pytp_broker.cli import actions
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.items import token_item
 from pytp_broker.cli.listing import Column, add_json_argument, print_item, print_list
+from pytp_broker.cli.named import find_registry
 from pytp_broker.cli.operator import Operator
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.tokens import TokenRecord
@@ -113,12 +114,16 @@ def _record_burn(record: TokenRecord, operator: Operator) -> None:
 
 
 def _select(arguments: argparse.Namespace, operator: Operator) -> list[TokenRecord]:
-    return [
+    found = [
         record
         for record in _begin_with(arguments.prefix, operator)
         if arguments.publisher in {None, *record.publisher_ids}
         and arguments.registry in {None, *record.registries}
     ]
+    if arguments.registry is not None and not found:
+        # A registry that was removed may still have tokens, but a misspelt one has none.
+        find_registry(arguments.registry, operator)
+    return found
 
 
 def _begin_with(prefix: str, operator: Operator) -> list[TokenRecord]:

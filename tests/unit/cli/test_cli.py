@@ -1,5 +1,6 @@
 """The commands, as a terminal shows them."""
 
+import argparse
 import hashlib
 import json
 import re
@@ -8,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from moto import mock_aws
 
 from pytp_broker.aws.deployments import StandIns, find_host, open_stand_ins
-from pytp_broker.cli import main
+from pytp_broker.cli import _COMMANDS, main
 from pytp_broker.local import deployment
 from pytp_broker.local.routes import TemplateError
 from pytp_broker.storage.content import Held
@@ -139,6 +141,28 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
         *("issuer", "token", "project", "file", "release", "import", "audit", "schema"),
         *("secret", "login", "logout", "demo"),
     ]
+
+
+TARGET = ("--data", "--stack", "--table", "--region", "--endpoint-url")
+# These work on files, on a server of their own, or on another index.
+WITHOUT_A_BROKER = {"serve", "validate", "schema", "secret", "demo", "login", "logout"}
+
+
+def declared(name: str) -> Iterator[dict[str, str | None]]:
+    """Yield the options, with their help, of each action of a command, or of the command itself."""
+    parser = argparse.ArgumentParser()
+    import_module(f"pytp_broker.cli.{name}").add_arguments(parser)
+    nested = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    for leaf in nested[0].values() if nested else [parser]:
+        yield {option: a.help for a in leaf._actions for option in a.option_strings}
+
+
+@pytest.mark.parametrize("name", sorted({*_COMMANDS} - WITHOUT_A_BROKER))
+def test_every_command_names_the_broker_in_the_same_words(name: str) -> None:
+    (words,) = declared("audit")
+
+    for options in declared(name):
+        assert {option: options[option] for option in TARGET} == {o: words[o] for o in TARGET}
 
 
 @pytest.mark.parametrize(

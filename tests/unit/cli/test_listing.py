@@ -319,8 +319,20 @@ def test_tokens_that_have_not_expired_are_listed(desk: Desk) -> None:
         ("--registry acme --publisher id-9", []),
     ],
 )
-def test_tokens_are_selected(desk: Desk, selection: str, found: list[str]) -> None:
-    assert [each["hash"][:3] for each in desk.read(f"token list {selection}")] == found
+def test_tokens_are_selected(shop: Desk, selection: str, found: list[str]) -> None:
+    assert [each["hash"][:3] for each in shop.read(f"token list {selection}")] == found
+
+
+def test_a_misspelt_registry_burns_nothing_and_says_so(shop: Desk) -> None:
+    assert shop.type("token burn --registry acmee") == (
+        "there is no registry `acmee`; did you mean `acme`?\nexit 1\n"
+    )
+
+
+def test_tokens_of_a_removed_registry_are_found(shop: Desk) -> None:
+    shop.store.apply(configuration(OTHER), [])
+
+    assert [each["hash"][:3] for each in shop.read("token list --registry acme")] == ["aaa"]
 
 
 def test_a_token_is_shown_with_its_origin(desk: Desk) -> None:
@@ -368,6 +380,7 @@ EXPIRED = "`token list` has those that have not expired"
         ("issuer show https://gitlab.con", "there is no issuer `https://gitlab.con`; did you mean"),
         ("publisher show id-8", "no publisher has the id `id-8`, and no operator's record names"),
         ("publisher list --registry acmee", "there is no registry `acmee`; did you mean `acme`?"),
+        ("token list --registry acmee", "there is no registry `acmee`; did you mean `acme`?"),
         ("token show b", f"the hash of no token begins with `b`; {EXPIRED}"),
         ("token show a", f"the hash of more than one token begins with `a`; {EXPIRED}"),
     ],
