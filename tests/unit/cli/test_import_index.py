@@ -95,7 +95,7 @@ def test_a_file_keeps_the_upload_time_of_the_source(
     assert file.uploaded_at == kept
 
 
-@pytest.mark.parametrize("sent", ["yesterday", 5, None])
+@pytest.mark.parametrize("sent", ["yesterday", "0001-01-01T00:00:00+14:00", 5, None])
 def test_without_an_upload_time_the_time_of_the_last_change_counts(
     move: Move, web: Web, sent: object
 ) -> None:
@@ -426,6 +426,7 @@ def test_a_file_that_is_elsewhere_than_on_the_web_is_refused(
             HTML,
             "another version of the simple API",
         ),
+        ("<![A\x00", HTML, "is not HTML"),
         ("%PDF", "application/pdf", "has the type `application/pdf`"),
     ],
 )

@@ -74,8 +74,11 @@ def read_project(
 
 def _parse(body: bytes, content_type: str) -> _Reader:
     reader = _Reader()
-    reader.feed(_decode(body, content_type))
-    reader.close()
+    try:
+        reader.feed(_decode(body, content_type))
+        reader.close()
+    except AssertionError:  # Python's parser raises it for declarations that it does not know
+        raise UnreadablePageError("is not HTML") from None
     if reader.meta.get(_VERSION, "1").partition(".")[0] != "1":
         raise UnreadablePageError("has another version of the simple API than 1")
     return reader

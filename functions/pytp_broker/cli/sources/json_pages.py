@@ -73,10 +73,11 @@ def _offer(file: Mapping[str, Any], base: str) -> Offer:
 
 
 def _time(text: object) -> datetime | None:
+    """Return an upload time; None if it is not one, or so early that no time zone can hold it."""
+    if not isinstance(text, str):
+        return None
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if found is None:
-        return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
