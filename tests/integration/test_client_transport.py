@@ -1,6 +1,7 @@
 """The client's requests over real HTTP on loopback: its limits, and what it does not follow."""
 
 from collections.abc import Iterator
+from threading import Thread
 
 import pytest
 
@@ -91,6 +92,20 @@ def test_a_long_answer_is_not_read(host: MisbehavingIssuer) -> None:
 
     with pytest.raises(UnreachableError, match="too long"):
         ask(host)
+
+
+def test_a_request_needs_no_thread_where_python_starts_none(
+    host: MisbehavingIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.12 starts no thread for what is registered with `atexit`."""
+
+    class NoThread(Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(transport, "Thread", NoThread)
+
+    assert ask(host).text("issuer") == host.url
 
 
 def test_nothing_listens_there() -> None:

@@ -23,7 +23,7 @@ from pytp_broker.client.transport import Send, UnreachableError, send
 from pytp_broker.redaction import Hidden
 
 # A token that expires sooner is of no use: an upload takes a while.
-_MIN_SECONDS: Final = 60
+MIN_SECONDS: Final = 60
 NOT_BURNED: Final = "an upload token could not be burned; it expires by itself"
 
 
@@ -118,9 +118,9 @@ class JobTokens:
             return minted
 
     def _mint(self, exchange: Exchange, identity: Identity) -> Minted:
-        minted = mint(exchange, identity.token.reveal(), self.send)
+        minted = mint(exchange, identity.token.reveal(), self.send, self.now())
         self.mask(minted.token)
         return minted
 
     def _is_good(self, minted: Minted) -> bool:
-        return minted.expires - self.now() > _MIN_SECONDS
+        return minted.expires - self.now() > MIN_SECONDS

@@ -67,7 +67,8 @@ class JobKeyring(KeyringBackend):
             self._tell(str(refusal))
             return None
         except Exception as error:  # noqa: BLE001 - the program that asks us must go on without us
-            self._tell(f"no token for {url}: {type(error).__name__}")
+            # Its text, or the URL, may hold a password.
+            self._tell(f"no token: an unexpected {type(error).__name__}")
             return None
         return None if token is None else token.reveal()
 
@@ -81,7 +82,13 @@ class JobKeyring(KeyringBackend):
 
     def _burn(self, tokens: JobTokens, process: int) -> None:
         """Burn what this process has minted; a copy of it (`fork`) has minted nothing."""
-        if os.getpid() == process and tokens.burn():
+        if os.getpid() != process:
+            return
+        try:
+            is_burned = tokens.burn() == 0
+        except Exception:  # noqa: BLE001 - the program ends well without us
+            is_burned = False
+        if not is_burned:
             self._tell(NOT_BURNED)
 
     def _tell(self, sentence: str) -> None:

@@ -22,6 +22,8 @@ _DISCOVERY_TYPE: Final = "application/vnd.pypi.pytp.v1+json"
 _TOKEN: Final = re.compile(r"[!-~]{1,4000}")
 _MAX_REASON_CHARACTERS: Final = 1000
 _ACCEPTED: Final = 202
+# A token lives so long at least (PEP 807), also if the registry does not say how long.
+_LEAST_SECONDS: Final = 900
 
 
 class RefusedError(Exception):
@@ -72,7 +74,7 @@ def ask_index(location: Location, send: Send, authorization: str = "") -> Answer
     return send(replace(page, method="GET")) if is_refused else answer
 
 
-def mint(exchange: Exchange, identity_token: str, send: Send) -> Minted:
+def mint(exchange: Exchange, identity_token: str, send: Send, now: float) -> Minted:
     """Exchange an identity token; raise RefusedError with the registry's reason."""
     try:
         answer = send(Call(exchange.mint_url, {"token": identity_token}))
@@ -80,7 +82,8 @@ def mint(exchange: Exchange, identity_token: str, send: Send) -> Minted:
         raise RefusedError(f"{exchange.mint_url}: {error}") from None
     token, expires = answer.text("token"), answer.document.get("expires")
     if answer.status == OK and _TOKEN.fullmatch(token):
-        return Minted(Hidden(token), expires if isinstance(expires, int) else 0)
+        least = int(now) + _LEAST_SECONDS
+        return Minted(Hidden(token), expires if isinstance(expires, int) else least)
     reason = reason_in(answer) or f"it answered {answer.status} without a token"
     raise RefusedError(f"{exchange.mint_url}: {reason}")
 

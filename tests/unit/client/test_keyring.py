@@ -109,9 +109,10 @@ def test_what_nobody_expected_does_not_stop_the_program(
 ) -> None:
     remote.answers[f"{BASE}/_/oidc/audience"] = RuntimeError("secret")
 
-    assert backend.get_password(UPLOAD, "__token__") is None
+    assert backend.get_password(UPLOAD.replace("//", "//me:secret@"), "__token__") is None
 
-    assert capsys.readouterr().err == f"pytp-broker: no token for {UPLOAD}: RuntimeError\n"
+    said = capsys.readouterr().err
+    assert said == "pytp-broker: no token: an unexpected RuntimeError\n"
 
 
 def test_it_stores_and_deletes_nothing(backend: JobKeyring) -> None:
@@ -209,11 +210,16 @@ def test_a_copy_of_the_process_burns_nothing(
     assert record.burned_at is None
 
 
+@pytest.mark.parametrize("answer", [Answer(503, {}), RuntimeError("secret")], ids=repr)
 def test_a_token_that_could_not_be_burned_is_told(
-    backend: JobKeyring, remote: Remote, exits: Exits, capsys: pytest.CaptureFixture[str]
+    backend: JobKeyring,
+    remote: Remote,
+    exits: Exits,
+    capsys: pytest.CaptureFixture[str],
+    answer: Answer | Exception,
 ) -> None:
     backend.get_password(UPLOAD, "__token__")
-    remote.answers[f"{BASE}/_/oidc/burn-token"] = Answer(503, {})
+    remote.answers[f"{BASE}/_/oidc/burn-token"] = answer
 
     exits.run()
 

@@ -167,7 +167,7 @@ def test_an_identity_token_is_exchanged(remote: Remote) -> None:
     exchange = found(remote)
     assert exchange is not None
 
-    minted = mint(exchange, remote.identity(), remote.send)
+    minted = mint(exchange, remote.identity(), remote.send, 0)
 
     (record,) = remote.store.tokens.values()
     assert minted.expires == record.expires_at.timestamp()
@@ -180,7 +180,7 @@ def test_a_refusal_is_the_brokers_own_sentence(remote: Remote) -> None:
     token = remote.token(aud=AUDIENCE, environment="staging")
 
     with pytest.raises(RefusedError, match=r"invalid-publisher: .*`staging`"):
-        mint(exchange, token, remote.send)
+        mint(exchange, token, remote.send, 0)
 
 
 @pytest.mark.parametrize(
@@ -203,23 +203,23 @@ def test_whatever_a_registry_answers_is_a_sentence(
     remote.answers[exchange.mint_url] = answer
 
     with pytest.raises(RefusedError) as refused:
-        mint(exchange, unsigned_token(), remote.send)
+        mint(exchange, unsigned_token(), remote.send, 0)
 
     assert reason in str(refused.value)
 
 
-def test_a_token_without_a_time_has_expired(remote: Remote) -> None:
+def test_a_token_without_a_time_lives_as_long_as_any(remote: Remote) -> None:
     exchange = found(remote)
     assert exchange is not None
     remote.answers[exchange.mint_url] = Answer(200, {"token": "secret", "expires": "soon"})
 
-    assert mint(exchange, unsigned_token(), remote.send).expires == 0
+    assert mint(exchange, unsigned_token(), remote.send, 1000.5).expires == 1900
 
 
 def test_a_burned_token_is_dead(remote: Remote) -> None:
     exchange = found(remote)
     assert exchange is not None
-    minted = mint(exchange, remote.identity(), remote.send)
+    minted = mint(exchange, remote.identity(), remote.send, 0)
 
     assert burn(exchange, minted.token, remote.send)
 
