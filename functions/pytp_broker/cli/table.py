@@ -5,23 +5,34 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
+from pytp_broker.redaction import and_more
+
 # rich measures a whole table before it prints it, and takes about a millisecond for a row.
 _ROWS_AT_ONCE: Final = 100
 _MIN_WIDTH: Final = 8
 _GAP: Final = 2
+# A publisher may have thousands of projects; `show` and `--json` print all of them.
+_PARTS: Final = 5
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a line of titles and a line for each row; a cell has one line."""
-    one_line = [[cell.replace("\n", ", ") for cell in row] for row in rows]
+    """Print a line of titles and a line for each row.
+
+    A cell has one line; on a terminal it has only the first of very many parts.
+    """
     if not sys.stdout.isatty():
-        _print_whole([titles, *one_line])
+        _print_whole([titles, *([", ".join(cell.split("\n")) for cell in row] for row in rows)])
         return
-    widths = _fit(_measure([titles, *one_line]), _terminal_width())
-    following = iter(one_line)
+    shortened = [[_shorten(cell.split("\n")) for cell in row] for row in rows]
+    widths = _fit(_measure([titles, *shortened]), _terminal_width())
+    following = iter(shortened)
     _print_folded([titles], widths, style="bold")
     while some := list(islice(following, _ROWS_AT_ONCE)):
         _print_folded(some, widths)
+
+
+def _shorten(parts: Sequence[str]) -> str:
+    return and_more(parts[:_PARTS], len(parts))
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:

@@ -316,6 +316,7 @@ def test_an_empty_registry_has_empty_lists(desk: Desk) -> None:
     assert desk.read("file list acme") == []
 
 
+@pytest.mark.promise("plain-text")
 @pytest.mark.parametrize("form", ["", " --json"])
 def test_what_a_job_was_called_cannot_control_a_terminal(desk: Desk, form: str) -> None:
     hostile = "\x1b]0;owned\x07\x1b[2J\u202eevil\u200b\x9b[bold]red\n\r\x7f"

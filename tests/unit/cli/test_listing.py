@@ -75,6 +75,7 @@ def test_registries_are_listed(shop: Desk) -> None:
     ]
 
 
+@pytest.mark.promise("short-hashes")
 def test_a_registry_is_shown_with_its_settings(shop: Desk) -> None:
     assert shop.read("registry show acme") == {
         "name": "acme",
@@ -335,6 +336,7 @@ def test_tokens_of_a_removed_registry_are_found(shop: Desk) -> None:
     assert [each["hash"][:3] for each in shop.read("token list --registry acme")] == ["aaa"]
 
 
+@pytest.mark.promise("short-hashes")
 def test_a_token_is_shown_with_its_origin(desk: Desk) -> None:
     assert desk.read("token show aaa") == {
         "hash": "aaa000000000",
@@ -410,6 +412,7 @@ def test_a_list_in_json_has_an_object_on_each_line(shop: Desk) -> None:
 HOSTILE: Any = "\x1b]0;owned\x07\x1b[2J\u202eevil\u200b\x9b[bold]red[/bold]:smile:\n\r\x7f"
 
 
+@pytest.mark.promise("plain-text")
 @pytest.mark.parametrize("form", ["", " --json"])
 @pytest.mark.parametrize("command", ["token list", "token show d", "publisher list"])
 def test_what_others_chose_cannot_control_a_terminal(desk: Desk, command: str, form: str) -> None:
@@ -427,6 +430,5 @@ def test_what_others_chose_cannot_control_a_terminal(desk: Desk, command: str, f
     seen = desk.type(command + form)
 
     assert not re.search(r"[^\n\ufffd -~]", seen)
-    assert seen.count("\n") <= len(seen)
     if "show" in command:
         assert "[bold]red[/bold]:smile:" in seen

@@ -100,6 +100,14 @@ def test_a_cell_of_several_lines_is_one_line_in_a_table() -> None:
     assert on_pipe(show) == "project  note\nwidgets  one, two\n"
 
 
+def test_of_very_many_parts_a_terminal_shows_the_first_and_a_pipe_all() -> None:
+    parts = [f"p{number}" for number in range(2000)]
+    show = table(["widgets", "\n".join(parts)])
+
+    assert "widgets  p0, p1, p2, p3, p4 and 1,995 more" in on_terminal(show)
+    assert on_pipe(show).endswith(f"widgets  {', '.join(parts)}\n")
+
+
 def test_what_is_shown_has_a_line_for_each_part() -> None:
     show = pairs(("id", "x"), ("projects", "widgets\ngadgets"))
 
