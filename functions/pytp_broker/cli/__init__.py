@@ -142,4 +142,4 @@ def _parser() -> argparse.ArgumentParser:
 def _summary(name: str) -> str:
     """Return what a command does: the first line of its module, which is not imported for it."""
     source = pkgutil.get_data(__name__, f"{name}.py") or b""
-    return source.decode().partition("\n")[0].strip('"')
+    return source.decode().split('"""')[1].partition("\n")[0]

@@ -11,9 +11,10 @@ USER_NAME: Final = "__token__"
 
 _TOKEN_SCHEMES: Final = ("bearer", "token")
 _NO_TOKEN: Final = (
-    f"send an upload token, or to read a read token, as the password of the user {USER_NAME} "
-    "(Basic), or as a Bearer token"
+    f"send a token as the password of the user {USER_NAME} (Basic), or as a Bearer token: "
+    "an upload token to publish, a read token to install"
 )
+_NOT_WHOLE: Final = f"the Authorization header does not hold one whole token: {_NO_TOKEN}"
 # We do not repeat the name, because some people put the token there.
 _OTHER_USER: Final = f"the user name is not {USER_NAME}: {_NO_TOKEN}"
 _NO_CLIENT: Final = "send the client's id and secret as Basic credentials"
@@ -27,7 +28,7 @@ def read_token(headers: Mapping[str, str]) -> UploadToken:
     try:
         return UploadToken.parse(_read_token_text(headers))
     except ValueError:
-        raise Unauthorized(_NO_TOKEN) from None
+        raise Unauthorized(_NOT_WHOLE if headers.get("authorization") else _NO_TOKEN) from None
 
 
 def read_client(headers: Mapping[str, str]) -> tuple[str, str]:

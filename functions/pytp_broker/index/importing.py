@@ -116,8 +116,8 @@ def check_not_deleted(filename: str, tombstone: Tombstone | None) -> None:
     """Check that no operator has deleted the file of this name here; raise FileDeleted."""
     if tombstone is not None:
         raise FileDeleted(
-            f"an operator has deleted `{filename}` here, and the name of a deleted file is never "
-            f"used again: {tombstone.reason}"
+            f"an operator has deleted `{filename}` here ({tombstone.reason}), and the name of a "
+            "deleted file is never used again"
         )
 
 

@@ -89,8 +89,9 @@ def is_published(candidate: Candidate, entry: Entry) -> bool:
         return False
     if entry.tombstone is not None:
         raise FileDeleted(
-            f"the registry's operator has deleted `{existing.filename}`, and the name of a deleted "
-            f"file is never used again: {entry.tombstone.reason}; publish a new version"
+            f"the registry's operator has deleted `{existing.filename}` "
+            f"({entry.tombstone.reason}), and the name of a deleted file is never used again: "
+            "publish a new version"
         )
     if existing.sha256 != candidate.sha256:
         raise FileExists(

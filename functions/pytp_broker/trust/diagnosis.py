@@ -22,8 +22,9 @@ _REFUSED: Final = "valid token, but no corresponding {}: {}"
 _UNDISCLOSED: Final = (
     "valid token, but no trusted {} here matches {}. Compare the names and the workflow "
     "with the registry's configuration, especially if a repository was renamed or moved; its "
-    "operator can see every rule with `pytp-broker explain`"
+    "operator can see every rule with `pytp-broker {}`"
 )
+_COMMANDS: Final = {"publisher": "explain", "reader": "explain --read"}
 _OTHER_IDS: Final = (
     "valid token, but no trusted {0} here matches {1}: a {0} has this name, but {2}. {3}"
 )
@@ -41,7 +42,8 @@ def diagnose(compared: Sequence[Compared], claims: SignedClaims, provider: Provi
     namesakes = _namesakes(compared)
     if namesakes:
         return _explain_ids(_nearest(namesakes), _identity(claims, provider))
-    return _UNDISCLOSED.format(provider.holder, _identity(claims, provider))
+    holder = provider.holder
+    return _UNDISCLOSED.format(holder, _identity(claims, provider), _COMMANDS[holder])
 
 
 def diagnose_in_full(compared: Sequence[Compared], claims: SignedClaims, provider: Provider) -> str:

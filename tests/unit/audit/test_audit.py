@@ -363,8 +363,9 @@ def test_the_local_log_writes_the_same_record(capsys: pytest.CaptureFixture[str]
 
 
 MALFORMED = (
-    "send an upload token, or to read a read token, as the password of the user __token__ (Basic), "
-    "or as a Bearer token"
+    "the Authorization header does not hold one whole token: send a token as the password of the "
+    "user __token__ (Basic), or as a Bearer token: an upload token to publish, a read token to "
+    "install"
 )
 
 

@@ -143,6 +143,15 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     ]
 
 
+def test_help_says_what_each_command_does_and_shows_no_code(terminal: Terminal) -> None:
+    seen = " ".join(terminal.type("pytp-broker --help").split())
+
+    said = "Move in: import the files of another index, or of a folder, into a registry. "
+    assert f"import {said}" in seen
+    assert '"' not in seen
+    assert "#" not in seen
+
+
 TARGET = ("--data", "--stack", "--table", "--region", "--endpoint-url")
 # These work on files, on a server of their own, or on another index.
 WITHOUT_A_BROKER = {"serve", "validate", "schema", "secret", "demo", "login", "logout"}

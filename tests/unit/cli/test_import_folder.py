@@ -118,8 +118,8 @@ def test_a_file_that_an_operator_has_deleted_does_not_come_back(
     move.capsys.readouterr()
 
     assert move.refusal(f"--from-folder {move.packages}") == (
-        f"an operator has deleted `{file.filename}` here, and the name of a deleted file is "
-        "never used again: leaks"
+        f"an operator has deleted `{file.filename}` here (leaks), and the name of a deleted file "
+        "is never used again"
     )
 
 

@@ -56,6 +56,23 @@ def test_anything_else_is_refused_and_not_repeated(header: str) -> None:
     assert TOKEN not in refused.value.detail
 
 
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({}, "send a token as the password"),
+        ({"authorization": f"Bearer {TOKEN[:-1]}"}, "does not hold one whole token: send a token"),
+        ({"authorization": f"Bearer {TOKEN}, Bearer {TOKEN}"}, "does not hold one whole token"),
+        ({"authorization": basic(f"someone:{TOKEN}")}, "the user name is not __token__: send"),
+    ],
+    ids=["no token", "a character less", "twice", "another user"],
+)
+def test_a_refusal_says_what_was_sent_and_what_to_send(headers: dict[str, str], said: str) -> None:
+    with pytest.raises(Unauthorized, match=said) as refused:
+        read_token(headers)
+
+    assert "an upload token to publish, a read token to install" in refused.value.detail
+
+
 def test_a_request_without_credentials_is_refused() -> None:
     with pytest.raises(Unauthorized):
         read_token({})

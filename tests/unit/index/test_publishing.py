@@ -228,8 +228,8 @@ def test_the_name_of_a_deleted_file_is_never_used_again(
 
     assert (answer.status, answer.code) == (400, "file-deleted")
     assert answer.json["detail"] == (
-        f"the registry's operator has deleted `{WHEEL_NAME}`, and the name of a deleted file is "
-        "never used again: contains a password; publish a new version"
+        f"the registry's operator has deleted `{WHEEL_NAME}` (contains a password), and the name "
+        "of a deleted file is never used again: publish a new version"
     )
     assert "already" not in answer.text.lower()
     assert shelf.files.contents == before

@@ -246,6 +246,7 @@ def test_a_stranger_learns_nothing_of_a_reader() -> None:
         "valid token, but no trusted reader here matches repository `evil/x`, owner `evil`. "
     )
     assert "ci" not in re.findall("[a-z]+", problem.detail)
+    assert problem.detail.endswith("can see every rule with `pytp-broker explain --read`")
 
 
 def test_a_job_of_the_reader_learns_which_rule_failed() -> None:
