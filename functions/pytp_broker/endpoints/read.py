@@ -10,6 +10,7 @@ from pytp_broker.errors import NotFound, RangeNotSatisfiable
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
 from pytp_broker.http.caching import file_caching, page_caching
+from pytp_broker.http.html_pages import NO_SNIFFING, PAGE_HEADERS
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
 from pytp_broker.index import pages
@@ -73,6 +74,8 @@ def _page(context: Context[Index, Other], content_type: str, body: bytes) -> Res
     request, is_public = context.request, context.destination.registry.is_public
     etag = _quoted(hashlib.sha256(body).hexdigest()[:32])
     headers = {"ETag": etag, **page_caching(is_public=is_public, varies_by="Accept")}
+    if content_type != JSON:
+        headers |= PAGE_HEADERS  # people open these pages too
     if has_current(request.headers, etag):
         return Response(304, headers=headers)
     headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
@@ -140,7 +143,8 @@ def _range(request: Request, content: bytes, headers: dict[str, str]) -> Respons
 
 
 def _file_headers(sha256: str) -> dict[str, str]:
-    return {"Content-Type": "application/octet-stream", "ETag": _quoted(sha256)}
+    """Return the headers by which no browser shows a file, whatever its publisher put in it."""
+    return {"Content-Type": "application/octet-stream", **NO_SNIFFING, "ETag": _quoted(sha256)}
 
 
 def _quoted(tag: str) -> str:

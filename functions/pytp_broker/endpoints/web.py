@@ -12,7 +12,7 @@ from pytp_broker.errors import NotFound
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
 from pytp_broker.http.caching import page_caching
-from pytp_broker.http.html_pages import PAGE_HEADERS, html_response
+from pytp_broker.http.html_pages import NO_SNIFFING, PAGE_HEADERS, html_response
 from pytp_broker.http.messages import Response
 from pytp_broker.http.negotiation import has_current
 from pytp_broker.index.web.style import style, style_name
@@ -63,7 +63,7 @@ def style_sheet(context: Context[Website, Other]) -> Response:
     """Return the style sheet of all pages; anybody may have it."""
     if context.variables["name"] != style_name():
         raise NotFound("there is no such style sheet: its name changes with its content")
-    headers = {**_STYLE_CACHING, "ETag": f'"{style_name()}"', "X-Content-Type-Options": "nosniff"}
+    headers = {**_STYLE_CACHING, **NO_SNIFFING, "ETag": f'"{style_name()}"'}
     if has_current(context.request.headers, headers["ETag"]):
         return Response(304, headers=headers)
     headers |= {"Content-Type": "text/css; charset=utf-8", "Content-Length": str(len(style()))}

@@ -11,9 +11,11 @@ _POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
+# A browser must not guess from the content that an answer is something else than we say.
+NO_SNIFFING: Final[Mapping[str, str]] = {"X-Content-Type-Options": "nosniff"}
 PAGE_HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
+    **NO_SNIFFING,
     # Another host must not learn the name of a private project from a link that somebody follows.
     "Referrer-Policy": "no-referrer",
 }

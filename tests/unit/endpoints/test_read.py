@@ -119,6 +119,25 @@ def test_html_is_escaped(shelf: Shelf) -> None:
     assert 'data-requires-python="&gt;=3.9,&lt;4"' in shelf.get("/acme/simple/widgets/").text
 
 
+@pytest.mark.parametrize("path", ["/acme/simple/", "/acme/simple/widgets/"])
+@pytest.mark.parametrize("accept", [HTML, "text/html"])
+def test_a_browser_runs_nothing_on_a_page(shelf: Shelf, path: str, accept: str) -> None:
+    headers = shelf.get(path, accept).headers
+
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("suffix", ["", ".metadata"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_browser_does_not_guess_what_a_file_is(shelf: Shelf, method: str, suffix: str) -> None:
+    answer = shelf.call(method, f"{WHEEL_PATH}{suffix}", b"", {})
+
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_html_says_which_version_of_the_api_it_is(shelf: Shelf) -> None:
     page = shelf.get("/acme/simple/widgets/").text
 
