@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pytp_broker.names import is_sent_host, without_port
 from pytp_broker.registries import default_audience
@@ -20,6 +20,10 @@ _ELSEWHERE: Final = frozenset(
 # `default_audience` puts this before a host that begins with a digit. Then it is also the audience
 # of a host that begins with this text, which anybody could register.
 _AMBIGUOUS: Final = re.compile("pytp-[^a-z]")
+# Other services have audiences of one word, such as `sigstore`, which may also be a host of a
+# network of one's own.
+_WORD: Final = re.compile("[a-z0-9-]+")
+_DISPUTED: Final = re.compile(r"[^!-~]|\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +40,14 @@ class Location:
 
         Only https: an identity token is not sent where somebody on the way could read it.
         """
-        try:
-            parts = urlsplit(url)
-        except ValueError:
+        parts = _split(url)
+        if parts is None:
             return None
         host = parts.netloc.rpartition("@")[2].lower()
         found = _PATH.fullmatch(parts.path)
         if parts.scheme != "https" or not found or not is_sent_host(host):
             return None
-        if without_port(host) in _ELSEWHERE:
+        if without_port(host).rstrip(".") in _ELSEWHERE:
             return None
         return cls(f"https://{host}", found["prefix"] or "", found["upload"] is not None)
 
@@ -61,6 +64,20 @@ class Location:
         send. So a job sends an identity token for this audience alone, unless its user says more.
         """
         host = without_port(self.origin.removeprefix("https://")).rstrip(".")
-        if _AMBIGUOUS.match(host):
+        if _AMBIGUOUS.match(host) or _WORD.fullmatch(host + self.prefix):
             return None
         return default_audience(host + self.prefix)
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL; None if it is malformed, or if programs disagree about its host.
+
+    Some programs end the host at a backslash, and some drop invisible characters. So we could fetch
+    a token of one host, and the program could send it to another.
+    """
+    if _DISPUTED.search(url):
+        return None
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None

@@ -61,6 +61,13 @@ def test_the_port_belongs_to_the_origin() -> None:
         "https://upload.pypi.org/legacy/",
         "https://pypi.org/simple/",
         "https://test.pypi.org/legacy/",
+        "https://upload.pypi.org./legacy/",
+        # Some programs send what they get for these to evil.example.
+        "https://evil.example\\@packages.example.com/acme/legacy/",
+        "https://packages.example.com\\.evil.example/acme/legacy/",
+        "https://packages.example.com\t/acme/legacy/",
+        "https://packages.example.com/acme/legacy/\n",
+        "https://pac\N{KELVIN SIGN}ages.example.com/acme/legacy/",
     ],
 )
 def test_another_url_or_a_name_is_nothing_of_ours(url: str) -> None:
@@ -75,6 +82,9 @@ def test_another_url_or_a_name_is_nothing_of_ours(url: str) -> None:
         (f"{AT}:8443/acme/simple/", "packages.example.com/acme"),
         ("https://packages.example.com./acme/simple/", "packages.example.com/acme"),
         ("https://127.0.0.1:8443/acme/legacy/", "pytp-127.0.0.1/acme"),
+        ("https://packages/acme/legacy/", "packages/acme"),
+        # Another service has this audience.
+        ("https://sigstore/legacy/", None),
         ("https://1and1.example/acme/legacy/", "pytp-1and1.example/acme"),
         ("https://pytp-index.example/acme/legacy/", "pytp-index.example/acme"),
         # Anybody may register this name, whose audience is that of 1and1.example.
