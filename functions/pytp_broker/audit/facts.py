@@ -124,7 +124,8 @@ Publishers: TypeAlias = Annotated[
     Sequence[str],
     Meaning(
         "The ids of the trusted publishers or the readers that matched, "
-        "or of the publishers that give the right to upload."
+        "or of the publishers that give the right to upload; "
+        "`publisher show` and `reader show` explain an id."
     ),
 ]
 TokenHash: TypeAlias = Annotated[

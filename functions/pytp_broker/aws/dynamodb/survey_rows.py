@@ -10,6 +10,7 @@ from typing import Any, Final
 from pytp_broker.aws.dynamodb.file_rows import read_file, read_status, read_tombstone
 from pytp_broker.aws.dynamodb.publisher_rows import NOBODY, read_trust
 from pytp_broker.aws.dynamodb.table import Table, attributes
+from pytp_broker.storage.protocols import WHOLE_REGISTRY
 from pytp_broker.storage.survey import (
     DeletedFile,
     GivenStatus,
@@ -51,7 +52,6 @@ def _read_pieces(row: Mapping[str, Any]) -> Iterator[Piece]:
             yield DeletedFile(project, name, read_tombstone(row))
         case "STATUS", _:
             yield GivenStatus(project, read_status(row))
-        # A registry as a whole has no project's name.
-        case "TRUST", _ if project:
+        case "TRUST", _ if project != WHOLE_REGISTRY:
             for publisher_id in read_trust(row.get("publisher_ids", NOBODY)):
                 yield TrustedBy(project, publisher_id)

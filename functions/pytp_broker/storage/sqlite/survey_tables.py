@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from pytp_broker.storage.project_status import ProjectStatus
+from pytp_broker.storage.protocols import WHOLE_REGISTRY
 from pytp_broker.storage.sqlite.database import Database
 from pytp_broker.storage.sqlite.file_tables import read_file, read_tombstone
 from pytp_broker.storage.survey import (
@@ -30,9 +31,8 @@ class SurveyTables(Database):
 def _marks(connection: sqlite3.Connection, registry: str) -> Iterator[Piece]:
     """Yield what is known beside the files."""
     here = (registry,)
-    # A registry as a whole has no project's name.
-    trust = "SELECT project, publisher_id FROM trust WHERE registry = ? AND project != ''"
-    for row in connection.execute(trust, here):
+    trust = "SELECT project, publisher_id FROM trust WHERE registry = ? AND project != ?"
+    for row in connection.execute(trust, (registry, WHOLE_REGISTRY)):
         yield TrustedBy(*row)
     statuses = "SELECT project, status, reason FROM project_statuses WHERE registry = ?"
     for project, *status in connection.execute(statuses, here):
