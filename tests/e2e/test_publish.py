@@ -27,6 +27,7 @@ from uv import find_uv_bin
 from pytp_broker.demo.issuer import Issuer, github_job
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
+from pytp_broker.tokens import UploadToken
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.emulator import Emulator
 
@@ -684,6 +685,39 @@ def lock(clients: Clients, index_url: str) -> None:
     )
     assert locked.returncode == 0, locked.stderr
     assert "widgets-1.1-py3-none-any.whl" in (clients.folder / "pylock.toml").read_text()
+
+
+def test_an_operator_finds_who_published_a_file_and_by_which_rule(
+    issuer: Issuer, config: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    with ServerProcess(config, tmp_path / "log", "--data", str(data)) as server:
+        clients = Clients(tmp_path, str(server.ca_file))
+        files = TinyPackage("widgets").build(tmp_path / "dist")
+        published = clients.uv_publish(f"{server.url}/acme/legacy/", files, issuer.start_job())
+
+        (file, *_) = list_command(clients, data, "file", "list", "acme", "widgets")
+        shown = list_command(clients, data, "file", "show", "acme", file["filename"])
+        job = shown["published_by"]
+        (publisher_id,) = job["publishers"]
+        publisher = list_command(clients, data, "publisher", "show", publisher_id)
+        projects = list_command(clients, data, "project", "list", "acme")
+
+    assert shown == file
+    assert job["token_hash"] == UploadToken.parse(masked_token(published)).hash[:12]
+    assert (job["repository"], job["provider"]) == ("octo-org/widgets", "github")
+    assert job["run_url"].endswith(f"/octo-org/widgets/actions/runs/{job['run']}")
+    assert publisher["fields"]["repository"] == "octo-org/widgets"
+    assert "widgets" in publisher["projects"]
+    assert [each["name"] for each in projects if each["files"]] == ["widgets"]
+
+
+def list_command(clients: Clients, data: Path, *words: str) -> Any:
+    """Return what a command that lists or shows prints as JSON, on a running server's folder."""
+    command = (sys.executable, "-m", "pytp_broker.cli", *words)
+    done = clients.run(*command, "--json", "--data", data)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def delete_command(clients: Clients, filename: str, data: Path) -> None:
