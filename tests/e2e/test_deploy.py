@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -349,6 +351,31 @@ def test_the_list_of_projects_is_there(deployment: Deployment, path: str) -> Non
     assert "widgets" in answer.text
 
 
+@pytest.mark.parametrize("path", ["/acme/", "/acme/project/widgets/", "/acme/project/widgets/2.2/"])
+def test_a_page_for_people_is_there(deployment: Deployment, path: str) -> None:
+    token = deployment.new_token()
+    assert deployment.upload(token, "2.2").status_code == 200
+
+    answer = deployment.read(path, token, {"Accept": "text/html"})
+
+    assert deployment.call("GET", path).status_code == 401
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "widgets" in answer.text
+
+
+def test_a_deployed_function_renders_a_description(deployment: Deployment) -> None:
+    token = deployment.new_token()
+    assert deployment.upload(token, "2.2").status_code == 200
+
+    page = deployment.read("/acme/project/widgets/2.2/", token).text
+
+    assert "[[registries.publishers]]" in unescape(page)
+    assert '<div class="description" dir="auto">' in page
+    style = re.findall(r'href="(/_/style/[^"]+)"', page)[0]
+    assert deployment.call("GET", style).headers["Content-Type"] == "text/css; charset=utf-8"
+
+
 def test_what_is_built_can_be_deployed_for_this_processor_only(deployment: Deployment) -> None:
     parameters = deployment.cloud.client("cloudformation").get_template_summary(StackName=STACK)[
         "Parameters"
@@ -458,7 +485,7 @@ def test_logs_hold_an_audit_record_and_no_token(deployment: Deployment) -> None:
     assert not any(minted in line or identity_token[-40:] in line for line in lines)
 
 
-@pytest.mark.parametrize("logs", ["BrokerLogs", "UploadLogs", "ReadLogs"])
+@pytest.mark.parametrize("logs", ["BrokerLogs", "UploadLogs", "ReadLogs", "WebLogs"])
 def test_nothing_unexpected_has_happened(deployment: Deployment, logs: str) -> None:
     assert not [line for line in log_lines(deployment, logs) if "UnexpectedErrors" in line]
 
@@ -495,6 +522,7 @@ def physical_id(deployment: Deployment, logical_id: str) -> str:
         ("UploadRole", "delete_item"),
         ("ReadRole", "put_item"),
         ("ReadRole", "update_item"),
+        ("WebRole", "put_item"),
     ],
 )
 def test_a_role_may_not_do_what_it_does_not_list(

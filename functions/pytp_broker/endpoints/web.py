@@ -1,4 +1,8 @@
-"""The web function: pages for people, without a script and without anything from elsewhere."""
+"""The web function: pages for people, without a script and without anything from elsewhere.
+
+An address without its last slash is not redirected: some gateways drop the slash, and would send
+the browser in a circle.
+"""
 
 import hashlib
 import re
@@ -28,8 +32,6 @@ MAX_QUERY_CHARACTERS: Final = 200
 def projects(context: Context[Website, Other]) -> Response:
     """Return the list of projects, or of those whose name has the text in ``q``."""
     site = _site(context)
-    if not _ends_in_slash(context):
-        return _redirect(context, site.home)
     query = printable(context.request.query.get("q", "").strip(), MAX_QUERY_CHARACTERS)
     names = find_projects(site.registry, query, context.services)
     return _page(context, _pages().projects_page(site, Part.of(names, _part(context)), query))
@@ -38,7 +40,7 @@ def projects(context: Context[Website, Other]) -> Response:
 def project(context: Context[Website, Other]) -> Response:
     """Return a project's page with its latest release."""
     site, name = _site(context), _project(context)
-    if name != context.variables["project"] or not _ends_in_slash(context):
+    if name != context.variables["project"]:
         return _redirect(context, site.project(name))
     return _project_page(context, site, name, None)
 
@@ -46,7 +48,7 @@ def project(context: Context[Website, Other]) -> Response:
 def release(context: Context[Website, Other]) -> Response:
     """Return a project's page with one release."""
     site, name, version = _site(context), _project(context), context.variables["version"]
-    if name != context.variables["project"] or not _ends_in_slash(context):
+    if name != context.variables["project"]:
         return _redirect(context, site.release(name, printable(version)))
     return _project_page(context, site, name, version)
 
@@ -107,10 +109,6 @@ def _project(context: Context[Website, Other]) -> str:
     if str(printable(name, len(name))) != name:  # a token: do not repeat it
         raise NotFound("the name in this address is not the name of a project")
     return name
-
-
-def _ends_in_slash(context: Context[Website, Other]) -> bool:
-    return context.destination.path.endswith("/")
 
 
 def _part(context: Context[Website, Other]) -> int:

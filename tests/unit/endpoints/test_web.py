@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.index.web import website
+from pytp_broker.index.web import pages, website
 from pytp_broker.index.web.style import style_name, style_url
 from pytp_broker.registries import PRIVATE
 from pytp_broker.storage.project_status import ProjectStatus
@@ -339,6 +339,17 @@ def test_files_of_two_jobs_are_shown_apart(shelf: Visited) -> None:
     assert "Commit beef" in text
 
 
+def test_two_jobs_of_one_repository_are_one_question(private: Visited) -> None:
+    (place, file), *_ = private.store.files.items()
+    private.store.files[place] = replace(file, published_by={**file.published_by, "sha": "beef"})
+    private.store.calls.clear()
+
+    page = private.read(PROJECT)
+
+    assert page.text.count("The rule that trusts this publisher") == 2
+    assert private.store.calls.count("list_publishers") == 1
+
+
 def test_a_page_asks_for_few_identities(shelf: Visited) -> None:
     shelf.change(access=PRIVATE)
     for number in range(5):
@@ -502,6 +513,19 @@ def test_a_page_that_the_browser_has_is_not_sent_again(shelf: Visited, path: str
     assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
 
 
+def test_every_template_is_compiled_when_the_function_starts() -> None:
+    pages._environment.cache_clear()
+
+    pages.prepare()
+
+    assert pages._environment().list_templates() == [
+        "base.html",
+        "parts.html",
+        "project.html",
+        "projects.html",
+    ]
+
+
 def test_a_page_of_a_public_registry_may_be_kept_by_everybody(shelf: Visited) -> None:
     headers = shelf.ask(PROJECT).headers
 
@@ -527,18 +551,24 @@ def test_head_is_answered_without_a_body(shelf: Visited, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "target"),
     [
-        ("/acme", "/acme/"),
-        ("/acme/project/widgets", PROJECT),
         ("/acme/project/Widgets/", PROJECT),
+        ("/acme/project/Widgets", PROJECT),
         ("/acme/project/Widgets/1.0/", f"{PROJECT}1.0/"),
-        ("/acme/project/widgets/1.0", f"{PROJECT}1.0/"),
-        ("/acme/project/widgets/%0d%0aX: y", f"{PROJECT}%EF%BF%BD%EF%BF%BDX%3A%20y/"),
+        ("/acme/project/Widgets/%0d%0aX: y", f"{PROJECT}%EF%BF%BD%EF%BF%BDX%3A%20y/"),
     ],
 )
-def test_a_page_has_one_address(shelf: Visited, path: str, target: str) -> None:
+def test_another_spelling_of_a_name_leads_to_the_page(
+    shelf: Visited, path: str, target: str
+) -> None:
     answer = shelf.ask(path)
 
     assert (answer.status, answer.headers["Location"]) == (301, target)
+
+
+@pytest.mark.parametrize("path", ["/acme/", PROJECT, f"{PROJECT}1.0/"])
+def test_a_page_is_the_same_without_its_last_slash(shelf: Visited, path: str) -> None:
+    """Some gateways drop the slash: a redirect to it would lead in a circle."""
+    assert shelf.visit(path.rstrip("/")).html == shelf.visit(path).html
 
 
 @pytest.mark.parametrize(
