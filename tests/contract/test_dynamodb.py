@@ -117,6 +117,7 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.find_token(record().lookup_id, ("acme", "widgets")), ["BatchGetItem"]),
         (lambda s: s.find_token("f" * 32, ("acme", "widgets")), ["BatchGetItem"]),
         (lambda s: s.find_token(record().lookup_id, None), ["BatchGetItem"]),
+        (lambda s: s.find_token(record().lookup_id, ("acme", WHOLE_REGISTRY)), ["BatchGetItem"]),
         (lambda s: s.burn_token(record().lookup_id, "hash", None, NOW), ["UpdateItem"]),
         (lambda s: s.load_configuration(), ["Query"]),
         (lambda s: s.find_key_set(ISSUER.url), ["GetItem"]),

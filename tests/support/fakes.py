@@ -190,8 +190,10 @@ class MemoryStore(Failing):
 
     @remote
     def add_token(self, record: TokenRecord) -> None:
-        stored = self.tokens.setdefault(record.lookup_id, record)
-        if stored.token_hash != record.token_hash:
+        stored = self.tokens.get(record.lookup_id)
+        if stored is None or stored.kept_until < record.issued_at:
+            self.tokens[record.lookup_id] = record
+        elif stored.token_hash != record.token_hash:
             raise AlreadyExchangedError
 
     @remote
