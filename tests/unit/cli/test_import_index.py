@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ from typing import Any
 import pytest
 import requests
 
-from pytp_broker.cli.sources import downloads, patience
+from pytp_broker.cli.sources import downloads, html_pages, patience
+from pytp_broker.cli.sources.links import UnreadablePageError
 from pytp_broker.cli.sources.patience import patiently
 from pytp_broker.cli.sources.source import SourceError
+from pytp_broker.names import normalize
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from tests.support.audit import check
 from tests.support.deployment import basic
@@ -55,7 +59,7 @@ def offer(web: Web, *entries: dict[str, Any], **more: Any) -> None:
 def of_html(web: Web, href: str, head: str = "", file: Distribution | None = None) -> None:
     """Let the index have one project whose HTML page has one link."""
     file = file or wheel()
-    web.page(INDEX, links([("widgets/", "Widgets")]))
+    web.page(INDEX, links([("widgets/", "<b>Wid</b>&#103;ets")]))
     web.page(f"{INDEX}widgets/", links([(href, file.filename)], head))
     web.add(f"{FILES}{file.filename}", Reply(file.content))
 
@@ -179,6 +183,26 @@ def test_links_to_what_is_no_distribution_are_left_out(move: Move, web: Web) -> 
 
     assert "imported 1 file" in seen
     assert "4 files were left out: not a distribution\n" in seen
+
+
+@pytest.mark.parametrize(
+    "unit", ["<", "<!", "<!-- -->", "<a ", "<a x=", "&", "</a", "<![CDATA[", "<b>"]
+)
+def test_the_time_for_a_page_grows_with_its_length_alone(unit: str) -> None:
+    page = (unit * (100_000 // len(unit)) + "></a>").encode()
+    began = time.process_time()
+
+    with suppress(UnreadablePageError):
+        html_pages.read_project(page, HTML, INDEX, normalize("widgets"))
+
+    assert time.process_time() - began < 1
+
+
+def test_links_in_comments_are_not_links(move: Move, web: Web) -> None:
+    comment = f"<!-- <a href='{FILES}{wheel('gadgets').filename}'>x</a> --><!DOCTYPE x><![A\x00"
+    of_html(web, f"'{FILES}{wheel().filename}#sha256={wheel().sha256}'", comment)
+
+    assert "imported 1 file" in move.type(SOURCE)
 
 
 def test_only_the_pages_of_the_named_projects_are_asked_for(move: Move, web: Web) -> None:
@@ -426,7 +450,9 @@ def test_a_file_that_is_elsewhere_than_on_the_web_is_refused(
             HTML,
             "another version of the simple API",
         ),
-        ("<![A\x00", HTML, "is not HTML"),
+        ("<a href='x", HTML, "ends inside a tag or a comment"),
+        ("<!-- <a href=x>", HTML, "ends inside a tag or a comment"),
+        (f"<a href='{'x' * 70_000}'>", HTML, "has a tag that is too long"),
         ("%PDF", "application/pdf", "has the type `application/pdf`"),
     ],
 )

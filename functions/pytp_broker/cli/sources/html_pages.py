@@ -1,6 +1,9 @@
 """Read the HTML pages of another index (PEP 503, PEP 592, PEP 629, PEP 792)."""
 
+import re
+from collections.abc import Iterator
 from email.message import Message
+from html import unescape
 from html.parser import HTMLParser
 from typing import Final
 
@@ -20,6 +23,13 @@ _VERSION: Final = "pypi:repository-version"
 _STATUS: Final = "pypi:project-status"
 _REASON: Final = "pypi:project-status-reason"
 
+# A comment, or a tag that we use; and such a tag to its end. Nothing is tried in two ways, so the
+# time for a page grows with its length alone.
+_BEGIN: Final = re.compile(r"<!--|</?(?:a|base|meta)(?=[\s/>])", re.IGNORECASE)
+_REST: Final = re.compile(r"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")
+_OTHER_TAG: Final = re.compile(r"<[^<>]*+>")
+_MAX_TAG_CHARACTERS: Final = 64 * 1024
+
 Attributes = dict[str, str | None]
 
 
@@ -33,6 +43,16 @@ class _Reader(HTMLParser):
         self.base: str | None = None
         self.meta: dict[str, str] = {}
         self._is_inside = False
+
+    def read_tag(self, tag: str) -> None:
+        """Read one whole tag."""
+        self.feed(tag)
+        self.rawdata = ""  # a tag that is malformed leaves itself here
+
+    def read_text(self, text: str) -> None:
+        """Keep the text of an anchor."""
+        if self._is_inside:
+            self.texts[-1] += unescape(_OTHER_TAG.sub("", text))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Keep what we use of an element."""
@@ -49,11 +69,6 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         """End an anchor."""
         self._is_inside = self._is_inside and tag != "a"
-
-    def handle_data(self, data: str) -> None:
-        """Keep the text of an anchor."""
-        if self._is_inside:
-            self.texts[-1] += data
 
 
 def read_project_names(body: bytes, content_type: str) -> list[str]:
@@ -74,14 +89,39 @@ def read_project(
 
 def _parse(body: bytes, content_type: str) -> _Reader:
     reader = _Reader()
-    try:
-        reader.feed(_decode(body, content_type))
-        reader.close()
-    except AssertionError:  # Python's parser raises it for declarations that it does not know
-        raise UnreadablePageError("is not HTML") from None
+    for part in _split(_decode(body, content_type)):
+        if _BEGIN.match(part):
+            reader.read_tag(part)
+        else:
+            reader.read_text(part)
     if reader.meta.get(_VERSION, "1").partition(".")[0] != "1":
         raise UnreadablePageError("has another version of the simple API than 1")
     return reader
+
+
+def _split(text: str) -> Iterator[str]:
+    """Yield the tags that we use, and the text between them; comments are left out.
+
+    Python's parser reads only these tags. Given a whole page, its time could grow with the square
+    of the page: 100 KB of comments that do not end take it half a minute.
+    """
+    at = 0
+    while begin := _BEGIN.search(text, at):
+        yield text[at : begin.start()]
+        if begin[0] == "<!--":
+            at = _end_of(text.find("-->", begin.end())) + len("-->")
+            continue
+        rest = _REST.match(text, begin.end())
+        at = _end_of(rest.end() if rest else -1)
+        if at - begin.start() > _MAX_TAG_CHARACTERS:
+            raise UnreadablePageError("has a tag that is too long")
+        yield text[begin.start() : at]
+
+
+def _end_of(found: int) -> int:
+    if found < 0:
+        raise UnreadablePageError("ends inside a tag or a comment")
+    return found
 
 
 def _decode(body: bytes, content_type: str) -> str:
