@@ -27,10 +27,10 @@ def desk(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
-def sqlite_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, ...]]:
+def sqlite_broker(quick_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, ...]]:
     monkeypatch.setenv("LOGNAME", "olive")
-    store = SqliteStore(tmp_path / "broker.sqlite3")
-    yield f"--data {tmp_path}", "user olive", store
+    store = SqliteStore(quick_path / "broker.sqlite3")
+    yield f"--data {quick_path}", "user olive", store
     store.close()
 
 

@@ -299,11 +299,8 @@ def test_the_publisher_of_a_file_leads_to_its_rules(shop: Desk) -> None:
         ("file show acme widgets.exe", "`widgets.exe`", 2),
     ],
 )
-@pytest.mark.parametrize("form", ["", " --json"])
-def test_what_is_not_there_is_said_to_be(
-    shop: Desk, line: str, said: str, status: int, form: str
-) -> None:
-    seen = shop.type(line + form)
+def test_what_is_not_there_is_said_to_be(shop: Desk, line: str, said: str, status: int) -> None:
+    seen = shop.type(line)
 
     assert said in seen
     assert seen.endswith(f"\nexit {status}\n")
