@@ -88,6 +88,7 @@ def test_what_is_here_already_is_skipped(move: Move) -> None:
     assert move.files()[wheel().filename] == before[wheel().filename]
 
 
+@pytest.mark.promise("import-verified")
 def test_a_file_with_other_content_is_refused_and_nothing_is_overwritten(move: Move) -> None:
     move.put(wheel())
     move.folder()

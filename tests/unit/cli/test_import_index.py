@@ -244,6 +244,7 @@ def test_what_is_here_is_compared_after_a_download_if_the_page_has_no_sha256(
     assert f"{FILES}{wheel().filename}" in web.asked
 
 
+@pytest.mark.promise("import-verified")
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512", "md5", "sha1", "blake2b"])
 def test_content_that_is_not_as_the_page_says_is_refused(
     move: Move, web: Web, algorithm: str
@@ -267,6 +268,7 @@ def test_a_digest_in_capitals_is_right(move: Move, web: Web) -> None:
     assert "imported 1 file" in move.type(SOURCE)
 
 
+@pytest.mark.promise("imported-content")
 @pytest.mark.parametrize(
     ("hashes", "given"),
     [
@@ -697,6 +699,7 @@ def test_an_interrupt_ends_the_import_and_says_how_to_go_on(move: Move, web: Web
 # --- redirects and credentials --------------------------------------------------------------------
 
 
+@pytest.mark.promise("source-credentials")
 def test_a_redirect_to_another_host_is_followed_without_the_credentials(
     move: Move, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -764,6 +767,7 @@ def test_without_a_name_netrc_is_looked_for_at_home(
     assert web.credentials[INDEX] == basic("nina", "from-netrc")
 
 
+@pytest.mark.promise("source-credentials")
 def test_a_file_at_another_host_or_port_is_fetched_without_the_credentials(
     move: Move, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -789,6 +793,7 @@ def test_credentials_in_a_link_are_not_sent(move: Move, web: Web) -> None:
     assert web.credentials[f"{FILES}{wheel().filename}"] is None
 
 
+@pytest.mark.promise("source-credentials")
 @pytest.mark.promise("no-secret-written")
 def test_a_password_in_the_url_is_neither_shown_nor_kept(move: Move, web: Web) -> None:
     offer(web, listed(web, wheel()), listed(web, sdist(), hashes={"sha256": "0" * 64}))
@@ -834,6 +839,7 @@ def test_a_redirect_that_leads_nowhere_good_ends_the_import(
     assert words in move.capsys.readouterr().err
 
 
+@pytest.mark.promise("own-pages")
 def test_a_page_of_another_host_is_not_taken_for_one_of_the_source(move: Move, web: Web) -> None:
     web.projects("widgets")
     elsewhere = "https://pypi.example.org/simple/widgets/"
