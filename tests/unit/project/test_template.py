@@ -444,7 +444,7 @@ def test_the_broker_may_not_publish(action: str, key: str) -> None:
     assert not is_allowed("BrokerRole", action, [key], FILE)
 
 
-@pytest.mark.promise("least-rights")
+@pytest.mark.promise("separate-functions")
 @pytest.mark.parametrize(("action", "key"), [*product(WRITES, ["PROJECT#a#b", "TOKEN#0", "USE#0"])])
 def test_the_web_function_writes_nothing(action: str, key: str) -> None:
     assert not is_allowed("WebRole", action, [key], FILE)
@@ -528,6 +528,7 @@ def test_only_upload_writes_files_and_only_readers_read_them(role: str, actions:
     assert found == actions
 
 
+@pytest.mark.promise("separate-functions")
 def test_the_web_function_reads_metadata_and_no_files() -> None:
     (reading,) = [s for s in statements("WebRole") if s["Action"] == "s3:GetObject"]
 
