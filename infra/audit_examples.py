@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pytp_broker.audit.findings import KeySet, Leak
+from pytp_broker.audit.findings import KeySet, Leak, OperatorsToken
 from pytp_broker.audit.operations import (
     Apply,
     ConfigurationChange,
@@ -10,6 +10,7 @@ from pytp_broker.audit.operations import (
     Import,
     Reopening,
     StatusChange,
+    TokenCreation,
     Yank,
 )
 from pytp_broker.audit.record import AuditRecord
@@ -108,9 +109,25 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         burned=True,
         token_hash=_HASH,
     ).accepted(),
+    OperatorsToken(
+        registry="acme",
+        projects=["acme/widgets"],
+        made_by=_OLIVE,
+        why="GitHub Actions is down",
+        token_hash=_HASH,
+    ).accepted(),
     KeySet(issuer="https://gitlab.example.com").failed(
         "stale", "the issuer did not answer in time"
     ),
+    TokenCreation(
+        by=_OLIVE,
+        registry="acme",
+        permission="upload",
+        project="widgets",
+        why="GitHub Actions is down",
+        token_hash=_HASH,
+        expires_at="2026-11-22T12:15:00+00:00",
+    ).accepted(),
     Apply(by=_OLIVE, configuration_sha256="0" * 64).accepted(),
     ConfigurationChange(
         by=_OLIVE,

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from pytp_broker.audit.findings import OperatorsToken
+from pytp_broker.audit.record import hash_prefix
 from pytp_broker.errors import Forbidden, MayOnlyRead, Unauthorized
 from pytp_broker.grants import Permission, Trust
 from pytp_broker.known_readers import Reader
@@ -52,7 +54,8 @@ class Caller:
 class Right:
     """The right of a caller in the project that was asked for, or in all if none was named.
 
-    ``publishers`` maps each project to the ids of the publishers that still give the right.
+    ``publishers`` maps each project to the ids of the publishers that still give the right; to none
+    if an operator made the token.
     ``verified_at`` is the time at which the check began.
     """
 
@@ -78,23 +81,40 @@ def verify(caller: Caller, project: str | None, services: Services) -> Right:
 
     Raises Unauthorized, or Forbidden if there is no such project. The exchange fixed the token's
     publishers. At every use we check that a project still trusts one of them, and that the issuer
-    is still enabled. That takes one round trip for a project. Without one it takes three, and one
+    is still enabled. A token that an operator made is for the projects that its record names, and
+    needs neither. That takes one round trip for a project. Without one it takes three, and one
     more for every further hundred projects.
     """
     asked_at = services.now()
     record, trusted = verify_token(caller, project, services)
-    _check_enabled(record.issuer, caller)
+    _check_enabled(record.signer, caller)
     if _may_only_read(record, caller.registry.name):
         raise MayOnlyRead(_MAY_ONLY_READ)
-    trust = _list_trust(record, caller, services) if project is None else {project: trusted}
-    publishers = {
-        name: publisher_ids
-        for name, each in trust.items()
-        if (publisher_ids := _publishers_of(record, caller, name, each))
-    }
+    if record.made_by is None:
+        trust = _list_trust(record, caller, services) if project is None else {project: trusted}
+        publishers = _find_publishers(record, caller, trust)
+    else:
+        publishers = _projects_of_operator(record, caller, project)
     if not publishers:
         raise Forbidden(_explain(record, caller.registry.name, project))
     return Right(caller, project, record, publishers, asked_at)
+
+
+def report(right: Right, services: Services) -> None:
+    """Leave a record, which has an alarm, if an operator made the token of a right to upload.
+
+    It comes before the right is used. A token that a job got leaves none.
+    """
+    record = right.record
+    if record.made_by is not None:
+        event = OperatorsToken(
+            registry=right.caller.registry.name,
+            projects=record.places,
+            made_by=record.made_by.operator,
+            why=record.made_by.reason,
+            token_hash=hash_prefix(record.token_hash),
+        )
+        services.audit(event.accepted())
 
 
 def verify_token(
@@ -124,9 +144,14 @@ def _place(caller: Caller, project: str | None) -> Place | None:
     return caller.registry.name, project
 
 
-def _check_enabled(issuer: str, caller: Caller) -> None:
-    if not caller.configuration.is_enabled(caller.registry.name, issuer):
-        raise Forbidden(f"the operator has switched off the use of tokens of `{issuer}` here")
+def _check_enabled(signer: str | None, caller: Caller) -> None:
+    """Check the switches; no issuer's switch concerns a token that an operator made."""
+    configuration, registry = caller.configuration, caller.registry.name
+    if signer is None:
+        if not configuration.is_open(registry):
+            raise Forbidden("the operator has switched off the use of tokens here")
+    elif not configuration.is_enabled(registry, signer):
+        raise Forbidden(f"the operator has switched off the use of tokens of `{signer}` here")
 
 
 def _list_trust(record: TokenRecord, caller: Caller, services: Services) -> dict[str, Trust]:
@@ -147,10 +172,24 @@ def _list_projects(record: TokenRecord, caller: Caller, services: Services) -> l
     return list(dict.fromkeys(projects))
 
 
-def _publishers_of(
-    record: TokenRecord, caller: Caller, project: str, trusted: Trust
-) -> tuple[str, ...]:
-    return record.publishers_for(caller.permission, caller.registry.name, project, trusted)
+def _find_publishers(
+    record: TokenRecord, caller: Caller, trust: Mapping[str, Trust]
+) -> dict[str, tuple[str, ...]]:
+    """Return the projects that trust one of the token's publishers, and the ids of these."""
+    permission, registry = caller.permission, caller.registry.name
+    return {
+        name: publisher_ids
+        for name, trusted in trust.items()
+        if (publisher_ids := record.publishers_for(permission, registry, name, trusted))
+    }
+
+
+def _projects_of_operator(
+    record: TokenRecord, caller: Caller, project: str | None
+) -> dict[str, tuple[str, ...]]:
+    """Return the asked projects for which an operator made the token; no publisher gives it."""
+    projects = record.operators_projects(caller.permission, caller.registry.name)
+    return {name: () for name in projects if project in {None, name}}
 
 
 def _explain(record: TokenRecord, registry: str, project: str | None) -> str:
@@ -188,28 +227,29 @@ def verify_reader(caller: Caller, services: Services) -> None:
     if reader is None:
         asked_at = known.now()
         record = find_reader(caller, services)
-        reader = Reader(record.issuer, record.expires_at, asked_at)
+        reader = Reader(record.signer, record.expires_at, asked_at)
         known.add(key, reader)
     if services.now() >= reader.expires_at:
         raise Unauthorized(_NOT_GOOD_HERE)
-    _check_enabled(reader.issuer, caller)
+    _check_enabled(reader.signer, caller)
 
 
 def find_reader(caller: Caller, services: Services) -> TokenRecord:
     """Return the record of a caller who may read the registry; it takes one round trip.
 
     Raises Unauthorized, also for a token of another registry, or Forbidden. The registry must still
-    trust one of the token's publishers. A single-use token reads until it is used, and reading does
-    not use it up.
+    trust one of the token's publishers, unless an operator made the token. A single-use token reads
+    until it is used, and reading does not use it up.
     """
     registry = caller.registry.name
     found = _find_live(caller, (registry, WHOLE_REGISTRY), services)
-    if found is None or not found[0].grants_of(caller.permission, registry):
+    grants = found[0].grants_of(caller.permission, registry) if found else []
+    if found is None or not grants:
         raise Unauthorized(_NOT_GOOD_HERE)
     record, trusted = found
     check_unused(record, None)
-    _check_enabled(record.issuer, caller)
-    if not any(g.publishers_among(trusted) for g in record.grants_of(caller.permission, registry)):
+    _check_enabled(record.signer, caller)
+    if record.made_by is None and not any(grant.publishers_among(trusted) for grant in grants):
         raise Forbidden(f"the registry `{registry}` no longer trusts where this token comes from")
     return record
 
@@ -225,7 +265,7 @@ def confirm(right: Right, services: Services) -> None:
     if is_old(right, services):
         verify(caller, right.project, services)
     else:
-        _check_enabled(right.record.issuer, caller)
+        _check_enabled(right.record.signer, caller)
 
 
 def is_old(right: Right, services: Services) -> bool:

@@ -24,10 +24,11 @@ Key: TypeAlias = tuple[str, str]
 class Reader:
     """What must still be checked at every request of a reader whose token was verified.
 
+    ``signer`` is the issuer that must be enabled, or None for a token that an operator made.
     ``verified_at`` is the moment at which the check began.
     """
 
-    issuer: str
+    signer: str | None
     expires_at: datetime
     verified_at: Moment
 

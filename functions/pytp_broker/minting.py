@@ -1,4 +1,7 @@
-"""Mint an upload token or a read token, and write the record that describes it."""
+"""Mint an upload token or a read token, and write the record that describes it.
+
+An exchange mints for a job, and an operator makes a token for a person.
+"""
 
 import hashlib
 import secrets
@@ -9,8 +12,15 @@ from itertools import accumulate
 from typing import Final
 
 from pytp_broker.grants import Grant, Permission
+from pytp_broker.making import Making
 from pytp_broker.registries import Configuration, Registry
-from pytp_broker.tokens import DEFAULT_FEATURES, Listing, TokenRecord, UploadToken
+from pytp_broker.tokens import (
+    DEFAULT_FEATURES,
+    LOOKUP_ID_BYTES,
+    Listing,
+    TokenRecord,
+    UploadToken,
+)
 from pytp_broker.trust.job import Job
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -107,6 +117,45 @@ def mint_to_read(
         # The record does not mark the identity token as used, so it need not outlive that.
         kept_until=expires_at + REPLAY_MARGIN,
         identity_key=readers[0].identity_key,
+    )
+    return Minted(token, record)
+
+
+def make_to_read(registry: str, making: Making, lifetime: timedelta, now: datetime) -> Minted:
+    """Return a new token with which a person reads a registry; an operator made it."""
+    return _make(Grant(registry, None, Permission.READ, {}), {}, making, lifetime, now)
+
+
+def make_to_upload(
+    registry: str, project: str, making: Making, lifetime: timedelta, now: datetime
+) -> Minted:
+    """Return a new token with which a person uploads to one project; an operator made it."""
+    grant = Grant(registry, project, Permission.UPLOAD, {})
+    return _make(grant, {registry: Listing((project,), 1)}, making, lifetime, now)
+
+
+def _make(
+    grant: Grant,
+    projects: dict[str, Listing],
+    making: Making,
+    lifetime: timedelta,
+    now: datetime,
+) -> Minted:
+    # No identity token has this lookup id, because nobody can choose a hash.
+    token = UploadToken.mint(secrets.token_hex(LOOKUP_ID_BYTES))
+    record = TokenRecord(
+        lookup_id=token.lookup_id,
+        token_hash=token.hash,
+        # Without an issuer and publishers a version that does not know `made_by` refuses the token.
+        issuer="",
+        identity={},
+        grants=(grant,),
+        projects=projects,
+        features=DEFAULT_FEATURES,
+        issued_at=now,
+        expires_at=now + lifetime,
+        kept_until=now + lifetime + REPLAY_MARGIN,
+        made_by=making,
     )
     return Minted(token, record)
 

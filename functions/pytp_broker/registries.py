@@ -188,15 +188,17 @@ class Configuration:
     registries: Mapping[str, Registry] = field(default_factory=dict)
     enabled: bool = True
 
+    def is_open(self, registry: str) -> bool:
+        """Say whether neither the broker nor this registry is switched off."""
+        known = self.registries.get(registry)
+        return self.enabled and known is not None and known.enabled
+
     def is_enabled(self, registry: str, issuer: str) -> bool:
         """Say whether tokens of this issuer are good in this registry now."""
-        known = self.registries.get(registry)
         signer = self.issuers.get(issuer)
         return (
-            self.enabled
-            and known is not None
-            and known.enabled
+            self.is_open(registry)
             and signer is not None
             and signer.enabled
-            and known.accepts(issuer)
+            and self.registries[registry].accepts(issuer)
         )

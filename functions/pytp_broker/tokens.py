@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from pytp_broker.grants import Grant, Permission, Trust, read_grants
+from pytp_broker.making import Making
 from pytp_broker.redaction import Hidden
 
 PREFIX: Final = "pytp_"
@@ -128,13 +129,15 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """The record of one exchange in the store: the token's hash, its rights and its origin.
+    """The record of a token in the store: the token's hash, its rights and its origin.
 
-    The record also marks the identity token as used, so it is kept longer than the upload token
-    lives: ``kept_until`` is later than both expiries (TOB-PYPI26-1). ``identity`` holds the signed
-    claims that later say who published. ``used_for`` is the file for which a single-use token has
-    been used. ``identity_key`` finds the publishers again. ``projects`` says for each registry what
-    the token was minted for; messages use it, and it gives no right.
+    The record of an exchange also marks the identity token as used, so it is kept longer than the
+    upload token lives: ``kept_until`` is later than both expiries (TOB-PYPI26-1). ``identity``
+    holds the signed claims that later say who published. ``used_for`` is the file for which a
+    single-use token has been used. ``identity_key`` finds the publishers again. ``projects`` says
+    for each registry what the token was minted for; messages use it, and it gives no right.
+    ``made_by`` is None unless an operator made the token; such a record has no issuer, no identity
+    and no publishers.
     """
 
     lookup_id: str
@@ -150,6 +153,12 @@ class TokenRecord:
     identity_key: str = ""
     burned_at: datetime | None = None
     used_for: str | None = None
+    made_by: Making | None = None
+
+    @property
+    def signer(self) -> str | None:
+        """Return the issuer whose identity token was exchanged; None if an operator made this."""
+        return self.issuer if self.made_by is None else None
 
     @property
     def registries(self) -> tuple[str, ...]:
@@ -188,6 +197,13 @@ class TokenRecord:
         )
         return tuple(dict.fromkeys(publisher_id for ids in found for publisher_id in ids))
 
+    def operators_projects(self, permission: Permission, registry: str) -> tuple[str, ...]:
+        """Return the projects for which an operator made the token; none if an exchange did."""
+        if self.made_by is None:
+            return ()
+        grants = self.grants_of(permission, registry)
+        return tuple(grant.project for grant in grants if grant.project is not None)
+
     def is_live(self, token: UploadToken, now: datetime) -> bool:
         """Say whether the record is this token's, and the token is neither expired nor burned."""
         same = hmac.compare_digest(self.token_hash, token.hash)
@@ -217,6 +233,7 @@ class TokenRecord:
             "issued_at": int(self.issued_at.timestamp()),
             "expires_at": int(self.expires_at.timestamp()),
             "kept_until": int(self.kept_until.timestamp()),
+            "made_by": None if self.made_by is None else self.made_by.document(),
         }
 
     def _scope(self) -> list[tuple[str, str, list[str]]]:
@@ -251,7 +268,13 @@ class TokenRecord:
             identity_key=document.get("identity_key", ""),
             burned_at=None if burned_at is None else datetime.fromtimestamp(burned_at, UTC),
             used_for=used_for,
+            # The documents of earlier versions lack this member, as operators made no tokens.
+            made_by=_read_making(document.get("made_by")),
         )
+
+
+def _read_making(document: Mapping[str, Any] | None) -> Making | None:
+    return None if document is None else Making.from_document(document)
 
 
 def _read_projects(document: Mapping[str, Any]) -> dict[str, Listing]:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from pytp_broker.making import Making
+from pytp_broker.minting import Minted, make_to_read, make_to_upload
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
-from tests.faults.stage import CHANGED, Stage, configured_rights, load, wheel
+from tests.faults.stage import CHANGED, CONFIGURATION, Stage, configured_rights, load, wheel
 from tests.support.deployment import Answer
 from tests.support.figures import FAULTS
 
@@ -508,6 +511,74 @@ def read_with_a_token_of_another_registry(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.private_page(token), 401, "unauthorized")
 
 
+def made_to_upload(stage: Stage) -> Minted:
+    """Return a token with which a person publishes `widgets`."""
+    making = Making("user olive", reason="the CI is down")
+    return make_to_upload("acme", "widgets", making, timedelta(hours=1), stage.now)
+
+
+def made_to_read(stage: Stage) -> Minted:
+    """Return a token with which a person reads `other`, which is private and has a file."""
+    token_of_other(stage)
+    making = Making("user olive", person="Dana")
+    return make_to_read("other", making, timedelta(days=90), stage.now)
+
+
+def make_a_token(stage: Stage) -> Attempt:
+    """Make a token with which a person publishes, as an operator does."""
+    made = made_to_upload(stage)
+
+    def publishes(_answer: Answer) -> None:
+        assert stage.honest.upload(made.token, wheel()).status == 200
+        assert stage.honest.upload(made.token, wheel("gadgets")).status == 403
+
+    return Attempt(lambda: stage.faulty.make_token(made), 200, check=publishes)
+
+
+def upload_with_an_operators_token(stage: Stage) -> Attempt:
+    """Upload with a token that an operator made."""
+    made = made_to_upload(stage)
+    assert stage.honest.make_token(made).status == 200
+
+    def is_there_as_the_operators(_answer: Answer) -> None:
+        assert stage.is_visible(wheel())
+        (file,) = stage.visible_files()
+        assert file.published_by["operator"] == "user olive"
+        assert "issuer" not in file.published_by
+        assert any(record.event == "operators-token" for record in stage.records)
+
+    return Attempt(
+        lambda: stage.faulty.upload(made.token, wheel()), 200, check=is_there_as_the_operators
+    )
+
+
+def read_with_an_operators_token(stage: Stage) -> Attempt:
+    """Read a page of a private registry with a token that an operator made."""
+    made = made_to_read(stage)
+    assert stage.honest.make_token(made).status == 200
+
+    def lists_the_file(answer: Answer) -> None:
+        assert b"gizmos-1.0" in answer.body
+
+    return Attempt(lambda: stage.faulty.private_page(made.token), 200, check=lists_the_file)
+
+
+def remove_a_registry_of_an_operators_token(stage: Stage) -> Attempt:
+    """Remove a registry: the tokens that operators made for it do not come back with it."""
+    made = made_to_read(stage)
+    assert stage.honest.make_token(made).status == 200
+    new = load(CHANGED)
+    stage.configured.append(new)
+    stage.let_caches_end()
+
+    def does_not_come_back(_answer: Answer) -> None:
+        stage.configure(CONFIGURATION)
+        stage.let_caches_end()
+        assert stage.honest.private_page(made.token).status == 401
+
+    return Attempt(lambda: stage.faulty.apply(new), 200, check=does_not_come_back)
+
+
 def list_all(stage: Stage) -> Attempt:
     """List what is there: a list is whole, or there is none."""
     assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
@@ -561,6 +632,10 @@ OPERATIONS: tuple[Operation, ...] = (
     read_a_private_page,
     read_with_a_burned_token,
     read_with_a_token_of_another_registry,
+    make_a_token,
+    upload_with_an_operators_token,
+    read_with_an_operators_token,
+    remove_a_registry_of_an_operators_token,
     list_all,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
@@ -577,6 +652,8 @@ WRITING_OPERATIONS = (
     quarantine,
     delete_file,
     import_a_yanked_file,
+    make_a_token,
+    remove_a_registry_of_an_operators_token,
 )
 
 

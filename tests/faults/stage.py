@@ -29,6 +29,7 @@ from pytp_broker.http.messages import problem_response
 from pytp_broker.index.importing import Place
 from pytp_broker.index.inventory import take_inventory
 from pytp_broker.index.releases import key_of
+from pytp_broker.minting import Minted
 from pytp_broker.names import normalize, version_in
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
@@ -253,6 +254,14 @@ class Clients(Deployment):
         for refused in report.refused:
             return answer_of(problem_response(FileExists(refused.why), instance="import"))
         return Answer(200, {}, b"")
+
+    def make_token(self, made: Minted) -> Answer:
+        """Store a token that an operator made, as the command does."""
+        try:
+            is_there = self.store.add_operators_token(made.record)
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="token"))
+        return Answer(200 if is_there else 404, {}, b"")
 
     def set_status(self, status: ProjectStatus) -> Answer:
         """Give `widgets` a status, as the command does."""

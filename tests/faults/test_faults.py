@@ -82,6 +82,11 @@ UPLOAD = f"find_token find_entry {RELEASE} save save use_token save_release add_
         ),
         ("read_with_a_burned_token", "load_configuration find_token"),
         ("read_with_a_token_of_another_registry", "load_configuration find_token"),
+        ("make_a_token", "add_operators_token"),
+        (
+            "read_with_an_operators_token",
+            "load_configuration find_token list_files find_status list_withdrawn",
+        ),
         ("download_a_deleted_file", "load_configuration find_entry"),
         ("download_from_a_quarantined_project", "load_configuration find_entry"),
     ],

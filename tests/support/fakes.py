@@ -117,6 +117,11 @@ class MemoryStore(Failing):
         if approve is not None and not approve(plan):
             return plan
         self.configuration = configuration
+        self.tokens = {
+            lookup_id: record
+            for lookup_id, record in self.tokens.items()
+            if record.made_by is None or record.registries[0] in configuration.registries
+        }
         self.publishers = {p.publisher_id: p for p in plan.outcome.publishers.values()}
         trust, self.trust = self.trust, {}
         for publisher in self.publishers.values():
@@ -148,6 +153,13 @@ class MemoryStore(Failing):
     @remote
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         return unexpired(self.tokens.values(), now)
+
+    @remote
+    def add_operators_token(self, record: TokenRecord) -> bool:
+        (registry,) = record.registries
+        if registry in self.configuration.registries:
+            self.tokens[record.lookup_id] = record
+        return registry in self.configuration.registries
 
     @remote
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:

@@ -143,6 +143,15 @@ ProjectCount: TypeAlias = Annotated[
     int,
     Meaning("How many projects the token is for, including those that `projects` has no room for."),
 ]
+PermissionName: TypeAlias = Annotated[
+    str, Meaning("What the token is for.", pattern="^(upload|read)$")
+]
+Person: TypeAlias = Annotated[str, Meaning("For whom the operator made the token.")]
+MadeBy: TypeAlias = Annotated[
+    str,
+    Meaning("The operator who made the token, as `by` of the `token-creation` record names them."),
+]
+ExpiresAt: TypeAlias = Annotated[str, Meaning("When the token expires, in ISO 8601.")]
 Burned: TypeAlias = Annotated[
     bool, Meaning("Whether the token was good until then, and was burned.")
 ]

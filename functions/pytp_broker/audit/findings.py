@@ -30,6 +30,27 @@ class Leak(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class OperatorsToken(Event):
+    """Somebody uploads, or another index asks about an upload, with a token that an operator made.
+
+    The record is there before the upload is: it has the operator's name and reason.
+    """
+
+    name = "operators-token"
+    outcomes = ("accepted",)
+
+    registry: facts.Registry
+    projects: facts.Projects
+    made_by: facts.MadeBy
+    why: facts.Why
+    token_hash: facts.TokenHash
+
+    def subject(self) -> str:
+        """Return where the token is used, who made it, and why."""
+        return f"{', '.join(self.projects)}: made by {self.made_by}, because: {self.why}"
+
+
+@dataclass(slots=True, kw_only=True)
 class KeySet(Event):
     """We could not fetch a key set, or it has keys that we cannot use."""
 

@@ -110,6 +110,21 @@ class Import(Operation):
 
 
 @dataclass(slots=True, kw_only=True)
+class TokenCreation(Operation):
+    """An operator made a token for a person, to read a registry or to publish one project."""
+
+    name = "token-creation"
+
+    registry: facts.Registry
+    permission: facts.PermissionName
+    project: facts.Project | None = None
+    person: facts.Person | None = None
+    why: facts.Why | None = None
+    token_hash: facts.TokenHash
+    expires_at: facts.ExpiresAt
+
+
+@dataclass(slots=True, kw_only=True)
 class OperatorBurn(Operation):
     """An operator burned an upload token; then the record has `by`."""
 

@@ -40,7 +40,7 @@ _DOING: Final = "read the files"
 
 def _write_publication(published_by: Item) -> str:
     """Return the one thing that says best who published a file."""
-    known = (published_by[name] for name in ("repository", "actor", "imported_by"))
+    known = (published_by[name] for name in ("repository", "actor", "operator", "imported_by"))
     return write(next(filter(None, known), None))
 
 

@@ -19,7 +19,7 @@ from pytp_broker.trust.publishers import TrustedPublisher
 # What is recorded of a publication, in the order in which people ask.
 _RECORDED: Final = (
     *("issuer", "repository", "sha", "ref", "workflow", "environment", "run", "actor"),
-    *("token_hash", "imported_from", "imported_by"),
+    *("operator", "reason", "token_hash", "imported_from", "imported_by"),
 )
 
 _CERTIFICATE: Final = re.compile(
@@ -116,8 +116,11 @@ def token_item(record: TokenRecord) -> Item:
         "projects": record.places,
         "project_count": record.project_count,
         "publishers": list(record.publisher_ids),
-        "issuer": record.issuer,
+        "issuer": record.signer,
         "identity": dict(sorted(record.identity.items())),
+        "made_by": record.made_by and record.made_by.operator,
+        "person": (record.made_by and record.made_by.person) or None,
+        "reason": (record.made_by and record.made_by.reason) or None,
         "single_use": record.is_single_use,
         "issued_at": record.issued_at,
         "expires_at": record.expires_at,

@@ -88,10 +88,19 @@ def find_project(registry: Registry, project: str, operator: Operator) -> Projec
 
 def read_reason(text: str) -> str:
     """Return a reason that every client may show; raise CommandError."""
+    return _read_line("--reason", text, "everybody who installs the project can read it")
+
+
+def read_person(text: str) -> str:
+    """Return for whom a token is, as audit records keep it; raise CommandError."""
+    return _read_line("--for", text, "audit records keep it")
+
+
+def _read_line(option: str, text: str, why: str) -> str:
     if not text.strip() or legible(text, MAX_VALUE_CHARACTERS) != text:
         raise CommandError(
-            f"`--reason` must be one line of 1 to {MAX_VALUE_CHARACTERS} visible characters, "
-            "and must not contain a token: everybody who installs the project can read it",
+            f"`{option}` must be one line of 1 to {MAX_VALUE_CHARACTERS} visible characters, "
+            f"and must not contain a token: {why}",
             MISUSED,
         )
     return text

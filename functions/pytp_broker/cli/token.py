@@ -1,4 +1,4 @@
-"""List the tokens that have not expired, show one, or burn them."""
+"""Make a token for a person, list the tokens that have not expired, show one, or burn them."""
 
 import argparse
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Final
 
 from pytp_broker.audit.operations import OperatorBurn
 from pytp_broker.audit.record import hash_prefix
-from pytp_broker.cli import actions
+from pytp_broker.cli import actions, token_create
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.items import token_item
 from pytp_broker.cli.listing import Column, add_json_argument, print_item, print_list
@@ -22,6 +22,7 @@ _COLUMNS: Final = (
     Column("for", "permissions"),
     Column("expires", "expires_at"),
     Column("publishers", "publishers"),
+    Column("person", "person"),
     Column("projects", "projects"),
 )
 
@@ -35,6 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "select the tokens that match all of them."
     )
     named = actions.add_actions(parser)
+    creating = actions.add_action(
+        named,
+        "create",
+        token_create.create,
+        "make a token for a person, to read or to publish one project",
+        doing="make the token",
+        is_for_writing=True,
+    )
+    token_create.add_arguments(creating)
     listing = actions.add_action(
         named, "list", list_selected, "list the tokens that have not expired", doing=_DOING
     )
@@ -132,4 +142,6 @@ def _begin_with(prefix: str, operator: Operator) -> list[TokenRecord]:
 
 
 def _summary(record: TokenRecord) -> str:
-    return f"{hash_prefix(record.token_hash)} for {and_more(record.places, record.project_count)}"
+    # A token that only reads is for no project.
+    places = and_more(record.places, record.project_count) or ", ".join(record.registries)
+    return f"{hash_prefix(record.token_hash)} for {places}"

@@ -16,6 +16,7 @@ from pytp_broker.access import (
     Right,
     check_unused,
     find_reader,
+    report,
     use_up,
     verify,
     verify_client,
@@ -177,6 +178,8 @@ def _answer(caller: Caller, question: Question, services: Services) -> dict[str,
 def _answer_uploader(caller: Caller, question: Question, services: Services) -> Right:
     """Return the caller's right, if the token is good for the question; use it up if asked."""
     right = verify(caller, question.find_project(), services)
+    if question.is_about_uploads:
+        report(right, services)
     use = question.use(caller.registry.name)
     check_unused(right.record, use)
     if question.consume and use is not None:
@@ -198,8 +201,15 @@ def _describe(caller: Caller, record: TokenRecord, projects: Sequence[str]) -> d
         "exp": int(record.expires_at.timestamp()),
         "projects": list(projects),
         "features": list(record.features),
-        "publisher": {"issuer": record.issuer, **record.identity},
+        **_describe_origin(record),
     }
+
+
+def _describe_origin(record: TokenRecord) -> dict[str, Any]:
+    """Return the job that got the token, or the operator who made it, under another name."""
+    if record.made_by is not None:
+        return {"made_by": record.made_by.document()}
+    return {"publisher": {"issuer": record.issuer, **record.identity}}
 
 
 def verify_token(context: Context[Services, Introspection]) -> Response:
@@ -212,6 +222,7 @@ def verify_token(context: Context[Services, Introspection]) -> Response:
     project = normalize(context.variables.get("project", ""))
     event.project, event.token_hash = printable(project), hash_prefix(caller.token.hash)
     right = verify(caller, project or None, context.services)
+    report(right, context.services)
     if right.record.is_single_use:  # a proxy cannot say when it is used
         raise Forbidden(
             "a single-use token needs an index that asks with `consume`: nothing here uses it up"
@@ -220,10 +231,15 @@ def verify_token(context: Context[Services, Introspection]) -> Response:
         "Cache-Control": "no-store",
         "X-Pytp-Registry": caller.registry.name,
         "X-Pytp-Projects": _name_all(right.projects),
-        "X-Pytp-Issuer": right.record.issuer,
+        **_name_origin(right.record),
     }
     event.active = True
     return Response(200, headers=headers)
+
+
+def _name_origin(record: TokenRecord) -> dict[str, str]:
+    # An operator's name may have letters that no header can have.
+    return {"X-Pytp-Made-By": "operator"} if record.made_by else {"X-Pytp-Issuer": record.issuer}
 
 
 def verify_reading(context: Context[Services, Introspection]) -> Response:

@@ -6,7 +6,16 @@ checked first, so that a stranger learns nothing about files. The bytes are stor
 conditional write that makes the file visible, so a crash leaves unused bytes, never half a file.
 """
 
-from pytp_broker.access import Caller, Right, check_unused, confirm, is_old, use_up, verify
+from pytp_broker.access import (
+    Caller,
+    Right,
+    check_unused,
+    confirm,
+    is_old,
+    report,
+    use_up,
+    verify,
+)
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
 from pytp_broker.errors import FileDeleted, FileExists, ProjectClosed
@@ -36,6 +45,7 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     """
     event.project = printable(form.project)
     right = verify(caller, form.project, index)
+    report(right, index)
     event.publishers = right.publisher_ids
 
     candidate = read_candidate(form, event)
@@ -139,13 +149,20 @@ def commit(
 
 
 def _describe_publication(right: Right) -> dict[str, str]:
-    """Return who publishes: the job, the publishers that give the right, and the token."""
+    """Return who publishes: an operator, or the job and the publishers that give the right.
+
+    A job's publication always has an issuer, and an operator's never has one.
+    """
     record = right.record
+    token_hash = hash_prefix(record.token_hash)
+    if record.made_by is not None:
+        by = {"operator": record.made_by.operator, "reason": record.made_by.reason}
+        return {**by, "token_hash": token_hash}
     return {
         "issuer": record.issuer,
         **record.identity,
         "publishers": ", ".join(right.publisher_ids),
-        "token_hash": hash_prefix(record.token_hash),
+        "token_hash": token_hash,
     }
 
 

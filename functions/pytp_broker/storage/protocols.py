@@ -192,6 +192,14 @@ class OperatorStore(Protocol):
         Not one round trip: it reads everything there is.
         """
 
+    def add_operators_token(self, record: TokenRecord) -> bool:
+        """Store a token that an operator made; say whether its registry is there.
+
+        It may take several round trips. False if the registry is not there; then nothing is stored.
+        When ``apply`` removes a registry, it also removes these tokens, so that a registry that is
+        added again with the same name does not have them.
+        """
+
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
         """Keep an audit record of what an operator does; it is never removed."""
 

@@ -6,7 +6,7 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, get_args
 from urllib.parse import urlencode
 
@@ -26,12 +26,15 @@ from pytp_broker.cli.importer import recorded
 from pytp_broker.cli.operator import Operator, RemovalError
 from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import reopen, yank
+from pytp_broker.cli.token_create import create
 from pytp_broker.config import Loaded
 from pytp_broker.endpoints import introspect
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.errors import InvalidToken, Problem, StoreUnavailable
 from pytp_broker.http.messages import Request
 from pytp_broker.local.log import Log
+from pytp_broker.making import Making
+from pytp_broker.minting import make_to_upload
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.providers import PROVIDERS
@@ -136,6 +139,15 @@ def uploads() -> Iterator[AuditRecord]:
     yield from shelf.records
 
 
+def operators_uploads() -> Iterator[AuditRecord]:
+    shelf = Shelf()
+    making = Making("user olive", reason="the CI is down")
+    made = make_to_upload("acme", "widgets", making, timedelta(minutes=15), shelf.now)
+    shelf.store.tokens[made.token.lookup_id] = made.record
+    shelf.post(distributions.form(distributions.wheel()), shelf.basic(made.token))
+    yield from shelf.records
+
+
 def introspections() -> Iterator[AuditRecord]:
     shelf = Shelf()
     shelf.change(introspection_clients={"devpi": hashlib.sha256(SECRET.encode()).hexdigest()})
@@ -167,6 +179,8 @@ def operations() -> Iterator[Mapping[str, Any]]:
     archived = {"status": "archived", "reason": "moved"}
     set_status(Namespace(registry="acme", project="widgets", **archived), operator)
     delete(Namespace(registry="acme", filename=file().filename, reason="leaks"), operator)
+    making = {"read": True, "person": "Dana", "upload": None, "reason": None}
+    create(Namespace(registry="acme", **making, days=None, minutes=None), operator)
     with recorded(Report("acme", "https://old.example.com/simple/"), operator):
         pass
     yield from store.operator_records
@@ -174,7 +188,7 @@ def operations() -> Iterator[Mapping[str, Any]]:
 
 @pytest.mark.promise("recorded")
 def test_every_event_is_recorded_as_the_schema_says() -> None:
-    records = [*exchanges(), *uploads(), *introspections()]
+    records = [*exchanges(), *uploads(), *operators_uploads(), *introspections()]
     documents = [*(r.document() for r in records), *operations()]
 
     for document in documents:
@@ -192,6 +206,15 @@ def test_an_upload_and_its_exchange_are_linked_by_the_tokens_hash() -> None:
     shelf.publish(distributions.wheel())
 
     assert shelf.record.facts["token_hash"] == shelf.token.hash[:12]
+
+
+def test_an_upload_with_an_operators_token_is_one_record_more() -> None:
+    found = [(record.event, record.message) for record in operators_uploads()]
+
+    assert [event for event, _ in found] == ["operators-token", "upload"]
+    assert found[0][1] == (
+        "operators-token accepted: acme/widgets: made by user olive, because: the CI is down"
+    )
 
 
 def test_one_request_is_one_record() -> None:
@@ -451,7 +474,7 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
     # Operators' records count in no metric.
     operations = {
         *("apply", "configuration", "reopen", "yank", "project-status", "file-deletion"),
-        "import",
+        *("import", "token-creation"),
     }
     # A record of a success has no reason, so each event has one set of labels for each reason.
     assert len(EVENTS.keys() - operations) * len(REASONS) <= 300

@@ -200,6 +200,8 @@ def test_a_file_is_shown_with_who_published_it(shop: Desk) -> None:
             "run_url": "https://github.com/octo-org/widgets/actions/runs/11855712345",
             "publishers": ["id-1", "id-2"],
             "token_hash": "0123456789ab",
+            "operator": None,
+            "reason": None,
             "imported_from": None,
             "imported_by": None,
         },
@@ -228,6 +230,20 @@ def test_an_imported_file_is_shown_with_its_source(desk: Desk) -> None:
 
     assert set(seen) == documented("Publication")
     assert source.items() <= seen.items()
+    assert "user olive" in desk.type("file list acme")
+
+
+@pytest.mark.promise("shown-as-the-operators")
+def test_a_file_of_an_operators_token_is_shown_as_that_operators(desk: Desk) -> None:
+    by = {"operator": "user olive", "reason": "the CI is down", "token_hash": "0123456789ab"}
+    desk.store.apply(configuration(), [publisher()])
+    desk.store.add_file(file(published_by=by))
+
+    seen = desk.read("file show acme widgets-1.0.tar.gz")["published_by"]
+
+    assert set(seen) == documented("Publication")
+    assert by.items() <= seen.items()
+    assert (seen["issuer"], seen["provider"], seen["publishers"]) == (None, None, [])
     assert "user olive" in desk.type("file list acme")
 
 

@@ -296,10 +296,10 @@ def test_a_removed_reader_is_shown_as_operators_records_know_it(desk: Desk, tmp_
 
 def test_tokens_that_have_not_expired_are_listed(desk: Desk) -> None:
     assert desk.type("token list") == (
-        "token         state  for     expires            publishers        projects\n"
-        "aaa000000000  live   upload  2026-11-22 12:15Z  id-1, id-2, id-3  "
+        "token         state  for     expires            publishers        person  projects\n"
+        "aaa000000000  live   upload  2026-11-22 12:15Z  id-1, id-2, id-3          "
         "acme/widgets, acme/gadgets, other/gizmos\n"
-        "abb000000000  live   upload  2026-11-22 12:15Z  id-9              other/gizmos\n"
+        "abb000000000  live   upload  2026-11-22 12:15Z  id-9                      other/gizmos\n"
     )
 
 
@@ -348,6 +348,9 @@ def test_a_token_is_shown_with_its_origin(desk: Desk) -> None:
         "publishers": ["id-1", "id-2", "id-3"],
         "issuer": GITHUB,
         "identity": {"repository": "octo-org/widgets\ufffd", "run": "17"},
+        "made_by": None,
+        "person": None,
+        "reason": None,
         "single_use": False,
         "issued_at": "2026-11-22T12:00:00+00:00",
         "expires_at": "2026-11-22T12:15:00+00:00",

@@ -28,12 +28,16 @@ from pytp_broker.trust.publishers import TrustedPublisher
 
 @dataclass(frozen=True, slots=True)
 class AppliedRows:
-    """The rows of the configuration, of publishers and their pages, and of what projects trust."""
+    """The rows of the configuration, of publishers and their pages, and of what projects trust.
+
+    ``operators_tokens`` has the registry of each token that an operator made, by its lookup id.
+    """
 
     configuration: Configuration
     publishers: Mapping[str, TrustedPublisher]
     pages: Mapping[PageKey, Page]
     trusted: Trusted
+    operators_tokens: Mapping[str, str]
 
     @classmethod
     def read(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
@@ -47,6 +51,7 @@ class AppliedRows:
             {p.rules_hash: p for p in read_publishers(publishers)},
             read_pages(publishers),
             read_trusted(by_table.get("TRUST", [])),
+            {row["pk"].partition("#")[2]: row["made_for"] for row in by_table.get("TOKEN", [])},
         )
 
     @property
@@ -82,6 +87,11 @@ class AppliedRows:
             outcome.publishers,
             pages_of(outcome.publishers.values()),
             {place: frozenset(texts) for place, texts in trusted.items()},
+            {
+                lookup_id: registry
+                for lookup_id, registry in self.operators_tokens.items()
+                if registry in outcome.configuration.registries
+            },
         )
 
     def check_sizes(self) -> None:

@@ -29,6 +29,7 @@ from pytp_broker.aws.dynamodb.publisher_rows import (
     trust_key,
 )
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes, dump
+from pytp_broker.aws.dynamodb.token_rows import token_key
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
@@ -38,7 +39,10 @@ from pytp_broker.trust.publishers import TrustedPublisher
 # One round is enough for one operator; several at the same time need a few more.
 MAX_APPLY_ROUNDS: Final = 10
 
-_APPLIED: Final = "begins_with(pk, :publisher) OR pk = :configuration OR sk = :trust"
+_APPLIED: Final = (
+    "begins_with(pk, :publisher) OR pk = :configuration OR sk = :trust"
+    " OR attribute_exists(made_for)"
+)
 
 _Write: TypeAlias = Callable[[], None]
 _Key = TypeVar("_Key")
@@ -127,6 +131,8 @@ class Applying(ConfigurationRows):
             yield partial(self._remove_page, key)
         for rules in _gone(present.publishers, wanted.publishers):
             yield partial(self._remove_publisher, present.publishers[rules])
+        for lookup_id in _gone(present.operators_tokens, wanted.operators_tokens):
+            yield partial(self._remove_token, lookup_id)
         for sk in _gone(parts_of(present.configuration), parts_of(wanted.configuration)):
             yield partial(self._remove_part, sk)
 
@@ -158,6 +164,9 @@ class Applying(ConfigurationRows):
 
     def _remove_part(self, sk: str) -> None:
         self._call(self._client.delete_item, Key=attributes(pk=CONFIGURATION, sk=sk))
+
+    def _remove_token(self, lookup_id: str) -> None:
+        self._call(self._client.delete_item, Key=token_key(lookup_id))
 
     def _put_page(self, key: PageKey, page: Page) -> None:
         item = attributes(**key._asdict(), **page._asdict())

@@ -25,8 +25,13 @@ def parts_of(configuration: Configuration) -> dict[str, Any]:
     return {
         MAIN: {"enabled": configuration.enabled},
         **{f"ISSUER#{i.url}": i.document() for i in configuration.issuers.values()},
-        **{f"REGISTRY#{r.name}": r.document() for r in configuration.registries.values()},
+        **{registry_key(r.name): r.document() for r in configuration.registries.values()},
     }
+
+
+def registry_key(name: str) -> str:
+    """Return the sort key of a registry's document."""
+    return f"REGISTRY#{name}"
 
 
 def read_configuration(rows: Iterable[Mapping[str, Any]]) -> Configuration:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pytp_broker.audit.record import AuditRecord
+from pytp_broker.aws.dynamodb.configuration_rows import CONFIGURATION, registry_key
 from pytp_broker.aws.dynamodb.file_rows import (
     deleted_key,
     read_tombstone,
@@ -15,7 +16,7 @@ from pytp_broker.aws.dynamodb.file_rows import (
     yanked_key,
 )
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
-from pytp_broker.aws.dynamodb.token_rows import read_token
+from pytp_broker.aws.dynamodb.token_rows import read_token, token_item, token_key
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import unexpired
 from pytp_broker.storage.withdrawals import Tombstone
@@ -42,6 +43,21 @@ class OperatorRows(Table):
             found[row["sk"]][row["pk"].partition("#")[2]] = row
         tokens = (read_token(row, found["USE"].get(key)) for key, row in found["TOKEN"].items())
         return unexpired(tokens, now)
+
+    def add_operators_token(self, record: TokenRecord) -> bool:
+        """Store a token that an operator made; say whether its registry is there.
+
+        We look for the registry after the token is stored. An ``apply`` that removes the registry
+        before we look leaves the token to us; one that removes it later finds the token.
+        """
+        (registry,) = record.registries
+        # No condition: the lookup id is random, so a call that is tried again finds its own row.
+        item = {**token_item(record), **attributes(made_for=registry)}
+        self._call(self._client.put_item, Item=item)
+        if self._find(CONFIGURATION, registry_key(registry)) is not None:
+            return True
+        self._call(self._client.delete_item, Key=token_key(record.lookup_id))
+        return False
 
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
         """Store an audit record of what an operator does."""

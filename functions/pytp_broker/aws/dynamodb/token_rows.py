@@ -20,18 +20,10 @@ class TokenRows(Table):
 
         An expired record counts as deleted, because DynamoDB deletes days late.
         """
-        item = attributes(
-            pk=f"TOKEN#{record.lookup_id}",
-            sk="TOKEN",
-            document=dump(record.document()),
-            token_hash=record.token_hash,
-            registries=frozenset(record.registries),
-            ttl=int(record.kept_until.timestamp()),
-        )
         try:
             self._call(
                 self._client.put_item,
-                Item=item,
+                Item=token_item(record),
                 ConditionExpression="attribute_not_exists(pk) OR #ttl < :now",
                 ExpressionAttributeNames={"#ttl": "ttl"},
                 ExpressionAttributeValues=attributes(**{":now": int(record.issued_at.timestamp())}),
@@ -44,7 +36,7 @@ class TokenRows(Table):
     def find_token(self, lookup_id: str, place: Place | None) -> tuple[TokenRecord, Trust] | None:
         """Return the record and the publishers that a project trusts now; none without a place."""
         keys = [
-            attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"),
+            token_key(lookup_id),
             attributes(**_use_key(lookup_id)),
             *([trust_key(*place)] if place else []),
         ]
@@ -87,7 +79,7 @@ class TokenRows(Table):
         try:
             self._call(
                 self._client.update_item,
-                Key=attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN"),
+                Key=token_key(lookup_id),
                 UpdateExpression="SET burned_at = :now",
                 ConditionExpression=condition,
                 ExpressionAttributeValues=attributes(**values),
@@ -95,6 +87,22 @@ class TokenRows(Table):
         except ConditionFailedError:
             return False
         return True
+
+
+def token_key(lookup_id: str) -> dict[str, Any]:
+    """Return the key of a token's row."""
+    return attributes(pk=f"TOKEN#{lookup_id}", sk="TOKEN")
+
+
+def token_item(record: TokenRecord) -> dict[str, Any]:
+    """Return the row of a new token."""
+    marks = attributes(
+        document=dump(record.document()),
+        token_hash=record.token_hash,
+        registries=frozenset(record.registries),
+        ttl=int(record.kept_until.timestamp()),
+    )
+    return {**token_key(record.lookup_id), **marks}
 
 
 def _use_key(lookup_id: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ MAX_IDENTITIES: Final = 3
 MAX_PUBLISHERS: Final = 5
 
 _ISSUER, _PUBLISHERS, _RUN, _TOKEN = "issuer", "publishers", "run", "token_hash"
+_OPERATOR, _REASON = "operator", "reason"
 # What a record may hold, in the order of the page.
 _LABELS: Final[Mapping[str, str]] = {
     "repository": "Repository",
@@ -27,6 +28,8 @@ _LABELS: Final[Mapping[str, str]] = {
     _RUN: "Run",
     "actor": "Started by",
     _ISSUER: "Issuer",
+    _OPERATOR: "Operator",
+    _REASON: "Because",
 }
 # Only an operator can use the ids of publishers: the page shows their rules.
 _UNSHOWN: Final = frozenset({_PUBLISHERS})
@@ -43,7 +46,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who published some files of a release: a job, and what of it was recorded.
+    """Who published some files of a release: a job or an operator, and what of it was recorded.
 
     ``publishers`` are those that gave the right and are still trusted. It is None if the record
     does not tell enough to find them, or if the reader may be a stranger.
@@ -82,11 +85,13 @@ def _origin(
 ) -> Origin:
     issuer = configuration.issuers.get(recorded.get(_ISSUER, ""))
     provider = PROVIDERS.get(issuer.provider) if issuer else None
-    # An operator's name, and an index or a folder inside the company, are not for strangers.
+    # An operator's name, and an index or a folder inside the company, are not for strangers. An
+    # operator wrote a reason for everybody.
     is_shown = _ISSUER in recorded or not finder.is_public
+    shown = recorded if is_shown else {n: t for n, t in recorded.items() if n == _REASON}
     return Origin(
         heading=_heading(recorded, provider),
-        facts=tuple(_facts(recorded, provider)) if is_shown else (),
+        facts=tuple(_facts(shown, provider)),
         files=files,
         publishers=finder.find(recorded, provider) if provider else None,
     )
@@ -97,6 +102,8 @@ def _heading(recorded: Mapping[str, str], provider: Provider | None) -> str:
         return f"Published by a job of {provider.title}"
     if _ISSUER in recorded:
         return "Published by a job of an issuer that the registry does not know now"
+    if _OPERATOR in recorded:
+        return "Published by the operator of this registry, not by a trusted publisher"
     return "Put here by an operator"
 
 

@@ -9,6 +9,7 @@ from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.storage.plan import Approve, Kind, Plan, Setup, Step, make_plan
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.storage.sqlite.publisher_tables import list_publishers, save_pins, save_publisher
+from pytp_broker.storage.sqlite.token_tables import remove_operators_tokens
 from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -84,6 +85,8 @@ def _execute_step(connection: sqlite3.Connection, step: Step) -> None:
     elif part is None:
         # Deleting a publisher also deletes its pins, and every project's trust in it.
         connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (step.key,))  # noqa: S608 - ours
+        if step.kind is Kind.REGISTRY:
+            remove_operators_tokens(connection, step.key)
     else:
         connection.execute(
             "INSERT OR REPLACE INTO switches (name, enabled) VALUES (?, ?)", (step.key, part)

@@ -11,6 +11,7 @@ from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import unexpired
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.storage.sqlite.file_tables import find_tombstone
+from pytp_broker.storage.sqlite.token_tables import insert_token
 from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import TokenRecord
 
@@ -27,6 +28,16 @@ class OperatorTables(Database):
             ).fetchall()
         records = [TokenRecord.from_document(json.loads(d), *marks) for d, *marks in found]
         return unexpired(records, now)
+
+    def add_operators_token(self, record: TokenRecord) -> bool:
+        """Store a token that an operator made; say whether its registry is there."""
+        with self._write() as connection:
+            is_there = connection.execute(
+                "SELECT 1 FROM registries WHERE name = ?", record.registries
+            ).fetchone()
+            if is_there:
+                insert_token(connection, record)
+        return is_there is not None
 
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
         """Keep an audit record of what an operator does."""

@@ -27,7 +27,7 @@ class TokenTables(Database):
                 "SELECT token_hash FROM tokens WHERE lookup_id = ?", (record.lookup_id,)
             ).fetchone()
             if held is None:
-                _insert_token(connection, record)
+                insert_token(connection, record)
             elif held != (record.token_hash,):
                 raise AlreadyExchangedError
 
@@ -76,9 +76,11 @@ class TokenTables(Database):
             return burned.rowcount == 1
 
 
-def _insert_token(connection: sqlite3.Connection, record: TokenRecord) -> None:
+def insert_token(connection: sqlite3.Connection, record: TokenRecord) -> None:
+    """Write a new token, unless this very one is there already."""
     connection.execute(
-        "INSERT INTO tokens (lookup_id, token_hash, document, kept_until) VALUES (?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO tokens (lookup_id, token_hash, document, kept_until) "
+        "VALUES (?, ?, ?, ?)",
         (
             record.lookup_id,
             record.token_hash,
@@ -87,6 +89,15 @@ def _insert_token(connection: sqlite3.Connection, record: TokenRecord) -> None:
         ),
     )
     connection.executemany(
-        "INSERT INTO token_registries (lookup_id, registry) VALUES (?, ?)",
+        "INSERT OR IGNORE INTO token_registries (lookup_id, registry) VALUES (?, ?)",
         [(record.lookup_id, registry) for registry in record.registries],
+    )
+
+
+def remove_operators_tokens(connection: sqlite3.Connection, registry: str) -> None:
+    """Remove the tokens that operators made for a registry."""
+    connection.execute(
+        "DELETE FROM tokens WHERE json_extract(document, '$.made_by') IS NOT NULL "
+        "AND lookup_id IN (SELECT lookup_id FROM token_registries WHERE registry = ?)",
+        (registry,),
     )
