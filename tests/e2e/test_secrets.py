@@ -296,6 +296,9 @@ def close_project(
             f"file delete acme {file} --reason {secret}",
             f"file delete acme {secret} --reason mistake",
             f"file show acme {secret}",
+            f"token create --registry acme --read --for {secret}",
+            f"token create --registry acme --upload widgets --reason {secret}",
+            f"token create --registry acme --upload {secret} --reason mistake",
         ):
             assert run(command) == 2
         for command in (
@@ -306,6 +309,7 @@ def close_project(
             f"file delete {secret} {file} --reason mistake",
             *(f"{name} show {secret}" for name in ("registry", "issuer", "publisher", "token")),
             *(f"project show acme {secret}", f"file list acme {secret}"),
+            f"token create --registry {secret} --read --for Dana",
             *(f"file show {secret} {file}", f"publisher list --registry {secret}"),
         ):
             assert run(command) == 1
@@ -364,13 +368,26 @@ def operate(data: Path, issuer: Issuer, search: Search, capsys: pytest.CaptureFi
     target = ("--data", str(data))
     move_in(data.parent, target, search.upload_tokens[-1], issuer.token())
     read_all(target)
+    make_tokens(target, search, capsys)
     assert main(["token", "burn", "--all", *target]) == 0
     read_all(target)
     search.add("commands", *capsys.readouterr())
     check_hashes(search.written["commands"], search)
     assert '"event": "configuration"' in search.written["commands"]
-    for event in ("burn", "yank", "file-deletion", "project-status"):
+    for event in ("burn", "yank", "file-deletion", "project-status", "token-creation"):
         assert f'"event": "{event}"' in search.written["commands"]
+
+
+def make_tokens(
+    target: tuple[str, str], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Make tokens as an operator does: stdout has the token, and nothing else has."""
+    for purpose in (("--read", "--for", "Dana"), ("--upload", "widgets", "--reason", "no CI")):
+        search.add("commands", *capsys.readouterr())
+        assert main(["token", "create", "--registry", "acme", *purpose, *target]) == 0
+        printed = capsys.readouterr()
+        search.upload_tokens.append(printed.out.removesuffix("\n"))
+        search.add("commands", printed.err)
 
 
 def read_folder(folder: Path, search: Search) -> None:

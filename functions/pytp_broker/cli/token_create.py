@@ -119,6 +119,11 @@ def _refuse(arguments: argparse.Namespace, options: dict[str, str], purpose: str
 
 
 def _read_project(text: str) -> str:
+    # A token has the form of a project's name, and the store would keep it.
+    if legible(text) != text:
+        raise CommandError(
+            "--upload must be a project's name, and must not contain a token", MISUSED
+        )
     try:
         return read_project(text)
     except InvalidNameError as mistake:

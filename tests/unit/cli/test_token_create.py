@@ -131,6 +131,10 @@ def test_what_the_options_do_not_allow_makes_no_token(shop: Desk, line: str) -> 
         ("--read --for Dana --minutes 5", "--minutes does not go with --read"),
         ("--upload widgets --reason why --for Dana", "--for does not go with --upload"),
         ("--upload widgets --reason why --days 5", "--days does not go with --upload"),
+        (
+            f"--upload pytp_{'a1' * 36} --reason why",
+            "--upload must be a project's name, and must not contain a token",
+        ),
         ("--upload a/b --reason why", "the project `a/b` must be a project name"),
     ],
 )
