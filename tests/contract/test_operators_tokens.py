@@ -1,5 +1,6 @@
 """Tokens that operators made: stored while their registry is there, and gone with it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -95,3 +96,22 @@ def test_it_stays_when_anything_else_changes(store: Store) -> None:
     store.apply(configuration(replace(ACME, access="public"), OTHER, enabled=False), [])
 
     assert find(store) == TO_READ
+
+
+def test_fifty_that_are_made_at_once_are_all_kept(store: Store) -> None:
+    store.apply(configuration(), [])
+    made = [replace(TO_READ, lookup_id=f"{n:032x}", token_hash=f"{n:064x}") for n in range(50)]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(store.add_operators_token, made))
+
+    assert {each.token_hash for each in store.list_tokens(NOW)} == {e.token_hash for e in made}
+
+
+def test_a_call_that_is_tried_again_finds_its_own_token(store: Store) -> None:
+    store.apply(configuration(), [])
+
+    assert store.add_operators_token(TO_READ)
+    assert store.add_operators_token(TO_READ)
+
+    assert store.list_tokens(NOW) == [TO_READ]

@@ -12,6 +12,7 @@ import tomllib
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,6 +28,8 @@ from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import unyank, yank
 from pytp_broker.index.importing import Place
 from pytp_broker.index.inventory import ProjectInventory, take_inventory
+from pytp_broker.making import Making
+from pytp_broker.minting import make_to_read, make_to_upload
 from pytp_broker.names import normalize
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
@@ -619,6 +622,44 @@ def test_a_page_shows_no_publisher_of_the_other_registry(shared_issuer: Tenants)
 
     assert b"[[registries.publishers]]" in page.body
     assert b"hidden" not in page.body
+
+
+# Tokens that an operator made
+
+
+def made_for_acme(deployment: Tenants, project: str | None) -> UploadToken:
+    """Return a token for acme: to upload to a project, or to read."""
+    making, now = Making("user olive", person="Dana", reason="no CI"), deployment.index.now()
+    lifetime = timedelta(hours=1)
+    made = (
+        make_to_read("acme", making, lifetime, now)
+        if project is None
+        else make_to_upload("acme", project, making, lifetime, now)
+    )
+    assert deployment.store.add_operators_token(made.record)
+    return made.token
+
+
+@pytest.mark.promise("own-registry")
+@pytest.mark.parametrize("project", [None, "shared", "widgets", "gadgets"])
+def test_a_token_that_an_operator_made_for_one_registry_is_nothing_in_the_other(
+    deployment: Tenants, project: str | None
+) -> None:
+    token = made_for_acme(deployment, project)
+    before = deployment.written()
+
+    for path, host in (("/other", HOST), ("", "other.example.com")):
+        read = deployment.send(
+            "read", "GET", f"{path}/simple/", headers=bearer(token), host=host
+        ).status
+        page = deployment.send("web", "GET", f"{path}/", headers=bearer(token), host=host).status
+        assert (read, page) == (401, 401)
+        for asked in ("shared", "gadgets"):
+            assert deployment.upload(token, asked, f"{path}/legacy/", host=host).status == 403
+    assert deployment.introspect(token, "other", "other").json == {"active": False}
+    deployment.burn(token, "/other/_/oidc/burn-token")
+
+    assert deployment.written() == before
 
 
 # What an operator does to a project of one registry, and a project of the same name in the other
