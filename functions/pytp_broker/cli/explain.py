@@ -20,6 +20,7 @@ from pytp_broker.cli.command import (
 )
 from pytp_broker.cli.host_options import shared_host
 from pytp_broker.cli.named import advise
+from pytp_broker.cli.table import align
 from pytp_broker.errors import InvalidPublisher, InvalidToken
 from pytp_broker.grants import Permission
 from pytp_broker.oidc.identity import SignedClaims, check_names
@@ -275,10 +276,8 @@ def _print_publisher(
 
 
 def _print_table(findings: Iterable[Finding]) -> None:
-    rows = [_COLUMNS, *(_row(finding) for finding in findings)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-    for row in rows:
-        say("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+    lines = align([_COLUMNS, *map(_row, findings)])
+    say(*(f"  {line}" for line in lines))
 
 
 def _row(finding: Finding) -> tuple[str, ...]:

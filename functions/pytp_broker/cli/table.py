@@ -1,7 +1,7 @@
 """Tables on a terminal, folded to its width, and in a file or a pipe, where every line is whole."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -53,10 +53,16 @@ def _lines_of(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _print_whole(rows: Sequence[Sequence[str]]) -> None:
+    for line in align(rows):
+        print(line)
+
+
+def align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a line for each row, whose cells stand below each other."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print((" " * _GAP).join(cells).rstrip())
+        yield (" " * _GAP).join(cells).rstrip()
 
 
 def _print_folded(rows: Iterable[Sequence[str]], widths: Sequence[int], style: str = "") -> None:
