@@ -5,11 +5,10 @@ import json
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 from pytp_broker.cli import target
-from pytp_broker.cli.command import FAILED, MISUSED, CommandError, note, say
+from pytp_broker.cli.command import FAILED, INTERRUPTED, MISUSED, CommandError, note, say
 from pytp_broker.cli.import_progress import shown_progress
 from pytp_broker.cli.import_report import Report
 from pytp_broker.cli.importer import Importer, recorded
@@ -21,9 +20,6 @@ from pytp_broker.cli.sources.simple_index import SimpleIndex
 from pytp_broker.cli.sources.source import Listing, Source, SourceError
 from pytp_broker.index.importing import Place
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
-
-# As a shell says that SIGINT ended a process.
-INTERRUPTED: Final = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
