@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from threading import Lock
 
-from pytp_broker.audit.operations import StatusChange, Yank
 from pytp_broker.cli.operator import Operator
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.index.offers import OfferedProject
@@ -26,9 +25,9 @@ class Marks:
         yanked_here: Mapping[str, str],
         operator: Operator,
     ) -> None:
-        self._project, self._status = offered.project, offered.status
+        self._place, self._status = (registry, offered.project), offered.status
         self._yanked, self._yanked_here = offered.yanked_releases(), yanked_here
-        self._registry, self._operator = registry, operator
+        self._operator = operator
         self._lock = Lock()
         self._kept: set[str] = set()
 
@@ -43,32 +42,12 @@ class Marks:
                 self._keep_status()
             key = key_of(distribution.version)
             if key in self._yanked.keys() - self._yanked_here.keys() - self._kept:
-                self._keep_yank(key, distribution.spelling)
+                self._operator.set_yank(
+                    self._place, distribution.spelling, self._yanked[key], yanked=True
+                )
             self._kept.add(key)
 
     def _keep_status(self) -> None:
-        store, wanted = self._operator.store, self._status
-        if wanted == ACTIVE or store.find_status(self._registry, self._project) != ACTIVE:
-            return
-        event = StatusChange(
-            by=self._operator.name,
-            registry=self._registry,
-            project=self._project,
-            status=wanted.status,
-            why=wanted.reason,
-        )
-        self._operator.record(event.accepted())
-        store.set_status(self._registry, self._project, wanted)
-
-    def _keep_yank(self, key: str, version: str) -> None:
-        reason = self._yanked[key]
-        event = Yank(
-            by=self._operator.name,
-            registry=self._registry,
-            project=self._project,
-            version=version,
-            yanked=True,
-            why=reason,
-        )
-        self._operator.record(event.accepted())
-        self._operator.store.yank_release(self._registry, self._project, key, reason)
+        wanted = self._status
+        if wanted != ACTIVE and self._operator.store.find_status(*self._place) == ACTIVE:
+            self._operator.set_status(self._place, wanted, wanted.reason)

@@ -9,14 +9,18 @@ from datetime import UTC, datetime
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from pytp_broker.audit.operations import Apply, ConfigurationChange
+from packaging.version import Version
+
+from pytp_broker.audit.operations import Apply, ConfigurationChange, StatusChange, Yank
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.cli.command import CommandError
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
 from pytp_broker.storage.file_store import Bin
 from pytp_broker.storage.plan import Plan, Step
-from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.project_status import ProjectStatus
+from pytp_broker.storage.protocols import Place, Store
 
 if TYPE_CHECKING:
     from pytp_broker.config import Loaded
@@ -52,6 +56,30 @@ class Operator:
         """Store a record of what the operator does."""
         self.store.add_operator_record(record, datetime.now(UTC))
 
+    def set_status(self, place: Place, status: ProjectStatus, why: str) -> None:
+        """Keep a record, then give the project at this place a status."""
+        registry, project = place
+        event = StatusChange(
+            by=self.name, registry=registry, project=project, status=status.status, why=why
+        )
+        self.record(event.accepted())
+        self.store.set_status(registry, project, status)
+
+    def set_yank(self, place: Place, version: str, why: str, *, yanked: bool) -> None:
+        """Keep a record, then yank a release of the project at this place, or unyank it."""
+        registry, project = place
+        event = Yank(
+            by=self.name,
+            registry=registry,
+            project=project,
+            version=version,
+            yanked=yanked,
+            why=why,
+        )
+        self.record(event.accepted())
+        key = key_of(Version(version))
+        self.store.yank_release(registry, project, key, why if yanked else None)
+
     def plan(self, loaded: "Loaded") -> Plan:
         """Return the plan that ``apply`` would execute; write nothing."""
         return self.store.apply(loaded.configuration, loaded.publishers, lambda _: False)
@@ -61,8 +89,8 @@ class Operator:
 
         The first record says that the change begins, and the last one how it ended. If the command
         is interrupted, the records still name the operator of each change, but the last record is
-        missing. Without ``prune`` a configuration that removes any of these changes
-        nothing and raises RemovalError.
+        missing. Without ``prune``, a configuration that removes a registry, a publisher or a reader
+        changes nothing and raises RemovalError.
         """
         event = Apply(by=self.name, configuration_sha256=loaded.sources.sha256)
         self.record(event.begun())

@@ -3,7 +3,6 @@
 import argparse
 from typing import Final
 
-from pytp_broker.audit.operations import StatusChange
 from pytp_broker.cli import actions
 from pytp_broker.cli.command import say
 from pytp_broker.cli.items import project_item, release_item, trusted_item
@@ -120,11 +119,7 @@ def set_status(arguments: argparse.Namespace, operator: Operator) -> int:
     if operator.store.find_status(registry.name, project) == wanted:
         say(f"{name} is {_describe(wanted)} already")
         return 0
-    event = StatusChange(
-        by=operator.name, registry=registry.name, project=project, status=wanted.status, why=why
-    )
-    operator.record(event.accepted())
-    operator.store.set_status(registry.name, project, wanted)
+    operator.set_status((registry.name, project), wanted, why)
     say(f"{name} is {_describe(wanted)} now")
     return 0
 

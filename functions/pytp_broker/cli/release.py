@@ -6,7 +6,7 @@ from typing import Final
 
 from packaging.version import Version
 
-from pytp_broker.audit.operations import Reopening, Yank
+from pytp_broker.audit.operations import Reopening
 from pytp_broker.cli import actions
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.named import find_files, find_registry, read_reason
@@ -16,6 +16,7 @@ from pytp_broker.names import normalize
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import Release
+from pytp_broker.storage.protocols import Place
 
 REOPENED: Final = timedelta(days=1)
 
@@ -49,8 +50,7 @@ def yank(arguments: argparse.Namespace, operator: Operator) -> int:
     if _find_yank(release, operator) == reason:
         say(f"{_name(release)} is yanked already for this reason")
     else:
-        _record_yank(release, reason, operator, yanked=True)
-        operator.store.yank_release(release.registry, release.project, release.key, reason)
+        operator.set_yank(_place(release), release.spellings[0], reason, yanked=True)
         say(f"{_name(release)} is yanked: {reason}")
     return 0
 
@@ -62,26 +62,17 @@ def unyank(arguments: argparse.Namespace, operator: Operator) -> int:
     if _find_yank(release, operator) is None:
         say(f"{_name(release)} is not yanked")
     else:
-        _record_yank(release, reason, operator, yanked=False)
-        operator.store.yank_release(release.registry, release.project, release.key, None)
+        operator.set_yank(_place(release), release.spellings[0], reason, yanked=False)
         say(f"{_name(release)} is not yanked any more")
     return 0
 
 
 def _find_yank(release: Release, operator: Operator) -> str | None:
-    return operator.store.list_withdrawn(release.registry, release.project).yanked.get(release.key)
+    return operator.store.list_withdrawn(*_place(release)).yanked.get(release.key)
 
 
-def _record_yank(release: Release, why: str, operator: Operator, *, yanked: bool) -> None:
-    event = Yank(
-        by=operator.name,
-        registry=release.registry,
-        project=release.project,
-        version=release.spellings[0],
-        yanked=yanked,
-        why=why,
-    )
-    operator.record(event.accepted())
+def _place(release: Release) -> Place:
+    return release.registry, release.project
 
 
 def reopen(arguments: argparse.Namespace, operator: Operator) -> int:
