@@ -1,7 +1,8 @@
 """Make text from outside safe to show in answers, logs and terminals, and hide secrets.
 
 A reader sees the text as it is, but no control characters, no characters that reverse the line or
-have no width, not more than fits the place, and no token.
+have no width, no command to a CI that reads it in a log, not more than fits the place, and no
+token.
 """
 
 import re
@@ -49,6 +50,9 @@ _DIGITS: Final = re.compile(r"(?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z
 # random enough to hide.
 _NUMBERS: Final = re.compile(r"[0-9](?=[G-Zg-z])|[G-Zg-z](?=[0-9])")
 _MIN_NUMBERS: Final = 5
+# What a CI takes for a command wherever it stands in a job's log: `##[set-output …]` at GitHub,
+# `##vso[task.setvariable …]` at Azure DevOps.
+_COMMAND: Final = re.compile(r"##(?=[A-Za-z]*\[)")
 _SEPARATORS: Final = re.compile(r"[_.-]")
 _MIN_WORD: Final = 8
 _MASK: Final = "[a token]"
@@ -77,7 +81,7 @@ def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> Legible:
     if near != text:
         whole = len(masked.rstrip(_TOKEN_CHARACTERS))
         masked = masked[: max(whole, len(masked) - _CUT_CHARACTERS)]
-    shown = _visible(masked)
+    shown = _visible(_COMMAND.sub("# #", masked))
     return Legible(shown if near == text and len(shown) <= limit else shown[:limit] + "…")
 
 

@@ -85,6 +85,24 @@ def test_what_can_be_seen_stays(text: str) -> None:
     assert printable(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "x ##vso[task.setvariable variable=PATH]/tmp",
+            "x # #vso[task.setvariable variable=PATH]/tmp",
+        ),
+        ("##[set-output name=x;]y", "# #[set-output name=x;]y"),
+        ("###VSO[x]", "## #VSO[x]"),
+        ("## Title", "## Title"),
+        ("C##", "C##"),
+    ],
+)
+def test_no_ci_finds_a_command_in_what_is_logged(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert legible(shown) == shown
+
+
 def test_a_long_value_is_cut() -> None:
     assert printable("x" * 200) == "x" * 200
     assert printable("x" * 201) == "x" * 200 + "…"

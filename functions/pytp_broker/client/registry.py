@@ -18,8 +18,9 @@ UNAUTHORIZED: Final = 401
 
 _PAGE: Final = "application/vnd.pypi.simple.v1+json"
 _DISCOVERY_TYPE: Final = "application/vnd.pypi.pytp.v1+json"
-# A client sends a token in a header, and a keyring prints it as one line.
-_TOKEN: Final = re.compile(r"[!-~]{1,4000}")
+# A client sends a token in a header, and a keyring prints it as one line. A CI hides it in the log:
+# if it were one letter, a hostile index could make the log unreadable.
+_TOKEN: Final = re.compile(r"[!-~]{16,4000}")
 _MAX_REASON_CHARACTERS: Final = 1000
 _ACCEPTED: Final = 202
 # A token lives so long at least (PEP 807), also if the registry does not say how long.

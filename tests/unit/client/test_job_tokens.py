@@ -137,9 +137,9 @@ def test_a_public_index_needs_no_token_and_no_identity(job: Job) -> None:
 
 def test_an_index_that_does_not_answer_is_not_taken_for_a_public_one(job: Job) -> None:
     job.remote.answers[INDEX] = UnreachableError("down")
-    job.remote.answers[READ_URL] = Answer(200, {"token": "reading", "expires": 1 << 40})
+    job.remote.answers[READ_URL] = Answer(200, {"token": "t-for-reading-only", "expires": 1 << 40})
 
-    assert found(job.process(), INDEX) == "reading"
+    assert found(job.process(), INDEX) == "t-for-reading-only"
 
 
 # --- a job with one identity token ---------------------------------------------------------------
@@ -161,11 +161,11 @@ def test_a_refused_exchange_is_not_remembered(job: Job) -> None:
 
 def test_an_index_and_uploads_have_tokens_of_their_own(job: Job) -> None:
     expires = int(job.remote.seconds()) + 3600
-    job.remote.answers[READ_URL] = Answer(200, {"token": "reading", "expires": expires})
+    job.remote.answers[READ_URL] = Answer(200, {"token": "t-for-reading-only", "expires": expires})
 
-    assert found(job.process(), INDEX) == "reading"
-    assert found(job.process()) != "reading"
-    assert found(job.process(), f"{INDEX}widgets/") == "reading"
+    assert found(job.process(), INDEX) == "t-for-reading-only"
+    assert found(job.process()) != "t-for-reading-only"
+    assert found(job.process(), f"{INDEX}widgets/") == "t-for-reading-only"
     assert job.remote.calls.count(READ_URL) == 1
 
 
@@ -184,7 +184,9 @@ def test_upload_tokens_of_a_process_are_burned(fresh: Job) -> None:
 
 def test_a_read_token_is_not_burned(fresh: Job) -> None:
     expires = int(fresh.remote.seconds()) + 3600
-    fresh.remote.answers[READ_URL] = Answer(200, {"token": "reading", "expires": expires})
+    fresh.remote.answers[READ_URL] = Answer(
+        200, {"token": "t-for-reading-only", "expires": expires}
+    )
     tokens = fresh.process()
     found(tokens, INDEX)
 

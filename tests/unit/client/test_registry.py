@@ -188,6 +188,8 @@ def test_a_refusal_is_the_brokers_own_sentence(remote: Remote) -> None:
     [
         (Answer(200, {"token": "a\nb"}), "it answered 200 without a token"),
         (Answer(200, {"token": ""}), "it answered 200 without a token"),
+        # A CI would hide it wherever it stands in the log.
+        (Answer(200, {"token": "e"}), "it answered 200 without a token"),
         (Answer(502, {}), "it answered 502 without a token"),
         (Answer(422, {"message": "m", "errors": [{"code": "c"}]}), "c: m"),
         (Answer(422, {"errors": [{"code": "c", "description": "d\x1b[1m"}]}), "c: d\ufffd"),
@@ -211,7 +213,9 @@ def test_whatever_a_registry_answers_is_a_sentence(
 def test_a_token_without_a_time_lives_as_long_as_any(remote: Remote) -> None:
     exchange = found(remote)
     assert exchange is not None
-    remote.answers[exchange.mint_url] = Answer(200, {"token": "secret", "expires": "soon"})
+    remote.answers[exchange.mint_url] = Answer(
+        200, {"token": "a-secret-of-a-registry", "expires": "soon"}
+    )
 
     assert mint(exchange, unsigned_token(), remote.send, 1000.5).expires == 1900
 
