@@ -27,11 +27,11 @@ from pytp_broker.tokens import Listing, TokenRecord, UploadToken
 # A right that was checked longer ago is checked again before anything becomes visible.
 MAX_AGE: Final = timedelta(seconds=10)
 
-_NOT_GOOD: Final = "the upload token is unknown, expired or burned: exchange a new identity token"
+_NOT_GOOD: Final = "the upload token is unknown, expired or burned: get a new one"
 _NOT_GOOD_HERE: Final = (
     "the token is unknown, expired, burned, or for another registry: get a new one"
 )
-_MAY_ONLY_READ: Final = "this token may only read: exchange an identity token for an upload token"
+_MAY_ONLY_READ: Final = "this token may only read: to publish, send an upload token"
 _USED_UP: Final = "the upload token was for a single upload, and has been used"
 _UNKNOWN_CLIENT: Final = "the registry knows no introspection client with this id and secret"
 _NO_SECRET_HASH: Final = "0" * 64

@@ -9,13 +9,30 @@ from pytp_broker.audit.record import hash_prefix
 from pytp_broker.cli import actions, token_create
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.items import token_item
-from pytp_broker.cli.listing import Column, add_json_argument, print_item, print_list
+from pytp_broker.cli.listing import (
+    Column,
+    Item,
+    add_json_argument,
+    print_item,
+    print_list,
+    write,
+)
 from pytp_broker.cli.named import find_registry
 from pytp_broker.cli.operator import Operator
 from pytp_broker.redaction import and_more, printable
 from pytp_broker.tokens import TokenRecord
 
 _DOING: Final = "read the tokens"
+
+
+class _Places(Column):
+    """The column that shows the projects of an upload token, and the registry of a read token."""
+
+    def text(self, item: Item) -> str:
+        """Return where the token is good."""
+        return write(item["projects"] or item["registries"])
+
+
 _COLUMNS: Final = (
     Column("token", "hash"),
     Column("state", "state"),
@@ -23,7 +40,7 @@ _COLUMNS: Final = (
     Column("expires", "expires_at"),
     Column("publishers", "publishers"),
     Column("person", "person"),
-    Column("projects", "projects"),
+    _Places("where", "projects"),
 )
 
 run = actions.run

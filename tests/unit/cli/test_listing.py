@@ -12,6 +12,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from pytp_broker.grants import Grant, Permission
 from pytp_broker.registries import Access
 from tests.support.desk import NOW, TOKENS, Desk, documented
 from tests.support.samples import (
@@ -296,11 +297,24 @@ def test_a_removed_reader_is_shown_as_operators_records_know_it(desk: Desk, tmp_
 
 def test_tokens_that_have_not_expired_are_listed(desk: Desk) -> None:
     assert desk.type("token list") == (
-        "token         state  for     expires            publishers        person  projects\n"
+        "token         state  for     expires            publishers        person  where\n"
         "aaa000000000  live   upload  2026-11-22 12:15Z  id-1, id-2, id-3          "
         "acme/widgets, acme/gadgets, other/gizmos\n"
         "abb000000000  live   upload  2026-11-22 12:15Z  id-9                      other/gizmos\n"
     )
+
+
+def test_a_token_that_reads_is_listed_with_its_registry(desk: Desk) -> None:
+    grant = Grant("other", None, Permission.READ, {"id-1": 1})
+    token = replace(
+        TOKENS[0], lookup_id="c" * 32, token_hash="c" * 64, grants=(grant,), projects={}
+    )
+    desk.store.add_token(token)
+
+    _, row = desk.type("token list --prefix ccc").splitlines()
+
+    assert row.split()[2] == "read"
+    assert row.split()[-1] == "other"
 
 
 @pytest.mark.parametrize(
