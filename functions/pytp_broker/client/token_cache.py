@@ -2,12 +2,15 @@
 
 uv and pip start ``keyring`` as a process of its own each time, and it must find there what an
 earlier one has minted. The name of an entry is a hash that contains the identity token, so another
-job of the same user, who has another identity token, does not find it.
+job of the same user, who has another identity token, does not find it. The entry is sealed with the
+identity token, because a runner may run the jobs of many repositories as one user, one after the
+other, and the next job could read every file.
 """
 
 import hashlib
 import json
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -46,7 +49,8 @@ class TokenCache:
             return None
         try:
             document = json.loads(self._path(identity_token, mint_url).read_text())
-            minted = Minted(Hidden(document["token"]), int(document["expires"]))
+            token = _unseal(document["sealed"], document["nonce"], identity_token)
+            minted = Minted(token, int(document["expires"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return minted if minted.expires > now else None
@@ -56,7 +60,9 @@ class TokenCache:
         if not self._is_usable():
             return
         self._forget_expired(now)
-        document = json.dumps({"token": minted.token.reveal(), "expires": minted.expires})
+        nonce = secrets.token_hex()
+        sealed = _seal(minted.token, nonce, identity_token)
+        document = json.dumps({"sealed": sealed, "nonce": nonce, "expires": minted.expires})
         with suppress(OSError):
             # The file is private from its beginning, and appears under its name when it is whole.
             descriptor, name = tempfile.mkstemp(dir=self._folder, prefix="new-")
@@ -91,6 +97,26 @@ class TokenCache:
             not hasattr(os, "getuid")
             or (found.st_uid == os.getuid() and not found.st_mode & _PRIVATE)
         )
+
+
+def _seal(token: Hidden, nonce: str, identity_token: Hidden) -> str:
+    """Return a token as hex that nobody can read without the identity token."""
+    return _combine(token.reveal().encode(), nonce, identity_token).hex()
+
+
+def _unseal(sealed: str, nonce: str, identity_token: Hidden) -> Hidden:
+    """Return the token that was sealed; raise ValueError if the hex is not of a token."""
+    return Hidden(_combine(bytes.fromhex(sealed), nonce, identity_token).decode("ascii"))
+
+
+def _combine(octets: bytes, nonce: str, identity_token: Hidden) -> bytes:
+    """Combine octets with a stream that follows from the identity token, whose signature is secret.
+
+    The nonce is new for each entry, so no two have the same stream.
+    """
+    key = f"{nonce}\n{identity_token.reveal()}".encode()
+    stream = hashlib.shake_256(key).digest(len(octets))
+    return bytes(octet ^ mask for octet, mask in zip(octets, stream, strict=True))
 
 
 def _default_folder() -> Path:

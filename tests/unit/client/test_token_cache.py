@@ -1,5 +1,6 @@
 """Tokens on disk: for one identity, for one user, for their life."""
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -70,6 +71,31 @@ def test_nobody_else_can_read_it(cache: TokenCache, folder: Path) -> None:
 
 
 @pytest.mark.promise("cache-of-a-job")
+def test_another_job_of_the_same_user_cannot_read_it(cache: TokenCache, folder: Path) -> None:
+    keep(cache)
+    (entry,) = folder.glob("*.json")
+    other = Hidden(unsigned_token("other"))
+
+    assert "secret" not in entry.read_text()
+    entry.rename(cache._path(other, MINT_URL))
+    found = cache.find(other, MINT_URL, NOW)
+    assert found is None or found.token.reveal() != "secret"
+
+
+@pytest.mark.promise("cache-of-a-job")
+def test_two_entries_for_one_identity_are_sealed_differently(
+    cache: TokenCache, folder: Path
+) -> None:
+    keep(cache)
+    (entry,) = folder.glob("*.json")
+    first = entry.read_text()
+
+    keep(cache)
+
+    assert json.loads(first)["sealed"] != json.loads(entry.read_text())["sealed"]
+
+
+@pytest.mark.promise("cache-of-a-job")
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
 def test_a_folder_that_others_may_enter_is_not_used(
     cache: TokenCache, folder: Path, mode: int
@@ -102,7 +128,17 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed(folder: Path) -> None
     assert not list(elsewhere.iterdir())
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"token": "x", "expires": "soon"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"sealed": "00", "nonce": "x", "expires": "soon"}',
+        '{"sealed": "no hex", "nonce": "x", "expires": 1900}',
+        '{"sealed": 7, "nonce": "x", "expires": 1900}',
+    ],
+)
 def test_a_broken_entry_is_no_token(cache: TokenCache, folder: Path, content: str) -> None:
     keep(cache)
     (entry,) = folder.glob("*.json")
