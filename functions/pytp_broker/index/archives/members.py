@@ -196,7 +196,9 @@ def check_count(count: int) -> None:
 def check_metadata_size(size: int) -> None:
     """Check that the file with the metadata is not too large; raise InvalidUpload."""
     if size > MAX_METADATA_BYTES:
-        raise InvalidUpload("the metadata in the archive is larger than 1 MiB")
+        raise InvalidUpload(
+            "the metadata in the archive is larger than 1 MiB: shorten the project's description"
+        )
 
 
 def check_unpacked_size(size: int, packed_size: int) -> None:
