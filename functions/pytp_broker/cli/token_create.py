@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--days",
         type=_count_up_to(MAX_DAYS),
         metavar="N",
-        help=f"with --read: until when (default: {DEFAULT_DAYS}, at most {MAX_DAYS})",
+        help=f"with --read: for how many days (default: {DEFAULT_DAYS}, at most {MAX_DAYS})",
     )
     parser.add_argument(
         "--reason",
@@ -53,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=_count_up_to(MAX_MINUTES),
         metavar="N",
-        help=f"with --upload: until when (default: {DEFAULT_MINUTES}, at most {MAX_MINUTES})",
+        help=(
+            f"with --upload: for how many minutes (default: {DEFAULT_MINUTES}, "
+            f"at most {MAX_MINUTES})"
+        ),
     )
 
 
