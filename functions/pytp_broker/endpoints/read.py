@@ -1,16 +1,22 @@
 """The read function: what installers ask for (PEP 503, PEP 691, PEP 658)."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Final
 
 from pytp_broker.audit.requests import Other
+from pytp_broker.endpoints.index_pages import (
+    check_repeatable,
+    page,
+    project_in,
+    quote_tag,
+    redirect,
+)
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import NotFound, RangeNotSatisfiable
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
-from pytp_broker.http.caching import file_caching, page_caching
-from pytp_broker.http.html_pages import NO_SNIFFING, PAGE_HEADERS
+from pytp_broker.http.caching import file_caching
+from pytp_broker.http.html_pages import NO_SNIFFING
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
 from pytp_broker.index import pages
@@ -21,8 +27,7 @@ from pytp_broker.index.reading import (
     read_content,
     read_metadata,
 )
-from pytp_broker.names import METADATA_SUFFIX, InvalidNameError, read_project
-from pytp_broker.redaction import printable
+from pytp_broker.names import METADATA_SUFFIX
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
 
@@ -31,7 +36,7 @@ def projects(context: Context[Index, Other]) -> Response:
     """Return the list of all projects with a file, or a redirect from its other address."""
     registry, base_path = context.destination.registry.name, context.destination.base_path
     if not _ends_in_slash(context):
-        return _redirect(context, paths.PROJECTS.url(base_path))
+        return redirect(context, paths.PROJECTS.url(base_path))
     names = context.services.store.list_projects(registry)
     content_type = choose_type(context.request.headers.get("accept", ""))
     if content_type == JSON:
@@ -42,44 +47,22 @@ def projects(context: Context[Index, Other]) -> Response:
 def project(context: Context[Index, Other]) -> Response:
     """Return a project's page, or a redirect from another spelling of its address."""
     registry, base_path = context.destination.registry.name, context.destination.base_path
-    name = context.variables["project"]
-    normalized = _read_project(name)
-    if name != normalized or not _ends_in_slash(context):
-        if printable(normalized, len(normalized)) != normalized:  # a token: do not repeat it
-            raise NotFound("the name in this address is not the name of a project")
-        return _redirect(context, paths.PROJECT.url(base_path, project=normalized))
-    listing = find_listing(registry, normalized, context.services)
+    name = project_in(context)
+    if name != context.variables["project"] or not _ends_in_slash(context):
+        check_repeatable(name)
+        return redirect(context, paths.PROJECT.url(base_path, project=name))
+    listing = find_listing(registry, name, context.services)
     content_type = choose_type(context.request.headers.get("accept", ""))
     render = pages.project_json if content_type == JSON else pages.project_html
     return _page(context, content_type, render(listing, base_path))
-
-
-def _read_project(name: str) -> str:
-    try:
-        return read_project(name)
-    except InvalidNameError as mistake:
-        raise NotFound(f"the name in this address {mistake}") from None
 
 
 def _ends_in_slash(context: Context[Index, Other]) -> bool:
     return context.destination.path.endswith("/")
 
 
-def _redirect(context: Context[Index, Other], path: str) -> Response:
-    is_public = context.destination.registry.is_public
-    return Response(301, headers={"Location": path, **page_caching(is_public=is_public)})
-
-
 def _page(context: Context[Index, Other], content_type: str, body: bytes) -> Response:
-    request, is_public = context.request, context.destination.registry.is_public
-    etag = _quoted(hashlib.sha256(body).hexdigest()[:32])
-    headers = {"ETag": etag, **page_caching(is_public=is_public, varies_by="Accept")}
-    if content_type != JSON:
-        headers |= PAGE_HEADERS  # people open these pages too
-    if has_current(request.headers, etag):
-        return Response(304, headers=headers)
-    headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
-    return Response(200, b"" if request.method == "HEAD" else body, headers)
+    return page(context, content_type, body, varies_by="Accept")
 
 
 def file(context: Context[Index, Other]) -> Response:
@@ -144,11 +127,7 @@ def _range(request: Request, content: bytes, headers: dict[str, str]) -> Respons
 
 def _file_headers(sha256: str) -> dict[str, str]:
     """Return the headers by which no browser shows a file, whatever its publisher put in it."""
-    return {"Content-Type": "application/octet-stream", **NO_SNIFFING, "ETag": _quoted(sha256)}
-
-
-def _quoted(tag: str) -> str:
-    return f'"{tag}"'
+    return {"Content-Type": "application/octet-stream", **NO_SNIFFING, "ETag": quote_tag(sha256)}
 
 
 ROUTES: Final[Routes[Index]] = (

@@ -4,24 +4,28 @@ An address without its last slash is not redirected: some gateways drop the slas
 the browser in a circle.
 """
 
-import hashlib
 import re
 from types import ModuleType
 from typing import Any, Final
 
 from pytp_broker.audit.requests import Other
 from pytp_broker.endpoints import read
+from pytp_broker.endpoints.index_pages import (
+    check_repeatable,
+    page,
+    project_in,
+    quote_tag,
+    redirect,
+)
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import NotFound
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
-from pytp_broker.http.caching import page_caching
-from pytp_broker.http.html_pages import NO_SNIFFING, PAGE_HEADERS, html_response
+from pytp_broker.http.html_pages import HTML_TYPE, NO_SNIFFING
 from pytp_broker.http.messages import Response
 from pytp_broker.http.negotiation import has_current
 from pytp_broker.index.web.style import style, style_name
 from pytp_broker.index.web.website import Part, Site, Website, find_project, find_projects
-from pytp_broker.names import InvalidNameError, read_project
 from pytp_broker.redaction import printable
 
 _STYLE_CACHING: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -41,7 +45,7 @@ def project(context: Context[Website, Other]) -> Response:
     """Return a project's page with its latest release."""
     site, name = _site(context), _project(context)
     if name != context.variables["project"]:
-        return _redirect(context, site.project(name))
+        return redirect(context, site.project(name))
     return _project_page(context, site, name, None)
 
 
@@ -49,7 +53,7 @@ def release(context: Context[Website, Other]) -> Response:
     """Return a project's page with one release."""
     site, name, version = _site(context), _project(context), context.variables["version"]
     if name != context.variables["project"]:
-        return _redirect(context, site.release(name, printable(version)))
+        return redirect(context, site.release(name, printable(version)))
     return _project_page(context, site, name, version)
 
 
@@ -65,7 +69,7 @@ def style_sheet(context: Context[Website, Other]) -> Response:
     """Return the style sheet of all pages; anybody may have it."""
     if context.variables["name"] != style_name():
         raise NotFound("there is no such style sheet: its name changes with its content")
-    headers = {**_STYLE_CACHING, **NO_SNIFFING, "ETag": f'"{style_name()}"'}
+    headers = {**_STYLE_CACHING, **NO_SNIFFING, "ETag": quote_tag(style_name())}
     if has_current(context.request.headers, headers["ETag"]):
         return Response(304, headers=headers)
     headers |= {"Content-Type": "text/css; charset=utf-8", "Content-Length": str(len(style()))}
@@ -102,12 +106,8 @@ def _site(context: Context[Website, Other]) -> Site:
 
 def _project(context: Context[Website, Other]) -> str:
     """Return the normalised name of the project in the path; raise NotFound."""
-    try:
-        name = read_project(context.variables["project"])
-    except InvalidNameError as mistake:
-        raise NotFound(f"the name in this address {mistake}") from None
-    if str(printable(name, len(name))) != name:  # a token: do not repeat it
-        raise NotFound("the name in this address is not the name of a project")
+    name = project_in(context)
+    check_repeatable(name)
     return name
 
 
@@ -117,21 +117,8 @@ def _part(context: Context[Website, Other]) -> int:
     return int(text) if _PART.fullmatch(text) else 1
 
 
-def _redirect(context: Context[Website, Other], path: str) -> Response:
-    return Response(301, headers={"Location": path, **_caching(context)})
-
-
-def _caching(context: Context[Website, Other]) -> dict[str, str]:
-    return page_caching(is_public=context.destination.registry.is_public)
-
-
 def _page(context: Context[Website, Other], body: bytes) -> Response:
-    request = context.request
-    headers = {**_caching(context), "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"'}
-    if has_current(request.headers, headers["ETag"]):
-        return Response(304, headers={**PAGE_HEADERS, **headers})
-    headers["Content-Length"] = str(len(body))
-    return html_response(b"" if request.method == "HEAD" else body, headers=headers)
+    return page(context, HTML_TYPE, body)
 
 
 ROUTES: Final[Routes[Website]] = (

@@ -11,6 +11,7 @@ _POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
+HTML_TYPE: Final = "text/html; charset=utf-8"
 # A browser must not guess from the content that an answer is something else than we say.
 NO_SNIFFING: Final[Mapping[str, str]] = {"X-Content-Type-Options": "nosniff"}
 PAGE_HEADERS: Final[Mapping[str, str]] = {
@@ -23,5 +24,5 @@ PAGE_HEADERS: Final[Mapping[str, str]] = {
 
 def html_response(body: bytes, status: int = 200, headers: Mapping[str, str] = {}) -> Response:
     """Return a page with these further headers."""
-    described = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body))}
+    described = {"Content-Type": HTML_TYPE, "Content-Length": str(len(body))}
     return Response(status, body, {**PAGE_HEADERS, **described, **headers})
