@@ -16,10 +16,9 @@ from keyring.credentials import Credential, SimpleCredential
 from pytp_broker.client import ambient
 from pytp_broker.client.ambient import NoIdentityError
 from pytp_broker.client.job_tokens import NOT_BURNED, JobTokens
-from pytp_broker.client.registry import RefusedError
+from pytp_broker.client.registry import USER_NAME, RefusedError
 from pytp_broker.redaction import Hidden, legible
 
-USER_NAME: Final = "__token__"
 # Above the keyrings of a desktop, which a job does not have, and below the chain of all keyrings.
 _IN_A_JOB: Final = 9.0
 # A machine of Google Cloud may also be a person's, whose own keyring comes first.

@@ -13,6 +13,9 @@ from pytp_broker.redaction import Hidden, legible, printable
 # The variable in which a user lists registries whose audience does not name their own address.
 TRUSTED_URLS: Final = "PYTP_TRUSTED_URLS"
 
+# The user name that goes with a token, which is the password.
+USER_NAME: Final = "__token__"
+
 OK: Final = 200
 UNAUTHORIZED: Final = 401
 

@@ -2,18 +2,22 @@
 
 import base64
 from contextlib import suppress
-from typing import Final
 
 import keyring
 from keyring.backends import fail
 from keyring.errors import KeyringError
 
 from pytp_broker.client.locations import Location
-from pytp_broker.client.registry import OK, UNAUTHORIZED, RefusedError, ask_index, reason_in
+from pytp_broker.client.registry import (
+    OK,
+    UNAUTHORIZED,
+    USER_NAME,
+    RefusedError,
+    ask_index,
+    reason_in,
+)
 from pytp_broker.client.transport import Answer, Call, Send, UnreachableError
 from pytp_broker.redaction import Hidden
-
-USER_NAME: Final = "__token__"
 
 
 class NoKeyringError(Exception):
