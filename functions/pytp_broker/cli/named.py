@@ -67,7 +67,7 @@ def no_project(registry: Registry, project: str, operator: Operator) -> CommandE
     )
 
 
-def read_project(registry: Registry, project: str, operator: Operator) -> ProjectInventory:
+def read_inventory(registry: Registry, project: str, operator: Operator) -> ProjectInventory:
     """Return what there is of a project, without the publishers that it trusts."""
     files = _list_files(registry, project, operator)
     if not files:
@@ -80,7 +80,7 @@ def read_project(registry: Registry, project: str, operator: Operator) -> Projec
 
 def find_project(registry: Registry, project: str, operator: Operator) -> ProjectInventory:
     """Return a project that has a file; raise CommandError."""
-    found = read_project(registry, project, operator)
+    found = read_inventory(registry, project, operator)
     if not found.files:
         raise no_project(registry, project, operator)
     return found

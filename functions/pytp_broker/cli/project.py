@@ -17,7 +17,7 @@ from pytp_broker.cli.named import (
     find_files,
     find_registry,
     no_project,
-    read_project,
+    read_inventory,
     read_refusal,
 )
 from pytp_broker.cli.operator import Operator
@@ -88,7 +88,7 @@ def list_all(arguments: argparse.Namespace, operator: Operator) -> int:
 def show(arguments: argparse.Namespace, operator: Operator) -> int:
     """Print one project, with its releases and the publishers that it trusts."""
     registry, name = find_registry(arguments.registry, operator), normalize(arguments.project)
-    project, trusted = read_project(registry, name, operator), _trusted(registry, name, operator)
+    project, trusted = read_inventory(registry, name, operator), _trusted(registry, name, operator)
     if not (project.files or trusted):
         raise no_project(registry, name, operator)
     project.publisher_ids.update(each.publisher_id for each in trusted)
