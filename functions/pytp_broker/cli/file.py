@@ -15,7 +15,6 @@ from pytp_broker.cli.listing import (
     print_item,
     print_list,
     write,
-    write_size,
 )
 from pytp_broker.cli.named import (
     advise,
@@ -26,13 +25,14 @@ from pytp_broker.cli.named import (
 )
 from pytp_broker.cli.operator import Operator
 from pytp_broker.errors import InvalidUpload, StoreUnavailable
+from pytp_broker.file_sizes import write_size
 from pytp_broker.index.distributions import read_filename
 from pytp_broker.index.inventory import take_inventory
 from pytp_broker.names import NormalizedName, normalize
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import Entry, PublishedFile
-from pytp_broker.storage.file_store import Bin, content_key, metadata_key
+from pytp_broker.storage.file_store import Bin, keys_of
 from pytp_broker.storage.withdrawals import Tombstone
 
 _DOING: Final = "read the files"
@@ -179,10 +179,8 @@ def _bury(file: PublishedFile, reason: str, operator: Operator) -> Tombstone:
 
 
 def _discard(file: PublishedFile, bytes_bin: Bin) -> None:
-    # No other file has these keys: they contain its registry, its name and its hash.
-    place = (file.registry, file.sha256, file.filename)
     try:
-        for key in (metadata_key(*place), content_key(*place)):
+        for key in reversed(keys_of(file)):
             bytes_bin.discard(key)
     except StoreUnavailable as problem:
         raise CommandError(

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from pytp_broker.cli import table
 from pytp_broker.cli.command import note
@@ -17,8 +17,6 @@ from pytp_broker.redaction import legible
 
 # A member is a text, a number, a truth, a time, None, or a list or an object of such.
 Item: TypeAlias = Mapping[str, Any]
-
-_UNITS: Final = ("kB", "MB", "GB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +117,6 @@ def write_line(value: Any) -> str:  # noqa: ANN401 - any member of an item
 def write_count(value: Sequence[Any]) -> str:
     """Return how many there are."""
     return f"{len(value):,}"
-
-
-def write_size(octets: int) -> str:
-    """Return a size as people read it."""
-    size, shown = float(octets), f"{octets} B"
-    for unit in _UNITS:
-        if size < 1000:  # noqa: PLR2004 - units are steps of a thousand
-            break
-        size /= 1000
-        shown = f"{size:.1f} {unit}"
-    return shown
 
 
 def _legible(text: str) -> str:

@@ -16,7 +16,7 @@ from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import Entry, PublishedFile
-from pytp_broker.storage.file_store import content_key, metadata_key
+from pytp_broker.storage.file_store import keys_of
 
 
 def find_listing(registry: str, project: str, index: Index) -> ProjectListing:
@@ -75,21 +75,20 @@ def _find_entry(registry: str, filename: str, index: Index) -> Entry | None:
 
 def find_download_url(file: PublishedFile, index: Index) -> str | None:
     """Return a URL that leads to the file's bytes for a short time; None if they are read here."""
-    return index.files.download_url(_content_key(file), file.filename)
+    content, _ = keys_of(file)
+    return index.files.download_url(content, file.filename)
 
 
 def read_content(file: PublishedFile, index: Index) -> bytes:
     """Return the file's bytes; raise StoreUnavailable."""
-    return _read(_content_key(file), index)
+    content, _ = keys_of(file)
+    return _read(content, index)
 
 
 def read_metadata(file: PublishedFile, index: Index) -> bytes:
     """Return the file's METADATA or PKG-INFO; raise StoreUnavailable."""
-    return _read(metadata_key(file.registry, file.sha256, file.filename), index)
-
-
-def _content_key(file: PublishedFile) -> str:
-    return content_key(file.registry, file.sha256, file.filename)
+    _, metadata = keys_of(file)
+    return _read(metadata, index)
 
 
 def _read(key: str, index: Index) -> bytes:

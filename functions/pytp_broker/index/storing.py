@@ -7,7 +7,7 @@ from datetime import datetime
 from pytp_broker.index.inspection import Facts
 from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
+from pytp_broker.storage.file_store import FileStore, keys_of
 
 
 def describe(
@@ -32,6 +32,6 @@ def describe(
 
 def save_bytes(file: PublishedFile, facts: Facts, files: FileStore) -> None:
     """Store the bytes of a file and of its metadata file; nobody can see them yet."""
-    place = (file.registry, file.sha256, file.filename)
-    files.save(content_key(*place), facts.candidate.content, file.sha256)
-    files.save(metadata_key(*place), Held(facts.metadata_file), file.metadata_sha256)
+    content, metadata = keys_of(file)
+    files.save(content, facts.candidate.content, file.sha256)
+    files.save(metadata, Held(facts.metadata_file), file.metadata_sha256)

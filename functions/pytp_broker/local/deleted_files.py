@@ -6,7 +6,7 @@ from typing import Final
 
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.file_store import content_key, metadata_key
+from pytp_broker.storage.file_store import keys_of
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.storage.withdrawals import GRACE
 
@@ -39,7 +39,6 @@ class DeletedFiles:
         return removed
 
     def _remove(self, file: PublishedFile) -> bool:
-        # No other file has these keys: they contain its registry, its name and its hash.
-        place = (file.registry, file.sha256, file.filename)
-        had_metadata = self._files.remove(metadata_key(*place))
-        return self._files.remove(content_key(*place)) or had_metadata
+        content, metadata = keys_of(file)
+        had_metadata = self._files.remove(metadata)
+        return self._files.remove(content) or had_metadata

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from pytp_broker.names import METADATA_SUFFIX
 from pytp_broker.storage.content import Content
+from pytp_broker.storage.file_records import PublishedFile
 
 
 class FileStore(Protocol):
@@ -37,3 +38,12 @@ def content_key(registry: str, sha256: str, filename: str) -> str:
 def metadata_key(registry: str, sha256: str, filename: str) -> str:
     """Return the key of a distribution's METADATA or PKG-INFO (PEP 658)."""
     return content_key(registry, sha256, filename) + METADATA_SUFFIX
+
+
+def keys_of(file: PublishedFile) -> tuple[str, str]:
+    """Return the keys of a file and of its metadata file.
+
+    No other file has these keys, because they contain its registry, its hash and its name.
+    """
+    place = (file.registry, file.sha256, file.filename)
+    return content_key(*place), metadata_key(*place)

@@ -10,8 +10,8 @@ from io import StringIO
 import pytest
 
 from pytp_broker.cli import main
-from pytp_broker.cli.listing import write_size
 from pytp_broker.cli.table import print_pairs, print_table
+from pytp_broker.file_sizes import write_size
 from tests.support.desk import Desk
 
 TITLES = ("project", "note")
@@ -168,8 +168,8 @@ def test_a_closed_pipe_ends_a_list_quietly(desk: Desk, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("octets", "shown"),
     [
-        (0, "0 B"),
-        (999, "999 B"),
+        (0, "0 bytes"),
+        (999, "999 bytes"),
         (1000, "1.0 kB"),
         (1_234_567, "1.2 MB"),
         (5_000_000_000, "5.0 GB"),

@@ -12,13 +12,12 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pytp_broker.file_sizes import write_size
 from pytp_broker.index.web.snippets import Install, stanza
 from pytp_broker.index.web.style import style_url
 from pytp_broker.index.web.website import Part, ShownProject, Site
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
-_UNITS: Final = ("kB", "MB", "GB")
-_THOUSAND: Final = 1000
 
 
 def projects_page(site: Site, names: Part[str], query: str) -> bytes:
@@ -58,19 +57,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": _size, "date": _date, "moment": _moment, "safe_html": Markup}
+    environment.filters |= {
+        "size": write_size,
+        "date": _date,
+        "moment": _moment,
+        "safe_html": Markup,
+    }
     environment.globals |= {"stanza": stanza, "style_url": style_url()}
     return environment
-
-
-def _size(count: int) -> str:
-    """Return a number of bytes as people read it."""
-    if count < _THOUSAND:
-        return f"{count} bytes"
-    size, unit = count / _THOUSAND, 0
-    while size >= _THOUSAND and unit < len(_UNITS) - 1:
-        size, unit = size / _THOUSAND, unit + 1
-    return f"{size:.1f} {_UNITS[unit]}"
 
 
 def _date(at: datetime) -> str:
