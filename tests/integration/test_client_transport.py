@@ -108,6 +108,11 @@ def test_a_request_needs_no_thread_where_python_starts_none(
     assert ask(host).text("issuer") == host.url
 
 
+def test_a_server_that_cannot_be_trusted_is_said_with_what_to_set(host: MisbehavingIssuer) -> None:
+    with pytest.raises(UnreachableError, match=r"TLS connection .* in REQUESTS_CA_BUNDLE"):
+        send(Call(host.url.replace("http:", "https:") + DISCOVERY))
+
+
 def test_nothing_listens_there() -> None:
     with pytest.raises(UnreachableError, match="ConnectionError"):
         send(Call("http://127.0.0.1:1/"))

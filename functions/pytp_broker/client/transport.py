@@ -18,6 +18,10 @@ DEADLINE_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 64 * 1024
 # Where each of our callers is told which authorities to trust; `requests` reads the others itself.
 _CA_FILES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT")
+_NOT_TRUSTED: Final = (
+    "it offers no TLS connection that can be trusted: if your own authority has signed its "
+    "certificate, name the file with that authority in REQUESTS_CA_BUNDLE"
+)
 _CHUNK_BYTES: Final = 8 * 1024
 
 
@@ -97,6 +101,8 @@ def _send(call: Call) -> Answer:
         ) as response:
             body = _read(response.iter_content(_CHUNK_BYTES))
             return Answer(response.status_code, _parse(body))
+    except requests.exceptions.SSLError:
+        raise UnreachableError(_NOT_TRUSTED) from None
     # OSError: a file of authorities that is not there. ValueError: a host that cannot be encoded.
     except (requests.RequestException, OSError, ValueError) as error:
         raise UnreachableError(f"it cannot be reached ({type(error).__name__})") from None

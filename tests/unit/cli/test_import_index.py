@@ -572,6 +572,10 @@ def test_a_source_that_answers_at_the_third_attempt_is_good(move: Move, web: Web
         (ConnectionResetError(104, "Connection reset by peer"), "(Connection reset by peer)"),
         (requests.ReadTimeout("https://user:secret@x/"), "(ReadTimeout)"),
         (UnicodeError("label too long"), "(UnicodeError)"),
+        (
+            requests.exceptions.SSLError("https://user:secret@x/"),
+            "(SSLError); --ca-bundle names the authorities of an index inside your company",
+        ),
     ],
 )
 def test_a_file_that_does_not_arrive_is_refused_with_the_systems_reason(

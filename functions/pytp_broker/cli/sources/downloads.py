@@ -193,7 +193,10 @@ def _unreachable(url: str, error: BaseException) -> SourceError:
         if isinstance(cause, OSError) and cause.strerror:
             reason = cause.strerror
         cause = cause.__cause__ or cause.__context__
-    return SourceError(f"{shown(url)} cannot be reached ({printable(reason)})", may_pass=True)
+    text = f"{shown(url)} cannot be reached ({printable(reason)})"
+    if isinstance(error, requests.exceptions.SSLError):
+        text += "; --ca-bundle names the authorities of an index inside your company"
+    return SourceError(text, may_pass=True)
 
 
 def _read_wait(text: str) -> float:
