@@ -2,25 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Final
 
 from pytp_broker.cli.command import MISUSED, CommandError
+from pytp_broker.cli.misread import find_misread
 from pytp_broker.cli.operator import Operator
 from pytp_broker.index.inventory import ProjectInventory
 from pytp_broker.names import may_be_project
 from pytp_broker.redaction import MAX_VALUE_CHARACTERS, and_more, legible, printable
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.storage.file_records import PublishedFile
-
-# With these, clients recognise that a file is published already: twine, PDM, maturin and Poetry.
-_SKIPPED: Final = (
-    "already exist",
-    "already been taken",
-    "updating asset",
-    "cannot be updated",
-    "overwrite artifact",
-    "was ever registered",
-)
 
 
 def find_registry(name: str, operator: Operator) -> Registry:
@@ -108,11 +98,10 @@ def _read_line(option: str, text: str, why: str) -> str:
 
 def read_refusal(text: str) -> str:
     """Return a reason that a refused upload may show; raise CommandError."""
-    for phrase in _SKIPPED:
-        if phrase in text.lower():
-            raise CommandError(
-                f'`--reason` must not contain "{phrase}": clients that skip published files would '
-                "take a refused upload for a success",
-                MISUSED,
-            )
+    if phrase := find_misread(text):
+        raise CommandError(
+            f'`--reason` must not contain "{phrase}": clients that skip published files would '
+            "take a refused upload for a success",
+            MISUSED,
+        )
     return read_reason(text)

@@ -300,7 +300,14 @@ def test_a_fragment_that_is_no_digest_is_ignored(move: Move, web: Web) -> None:
 
 @pytest.mark.parametrize(
     ("yanked", "reason"),
-    [("loses data", "loses data"), (True, ""), ("", ""), ("two\nlines\x1b", "two lines\ufffd")],
+    [
+        ("loses data", "loses data"),
+        (True, ""),
+        ("", ""),
+        ("two\nlines\x1b", "two lines\ufffd"),
+        ("its files Already exist elsewhere", ""),
+        ("it cannot be updated", ""),
+    ],
 )
 def test_a_release_that_is_yanked_at_the_source_is_yanked(
     move: Move, web: Web, yanked: object, reason: str

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
+from pytp_broker.cli.misread import find_misread
 from pytp_broker.cli.sources.credentials import without_credentials
 from pytp_broker.cli.sources.file_kinds import is_distribution
 from pytp_broker.index.offers import Offer, OfferedProject
@@ -55,10 +56,10 @@ def read_status(status: object, reason: object) -> ProjectStatus:
 
 
 def read_reason(reason: object) -> str:
-    """Return a reason of one visible line. Ours may not say what clients look for in an error."""
+    """Return a reason of one visible line; an empty one if clients would misread it."""
     text = reason if isinstance(reason, str) else ""
     line = legible(" ".join(text.split()), MAX_REASON_CHARACTERS - 1)
-    return "" if "already exist" in line.lower() else line
+    return "" if find_misread(line) else line
 
 
 def offered(
