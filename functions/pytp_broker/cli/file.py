@@ -75,13 +75,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("filename", metavar="FILENAME", help="the file's name")
     for action in (listing, showing):
         add_json_argument(action)
-    deleting.add_argument(
+    _add_delete_arguments(deleting)
+
+
+def _add_delete_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--reason",
         required=True,
         metavar="TEXT",
         help="why, in one line for everybody who asks for the file or uploads it again",
     )
-    target.add_bucket_argument(deleting)
+    target.add_bucket_argument(parser)
 
 
 def run_delete(arguments: argparse.Namespace, operator: Operator) -> int:

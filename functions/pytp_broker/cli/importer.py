@@ -71,21 +71,25 @@ class Importer:
         """Import every project of a listing; raise StoreUnavailable."""
         for stray in listing.strays:
             self._end(_refuse_stray(stray))
-        failures = 0
         with ThreadPoolExecutor(AT_ONCE) as pool:
             try:
-                for outcome in _in_order(self._tasks(listing.projects), pool):
-                    self._end(outcome)
-                    failures = failures + 1 if outcome.is_source_down else 0
-                    if failures == MAX_FAILURES:
-                        self._report.stopped = (
-                            f"stopped, because the source has not answered {failures} times in a "
-                            "row: run the same command again to go on"
-                        )
-                        break
+                self._end_all(_in_order(self._tasks(listing.projects), pool))
             finally:  # an interrupt and a failure of the store come this way too
                 self._stopping.set()
                 pool.shutdown(cancel_futures=True)
+
+    def _end_all(self, outcomes: Iterable[Outcome]) -> None:
+        """Take the outcomes, and stop early if the source is down."""
+        failures = 0
+        for outcome in outcomes:
+            self._end(outcome)
+            failures = failures + 1 if outcome.is_source_down else 0
+            if failures == MAX_FAILURES:
+                self._report.stopped = (
+                    f"stopped, because the source has not answered {failures} times in a row: "
+                    "run the same command again to go on"
+                )
+                return
 
     def _tasks(self, projects: Iterable[NormalizedName]) -> Iterator[Task]:
         """Yield what is to be done for each file, reading one page after the other."""
