@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 from pytp_broker.audit.requests import Other
 from pytp_broker.endpoints.routing import Context
 from pytp_broker.errors import NotFound
+from pytp_broker.http.browsers import PAGE_HEADERS
 from pytp_broker.http.caching import page_caching
-from pytp_broker.http.html_pages import PAGE_HEADERS
 from pytp_broker.http.messages import Response
 from pytp_broker.http.negotiation import JSON, has_current
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project

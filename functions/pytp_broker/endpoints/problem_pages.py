@@ -8,7 +8,7 @@ from html import escape
 from typing import Final
 
 from pytp_broker.errors import DEFAULT_TYPE_BASE, NotAcceptable, Problem
-from pytp_broker.http.html_pages import html_response
+from pytp_broker.http.browsers import html_response
 from pytp_broker.http.messages import Request, Response, problem_response
 from pytp_broker.http.negotiation import prefers_html
 from pytp_broker.index.web.style import style_url

@@ -15,8 +15,8 @@ from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import NotFound, RangeNotSatisfiable
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
+from pytp_broker.http.browsers import NO_SNIFFING
 from pytp_broker.http.caching import file_caching
-from pytp_broker.http.html_pages import NO_SNIFFING
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, choose_type, has_current, requested_range
 from pytp_broker.index import pages

@@ -21,7 +21,7 @@ from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import NotFound
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
-from pytp_broker.http.html_pages import HTML_TYPE, NO_SNIFFING
+from pytp_broker.http.browsers import HTML_TYPE, NO_SNIFFING
 from pytp_broker.http.messages import Response
 from pytp_broker.http.negotiation import has_current
 from pytp_broker.index.web.style import style, style_name

@@ -1,4 +1,4 @@
-"""HTML pages for people: the headers by which a browser runs nothing and asks nobody else."""
+"""Answers to browsers: headers by which a browser runs nothing and asks no other host."""
 
 from collections.abc import Mapping
 from typing import Final
