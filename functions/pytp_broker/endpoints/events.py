@@ -3,13 +3,17 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pytp_broker.endpoints.routing import Routes, S, respond
 from pytp_broker.errors import MalformedRequest, Problem
 from pytp_broker.http.messages import Request, Response, problem_response
 
 Event = Mapping[str, Any]
+
+# A browser sends the credentials that it keeps for us also when another site embeds an address of
+# ours. With this header, that site does not learn whether there was anything to load.
+_SAME_SITE_ONLY: Final[Mapping[str, str]] = {"Cross-Origin-Resource-Policy": "same-origin"}
 
 
 def handle(event: Event, routes: Routes[S], services: S) -> dict[str, Any]:
@@ -55,7 +59,7 @@ def write_result(response: Response) -> dict[str, Any]:
     text = _read_text(response)
     return {
         "statusCode": response.status,
-        "headers": dict(response.headers),
+        "headers": {**_SAME_SITE_ONLY, **response.headers},
         "body": base64.b64encode(response.body).decode() if text is None else text,
         "isBase64Encoded": text is None,
     }

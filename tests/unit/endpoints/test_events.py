@@ -97,3 +97,10 @@ def test_an_empty_body_is_empty_text() -> None:
     result = write_result(Response(304))
 
     assert (result["body"], result["isBase64Encoded"]) == ("", False)
+
+
+@pytest.mark.parametrize("status", [200, 304, 401, 404])
+def test_no_answer_may_be_embedded_by_another_site(status: int) -> None:
+    result = write_result(Response(status))
+
+    assert result["headers"]["Cross-Origin-Resource-Policy"] == "same-origin"
