@@ -24,7 +24,7 @@ from tests.support.wire import HEAD, LARGE, Client, Wire, on_the_wire
 def shared_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("server")
     config = folder / "broker.toml"
-    config.write_text('[[registries]]\nname = "acme"\n')
+    config.write_text('[[registries]]\nname = "acme"\naccess = "public"\n')
     with ServerProcess(config, folder / "log", "--no-tls") as running:
         yield running
 
@@ -168,7 +168,7 @@ def test_what_is_no_http_after_the_answer_ends_the_connection(process: ServerPro
 
 def test_every_error_has_the_type_that_the_operator_names(tmp_path: Path) -> None:
     config = tmp_path / "broker.toml"
-    config.write_text('[[registries]]\nname = "acme"\n')
+    config.write_text('[[registries]]\nname = "acme"\naccess = "public"\n')
     page = "https://docs.example.com/errors#"
     close = b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
     requests = {
