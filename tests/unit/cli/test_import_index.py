@@ -829,6 +829,16 @@ def test_an_index_that_asks_for_credentials_is_told_where_they_go(move: Move, we
     assert "for the machine old.example.com" in error
 
 
+def test_an_index_that_refuses_the_credentials_is_said_to_refuse_them(
+    move: Move, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTP_SOURCE_PASSWORD", "secret")
+    web.add(INDEX, Reply(status=401, headers={"WWW-Authenticate": "Basic realm=x"}))
+
+    assert move.run(SOURCE) == 1
+    assert f"{INDEX} answers 401: check the user and the password" in move.capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [

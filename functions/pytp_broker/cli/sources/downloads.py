@@ -141,17 +141,22 @@ class Downloads:
         if status == HTTPStatus.OK:
             return SourceError(f"{url} is compressed, and we did not ask for that")
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            host = urlsplit(response.url).hostname
-            return SourceError(
-                f"{url} answers {status}: give a user and a password in {USERNAME_VARIABLE} and "
-                f"{PASSWORD_VARIABLE}, or in your netrc file for the machine {host}; "
-                "they are sent to the host of --from-index alone"
-            )
+            return SourceError(f"{url} answers {status}: {_advise_on_credentials(response)}")
         return SourceError(
             f"{url} answers {status}",
             may_pass=status in _MAY_PASS,
             wait_seconds=_read_wait(response.headers.get("Retry-After", "")),
         )
+
+
+def _advise_on_credentials(response: requests.Response) -> str:
+    if "Authorization" in response.request.headers:
+        return "check the user and the password that you have given, and what they may read"
+    host = urlsplit(response.url).hostname
+    return (
+        f"give a user and a password in {USERNAME_VARIABLE} and {PASSWORD_VARIABLE}, or in your "
+        f"netrc file for the machine {host}; they are sent to the host of --from-index alone"
+    )
 
 
 def _follow(url: str, target: str, *, stays: bool) -> str:
