@@ -13,7 +13,7 @@ from pytp_broker.registries import Configuration, Issuer, Registry
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
-from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.providers import provider_at
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # What is recorded of a publication, in the order in which people ask.
@@ -198,8 +198,7 @@ def _state_of_file(file: PublishedFile, project: ProjectInventory) -> tuple[str,
 def _publication_item(published_by: Mapping[str, str], issuers: Mapping[str, Issuer]) -> Item:
     """Return who published, with the page of the run if the provider has one."""
     recorded = dict(published_by)
-    issuer = issuers.get(recorded.get("issuer", ""))
-    provider = PROVIDERS.get(issuer.provider) if issuer is not None else None
+    provider = provider_at(recorded.get("issuer", ""), issuers)
     publishers = recorded.pop("publishers", "")
     return {
         **{name: recorded.pop(name, None) for name in _RECORDED},

@@ -8,7 +8,7 @@ from pytp_broker.index.listings import ListedFile
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Services
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.trust.providers import PROVIDERS
+from pytp_broker.trust.providers import provider_at
 from pytp_broker.trust.providers.model import Provider
 from pytp_broker.trust.publishers import TrustedPublisher, recorded_identity_key
 
@@ -83,8 +83,7 @@ def _origin(
     configuration: Configuration,
     finder: "_PublisherFinder",
 ) -> Origin:
-    issuer = configuration.issuers.get(recorded.get(_ISSUER, ""))
-    provider = PROVIDERS.get(issuer.provider) if issuer else None
+    provider = provider_at(recorded.get(_ISSUER, ""), configuration.issuers)
     # An operator's name, and an index or a folder inside the company, are not for strangers. An
     # operator wrote a reason for everybody.
     is_shown = _ISSUER in recorded or not finder.is_public

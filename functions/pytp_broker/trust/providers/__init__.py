@@ -8,6 +8,7 @@ set in the tests and one page in the documentation; tests hold the three togethe
 from collections.abc import Mapping
 from typing import Final
 
+from pytp_broker.registries import Issuer
 from pytp_broker.trust.providers.activestate import ACTIVESTATE
 from pytp_broker.trust.providers.aws import AWS
 from pytp_broker.trust.providers.azure_devops import AZURE_DEVOPS
@@ -41,3 +42,9 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         GENERIC,
     )
 }
+
+
+def provider_at(url: str, issuers: Mapping[str, Issuer]) -> Provider | None:
+    """Return the provider of the issuer at a URL; None if we do not know one of them now."""
+    issuer = issuers.get(url)
+    return None if issuer is None else PROVIDERS.get(issuer.provider)
