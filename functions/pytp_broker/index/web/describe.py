@@ -15,8 +15,8 @@ from typing import Final
 import nh3
 from readme_renderer.clean import ALLOWED_ATTRIBUTES, ALLOWED_TAGS
 
-MARKDOWN: Final = "text/markdown"
-RST: Final = "text/x-rst"
+from pytp_broker.index.web.descriptions import MARKDOWN
+
 # As much address space as a small function of Lambda has memory.
 _MEMORY_BYTES: Final = 448 * 1024 * 1024
 

@@ -13,9 +13,10 @@ from typing import Final
 MAX_RENDERED_CHARACTERS: Final = 256 * 1024
 MAX_HTML_CHARACTERS: Final = 1024 * 1024
 
-_RENDERED: Final = frozenset({"text/markdown", "text/x-rst"})
+MARKDOWN: Final = "text/markdown"
 # PyPI reads a description without a content type as reStructuredText.
 _DEFAULT: Final = "text/x-rst"
+_RENDERED: Final = frozenset({MARKDOWN, _DEFAULT})
 # Characters that nobody sees, and those that reverse what follows them (Unicode TR 36).
 _MISLEADING: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\N{LEFT-TO-RIGHT EMBEDDING}-\N{RIGHT-TO-LEFT OVERRIDE}"
