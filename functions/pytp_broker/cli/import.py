@@ -25,12 +25,19 @@ from pytp_broker.names import InvalidNameError, NormalizedName, read_project
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
-        "A file that is here already is skipped, and none is ever replaced: run the same command "
+        "A file that is here already is skipped, and is never replaced: run the same command "
         "again after an interruption. The credentials of another index are PYTP_SOURCE_USERNAME "
         "and PYTP_SOURCE_PASSWORD in the environment, or those of its host in your netrc file. "
         "The exit status is 1 if anything was refused."
     )
     parser.add_argument("--registry", required=True, metavar="NAME", help="the registry to fill")
+    _add_source_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    target.add_arguments(parser)
+    target.add_bucket_argument(parser)
+
+
+def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--from-folder", type=Path, metavar="DIR", help="a folder with wheels and sdists"
@@ -49,9 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the authorities that sign the certificate of the index, instead of the public ones",
     )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    target.add_arguments(parser)
-    target.add_bucket_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
