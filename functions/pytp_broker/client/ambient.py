@@ -65,8 +65,8 @@ def is_on_google() -> bool:
 def find_identity(audience: str, environment: Environment, send: Send) -> Identity:
     """Return the job's identity token for an audience; raise NoIdentityError.
 
-    A token for another audience is not returned: who receives it could use it elsewhere. Nor does
-    it hide one that another source has, because a runner may have tokens for several registries.
+    It passes over a token for another audience, because the registry that received it could use it
+    elsewhere. Then it asks the next source: a runner may have tokens for several registries.
     """
     job = _Job(audience, environment, send)
     failed: list[NoIdentityError] = []

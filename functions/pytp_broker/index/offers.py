@@ -31,7 +31,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class OfferedProject:
-    """A project as a source has it. ``left_out`` counts the files that are no distributions."""
+    """A project as a source has it. ``left_out`` counts the files that are not distributions."""
 
     project: NormalizedName
     offers: tuple[Offer, ...]
