@@ -13,7 +13,6 @@ import os
 import platform
 import re
 import signal
-import socket
 import subprocess
 import time
 import tomllib
@@ -41,6 +40,7 @@ from tests.support.configurations import github_issuer, github_publisher, regist
 from tests.support.distributions import wheel
 from tests.support.emulator import START_SECONDS
 from tests.support.issuer import Issuer
+from tests.support.ports import free_port
 from tests.support.signing import public_jwk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
@@ -232,12 +232,6 @@ def emulator(folder: Path) -> Iterator[Cloud]:
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_ready(cloud: Cloud, process: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ import boto3
 import botocore.session
 import pytest
 from botocore.config import Config
+
+from tests.support.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 VIRTUAL_ENVIRONMENT: Final = ROOT / ".venv-emulator"
@@ -105,7 +106,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 @contextmanager
 def run_emulator(folder: Path, **settings: str) -> Iterator[Emulator]:
     """Run a separate emulator in a folder, with further settings in its environment."""
-    port = _free_port()
+    port = free_port()
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
     # By default it listens on every address, and for MQTT beside.
     environment |= {"BIND_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
@@ -136,13 +137,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:
         process.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log_path: Path) -> None:

@@ -20,6 +20,7 @@ import requests
 from uv import find_uv_bin
 
 from tests.support.distributions import Distribution, fields
+from tests.support.ports import free_port
 
 PINS: Final = Path(__file__).parents[2] / "requirements/indexes.txt"
 # devpi-server computes a secret when it starts, which takes half a minute on a busy machine.
@@ -65,7 +66,7 @@ def pypiserver(servers: Path, packages: Path, folder: Path) -> Iterator[str]:
     digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()  # noqa: S324
     passwords = folder / "htpasswd"
     passwords.write_text(f"{USER}:{{SHA}}{digest}\n")
-    port = _free_port()
+    port = free_port()
     protected = ("-a", "list,download,update", "-P", str(passwords))
     address = ("-i", "127.0.0.1", "-p", str(port))
     command = (str(servers / "pypi-server"), "run", *address, *protected, str(packages))
@@ -76,7 +77,7 @@ def pypiserver(servers: Path, packages: Path, folder: Path) -> Iterator[str]:
 @contextmanager
 def devpi(servers: Path, folder: Path) -> Iterator["Devpi"]:
     """Run devpi-server with an index without bases; yield it."""
-    data, port = folder / "devpi", _free_port()
+    data, port = folder / "devpi", free_port()
     init = (servers / "devpi-init", "--serverdir", data, "--no-root-pypi", "--root-passwd", "x")
     subprocess.run(init, check=True, capture_output=True, timeout=60)
     command = (str(servers / "devpi-server"), "--serverdir", str(data))
@@ -136,9 +137,3 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError(log.read_text())
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
