@@ -7,7 +7,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from pytp_broker.cli.command import say
-from pytp_broker.cli.import_report import Outcome, Result, megabytes
+from pytp_broker.cli.import_report import Outcome, Result
+from pytp_broker.file_sizes import write_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -44,7 +45,7 @@ def shown_progress() -> Iterator[Progress]:
         TextColumn("files, {task.fields[received]}", markup=False),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as bar:
-        yield Bar(bar, bar.add_task("reading", total=0, received=megabytes(0)))
+        yield Bar(bar, bar.add_task("reading", total=0, received=write_size(0)))
 
 
 class Lines:
@@ -81,7 +82,7 @@ class Bar:
         """Show the bytes."""
         with self._lock:
             self._received += size
-            self._bar.update(self._task, received=megabytes(self._received))
+            self._bar.update(self._task, received=write_size(self._received))
 
     def end(self, outcome: Outcome) -> None:
         """Move on by one file."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from pytp_broker.file_sizes import write_size
 from pytp_broker.redaction import and_more, legible
 
 
@@ -92,7 +93,7 @@ class Report:
     def lines(self) -> Iterator[str]:
         """Return the report for a reader."""
         yield (
-            f"imported {_files(self.imported)} ({megabytes(self.size)}) into {self.registry} "
+            f"imported {_files(self.imported)} ({write_size(self.size)}) into {self.registry} "
             f"from {self.source}"
         )
         if self.present:
@@ -120,8 +121,3 @@ def _files(count: int) -> str:
 
 def _was(count: int) -> str:
     return "was" if count == 1 else "were"
-
-
-def megabytes(size: int) -> str:
-    """Return a number of bytes as people read it."""
-    return f"{size / 1e6:,.1f} MB"

@@ -11,6 +11,7 @@ import pytest
 
 from pytp_broker.cli import main
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.file_sizes import write_size
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.audit import check
@@ -31,7 +32,10 @@ def test_a_folder_is_imported_with_the_folders_in_it(move: Move) -> None:
 
     seen = move.folder()
 
-    assert seen == (f"imported 3 files (0.0 MB) into acme from file://{move.packages}\n")
+    size = sum(path.stat().st_size for path in move.packages.rglob("*") if path.is_file())
+    assert seen == (
+        f"imported 3 files ({write_size(size)}) into acme from file://{move.packages}\n"
+    )
     assert move.files().keys() == {wheel().filename, sdist().filename, "gadgets-2.0.tar.gz"}
 
 
@@ -99,7 +103,7 @@ def test_a_file_with_other_content_is_refused_and_nothing_is_overwritten(move: M
     seen = move.folder()
 
     assert seen == (
-        f"imported 0 files (0.0 MB) into acme from file://{move.packages}\n"
+        f"imported 0 files (0 bytes) into acme from file://{move.packages}\n"
         "refused 1 file:\n"
         f"  {other.filename}: `{other.filename}` is published here with the sha256 "
         f"{wheel().sha256}, and the source has {other.sha256}: a published file never changes\n"
@@ -383,7 +387,8 @@ def test_on_a_terminal_a_bar_shows_files_and_bytes(
     move.folder()
 
     assert "2/2" in move.errors
-    assert "files, 0.0 MB" in move.errors
+    size = len(wheel().content) + len(sdist().content)
+    assert f"files, {write_size(size)}" in move.errors
 
 
 def test_the_report_as_json_has_every_refusal(move: Move) -> None:

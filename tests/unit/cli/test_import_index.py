@@ -16,6 +16,7 @@ from pytp_broker.cli.sources import downloads, html_pages, patience
 from pytp_broker.cli.sources.links import UnreadablePageError
 from pytp_broker.cli.sources.patience import patiently
 from pytp_broker.cli.sources.source import SourceError
+from pytp_broker.file_sizes import write_size
 from pytp_broker.names import normalize
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from tests.support.audit import check
@@ -70,7 +71,8 @@ def of_html(web: Web, href: str, head: str = "", file: Distribution | None = Non
 def test_an_index_is_imported_by_its_json_pages(move: Move, web: Web) -> None:
     offer(web, listed(web, wheel()), listed(web, sdist()))
 
-    assert move.type(SOURCE) == f"imported 2 files (0.0 MB) into acme from {INDEX}\n"
+    size = write_size(len(wheel().content) + len(sdist().content))
+    assert move.type(SOURCE) == f"imported 2 files ({size}) into acme from {INDEX}\n"
     assert move.files().keys() == {wheel().filename, sdist().filename}
 
 
