@@ -26,7 +26,7 @@ from pytp_broker.config import Loaded
 from pytp_broker.errors import FileExists, Forbidden, StoreUnavailable, Unauthorized
 from pytp_broker.grants import Permission
 from pytp_broker.http.messages import problem_response
-from pytp_broker.index.importing import Place
+from pytp_broker.index.importing import Transfer
 from pytp_broker.index.inventory import take_inventory
 from pytp_broker.index.releases import key_of
 from pytp_broker.minting import Minted
@@ -245,9 +245,9 @@ class Clients(Deployment):
         source = OneFile(normalize("widgets"), file, yanked)
         report = Report("acme", source.name)
         operator = Operator(self.store, "user olive")
-        place = Place(report.registry, report.source, operator.name)
+        transfer = Transfer(report.registry, report.source, operator.name)
         try:
-            made = Importer((operator, self.files), source, place, report, Lines())
+            made = Importer((operator, self.files), source, transfer, report, Lines())
             made.run(source.list_projects())
         except StoreUnavailable as problem:
             return answer_of(problem_response(problem, instance="import"))

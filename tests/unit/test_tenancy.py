@@ -26,7 +26,7 @@ from pytp_broker.cli.importer import Importer
 from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import unyank, yank
-from pytp_broker.index.importing import Place
+from pytp_broker.index.importing import Transfer
 from pytp_broker.index.inventory import ProjectInventory, take_inventory
 from pytp_broker.making import Making
 from pytp_broker.minting import make_to_read, make_to_upload
@@ -708,8 +708,9 @@ def move_in(deployment: Tenants, operator: Operator) -> None:
     """Import a yanked file into the project `shared` of acme."""
     file = distributions.wheel("shared", "2.0")
     source = OneFile(normalize("shared"), file, yanked="breaks")
-    report, place = Report("acme", source.name), Place("acme", source.name, operator.name)
-    made = Importer((operator, deployment.files), source, place, report, Lines())
+    report = Report("acme", source.name)
+    transfer = Transfer("acme", source.name, operator.name)
+    made = Importer((operator, deployment.files), source, transfer, report, Lines())
     made.run(source.list_projects())
     assert report.imported == 1
 

@@ -18,7 +18,7 @@ from pytp_broker.cli.sources.downloads import Downloads
 from pytp_broker.cli.sources.folder import Folder
 from pytp_broker.cli.sources.simple_index import SimpleIndex
 from pytp_broker.cli.sources.source import Listing, Source, SourceError
-from pytp_broker.index.importing import Place
+from pytp_broker.index.importing import Transfer
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
 
 
@@ -130,7 +130,7 @@ def _import(arguments: argparse.Namespace, source: Source, listing: Listing) -> 
         operator, _ = storage
         registry = find_registry(arguments.registry, operator).name
         report = Report(registry, source.name)
-        place = Place(registry, source.name, operator.name)
+        transfer = Transfer(registry, source.name, operator.name)
         with recorded(report, operator), shown_progress() as progress:
-            Importer(storage, source, place, report, progress).run(listing)
+            Importer(storage, source, transfer, report, progress).run(listing)
     return report

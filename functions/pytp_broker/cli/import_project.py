@@ -13,7 +13,7 @@ from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.index.importing import (
-    Place,
+    Transfer,
     check_digests,
     check_name,
     check_not_deleted,
@@ -44,7 +44,7 @@ class Desk:
     operator: Operator
     files: FileStore
     source: Source
-    place: Place
+    transfer: Transfer
     count: Count
     wait: Callable[[float], object]
 
@@ -89,7 +89,7 @@ class ProjectImport:
             if existing is not None:
                 check_present(existing, None, delivery.digests[SHA256])
                 return self._outcome(offer, Result.PRESENT)
-            file = store_delivery(distribution, delivery, desk.place, desk.files)
+            file = store_delivery(distribution, delivery, desk.transfer, desk.files)
         self.marks.keep(distribution)
         if not commit(file, desk.operator.store):
             return self._outcome(offer, Result.PRESENT)

@@ -21,7 +21,7 @@ from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.sources.patience import patiently
 from pytp_broker.cli.sources.source import Listing, Source, SourceError, Stray
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.index.importing import Place
+from pytp_broker.index.importing import Transfer
 from pytp_broker.names import NormalizedName
 from pytp_broker.storage.file_store import FileStore
 
@@ -52,20 +52,20 @@ def recorded(report: Report, operator: Operator) -> Iterator[None]:
 
 
 class Importer:
-    """An import from a source to a place, which fills a report."""
+    """An import from a source to a registry, which fills a report."""
 
     def __init__(
         self,
         storage: tuple[Operator, FileStore],
         source: Source,
-        place: Place,
+        transfer: Transfer,
         report: Report,
         progress: Progress,
     ) -> None:
         self._operator, files = storage
         self._report, self._progress = report, progress
         self._stopping = Event()
-        self._desk = Desk(self._operator, files, source, place, self._count, self._stopping.wait)
+        self._desk = Desk(self._operator, files, source, transfer, self._count, self._stopping.wait)
 
     def run(self, listing: Listing) -> None:
         """Import every project of a listing; raise StoreUnavailable."""
@@ -107,7 +107,7 @@ class Importer:
         offered = patiently(partial(desk.source.read_project, project), desk.wait)
         self._report.left_out += offered.left_out
         self._progress.begin(project, len(offered.offers))
-        store, registry = self._operator.store, desk.place.registry
+        store, registry = self._operator.store, desk.transfer.registry
         present = {file.filename: file for file in store.list_files(registry, project)}
         withdrawn = store.list_withdrawn(registry, project)
         marks = Marks(offered, registry, withdrawn.yanked, self._operator)

@@ -31,8 +31,8 @@ _BOUND_TO_ITS_CONTENT: Final = frozenset({SHA256, "sha384", "sha512", "blake2b",
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where imported files go, where they come from, and who imports them."""
+class Transfer:
+    """An import as a file's record names it: the registry, the source, and who imports."""
 
     registry: str
     source: str
@@ -65,15 +65,15 @@ def check_name(offer: Offer, project: NormalizedName) -> Distribution:
 
 
 def store_delivery(
-    distribution: Distribution, delivery: Delivery, place: Place, files: FileStore
+    distribution: Distribution, delivery: Delivery, transfer: Transfer, files: FileStore
 ) -> PublishedFile:
     """Check what was delivered and store it; nobody can see it yet. Raises InvalidUpload."""
     facts = inspect(Candidate(distribution, delivery.content, delivery.digests[SHA256]))
     file = describe(
         facts,
-        registry=place.registry,
+        registry=transfer.registry,
         uploaded_at=delivery.uploaded_at,
-        published_by=place.published_by,
+        published_by=transfer.published_by,
     )
     save_bytes(file, facts, files)
     return file

@@ -13,13 +13,13 @@ from pytp_broker.cli.import_report import Outcome, Report, Result
 from pytp_broker.cli.importer import AT_ONCE, Importer
 from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.sources.source import Listing, Stray, Stream
-from pytp_broker.index.importing import Place
+from pytp_broker.index.importing import Transfer
 from pytp_broker.index.offers import Offer, OfferedProject
 from pytp_broker.names import NormalizedName, normalize
 from tests.support.distributions import wheel
 from tests.support.fakes import MemoryFiles, MemoryStore
 
-PLACE = Place("acme", "a test", "user olive")
+TRANSFER = Transfer("acme", "a test", "user olive")
 
 
 class Together:
@@ -51,7 +51,7 @@ class Together:
 def importer(source: Together) -> tuple[Importer, Report]:
     report = Report("acme", source.name)
     storage = (Operator(MemoryStore(), "user olive"), MemoryFiles())
-    return Importer(storage, source, PLACE, report, Lines()), report
+    return Importer(storage, source, TRANSFER, report, Lines()), report
 
 
 def test_eight_files_are_imported_at_a_time() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pytp_broker.errors import FileDeleted
 from pytp_broker.index.digests import SHA256
-from pytp_broker.index.importing import Delivery, Place, check_name, commit, store_delivery
+from pytp_broker.index.importing import Delivery, Transfer, check_name, commit, store_delivery
 from pytp_broker.index.offers import Offer
 from pytp_broker.names import normalize
 from pytp_broker.storage.content import Held
@@ -18,7 +18,7 @@ from tests.support.fake_web import HTML, JSON
 from tests.support.old_packages import zip_sdist
 from tests.support.shelf import Shelf
 
-PLACE = Place("acme", "https://old.example.com/simple/", "user olive")
+TRANSFER = Transfer("acme", "https://old.example.com/simple/", "user olive")
 LONG_AGO = datetime(2015, 1, 1, tzinfo=UTC)
 OLD_SDIST = sdist("my-widgets", filename="My.Widgets-1.0.tar.gz")
 
@@ -27,7 +27,7 @@ def moved(shelf: Shelf, file: Distribution, project: str, at: datetime = LONG_AG
     """Import a file."""
     distribution = check_name(Offer(file.filename, "", {}), normalize(project))
     delivery = Delivery(Held(file.content), {SHA256: file.sha256}, at)
-    stored = store_delivery(distribution, delivery, PLACE, shelf.files)
+    stored = store_delivery(distribution, delivery, TRANSFER, shelf.files)
     assert commit(stored, shelf.store)
     return stored
 
@@ -99,7 +99,7 @@ def test_nobody_sees_a_file_before_the_last_write(shelf: Shelf) -> None:
     distribution = check_name(Offer(wheel().filename, "", {}), normalize("widgets"))
     delivery = Delivery(Held(wheel().content), {SHA256: wheel().sha256}, LONG_AGO)
 
-    store_delivery(distribution, delivery, PLACE, shelf.files)
+    store_delivery(distribution, delivery, TRANSFER, shelf.files)
 
     assert shelf.get("/acme/simple/widgets/").status == 404
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_deleted_meanwhile_stays_deleted(shelf: Shelf) -> None:
     moved(shelf, wheel(), "widgets")
     distribution = check_name(Offer(wheel().filename, "", {}), normalize("widgets"))
     delivery = Delivery(Held(wheel().content), {SHA256: wheel().sha256}, shelf.now)
-    again = store_delivery(distribution, delivery, PLACE, shelf.files)
+    again = store_delivery(distribution, delivery, TRANSFER, shelf.files)
     tombstone = Tombstone("contains a password", "user olive", shelf.now)
     shelf.store.delete_file("acme", "widgets", wheel().filename, tombstone)
 
