@@ -5,8 +5,8 @@ An exchange mints for a job, and an operator makes a token for a person.
 
 import hashlib
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Final
@@ -32,7 +32,6 @@ REPLAY_MARGIN: Final = timedelta(seconds=60)
 # A token's record keeps this many characters of project names for messages: about a hundred names.
 MAX_KEPT_CHARACTERS: Final = 2048
 
-
 # One identity token may be exchanged for this many read tokens that live at the same time. Fifty
 # installs at once need fifty. Each token has a place in the store, so that nobody can fill the
 # store with one identity token.
@@ -49,6 +48,30 @@ class Minted:
     record: TokenRecord
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What a new token may do, and until when it and its record are needed."""
+
+    grants: tuple[Grant, ...]
+    projects: Mapping[str, Listing]
+    features: tuple[str, ...] = DEFAULT_FEATURES
+    expires_at: datetime
+    needed_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origin:
+    """Where a new token comes from: the identity token of a job, or an operator.
+
+    Without an issuer and publishers a version that does not know ``made_by`` refuses the token.
+    """
+
+    issuer: str = ""
+    identity: Mapping[str, str] = field(default_factory=dict)
+    identity_key: str = ""
+    made_by: Making | None = None
+
+
 def mint(
     publishers: tuple[TrustedPublisher, ...],
     job: Job,
@@ -61,22 +84,15 @@ def mint(
     Raises InvalidToken if the identity token has expired since it was verified.
     """
     job.claims.check_unexpired(now)
-    token = UploadToken.mint(job.claims.token_id)
-    expires_at = now + timedelta(seconds=_lifetime_seconds(publishers, configuration))
-    record = TokenRecord(
-        lookup_id=token.lookup_id,
-        token_hash=token.hash,
-        issuer=job.claims.issuer,
-        identity=job.identity,
+    expires_at = now + _lifetime(publishers, configuration)
+    terms = _Terms(
         grants=_grants(publishers),
         projects=list_projects(publishers, MAX_KEPT_CHARACTERS),
         features=features,
-        issued_at=now,
         expires_at=expires_at,
-        kept_until=max(expires_at, job.claims.last_use) + REPLAY_MARGIN,
-        identity_key=publishers[0].identity_key,
+        needed_until=max(expires_at, job.claims.last_use),
     )
-    return Minted(token, record)
+    return _mint(job.claims.token_id, terms, _origin_of(job, publishers), now)
 
 
 def read_lookup_ids(token_id: str) -> Iterator[str]:
@@ -101,24 +117,16 @@ def mint_to_read(
     Raises InvalidToken if the identity token has expired since it was verified.
     """
     job.claims.check_unexpired(now)
-    token = UploadToken.mint(lookup_id)
     expires_at = now + timedelta(seconds=registry.read_token_lifetime_seconds)
     reader_ids = {reader.publisher_id: reader.generation for reader in readers}
-    record = TokenRecord(
-        lookup_id=lookup_id,
-        token_hash=token.hash,
-        issuer=job.claims.issuer,
-        identity=job.identity,
+    terms = _Terms(
         grants=(Grant(registry.name, None, Permission.READ, reader_ids),),
         projects={},
-        features=DEFAULT_FEATURES,
-        issued_at=now,
         expires_at=expires_at,
         # The record does not mark the identity token as used, so it need not outlive that.
-        kept_until=expires_at + REPLAY_MARGIN,
-        identity_key=readers[0].identity_key,
+        needed_until=expires_at,
     )
-    return Minted(token, record)
+    return _mint(lookup_id, terms, _origin_of(job, readers), now)
 
 
 def make_to_read(registry: str, making: Making, lifetime: timedelta, now: datetime) -> Minted:
@@ -136,35 +144,48 @@ def make_to_upload(
 
 def _make(
     grant: Grant,
-    projects: dict[str, Listing],
+    projects: Mapping[str, Listing],
     making: Making,
     lifetime: timedelta,
     now: datetime,
 ) -> Minted:
+    end = now + lifetime
+    terms = _Terms(grants=(grant,), projects=projects, expires_at=end, needed_until=end)
     # No identity token has this lookup id, because nobody can choose a hash.
-    token = UploadToken.mint(secrets.token_hex(LOOKUP_ID_BYTES))
+    return _mint(secrets.token_hex(LOOKUP_ID_BYTES), terms, _Origin(made_by=making), now)
+
+
+def _origin_of(job: Job, publishers: tuple[TrustedPublisher, ...]) -> _Origin:
+    return _Origin(
+        issuer=job.claims.issuer,
+        identity=job.identity,
+        identity_key=publishers[0].identity_key,
+    )
+
+
+def _mint(lookup_id: str, terms: _Terms, origin: _Origin, now: datetime) -> Minted:
+    token = UploadToken.mint(lookup_id)
     record = TokenRecord(
-        lookup_id=token.lookup_id,
+        lookup_id=lookup_id,
         token_hash=token.hash,
-        # Without an issuer and publishers a version that does not know `made_by` refuses the token.
-        issuer="",
-        identity={},
-        grants=(grant,),
-        projects=projects,
-        features=DEFAULT_FEATURES,
+        issuer=origin.issuer,
+        identity=origin.identity,
+        grants=terms.grants,
+        projects=terms.projects,
+        features=terms.features,
         issued_at=now,
-        expires_at=now + lifetime,
-        kept_until=now + lifetime + REPLAY_MARGIN,
-        made_by=making,
+        expires_at=terms.expires_at,
+        kept_until=terms.needed_until + REPLAY_MARGIN,
+        identity_key=origin.identity_key,
+        made_by=origin.made_by,
     )
     return Minted(token, record)
 
 
-def _lifetime_seconds(
-    publishers: tuple[TrustedPublisher, ...], configuration: Configuration
-) -> int:
+def _lifetime(publishers: tuple[TrustedPublisher, ...], configuration: Configuration) -> timedelta:
     # A token for several registries lives as long as the strictest of them allows.
-    return min(configuration.registries[p.registry].token_lifetime_seconds for p in publishers)
+    registries = (configuration.registries[each.registry] for each in publishers)
+    return timedelta(seconds=min(each.token_lifetime_seconds for each in registries))
 
 
 def _grants(publishers: tuple[TrustedPublisher, ...]) -> tuple[Grant, ...]:
