@@ -62,11 +62,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
         "Exits with 0 if a publisher (with --read: a reader) matches, and with 1 if none does. "
-        "Only a deployment knows the "
-        "ids that were pinned on first use: name it with --data, --stack or --table."
+        "Only a deployment knows the ids that were pinned on first use: name it with --data, "
+        "--stack or --table."
     )
     add_config_argument(parser, required=False)
     target.add_arguments(parser, required=False)
+    _add_selection(parser)
+    parser.add_argument(
+        "token",
+        metavar="TOKEN|CLAIMS.json",
+        help="an identity token, or a JSON file with its claims; the signature is not checked",
+    )
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registry", metavar="NAME", help="explain only this registry (default: all)"
     )
@@ -80,11 +89,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=Permission.READ,
         default=Permission.UPLOAD,
         help="explain who may read, by the readers instead of the publishers",
-    )
-    parser.add_argument(
-        "token",
-        metavar="TOKEN|CLAIMS.json",
-        help="an identity token, or a JSON file with its claims; the signature is not checked",
     )
 
 

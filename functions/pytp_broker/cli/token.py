@@ -53,7 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "select the tokens that match all of them."
     )
     named = actions.add_actions(parser)
-    creating = actions.add_action(
+    _add_create(named)
+    _add_list(named)
+    _add_show(named)
+    _add_burn(named)
+
+
+def _add_create(named: actions.Actions) -> None:
+    action = actions.add_action(
         named,
         "create",
         token_create.create,
@@ -61,22 +68,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         doing="make the token",
         is_for_writing=True,
     )
-    token_create.add_arguments(creating)
-    listing = actions.add_action(
-        named, "list", list_selected, "list the tokens that have not expired", doing=_DOING
-    )
-    showing = actions.add_action(
-        named, "show", show, "show a token that has not expired", doing=_DOING
-    )
+    token_create.add_arguments(action)
+
+
+def _add_list(named: actions.Actions) -> None:
+    summary = "list the tokens that have not expired"
+    action = actions.add_action(named, "list", list_selected, summary, doing=_DOING)
+    add_json_argument(action)
+    _add_selection(action)
+
+
+def _add_show(named: actions.Actions) -> None:
+    summary = "show a token that has not expired"
+    action = actions.add_action(named, "show", show, summary, doing=_DOING)
+    action.add_argument("hash", metavar="HASH", help="the beginning of the token's hash")
+    add_json_argument(action)
+
+
+def _add_burn(named: actions.Actions) -> None:
     summary = "burn tokens before they expire, and keep an audit record of it"
-    burning = actions.add_action(named, "burn", burn, summary, doing=_DOING, is_for_writing=True)
-    showing.add_argument("hash", metavar="HASH", help="the beginning of the token's hash")
-    for action in (listing, showing):
-        add_json_argument(action)
-    for action in (listing, burning):
-        _add_selection(action)
-    burning.add_argument("--all", action="store_true", help="burn every token")
-    burning.add_argument(
+    action = actions.add_action(named, "burn", burn, summary, doing=_DOING, is_for_writing=True)
+    _add_selection(action)
+    action.add_argument("--all", action="store_true", help="burn every token")
+    action.add_argument(
         "--dry-run", action="store_true", help="print what would be burned, and burn nothing"
     )
 

@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     purpose = parser.add_mutually_exclusive_group(required=True)
     purpose.add_argument("--read", action="store_true", help="the token reads the registry")
     purpose.add_argument("--upload", metavar="PROJECT", help="the token uploads to this project")
+    _add_read_arguments(parser)
+    _add_upload_arguments(parser)
+
+
+def _add_read_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for", dest="person", metavar="NAME", help="with --read: who gets it")
     parser.add_argument(
         "--days",
@@ -44,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"with --read: for how many days (default: {DEFAULT_DAYS}, at most {MAX_DAYS})",
     )
+
+
+def _add_upload_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reason",
         metavar="TEXT",

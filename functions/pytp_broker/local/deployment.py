@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -10,12 +11,12 @@ from pytp_broker.endpoints.events import handle
 from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.index.web.website import build_website
 from pytp_broker.leaks import GITHUB_KEYS_URL
-from pytp_broker.local.gateway import MAX_BODY_BYTES, Gateway
+from pytp_broker.local.gateway import MAX_BODY_BYTES, Function, Gateway
 from pytp_broker.local.log import Log
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc.fetch import HttpFetch
 from pytp_broker.registries import Access
-from pytp_broker.services import build, build_broker, build_index
+from pytp_broker.services import Broker, Index, build, build_broker, build_index
 from pytp_broker.settings import environment_proxy
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.protocols import Storage
@@ -52,15 +53,19 @@ def build_gateway(
         fetch_disclosure_keys=fetch.reach(Access(is_private=True)),
     )
     index = build_index(services, files=storage.files, max_upload_bytes=MAX_BODY_BYTES)
-    functions = {
+    routes = RouteTable.from_template(load_template(find_template()))
+    return Gateway(routes, _functions(exchange, index), log, error_type_base)
+
+
+def _functions(exchange: Broker, index: Index) -> Mapping[str, Function]:
+    """Return the functions by their names in the template."""
+    return {
         "BrokerFunction": partial(handle, routes=broker.ROUTES, services=exchange),
         "UploadFunction": partial(handle, routes=upload.ROUTES, services=index),
         "ReadFunction": partial(handle, routes=read.ROUTES, services=index),
         "WebFunction": partial(handle, routes=web.ROUTES, services=build_website(index)),
         "IntrospectFunction": partial(handle, routes=introspect.ROUTES, services=index),
     }
-    routes = RouteTable.from_template(load_template(find_template()))
-    return Gateway(routes, functions, log, error_type_base)
 
 
 def listen(host: str, port: int) -> socket.socket:
