@@ -39,9 +39,15 @@ _DOING: Final = "read the files"
 
 
 def _write_publication(published_by: Item) -> str:
-    """Return the one thing that says best who published a file."""
-    known = (published_by[name] for name in ("repository", "actor", "operator", "imported_by"))
-    return write(next(filter(None, known), None))
+    """Return the one thing that says best who published a file.
+
+    The user of a machine may have the name of a repository's owner, so we say who is an operator.
+    """
+    if operator := published_by["operator"]:
+        return f"operator: {write(operator)}"
+    if operator := published_by["imported_by"]:
+        return f"imported by operator: {write(operator)}"
+    return write(published_by["repository"] or published_by["actor"])
 
 
 _COLUMNS: Final = (

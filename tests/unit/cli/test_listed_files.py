@@ -230,7 +230,7 @@ def test_an_imported_file_is_shown_with_its_source(desk: Desk) -> None:
 
     assert set(seen) == documented("Publication")
     assert source.items() <= seen.items()
-    assert "user olive" in desk.type("file list acme")
+    assert desk.type("file list acme").endswith("  imported by operator: user olive\n")
 
 
 @pytest.mark.promise("shown-as-the-operators")
@@ -244,7 +244,7 @@ def test_a_file_of_an_operators_token_is_shown_as_that_operators(desk: Desk) -> 
     assert set(seen) == documented("Publication")
     assert by.items() <= seen.items()
     assert (seen["issuer"], seen["provider"], seen["publishers"]) == (None, None, [])
-    assert "user olive" in desk.type("file list acme")
+    assert desk.type("file list acme").endswith("  operator: user olive\n")
 
 
 def test_a_deleted_file_is_shown_with_who_deleted_it(shop: Desk) -> None:
