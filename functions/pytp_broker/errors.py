@@ -70,6 +70,10 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         """Add a sentence to the detail."""
         self.detail = f"{self.detail}. {advice}"
 
+    def say_first(self, sentence: str) -> None:
+        """Put a sentence before the detail."""
+        self.detail = f"{sentence}: {self.detail}"
+
     @property
     def is_callers(self) -> bool:
         """Say whether the caller must fix it, and not the operator."""

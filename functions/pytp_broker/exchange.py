@@ -16,7 +16,7 @@ from typing import Final
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Exchange, JobEvent, ReadExchange
 from pytp_broker.destinations import Destination
-from pytp_broker.errors import NotEnabled, ReusedToken, UnknownIssuer
+from pytp_broker.errors import InvalidPublisher, NotEnabled, ReusedToken, UnknownIssuer
 from pytp_broker.grants import Permission
 from pytp_broker.minting import (
     MAX_LIVE_READ_TOKENS,
@@ -42,6 +42,9 @@ _REUSED: Final = "the identity token was exchanged before: ask the CI for a new 
 _TOO_MANY: Final = (
     f"the identity token was exchanged for about {MAX_LIVE_READ_TOKENS} read tokens that still "
     "live: use one of them again, or ask the CI for a new identity token"
+)
+_EVERYBODY_READS: Final = (
+    "everybody may read this registry, so no token is needed, and this identity token gives none"
 )
 
 # The audit record keeps this many: about two thousand names. CloudWatch limits a line to 256 KB.
@@ -88,7 +91,12 @@ def exchange_to_read(
     """
     registry = destination.registry
     event.registry = registry.name
-    job, readers = admit(asked, destination, configuration, broker, event)
+    try:
+        job, readers = admit(asked, destination, configuration, broker, event)
+    except InvalidPublisher as problem:
+        if registry.is_public:
+            problem.say_first(_EVERYBODY_READS)
+        raise
     minted = store_read_token(registry, readers, job, broker)
     event.token_hash = hash_prefix(minted.record.token_hash)
     return minted

@@ -265,6 +265,18 @@ def test_a_stranger_is_refused_and_learns_nothing(world: World) -> None:
     assert "octo-org" not in detail
 
 
+def test_where_everybody_may_read_a_job_that_is_no_reader_hears_that_it_needs_no_token() -> None:
+    world = with_readers(access="public")
+
+    answer = world.mint_to_read(world.token(repository="evil/x", repository_owner="evil"))
+
+    assert (answer.status, answer.code) == (422, "invalid-publisher")
+    assert answer.detail.startswith(
+        "everybody may read this registry, so no token is needed, and this identity token gives "
+        "none: valid token, but no trusted reader here matches repository `evil/x`"
+    )
+
+
 def test_the_audience_of_the_registry_counts_and_not_the_hosts(world: World) -> None:
     assert refused(world, world.token(aud="packages.example.com")) == (422, "invalid-token")
 
