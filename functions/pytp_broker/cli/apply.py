@@ -1,10 +1,16 @@
 """Make a broker follow a configuration file."""
 
 import argparse
+from typing import Final
 
 from pytp_broker.cli import target
-from pytp_broker.cli.command import add_config_argument, check_host, load_configuration, say
+from pytp_broker.cli.command import add_config_argument, check_host, load_configuration, note, say
 from pytp_broker.cli.host_options import shared_host
+
+_NEEDS_PRUNE: Final = (
+    "without --dry-run, `apply` needs --prune for this configuration, because it would remove a "
+    "registry, a publisher or a reader"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,4 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             plan = operator.apply(loaded, prune=arguments.prune)
     say(*plan.lines or ["no changes"])
+    if plan.losses and not arguments.prune:  # only a dry run comes here
+        note(_NEEDS_PRUNE)
     return 0

@@ -571,6 +571,21 @@ def test_a_dry_run_of_apply_says_what_would_change_and_changes_nothing(
     assert desk.records() == records
 
 
+@pytest.mark.parametrize(
+    ("wanted", "options", "is_told"),
+    [(GADGETS, "", True), (GADGETS, "--prune", False), (WIDGETS + GADGETS, "", False)],
+)
+def test_a_dry_run_of_apply_says_that_the_real_one_needs_prune(
+    desk: Desk, tmp_path: Path, wanted: str, options: str, is_told: bool
+) -> None:
+    apply(desk, tmp_path, WIDGETS)
+
+    seen = apply(desk, tmp_path, wanted, f"--dry-run {options}")
+
+    assert ("note: without --dry-run, `apply` needs --prune" in seen) is is_told
+    assert "exit" not in seen
+
+
 @pytest.mark.parametrize("name", ["sqlite", "dynamodb"])
 def test_each_engine_keeps_how_an_apply_ended(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, name: str
