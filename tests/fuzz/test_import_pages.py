@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytp_broker.cli.sources import html_pages, json_pages
-from pytp_broker.cli.sources.links import UnreadablePageError
+from pytp_broker.cli.sources.page_links import UnreadablePageError
 from pytp_broker.index.offers import OfferedProject
 from pytp_broker.names import normalize
 

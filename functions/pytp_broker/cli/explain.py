@@ -20,7 +20,7 @@ from pytp_broker.cli.command import (
 )
 from pytp_broker.cli.host_options import shared_host
 from pytp_broker.cli.named import advise
-from pytp_broker.cli.table import align
+from pytp_broker.cli.printed_tables import align
 from pytp_broker.errors import InvalidPublisher, InvalidToken
 from pytp_broker.grants import Permission
 from pytp_broker.oidc.identity import SignedClaims, check_names

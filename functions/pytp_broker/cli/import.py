@@ -13,9 +13,9 @@ from pytp_broker.cli.import_progress import shown_progress
 from pytp_broker.cli.import_report import Report
 from pytp_broker.cli.importer import Importer, recorded
 from pytp_broker.cli.named import find_registry
-from pytp_broker.cli.sources.credentials import find_credential, without_credentials
 from pytp_broker.cli.sources.downloads import Downloads
 from pytp_broker.cli.sources.folder import Folder
+from pytp_broker.cli.sources.index_credentials import find_credential, without_credentials
 from pytp_broker.cli.sources.simple_index import SimpleIndex
 from pytp_broker.cli.sources.source import Listing, Source, SourceError
 from pytp_broker.index.importing import Transfer

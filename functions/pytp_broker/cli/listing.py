@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from pytp_broker.cli import table
 from pytp_broker.cli.command import note
+from pytp_broker.cli.printed_tables import print_pairs, print_table
 from pytp_broker.redaction import legible
 
 # A member is a text, a number, a truth, a time, None, or a list or an object of such.
@@ -48,7 +48,7 @@ def print_list(
         _print_json_list(items)
         return
     rows = [[column.text(item) for column in columns] for item in items]
-    table.print_table([column.title for column in columns], rows)
+    print_table([column.title for column in columns], rows)
     if not rows:
         note("there is nothing to list")
 
@@ -58,7 +58,7 @@ def print_item(item: Item, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(_json_of(item), indent=2))
     else:
-        table.print_pairs([(name, write(value)) for name, value in _told(item)])
+        print_pairs([(name, write(value)) for name, value in _told(item)])
 
 
 def _told(item: Item) -> Iterator[tuple[str, Any]]:

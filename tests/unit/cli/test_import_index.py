@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from pytp_broker.cli.sources import downloads, html_pages, patience
-from pytp_broker.cli.sources.links import UnreadablePageError
+from pytp_broker.cli.sources.page_links import UnreadablePageError
 from pytp_broker.cli.sources.patience import patiently
 from pytp_broker.cli.sources.source import SourceError
 from pytp_broker.file_sizes import write_size

@@ -14,7 +14,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
-from pytp_broker.cli.sources.credentials import (
+from pytp_broker.cli.sources.index_credentials import (
     PASSWORD_VARIABLE,
     USERNAME_VARIABLE,
     Credential,

@@ -7,7 +7,7 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import Final
 
-from pytp_broker.cli.sources.links import (
+from pytp_broker.cli.sources.page_links import (
     UnreadablePageError,
     known_digests,
     location_of,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pytp_broker.cli.sources.links import (
+from pytp_broker.cli.sources.page_links import (
     UnreadablePageError,
     known_digests,
     location_of,

@@ -4,9 +4,9 @@ from typing import Final
 from urllib.parse import urljoin
 
 from pytp_broker.cli.sources import html_pages, json_pages
-from pytp_broker.cli.sources.credentials import shown
 from pytp_broker.cli.sources.downloads import Downloads, Page
-from pytp_broker.cli.sources.links import UnreadablePageError
+from pytp_broker.cli.sources.index_credentials import shown
+from pytp_broker.cli.sources.page_links import UnreadablePageError
 from pytp_broker.cli.sources.source import Listing, SourceError, Stray, Stream
 from pytp_broker.index.offers import Offer, OfferedProject
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project

@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 
 from pytp_broker.cli import main
-from pytp_broker.cli.table import print_pairs, print_table
+from pytp_broker.cli.printed_tables import print_pairs, print_table
 from pytp_broker.file_sizes import write_size
 from tests.support.desk import Desk
 

@@ -6,8 +6,8 @@ from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 from pytp_broker.cli.misread import find_misread
-from pytp_broker.cli.sources.credentials import without_credentials
 from pytp_broker.cli.sources.file_kinds import is_distribution
+from pytp_broker.cli.sources.index_credentials import without_credentials
 from pytp_broker.index.offers import Offer, OfferedProject
 from pytp_broker.names import NormalizedName
 from pytp_broker.redaction import legible
