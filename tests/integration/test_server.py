@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from pytp_broker.demo.process import ServerProcess
 from pytp_broker.endpoints.events import read_event
 from pytp_broker.local.gateway import MAX_SMALL_BODY_BYTES
-from tests.support.gateways import BEARER, Gateway, answering, echo
+from tests.support.gateways import BEARER, Gateway, echo, function_answering
 from tests.support.wire import HEAD, LARGE, Client, Wire, on_the_wire
 
 
@@ -198,7 +198,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
 
 
 def test_whoever_reads_nothing_is_given_up_and_leaves_its_place(folder: Path | None) -> None:
-    gateway = Gateway(answering(bytes(LARGE)))
+    gateway = Gateway(function_answering(bytes(LARGE)))
 
     async def act(wire: Wire) -> None:
         client = await wire.connect(HEAD)
@@ -247,12 +247,12 @@ def test_whoever_reads_slowly_gets_everything(folder: Path | None) -> None:
             await wire.pass_time(29)
             await client.reader.readexactly(LARGE // 5)
 
-    on_the_wire(Gateway(answering(bytes(LARGE))), act, folder)
+    on_the_wire(Gateway(function_answering(bytes(LARGE))), act, folder)
 
 
 @pytest.mark.promise("slow-clients")
 def test_whoever_reads_too_little_in_a_minute_is_given_up(folder: Path | None) -> None:
-    gateway = Gateway(answering(bytes(LARGE)))
+    gateway = Gateway(function_answering(bytes(LARGE)))
 
     async def act(wire: Wire) -> None:
         client = await wire.connect(HEAD)
@@ -281,7 +281,7 @@ def test_whoever_reads_twice_of_what_is_asked_gets_everything(folder: Path | Non
             await wire.pass_time(10)
             await client.reader.readexactly(LARGE // 30)
 
-    on_the_wire(Gateway(answering(bytes(LARGE))), act, folder)
+    on_the_wire(Gateway(function_answering(bytes(LARGE))), act, folder)
 
 
 UPLOAD = b"POST /acme/legacy/ HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n"
@@ -356,7 +356,7 @@ def test_a_client_that_sends_its_upload_without_a_token_hears_why(folder: Path |
     ],
 )
 def test_a_client_that_ends_its_connection_hears_why_too(folder: Path | None, head: bytes) -> None:
-    gateway = Gateway(answering(b"why", 401), function="UploadFunction")
+    gateway = Gateway(function_answering(b"why", 401), function="UploadFunction")
 
     async def act(wire: Wire) -> None:
         client = await wire.connect(head)
@@ -374,7 +374,7 @@ def test_a_client_that_ends_its_connection_hears_why_too(folder: Path | None, he
 
 
 def test_a_client_that_ends_its_connection_and_sends_nothing_is_not_waited_for() -> None:
-    gateway = Gateway(answering(b"why", 401), function="UploadFunction")
+    gateway = Gateway(function_answering(b"why", 401), function="UploadFunction")
 
     async def act(wire: Wire) -> None:
         client = await wire.connect(UPLOAD + b"connection: close\r\n\r\n")
@@ -390,7 +390,7 @@ def test_a_client_that_ends_its_connection_and_sends_nothing_is_not_waited_for()
 
 
 def test_a_client_that_ends_its_connection_and_sends_slowly_is_waited_for_a_minute() -> None:
-    gateway = Gateway(answering(b"why", 401), function="UploadFunction")
+    gateway = Gateway(function_answering(b"why", 401), function="UploadFunction")
 
     async def act(wire: Wire) -> None:
         client = await wire.connect(UPLOAD + b"connection: close\r\n\r\n")
@@ -440,7 +440,7 @@ def test_the_end_of_an_answer_may_be_read_late(folder: Path | None) -> None:
 
         assert len(body) == 200_000
 
-    on_the_wire(Gateway(answering(bytes(200_000))), act, folder)
+    on_the_wire(Gateway(function_answering(bytes(200_000))), act, folder)
 
 
 @pytest.mark.parametrize("sent", [b"", HEAD[:1], HEAD[:-1]])
@@ -655,4 +655,4 @@ def test_an_answer_to_head_has_its_length_and_no_body() -> None:
             answered = await client.reader.readuntil(b"\r\n\r\n")
             assert b"\r\ncontent-length: 9900000\r\n" in answered
 
-    on_the_wire(Gateway(answering(b"", content_length=str(LARGE))), act)
+    on_the_wire(Gateway(function_answering(b"", content_length=str(LARGE))), act)

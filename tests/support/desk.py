@@ -69,7 +69,7 @@ class Desk:
         return [json.loads(line) for line in self.type("audit").splitlines()]
 
 
-def documented(title: str) -> set[str]:
+def documented_members(title: str) -> set[str]:
     """Return the members that the page lists under a title."""
     section = PAGE.partition(f"\n### {title}\n")[2].partition("\n### ")[0]
     rows = re.findall(r"^\| (`.+?) \| ", section, re.MULTILINE)

@@ -93,7 +93,7 @@ class Gateway:
         return [line for line in self.lines if line["event"] == "refused"]
 
 
-def answering(body: bytes, status: int = 200, **headers: str) -> local.Function:
+def function_answering(body: bytes, status: int = 200, **headers: str) -> local.Function:
     """Return a function that answers so, in base64."""
     encoded = base64.b64encode(body).decode()
     named = {name.replace("_", "-").title(): value for name, value in headers.items()}

@@ -17,10 +17,10 @@ from typing import Final
 
 import pytest
 import requests
-from uv import find_uv_bin
 
 from tests.support.distributions import Distribution, fields
 from tests.support.ports import free_port
+from tests.support.released import run_uv
 
 PINS: Final = Path(__file__).parents[2] / "requirements/indexes.txt"
 # devpi-server computes a secret when it starts, which takes half a minute on a busy machine.
@@ -51,13 +51,9 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def _make(folder: Path) -> None:
     if not folder.is_dir():
-        _uv("venv", "--quiet", "--python", sys.executable, str(folder))
+        run_uv("venv", "--quiet", "--python", sys.executable, str(folder))
     pins = ("--require-hashes", "--requirement", str(PINS))
-    _uv("pip", "install", "--quiet", "--python", str(folder), *pins)
-
-
-def _uv(*arguments: str) -> None:
-    subprocess.run((find_uv_bin(), *arguments), check=True, capture_output=True, text=True)
+    run_uv("pip", "install", "--quiet", "--python", str(folder), *pins)
 
 
 @contextmanager

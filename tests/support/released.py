@@ -71,7 +71,7 @@ def _make(place: Path, built: Path) -> Released:
         mark = environment / "wheel"
         if not mark.exists() or mark.read_text() != content:
             python = ("--python", sys.executable)
-            _uv("venv", "--quiet", "--allow-existing", *python, str(environment))
+            run_uv("venv", "--quiet", "--allow-existing", *python, str(environment))
             fill(environment, wheel)
             mark.write_text(content)
     return made
@@ -89,10 +89,11 @@ def _fill_keyring(environment: Path, wheel: Path) -> None:
 
 
 def _install(environment: Path, *what: str) -> None:
-    _uv("pip", "install", "--quiet", "--python", str(environment), *what)
+    run_uv("pip", "install", "--quiet", "--python", str(environment), *what)
 
 
-def _uv(*arguments: str) -> None:
+def run_uv(*arguments: str) -> None:
+    """Run the uv of this environment; raise CalledProcessError if it fails."""
     _run(find_uv_bin(), *arguments)
 
 

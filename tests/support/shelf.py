@@ -49,9 +49,9 @@ class Shelf(Deployment, Clock):
             },
         )
         self.publishers = [
-            publisher("p-widgets", "acme", "widgets"),
-            publisher("p-my", "acme", "my-widgets"),
-            publisher("p-secret", "other", "secret-project"),
+            publisher_of("p-widgets", "acme", "widgets"),
+            publisher_of("p-my", "acme", "my-widgets"),
+            publisher_of("p-secret", "other", "secret-project"),
         ]
         self.apply()
         self.token = self.mint()
@@ -178,7 +178,7 @@ class Shelf(Deployment, Clock):
         return record
 
 
-def assert_refused(shelf: Shelf, distribution: Distribution, words: str = "") -> None:
+def assert_upload_refused(shelf: Shelf, distribution: Distribution, words: str = "") -> None:
     answer = shelf.publish(distribution)
 
     assert answer.status == 400
@@ -191,7 +191,7 @@ def _fetch_nothing(url: str) -> bytes:
     raise AssertionError(f"unexpected fetch of {url}")
 
 
-def publisher(publisher_id: str, registry: str, *projects: str) -> TrustedPublisher:
+def publisher_of(publisher_id: str, registry: str, *projects: str) -> TrustedPublisher:
     return TrustedPublisher(
         publisher_id=publisher_id,
         registry=registry,

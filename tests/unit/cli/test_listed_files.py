@@ -7,7 +7,7 @@ import pytest
 
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.withdrawals import Tombstone
-from tests.support.desk import NOW, Desk, documented
+from tests.support.desk import NOW, Desk, documented_members
 from tests.support.samples import GITHUB, configuration, file, publisher
 
 SDIST = "widgets-1.0.tar.gz"
@@ -56,7 +56,7 @@ def test_projects_are_listed(shop: Desk) -> None:
 def test_a_project_in_json_has_documented_members(shop: Desk) -> None:
     _, widgets = shop.read("project list acme")
 
-    assert set(widgets) == documented("Project")
+    assert set(widgets) == documented_members("Project")
     assert widgets == {
         "registry": "acme",
         "name": "widgets",
@@ -178,8 +178,8 @@ def test_the_state_of_a_file_is_listed(shop: Desk, line: str) -> None:
 def test_a_file_is_shown_with_who_published_it(shop: Desk) -> None:
     seen = shop.read(f"file show acme {SDIST}")
 
-    assert set(seen) == documented("File")
-    assert set(seen["published_by"]) == documented("Publication")
+    assert set(seen) == documented_members("File")
+    assert set(seen["published_by"]) == documented_members("Publication")
     assert seen == {
         "registry": "acme",
         "project": "widgets",
@@ -228,7 +228,7 @@ def test_an_imported_file_is_shown_with_its_source(desk: Desk) -> None:
 
     seen = desk.read("file show acme My.Widgets-1.0.zip")["published_by"]
 
-    assert set(seen) == documented("Publication")
+    assert set(seen) == documented_members("Publication")
     assert source.items() <= seen.items()
     assert desk.type("file list acme").endswith("  imported by operator: user olive\n")
 
@@ -241,7 +241,7 @@ def test_a_file_of_an_operators_token_is_shown_as_that_operators(desk: Desk) -> 
 
     seen = desk.read("file show acme widgets-1.0.tar.gz")["published_by"]
 
-    assert set(seen) == documented("Publication")
+    assert set(seen) == documented_members("Publication")
     assert by.items() <= seen.items()
     assert (seen["issuer"], seen["provider"], seen["publishers"]) == (None, None, [])
     assert desk.type("file list acme").endswith("  operator: user olive\n")
@@ -266,7 +266,7 @@ def test_a_file_of_an_older_version_or_of_an_unknown_issuer_is_shown(
 
     seen = desk.read(f"file show acme {SDIST}")["published_by"]
 
-    assert set(seen) == documented("Publication")
+    assert set(seen) == documented_members("Publication")
     assert (seen["run_url"], seen["provider"]) == (None, None)
     assert (seen["publishers"], seen["token_hash"]) == ([], None)
     assert seen["repository"] == published_by.get("repository")

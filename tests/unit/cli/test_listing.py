@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.registries import Access
-from tests.support.desk import NOW, TOKENS, Desk, documented
+from tests.support.desk import NOW, TOKENS, Desk, documented_members
 from tests.support.samples import (
     ACME,
     GITHUB,
@@ -62,7 +62,7 @@ def test_the_page_lists_the_members_of_every_object(shop: Desk, title: str, line
     found = shop.read(line)
 
     assert found
-    assert all(set(each) == documented(title) for each in found)
+    assert all(set(each) == documented_members(title) for each in found)
 
 
 # --- registries -----------------------------------------------------------------------------------

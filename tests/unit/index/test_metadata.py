@@ -16,7 +16,7 @@ from tests.support.distributions import (
     wheel_members,
 )
 from tests.support.scanner import LEAKED
-from tests.support.shelf import Shelf, assert_refused
+from tests.support.shelf import Shelf, assert_upload_refused
 
 
 def described(*lines: str) -> str:
@@ -111,7 +111,7 @@ def test_metadata_is_refused(
     octets = text.encode(errors="surrogateescape")
     member = "PKG-INFO" if build is sdist else "METADATA"
 
-    assert_refused(shelf, rebuilt(build, member, octets), words)
+    assert_upload_refused(shelf, rebuilt(build, member, octets), words)
 
 
 def rebuilt(build: Callable[..., Distribution], member: str, octets: bytes) -> Distribution:

@@ -15,7 +15,7 @@ from pytp_broker.local import gateway as local
 from pytp_broker.local import log
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.routes import GatewayRoute, RouteTable, TemplateError
-from tests.support.gateways import BEARER, Exchange, Gateway, answering, echo
+from tests.support.gateways import BEARER, Exchange, Gateway, echo, function_answering
 
 
 def basic(token: str) -> str:
@@ -589,14 +589,14 @@ def test_uploads_without_a_token_take_no_place_of_uploads() -> None:
 def test_an_answer_of_any_size_is_what_the_function_said(size: int) -> None:
     body = bytes(number % 251 for number in range(size))
 
-    answered = Gateway(answering(body)).answer(Exchange())
+    answered = Gateway(function_answering(body)).answer(Exchange())
 
     assert answered.body == body
     assert answered.headers[b"content-length"] == str(size).encode()
 
 
 def test_an_answer_is_sent_in_chunks_and_an_end_that_waits_for_the_last() -> None:
-    answered = Gateway(answering(bytes(150_000))).answer(Exchange())
+    answered = Gateway(function_answering(bytes(150_000))).answer(Exchange())
 
     chunks = [(len(m.get("body", b"")), m.get("more_body", False)) for m in answered.sent[1:]]
     assert chunks == [(65_536, True), (65_536, True), (18_928, True), (0, False)]
@@ -607,7 +607,7 @@ def test_only_a_large_answer_waits_on_disk(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int, status: int
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
-    gateway = Gateway(answering(bytes(size)))
+    gateway = Gateway(function_answering(bytes(size)))
 
     answered = gateway.answer(Exchange())
 
@@ -637,7 +637,7 @@ def test_the_length_is_the_functions_where_the_body_is_left_out(
 ) -> None:
     headers = {} if said is None else {"content_length": said}
 
-    answered = Gateway(answering(body, status, **headers)).answer(Exchange(method=method))
+    answered = Gateway(function_answering(body, status, **headers)).answer(Exchange(method=method))
 
     assert answered.headers.get(b"content-length") == sent
 

@@ -9,7 +9,7 @@ from pytp_broker.endpoints.events import write_result
 from pytp_broker.errors import FileExists, Problem
 from pytp_broker.http.messages import problem_response
 from pytp_broker.local.reasons import MAX_REASON_CHARACTERS, write_reason
-from tests.support.gateways import Exchange, Gateway, answering
+from tests.support.gateways import Exchange, Gateway, function_answering
 
 TOKEN = "pytp_" + "0aB" * 23 + "0a"
 
@@ -62,6 +62,8 @@ def test_what_is_cut_off_says_so() -> None:
 def test_whatever_is_not_our_error_object_has_no_reason_phrase(status: int) -> None:
     body = json.dumps({"detail": "no"}).encode()
 
-    answered = Gateway(answering(body, status, content_type="application/json")).answer(Exchange())
+    answered = Gateway(function_answering(body, status, content_type="application/json")).answer(
+        Exchange()
+    )
 
     assert answered.sent[0]["reason"] == b""

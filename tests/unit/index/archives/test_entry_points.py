@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.distributions import Distribution, wheel, wheel_members
-from tests.support.shelf import Shelf, assert_refused
+from tests.support.shelf import Shelf, assert_upload_refused
 
 FILE = "widgets-1.0.dist-info/entry_points.txt"
 SCRIPTS = ["console_scripts", "gui_scripts"]
@@ -76,12 +76,14 @@ def test_a_script_may_have_letters_of_any_alphabet(shelf: Shelf) -> None:
     ids=ascii,
 )
 def test_a_script_is_refused_by_the_name(shelf: Shelf, name: str, group: str) -> None:
-    assert_refused(shelf, script(name, group=group), f"in the group `{group}`, which is not a file")
+    assert_upload_refused(
+        shelf, script(name, group=group), f"in the group `{group}`, which is not a file"
+    )
 
 
 @pytest.mark.parametrize("name", ["python", "Python3", "python3.14t", "pythonw", "pypy3.11"])
 def test_a_script_in_the_place_of_the_interpreter_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, script(name), "would replace Python's own interpreter")
+    assert_upload_refused(shelf, script(name), "would replace Python's own interpreter")
 
 
 @pytest.mark.parametrize("name", ["python-x", "ipython3", "pythonx", "py"])
@@ -91,12 +93,12 @@ def test_a_script_may_have_almost_the_name_of_the_interpreter(shelf: Shelf, name
 
 @pytest.mark.parametrize("name", ["x" * 256, "\u00e9" * 128], ids=["ASCII", "UTF-8"])
 def test_a_script_whose_name_is_too_long_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, script(name), "names of at most 255 bytes")
+    assert_upload_refused(shelf, script(name), "names of at most 255 bytes")
 
 
 @pytest.mark.parametrize("name", ["", "  "])
 def test_a_script_without_a_name_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, script(name), "entry_points.txt")
+    assert_upload_refused(shelf, script(name), "entry_points.txt")
 
 
 @pytest.mark.promise("unpacked-inside")
@@ -148,7 +150,7 @@ def test_scripts_are_the_same_to_all_installers(shelf: Shelf) -> None:
     ],
 )
 def test_entry_points_that_are_no_ini_file_are_refused(shelf: Shelf, text: str | bytes) -> None:
-    assert_refused(shelf, with_entry_points(text), "the wheel's entry_points.txt is not")
+    assert_upload_refused(shelf, with_entry_points(text), "the wheel's entry_points.txt is not")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,9 @@ def test_entry_points_that_are_no_ini_file_are_refused(shelf: Shelf, text: str |
     ],
 )
 def test_a_script_that_no_installer_writes_is_refused(shelf: Shelf, value: str) -> None:
-    assert_refused(shelf, script("foo", value), f"that is `{value}` and not `module:function`")
+    assert_upload_refused(
+        shelf, script("foo", value), f"that is `{value}` and not `module:function`"
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,8 +201,10 @@ def test_entry_points_are_published(shelf: Shelf, text: str) -> None:
 
 
 def test_entry_points_of_more_than_256_kibibytes_are_refused(shelf: Shelf) -> None:
-    assert_refused(shelf, with_entry_points("#" * 262_145), "entry_points.txt is larger than")
+    assert_upload_refused(
+        shelf, with_entry_points("#" * 262_145), "entry_points.txt is larger than"
+    )
 
 
 def test_a_folder_in_the_place_of_entry_points_is_refused(shelf: Shelf) -> None:
-    assert_refused(shelf, wheel(members={**wheel_members(), f"{FILE}/": ""}), FILE)
+    assert_upload_refused(shelf, wheel(members={**wheel_members(), f"{FILE}/": ""}), FILE)

@@ -20,7 +20,7 @@ from tests.support.sdists import (
     top_link,
     unpack,
 )
-from tests.support.shelf import Shelf, assert_refused
+from tests.support.shelf import Shelf, assert_upload_refused
 
 SRC = f"{TOP}/src/widgets.py"
 LONG = "x" * 150
@@ -186,7 +186,7 @@ REFUSED = {
 @pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize(("members", "words"), REFUSED.values(), ids=REFUSED.keys())
 def test_a_link_is_refused(shelf: Shelf, members: Sequence[Members], words: str) -> None:
-    assert_refused(shelf, packed(*members), words)
+    assert_upload_refused(shelf, packed(*members), words)
 
 
 @pytest.mark.parametrize("link", [symbolic("PKG-INFO", "a"), hard("PKG-INFO", f"{TOP}/a")])
@@ -195,7 +195,7 @@ def test_the_metadata_is_not_a_link(shelf: Shelf, link: Members) -> None:
 
     content = gzip.compress(tarred(members))
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "PKG-INFO is a link")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "PKG-INFO is a link")
 
 
 def test_a_link_whose_target_is_not_utf8_is_refused(shelf: Shelf) -> None:
@@ -204,7 +204,7 @@ def test_a_link_whose_target_is_not_utf8_is_refused(shelf: Shelf) -> None:
     block = link.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
     content = gzip.compress(block + tarred(sdist_members().items()))
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "not UTF-8")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "not UTF-8")
 
 
 def test_the_refusal_of_a_link_names_it_and_says_what_to_do(shelf: Shelf) -> None:
@@ -240,20 +240,20 @@ def test_too_many_links_in_the_places_of_links_are_not_followed(
     outside = [symbolic(f"l{i}", "d/" * i) for i in range(1, 5)]
     inside = [symbolic(f"d/d/d/d/l{i}", "a") for i in range(20)]
 
-    assert_refused(shelf, packed(*outside, *inside), "too many links to follow")
+    assert_upload_refused(shelf, packed(*outside, *inside), "too many links to follow")
 
 
 def test_many_links_that_follow_one_another_cost_little(shelf: Shelf) -> None:
     deep = "/".join("x" * 1000)
     chain = [symbolic(f"l{i}", f"l{i + 1}/{'y/' * 60}") for i in range(1500)]
 
-    assert_refused(shelf, packed(symbolic("l1500", deep), *chain), "too")
+    assert_upload_refused(shelf, packed(symbolic("l1500", deep), *chain), "too")
 
 
 def test_too_many_parts_of_links_are_not_followed(shelf: Shelf) -> None:
     deep = "/".join("x" * 2000)
 
-    assert_refused(
+    assert_upload_refused(
         shelf, packed(*(symbolic(f"l{i}", deep) for i in range(300))), "too many links to follow"
     )
 
@@ -261,7 +261,7 @@ def test_too_many_parts_of_links_are_not_followed(shelf: Shelf) -> None:
 def test_targets_that_are_too_long_in_all_are_refused(shelf: Shelf) -> None:
     links = [symbolic(f"l{i}", f"{'x' * 199}/" * 20) for i in range(2200)]
 
-    assert_refused(shelf, packed(*links), "too long")
+    assert_upload_refused(shelf, packed(*links), "too long")
 
 
 @pytest.mark.parametrize("members", TAKEN.values(), ids=TAKEN.keys())

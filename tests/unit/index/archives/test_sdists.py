@@ -21,7 +21,7 @@ from tests.support.distributions import (
     tarred,
     wheel,
 )
-from tests.support.shelf import Shelf, assert_refused
+from tests.support.shelf import Shelf, assert_upload_refused
 
 GNU = b"ustar  \0"
 CHECKSUM = slice(148, 156)
@@ -153,7 +153,7 @@ def huge_member() -> bytes:
 @pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize("name", UNSAFE_NAMES, ids=repr)
 def test_an_sdist_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, Distribution(SDIST_NAME, with_tar_member(name)))
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, with_tar_member(name)))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_an_sdist_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> N
     ],
 )
 def test_an_sdist_is_refused_that_is(shelf: Shelf, content: bytes, words: str) -> None:
-    assert_refused(shelf, Distribution(SDIST_NAME, content), words)
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), words)
 
 
 @pytest.mark.promise("unpacked-alike")
@@ -248,14 +248,14 @@ def test_an_sdist_with_anything_behind_its_members_is_refused(
 ) -> None:
     content = gzip.compress(unended() + rest)
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), words)
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), words)
 
 
 @pytest.mark.parametrize("name", ["a ", "a /b", "\u00e4 "])
 def test_an_sdist_with_a_name_that_ends_in_a_blank_is_refused(shelf: Shelf, name: str) -> None:
     content = with_tar_member(f"widgets-1.0/{name}", b"x")
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "ends in a blank")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "ends in a blank")
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "x" * 256 + "/y", "\u00e4" * 128])
@@ -264,20 +264,22 @@ def test_an_sdist_with_a_name_that_is_too_long_for_a_file_is_refused(
 ) -> None:
     content = with_tar_member(f"widgets-1.0/{name}", b"x")
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "at most 255 bytes")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "at most 255 bytes")
 
 
 @pytest.mark.parametrize("name", ["C:evil", "d:/x", "x/D:evil", "C:"])
 def test_an_sdist_with_a_drive_letter_in_a_name_is_refused(shelf: Shelf, name: str) -> None:
     content = with_tar_member(f"widgets-1.0/{name}")
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "because of its colon; rename it")
+    assert_upload_refused(
+        shelf, Distribution(SDIST_NAME, content), "because of its colon; rename it"
+    )
 
 
 def test_an_sdist_with_a_stream_of_another_file_is_refused(shelf: Shelf) -> None:
     content = with_tar_member("widgets-1.0/src/widgets.py:stream")
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "which become one file")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "which become one file")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +321,7 @@ def test_an_sdist_may_have_members_of_any_size(shelf: Shelf, size: int) -> None:
 def test_an_sdist_has_one_metadata_file_on_every_file_system(shelf: Shelf, name: str) -> None:
     content = with_tar_member(name, metadata("gadgets").encode())
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content))
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content))
 
 
 @pytest.mark.parametrize("name", ["docs/pkg-info", "src/widgets.egg-info/PKG-INFO"])
@@ -381,7 +383,7 @@ EVIL = header("widgets-1.0/evil")
     ],
 )
 def test_an_sdist_with_a_member_of_two_sizes_is_refused(shelf: Shelf, blocks: list[bytes]) -> None:
-    assert_refused(shelf, Distribution(SDIST_NAME, ending_with(*blocks)), "two sizes")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, ending_with(*blocks)), "two sizes")
 
 
 @pytest.mark.promise("unpacked-alike")
@@ -399,7 +401,7 @@ def test_a_file_that_python_takes_for_a_directory_is_refused(
         said_before, header("widgets-1.0/d/", b"\0", size=b"%011o" % len(evil)), evil
     )
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "name of a directory")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "name of a directory")
 
 
 @pytest.mark.promise("unpacked-alike")
@@ -420,7 +422,7 @@ def test_an_sdist_that_begins_like_something_else_is_refused(
     """Some tools go by the first bytes, which are the name of a member here."""
     content = gzip.compress(header(kind=kind, name=name) + unended() + bytes(1024))
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), words)
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), words)
 
 
 @pytest.mark.promise("unpacked-inside")
@@ -429,7 +431,9 @@ def test_a_member_below_a_file_is_refused(shelf: Shelf) -> None:
         header("widgets-1.0/x/y"), header("widgets-1.0/x"), header("widgets-1.0/x.py")
     )
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "below the file `widgets-1.0/x`")
+    assert_upload_refused(
+        shelf, Distribution(SDIST_NAME, content), "below the file `widgets-1.0/x`"
+    )
 
 
 def test_a_member_below_a_directory_and_beside_a_file_is_accepted(shelf: Shelf) -> None:
@@ -449,7 +453,7 @@ def test_a_member_below_a_directory_and_beside_a_file_is_accepted(shelf: Shelf) 
 def test_names_that_are_too_long_are_refused(shelf: Shelf, names: list[str]) -> None:
     content = ending_with(*(said("path", name) + header() for name in names))
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "names that are too long")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "names that are too long")
 
 
 LONG_NAME = long_name(b"widgets-1.0/long\0")
@@ -489,12 +493,12 @@ PATH = said("path", "widgets-1.0/path")
 def test_an_sdist_with_a_member_of_two_names_is_refused(
     shelf: Shelf, before: list[bytes], words: str
 ) -> None:
-    assert_refused(shelf, Distribution(SDIST_NAME, ending_with(*before, header())), words)
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, ending_with(*before, header())), words)
 
 
 @pytest.mark.parametrize("block", [PATH, LONG_NAME], ids=["records", "a long name"])
 def test_an_sdist_that_ends_where_a_member_must_be_is_refused(shelf: Shelf, block: bytes) -> None:
-    assert_refused(shelf, Distribution(SDIST_NAME, ending_with(block)), "ends after")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, ending_with(block)), "ends after")
 
 
 @pytest.mark.parametrize(
@@ -537,14 +541,14 @@ def test_an_sdist_with_records_that_tools_read_differently_is_refused(
 ) -> None:
     content = ending_with(records(*lines), header())
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), words)
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), words)
 
 
 @pytest.mark.parametrize("key", ["path", "size", "linkpath", "GNU.sparse.realsize"])
 def test_an_sdist_with_a_name_or_a_size_for_all_members_is_refused(shelf: Shelf, key: str) -> None:
     content = extended(record(key, "0"), tarfile.XGLTYPE)
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), f"must not say `{key}`")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), f"must not say `{key}`")
 
 
 def test_an_sdist_with_records_behind_their_stated_size_is_refused(shelf: Shelf) -> None:
@@ -552,7 +556,7 @@ def test_an_sdist_with_records_behind_their_stated_size_is_refused(shelf: Shelf)
     first, second = record("mtime", "1"), record("path", "widgets-1.0/p")
     content = ending_with(sized(len(first), "x", b"x"), padded(first + second), header())
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "longer than stated")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "longer than stated")
 
 
 @pytest.mark.parametrize(
@@ -572,13 +576,13 @@ def test_an_sdist_with_a_long_name_that_tools_read_differently_is_refused(
 ) -> None:
     content = ending_with(long_name(octets), header())
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), words)
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), words)
 
 
 def test_an_sdist_with_a_long_name_behind_its_stated_size_is_refused(shelf: Shelf) -> None:
     content = ending_with(sized(14, "x", b"L"), padded(b"widgets-1.0/p\0more\0"), header())
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "longer than stated")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "longer than stated")
 
 
 @pytest.mark.promise("unpacked-alike")
@@ -608,7 +612,7 @@ def test_an_sdist_with_a_long_name_behind_its_stated_size_is_refused(shelf: Shel
 def test_an_sdist_with_a_header_that_tools_read_differently_is_refused(
     shelf: Shelf, block: bytes, words: str
 ) -> None:
-    assert_refused(shelf, Distribution(SDIST_NAME, ending_with(block)), words)
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, ending_with(block)), words)
 
 
 @pytest.mark.parametrize("name", ["widgets-1.0/a/", "widgets-1.0/" + "x" * 100 + "/"])
@@ -619,7 +623,7 @@ def test_an_sdist_with_a_file_whose_other_name_is_a_directorys_is_refused(
     """Python's tarfile takes some of them for files, and GNU tar all of them for directories."""
     for before in (said("path", name), long_name(name.encode() + b"\0")):
         content = ending_with(before, header(kind=kind))
-        assert_refused(shelf, Distribution(SDIST_NAME, content), "name of a directory")
+        assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "name of a directory")
 
 
 @pytest.mark.parametrize(
@@ -650,7 +654,7 @@ def test_an_sdist_with_a_size_that_tools_read_differently_is_refused(
 ) -> None:
     content = ending_with(header(size=size), bytes(512))
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "malformed size")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "malformed size")
 
 
 @pytest.mark.parametrize("field", ["mode", "uid", "gid", "mtime", "major", "minor"])
@@ -663,7 +667,7 @@ def test_an_sdist_with_a_number_that_tools_read_differently_is_refused(
     """If they cannot read the number, Python's tarfile stops, and node-tar skips the member."""
     content = ending_with(header(**{field: number}), EVIL)
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "malformed number")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "malformed number")
 
 
 @pytest.mark.parametrize("field", ["mode", "uid", "gid", "mtime", "major", "minor"])
@@ -711,7 +715,7 @@ def test_an_sdist_with_a_checksum_that_tools_read_differently_is_refused(
 ) -> None:
     content = ending_with(summed(SIGNED, checksum))
 
-    assert_refused(shelf, Distribution(SDIST_NAME, content), "checksum")
+    assert_upload_refused(shelf, Distribution(SDIST_NAME, content), "checksum")
 
 
 @pytest.mark.parametrize(

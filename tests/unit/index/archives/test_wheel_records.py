@@ -15,7 +15,7 @@ from tests.support.distributions import (
     wheel_members,
     zipped,
 )
-from tests.support.shelf import Shelf
+from tests.support.shelf import Shelf, assert_upload_refused
 
 FOLDER = "widgets-1.0.dist-info"
 RECORD = f"{FOLDER}/RECORD"
@@ -43,22 +43,13 @@ def without_line(file: str) -> Distribution:
     return with_record("".join(f"{line}\n" for name, line in lines().items() if name != file))
 
 
-def assert_refused(shelf: Shelf, distribution: Distribution, words: str) -> None:
-    answer = shelf.publish(distribution)
-
-    assert answer.status == 400
-    assert words in answer.detail
-    assert not shelf.store.files
-    assert not shelf.files.contents
-
-
 # What a wheel must have
 
 
 def test_a_wheel_without_record_is_refused(shelf: Shelf) -> None:
     distribution = Distribution(wheel().filename, zipped(wheel_members().items()))
 
-    assert_refused(shelf, distribution, f"the wheel has no `{RECORD}`")
+    assert_upload_refused(shelf, distribution, f"the wheel has no `{RECORD}`")
 
 
 @pytest.mark.promise("true-wheel")
@@ -66,14 +57,14 @@ def test_a_wheel_without_wheel_is_refused(shelf: Shelf) -> None:
     members = wheel_members()
     del members[f"{FOLDER}/WHEEL"]
 
-    assert_refused(shelf, wheel(members=members), f"the wheel has no `{FOLDER}/WHEEL`")
+    assert_upload_refused(shelf, wheel(members=members), f"the wheel has no `{FOLDER}/WHEEL`")
 
 
 @pytest.mark.parametrize("file", ["wheel", "Record", "RECORD.", "RECORD::$DATA"])
 def test_a_wheel_has_each_of_them_once_on_every_file_system(shelf: Shelf, file: str) -> None:
     members = {**wheel_members(), f"{FOLDER}/{file}": ""}
 
-    assert_refused(shelf, wheel(members=members), "some file systems read as")
+    assert_upload_refused(shelf, wheel(members=members), "some file systems read as")
 
 
 # WHEEL
@@ -117,7 +108,7 @@ def test_a_wheel_of_the_first_version_of_the_format_is_published(shelf: Shelf, t
 def test_what_is_in_wheel_is_refused(shelf: Shelf, text: str | bytes, words: str) -> None:
     members = {**wheel_members(), f"{FOLDER}/WHEEL": text}
 
-    assert_refused(shelf, wheel(members=members), words)
+    assert_upload_refused(shelf, wheel(members=members), words)
 
 
 # Which files RECORD lists
@@ -153,7 +144,7 @@ def test_record_may_be_empty(shelf: Shelf) -> None:
 def test_what_is_listed_and_not_there_is_refused(shelf: Shelf, name: str) -> None:
     text = "\n".join([*lines().values(), f"{name},{hash_of(b'')},0"])
 
-    assert_refused(
+    assert_upload_refused(
         shelf,
         with_record(text, **{"widgets/": ""}),
         f"`{printable(name)}`, which the wheel does not have",
@@ -165,13 +156,13 @@ def test_what_is_listed_and_not_there_is_refused(shelf: Shelf, name: str) -> Non
 def test_a_file_that_is_listed_twice_is_refused(shelf: Shelf, file: str) -> None:
     distribution = with_line(f"{lines()[file]}\n{lines()[file]}", file)
 
-    assert_refused(shelf, distribution, f"RECORD lists `{file}` twice")
+    assert_upload_refused(shelf, distribution, f"RECORD lists `{file}` twice")
 
 
 def test_a_file_that_is_listed_with_either_slash_is_listed_twice(shelf: Shelf) -> None:
     again = lines()[MODULE].replace("/", "\\", 1)
 
-    assert_refused(shelf, with_line(f"{lines()[MODULE]}\n{again}"), "twice")
+    assert_upload_refused(shelf, with_line(f"{lines()[MODULE]}\n{again}"), "twice")
 
 
 @pytest.mark.parametrize("rest", [",", f"{hash_of(b'x')},1"], ids=["no hash", "a hash"])
@@ -250,25 +241,25 @@ def test_a_file_may_have_any_safe_name(shelf: Shelf, name: str) -> None:
     ],
 )
 def test_a_line_is_refused(shelf: Shelf, line: str, words: str) -> None:
-    assert_refused(shelf, with_line(line), words)
+    assert_upload_refused(shelf, with_line(line), words)
 
 
 def test_no_line_has_another_end_inside(shelf: Shelf) -> None:
     """Some tools would read a further line there, about a file that is not in the archive."""
     distribution = with_line(f"{RECORD},,\u2028widgets/evil.py", RECORD)
 
-    assert_refused(shelf, distribution, "line 4 of the wheel's RECORD")
+    assert_upload_refused(shelf, distribution, "line 4 of the wheel's RECORD")
 
 
 @pytest.mark.parametrize("octets", [b"\xff", b"\xc3"], ids=["none", "cut short"])
 def test_a_record_that_is_not_utf8_is_refused(shelf: Shelf, octets: bytes) -> None:
     text = "\n".join(lines().values()).encode() + b"\n" + octets
 
-    assert_refused(shelf, with_record(text), "not CSV in UTF-8")
+    assert_upload_refused(shelf, with_record(text), "not CSV in UTF-8")
 
 
 def test_a_record_of_more_than_eight_mebibytes_is_refused(shelf: Shelf) -> None:
-    assert_refused(shelf, with_record("x" * (8 * 1024 * 1024 + 1)), "larger than 8192 KiB")
+    assert_upload_refused(shelf, with_record("x" * (8 * 1024 * 1024 + 1)), "larger than 8192 KiB")
 
 
 # Hashes and sizes
@@ -286,7 +277,7 @@ def test_a_hash_is_accepted_by(shelf: Shelf, algorithm: str) -> None:
 def test_a_wrong_hash_is_refused_by(shelf: Shelf, algorithm: str) -> None:
     distribution = with_line(f"{MODULE},{hash_of(b'x', algorithm)},0")
 
-    assert_refused(shelf, distribution, f"RECORD gives a wrong hash for `{MODULE}`")
+    assert_upload_refused(shelf, distribution, f"RECORD gives a wrong hash for `{MODULE}`")
 
 
 @pytest.mark.promise("true-wheel")
@@ -295,7 +286,7 @@ def test_the_hash_of_every_file_is_verified(shelf: Shelf, name: str) -> None:
     size = len(wheel_members()[name])
     distribution = with_line(f"{name},{hash_of(b'evil')},{size}", name)
 
-    assert_refused(shelf, distribution, f"wrong hash for `{name}`")
+    assert_upload_refused(shelf, distribution, f"wrong hash for `{name}`")
 
 
 @pytest.mark.promise("true-wheel")
@@ -317,7 +308,7 @@ def test_the_hash_of_every_file_is_verified(shelf: Shelf, name: str) -> None:
 def test_a_weak_hash_is_refused(shelf: Shelf, stated: str) -> None:
     distribution = with_line(f"{MODULE},{stated},0")
 
-    assert_refused(shelf, distribution, f"a hash of `{MODULE}` that is weaker than sha256")
+    assert_upload_refused(shelf, distribution, f"a hash of `{MODULE}` that is weaker than sha256")
 
 
 @pytest.mark.parametrize(
@@ -331,7 +322,7 @@ def test_a_weak_hash_is_refused(shelf: Shelf, stated: str) -> None:
     ],
 )
 def test_another_spelling_of_a_hash_is_refused(shelf: Shelf, digest: str) -> None:
-    assert_refused(shelf, with_line(f"{MODULE},sha256={digest},0"), "wrong hash")
+    assert_upload_refused(shelf, with_line(f"{MODULE},sha256={digest},0"), "wrong hash")
 
 
 def test_a_hash_in_hex_is_accepted(shelf: Shelf) -> None:
@@ -345,7 +336,7 @@ def test_a_hash_in_hex_is_accepted(shelf: Shelf) -> None:
 def test_another_size_is_refused(shelf: Shelf, size: str) -> None:
     distribution = with_line(f"{MODULE},{hash_of(b'')},{size}")
 
-    assert_refused(shelf, distribution, f"RECORD gives a wrong size for `{MODULE}`")
+    assert_upload_refused(shelf, distribution, f"RECORD gives a wrong size for `{MODULE}`")
 
 
 @pytest.mark.parametrize("line", [f"{MODULE},{hash_of(b'')},", f"{MODULE},,0", f"{MODULE},,"])

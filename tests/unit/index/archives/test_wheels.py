@@ -17,7 +17,7 @@ from tests.support.distributions import (
     zipped,
 )
 from tests.support.rawzip import ELSEWHERE, STORED, entry, extra, numbers
-from tests.support.shelf import Shelf, assert_refused
+from tests.support.shelf import Shelf, assert_upload_refused
 
 FOLDER = "widgets-1.0.dist-info"
 MODULE = "widgets/__init__.py"
@@ -43,7 +43,7 @@ def with_names(*names: str, filename: str = WHEEL_NAME) -> Distribution:
     [f"{MODULE};1", f"{FOLDER}/METADATA;1", "widgets/x;", "widgets/x;123456", "widgets/x;0"],
 )
 def test_a_member_with_a_version_of_vms_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, with_names(name), f"`{name}`, which some tools refuse or change")
+    assert_upload_refused(shelf, with_names(name), f"`{name}`, which some tools refuse or change")
 
 
 @pytest.mark.parametrize("name", ["widgets/a;1.py", "widgets/a;1/b", "widgets/a;x"])
@@ -59,7 +59,9 @@ def test_a_member_that_is_a_volumes_label_is_refused(
 ) -> None:
     made = rawzip.wheel(system=system, attributes=attributes)
 
-    assert_refused(shelf, made, f"`{MODULE}` is marked as a volume label, which some tools skip")
+    assert_upload_refused(
+        shelf, made, f"`{MODULE}` is marked as a volume label, which some tools skip"
+    )
 
 
 @pytest.mark.parametrize("needed", [46, 51, 62, 63, 64, 255, 0x0114])
@@ -69,7 +71,7 @@ def test_a_member_that_needs_more_than_all_tools_know_is_refused(
 ) -> None:
     made = rawzip.wheel(**{place: needed})  # type: ignore[arg-type]
 
-    assert_refused(shelf, made, f"`{MODULE}` needs version {needed / 10} of the zip format")
+    assert_upload_refused(shelf, made, f"`{MODULE}` needs version {needed / 10} of the zip format")
 
 
 @pytest.mark.parametrize("needed", [0, 10, 20, 45])
@@ -78,13 +80,13 @@ def test_a_member_may_need_what_all_tools_know(shelf: Shelf, needed: int) -> Non
 
 
 def test_a_member_on_another_disk_is_refused(shelf: Shelf) -> None:
-    assert_refused(shelf, rawzip.wheel(disk=1), f"`{MODULE}` is on another disk")
+    assert_upload_refused(shelf, rawzip.wheel(disk=1), f"`{MODULE}` is on another disk")
 
 
 def test_a_name_that_is_not_utf8_is_refused(shelf: Shelf) -> None:
     made = rawzip.wheel(rawzip.Entry(b"widgets/\xff", b"", flags=rawzip.UTF8))
 
-    assert_refused(shelf, made, "has a name that is not UTF-8")
+    assert_upload_refused(shelf, made, "has a name that is not UTF-8")
 
 
 @pytest.mark.promise("unzip-on-windows")
@@ -136,7 +138,7 @@ def test_a_name_that_unzip_takes_for_that_of_another_member_is_refused(
     ],
 )
 def test_a_member_with_a_colon_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, with_names(name), f"unsafe name `{name}`, which some file systems")
+    assert_upload_refused(shelf, with_names(name), f"unsafe name `{name}`, which some file systems")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_a_member_with_a_colon_is_refused(shelf: Shelf, name: str) -> None:
     ids=ascii,
 )
 def test_a_member_with_an_invisible_character_is_refused(shelf: Shelf, character: str) -> None:
-    assert_refused(shelf, with_names(f"widgets/x{character}.py"), "rename it")
+    assert_upload_refused(shelf, with_names(f"widgets/x{character}.py"), "rename it")
 
 
 @pytest.mark.promise("unpacked-alike")
@@ -173,14 +175,14 @@ def test_a_member_with_an_invisible_character_is_refused(shelf: Shelf, character
 def test_two_members_that_are_one_file_somewhere_are_refused(
     shelf: Shelf, names: tuple[str, ...]
 ) -> None:
-    assert_refused(shelf, with_names(*names), "become one file on some file systems")
+    assert_upload_refused(shelf, with_names(*names), "become one file on some file systems")
 
 
 @pytest.mark.parametrize("names", [("widgets/d", "widgets/D/x"), ("Widgets",)])
 def test_a_member_that_is_below_a_file_somewhere_is_refused(
     shelf: Shelf, names: tuple[str, ...]
 ) -> None:
-    assert_refused(shelf, with_names(*names), "below the file")
+    assert_upload_refused(shelf, with_names(*names), "below the file")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_a_member_with_the_short_name_of_another_is_refused(
     shelf: Shelf, names: tuple[str, ...]
 ) -> None:
     """On NTFS, `WIDGET~1.DIS` is `widgets-1.0.dist-info`."""
-    assert_refused(shelf, with_names(*names), "may be the short name of another member")
+    assert_upload_refused(shelf, with_names(*names), "may be the short name of another member")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ def test_names_with_too_many_directories_are_refused(shelf: Shelf) -> None:
     """We look at every directory of every name, which would take seconds."""
     names = (f"{number}/{'a/' * 1999}x" for number in range(201))
 
-    assert_refused(shelf, with_names(*names), "names with too many directories")
+    assert_upload_refused(shelf, with_names(*names), "names with too many directories")
 
 
 DEVICES = ["nul", "NUL.py", "aux.py", "con", "Com1.txt", "lpt9", "conin$", "com\u00b9", "nul .x"]
@@ -243,7 +245,7 @@ DEVICES = ["nul", "NUL.py", "aux.py", "con", "Com1.txt", "lpt9", "conin$", "com\
 def test_a_wheel_for_windows_has_no_member_that_is_a_device(
     shelf: Shelf, name: str, place: str
 ) -> None:
-    assert_refused(shelf, with_names(place.format(name)), "is a device on Windows")
+    assert_upload_refused(shelf, with_names(place.format(name)), "is a device on Windows")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +276,7 @@ def test_a_member_may_have_almost_the_name_of_a_device(shelf: Shelf, name: str) 
     ids=ascii,
 )
 def test_a_file_that_is_read_has_one_spelling(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, with_names(name), "which some file systems read as")
+    assert_upload_refused(shelf, with_names(name), "which some file systems read as")
 
 
 # Where installers put it
@@ -295,7 +297,7 @@ def test_a_file_that_is_read_has_one_spelling(shelf: Shelf, name: str) -> None:
     ],
 )
 def test_data_holds_no_record_of_another_project(shelf: Shelf, name: str) -> None:
-    assert_refused(
+    assert_upload_refused(
         shelf, with_names(name), f"`{name}`, which installers would take for the record of another"
     )
 
@@ -313,7 +315,7 @@ def test_data_holds_no_record_of_another_project(shelf: Shelf, name: str) -> Non
     ],
 )
 def test_data_holds_no_egg_where_modules_are(shelf: Shelf, name: str) -> None:
-    assert_refused(
+    assert_upload_refused(
         shelf, with_names(name), f"`{name}`, which installers would take for the record of another"
     )
 
@@ -333,7 +335,9 @@ def test_data_may_hold_an_egg_elsewhere(shelf: Shelf) -> None:
 def test_two_members_that_are_installed_as_one_are_refused(
     shelf: Shelf, names: tuple[str, ...]
 ) -> None:
-    assert_refused(shelf, with_names(*names), "which become one file where they are installed")
+    assert_upload_refused(
+        shelf, with_names(*names), "which become one file where they are installed"
+    )
 
 
 def test_two_members_in_one_folder_of_modules_are_published(shelf: Shelf) -> None:
@@ -346,14 +350,14 @@ def test_two_members_in_one_folder_of_modules_are_published(shelf: Shelf) -> Non
 def test_scripts_hold_no_directory(shelf: Shelf, name: str) -> None:
     made = with_names(f"widgets-1.0.data/scripts/{name}")
 
-    assert_refused(shelf, made, "uv does not install a wheel with a directory in `scripts`")
+    assert_upload_refused(shelf, made, "uv does not install a wheel with a directory in `scripts`")
 
 
 @pytest.mark.parametrize("name", ["python", "PYTHON3", "python3.14t", "pypy3", "python.exe"])
 def test_scripts_hold_no_interpreter(shelf: Shelf, name: str) -> None:
     made = with_names(f"widgets-1.0.data/scripts/{name}")
 
-    assert_refused(shelf, made, "would replace Python's own interpreter")
+    assert_upload_refused(shelf, made, "would replace Python's own interpreter")
 
 
 @pytest.mark.promise("one-project")
@@ -369,7 +373,7 @@ def test_scripts_hold_no_interpreter(shelf: Shelf, name: str) -> None:
     ],
 )
 def test_a_wheel_holds_no_egg_info(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, with_names(name), f"only `{FOLDER}` may be one")
+    assert_upload_refused(shelf, with_names(name), f"only `{FOLDER}` may be one")
 
 
 @pytest.mark.parametrize(
@@ -387,7 +391,7 @@ def test_a_wheel_holds_no_egg_info(shelf: Shelf, name: str) -> None:
     ],
 )
 def test_data_that_not_all_installers_can_place_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, with_names(name), "installers do not know where to put it")
+    assert_upload_refused(shelf, with_names(name), "installers do not know where to put it")
 
 
 @pytest.mark.parametrize(
@@ -422,7 +426,7 @@ def test_a_folder_without_a_valid_version_is_named(shelf: Shelf, folder: str) ->
     members = {f"{folder}/{name.rpartition('/')[2]}": c for name, c in wheel_members().items()}
     made = Distribution(WHEEL_NAME, zipped(members.items()))
 
-    assert_refused(shelf, made, f"must have exactly one .dist-info directory, `{FOLDER}`")
+    assert_upload_refused(shelf, made, f"must have exactly one .dist-info directory, `{FOLDER}`")
     assert f"it has `{folder[:50]}" in shelf.publish(made).detail
 
 
@@ -453,7 +457,7 @@ def test_a_comment_is_text(shelf: Shelf, comment: bytes) -> None:
 
 
 def test_a_comment_that_is_not_text_is_named(shelf: Shelf) -> None:
-    assert_refused(shelf, rawzip.wheel(comment=b"\x01"), "a comment that is not text")
+    assert_upload_refused(shelf, rawzip.wheel(comment=b"\x01"), "a comment that is not text")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -518,7 +522,7 @@ def test_an_offset_may_be_in_a_zip64_field(shelf: Shelf) -> None:
     ],
 )
 def test_a_size_is_written_once_or_refers_to_zip64(shelf: Shelf, changes: dict[str, Any]) -> None:
-    assert_refused(shelf, sized(**changes), "`widgets/two` has two sizes or none")
+    assert_upload_refused(shelf, sized(**changes), "`widgets/two` has two sizes or none")
 
 
 @pytest.mark.parametrize(
@@ -532,7 +536,7 @@ def test_a_size_is_written_once_or_refers_to_zip64(shelf: Shelf, changes: dict[s
     ],
 )
 def test_sizes_in_both_headers_are_the_same(shelf: Shelf, changes: dict[str, Any]) -> None:
-    assert_refused(shelf, sized(**changes), "`widgets/two` has a header that the zip")
+    assert_upload_refused(shelf, sized(**changes), "`widgets/two` has a header that the zip")
 
 
 def test_the_directory_may_have_an_end_of_zip64(shelf: Shelf) -> None:
@@ -589,18 +593,18 @@ def test_an_end_of_zip64_that_not_all_tools_look_at_is_refused(shelf: Shelf) -> 
 
     content = rawzip.archive(entries, zip64=plain)
 
-    assert_refused(shelf, Distribution(WHEEL_NAME, content), "second directory (zip64)")
+    assert_upload_refused(shelf, Distribution(WHEEL_NAME, content), "second directory (zip64)")
 
 
 def test_two_end_records_are_refused(shelf: Shelf) -> None:
     """The second record overlaps the first. Some tools find one of them, and some find both."""
     content = rawzip.wheel().content[:-12] + b"PK\x05\x06" + struct.pack("<LH", 0, 0)
 
-    assert_refused(shelf, Distribution(WHEEL_NAME, content), "cut short")
+    assert_upload_refused(shelf, Distribution(WHEEL_NAME, content), "cut short")
 
 
 def test_a_wheel_of_another_project_is_refused_whatever_its_metadata(shelf: Shelf) -> None:
     members = dict(recorded(wheel_members("gadgets").items()))
     made = distributions.Distribution(WHEEL_NAME, zipped({**members, "x": metadata()}.items()))
 
-    assert_refused(shelf, made, "it has `gadgets-1.0.dist-info`")
+    assert_upload_refused(shelf, made, "it has `gadgets-1.0.dist-info`")

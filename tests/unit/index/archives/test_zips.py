@@ -24,7 +24,7 @@ from tests.support.distributions import (
     wheel_members,
     zipped,
 )
-from tests.support.shelf import Shelf, assert_refused
+from tests.support.shelf import Shelf, assert_upload_refused
 
 
 def zip_member(name: str, **attributes: int) -> zipfile.ZipInfo:
@@ -240,7 +240,7 @@ def deflated(content: bytes) -> bytes:
 @pytest.mark.promise("unpacked-inside")
 @pytest.mark.parametrize("name", UNSAFE_NAMES, ids=repr)
 def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, Distribution(WHEEL_NAME, with_member(name)))
+    assert_upload_refused(shelf, Distribution(WHEEL_NAME, with_member(name)))
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_wheel_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> No
     ],
 )
 def test_a_wheel_is_refused_that_is(shelf: Shelf, content: bytes, words: str) -> None:
-    assert_refused(shelf, Distribution(WHEEL_NAME, content), words)
+    assert_upload_refused(shelf, Distribution(WHEEL_NAME, content), words)
 
 
 @pytest.mark.promise("unpacked-alike")
@@ -345,14 +345,14 @@ def test_a_wheel_is_refused_that_is(shelf: Shelf, content: bytes, words: str) ->
 def test_a_wheel_that_states_another_size_than_a_member_has_is_refused(
     shelf: Shelf, packed: bytes, content: bytes
 ) -> None:
-    assert_refused(shelf, stating(packed, content), "not as stated")
+    assert_upload_refused(shelf, stating(packed, content), "not as stated")
 
 
 @pytest.mark.parametrize("content", [b"x", b"xxx"], ids=["less", "more"])
 def test_a_wheel_that_states_another_size_than_a_stored_member_has_is_refused(
     shelf: Shelf, content: bytes
 ) -> None:
-    assert_refused(shelf, stating(b"xx", content, zipfile.ZIP_STORED), "not as stated")
+    assert_upload_refused(shelf, stating(b"xx", content, zipfile.ZIP_STORED), "not as stated")
 
 
 @pytest.mark.parametrize(
@@ -367,14 +367,14 @@ def test_a_wheel_that_states_another_size_than_a_stored_member_has_is_refused(
 def test_a_wheel_with_a_member_of_another_checksum_is_refused(
     shelf: Shelf, distribution: Distribution
 ) -> None:
-    assert_refused(shelf, distribution, "CRC-32")
+    assert_upload_refused(shelf, distribution, "CRC-32")
 
 
 def test_a_wheel_whose_metadata_has_another_checksum_is_refused(shelf: Shelf) -> None:
     members = {"widgets-1.0.dist-info/METADATA": metadata(), **wheel_members()}
     made = wheel(members=members).content
 
-    assert_refused(shelf, Distribution(WHEEL_NAME, poked(made, 14, b"\0\0\0\0")), "CRC-32")
+    assert_upload_refused(shelf, Distribution(WHEEL_NAME, poked(made, 14, b"\0\0\0\0")), "CRC-32")
 
 
 @pytest.mark.parametrize(
@@ -391,13 +391,13 @@ def test_a_wheel_whose_metadata_has_another_checksum_is_refused(shelf: Shelf) ->
 def test_a_wheel_whose_member_is_more_or_less_than_one_stream_is_refused(
     shelf: Shelf, packed: bytes
 ) -> None:
-    assert_refused(
+    assert_upload_refused(
         shelf, stating(packed, b"x" * 100), "the compressed data in the archive is cut short, or"
     )
 
 
 def test_a_wheel_whose_member_is_not_deflated_is_refused(shelf: Shelf) -> None:
-    assert_refused(shelf, stating(b"\xff" * 9, b"x" * 9), "not a valid archive")
+    assert_upload_refused(shelf, stating(b"\xff" * 9, b"x" * 9), "not a valid archive")
 
 
 @pytest.mark.parametrize("content", [lying_bomb(), lying_metadata()], ids=["member", "METADATA"])
@@ -435,7 +435,7 @@ def test_a_wheel_with_a_link_or_a_special_file_is_refused(
 ) -> None:
     member = zip_member("widgets/l", create_system=system, external_attr=(kind | 0o777) << 16)
 
-    assert_refused(
+    assert_upload_refused(
         shelf, Distribution(WHEEL_NAME, with_member(member, "/etc/passwd")), "only plain"
     )
 
@@ -481,7 +481,7 @@ def test_a_wheel_may_have_files_and_directories_of_any_permissions(
     ],
 )
 def test_a_wheel_has_one_metadata_file_on_every_file_system(shelf: Shelf, name: str) -> None:
-    assert_refused(shelf, Distribution(WHEEL_NAME, with_member(name, metadata("gadgets"))))
+    assert_upload_refused(shelf, Distribution(WHEEL_NAME, with_member(name, metadata("gadgets"))))
 
 
 @pytest.mark.parametrize(
