@@ -18,14 +18,22 @@ def add_actions(parser: argparse.ArgumentParser) -> Actions:
 
 
 def add_action(  # noqa: PLR0913 - all that is known about an action
-    actions: Actions, name: str, act: Act, summary: str, *, doing: str, is_for_writing: bool = False
+    actions: Actions,
+    name: str,
+    act: Act,
+    summary: str,
+    *,
+    doing: str,
+    is_for_writing: bool = False,
+    has_bucket: bool = False,
 ) -> argparse.ArgumentParser:
     """Declare an action, with the options that name the broker; return its parser.
 
-    ``doing`` completes "cannot …" if the store fails.
+    ``doing`` completes "cannot …" if the store fails. ``has_bucket`` is for an action that also
+    works on the bytes of files.
     """
     parser: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=summary)
-    target.add_arguments(parser)
+    target.add_arguments(parser, has_bucket=has_bucket)
     parser.set_defaults(act=act, doing=doing, is_for_writing=is_for_writing)
     return parser
 

@@ -72,7 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "keeps an audit record"
     )
     deleting = actions.add_action(
-        named, "delete", run_delete, summary, doing="delete the file", is_for_writing=True
+        named,
+        "delete",
+        run_delete,
+        summary,
+        doing="delete the file",
+        is_for_writing=True,
+        has_bucket=True,
     )
     for action in (listing, showing, deleting):
         action.add_argument("registry", metavar="REGISTRY", help="the registry's name")
@@ -91,7 +97,6 @@ def _add_delete_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="why, in one line for everybody who asks for the file or uploads it again",
     )
-    target.add_bucket_argument(parser)
 
 
 def run_delete(arguments: argparse.Namespace, operator: Operator) -> int:

@@ -33,8 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--registry", required=True, metavar="NAME", help="the registry to fill")
     _add_source_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    target.add_arguments(parser)
-    target.add_bucket_argument(parser)
+    target.add_arguments(parser, has_bucket=True)
 
 
 def _add_source_arguments(parser: argparse.ArgumentParser) -> None:

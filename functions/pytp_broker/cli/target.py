@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from pytp_broker.storage.protocols import Storage
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Declare the options that name the broker."""
+def add_arguments(
+    parser: argparse.ArgumentParser, *, required: bool = True, has_bucket: bool = False
+) -> None:
+    """Declare the options that name the broker.
+
+    ``has_bucket`` is for a command that also works on the bytes of files.
+    """
     broker = parser.add_argument_group("the broker", "one of the first three names it")
     target = broker.add_mutually_exclusive_group(required=required)
     target.add_argument(
@@ -32,15 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> 
         metavar="URL",
         help="the URL of AWS, or of a service that stands in for it",
     )
-
-
-def add_bucket_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare the option of a command that also works on the bytes of files."""
-    parser.add_argument(
-        "--bucket",
-        metavar="NAME",
-        help="the S3 bucket of the broker, if --table names the broker; a stack names its own",
-    )
+    if has_bucket:
+        broker.add_argument(
+            "--bucket",
+            metavar="NAME",
+            help="the S3 bucket of the broker, if --table names the broker; a stack names its own",
+        )
 
 
 @contextmanager

@@ -152,6 +152,15 @@ def test_help_says_what_each_command_does_and_shows_no_code(terminal: Terminal) 
     assert "#" not in seen
 
 
+@pytest.mark.parametrize("command", ["file delete", "import"])
+def test_the_help_has_the_bucket_among_the_options_that_name_the_broker(
+    terminal: Terminal, command: str
+) -> None:
+    _, _, group = terminal.type(f"pytp-broker {command} --help").partition("\nthe broker:\n")
+
+    assert re.findall(r"^  (--[a-z-]+)", group, re.MULTILINE) == [*TARGET, "--bucket"]
+
+
 TARGET = ("--data", "--stack", "--table", "--region", "--endpoint-url")
 # These work on files, on a server of their own, or on another index.
 WITHOUT_A_BROKER = {"serve", "validate", "schema", "secret", "demo", "login", "logout"}
