@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from packaging.version import Version
 
-from pytp_broker.index.releases import key_of
+from pytp_broker.index.releases import key_of, latest_of
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.survey import GivenStatus, Piece, TrustedBy, YankedRelease
@@ -53,9 +53,8 @@ class ProjectInventory:
     def latest_version(self) -> str | None:
         """Return the version that installers take if they may choose; None if there is none."""
         found = {file.version for file in self.kept if self.yank_of(file) is None}
-        versions = [Version(version) for version in found]
-        final = [version for version in versions if not version.is_prerelease]
-        return str(max(final or versions)) if versions else None
+        latest = latest_of(map(Version, found))
+        return None if latest is None else str(latest)
 
     def releases(self) -> Iterator[tuple[str, list[PublishedFile]]]:
         """Yield each version with its files that are not deleted, the latest version first."""

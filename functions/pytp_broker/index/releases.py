@@ -41,6 +41,16 @@ def key_of(version: Version) -> str:
     return canonicalize_version(version)
 
 
+def latest_of(versions: Iterable[Version]) -> Version | None:
+    """Return the version that installers take of those that are not yanked; None if none is left.
+
+    A pre-release counts only if there is no other version.
+    """
+    found = [*versions]
+    final = [version for version in found if not version.is_prerelease]
+    return max(final or found, default=None)
+
+
 def is_same(spelling: str, other: str) -> bool:
     """Say whether two texts spell the same version in the same way.
 

@@ -162,6 +162,17 @@ def test_a_release_that_is_not_the_latest_names_the_latest(shelf: Visited) -> No
     assert "The newest release" not in shelf.visit(f"{PROJECT}2.0/").text
 
 
+def test_if_all_releases_are_yanked_the_highest_is_shown_and_none_is_the_latest(
+    shelf: Visited,
+) -> None:
+    shelf.publish(wheel(version="2.0"))
+    for key in ("1", "2"):
+        shelf.store.yank_release("acme", "widgets", key, "loses data")
+
+    assert "widgets 2.0" in shelf.visit(PROJECT).text
+    assert "The newest release" not in shelf.visit(f"{PROJECT}1.0/").text
+
+
 @pytest.mark.parametrize("version", ["1.0", "1", "v1.0.0"])
 def test_a_release_is_found_however_its_version_is_spelled(shelf: Visited, version: str) -> None:
     assert "widgets 1.0" in shelf.visit(f"{PROJECT}{version}/").text

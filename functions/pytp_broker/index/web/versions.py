@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion, Version
 
 from pytp_broker.errors import NotFound
 from pytp_broker.index.listings import ListedFile, ProjectListing
-from pytp_broker.index.releases import key_of
+from pytp_broker.index.releases import key_of, latest_of
 from pytp_broker.names import is_wheel
 from pytp_broker.redaction import printable
 from pytp_broker.storage.file_records import PublishedFile
@@ -60,16 +60,11 @@ def releases_of(listing: ProjectListing) -> tuple[ShownRelease, ...]:
     return tuple(sorted(releases, key=lambda release: release.version, reverse=True))
 
 
-def latest_of(releases: Sequence[ShownRelease]) -> ShownRelease | None:
-    """Return the release that an installer would take: the highest version that is not yanked.
-
-    A pre-release counts only if there is no other, and a yanked release only if all are.
-    """
-    return max(releases, key=_rank, default=None)
-
-
-def _rank(release: ShownRelease) -> tuple[bool, bool, Version]:
-    return release.yanked is None, not release.version.is_prerelease, release.version
+def find_latest(releases: Sequence[ShownRelease]) -> ShownRelease | None:
+    """Return the release that an installer would take; None if all are yanked."""
+    offered = {release.version: release for release in releases if release.yanked is None}
+    latest = latest_of(offered)
+    return None if latest is None else offered[latest]
 
 
 def find_release(releases: Sequence[ShownRelease], version: str) -> ShownRelease:

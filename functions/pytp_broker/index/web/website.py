@@ -9,7 +9,7 @@ from pytp_broker.index.reading import find_listing, read_metadata
 from pytp_broker.index.web.about import About, Abouts
 from pytp_broker.index.web.descriptions import Render
 from pytp_broker.index.web.origins import Origin, find_origins
-from pytp_broker.index.web.versions import ShownRelease, find_release, latest_of, releases_of
+from pytp_broker.index.web.versions import ShownRelease, find_latest, find_release, releases_of
 from pytp_broker.names import normalize
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Index
@@ -104,8 +104,8 @@ class Details:
 class ShownProject:
     """A project as its page shows it.
 
-    ``latest`` is the version that an installer would take. A quarantined project has no releases
-    and no ``details``.
+    ``latest`` is the version that an installer would take, or empty if all are yanked. A
+    quarantined project has no releases and no ``details``.
     """
 
     project: str
@@ -127,13 +127,14 @@ def find_project(
 ) -> ShownProject:
     """Return a project as its page shows it: with this release, or else with the latest.
 
-    Raises NotFound. It takes the round trips of a listing, those of ``find_origins``, and one for
-    the metadata unless it is remembered.
+    If all releases are yanked, none is the latest, and the page shows the highest version. Raises
+    NotFound. It takes the round trips of a listing, those of ``find_origins``, and one for the
+    metadata unless it is remembered.
     """
     listing = find_listing(*place, website)
     releases = releases_of(listing)
-    latest = latest_of(releases)
-    shown = latest if version is None else find_release(releases, version)
+    latest = find_latest(releases)
+    shown = _choose(releases, latest) if version is None else find_release(releases, version)
     return ShownProject(
         project=listing.project,
         status=listing.status,
@@ -141,6 +142,11 @@ def find_project(
         latest=latest.spelling if latest else "",
         details=_find_details(shown, configuration, website) if shown else None,
     )
+
+
+def _choose(releases: Sequence[ShownRelease], latest: ShownRelease | None) -> ShownRelease | None:
+    """Return the latest release, or else the highest of those that are yanked."""
+    return latest or next(iter(releases), None)
 
 
 def _find_details(release: ShownRelease, configuration: Configuration, website: Website) -> Details:
