@@ -1,13 +1,13 @@
 """What an operator names in a command: a registry, a project, and the reason for a change."""
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 from pytp_broker.cli.command import MISUSED, CommandError
 from pytp_broker.cli.misread import find_misread
 from pytp_broker.cli.operator import Operator
 from pytp_broker.index.inventory import ProjectInventory
 from pytp_broker.names import may_be_project
+from pytp_broker.nearest import closest
 from pytp_broker.redaction import MAX_VALUE_CHARACTERS, and_more, legible, printable
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.storage.file_records import PublishedFile
@@ -28,11 +28,11 @@ def choose_registry(name: str, configuration: Configuration) -> Registry:
 
 
 def advise(name: str, known: Iterable[str], title: str) -> str:
-    """Return the names that come near to what was typed, or else the first names that there are."""
+    """Return the name that was probably meant, or else the first names that there are."""
     names = sorted(known)
-    near = get_close_matches(name, names)
-    if near:
-        return f"did you mean {' or '.join(f'`{each}`' for each in near)}?"
+    meant = closest(name, names)
+    if meant is not None:
+        return f"did you mean `{meant}`?"
     return f"{title}: {and_more([f'`{each}`' for each in names], len(names)) or 'none'}"
 
 
@@ -50,7 +50,7 @@ def _list_files(registry: Registry, project: str, operator: Operator) -> Sequenc
 
 
 def no_project(registry: Registry, project: str, operator: Operator) -> CommandError:
-    """Return the error that there is no such project, with the names that come near."""
+    """Return the error that there is no such project, with the name that was probably meant."""
     advice = advise(project, operator.store.list_projects(registry.name), "its projects are")
     return CommandError(
         f"the registry `{registry.name}` has no project `{printable(project)}`; {advice}"

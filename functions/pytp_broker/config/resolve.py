@@ -18,9 +18,9 @@ from pytp_broker.config.tables import (
     RegistryModel,
     TrustedBase,
 )
-from pytp_broker.config.values import closest
 from pytp_broker.grants import Permission
 from pytp_broker.names import LOOPBACK_HOSTS
+from pytp_broker.nearest import closest
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import FieldValue, Provider, Role

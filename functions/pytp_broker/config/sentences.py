@@ -14,7 +14,8 @@ from pydantic_core import ErrorDetails
 from pytp_broker.config.mistakes import Mistake, dotted, has_password
 from pytp_broker.config.positions import KeyPath
 from pytp_broker.config.tables import EXAMPLES, TABLES, TRUSTED
-from pytp_broker.config.values import EmptyTextError, closest
+from pytp_broker.config.values import EmptyTextError
+from pytp_broker.nearest import closest
 from pytp_broker.redaction import printable
 from pytp_broker.trust.providers import PROVIDERS
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,6 +23,7 @@ from pytp_broker.names import (
     is_public_host_name,
     read_project,
 )
+from pytp_broker.nearest import closest
 from pytp_broker.oidc.jwks import ASYMMETRIC_ALGORITHMS
 from pytp_broker.redaction import legible
 from pytp_broker.registries import CLIENT_ID, PRIVATE, PUBLIC
@@ -35,9 +35,6 @@ ALLOW_LOOPBACK: Final = "allow_loopback"
 MAX_RELEASE_OPEN_DAYS: Final = 3650
 
 _MAX_PORT: Final = 65_535
-_MIN_BEGINNING: Final = 4
-# `gitea` does not mean `gitlab` (likeness 0.73); `pushes` means `push` (0.8).
-_LIKENESS: Final = 0.75
 # One line can list this many kinds of CI.
 _MAX_CHOICES: Final = 15
 
@@ -144,15 +141,6 @@ def one_of(choices: Collection[str]) -> Callable[[str], str]:
     return check
 
 
-def closest(text: str, known: Iterable[str]) -> str | None:
-    """Return the known text that this one probably means."""
-    plain = {_plain(name): name for name in reversed([*known])}
-    word = _plain(text)
-    begun = [name for name in plain if len(word) >= _MIN_BEGINNING and name.startswith(word)]
-    found = get_close_matches(word, plain, n=1, cutoff=_LIKENESS) or begun
-    return plain[found[0]] if found else None
-
-
 def _check_open_days(value: object) -> int | None:
     if value == "unlimited":
         return None
@@ -161,10 +149,6 @@ def _check_open_days(value: object) -> int | None:
             f'must be a number of days from 1 to {MAX_RELEASE_OPEN_DAYS}, or "unlimited"'
         )
     return value
-
-
-def _plain(text: str) -> str:
-    return text.lower().replace("-", "_")
 
 
 def _check_client_id(text: str) -> str:

@@ -395,6 +395,7 @@ EXPIRED = "`token list` has those that have not expired"
     [
         ("registry show acmee", "there is no registry `acmee`; did you mean `acme`?"),
         ("registry show acmee --json", "there is no registry `acmee`; did you mean `acme`?"),
+        ("registry show ACME", "there is no registry `ACME`; did you mean `acme`?"),
         ("registry show x", "there is no registry `x`; the registries are: `acme`, `other`"),
         ("registry show '\x1b[31m'", "there is no registry `\ufffd[31m`; the registries are:"),
         ("issuer show https://gitlab.con", "there is no issuer `https://gitlab.con`; did you mean"),
