@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from tests.support.distributions import Distribution
-from tests.support.shelf import Shelf, publisher_of
+from tests.support.shelf import Shelf, shelf_publisher
 
 pytestmark = pytest.mark.network
 
@@ -150,6 +150,6 @@ def test_a_real_file_is_published(shelf: Shelf, folder: Path, file: RealFile) ->
 
 def trust(shelf: Shelf, project: str) -> None:
     """Let the token upload files of this project."""
-    shelf.publishers.append(publisher_of(f"p-{project}", "acme", project))
+    shelf.publishers.append(shelf_publisher(f"p-{project}", "acme", project))
     shelf.apply()
     shelf.token = shelf.mint(("acme", project, f"p-{project}"))

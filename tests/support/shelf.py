@@ -49,9 +49,9 @@ class Shelf(Deployment, Clock):
             },
         )
         self.publishers = [
-            publisher_of("p-widgets", "acme", "widgets"),
-            publisher_of("p-my", "acme", "my-widgets"),
-            publisher_of("p-secret", "other", "secret-project"),
+            shelf_publisher("p-widgets", "acme", "widgets"),
+            shelf_publisher("p-my", "acme", "my-widgets"),
+            shelf_publisher("p-secret", "other", "secret-project"),
         ]
         self.apply()
         self.token = self.mint()
@@ -191,7 +191,7 @@ def _fetch_nothing(url: str) -> bytes:
     raise AssertionError(f"unexpected fetch of {url}")
 
 
-def publisher_of(publisher_id: str, registry: str, *projects: str) -> TrustedPublisher:
+def shelf_publisher(publisher_id: str, registry: str, *projects: str) -> TrustedPublisher:
     return TrustedPublisher(
         publisher_id=publisher_id,
         registry=registry,

@@ -14,7 +14,7 @@ from pytp_broker.grants import Grant, Permission
 from pytp_broker.http.messages import Request
 from pytp_broker.tokens import SINGLE_USE, TokenRecord, UploadToken
 from tests.support.deployment import HOST, Answer, basic
-from tests.support.shelf import Shelf, publisher_of
+from tests.support.shelf import Shelf, shelf_publisher
 from tests.support.world import World
 
 SECRET = "a-long-random-secret"
@@ -469,7 +469,7 @@ def test_a_token_is_verified_for_a_project(shelf: Shelf) -> None:
 def test_a_token_for_more_projects_than_a_header_holds_is_verified_for_one(shelf: Shelf) -> None:
     projects = [f"a-project-of-many-{number}" for number in range(400)]
     grants = [("acme", project, "p-widgets") for project in projects]
-    shelf.publishers[0] = publisher_of("p-widgets", "acme", *projects)
+    shelf.publishers[0] = shelf_publisher("p-widgets", "acme", *projects)
     shelf.apply()
     token = shelf.mint(*grants, lookup_id="4" * 32)
 
