@@ -10,17 +10,11 @@ from pytp_broker.audit.record import hash_prefix
 from pytp_broker.cli.listing import Item
 from pytp_broker.index.inventory import ProjectInventory
 from pytp_broker.registries import Configuration, Issuer, Registry
-from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.file_records import RECORDED, PublishedFile
 from pytp_broker.tokens import TokenRecord
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
 from pytp_broker.trust.providers import provider_at
 from pytp_broker.trust.publishers import TrustedPublisher
-
-# What is recorded of a publication, in the order in which people ask.
-_RECORDED: Final = (
-    *("issuer", "repository", "sha", "ref", "workflow", "environment", "run", "actor"),
-    *("operator", "reason", "token_hash", "imported_from", "imported_by"),
-)
 
 _CERTIFICATE: Final = re.compile(
     "-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL
@@ -201,7 +195,7 @@ def _publication_item(published_by: Mapping[str, str], issuers: Mapping[str, Iss
     provider = provider_at(recorded.get("issuer", ""), issuers)
     publishers = recorded.pop("publishers", "")
     return {
-        **{name: recorded.pop(name, None) for name in _RECORDED},
+        **{name: recorded.pop(name, None) for name in RECORDED},
         **recorded,
         "provider": None if provider is None else provider.name,
         "run_url": provider and provider.find_run_url(published_by["issuer"], published_by),

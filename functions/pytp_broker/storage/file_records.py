@@ -9,6 +9,12 @@ from pytp_broker.names import is_wheel
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.withdrawals import Tombstone
 
+# What ``published_by`` may keep, apart from the publishers, in the order in which it is shown.
+RECORDED: Final = (
+    *("repository", "workflow", "environment", "ref", "sha", "run", "actor", "issuer"),
+    *("operator", "reason", "imported_by", "imported_from", "token_hash"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:

@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import re
 import sys
 from dataclasses import replace
 from typing import Any
@@ -337,6 +338,17 @@ def test_strangers_do_not_learn_who_imported_a_file_and_from_where(shelf: Visite
     assert "Put here by an operator" in text
     assert "alice" not in text
     assert "old.example.com" not in text
+
+
+def test_what_is_recorded_of_a_job_is_shown_in_the_order_of_the_lists(shelf: Visited) -> None:
+    (place, file), *_ = shelf.store.files.items()
+    job = {name: f"the-{name}" for name in ("issuer", "actor", "sha", "ref", "repository", "zone")}
+    shelf.store.files[place] = replace(file, published_by=job)
+
+    text = shelf.visit(PROJECT).text
+
+    found = re.findall("the-([a-z]+)", text)
+    assert found == ["repository", "ref", "sha", "actor", "issuer", "zone"]
 
 
 def test_files_of_two_jobs_are_shown_apart(shelf: Visited) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from pytp_broker.index.listings import ListedFile
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Services
-from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.file_records import RECORDED, PublishedFile
 from pytp_broker.trust.providers import provider_at
 from pytp_broker.trust.providers.model import Provider
 from pytp_broker.trust.publishers import TrustedPublisher, recorded_identity_key
@@ -18,17 +18,11 @@ MAX_PUBLISHERS: Final = 5
 
 _ISSUER, _PUBLISHERS, _RUN, _TOKEN = "issuer", "publishers", "run", "token_hash"
 _OPERATOR, _REASON = "operator", "reason"
-# What a record may hold, in the order of the page.
+# The other members are shown under their names.
 _LABELS: Final[Mapping[str, str]] = {
-    "repository": "Repository",
-    "workflow": "Workflow",
-    "environment": "Environment",
     "ref": "Branch or tag",
     "sha": "Commit",
-    _RUN: "Run",
     "actor": "Started by",
-    _ISSUER: "Issuer",
-    _OPERATOR: "Operator",
     _REASON: "Because",
 }
 # Only an operator can use the ids of publishers: the page shows their rules.
@@ -108,8 +102,8 @@ def _heading(recorded: Mapping[str, str], provider: Provider | None) -> str:
 
 def _facts(recorded: Mapping[str, str], provider: Provider | None) -> Iterable[Fact]:
     run_url = provider.find_run_url(recorded[_ISSUER], recorded) if provider else None
-    others = sorted(recorded.keys() - _LABELS.keys() - _UNSHOWN)
-    for name in (*(name for name in _LABELS if name in recorded), *others):
+    others = sorted(recorded.keys() - _UNSHOWN - {*RECORDED})
+    for name in (*(name for name in RECORDED if name in recorded), *others):
         label = _LABELS.get(name, name.replace("_", " ").capitalize())
         yield Fact(label, recorded[name], run_url if name == _RUN else None)
 
