@@ -186,7 +186,7 @@ def test_a_release_is_opened_again_for_a_day_from_then_on(shop: Desk) -> None:
         ),
         (
             "acme gadgets 1.0",
-            "the registry `acme` has no project `gadgets`; did you mean `widgets`?\nexit 1\n",
+            "the registry `acme` has no project `gadgets`; its projects are: `widgets`\nexit 1\n",
         ),
         pytest.param(
             "acme wid\udcffgets 1.0",
@@ -335,7 +335,7 @@ def test_a_project_that_is_active_is_left_alone(shop: Desk) -> None:
         ("acmee widgets", "there is no registry `acmee`; did you mean `acme`?\n"),
         (
             "acme gadgets",
-            "the registry `acme` has no project `gadgets`; did you mean `widgets`?\n",
+            "the registry `acme` has no project `gadgets`; its projects are: `widgets`\n",
         ),
     ],
 )
