@@ -135,8 +135,7 @@ class InvalidPublisher(Problem):
 class ChangedIdentity(InvalidPublisher):
     """No publisher matches, because an immutable id differs from the one given or pinned.
 
-    The name may have a new holder. The caller may be that holder, so we tell that the id differs,
-    but not which id is expected.
+    The caller may be the name's new holder, so we say that the id differs, but not what we expect.
     """
 
     @property
@@ -182,44 +181,35 @@ class MayOnlyRead(Forbidden):
 
 
 class InvalidUpload(Problem):
-    """The uploaded file or its form is refused."""
+    """The uploaded file or its form is refused.
+
+    twine, pdm, maturin and poetry can skip a file whose refusal says "already exist". Only
+    FileExists has these words, because a release that lacks a file must not look like a success.
+    """
 
     status, code, title = 400, "invalid-upload", "Invalid distribution file"
 
 
 class FileExists(InvalidUpload):
-    """The file name is taken by other content; files never change.
-
-    twine, pdm, maturin and poetry look for "already exist" in the answer, so the title contains it.
-    """
+    """The file name is taken by other content; files never change."""
 
     code, title = "file-exists", "File already exists"
 
 
 class FileDeleted(InvalidUpload):
-    """The file of this name was deleted, and its name is never used again.
-
-    Clients that skip published files look for "already exist", so no text of this error contains
-    it: the file is not there, and a release that lacks it must not look like a success.
-    """
+    """The file of this name was deleted, and its name is never used again."""
 
     code, title = "file-deleted", "The file was deleted"
 
 
 class InvalidRelease(InvalidUpload):
-    """The release takes no further file, no other sdist, or no other spelling of its version.
-
-    As with FileDeleted, no text of this error contains "already exist".
-    """
+    """The release takes no further file, no other sdist, or no other spelling of its version."""
 
     code, title = "invalid-release", "The release does not take this file"
 
 
 class ProjectClosed(InvalidUpload):
-    """The operator has archived or quarantined the project, so it takes no files.
-
-    As with FileDeleted, no text of this error contains "already exist".
-    """
+    """The operator has archived or quarantined the project, so it takes no files."""
 
     code, title = "project-closed", "The project is closed"
 
@@ -275,8 +265,7 @@ class Unexpected(Problem):
     status, code, title = 500, "internal-error", "Internal error"
 
     def __init__(self) -> None:
-        # We show nothing of the error itself, because its message may quote the request and its
-        # tokens.
+        # The error's own message may quote the request and its tokens, so we do not show it.
         super().__init__(
             "the broker met an unexpected error; the operator finds the cause in the log"
         )
