@@ -86,6 +86,10 @@ def test_a_step_that_sees_something_else_fails(
     monkeypatch.setattr(stage, "_mint", lambda *_: (200, {}))
     with pytest.raises(StepError, match="answered 200 and 200"):
         stage.replay()
+    monkeypatch.setattr(stage, "_ask", lambda *_: (503, {}))
+    monkeypatch.setattr(stage, "_audience", lambda _registry: "acme")
+    with pytest.raises(StepError, match="exchange for a read token was answered 503"):
+        stage.install_as_reader()
 
 
 def test_demo_does_without_pip(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

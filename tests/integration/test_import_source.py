@@ -1,6 +1,7 @@
 """Sources of an import over real sockets: TLS, proxies, and servers that hang, drip or lie."""
 
 import json
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -212,3 +213,13 @@ def test_nobody_listens(move: Move) -> None:
     assert "127.0.0.1:1/simple/ cannot be reached (Connection refused)" in (
         move.capsys.readouterr().err
     )
+
+
+def test_a_read_that_begins_after_the_budget_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    left, right = socket.socketpair()
+    with left, paced_connections._Socket(fileno=right.detach()) as paced:
+        left.sendall(b"late")
+        monkeypatch.setattr(paced_connections, "GRACE_SECONDS", 0)
+
+        with pytest.raises(TimeoutError, match="the source is too slow"):
+            paced.recv_into(bytearray(4))

@@ -216,3 +216,12 @@ def test_an_earlier_version_reads_a_record_as_one_for_its_listed_projects() -> N
         ("acme", "widgets", ["p1"]),
         ("acme", "gadgets", ["p1"]),
     ]
+
+
+def test_a_project_of_an_exchanged_token_is_not_an_operators() -> None:
+    exchanged = replace(
+        record(UploadToken.mint(LOOKUP_ID)),
+        grants=(Grant("acme", "widgets", Permission.UPLOAD, {}),),
+    )
+
+    assert exchanged.operators_projects(Permission.UPLOAD, "acme") == ()
