@@ -223,3 +223,18 @@ def test_a_read_that_begins_after_the_budget_is_given_up(monkeypatch: pytest.Mon
 
         with pytest.raises(TimeoutError, match="the source is too slow"):
             paced.recv_into(bytearray(4))
+
+
+def test_a_page_that_lists_100000_files_is_read_to_its_end(
+    move: Move, server: MisbehavingIssuer
+) -> None:
+    last = wheel()
+    names = [*(f"widgets-{number}.0.tar.gz.asc" for number in range(99_999)), last.filename]
+    files = [{"filename": name, "url": f"/files/{name}", "hashes": {}} for name in names]
+    page = {"meta": {"api-version": "1.0"}, "name": "widgets", "files": files}
+    server.misbehave(answering(json.dumps(page).encode()), PAGE)
+
+    seen = move.type(source(server))
+
+    assert "imported 1 file" in seen
+    assert "99,999 files were left out" in seen
