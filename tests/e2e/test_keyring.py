@@ -55,7 +55,7 @@ CONFIGURATION = (
     )
 )
 INSTALLING = (ROOT / "docs/installing.md").read_text()
-PYPI = "https://pypi.org/simple"
+PUBLIC = "https://public.example.com/simple/"
 MINT_READ = "POST /acme/_/oidc/mint-read-token 200"
 MINT = "POST /acme/_/oidc/mint-token 200"
 UPLOAD = "POST /acme/legacy/ 200"
@@ -144,7 +144,7 @@ class Job:
         assert found
         text = found[1].replace("https://packages.example.com/acme/simple/", self.index_url)
         public = f"{self.server.url}/public/simple/"
-        (self.folder / "pyproject.toml").write_text(text.replace(PYPI, public))
+        (self.folder / "pyproject.toml").write_text(text.replace(PUBLIC, public))
 
     def traffic(self, since: int = 0) -> list[str]:
         seen = self.server.events("access")[since:]

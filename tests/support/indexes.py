@@ -26,6 +26,8 @@ PINS: Final = Path(__file__).parents[2] / "requirements/indexes.txt"
 # devpi-server computes a secret when it starts, which takes half a minute on a busy machine.
 SECONDS: Final = 120
 USER, PASSWORD = "olive", "an old password"
+# devpi has the user root from the beginning.
+_DEVPI_INDEX = "root/prod"
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +86,7 @@ def devpi(servers: Path, folder: Path) -> Iterator["Devpi"]:
 
 @dataclass(frozen=True)
 class Devpi:
-    """A devpi-server and its index `root/prod`."""
+    """A devpi-server and its index."""
 
     url: str
     session: requests.Session
@@ -96,19 +98,19 @@ class Devpi:
         login = session.post(f"{url}/+login", json={"user": "root", "password": "x"}).json()
         token = f"root:{login['result']['password']}".encode()
         session.headers["X-Devpi-Auth"] = base64.b64encode(token).decode()
-        made = session.put(f"{url}/root/prod", json={"type": "stage", "bases": []})
+        made = session.put(f"{url}/{_DEVPI_INDEX}", json={"type": "stage", "bases": []})
         assert made.status_code == 200, made.text
         return cls(url, session)
 
     @property
     def simple_url(self) -> str:
-        return f"{self.url}/root/prod/+simple/"
+        return f"{self.url}/{_DEVPI_INDEX}/+simple/"
 
     def upload(self, file: Distribution, name: str, version: str) -> int:
         """Upload a file; return the status of the answer."""
         sent = dict(fields(file, name=name, version=version))
         content = {"content": (file.filename, file.content)}
-        answer = self.session.post(f"{self.url}/root/prod/", data=sent, files=content)
+        answer = self.session.post(f"{self.url}/{_DEVPI_INDEX}/", data=sent, files=content)
         return answer.status_code
 
 

@@ -13,10 +13,6 @@ _PATH: Final = re.compile(
     r"(?P<prefix>/(?!(?:legacy|simple|files)(?:/|\Z))[a-z0-9][a-z0-9-]{0,62})?"
     r"/(?:(?P<upload>legacy/?)|(?:simple|files)(?:/.*)?)"
 )
-# PyPI exchanges tokens with its own clients, and has audiences that do not name its hosts.
-_ELSEWHERE: Final = frozenset(
-    {"pypi.org", "upload.pypi.org", "files.pythonhosted.org", "test.pypi.org"}
-)
 # `default_audience` puts this before a host that begins with a digit. Then it is also the audience
 # of a host that begins with this text, which anybody could register.
 _AMBIGUOUS: Final = re.compile("pytp-[^a-z]")
@@ -46,8 +42,6 @@ class Location:
         host = parts.netloc.rpartition("@")[2].lower()
         found = _PATH.fullmatch(parts.path)
         if parts.scheme != "https" or not found or not is_sent_host(host):
-            return None
-        if without_port(host).rstrip(".") in _ELSEWHERE:
             return None
         return cls(f"https://{host}", found["prefix"] or "", found["upload"] is not None)
 

@@ -26,6 +26,9 @@ _DISCOVERY_TYPE: Final = "application/vnd.pypi.pytp.v1+json"
 _TOKEN: Final = re.compile(r"[!-~]{16,4000}")
 _MAX_REASON_CHARACTERS: Final = 1000
 _ACCEPTED: Final = 202
+# PyPI and TestPyPI exchange tokens with clients of their own. An identity token for one of these
+# audiences may publish there, so no index gets one from us.
+_AUDIENCES_OF_PYPI: Final = frozenset({"pypi", "testpypi"})
 # A token lives so long at least (PEP 807), also if the registry does not say how long.
 _LEAST_SECONDS: Final = 900
 
@@ -61,6 +64,8 @@ def discover(location: Location, trusted_urls: Collection[str], send: Send) -> E
     if answer.status != OK or not audience:
         if reason := reason_in(answer):
             raise RefusedError(f"{location.base_url} refuses exchanges: {reason}")
+        return None
+    if audience in _AUDIENCES_OF_PYPI:
         return None
     _check_audience(location, audience, trusted_urls)
     return Exchange(audience, mint_url, f"{location.base_url}/_/oidc/burn-token")

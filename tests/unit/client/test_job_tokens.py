@@ -79,7 +79,7 @@ def test_a_process_exchanges_an_identity_of_its_own(fresh: Job) -> None:
     assert not fresh.folder.exists()
 
 
-@pytest.mark.parametrize("url", ["poetry-repository-acme", "https://pypi.org/simple/", ""])
+@pytest.mark.parametrize("url", ["poetry-repository-acme", "https://packages.example.com/", ""])
 def test_nobody_is_asked_about_what_is_not_a_registrys_url(job: Job, url: str) -> None:
     assert job.process().find(url) is None
     assert not job.remote.calls

@@ -58,10 +58,6 @@ def test_the_port_belongs_to_the_origin() -> None:
         "https://[::1/acme/legacy/",
         "https://packages.example.com:port/acme/legacy/",
         "https://a b/acme/legacy/",
-        "https://upload.pypi.org/legacy/",
-        "https://pypi.org/simple/",
-        "https://test.pypi.org/legacy/",
-        "https://upload.pypi.org./legacy/",
         # Some programs send what they get for these to evil.example.
         "https://evil.example\\@packages.example.com/acme/legacy/",
         "https://packages.example.com\\.evil.example/acme/legacy/",

@@ -140,6 +140,16 @@ def test_a_user_may_trust_an_address_with_its_audience(remote: Remote, trusted: 
     assert exchange.audience == "acme"
 
 
+@pytest.mark.promise("audience-of-pypi")
+@pytest.mark.parametrize("audience", ["pypi", "testpypi"])
+def test_not_even_a_trusted_address_gets_a_token_for_pypis_audience(
+    remote: Remote, audience: str
+) -> None:
+    remote.answers[AUDIENCE_URL] = Answer(200, {"audience": audience})
+
+    assert found(remote, UPLOAD, BASE) is None
+
+
 @pytest.mark.parametrize(
     "trusted", ["https://packages.example.com", "https://packages.example.com/acm", "acme", ""]
 )
