@@ -2,27 +2,23 @@
 
 import hashlib
 import json
-import tomllib
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from pytp_broker import config
 from pytp_broker.making import Making
 from pytp_broker.minting import Minted, make_to_read, make_to_upload
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.tokens import TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from tests.support import distributions
-from tests.support.audit import Records
 from tests.support.configurations import github_issuer, github_publisher, registry
-from tests.support.deployment import Answer, Clock, Deployment, basic
-from tests.support.distributions import Distribution
-from tests.support.fakes import MemoryFiles, MemoryStore
-from tests.support.scanner import SecretScanner, match
-from tests.support.signing import GITHUB, Issuer
+from tests.support.deployment import Answer, Clock, basic
+from tests.support.registries import Registries
+from tests.support.scanner import match
+from tests.support.signing import GITHUB
 
 SECRET = "a-long-random-secret"
 WIDGETS = github_publisher("widgets", repository_owner_id="9919")
@@ -38,28 +34,8 @@ WHY = "the CI is down"
 QUARTER = timedelta(minutes=15)
 
 
-class Registries(Deployment, Clock):
+class Operated(Registries):
     """Two private registries, and an operator who makes tokens."""
-
-    store: MemoryStore
-
-    def __init__(self) -> None:
-        self.records = Records()
-        self.scanner = SecretScanner()
-        self.issuer = Issuer()
-        super().__init__(
-            MemoryStore(),
-            MemoryFiles(),
-            clock=self,
-            audit=self.records.append,
-            fetch=self.issuer.fetch,
-            scanner=self.scanner,
-        )
-        self.configure(BOTH)
-
-    def configure(self, text: str) -> None:
-        loaded = config.parse(tomllib.loads(text), allow_loopback=False)
-        self.store.apply(loaded.configuration, loaded.publishers)
 
     def add(self, made: Minted) -> UploadToken:
         assert self.store.add_operators_token(made.record)
@@ -72,18 +48,6 @@ class Registries(Deployment, Clock):
     def uploader(self, project: str = "widgets") -> UploadToken:
         making = Making(OLIVE, reason=WHY)
         return self.add(make_to_upload("acme", project, making, QUARTER, self.now))
-
-    def upload(
-        self,
-        token: UploadToken,
-        file: Distribution | None = None,
-        path: str = "/acme/legacy/",
-    ) -> Answer:
-        headers = {
-            "authorization": basic("__token__", token.reveal()),
-            "content-type": distributions.CONTENT_TYPE,
-        }
-        return self.call("POST", path, distributions.form(file or distributions.wheel()), headers)
 
     def read(self, token: UploadToken, path: str = PAGE) -> Answer:
         return self.call("GET", path, headers={"authorization": basic("__token__", token.reveal())})
@@ -98,14 +62,14 @@ class Registries(Deployment, Clock):
 
 
 @pytest.fixture
-def registries() -> Registries:
-    return Registries()
+def registries() -> Operated:
+    return Operated(BOTH)
 
 
 # --- to read --------------------------------------------------------------------------------------
 
 
-def test_a_read_token_reads_its_registry_until_it_expires(registries: Registries) -> None:
+def test_a_read_token_reads_its_registry_until_it_expires(registries: Operated) -> None:
     assert registries.upload(registries.uploader()).status == 200
     token = registries.reader(days=365)
 
@@ -117,7 +81,7 @@ def test_a_read_token_reads_its_registry_until_it_expires(registries: Registries
 
 
 @pytest.mark.promise("read-only")
-def test_a_read_token_uploads_nothing(registries: Registries) -> None:
+def test_a_read_token_uploads_nothing(registries: Operated) -> None:
     answer = registries.upload(registries.reader())
 
     assert (answer.status, answer.code) == (403, "forbidden")
@@ -125,13 +89,13 @@ def test_a_read_token_uploads_nothing(registries: Registries) -> None:
 
 @pytest.mark.promise("own-registry")
 @pytest.mark.parametrize("kind", ["reader", "uploader"])
-def test_neither_kind_reads_another_registry(registries: Registries, kind: str) -> None:
+def test_neither_kind_reads_another_registry(registries: Operated, kind: str) -> None:
     token = getattr(registries, kind)()
 
     assert registries.read(token, "/other/simple/").status == 401
 
 
-def test_a_read_token_is_remembered_for_ten_seconds(registries: Registries) -> None:
+def test_a_read_token_is_remembered_for_ten_seconds(registries: Operated) -> None:
     token = registries.reader()
     registries.read(token)
     before = registries.store.calls.count("find_token")
@@ -144,21 +108,21 @@ def test_a_read_token_is_remembered_for_ten_seconds(registries: Registries) -> N
 # --- to upload ------------------------------------------------------------------------------------
 
 
-def test_an_upload_token_publishes_its_project_and_reads_it(registries: Registries) -> None:
+def test_an_upload_token_publishes_its_project_and_reads_it(registries: Operated) -> None:
     token = registries.uploader()
 
     assert registries.upload(token).status == 200
     assert b"widgets-1.0" in registries.read(token).body
 
 
-def test_an_upload_token_publishes_a_project_that_nobody_could(registries: Registries) -> None:
+def test_an_upload_token_publishes_a_project_that_nobody_could(registries: Operated) -> None:
     file = distributions.wheel("novel", text=distributions.metadata("novel"))
 
-    assert registries.upload(registries.uploader("novel"), file).status == 200
+    assert registries.upload(registries.uploader("novel"), file=file).status == 200
 
 
 @pytest.mark.promise("made-by-an-operator")
-def test_an_upload_token_publishes_no_other_project(registries: Registries) -> None:
+def test_an_upload_token_publishes_no_other_project(registries: Operated) -> None:
     answer = registries.upload(registries.uploader("gadgets"))
 
     assert (answer.status, answer.code) == (403, "forbidden")
@@ -166,17 +130,17 @@ def test_an_upload_token_publishes_no_other_project(registries: Registries) -> N
 
 
 @pytest.mark.promise("own-registry")
-def test_an_upload_token_publishes_nowhere_else(registries: Registries) -> None:
+def test_an_upload_token_publishes_nowhere_else(registries: Operated) -> None:
     assert registries.upload(registries.uploader(), path="/other/legacy/").status == 403
 
 
-def test_an_archived_project_refuses_it(registries: Registries) -> None:
+def test_an_archived_project_refuses_it(registries: Operated) -> None:
     registries.store.set_status("acme", "widgets", ProjectStatus("archived", "moved"))
 
     assert registries.upload(registries.uploader()).code == "project-closed"
 
 
-def test_an_upload_token_ends_when_it_expires(registries: Registries) -> None:
+def test_an_upload_token_ends_when_it_expires(registries: Operated) -> None:
     token = registries.uploader()
 
     registries.advance(minutes=15)
@@ -185,7 +149,7 @@ def test_an_upload_token_ends_when_it_expires(registries: Registries) -> None:
 
 
 @pytest.mark.promise("shown-as-the-operators")
-def test_what_it_publishes_is_recorded_as_the_operators(registries: Registries) -> None:
+def test_what_it_publishes_is_recorded_as_the_operators(registries: Operated) -> None:
     token = registries.uploader()
     registries.upload(token)
 
@@ -199,7 +163,7 @@ def test_what_it_publishes_is_recorded_as_the_operators(registries: Registries) 
 
 
 @pytest.mark.promise("shown-as-the-operators")
-def test_the_page_says_that_the_operator_published_it_and_why(registries: Registries) -> None:
+def test_the_page_says_that_the_operator_published_it_and_why(registries: Operated) -> None:
     token = registries.uploader()
     registries.upload(token)
 
@@ -212,7 +176,7 @@ def test_the_page_says_that_the_operator_published_it_and_why(registries: Regist
     assert "a job of" not in page
 
 
-def test_a_stranger_learns_why_and_not_who(registries: Registries) -> None:
+def test_a_stranger_learns_why_and_not_who(registries: Operated) -> None:
     registries.upload(registries.uploader())
     registries.configure(BOTH.replace('name = "acme"', 'name = "acme"\naccess = "public"', 1))
     registries.advance(seconds=10)
@@ -225,7 +189,7 @@ def test_a_stranger_learns_why_and_not_who(registries: Registries) -> None:
 
 
 @pytest.mark.promise("shown-as-the-operators")
-def test_an_upload_with_it_leaves_the_record_of_an_alarm(registries: Registries) -> None:
+def test_an_upload_with_it_leaves_the_record_of_an_alarm(registries: Operated) -> None:
     token = registries.uploader()
     registries.upload(token)
 
@@ -243,21 +207,21 @@ def test_an_upload_with_it_leaves_the_record_of_an_alarm(registries: Registries)
     ]
 
 
-def test_an_upload_that_is_refused_for_its_form_leaves_it_too(registries: Registries) -> None:
+def test_an_upload_that_is_refused_for_its_form_leaves_it_too(registries: Operated) -> None:
     bad = distributions.wheel(text=distributions.metadata("gadgets"))
 
-    assert registries.upload(registries.uploader(), bad).status == 400
+    assert registries.upload(registries.uploader(), file=bad).status == 400
     assert len(registries.alarms()) == 1
 
 
-def test_reading_leaves_no_alarm(registries: Registries) -> None:
+def test_reading_leaves_no_alarm(registries: Operated) -> None:
     registries.read(registries.uploader())
     registries.read(registries.reader())
 
     assert registries.alarms() == []
 
 
-def test_a_jobs_upload_leaves_no_alarm(registries: Registries) -> None:
+def test_a_jobs_upload_leaves_no_alarm(registries: Operated) -> None:
     token = registries.issuer.token(registries.now, aud="packages.example.com/acme")
     minted = registries.call("POST", "/acme/_/oidc/mint-token", {"token": token})
 
@@ -268,7 +232,7 @@ def test_a_jobs_upload_leaves_no_alarm(registries: Registries) -> None:
 # --- other indexes and proxies --------------------------------------------------------------------
 
 
-def test_another_index_learns_the_operator_and_no_publisher(registries: Registries) -> None:
+def test_another_index_learns_the_operator_and_no_publisher(registries: Operated) -> None:
     answer = registries.introspect(registries.uploader(), project="widgets")
 
     assert (answer["active"], answer["scope"], answer["projects"]) == (True, "upload", ["widgets"])
@@ -277,12 +241,12 @@ def test_another_index_learns_the_operator_and_no_publisher(registries: Registri
     assert len(registries.alarms()) == 1
 
 
-def test_a_question_that_names_nothing_leaves_no_alarm(registries: Registries) -> None:
+def test_a_question_that_names_nothing_leaves_no_alarm(registries: Operated) -> None:
     assert registries.introspect(registries.uploader())["projects"] == ["widgets"]
     assert registries.alarms() == []
 
 
-def test_another_index_learns_that_a_read_token_only_reads(registries: Registries) -> None:
+def test_another_index_learns_that_a_read_token_only_reads(registries: Operated) -> None:
     token = registries.reader()
 
     answer = registries.introspect(token)
@@ -292,7 +256,7 @@ def test_another_index_learns_that_a_read_token_only_reads(registries: Registrie
     assert registries.introspect(token, project="widgets") == {"active": False}
 
 
-def test_a_proxy_learns_that_an_operator_made_it(registries: Registries) -> None:
+def test_a_proxy_learns_that_an_operator_made_it(registries: Operated) -> None:
     answer = registries.read(registries.uploader(), "/acme/_/token/verify/widgets")
 
     assert answer.status == 200
@@ -314,7 +278,7 @@ def test_a_proxy_learns_that_an_operator_made_it(registries: Registries) -> None
     ],
 )
 def test_it_ends_within_ten_seconds_when_it_is_switched_off(
-    registries: Registries, kind: str, before: str, after: str
+    registries: Operated, kind: str, before: str, after: str
 ) -> None:
     token = getattr(registries, kind)()
     assert registries.read(token, "/acme/simple/").status == 200
@@ -329,7 +293,7 @@ def test_it_ends_within_ten_seconds_when_it_is_switched_off(
 @pytest.mark.promise("made-by-an-operator")
 @pytest.mark.parametrize("kind", ["reader", "uploader"])
 def test_it_does_not_come_back_with_a_registry_of_the_same_name(
-    registries: Registries, kind: str
+    registries: Operated, kind: str
 ) -> None:
     token = getattr(registries, kind)()
     assert registries.read(token, "/acme/simple/").status == 200
@@ -344,7 +308,7 @@ def test_it_does_not_come_back_with_a_registry_of_the_same_name(
     assert registries.upload(token).status == 401
 
 
-def test_an_issuers_switch_does_not_concern_it(registries: Registries) -> None:
+def test_an_issuers_switch_does_not_concern_it(registries: Operated) -> None:
     token = registries.uploader()
     off = github_issuer(GITHUB, enabled=False)
     registries.configure(BOTH.replace("[[registries]]", f"{off}[[registries]]", 1))
@@ -356,7 +320,7 @@ def test_an_issuers_switch_does_not_concern_it(registries: Registries) -> None:
 
 @pytest.mark.parametrize("kind", ["reader", "uploader"])
 def test_it_ends_within_ten_seconds_when_its_holder_burns_it(
-    registries: Registries, kind: str
+    registries: Operated, kind: str
 ) -> None:
     token = getattr(registries, kind)()
     assert registries.read(token, "/acme/simple/").status == 200
@@ -370,7 +334,7 @@ def test_it_ends_within_ten_seconds_when_its_holder_burns_it(
 
 @pytest.mark.promise("leaked-token")
 @pytest.mark.parametrize("kind", ["reader", "uploader"])
-def test_it_ends_when_secret_scanning_finds_it(registries: Registries, kind: str) -> None:
+def test_it_ends_when_secret_scanning_finds_it(registries: Operated, kind: str) -> None:
     token = getattr(registries, kind)()
     body = json.dumps([match(token.reveal())]).encode()
 
@@ -396,7 +360,7 @@ def without_operator(kept: TokenRecord, **changes: Any) -> TokenRecord:
 )
 @pytest.mark.parametrize("kind", ["reader", "uploader"])
 def test_a_record_without_the_operators_mark_is_good_for_nothing(
-    registries: Registries, kind: str, issuer: str, identity: dict[str, str]
+    registries: Operated, kind: str, issuer: str, identity: dict[str, str]
 ) -> None:
     """Neither what an earlier version stored nor signed claims can be such a record."""
     token = getattr(registries, kind)()
@@ -410,7 +374,7 @@ def test_a_record_without_the_operators_mark_is_good_for_nothing(
 
 
 @pytest.mark.promise("made-by-an-operator")
-def test_an_exchange_marks_no_record_as_an_operators(registries: Registries) -> None:
+def test_an_exchange_marks_no_record_as_an_operators(registries: Operated) -> None:
     claims = {"operator": OLIVE, "made_by": {"operator": OLIVE}, "reason": WHY}
     token = registries.issuer.token(registries.now, aud="packages.example.com/acme", **claims)
 

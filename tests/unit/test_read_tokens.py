@@ -1,19 +1,16 @@
 """What a read token that a job got may do, until when, and what it never may."""
 
 import json
-import tomllib
 
 import pytest
 
-from pytp_broker import config
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
-from tests.support.audit import Records
 from tests.support.configurations import github_issuer, github_publisher, github_reader, registry
-from tests.support.deployment import Answer, Clock, Deployment, basic
-from tests.support.fakes import MemoryFiles, MemoryStore
-from tests.support.scanner import SecretScanner, match
-from tests.support.signing import GITHUB, Issuer
+from tests.support.deployment import basic
+from tests.support.registries import Registries
+from tests.support.scanner import match
+from tests.support.signing import GITHUB
 
 PUBLISHER = github_publisher("widgets", repository_owner_id="9919")
 READER = github_reader(repository_owner_id="9919")
@@ -23,42 +20,18 @@ BOTH = registry("acme", PUBLISHER, READER, audience="acme") + registry(
 PAGE = "/acme/simple/widgets/"
 
 
-class Registries(Deployment, Clock):
+class Published(Registries):
     """Two private registries that trust the same owner; `widgets` is published in both."""
 
-    store: MemoryStore
-
     def __init__(self) -> None:
-        self.issuer = Issuer()
-        self.records = Records()
-        self.scanner = SecretScanner()
-        super().__init__(
-            MemoryStore(),
-            MemoryFiles(),
-            clock=self,
-            audit=self.records.append,
-            fetch=self.issuer.fetch,
-            scanner=self.scanner,
-        )
-        self.configure(BOTH)
+        super().__init__(BOTH)
         for name in ("acme", "other"):
             assert self.upload(self.token(name, "mint-token"), f"/{name}/legacy/").status == 200
-
-    def configure(self, text: str) -> None:
-        loaded = config.parse(tomllib.loads(text), allow_loopback=False)
-        self.store.apply(loaded.configuration, loaded.publishers)
 
     def token(self, name: str = "acme", mint: str = "mint-read-token") -> UploadToken:
         identity = self.issuer.token(self.now, aud=name)
         answer = self.call("POST", f"/{name}/_/oidc/{mint}", {"token": identity})
         return UploadToken.parse(answer.json["token"])
-
-    def upload(self, token: UploadToken, path: str = "/acme/legacy/") -> Answer:
-        headers = {
-            "authorization": basic("__token__", token.reveal()),
-            "content-type": distributions.CONTENT_TYPE,
-        }
-        return self.call("POST", path, distributions.form(distributions.wheel()), headers)
 
     def read(self, token: UploadToken, path: str = PAGE) -> int:
         headers = {"authorization": basic("__token__", token.reveal())}
@@ -66,11 +39,11 @@ class Registries(Deployment, Clock):
 
 
 @pytest.fixture
-def registries() -> Registries:
-    return Registries()
+def registries() -> Published:
+    return Published()
 
 
-def test_it_reads_its_registry(registries: Registries) -> None:
+def test_it_reads_its_registry(registries: Published) -> None:
     token = registries.token()
     wheel = distributions.wheel()
 
@@ -80,7 +53,7 @@ def test_it_reads_its_registry(registries: Registries) -> None:
 
 
 @pytest.mark.promise("read-only")
-def test_it_never_uploads_although_its_job_could_publish(registries: Registries) -> None:
+def test_it_never_uploads_although_its_job_could_publish(registries: Published) -> None:
     answer = registries.upload(registries.token())
 
     assert (answer.status, answer.code) == (403, "forbidden")
@@ -88,25 +61,25 @@ def test_it_never_uploads_although_its_job_could_publish(registries: Registries)
 
 
 @pytest.mark.promise("read-only")
-def test_it_uploads_nothing_in_another_registry_either(registries: Registries) -> None:
+def test_it_uploads_nothing_in_another_registry_either(registries: Published) -> None:
     assert registries.upload(registries.token(), "/other/legacy/").status == 403
 
 
 @pytest.mark.promise("own-registry")
-def test_it_reads_no_other_registry(registries: Registries) -> None:
+def test_it_reads_no_other_registry(registries: Published) -> None:
     token = registries.token()
 
     assert registries.read(token, "/other/simple/widgets/") == 401
     assert registries.read(token, "/other/simple/nothing/") == 401
 
 
-def test_no_proxy_or_index_takes_it_for_an_upload_token(registries: Registries) -> None:
+def test_no_proxy_or_index_takes_it_for_an_upload_token(registries: Published) -> None:
     token = registries.token()
 
     assert registries.read(token, "/acme/_/token/verify/widgets") == 403
 
 
-def test_it_ends_when_it_expires(registries: Registries) -> None:
+def test_it_ends_when_it_expires(registries: Published) -> None:
     token = registries.token()
 
     registries.advance(minutes=59, seconds=59)
@@ -115,7 +88,7 @@ def test_it_ends_when_it_expires(registries: Registries) -> None:
     assert registries.read(token) == 401
 
 
-def test_it_ends_within_ten_seconds_when_it_is_burned(registries: Registries) -> None:
+def test_it_ends_within_ten_seconds_when_it_is_burned(registries: Published) -> None:
     token = registries.token()
     assert registries.read(token) == 200
 
@@ -125,7 +98,7 @@ def test_it_ends_within_ten_seconds_when_it_is_burned(registries: Registries) ->
     assert registries.read(token) == 401
 
 
-def test_it_ends_when_secret_scanning_finds_it(registries: Registries) -> None:
+def test_it_ends_when_secret_scanning_finds_it(registries: Published) -> None:
     token = registries.token()
     body = json.dumps([match(token.reveal())]).encode()
 
@@ -135,7 +108,7 @@ def test_it_ends_when_secret_scanning_finds_it(registries: Registries) -> None:
 
 
 @pytest.mark.promise("removed-publisher")
-def test_it_ends_within_ten_seconds_when_its_reader_is_removed(registries: Registries) -> None:
+def test_it_ends_within_ten_seconds_when_its_reader_is_removed(registries: Published) -> None:
     token = registries.token()
     assert registries.read(token) == 200
     registries.configure(BOTH.replace(READER, "", 1))
@@ -146,7 +119,7 @@ def test_it_ends_within_ten_seconds_when_its_reader_is_removed(registries: Regis
 
 
 @pytest.mark.promise("removed-publisher")
-def test_it_ends_when_its_reader_gets_another_rule(registries: Registries) -> None:
+def test_it_ends_when_its_reader_gets_another_rule(registries: Published) -> None:
     token = registries.token()
     registries.configure(BOTH.replace(READER, f'{READER}environment = "release"\n', 1))
 
@@ -163,7 +136,7 @@ def test_it_ends_when_its_reader_gets_another_rule(registries: Registries) -> No
 )
 @pytest.mark.promise("switched-off")
 def test_it_ends_within_ten_seconds_when_it_is_switched_off(
-    registries: Registries, before: str, after: str
+    registries: Published, before: str, after: str
 ) -> None:
     token = registries.token()
     assert registries.read(token) == 200
