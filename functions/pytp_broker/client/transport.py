@@ -53,7 +53,7 @@ class Call:
     authorization: str = ""
 
 
-# Sends a request; raises UnreachableError.
+# A function that sends a request, and raises UnreachableError if there is no answer.
 Send = Callable[[Call], Answer]
 
 
