@@ -103,12 +103,14 @@ bench: install emulator ## Run tests/benchmarks/bench_*.py
 	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)
 
 # Each file is universal: it works for Python 3.11 and later, on x86_64 and aarch64. ARGS=--upgrade
-# takes newer versions. The functions never are a CI job, so their artifact has no `id`.
+# takes newer versions. The functions are never a CI job and have no terminal, so their artifact has
+# neither `id` nor rich with the libraries that only rich needs.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
+NOT_IN_FUNCTIONS = $(addprefix --no-emit-package ,id markdown-it-py mdurl rich)
 
 lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade for newer versions)
-	@$(LOCK) pyproject.toml --extra aws --extra web --no-emit-package id --output-file functions/requirements.txt
+	@$(LOCK) pyproject.toml --extra aws --extra web $(NOT_IN_FUNCTIONS) --output-file functions/requirements.txt
 	@$(LOCK) pyproject.toml --all-extras --group build --group lint --constraint functions/requirements.txt \
 		--output-file requirements/dev.txt
 	@$(LOCK) --group emulator --output-file requirements/emulator.txt

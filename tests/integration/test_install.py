@@ -23,6 +23,7 @@ import sys
 class NothingElse:
     def find_spec(self, name, path=None, target=None):
         base = {"certifi", "charset_normalizer", "id", "idna", "packaging", "requests", "urllib3"}
+        base |= {"rich", "markdown_it", "mdurl", "pygments"}
         library = name.partition(".")[0]
         if library not in {*sys.stdlib_module_names, *base, "pytp_broker", "coverage"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -43,7 +44,7 @@ print(*(name for name in sys.modules if name.startswith("pytp_broker.")))
 def test_the_base_dependencies_are_what_a_client_needs() -> None:
     names = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
 
-    assert names == {"id", "packaging", "requests"}
+    assert names == {"id", "packaging", "requests", "rich"}
 
 
 def test_all_is_every_extra_that_a_user_may_want() -> None:

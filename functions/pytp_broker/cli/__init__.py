@@ -46,7 +46,6 @@ _LIBRARIES: Final = _AWS | {
     "keyring",
     "multipart",
     "pydantic",
-    "rich",
     "uv",
     "uvicorn",
     "yaml",
