@@ -238,7 +238,7 @@ class MethodNotAllowed(Problem):
 
 
 class NotAcceptable(Problem):
-    """The caller accepts no content type that we have."""
+    """The caller accepts no form of the answer that we have."""
 
     status, code, title = 406, "not-acceptable", "Not acceptable"
 

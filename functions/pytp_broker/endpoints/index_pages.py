@@ -1,6 +1,7 @@
 """What the read function and the web function share: the name in an address, and the page there."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from pytp_broker.audit.requests import Other
@@ -8,7 +9,8 @@ from pytp_broker.endpoints.routing import Context
 from pytp_broker.errors import NotFound
 from pytp_broker.http.browsers import PAGE_HEADERS
 from pytp_broker.http.caching import page_caching
-from pytp_broker.http.messages import Response
+from pytp_broker.http.compression import check_uncompressed, compress, should_compress
+from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, has_current
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
 from pytp_broker.redaction import printable
@@ -36,15 +38,34 @@ def redirect(context: AnyContext, path: str) -> Response:
     return Response(301, headers={"Location": path, **page_caching(is_public=is_public)})
 
 
-def page(context: AnyContext, content_type: str, body: bytes, *, varies_by: str = "") -> Response:
+def page(
+    context: AnyContext, content_type: str, body: bytes, *, varies_by: Sequence[str] = ()
+) -> Response:
     """Return a page, or 304 to a client that has it already."""
-    request, is_public = context.request, context.destination.registry.is_public
-    etag = quote_tag(hashlib.sha256(body).hexdigest()[:32])
-    headers = {"ETag": etag, **page_caching(is_public=is_public, varies_by=varies_by)}
+    is_public = context.destination.registry.is_public
+    headers = page_caching(is_public=is_public, varies_by=(*varies_by, "Accept-Encoding"))
     if content_type != JSON:
         headers |= PAGE_HEADERS  # people open the HTML pages for installers too
-    if has_current(request.headers, etag):
+    return represent(context.request, content_type, body, headers)
+
+
+def represent(
+    request: Request, content_type: str, body: bytes, headers: Mapping[str, str]
+) -> Response:
+    """Return a body, compressed if the client takes that, or 304 to a client that has it already.
+
+    Raises NotAcceptable if the body is too large for an answer.
+    """
+    is_compressed = should_compress(request.headers, body)
+    # Compressed and uncompressed bytes are two representations, and a strong tag names only one.
+    tag = hashlib.sha256(body).hexdigest()[:32] + ("-gzip" if is_compressed else "")
+    headers = {"ETag": quote_tag(tag), **headers}
+    if has_current(request.headers, headers["ETag"]):
         return Response(304, headers=headers)
+    if is_compressed:
+        body, headers = compress(body), {**headers, "Content-Encoding": "gzip"}
+    else:
+        check_uncompressed(body)
     headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
     return Response(200, b"" if request.method == "HEAD" else body, headers)
 

@@ -62,7 +62,7 @@ def _ends_in_slash(context: Context[Index, Other]) -> bool:
 
 
 def _page(context: Context[Index, Other], content_type: str, body: bytes) -> Response:
-    return page(context, content_type, body, varies_by="Accept")
+    return page(context, content_type, body, varies_by=("Accept",))
 
 
 def file(context: Context[Index, Other]) -> Response:

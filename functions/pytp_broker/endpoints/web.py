@@ -14,8 +14,8 @@ from pytp_broker.endpoints.index_pages import (
     check_repeatable,
     page,
     project_in,
-    quote_tag,
     redirect,
+    represent,
 )
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import NotFound
@@ -23,12 +23,14 @@ from pytp_broker.grants import Permission
 from pytp_broker.http import paths
 from pytp_broker.http.browsers import HTML_TYPE, NO_SNIFFING
 from pytp_broker.http.messages import Response
-from pytp_broker.http.negotiation import has_current
 from pytp_broker.index.web.style import style, style_name
 from pytp_broker.index.web.website import Part, Site, Website, find_project, find_projects
 from pytp_broker.redaction import printable
 
-_STYLE_CACHING: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+_STYLE_CACHING: Final = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "Vary": "Accept-Encoding",
+}
 _PART: Final = re.compile(r"[0-9]{1,6}")
 MAX_QUERY_CHARACTERS: Final = 200
 
@@ -69,11 +71,8 @@ def style_sheet(context: Context[Website, Other]) -> Response:
     """Return the style sheet of all pages; anybody may have it."""
     if context.variables["name"] != style_name():
         raise NotFound("there is no such style sheet: its name changes with its content")
-    headers = {**_STYLE_CACHING, **NO_SNIFFING, "ETag": quote_tag(style_name())}
-    if has_current(context.request.headers, headers["ETag"]):
-        return Response(304, headers=headers)
-    headers |= {"Content-Type": "text/css; charset=utf-8", "Content-Length": str(len(style()))}
-    return Response(200, b"" if context.request.method == "HEAD" else style(), headers)
+    headers = {**_STYLE_CACHING, **NO_SNIFFING}
+    return represent(context.request, "text/css; charset=utf-8", style(), headers)
 
 
 def projects_for_installers(context: Context[Any, Other]) -> Response:

@@ -1,5 +1,6 @@
 """Say who may keep an answer of the index, and for how long."""
 
+from collections.abc import Sequence
 from typing import Final
 
 # A page changes with every upload and every yank, so a cache asks each time whether it is current.
@@ -8,15 +9,15 @@ PAGE: Final = "max-age=0, must-revalidate"
 FILE: Final = "max-age=31536000, immutable"
 
 
-def page_caching(*, is_public: bool, varies_by: str = "") -> dict[str, str]:
+def page_caching(*, is_public: bool, varies_by: Sequence[str] = ()) -> dict[str, str]:
     """Return the headers of a page.
 
     A cache that several people share may keep the page of a public registry. That of a private one
     is for the reader who was authenticated, and no other.
     """
     if is_public:
-        return {"Cache-Control": f"public, {PAGE}", **_vary(varies_by)}
-    return {"Cache-Control": f"private, {PAGE}", **_vary(varies_by, "Authorization")}
+        return {"Cache-Control": f"public, {PAGE}", **_vary(*varies_by)}
+    return {"Cache-Control": f"private, {PAGE}", **_vary(*varies_by, "Authorization")}
 
 
 def file_caching(*, is_public: bool) -> dict[str, str]:
@@ -25,9 +26,8 @@ def file_caching(*, is_public: bool) -> dict[str, str]:
     Only the client may keep it: a shared cache would go on to offer a file that the operator has
     quarantined or deleted.
     """
-    return {"Cache-Control": f"private, {FILE}", **_vary("" if is_public else "Authorization")}
+    return {"Cache-Control": f"private, {FILE}", **_vary(*([] if is_public else ["Authorization"]))}
 
 
 def _vary(*names: str) -> dict[str, str]:
-    named = ", ".join(filter(None, names))
-    return {"Vary": named} if named else {}
+    return {"Vary": ", ".join(names)} if names else {}

@@ -1,4 +1,4 @@
-"""Content negotiation: the type, the cached copy and the range of bytes that a client asks for."""
+"""Content negotiation: the type, encoding, copy and range of bytes that a client asks for."""
 
 import re
 from collections.abc import Container, Mapping
@@ -21,6 +21,7 @@ _TYPES: Final[Mapping[str, str]] = {
 }
 _RANKS: Final = {name: -rank for rank, name in enumerate(_TYPES)}
 
+_GZIP_NAMES: Final = ("gzip", "x-gzip")
 _QUALITY: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
 # 18 digits: more than any file has bytes.
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
@@ -50,6 +51,17 @@ def prefers_html(accept: str) -> bool:
     """
     qualities = dict(map(_parse_preference, accept.lower().split(",")))
     return qualities.get(PLAIN_HTML, 0.0) == max(qualities.values()) > 0
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Say whether the client takes gzip, and likes it no less than no encoding (RFC 9110 §12.5.3).
+
+    A client without the header could take any encoding, but programs that send none often cannot.
+    """
+    qualities = dict(map(_parse_preference, accept_encoding.lower().split(",")))
+    named = [qualities[name] for name in _GZIP_NAMES if name in qualities]
+    quality = max(named, default=qualities.get("*", 0.0))
+    return quality > 0 and quality >= qualities.get("identity", 0.0)
 
 
 def _parse_preference(element: str) -> tuple[str, float]:

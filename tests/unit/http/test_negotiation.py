@@ -58,7 +58,7 @@ def test_the_content_type_is_what_the_client_likes_best(
 
         assert answer.status == 200
         assert answer.headers["Content-Type"] == content_type
-        assert answer.headers["Vary"] == "Accept"
+        assert answer.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 PAGES = [
