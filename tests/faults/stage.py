@@ -43,6 +43,7 @@ from tests.faults.injection import Line
 from tests.support import distributions
 from tests.support.deployment import Answer, Clock, Deployment, answer_of, basic
 from tests.support.distributions import Distribution
+from tests.support.fakes import stored_bytes
 from tests.support.figures import FAULTS
 from tests.support.importing import OneFile
 from tests.support.scanner import SecretScanner, match
@@ -407,8 +408,8 @@ class Stage(Clock):
     def _check_nothing_is_visible_without_its_bytes(self, store: Store) -> None:
         for file in files_in(store):
             place = (file.registry, file.sha256, file.filename)
-            content = self.engine.files.read(content_key(*place))
-            octets = self.engine.files.read(metadata_key(*place))
+            content = stored_bytes(self.engine.files, content_key(*place))
+            octets = stored_bytes(self.engine.files, metadata_key(*place))
             assert hashlib.sha256(content).hexdigest() == file.sha256
             assert hashlib.sha256(octets).hexdigest() == file.metadata_sha256
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import wraps
@@ -13,8 +14,9 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.registries import Configuration
-from pytp_broker.storage.content import Content
+from pytp_broker.storage.content import Content, Held, read_all
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
+from pytp_broker.storage.file_store import STAGED, FileStore, Stored, Target
 from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import (
@@ -24,6 +26,7 @@ from pytp_broker.storage.protocols import (
     Place,
     unexpired,
 )
+from pytp_broker.storage.signed_puts import PutSigner, SignedPut
 from pytp_broker.storage.survey import (
     DeletedFile,
     GivenStatus,
@@ -306,12 +309,20 @@ class MemoryStore(Failing):
         return sorted({file.project for file in self.files.values() if file.registry == registry})
 
 
+def stored_bytes(files: FileStore, key: str) -> bytes:
+    """Return the bytes under a key; raise KeyError."""
+    with files.open(key) as content:
+        return read_all(content)
+
+
 class MemoryFiles(Failing):
     """A FileStore. With ``elsewhere`` set, bytes are downloaded from that URL."""
 
     def __init__(self) -> None:
         super().__init__()
         self.contents: dict[str, bytes] = {}
+        self.kept: set[str] = set()
+        self.put_signer = PutSigner(b"of every test")
         self.elsewhere: str | None = None
 
     @remote
@@ -321,8 +332,30 @@ class MemoryFiles(Failing):
         assert self.contents.setdefault(key, octets) == octets, "the same key, other bytes"
 
     @remote
-    def read(self, key: str) -> bytes:
-        return self.contents[key]
+    def open(self, key: str) -> AbstractContextManager[Content]:
+        return nullcontext(Held(self.contents[key]))
+
+    @remote
+    def upload_target(self, key: str, size: int, sha256: str, now: datetime) -> Target:
+        return self.put_signer.sign(SignedPut(key, size, sha256), now)
+
+    @remote
+    def find(self, key: str) -> Stored | None:
+        octets = self.contents.get(key)
+        return None if octets is None else Stored(len(octets), None)
+
+    @remote
+    def keep(self, key: str) -> None:
+        assert key.startswith(STAGED)
+        if key not in self.contents:
+            raise KeyError(key)
+        self.kept.add(key)
+
+    @remote
+    def drop(self, key: str) -> None:
+        assert key.startswith(STAGED)
+        if key not in self.kept:
+            self.contents.pop(key, None)
 
     def download_url(self, key: str, filename: str) -> str | None:
         return None if self.elsewhere is None else f"{self.elsewhere}/{key}"

@@ -23,6 +23,7 @@ from pytp_broker.storage.file_store import content_key
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.distributions import Distribution
 from tests.support.fake_web import INDEX
+from tests.support.fakes import stored_bytes
 
 SOURCE: Final = f"--from-index {INDEX}"
 LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
@@ -109,7 +110,10 @@ class Move:
             for file in self.store.list_files("acme", project)
         }
         for file in found.values():
-            assert len(files.read(content_key("acme", file.sha256, file.filename))) == file.size
+            assert (
+                len(stored_bytes(files, content_key("acme", file.sha256, file.filename)))
+                == file.size
+            )
         return found
 
     def records(self, event: str = "import") -> list[dict[str, Any]]:

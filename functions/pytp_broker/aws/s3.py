@@ -1,16 +1,20 @@
-"""The S3 file store: it keeps each distribution under its hash and hands out signed URLs."""
+"""The S3 file store: it writes each key once and hands out signed URLs."""
 
 import base64
-import io
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.aws.failed_calls import cause_of, code_of
+from pytp_broker.aws.s3_bodies import put_body
+from pytp_broker.aws.s3_ranges import Fetch
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.content import Content
+from pytp_broker.storage.file_store import STAGED, TARGET_LIFETIME, Stored, Target, check_staged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -18,8 +22,11 @@ if TYPE_CHECKING:
 # Long enough for a redirect to be followed, short enough to be worth little in a log.
 DOWNLOAD_SECONDS: Final = 300
 _FIRST_REGION: Final = "us-east-1"
-# More than an upload to AWS may have.
-_MAX_COPIED_BYTES: Final = 5 * 1024 * 1024
+# The tag of staged objects. The lifecycle rules and the roles in template.yaml know its values.
+STATE: Final = "state"
+_STAGED: Final = "staged"
+_KEPT: Final = "kept"
+_DROPPED: Final = "dropped"
 
 
 class S3Files:
@@ -31,30 +38,26 @@ class S3Files:
 
     def save(self, key: str, content: Content, sha256: str) -> None:
         """Store the bytes under the key, unless the key exists already."""
+        mark: dict[str, Any] = {"Tagging": _tagging(_STAGED)} if key.startswith(STAGED) else {}
         put = partial(
             self._client.put_object,
             Bucket=self._bucket,
             Key=key,
             # S3 compares the checksum before it stores anything.
-            ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
+            ChecksumSHA256=_checksum(sha256),
             IfNoneMatch="*",
+            **mark,
         )
         try:
-            _put(put, content)
+            put_body(put, content)
         except (ClientError, BotoCoreError) as error:
             if code_of(error) != "PreconditionFailed":
-                raise _unavailable(
-                    "the stored files cannot be written now; try again", error
-                ) from None
+                raise _unwritable(error) from None
 
-    def read(self, key: str) -> bytes:
-        """Return the bytes; raise KeyError when there are none."""
-        try:
-            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except (ClientError, BotoCoreError) as error:
-            if code_of(error) == "NoSuchKey":
-                raise KeyError(key) from None
-            raise _unavailable("the stored files cannot be read now; try again", error) from None
+    @contextmanager
+    def open(self, key: str) -> Iterator[Content]:
+        """Return the content, of which ranges are fetched as they are read."""
+        yield Fetch(self._client, self._bucket, key).open()
 
     def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - the key ends in it
         """Return a URL that is good for five minutes."""
@@ -67,49 +70,74 @@ class S3Files:
         except (ClientError, BotoCoreError) as error:
             raise _unavailable("the stored files cannot be read now; try again", error) from None
 
+    def upload_target(self, key: str, size: int, sha256: str, now: datetime) -> Target:  # noqa: ARG002 - boto3 has a clock
+        """Return a signed URL; S3 compares every header, the length and the checksum."""
+        check_staged(key)
+        parameters = {
+            "ContentLength": size,
+            "ChecksumSHA256": _checksum(sha256),
+            "IfNoneMatch": "*",
+            "Tagging": _tagging(_STAGED),
+        }
+        headers = {
+            "Content-Length": str(size),
+            "x-amz-checksum-sha256": _checksum(sha256),
+            "If-None-Match": "*",
+            "x-amz-tagging": _tagging(_STAGED),
+        }
+        try:
+            url = self._client.generate_presigned_url(
+                "put_object",
+                Params={"Bucket": self._bucket, "Key": key, **parameters},
+                ExpiresIn=int(TARGET_LIFETIME.total_seconds()),
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise _unwritable(error) from None
+        return Target(url, headers)
 
-def _put(put: Callable[..., object], content: Content) -> None:
-    try:
-        put(Body=_body(content))
-    except ClientError as error:
-        if code_of(error) != "ConditionalRequestConflict":
-            raise
-        put(Body=_body(content))  # another write was in progress: S3 asks for a second attempt
+    def find(self, key: str) -> Stored | None:
+        """Return the size, and the hash of the whole object if S3 has compared one."""
+        try:
+            answer = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+        except (ClientError, BotoCoreError) as error:
+            if code_of(error) == "404":  # the answer to HEAD has no other code
+                return None
+            raise _unavailable("the stored files cannot be read now; try again", error) from None
+        return Stored(answer["ContentLength"], _read_checksum(answer.get("ChecksumSHA256", "")))
+
+    def keep(self, key: str) -> None:
+        """Change the tag, so that neither the bucket nor a function can remove the object."""
+        if not self._tag(key, _KEPT):
+            raise KeyError(key)
+
+    def drop(self, key: str) -> None:
+        """Change the tag, so that the bucket removes the object within two days."""
+        self._tag(key, _DROPPED)
+
+    def _tag(self, key: str, state: str) -> bool:
+        """Give a staged object a state; say whether it is there."""
+        check_staged(key)
+        tags: Any = {"TagSet": [{"Key": STATE, "Value": state}]}
+        try:
+            self._client.put_object_tagging(Bucket=self._bucket, Key=key, Tagging=tags)
+        except (ClientError, BotoCoreError) as error:
+            if code_of(error) == "NoSuchKey":
+                return False
+            raise _unwritable(error) from None
+        return True
 
 
-def _body(content: Content) -> "bytes | _File":
-    """Return content as boto3 takes it: a short one as bytes, a long one as a file.
-
-    boto3 copies bytes twice. It copies no file, but waits until S3 says that it may send one, which
-    takes a round trip more.
-    """
-    if content.size <= _MAX_COPIED_BYTES:
-        return bytes(content.read_at(0, content.size))
-    return _File(content)
+def _tagging(state: str) -> str:
+    return f"{STATE}={state}"
 
 
-class _File:
-    """Content as an open file, with as much of its interface as boto3 uses."""
+def _checksum(sha256: str) -> str:
+    return base64.b64encode(bytes.fromhex(sha256)).decode()
 
-    def __init__(self, content: Content) -> None:
-        self._content = content
-        self._position = 0
 
-    def read(self, size: int = -1) -> bytes:
-        """Return the next ``size`` bytes; if ``size`` is negative, all that are left."""
-        length = self._content.size if size < 0 else size
-        octets = bytes(self._content.read_at(self._position, length))
-        self._position += len(octets)
-        return octets
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> None:
-        """Move to an offset from the beginning, from here or from the end."""
-        starts = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._content.size}
-        self._position = starts[whence] + offset
-
-    def tell(self) -> int:
-        """Return the offset of the next byte."""
-        return self._position
+def _read_checksum(checksum: str) -> str | None:
+    """Return the hash in hex, or None; the checksum of an object in parts is not its hash."""
+    return None if not checksum or "-" in checksum else base64.b64decode(checksum).hex()
 
 
 def ensure_bucket(client: "S3Client", name: str) -> None:
@@ -120,6 +148,10 @@ def ensure_bucket(client: "S3Client", name: str) -> None:
     # S3 requires the name of every region except the first, which must not be named.
     elsewhere: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
     client.create_bucket(Bucket=name, **({} if region == _FIRST_REGION else elsewhere))
+
+
+def _unwritable(error: ClientError | BotoCoreError) -> StoreUnavailable:
+    return _unavailable("the stored files cannot be written now; try again", error)
 
 
 def _unavailable(detail: str, error: ClientError | BotoCoreError) -> StoreUnavailable:

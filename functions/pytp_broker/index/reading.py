@@ -15,6 +15,7 @@ from pytp_broker.index.listings import FileState, ListedFile, ProjectListing
 from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
+from pytp_broker.storage.content import read_all
 from pytp_broker.storage.file_records import Entry, PublishedFile
 from pytp_broker.storage.file_store import keys_of
 
@@ -93,6 +94,7 @@ def read_metadata(file: PublishedFile, index: Index) -> bytes:
 
 def _read(key: str, index: Index) -> bytes:
     try:
-        return index.files.read(key)
+        with index.files.open(key) as content:
+            return read_all(content)
     except KeyError:
         raise StoreUnavailable("the content of this file is missing from the file store") from None

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Final, Protocol
 
+from pytp_broker.errors import StoreUnavailable
+
 # How much we read at a time when we read a whole file.
 PIECE_BYTES: Final = 64 * 1024
 
@@ -47,9 +49,15 @@ class Opened:
     size: int
 
     def read_at(self, offset: int, length: int) -> memoryview:
-        """Return the bytes at an offset; fewer at the end."""
-        self.file.seek(offset)
-        return memoryview(self.file.read(length))
+        """Return the bytes at an offset; fewer at the end. Raises StoreUnavailable."""
+        try:
+            self.file.seek(offset)
+            return memoryview(self.file.read(length))
+        except OSError as error:  # which an archive's reader would take for a broken archive
+            cause = error.strerror or type(error).__name__
+            raise StoreUnavailable(
+                "the stored files cannot be read now; try again", operator_detail=cause
+            ) from None
 
 
 def read_pieces(
@@ -59,3 +67,8 @@ def read_pieces(
     end = content.size if end is None else end
     for offset in range(start, end, length):
         yield content.read_at(offset, min(length, end - offset))
+
+
+def read_all(content: Content) -> bytes:
+    """Return all bytes of content that is known to be small."""
+    return bytes(content.read_at(0, content.size))

@@ -2,16 +2,20 @@
 
 import os
 import re
+import secrets
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.storage.content import Content, read_pieces
+from pytp_broker.storage.content import Content, Opened, read_pieces
+from pytp_broker.storage.file_store import Stored, Target, check_staged
+from pytp_broker.storage.signed_puts import PutSigner, SignedPut
 
 # No segment is empty or starts with a dot; no backslash, colon, NUL or space. So on no system can a
 # key lead out of the folder or name a temporary file.
@@ -20,6 +24,7 @@ _KEY: Final = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
 # The folder of unfinished files. A process that is killed while it writes leaves its file there.
 _INCOMING: Final = ".incoming"
 _ABANDONED_SECONDS: Final = 3600
+_SECRET_BYTES: Final = 32
 
 
 class FolderFiles:
@@ -29,6 +34,7 @@ class FolderFiles:
         """Remove half-written files that are too old to be another process's work."""
         self._folder = Path(folder)
         self._incoming = self._folder / _INCOMING
+        self.put_signer = PutSigner(secrets.token_bytes(_SECRET_BYTES))
         _sweep(self._incoming)
 
     def save(self, key: str, content: Content, sha256: str) -> None:  # noqa: ARG002 - not checked
@@ -46,17 +52,20 @@ class FolderFiles:
         except OSError as error:
             raise _unavailable("the stored files cannot be written now; try again", error) from None
 
-    def read(self, key: str) -> bytes:
-        """Return the bytes; raise KeyError when there are none."""
+    @contextmanager
+    def open(self, key: str) -> Iterator[Content]:
+        """Return the content of an open file; KeyError when there is none."""
         path = self._path(key)
         if path is None:
             raise KeyError(key)
-        try:
-            return path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise KeyError(key) from None
-        except OSError as error:
-            raise _unavailable("the stored files cannot be read now; try again", error) from None
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(_open(path))
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise KeyError(key) from None
+            except OSError as error:
+                raise _unreadable(error) from None
+            yield Opened(file, os.fstat(file.fileno()).st_size)
 
     def remove(self, key: str) -> bool:
         """Remove the bytes under the key; say whether there were any."""
@@ -74,6 +83,32 @@ class FolderFiles:
     def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - no URLs here
         """Return None: a folder has no URLs, so the caller reads the bytes."""
         return None
+
+    def upload_target(self, key: str, size: int, sha256: str, now: datetime) -> Target:
+        """Return an address of the local server, which ends with this process."""
+        check_staged(key)
+        return self.put_signer.sign(SignedPut(key, size, sha256), now)
+
+    def find(self, key: str) -> Stored | None:
+        """Return the size of the bytes under a key; a folder does not know their hash."""
+        path = self._path(key)
+        try:
+            return Stored(path.stat().st_size, None) if path and path.is_file() else None
+        except OSError as error:
+            raise _unreadable(error) from None
+
+    def keep(self, key: str) -> None:
+        """Do nothing: a folder removes nothing by itself. KeyError when there are no bytes."""
+        check_staged(key)
+        if self.find(key) is None:
+            raise KeyError(key)
+
+    def drop(self, key: str) -> None:
+        """Remove the bytes of a staged upload, and its folder once that is empty."""
+        check_staged(key)
+        if self.remove(key):
+            with suppress(OSError):  # the metadata of the same upload is there
+                (self._folder / key).parent.rmdir()
 
     def _path(self, key: str) -> Path | None:
         return self._folder / key if _KEY.fullmatch(key) else None
@@ -98,6 +133,14 @@ def _write(path: Path, content: Content, incoming: Path) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _unreadable(error: OSError) -> StoreUnavailable:
+    return _unavailable("the stored files cannot be read now; try again", error)
 
 
 def _unavailable(detail: str, error: OSError) -> StoreUnavailable:

@@ -1,14 +1,43 @@
-"""The store for the bytes of distributions: each is kept under its hash and written once."""
+"""The store for the bytes of distributions: a key is written once, and its bytes never change."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from pytp_broker.names import METADATA_SUFFIX
 from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_records import PublishedFile
 
+# What the keys of uploads to a publishing session begin with. They stay there once they are
+# published, so publishing copies nothing.
+STAGED: Final = "staged/"
+# How long a client may begin to send the bytes of a target.
+TARGET_LIFETIME: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a client puts the bytes of one upload, with PUT and exactly these headers.
+
+    ``url`` carries its own right. It may be relative to the root of the host that the client uses.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a store says about the bytes under a key; ``sha256`` is None if it does not know it."""
+
+    size: int
+    sha256: str | None
+
 
 class FileStore(Protocol):
-    """Content-addressed bytes. Every method raises StoreUnavailable when the store fails."""
+    """Store of bytes by key. Every method raises StoreUnavailable when the store fails."""
 
     def save(self, key: str, content: Content, sha256: str) -> None:
         """Store the bytes under the key; the same key always has the same bytes.
@@ -16,11 +45,33 @@ class FileStore(Protocol):
         ``sha256`` is the hash of the content, which a store may check but need not compute again.
         """
 
-    def read(self, key: str) -> bytes:
-        """Return the bytes; raise KeyError when there are none."""
+    def open(self, key: str) -> AbstractContextManager[Content]:
+        """Return the content, of which only what is asked for is read; KeyError if there is none.
+
+        The context, or the call, raises KeyError. Reading raises StoreUnavailable.
+        """
 
     def download_url(self, key: str, filename: str) -> str | None:
-        """Return a short-lived URL of the bytes, or None if the caller must ``read`` them."""
+        """Return a short-lived URL of the bytes, or None if the caller must ``open`` them."""
+
+    def upload_target(self, key: str, size: int, sha256: str, now: datetime) -> Target:
+        """Return where a client may put bytes of this size and hash under a staged key, once.
+
+        A store that takes other bytes nevertheless would show it in ``find``.
+        """
+
+    def find(self, key: str) -> Stored | None:
+        """Return what is stored under a key, or None."""
+
+    def keep(self, key: str) -> None:
+        """Take the mark off staged bytes by which the store removes what nobody publishes.
+
+        Call it before the file becomes visible; a second call changes nothing. Raises KeyError when
+        there are no bytes.
+        """
+
+    def drop(self, key: str) -> None:
+        """Give up staged bytes that are not kept, if there are any; the store removes them soon."""
 
 
 class Bin(Protocol):
@@ -47,3 +98,9 @@ def keys_of(file: PublishedFile) -> tuple[str, str]:
     """
     place = (file.registry, file.sha256, file.filename)
     return content_key(*place), metadata_key(*place)
+
+
+def check_staged(key: str) -> None:
+    """Raise ValueError unless a key is one of a staged upload."""
+    if not key.startswith(STAGED):
+        raise ValueError("not the key of a staged upload")

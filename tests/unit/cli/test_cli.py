@@ -25,6 +25,7 @@ from pytp_broker.local.routes import TemplateError
 from pytp_broker.storage.content import Held
 from tests.support.configurations import github_publisher, registry
 from tests.support.emulator import Emulator
+from tests.support.fakes import stored_bytes
 from tests.support.scanner import LEAKED
 from tests.support.signing import github_claims
 
@@ -564,4 +565,4 @@ def test_serve_makes_the_table_and_the_bucket_once(aws: None) -> None:
 
     assert storage.store.load_configuration().registries == {}
     storage.files.save("files/x", Held(b"bytes"), hashlib.sha256(b"bytes").hexdigest())
-    assert storage.files.read("files/x") == b"bytes"
+    assert stored_bytes(storage.files, "files/x") == b"bytes"

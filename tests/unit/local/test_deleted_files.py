@@ -15,6 +15,7 @@ from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import content_key, metadata_key
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.storage.withdrawals import GRACE
+from tests.support.fakes import stored_bytes
 from tests.support.samples import file, tombstone
 
 SECOND = timedelta(seconds=1)
@@ -52,7 +53,7 @@ def keys(published: PublishedFile) -> tuple[str, str]:
 
 def is_there(files: FolderFiles, key: str) -> bool:
     try:
-        files.read(key)
+        stored_bytes(files, key)
     except KeyError:
         return False
     return True

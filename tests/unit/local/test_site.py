@@ -20,7 +20,7 @@ from pytp_broker.storage.file_store import content_key
 from pytp_broker.storage.protocols import Storage, Store
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.storage.withdrawals import GRACE
-from tests.support.fakes import MemoryStore
+from tests.support.fakes import MemoryStore, stored_bytes
 from tests.support.samples import file, tombstone
 
 
@@ -118,7 +118,7 @@ def test_the_bytes_of_a_file_that_was_deleted_long_ago_are_removed_and_that_is_t
 
     assert logged(running).count("bytes of the deleted file acme widgets-1.0.tar.gz are remov") == 1
     with pytest.raises(KeyError):
-        running._storage.files.read(key)
+        stored_bytes(running._storage.files, key)
 
 
 def test_another_store_removes_bytes_itself(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pytp_broker.aws.s3 import STATE
 from pytp_broker.aws.s3_bin import TAG
 from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.routing import Routes
@@ -18,6 +19,7 @@ from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.http import paths
 from pytp_broker.registries import DEFAULT_REFUSALS_PER_MINUTE
 from pytp_broker.settings import BrokerSettings, IndexSettings, Settings, SettingsError
+from pytp_broker.storage.file_store import STAGED
 from pytp_broker.storage.withdrawals import GRACE
 
 PATH = Path(__file__).parents[3] / "template.yaml"
@@ -513,11 +515,15 @@ def test_no_right_is_wider_than_named(role: str) -> None:
         assert is_on_table == ("dynamodb:LeadingKeys" in json.dumps(statement.get("Condition")))
 
 
+# What the upload function does with the files of a publishing session.
+STAGING = ["s3:GetObject", "s3:ListBucket", "s3:PutObjectTagging", "s3:PutObjectTagging"]
+
+
 @pytest.mark.parametrize(
     ("role", "actions"),
     [
         ("BrokerRole", []),
-        ("UploadRole", ["s3:PutObject"]),
+        ("UploadRole", [*STAGING, "s3:PutObject"]),
         ("ReadRole", ["s3:GetObject"]),
         ("WebRole", ["s3:GetObject"]),
     ],
@@ -525,14 +531,49 @@ def test_no_right_is_wider_than_named(role: str) -> None:
 def test_only_upload_writes_files_and_only_readers_read_them(role: str, actions: list[str]) -> None:
     found = [a for s in statements(role) for a in as_list(s["Action"]) if a.startswith("s3:")]
 
-    assert found == actions
+    assert sorted(found) == sorted(actions)
+
+
+def test_the_upload_function_reads_staged_files_and_no_others() -> None:
+    (reading,) = [s for s in statements("UploadRole") if s["Action"] == "s3:GetObject"]
+
+    assert reading["Resource"] == {"Fn::Sub": "${Bucket.Arn}/staged/*"}
+
+
+def may_tag(state: str, present: str | None) -> bool:
+    """Say whether the upload function may give an object this state in place of the present one.
+
+    A condition that is negated also holds for an object without the tag.
+    """
+    found = [s for s in statements("UploadRole") if s["Action"] == "s3:PutObjectTagging"]
+    assert all(s["Resource"] == {"Fn::Sub": "${Bucket.Arn}/staged/*"} for s in found)
+    conditions = [statement["Condition"] for statement in found]
+    return any(
+        state in as_list(each["StringEquals"]["s3:RequestObjectTag/state"])
+        and present != each.get("StringNotEquals", {}).get("s3:ExistingObjectTag/state", "")
+        for each in conditions
+    )
+
+
+@pytest.mark.promise("immutable-file")
+@pytest.mark.parametrize("state", ["staged", "dropped", "kept", "other"])
+@pytest.mark.parametrize("present", [None, "staged", "dropped", "kept"])
+def test_the_bucket_is_never_told_to_remove_a_file_that_is_kept(
+    state: str, present: str | None
+) -> None:
+    is_allowed = state == "kept" or (state != "other" and present != "kept")
+
+    assert may_tag(state, present) == is_allowed
 
 
 @pytest.mark.promise("separate-functions")
 def test_the_web_function_reads_metadata_and_no_files() -> None:
     (reading,) = [s for s in statements("WebRole") if s["Action"] == "s3:GetObject"]
 
-    assert reading["Resource"] == {"Fn::Sub": "${Bucket.Arn}/files/*.metadata"}
+    assert reading["Resource"] == [
+        {"Fn::Sub": "${Bucket.Arn}/files/*.metadata"},
+        {"Fn::Sub": "${Bucket.Arn}/staged/*.metadata"},
+    ]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -616,8 +657,8 @@ def test_the_bucket_is_closed() -> None:
     assert all(RESOURCES["Bucket"]["Properties"]["PublicAccessBlockConfiguration"].values())
 
 
-def test_the_bytes_of_a_deleted_file_go_after_the_time_of_grace_and_no_others() -> None:
-    """A file that somebody deletes by mistake has no tag, so its versions stay."""
+def test_the_bucket_removes_deleted_files_and_unpublished_ones_and_no_others() -> None:
+    """A file that somebody deletes by mistake has no such tag, so its versions stay."""
     rules = RESOURCES["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
 
     assert {rule["Id"]: {**rule, "Id": ""} for rule in rules} == {
@@ -632,6 +673,22 @@ def test_the_bytes_of_a_deleted_file_go_after_the_time_of_grace_and_no_others() 
             "TagFilters": [TAG],
             "ExpirationInDays": 1,
             "NoncurrentVersionExpiration": {"NoncurrentDays": GRACE.days},
+        },
+        "StagedFiles": {
+            "Id": "",
+            "Status": "Enabled",
+            "Prefix": STAGED,
+            "TagFilters": [{"Key": STATE, "Value": "staged"}],
+            "ExpirationInDays": 45,
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+        },
+        "DroppedFiles": {
+            "Id": "",
+            "Status": "Enabled",
+            "Prefix": STAGED,
+            "TagFilters": [{"Key": STATE, "Value": "dropped"}],
+            "ExpirationInDays": 1,
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
         },
         "DeleteMarkers": {"Id": "", "Status": "Enabled", "ExpiredObjectDeleteMarker": True},
     }
