@@ -39,7 +39,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(folder: Path, line
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [
-        ("--store dynamodb", 2, "--store dynamodb needs --dynamodb-endpoint and --s3-endpoint\n"),
+        ("--store dynamodb", 2, "--store dynamodb needs --stack, or --table and --bucket"),
         (
             "--store dynamodb --dynamodb-endpoint http://127.0.0.1:1 --s3-endpoint http://127.0.0.1:1",
             1,

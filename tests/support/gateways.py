@@ -10,6 +10,7 @@ from typing import Any
 from pytp_broker.endpoints.events import read_event
 from pytp_broker.local import gateway as local
 from pytp_broker.local import log
+from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.routes import GatewayRoute, RouteTable
 from pytp_broker.tokens import UploadToken
 
@@ -69,13 +70,19 @@ class Gateway:
     """The gateway with a function of the test behind one route, or behind several names."""
 
     def __init__(
-        self, respond: local.Function, key: str = "$default", function: str = "F", **more: str
+        self,
+        respond: local.Function,
+        key: str = "$default",
+        function: str = "F",
+        *,
+        proxies: int = 0,
+        **more: str,
     ) -> None:
         self.log = io.StringIO()
         named = {key: function} | {f"ANY /{path}": name for path, name in more.items()}
         table = RouteTable([GatewayRoute(*route) for route in named.items()])
         functions = dict.fromkeys(named.values(), respond)
-        self.app = local.Gateway(table, functions, log.Log(self.log))
+        self.app = local.Gateway(table, functions, log.Log(self.log), proxies=Proxies(proxies))
 
     def answer(self, exchange: Exchange) -> Exchange:
         asyncio.run(self.send(exchange))

@@ -18,6 +18,10 @@ FUNCTION_CONFIG: Final = Config(
 )
 # For an operator's command. Without this, boto3 would try for half a minute.
 _COMMAND_CONFIG: Final = Config(connect_timeout=5, retries={"mode": "standard"})
+# For `serve` on AWS, which answers as many requests at a time.
+_SERVER_CONFIG: Final = FUNCTION_CONFIG.merge(Config(max_pool_connections=64))
+# How long S3 may think about a large file before it says that it has it.
+_LARGE_FILE_CONFIG: Final = _SERVER_CONFIG.merge(Config(read_timeout=60))
 # For `serve` on stand-ins for AWS, which may be slow because they run on the same machine.
 _STAND_IN_CONFIG: Final = FUNCTION_CONFIG.merge(Config(read_timeout=60))
 _STAND_IN_REGION: Final = "us-east-1"
@@ -60,6 +64,12 @@ class Clients:
 def function_clients() -> Clients:
     """Return the clients of a function; its environment names region and credentials."""
     return Clients(boto3.Session(), FUNCTION_CONFIG)
+
+
+def server_clients(region: str | None, *, has_large_files: bool = False) -> Clients:
+    """Return the clients of ``serve`` on AWS; region and credentials are found as by commands."""
+    config = _LARGE_FILE_CONFIG if has_large_files else _SERVER_CONFIG
+    return Clients(boto3.Session(region_name=region), config)
 
 
 def command_clients(region: str | None, endpoint_url: str | None) -> Clients:

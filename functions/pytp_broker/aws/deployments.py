@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pytp_broker.aws.clients import Clients, command_clients, stand_in_clients
+from pytp_broker.aws.clients import Clients, command_clients, server_clients, stand_in_clients
 from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table, ensure_table
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files, ensure_bucket
@@ -83,6 +83,24 @@ def _open_files(bucket: str | None, clients: Clients) -> FileStore:
         client = clients.s3()
         client.head_bucket(Bucket=bucket)
     return S3Files(client, bucket)
+
+
+def open_for_server(address: Address) -> Storage:
+    """Return the storage of a broker for ``serve``, which changes nothing while it opens it.
+
+    Raises NotOpenedError, even for a table that is not a broker's.
+    """
+    with _failures_told("reach the deployment"):
+        clients = server_clients(address.region)
+    asked = _describe(address, clients)
+    with _failures_told("reach the deployment", asked):
+        found = _find(address, clients)
+        dynamodb = clients.dynamodb()
+        s3 = server_clients(address.region, has_large_files=True).s3()
+        check_table(dynamodb, found.table, is_for_writing=False)
+    if found.bucket is None:
+        raise NotOpenedError([f"the stack {address.stack} has no bucket: name it with --bucket"])
+    return Storage(DynamoStore(dynamodb, found.table), S3Files(s3, found.bucket))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from pytp_broker.cli import store_options
 from pytp_broker.cli.command import (
     MISUSED,
     CommandError,
@@ -28,7 +29,6 @@ from pytp_broker.cli.target import open_storage, reason_of
 from pytp_broker.errors import DEFAULT_TYPE_BASE, TYPE_BASE, StoreUnavailable
 from pytp_broker.leaks import GITHUB_KEYS_URL
 from pytp_broker.redaction import printable
-from pytp_broker.storage.data_folder import has_database
 
 if TYPE_CHECKING:
     import ssl
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_address_arguments(parser.add_argument_group("address"))
     _add_tls_arguments(parser.add_argument_group("TLS"))
-    _add_store_arguments(parser.add_argument_group("store"))
+    store_options.add_arguments(parser.add_argument_group("store"))
 
 
 def _add_address_arguments(group: "argparse._ArgumentGroup") -> None:
@@ -87,6 +87,15 @@ def _add_address_arguments(group: "argparse._ArgumentGroup") -> None:
     )
     group.add_argument(
         "--port", type=_port, default=0, help="the port to listen on (default: any free port)"
+    )
+
+    group.add_argument(
+        "--trusted-proxies",
+        type=_proxies,
+        default=0,
+        metavar="NUMBER",
+        help="how many reverse proxies every request comes through, each of which adds its "
+        "client's address to X-Forwarded-For (default: 0, and no X-Forwarded-* is believed)",
     )
 
 
@@ -112,33 +121,16 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _proxies(text: str) -> int:
+    if not re.fullmatch("[0-9]", text):
+        raise argparse.ArgumentTypeError(f"{printable(text)} is not between 0 and 9")
+    return int(text)
+
+
 def _type_base(text: str) -> str:
     if not re.fullmatch(TYPE_BASE, text):
         raise argparse.ArgumentTypeError(f"{printable(text)} is neither an https URL nor a URN")
     return text
-
-
-def _add_store_arguments(group: "argparse._ArgumentGroup") -> None:
-    group.add_argument(
-        "--store",
-        choices=("sqlite", "dynamodb"),
-        default="sqlite",
-        help="where to keep records: an SQLite file, or DynamoDB (default: %(default)s)",
-    )
-    group.add_argument("--dynamodb-endpoint", metavar="URL", help="the address of DynamoDB")
-    group.add_argument("--s3-endpoint", metavar="URL", help="the address of S3, for files")
-    group.add_argument(
-        "--table",
-        metavar="NAME",
-        default="pytp-broker",
-        help="the DynamoDB table, which is created if it is missing (default: %(default)s)",
-    )
-    group.add_argument(
-        "--bucket",
-        metavar="NAME",
-        default="pytp-broker",
-        help="the S3 bucket, which is created if it is missing (default: %(default)s)",
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -162,21 +154,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise CommandError("--cert and --key belong together: give both, or neither", MISUSED)
     if arguments.cert is not None and arguments.no_tls:
         raise CommandError("--no-tls serves plain http: leave out --cert and --key", MISUSED)
-    if arguments.store == "dynamodb" and not (
-        arguments.dynamodb_endpoint and arguments.s3_endpoint
-    ):
-        raise CommandError("--store dynamodb needs --dynamodb-endpoint and --s3-endpoint", MISUSED)
-    if arguments.config is None and not _has_records(arguments):
-        raise CommandError(
-            "give --config: only a data folder that a server has used before has a configuration",
-            MISUSED,
-        )
-
-
-def _has_records(arguments: argparse.Namespace) -> bool:
-    return (
-        arguments.store == "sqlite" and arguments.data is not None and has_database(arguments.data)
-    )
+    store_options.check(arguments)
 
 
 class _StoppedError(SystemExit):
@@ -202,7 +180,9 @@ def _serve(
         site = Site(stack.enter_context(open_storage(arguments, folder)), host, arguments.config)
         site.bring_up(loaded, is_kept=arguments.data is not None)
         own = None if arguments.no_tls or given else site.certify(folder / "tls")
-        gateway = site.build_gateway(arguments.disclosure_keys_url, arguments.error_type_base)
+        gateway = site.build_gateway(
+            arguments.disclosure_keys_url, arguments.error_type_base, arguments.trusted_proxies
+        )
     certificate = given or own
     upkeep = Upkeep(site.log, site.names, site.reload, site.records, site.remove_bytes, certificate)
     stack.callback(upkeep.stop)
@@ -210,7 +190,7 @@ def _serve(
     files = certificate.files if certificate else None
     for remark in files.remarks if files else ():
         site.log.write("warning", by="certificate", message=remark)
-    if arguments.data is None:
+    if arguments.data is None and arguments.store == "sqlite":
         site.log.write("note", message=_NOTHING_KEPT)
 
     def start(context: "ssl.SSLContext | None") -> None:

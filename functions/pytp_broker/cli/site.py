@@ -54,13 +54,15 @@ class Site:
         if self._records is not None and (self._records.was_empty or not is_kept):
             self._records.skip()
 
-    def build_gateway(self, disclosure_keys_url: str, error_type_base: str) -> "Gateway":
-        """Return the gateway that answers requests; raise TemplateError."""
+    def build_gateway(
+        self, disclosure_keys_url: str, error_type_base: str, proxies: int
+    ) -> "Gateway":
+        """Return the gateway behind so many proxies; raise TemplateError."""
         from pytp_broker.local.deployment import build_gateway
+        from pytp_broker.local.proxies import Proxies
 
-        return build_gateway(
-            self._storage, self._host, self.log, disclosure_keys_url, error_type_base
-        )
+        urls = (disclosure_keys_url, error_type_base)
+        return build_gateway(self._storage, self._host, self.log, *urls, proxies=Proxies(proxies))
 
     def certify(self, folder: Path) -> "OwnCertificate":
         """Return our own certificate for the names served; raise StoreUnavailable, OSError."""

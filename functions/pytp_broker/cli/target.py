@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytp_broker.cli.command import CommandError
 from pytp_broker.cli.operator import Operator, local_user
+from pytp_broker.cli.store_options import DEFAULT_NAME, is_on_aws
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.data_folder import DATABASE, has_database, open_data_folder
 
@@ -124,15 +125,29 @@ def _open_files(found: "Deployed") -> "FileStore":
 
 @contextmanager
 def open_storage(arguments: argparse.Namespace, folder: Path) -> Iterator["Storage"]:
-    """Open the storage of ``serve``: its data folder, or stand-ins for AWS.
+    """Open the storage of ``serve``: its data folder, a broker on AWS, or stand-ins for AWS.
 
-    Raises StoreUnavailable, or CommandError if the stand-ins cannot be opened.
+    Raises StoreUnavailable, or CommandError if it cannot be opened.
     """
     if arguments.store == "sqlite":
         with open_data_folder(folder) as storage:
             yield storage
     else:
-        yield _open_stand_ins(arguments)
+        yield _open_aws(arguments) if is_on_aws(arguments) else _open_stand_ins(arguments)
+
+
+def _open_aws(arguments: argparse.Namespace) -> "Storage":
+    from pytp_broker.aws.deployments import Address, NotOpenedError, open_for_server
+
+    place = (arguments.stack, arguments.table, arguments.bucket, arguments.region, None)
+    try:
+        storage = open_for_server(Address(*place))
+    except NotOpenedError as error:
+        raise CommandError(error.lines) from None
+    # A server that cannot read its configuration must not start: nothing else reads the store now.
+    with _failures_told("read the configuration"):
+        storage.store.load_configuration()
+    return storage
 
 
 def _open_stand_ins(arguments: argparse.Namespace) -> "Storage":
@@ -141,8 +156,8 @@ def _open_stand_ins(arguments: argparse.Namespace) -> "Storage":
     places = StandIns(
         dynamodb_url=arguments.dynamodb_endpoint,
         s3_url=arguments.s3_endpoint,
-        table=arguments.table,
-        bucket=arguments.bucket,
+        table=arguments.table or DEFAULT_NAME,
+        bucket=arguments.bucket or DEFAULT_NAME,
     )
     try:
         return open_stand_ins(places)

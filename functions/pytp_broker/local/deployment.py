@@ -13,6 +13,7 @@ from pytp_broker.index.web.website import build_website
 from pytp_broker.leaks import GITHUB_KEYS_URL
 from pytp_broker.local.gateway import MAX_BODY_BYTES, Function, Gateway
 from pytp_broker.local.log import Log
+from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc.fetch import HttpFetch
 from pytp_broker.registries import Access
@@ -25,12 +26,14 @@ from pytp_broker.storage.protocols import Storage
 _CONFIGURATION_SECONDS: Final = 5
 
 
-def build_gateway(
+def build_gateway(  # noqa: PLR0913 - the last three are settings with a default
     storage: Storage,
     shared_host: str,
     log: Log,
     disclosure_keys_url: str = GITHUB_KEYS_URL,
     error_type_base: str = DEFAULT_TYPE_BASE,
+    *,
+    proxies: Proxies = Proxies(),  # noqa: B008 - it never changes
 ) -> Gateway:
     """Return the gateway with every function behind it; raise TemplateError."""
     configurations = ConfigurationCache(
@@ -54,7 +57,7 @@ def build_gateway(
     )
     index = build_index(services, files=storage.files, max_upload_bytes=MAX_BODY_BYTES)
     routes = RouteTable.from_template(load_template(find_template()))
-    return Gateway(routes, _functions(exchange, index), log, error_type_base)
+    return Gateway(routes, _functions(exchange, index), log, error_type_base, proxies=proxies)
 
 
 def _functions(exchange: Broker, index: Index) -> Mapping[str, Function]:

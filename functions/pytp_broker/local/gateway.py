@@ -38,6 +38,7 @@ from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
 from pytp_broker.local.gateway_events import NO_BODY, HttpRequest, build_event, join_pairs
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
+from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.refusals import RefusalLog
 from pytp_broker.local.routes import RouteTable, Selected, TemplateError
 from pytp_broker.redaction import printable
@@ -94,6 +95,8 @@ class Gateway:
         functions: Mapping[str, Function],
         log: Log,
         error_type_base: str = DEFAULT_TYPE_BASE,
+        *,
+        proxies: Proxies = Proxies(),  # noqa: B008 - it never changes
     ) -> None:
         """Raise TemplateError when a route leads to a function that is not given."""
         missing = routes.functions - functions.keys()
@@ -113,13 +116,14 @@ class Gateway:
         self.log = log
         self.refusals = RefusalLog(log)
         self.error_type_base = error_type_base
+        self._proxies = proxies
         self._workers = ThreadPoolExecutor(_WORKERS, "function")
         self._file_workers = ThreadPoolExecutor(_FILE_WORKERS, "file")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as an ASGI application does."""
         began = time.monotonic()
-        request = _read_head(scope)
+        request = _read_head(scope, self._proxies)
         selected = self._routes.select(request.method, request.path)
         kind = self._kind_of(request, selected)
         async with AsyncExitStack() as place:
@@ -202,15 +206,18 @@ class Gateway:
         return read_result(write_result(response), request)
 
 
-def _read_head(scope: Scope) -> HttpRequest:
+def _read_head(scope: Scope, proxies: Proxies) -> HttpRequest:
+    headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]]
+    joined = join_pairs(headers)
+    peer = scope["client"][0] if scope.get("client") else ""
     return HttpRequest(
         method=scope["method"],
         raw_path=scope["raw_path"].decode("ascii", "replace"),
         query=scope["query_string"].decode("ascii", "replace"),
-        headers=[(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]],
-        source_ip=scope["client"][0] if scope.get("client") else "",
+        headers=headers,
+        source_ip=proxies.client_address(peer, joined),
         http_version=scope["http_version"],
-        scheme=scope["scheme"],
+        scheme=proxies.client_scheme(scope["scheme"], joined),
     )
 
 

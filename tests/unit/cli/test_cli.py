@@ -539,7 +539,7 @@ def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
 def test_serve_says_what_is_wrong_with_the_template(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise TemplateError("template.yaml has routes to unknown X")
 
     monkeypatch.setattr(deployment, "build_gateway", fail)

@@ -121,6 +121,18 @@ def test_a_port_that_is_none_is_refused_in_words(machine: Machine, port: str) ->
     assert "is not between 0 and 65535" in seen
 
 
+@pytest.mark.parametrize("number", ["-1", "10", "", "one"])
+def test_a_number_of_proxies_that_is_none_is_refused_in_words(
+    machine: Machine, number: str
+) -> None:
+    config = str(machine.config)
+
+    status, seen = machine.type("serve", "--config", config, f"--trusted-proxies={number}")
+
+    assert status == 2
+    assert "is not between 0 and 9" in seen
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -129,6 +141,12 @@ def test_a_port_that_is_none_is_refused_in_words(machine: Machine, port: str) ->
         (("--cert", "x", "--key", "y", "--no-tls"), "--no-tls serves plain http"),
         (("--cert", "no-such.pem", "--key", "y"), "cannot read no-such.pem"),
         (("--store", "dynamodb"), "--store dynamodb needs"),
+        (("--store", "dynamodb", "--table", "x"), "--store dynamodb needs"),
+        (("--store", "dynamodb", "--stack", "x"), "leave out --config"),
+        (("--store", "dynamodb", "--table", "x", "--bucket", "y"), "leave out --config"),
+        (("--store", "dynamodb", "--s3-endpoint", "http://x"), "give both --dynamodb-endpoint"),
+        (("--stack", "x"), "--stack belongs to --store dynamodb"),
+        (("--s3-endpoint", "http://x"), "--s3-endpoint belongs to --store dynamodb"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused_before_anything_is_written(
@@ -143,7 +161,15 @@ def test_options_that_do_not_go_together_are_refused_before_anything_is_written(
     assert not machine.data.exists()
 
 
-@pytest.mark.parametrize("options", [(), ("--data", "data"), ("--data", ".")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--data", "data"),
+        ("--data", "."),
+        ("--store", "dynamodb", "--dynamodb-endpoint", "http://x", "--s3-endpoint", "http://x"),
+    ],
+)
 def test_a_server_without_a_file_needs_a_folder_that_has_a_configuration(
     machine: Machine, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
