@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.aws.s3_bin import TAG, S3Bin
+from pytp_broker.content import Held
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.storage.content import Held
 from tests.contract.conftest import MINISTACK
 from tests.support.emulator import Emulator, create_bucket, make_client
 from tests.support.fakes import stored_bytes

@@ -16,10 +16,10 @@ from botocore.exceptions import ResponseStreamingError
 from moto import mock_aws
 
 from pytp_broker.aws.s3 import S3Files
+from pytp_broker.content import Held, read_pieces
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.names import MAX_FILE_NAME_CHARACTERS
 from pytp_broker.storage import file_folder
-from pytp_broker.storage.content import Held, read_pieces
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
 from tests.support.emulator import Emulator, create_bucket, make_client

@@ -12,8 +12,8 @@ import requests
 from moto import mock_aws
 
 from pytp_broker.aws.s3 import STATE, S3Files
+from pytp_broker.content import Held
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_store import FileStore, Stored, Target
 from pytp_broker.storage.signed_puts import PREFIX, PutSigner, RefusedPutError, SignedPut

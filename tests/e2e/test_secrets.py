@@ -23,6 +23,7 @@ import requests
 from moto import mock_aws
 
 from pytp_broker.cli import main
+from pytp_broker.content import Held
 from pytp_broker.demo.issuer import Issuer
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
@@ -30,7 +31,6 @@ from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc import fetch
 from pytp_broker.registries import Access
-from pytp_broker.storage.content import Held
 from pytp_broker.tokens import UploadToken
 from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
 from tests.support import distributions, signing

@@ -20,8 +20,8 @@ import trustme
 from cryptography import x509
 
 from pytp_broker.cli import main
+from pytp_broker.content import Held
 from pytp_broker.demo.process import ServerError, ServerProcess
-from pytp_broker.storage.content import Held
 from pytp_broker.storage.data_folder import open_data_folder
 from pytp_broker.storage.file_store import content_key, metadata_key
 from pytp_broker.storage.withdrawals import GRACE

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pytp_broker.content import Held
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives import read_metadata_file
 from pytp_broker.index.archives.zips import Member, read_zip
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.metadata import parse_metadata
-from pytp_broker.storage.content import Held
 from tests.support.figures import WHEELS
 
 _UV: Final = Path(sys.executable).with_name("uv")

@@ -10,11 +10,11 @@ from threading import RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pytp_broker.audit.record import AuditRecord
+from pytp_broker.content import Content, Held, read_all
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.registries import Configuration
-from pytp_broker.storage.content import Content, Held, read_all
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import STAGED, FileStore, Stored, Target
 from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan

@@ -8,12 +8,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
+from pytp_broker.content import Held
 from pytp_broker.endpoints import upload
 from pytp_broker.endpoints.events import handle
 from pytp_broker.local.gateway import MAX_BODY_BYTES
 from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
-from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_folder import FolderFiles
 from tests.support.deployment import HOST
 from tests.support.distributions import CONTENT_TYPE, Distribution, fields, form

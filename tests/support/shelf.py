@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from pytp_broker.audit.record import AuditRecord
+from pytp_broker.content import Content
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.registries import PUBLIC, Configuration, Issuer, Registry
-from pytp_broker.storage.content import Content
 from pytp_broker.tokens import MULTI_USE, Listing, TokenRecord, UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.publishers import TrustedPublisher

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from pytp_broker import config
+from pytp_broker.content import Held
 from pytp_broker.demo.process import ServerProcess
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.inspection import Candidate, inspect
 from pytp_broker.index.storing import describe, save_bytes
-from pytp_broker.storage.content import Held
 from pytp_broker.storage.data_folder import open_data_folder
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ProjectStatus

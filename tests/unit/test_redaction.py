@@ -17,12 +17,12 @@ from aws_lambda_powertools import Logger
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytp_broker.content import Held
 from pytp_broker.http.messages import Request
 from pytp_broker.local.gateway_events import HttpRequest
 from pytp_broker.minting import Minted
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.redaction import Hidden, legible, printable
-from pytp_broker.storage.content import Held
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.deployment import basic

@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pytp_broker.aws.failed_calls import cause_of, code_of
 from pytp_broker.aws.s3_bodies import put_body
 from pytp_broker.aws.s3_ranges import Fetch
+from pytp_broker.content import Content
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_store import STAGED, TARGET_LIFETIME, Stored, Target, check_staged
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Final
 from botocore.exceptions import ClientError
 
 from pytp_broker.aws.failed_calls import code_of
-from pytp_broker.storage.content import Content
+from pytp_broker.content import Content
 
 # More than an upload to AWS may have.
 _MAX_COPIED_BYTES: Final = 5 * 1024 * 1024

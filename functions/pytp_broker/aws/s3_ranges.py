@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.aws.failed_calls import cause_of, code_of
+from pytp_broker.content import Content, Held
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.storage.content import Content, Held
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

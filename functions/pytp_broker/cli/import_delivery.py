@@ -8,11 +8,11 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from pytp_broker.cli.sources.source import Source, SourceError, Stream
+from pytp_broker.content import Opened
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.importing import MAX_FILE_BYTES, Delivery
 from pytp_broker.index.offers import Offer
-from pytp_broker.storage.content import Opened
 
 Count = Callable[[int], object]
 

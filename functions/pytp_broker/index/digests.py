@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from pytp_broker.storage.content import Content, read_pieces
+from pytp_broker.content import Content, read_pieces
 
 SHA256: Final = "sha256"
 _ALGORITHMS: Final[Mapping[str, Callable[[], Any]]] = {

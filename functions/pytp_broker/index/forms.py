@@ -12,13 +12,13 @@ from typing import Final
 from multipart import MultipartSegment, parse_options_header
 from packaging.version import Version
 
+from pytp_broker.content import Content, Held
 from pytp_broker.errors import InvalidUpload, PayloadTooLarge
 from pytp_broker.http.form_data import find_parts
 from pytp_broker.index.digests import SHA256, compute_digests
 from pytp_broker.index.distributions import Distribution, check_same
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
 from pytp_broker.redaction import printable
-from pytp_broker.storage.content import Content, Held
 
 # A description or attestations may be this long; the fields that we use are far smaller.
 MAX_FIELD_BYTES: Final = 1024 * 1024

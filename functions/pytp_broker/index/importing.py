@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from pytp_broker.content import Content
 from pytp_broker.errors import FileDeleted, FileExists, InvalidUpload
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.distributions import Distribution, read_as, read_filename
@@ -18,7 +19,6 @@ from pytp_broker.index.inspection import Candidate, inspect
 from pytp_broker.index.offers import Offer
 from pytp_broker.index.storing import describe, save_bytes
 from pytp_broker.names import NormalizedName
-from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import AlreadyPublishedError, FileRecordStore

@@ -5,10 +5,10 @@ Nothing here knows where the file comes from, who sends it or where it will be s
 
 from dataclasses import dataclass
 
+from pytp_broker.content import Content
 from pytp_broker.index.archives import read_metadata_file
 from pytp_broker.index.distributions import Distribution, check_same
 from pytp_broker.index.metadata import CoreMetadata, parse_metadata
-from pytp_broker.storage.content import Content
 
 
 @dataclass(frozen=True, slots=True)

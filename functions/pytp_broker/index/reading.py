@@ -9,13 +9,13 @@ from contextlib import suppress
 
 from packaging.version import Version
 
+from pytp_broker.content import read_all
 from pytp_broker.errors import InvalidUpload, NotFound, StoreUnavailable, Withheld
 from pytp_broker.index.distributions import read_filename
 from pytp_broker.index.listings import FileState, ListedFile, ProjectListing
 from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
-from pytp_broker.storage.content import read_all
 from pytp_broker.storage.file_records import Entry, PublishedFile
 from pytp_broker.storage.file_store import keys_of
 

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
+from pytp_broker.content import Held
 from pytp_broker.index.inspection import Facts
-from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import FileStore, keys_of
 

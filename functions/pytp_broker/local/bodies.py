@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final
 
+from pytp_broker.content import Opened
 from pytp_broker.errors import MalformedRequest, PayloadTooLarge
 from pytp_broker.local.answers import Receive
-from pytp_broker.storage.content import Opened
 
 _MAX_BYTES_IN_MEMORY: Final = 256 * 1024
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from pytp_broker.content import Content, Held, read_pieces
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.names import without_port
-from pytp_broker.storage.content import Content, Held, read_pieces
 
 _TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "application/javascript"})
 _ACCOUNT_ID: Final = "000000000000"

@@ -12,8 +12,8 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Final
 
+from pytp_broker.content import Content, Opened, read_pieces
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.storage.content import Content, Opened, read_pieces
 from pytp_broker.storage.file_store import Stored, Target, check_staged
 from pytp_broker.storage.signed_puts import PutSigner, SignedPut
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from pytp_broker.content import Content
 from pytp_broker.names import METADATA_SUFFIX
-from pytp_broker.storage.content import Content
 from pytp_broker.storage.file_records import PublishedFile
 
 # What the keys of uploads to a publishing session begin with. They stay there once they are

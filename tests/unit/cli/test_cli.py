@@ -20,9 +20,9 @@ from moto import mock_aws
 
 from pytp_broker.aws.deployments import StandIns, find_host, open_stand_ins
 from pytp_broker.cli import _COMMANDS, main
+from pytp_broker.content import Held
 from pytp_broker.local import deployment
 from pytp_broker.local.routes import TemplateError
-from pytp_broker.storage.content import Held
 from tests.support.configurations import github_publisher, registry
 from tests.support.emulator import Emulator
 from tests.support.fakes import stored_bytes

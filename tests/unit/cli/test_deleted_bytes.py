@@ -11,7 +11,7 @@ from moto import mock_aws
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.cli import main
-from pytp_broker.storage.content import Held
+from pytp_broker.content import Held
 from pytp_broker.storage.file_store import content_key, metadata_key
 from tests.support.emulator import REGION, create_bucket, create_table
 from tests.support.samples import configuration, file, publisher

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pytp_broker.content import Held
 from pytp_broker.errors import FileDeleted
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.importing import Delivery, Transfer, check_name, commit, store_delivery
 from pytp_broker.index.offers import Offer
 from pytp_broker.names import normalize
-from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.withdrawals import Tombstone

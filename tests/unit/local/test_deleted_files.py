@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pytp_broker.content import Held
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.deleted_files import EVERY, DeletedFiles
-from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import content_key, metadata_key

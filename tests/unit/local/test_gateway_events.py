@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from pytp_broker.content import Held
 from pytp_broker.endpoints.events import read_event
 from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
-from pytp_broker.storage.content import Held
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ROUTE = GatewayRoute("ANY /{registry}/legacy", "UploadFunction")

@@ -12,9 +12,9 @@ import time_machine
 
 from pytp_broker.cli.command import load_configuration
 from pytp_broker.cli.site import Site
+from pytp_broker.content import Held
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.log import Log
-from pytp_broker.storage.content import Held
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_store import content_key
 from pytp_broker.storage.protocols import Storage, Store

@@ -11,6 +11,7 @@ more.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from pytp_broker.content import Content
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.links import Links
 from pytp_broker.index.archives.members import MemberNames, check_metadata_size, check_spelling
@@ -32,7 +33,6 @@ from pytp_broker.index.archives.tar_headers import (
 )
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.redaction import printable
-from pytp_broker.storage.content import Content
 
 _DIRECTORY: Final = b"5"
 _FILES: Final = (b"0", b"\0")

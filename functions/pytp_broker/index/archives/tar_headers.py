@@ -11,10 +11,10 @@ import struct
 import zlib
 from typing import Final, NamedTuple
 
+from pytp_broker.content import Content, read_pieces
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.members import PACKED_BYTES, check_unpacked_size, inflate
 from pytp_broker.redaction import printable
-from pytp_broker.storage.content import Content, read_pieces
 
 # An extended header holds one or two paths of at most 4 KiB each, and some short values.
 MAX_READ_BYTES: Final = 16 * 1024

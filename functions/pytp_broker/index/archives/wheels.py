@@ -7,6 +7,7 @@ from typing import Final
 
 from packaging.version import InvalidVersion, Version
 
+from pytp_broker.content import Content
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.entry_points import (
     MAX_ENTRY_POINTS_BYTES,
@@ -34,7 +35,6 @@ from pytp_broker.index.archives.zips import Member, read_zip
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.names import WHEEL_SUFFIX, normalize, project_in_filenames
 from pytp_broker.redaction import printable
-from pytp_broker.storage.content import Content
 
 # The files in a wheel's `.dist-info` directory that we read and that must be there.
 _REQUIRED: Final = ("METADATA", "RECORD", "WHEEL")

@@ -9,8 +9,8 @@ import re
 import struct
 from typing import Any, Final, NamedTuple
 
+from pytp_broker.content import Content
 from pytp_broker.errors import InvalidUpload
-from pytp_broker.storage.content import Content
 
 _END_SIGNATURE: Final = b"PK\x05\x06"
 _ZIP64_END_SIGNATURE: Final = b"PK\x06\x06"

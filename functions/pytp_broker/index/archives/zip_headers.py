@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pytp_broker.content import Content
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.members import check_count
 from pytp_broker.index.archives.zip_end import (
@@ -22,7 +23,6 @@ from pytp_broker.index.archives.zip_end import (
     unpack,
 )
 from pytp_broker.redaction import printable
-from pytp_broker.storage.content import Content
 
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 _CENTRAL_SIGNATURE: Final = b"PK\x01\x02"

@@ -5,6 +5,7 @@ No upload may be one, but an index that moves in may have some, and installers s
 
 from collections.abc import Mapping
 
+from pytp_broker.content import Content
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.members import (
     check_metadata_size,
@@ -15,7 +16,6 @@ from pytp_broker.index.archives.members import (
 from pytp_broker.index.archives.sdists import NOT_ONE_FOLDER, check_ends
 from pytp_broker.index.archives.zips import Member, read_zip
 from pytp_broker.index.distributions import Distribution
-from pytp_broker.storage.content import Content
 
 
 def read_zip_sdist(_distribution: Distribution, content: Content) -> bytes:

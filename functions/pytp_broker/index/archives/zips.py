@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from pytp_broker.content import Content, read_pieces
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.members import (
     PACKED_BYTES,
@@ -18,7 +19,6 @@ from pytp_broker.index.archives.members import (
 )
 from pytp_broker.index.archives.zip_headers import Entry, read_entries, refusal
 from pytp_broker.redaction import printable
-from pytp_broker.storage.content import Content, read_pieces
 
 _STORED: Final = 0
 _DEFLATED: Final = 8

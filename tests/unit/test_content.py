@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from pytp_broker.storage.content import Content, Held, Opened, read_pieces
+from pytp_broker.content import Content, Held, Opened, read_pieces
 
 CONTENT = Held(b"0123456789")
 
