@@ -22,7 +22,15 @@ from pytp_broker.storage.sqlite import SqliteStore, database, layout
 from pytp_broker.storage.withdrawals import Withdrawals
 from pytp_broker.trust.built_in import with_built_in
 from tests.support.calls import EVERY_CALL
-from tests.support.samples import NOW, configuration, file, publisher, record, without_permissions
+from tests.support.samples import (
+    NOW,
+    configuration,
+    file,
+    publisher,
+    record,
+    session,
+    without_permissions,
+)
 
 PROCESSES = 4
 # Each process opens the store when it is told to, and prints the exchanges that it wins.
@@ -191,6 +199,7 @@ def make_version_1(path: Path) -> None:
     with closing(SqliteStore(path)) as store:
         store.apply(configuration(), [publisher()])
         store.add_token(record())
+        store.add_file(file())
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM trust WHERE project = ''")
         connection.execute("ALTER TABLE trust DROP COLUMN generation")
@@ -199,6 +208,8 @@ def make_version_1(path: Path) -> None:
         connection.execute("DROP TABLE yanked_releases")
         connection.execute("DROP TABLE project_statuses")
         connection.execute("DROP TABLE deleted_files")
+        connection.execute("DROP TABLE sessions")
+        connection.execute("DROP TABLE reserved_files")
         connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
         connection.execute("PRAGMA user_version = 1")
 
@@ -221,6 +232,8 @@ def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path
         assert store.find_release("acme", "widgets", "1") == (None, None)
         assert store.list_withdrawn("acme", "widgets") == Withdrawals({}, {})
         assert store.find_status("acme", "widgets") == ACTIVE
+        assert list(store.list_files("acme", "widgets")) == [file()]
+        assert store.add_session(session()) == session()
 
 
 def test_a_token_that_was_stored_without_permissions_may_upload(sqlite_store: SqliteStore) -> None:

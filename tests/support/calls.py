@@ -18,6 +18,8 @@ from tests.support.samples import (
     publisher,
     record,
     release,
+    session,
+    staged,
     tombstone,
 )
 
@@ -53,6 +55,13 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     ),
     "find_status": lambda store: store.find_status("acme", "widgets"),
     "list_files": lambda store: store.list_files("acme", "widgets"),
+    "add_session": lambda store: store.add_session(session()),
+    "find_session": lambda store: store.find_session(session().token),
+    "save_session": lambda store: store.save_session(session().changed(), session()),
+    "reserve": lambda store: store.reserve(session(), [file()]),
+    "publish_session": lambda store: store.publish_session(session().published(NOW)),
+    "release": lambda store: store.release(session(staged())),
+    "list_sessions": lambda store: store.list_sessions(NOW),
     "list_projects": lambda store: store.list_projects("acme"),
 }
 EVERY_CALL = [pytest.param(call, id=name) for name, call in CALLS.items()]

@@ -24,7 +24,16 @@ from pytp_broker.storage.protocols import (
     AlreadyExchangedError,
     AlreadyPublishedError,
     Place,
+    ReservedError,
+    TooManySessionsError,
     unexpired,
+)
+from pytp_broker.storage.sessions import (
+    INTERRUPTED,
+    MAX_SESSIONS,
+    Session,
+    SessionStatus,
+    pack,
 )
 from pytp_broker.storage.signed_puts import PutSigner, SignedPut
 from pytp_broker.storage.survey import (
@@ -97,6 +106,8 @@ class MemoryStore(Failing):
         self.deleted: dict[Place, dict[str, Tombstone]] = {}
         self.statuses: dict[Place, ProjectStatus] = {}
         self.operator_records: list[dict[str, Any]] = []
+        self.sessions: dict[str, Session] = {}
+        self.reserved: dict[tuple[str, str], tuple[str, PublishedFile]] = {}
 
     @remote
     def load_configuration(self) -> Configuration:
@@ -253,6 +264,8 @@ class MemoryStore(Failing):
     def add_file(self, file: PublishedFile) -> None:
         if (file.registry, file.filename) in self.files:
             raise AlreadyPublishedError
+        if self._is_reserved(file, file.uploaded_at):
+            raise ReservedError
         self.files[file.registry, file.filename] = file
 
     @remote
@@ -307,6 +320,82 @@ class MemoryStore(Failing):
     @remote
     def list_projects(self, registry: str) -> Sequence[str]:
         return sorted({file.project for file in self.files.values() if file.registry == registry})
+
+    @remote
+    def add_session(self, session: Session) -> Session:
+        place, now = (session.registry, session.project), session.created_at
+        of_project = (s for s in self.sessions.values() if (s.registry, s.project) == place)
+        live = {s.key: s for s in of_project if s.is_live(now)}
+        if session.key in live:
+            return live[session.key]
+        if len(live) >= MAX_SESSIONS:
+            raise TooManySessionsError
+        self._replace(session)
+        return session
+
+    @remote
+    def find_session(self, token: str) -> Session | None:
+        return self.sessions.get(token)
+
+    @remote
+    def save_session(self, session: Session, present: Session) -> bool:
+        return self._save(session, present.revision)
+
+    def _save(self, session: Session, present: int) -> bool:
+        stored = self.sessions.get(session.token)
+        if stored is not None and stored.revision == present:
+            self._replace(session)
+        return self.sessions.get(session.token) == session
+
+    def _replace(self, session: Session) -> None:
+        pack(session)
+        self.sessions[session.token] = session
+
+    @remote
+    def reserve(self, session: Session, files: Sequence[PublishedFile]) -> Sequence[str]:
+        now = session.processing_since or session.created_at
+        taken = [f.filename for f in files if self._is_taken(f, session, now)]
+        if not taken:
+            mine = {(f.registry, f.filename): (session.reservation, f) for f in files}
+            self.reserved.update(mine)
+        return taken
+
+    @remote
+    def publish_session(self, session: Session) -> bool:
+        is_published = self._save(session, session.revision - 1)
+        if is_published:
+            found = [f for mark, f in self.reserved.values() if session.is_publication_of(mark)]
+            self.files.update({(f.registry, f.filename): f for f in found})
+            self._release(f"{session.token}#{session.revision - 1}")
+        return is_published
+
+    @remote
+    def release(self, session: Session) -> None:
+        self._release(session.reservation)
+
+    def _release(self, reservation: str) -> None:
+        kept = {place: held for place, held in self.reserved.items() if held[0] != reservation}
+        self.reserved = kept
+
+    @remote
+    def list_sessions(self, now: datetime) -> Sequence[Session]:
+        live = (session for session in self.sessions.values() if session.is_live(now))
+        return sorted(live, key=lambda session: (session.created_at, session.token))
+
+    def _is_taken(self, file: PublishedFile, session: Session, now: datetime) -> bool:
+        place = (file.registry, file.filename)
+        mine = place in self.reserved and self.reserved[place][0] == session.reservation
+        return place in self.files or (not mine and self._is_reserved(file, now))
+
+    def _is_reserved(self, file: PublishedFile, now: datetime) -> bool:
+        reservation, _ = self.reserved.get((file.registry, file.filename), ("", file))
+        session = self.sessions.get(reservation.partition("#")[0])
+        if session is None or session.reservation != reservation:
+            return False
+        if session.is_interrupted(now):
+            self._save(session.failed(INTERRUPTED), session.revision)
+            return False
+        return session.status is SessionStatus.PROCESSING
 
 
 def stored_bytes(files: FileStore, key: str) -> bytes:

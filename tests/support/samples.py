@@ -1,6 +1,7 @@
 """Samples for the contract tests: one good object of each kind, with changes."""
 
 import json
+import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Grant, Permission
 from pytp_broker.registries import Access, Configuration, Issuer, Registry
 from pytp_broker.storage.file_records import PublishedFile, Release
+from pytp_broker.storage.sessions import Session, SessionStatus, StagedFile, UploadStatus
 from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import Listing, TokenRecord
 from pytp_broker.trust.providers import PROVIDERS
@@ -134,6 +136,47 @@ def file(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> PublishedFile:
             requires_python=">=3.11",
             uploaded_at=NOW + timedelta(microseconds=123456),
             published_by={"issuer": GITHUB, "repository": "octo-org/widgets"},
+        ),
+        **changes,
+    )
+
+
+def staged(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> StagedFile:
+    """Return a completed file of a session."""
+    upload_id = f"{zlib.crc32(filename.encode()):032x}"
+    return replace(
+        StagedFile(
+            upload_id=upload_id,
+            filename=filename,
+            size=1234,
+            hashes={"sha256": "0" * 64},
+            mechanism="http-post-bytes",
+            status=UploadStatus.COMPLETED,
+            created_at=NOW + timedelta(microseconds=123456),
+            expires_at=NOW + timedelta(days=7),
+            notices=("a wheel would be quicker to install",),
+            file=file(filename, upload_id=upload_id),
+            former_ids=("f" * 32,),
+        ),
+        **changes,
+    )
+
+
+def session(*files: StagedFile, number: int = 1, **changes: Any) -> Session:
+    """Return an open session."""
+    return replace(
+        Session(
+            token=f"stage_{number:043}",
+            registry="acme",
+            project="widgets",
+            version="1.0",
+            key="1",
+            status=SessionStatus.OPEN,
+            created_at=NOW,
+            expires_at=NOW + timedelta(days=7),
+            revision=1,
+            files={each.filename: each for each in files},
+            notices=("welcome",),
         ),
         **changes,
     )

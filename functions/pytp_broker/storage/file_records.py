@@ -25,6 +25,7 @@ class PublishedFile:
     gave the right, and the beginning of the token's hash. ``has_static_dependencies`` says that the
     dependencies in an sdist's PKG-INFO hold for every wheel built from it (PEP 643). Records of
     older versions lack the publishers, the token's hash and this, and then nothing is known.
+    ``upload_id`` is that of the file upload session by which the file came, if it came by one.
     """
 
     registry: str
@@ -38,6 +39,7 @@ class PublishedFile:
     uploaded_at: datetime
     published_by: Mapping[str, str]
     has_static_dependencies: bool = False
+    upload_id: str | None = None
 
     @property
     def advertises_metadata(self) -> bool:
@@ -50,7 +52,10 @@ class PublishedFile:
 
     def document(self) -> dict[str, Any]:
         """Return the file as JSON types."""
+        # Earlier versions do not know the member, and may still run during a deployment.
+        staged = {} if self.upload_id is None else {"upload_id": self.upload_id}
         return {
+            **staged,
             "registry": self.registry,
             "project": self.project,
             "version": self.version,

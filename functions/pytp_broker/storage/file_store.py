@@ -82,7 +82,7 @@ class Bin(Protocol):
 
 
 def content_key(registry: str, sha256: str, filename: str) -> str:
-    """Return the key of a distribution."""
+    """Return the key of a distribution that came with one request."""
     return f"files/{registry}/{sha256}/{filename}"
 
 
@@ -91,13 +91,26 @@ def metadata_key(registry: str, sha256: str, filename: str) -> str:
     return content_key(registry, sha256, filename) + METADATA_SUFFIX
 
 
+def staged_key(registry: str, upload_id: str, filename: str) -> str:
+    """Return the key of a distribution that came by a file upload session.
+
+    Publishing does not move the bytes. Each upload has bytes of its own, so those of a canceled one
+    can be removed at once.
+    """
+    return f"{STAGED}{registry}/{upload_id}/{filename}"
+
+
 def keys_of(file: PublishedFile) -> tuple[str, str]:
     """Return the keys of a file and of its metadata file.
 
-    No other file has these keys, because they contain its registry, its hash and its name.
+    No other file has these keys, because they contain its registry, its name, and its hash or the
+    id of its upload.
     """
-    place = (file.registry, file.sha256, file.filename)
-    return content_key(*place), metadata_key(*place)
+    if file.upload_id is None:
+        content = content_key(file.registry, file.sha256, file.filename)
+    else:
+        content = staged_key(file.registry, file.upload_id, file.filename)
+    return content, content + METADATA_SUFFIX
 
 
 def check_staged(key: str) -> None:

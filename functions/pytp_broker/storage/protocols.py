@@ -18,6 +18,7 @@ from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.plan import Approve, Plan, Setup
 from pytp_broker.storage.project_status import ProjectStatus
+from pytp_broker.storage.sessions import Session
 from pytp_broker.storage.survey import Piece
 from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 from pytp_broker.tokens import TokenRecord
@@ -37,6 +38,14 @@ class AlreadyExchangedError(Exception):
 
 class AlreadyPublishedError(Exception):
     """The file name is taken in this registry."""
+
+
+class ReservedError(Exception):
+    """A publishing session has reserved the file name, and publishes it right now."""
+
+
+class TooManySessionsError(Exception):
+    """The project has as many live publishing sessions as it may have."""
 
 
 class ConfigurationStore(Protocol):
@@ -118,7 +127,9 @@ class FileRecordStore(Protocol):
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken.
 
-        It may take two round trips: one lists the project, the other makes the file visible.
+        Raise ReservedError while a session that publishes has reserved the name. It may take two
+        round trips: one lists the project, the other makes the file visible. It takes further ones
+        if the name is reserved.
         """
 
     def find_release(
@@ -151,7 +162,51 @@ class FileRecordStore(Protocol):
         """
 
 
-class RuntimeStore(ConfigurationStore, TokenStore, FileRecordStore, Protocol):
+class SessionStore(Protocol):
+    """Store of publishing sessions, which make all their files visible in one write.
+
+    Not one round trip each: a method takes one for each file that it reserves, and some more.
+    """
+
+    def add_session(self, session: Session) -> Session:
+        """Store a new session; return the one that is in force, which may be another.
+
+        Another one is in force if it is live for the same version. Raise TooManySessionsError if
+        the project has MAX_SESSIONS live ones.
+        """
+
+    def find_session(self, token: str) -> Session | None:
+        """Return the session of this token. One round trip."""
+
+    def save_session(self, session: Session, present: Session) -> bool:
+        """Replace the present revision by this one; say whether this one is stored now.
+
+        False if the stored revision is another one: of two writers at the same time, one wins.
+        Raise SessionTooLargeError.
+        """
+
+    def reserve(self, session: Session, files: Sequence[PublishedFile]) -> Sequence[str]:
+        """Reserve the names of files for a session that is ``processing``; nobody sees them yet.
+
+        Return the names that are taken. If there is one, none is reserved. A name is taken if it is
+        published, or if another session that publishes right now has reserved it.
+        """
+
+    def publish_session(self, session: Session) -> bool:
+        """Make all files visible that the revision before this ``published`` one has reserved.
+
+        One write does it: readers see all of them or none. False if the stored revision is another
+        one; then none is visible. The call may be repeated after it was interrupted.
+        """
+
+    def release(self, session: Session) -> None:
+        """Give the names free again that this ``processing`` session has reserved.
+
+        Save the next revision first: until then the session might still be published.
+        """
+
+
+class RuntimeStore(ConfigurationStore, TokenStore, FileRecordStore, SessionStore, Protocol):
     """Store as the functions of a deployment use it; it changes nothing that an operator writes."""
 
 
@@ -184,6 +239,12 @@ class OperatorStore(Protocol):
         These are files, deleted ones too, what operators said of them, and the publishers that
         projects trust. Not one round trip: it reads everything there is, and raises
         StoreUnavailable in the middle of it, too.
+        """
+
+    def list_sessions(self, now: datetime) -> Sequence[Session]:
+        """Return every live publishing session, by time of creation.
+
+        Not one round trip: it reads everything there is.
         """
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:

@@ -10,7 +10,7 @@ pk                                      sk                         holds
 ``PUBLISHER#identity_key``              ``…rules_hash#number``     publisher_id, projects
 ``TRUST#registry#project``              ``TRUST``                  publisher_ids
 ``TRUST#registry#``                     ``TRUST``                  publisher_ids
-``PROJECT#registry#project``            ``FILE#filename``          document
+``PROJECT#registry#project``            ``FILE#filename``          document, batch, reserved_by, ttl
 ``PROJECT#registry#project``            ``RELEASE#key``            document
 ``REOPENED#registry#project``           ``REOPENED#key``           until, ttl
 ``YANKED#registry#project``             ``YANKED#key``             reason
@@ -22,6 +22,9 @@ pk                                      sk                         holds
 ``USE#lookup_id``                       ``USE``                    used_for, ttl
 ``KEYSET#issuer``                       ``KEYSET``                 document
 ``KEYSET#issuer``                       ``REFRESH``                claimed_at, claimed_by
+``SESSION#token``                       ``SESSION``                document, revision, status,
+                                                                   expires_at, ttl
+``LIVE#registry#project``               ``VERSION#key``            session_token, ttl
 ``OPERATOR``                            ``time#suffix``            document
 ======================================  =========================  ================================
 
@@ -38,10 +41,13 @@ from pytp_broker.aws.dynamodb.configuration_rows import ConfigurationRows
 from pytp_broker.aws.dynamodb.file_rows import FileRows
 from pytp_broker.aws.dynamodb.key_set_rows import KeySetRows
 from pytp_broker.aws.dynamodb.publisher_rows import PublisherRows
+from pytp_broker.aws.dynamodb.session_rows import SessionRows
 from pytp_broker.aws.dynamodb.token_rows import TokenRows
 
 
-class RuntimeDynamoStore(ConfigurationRows, PublisherRows, TokenRows, KeySetRows, FileRows):
+class RuntimeDynamoStore(
+    ConfigurationRows, PublisherRows, TokenRows, KeySetRows, FileRows, SessionRows
+):
     """The RuntimeStore of the functions: one table, through the low-level client that is passed in.
 
     It lacks what only an operator may do, which ``operating.DynamoStore`` adds.

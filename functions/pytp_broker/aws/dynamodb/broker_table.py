@@ -32,6 +32,8 @@ _ROWS: Final = (
     ("USE#", "USE"),
     ("KEYSET#", "KEYSET"),
     ("KEYSET#", "REFRESH"),
+    ("SESSION#", "SESSION"),
+    ("LIVE#", "VERSION#"),
     ("OPERATOR", ""),
 )
 _ADVICE: Final = (

@@ -5,48 +5,43 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
+from pytp_broker.aws.dynamodb.reservations import ATTEMPTS, Reservations, Row, is_whole
+from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes, dump
+from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
-from pytp_broker.storage.protocols import AlreadyPublishedError
+from pytp_broker.storage.protocols import AlreadyPublishedError, ReservedError
+from pytp_broker.storage.sessions import SessionStatus
 from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 
 
-class FileRows(Table):
+class FileRows(Reservations):
     """Records of published files and of releases; the bytes are elsewhere."""
 
     def find_entry(self, registry: str, project: str, filename: str) -> Entry:
         """Return the file of this name in a project, its tombstone, and the project's status."""
         place = (registry, project, filename)
-        keys = _file_key(*place), deleted_key(*place), status_key(registry, project)
+        keys = file_key(*place), deleted_key(*place), status_key(registry, project)
         rows = self._find_rows(*keys)
-        file, tombstone = rows.get("PROJECT"), rows.get("YANKED")
+        files = self._visible([rows["PROJECT"]] if "PROJECT" in rows else [])
+        tombstone = rows.get("YANKED")
         return Entry(
-            None if file is None else read_file(file),
+            read_file(files[0]) if files else None,
             None if tombstone is None else read_tombstone(tombstone),
             read_status(rows.get("STATUS")),
         )
 
     def add_file(self, file: PublishedFile) -> None:
-        """Make the file visible; raise AlreadyPublishedError when the name is taken.
+        """Make the file visible; raise AlreadyPublishedError or ReservedError.
 
         It takes two writes: the first lists the project, the second makes the file visible.
         """
-        project = attributes(pk=f"REGISTRY#{file.registry}", sk=f"PROJECT#{file.project}")
-        self._call(self._client.put_item, Item=project)
-        document = dump(file.document())
-        key = _file_key(file.registry, file.project, file.filename)
-        item = attributes(**key, document=document)
-        try:
-            self._call(
-                self._client.put_item,
-                Item=item,
-                ConditionExpression="attribute_not_exists(pk)",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except ConditionFailedError as taken:
-            if taken.item.get("document") != document:
-                raise AlreadyPublishedError from None
+        self._call(self._client.put_item, Item=project_item(file.registry, file.project))
+        holder = self._claim_name(file_item(file), file.uploaded_at)
+        if holder is SessionStatus.PROCESSING:
+            raise ReservedError
+        if holder is not None:
+            raise AlreadyPublishedError
 
     def find_release(
         self, registry: str, project: str, key: str
@@ -84,8 +79,16 @@ class FileRows(Table):
 
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         """Return all files of a project, ordered by name: deleted ones, too."""
-        rows = self._query(f"PROJECT#{registry}#{project}", "FILE#")
-        return [read_file(row) for row in rows]
+        return [read_file(row) for row in self._list_rows(registry, project)]
+
+    def _list_rows(self, registry: str, project: str) -> list[Row]:
+        """Return the rows of all visible files of a project, ordered by name."""
+        for _ in range(ATTEMPTS):
+            rows = self._visible(self._query(f"PROJECT#{registry}#{project}", "FILE#"))
+            # A query that began before a session was published may have missed some of its files.
+            if is_whole(rows):
+                return rows
+        raise StoreUnavailable("files of this project are being published: try again")
 
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
         """Return the yanked releases and the deleted files of a project."""
@@ -116,8 +119,20 @@ class FileRows(Table):
         return {row["pk"].partition("#")[0]: row for row in rows}
 
 
-def _file_key(registry: str, project: str, filename: str) -> dict[str, str]:
+def file_key(registry: str, project: str, filename: str) -> dict[str, str]:
+    """Return the key of a file's row."""
     return {"pk": f"PROJECT#{registry}#{project}", "sk": f"FILE#{filename}"}
+
+
+def file_item(file: PublishedFile) -> dict[str, str]:
+    """Return the row of a file."""
+    key = file_key(file.registry, file.project, file.filename)
+    return {**key, "document": dump(file.document())}
+
+
+def project_item(registry: str, project: str) -> dict[str, Any]:
+    """Return the row that lists a project, as DynamoDB's attributes."""
+    return attributes(pk=f"REGISTRY#{registry}", sk=f"PROJECT#{project}")
 
 
 def _release_key(registry: str, project: str, key: str) -> dict[str, str]:

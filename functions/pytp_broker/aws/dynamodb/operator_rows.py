@@ -19,6 +19,7 @@ from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attribut
 from pytp_broker.aws.dynamodb.token_rows import read_token, token_item, token_key
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import unexpired
+from pytp_broker.storage.sessions import Session, unpack
 from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import TokenRecord
 
@@ -43,6 +44,18 @@ class OperatorRows(Table):
             found[row["sk"]][row["pk"].partition("#")[2]] = row
         tokens = (read_token(row, found["USE"].get(key)) for key, row in found["TOKEN"].items())
         return unexpired(tokens, now)
+
+    def list_sessions(self, now: datetime) -> Sequence[Session]:
+        """Return every live publishing session, by time of creation."""
+        values: dict[str, Any] = {":session": "SESSION#", ":now": int(now.timestamp())}
+        rows = self._pages(
+            self._client.scan,
+            ConsistentRead=True,
+            FilterExpression="begins_with(pk, :session) AND expires_at > :now",
+            ExpressionAttributeValues=attributes(**values),
+        )
+        live = (session for row in rows if (session := unpack(row["document"])).is_live(now))
+        return sorted(live, key=lambda session: (session.created_at, session.token))
 
     def add_operators_token(self, record: TokenRecord) -> bool:
         """Store a token that an operator made; say whether its registry is there.

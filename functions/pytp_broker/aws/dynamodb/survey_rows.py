@@ -7,9 +7,10 @@ project.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pytp_broker.aws.dynamodb.file_rows import read_file, read_status, read_tombstone
+from pytp_broker.aws.dynamodb.file_rows import FileRows, read_file, read_status, read_tombstone
 from pytp_broker.aws.dynamodb.publisher_rows import NOBODY, read_trust
-from pytp_broker.aws.dynamodb.table import Table, attributes
+from pytp_broker.aws.dynamodb.reservations import Row, has_all
+from pytp_broker.aws.dynamodb.table import attributes
 from pytp_broker.storage.protocols import WHOLE_REGISTRY
 from pytp_broker.storage.survey import (
     DeletedFile,
@@ -23,7 +24,7 @@ from pytp_broker.storage.survey import (
 _KINDS: Final = ("PROJECT", "TRUST", "STATUS", "YANKED")
 
 
-class SurveyRows(Table):
+class SurveyRows(FileRows):
     """All projects of a registry at once."""
 
     def survey(self, registry: str) -> Iterator[Piece]:
@@ -35,8 +36,20 @@ class SurveyRows(Table):
             FilterExpression=" OR ".join(f"begins_with(pk, {value})" for value in values),
             ExpressionAttributeValues=attributes(**values),
         )
+        # What was published together is held back until the scan has found all of it.
+        batches: dict[tuple[str, str], list[Row]] = {}
         for row in rows:
-            yield from _read_pieces(row)
+            if "batch" not in row:
+                yield from _read_pieces(row)
+                continue
+            place = row["pk"], row["batch"]
+            batches.setdefault(place, []).append(row)
+            if has_all(batches[place]):
+                yield from map(read_file, self._visible(batches.pop(place)))
+        for pk, batch in batches:
+            _, _, project = pk.split("#", 2)
+            missed = self._list_rows(registry, project)
+            yield from (read_file(row) for row in missed if row.get("batch") == batch)
 
 
 def _read_pieces(row: Mapping[str, Any]) -> Iterator[Piece]:
@@ -44,7 +57,7 @@ def _read_pieces(row: Mapping[str, Any]) -> Iterator[Piece]:
     kind, _, project = row["pk"].split("#", 2)
     part, _, name = row["sk"].partition("#")
     match kind, part:
-        case "PROJECT", "FILE":
+        case "PROJECT", "FILE" if "document" in row:
             yield read_file(row)
         case "YANKED", "YANKED":
             yield YankedRelease(project, name, row["reason"])

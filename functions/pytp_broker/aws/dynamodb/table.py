@@ -6,7 +6,7 @@ Reads are strongly consistent. A failed call becomes StoreUnavailable.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -92,18 +92,22 @@ def dump(document: Mapping[str, Any]) -> str:
     return json.dumps(document, sort_keys=True)
 
 
-# DynamoDB's types: the four that we use
+# DynamoDB's types: the five that we use
+
+Value: TypeAlias = str | int | bytes | AbstractSet[str] | Mapping[str, str]
 
 
-def attributes(**values: str | int | AbstractSet[str] | Mapping[str, str]) -> dict[str, Any]:
+def attributes(**values: Value) -> dict[str, Any]:
     """Return values as attributes of an item."""
     # DynamoDB cannot store an empty set; a missing attribute means the same.
     return {name: _attribute(value) for name, value in values.items() if value != frozenset()}
 
 
-def _attribute(value: str | int | AbstractSet[str] | Mapping[str, str]) -> dict[str, Any]:
+def _attribute(value: Value) -> dict[str, Any]:
     if isinstance(value, str):
         return {"S": value}
+    if isinstance(value, bytes):
+        return {"B": value}
     if isinstance(value, int):
         return {"N": str(value)}
     if isinstance(value, Mapping):
@@ -121,4 +125,6 @@ def _value(attribute: Mapping[str, Any]) -> object:
         return int(attribute["N"])
     if "SS" in attribute:
         return frozenset(attribute["SS"])
+    if "B" in attribute:
+        return attribute["B"]
     return values_of(attribute["M"]) if "M" in attribute else attribute["S"]

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
-from pytp_broker.storage.protocols import AlreadyPublishedError
+from pytp_broker.storage.protocols import AlreadyPublishedError, ReservedError
 from pytp_broker.storage.sqlite.database import Database, dump
+from pytp_broker.storage.sqlite.session_tables import is_reserved
 from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 
 
@@ -27,7 +28,7 @@ class FileTables(Database):
         return Entry(read_file(*found) if found else None, tombstone, status)
 
     def add_file(self, file: PublishedFile) -> None:
-        """Make the file visible; raise AlreadyPublishedError when the name is taken."""
+        """Make the file visible; raise AlreadyPublishedError or ReservedError."""
         document = dump(file.document())
         with self._write() as connection:
             held = connection.execute(
@@ -35,6 +36,8 @@ class FileTables(Database):
                 (file.registry, file.filename),
             ).fetchone()
             if held is None:
+                if is_reserved(connection, file, file.uploaded_at):
+                    raise ReservedError
                 connection.execute(
                     "INSERT INTO files (registry, filename, project, document) VALUES (?, ?, ?, ?)",
                     (file.registry, file.filename, file.project, document),

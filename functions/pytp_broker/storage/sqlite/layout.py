@@ -8,7 +8,7 @@ from typing import Final
 
 from pytp_broker.errors import StoreUnavailable
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 
 _RELEASES: Final = (
     """CREATE TABLE releases (
@@ -54,6 +54,29 @@ _DELETED: Final = (
         deleted_at INTEGER NOT NULL,
         PRIMARY KEY (registry, project, filename)
     )""",
+)
+_SESSIONS: Final = (
+    """CREATE TABLE sessions (
+        token TEXT PRIMARY KEY,
+        registry TEXT NOT NULL,
+        project TEXT NOT NULL,
+        release TEXT NOT NULL,
+        status TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        kept_until INTEGER NOT NULL,
+        document BLOB NOT NULL
+    )""",
+    "CREATE INDEX sessions_by_release ON sessions (registry, project, release)",
+    """CREATE TABLE reserved_files (
+        registry TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        project TEXT NOT NULL,
+        document TEXT NOT NULL,
+        reservation TEXT NOT NULL,
+        PRIMARY KEY (registry, filename)
+    )""",
+    "CREATE INDEX reserved_files_by_session ON reserved_files (reservation)",
 )
 # Values that queries search for have columns; the rest is a JSON document, read back whole.
 SCHEMA: Final = (
@@ -117,6 +140,7 @@ SCHEMA: Final = (
     *_YANKED,
     *_STATUSES,
     *_DELETED,
+    *_SESSIONS,
 )
 # By version of the file: the statements that bring the file to the next version.
 _MIGRATIONS: Final = {
@@ -130,6 +154,7 @@ _MIGRATIONS: Final = {
         """INSERT INTO trust (registry, project, publisher_id, generation)
         SELECT json_extract(document, '$.registry'), '', publisher_id, 0 FROM publishers""",
     ),
+    7: _SESSIONS,
 }
 
 

@@ -1,0 +1,166 @@
+"""Reservations of file names by publishing sessions, as DynamoDB's rows of files show them.
+
+A session that publishes writes the row of each file with the attribute ``reserved_by``. Nobody sees
+such a file until the session's row says that this reservation is published: that one write makes
+all files visible. A reservation of a session that did not publish is void, and any writer may
+replace it.
+
+The attribute ``batch`` stays. It says which files became visible together, and how many they are,
+so that a reader that has found some of them knows that others are missing.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.storage.sessions import INTERRUPTED, Session, SessionStatus, pack, unpack
+
+# How often we try again when somebody else writes the same rows at the same moment.
+ATTEMPTS: Final = 20
+# No reservation has this mark.
+_NO_RESERVATION: Final = "none"
+
+Row = dict[str, Any]
+
+
+class Reservations(Table):
+    """Rows of sessions, and the rows of files that sessions reserve."""
+
+    def find_session(self, token: str) -> Session | None:
+        """Return the session of this token."""
+        row = self._find(**session_key(token))
+        return None if row is None else unpack(row["document"])
+
+    def _save_session(self, session: Session, present: int | None = None) -> bool:
+        """Write a session's row; with a present revision, only if that is stored.
+
+        Say whether this session is stored now.
+        """
+        packed = pack(session)
+        request: dict[str, Any] = {}
+        if present is not None:
+            request = {
+                "ConditionExpression": "revision = :present",
+                "ExpressionAttributeValues": attributes(**{":present": present}),
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        try:
+            self._call(self._client.put_item, Item=_session_item(session, packed), **request)
+        except ConditionFailedError as held:
+            return bool(held.item.get("document") == packed)
+        return True
+
+    def _claim_name(self, item: Row, now: datetime) -> SessionStatus | None:
+        """Write the row of a file, if nobody has its name; return None if it is written.
+
+        Otherwise, say whether the name is PUBLISHED, or reserved by a session that is PROCESSING.
+        """
+        mine = {name: item.get(name) for name in ("document", "reserved_by")}
+        void = _NO_RESERVATION
+        for _ in range(ATTEMPTS):
+            held = self._put_file(item, void)
+            if held is None or {name: held.get(name) for name in mine} == mine:
+                return None
+            void = held.get("reserved_by", _NO_RESERVATION)
+            if "document" in held:
+                holder = self._find_holder(held, now)
+                if holder is not None:
+                    return holder
+        raise StoreUnavailable("others are publishing files of this name: try again")
+
+    def _put_file(self, item: Row, void: str) -> Row | None:
+        """Write the row of a file in place of none or a void one; return the one that is there."""
+        try:
+            self._call(
+                self._client.put_item,
+                Item=attributes(**item),
+                ConditionExpression="attribute_not_exists(document) OR reserved_by = :void",
+                ExpressionAttributeValues=attributes(**{":void": void}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ConditionFailedError as taken:
+            return dict(taken.item)
+        return None
+
+    def _find_holder(self, row: Row, now: datetime) -> SessionStatus | None:
+        """Say what has the name of a file: PUBLISHED, PROCESSING, or None if that is void."""
+        reservation = row.get("reserved_by")
+        if reservation is None:
+            return SessionStatus.PUBLISHED
+        session = self.find_session(_token_of(reservation))
+        if session is None:
+            return None
+        if session.is_publication_of(reservation):
+            return SessionStatus.PUBLISHED
+        if session.reservation != reservation or session.status is not SessionStatus.PROCESSING:
+            return None
+        if not session.is_interrupted(now):
+            return SessionStatus.PROCESSING
+        # First it must not be able to publish, because it would publish without this file.
+        self._save_session(session.failed(INTERRUPTED), session.revision)
+        return self._find_holder(row, now)
+
+    def _visible(self, rows: Iterable[Row]) -> list[Row]:
+        """Return those of these rows of files that are visible."""
+        found: dict[str, bool] = {}
+        visible = []
+        for row in rows:
+            reservation = row.get("reserved_by")
+            if reservation is not None and reservation not in found:
+                found[reservation] = self._is_published(reservation)
+            if "document" in row and found.get(reservation or "", True):
+                visible.append(row)
+        return visible
+
+    def _is_published(self, reservation: str) -> bool:
+        session = self.find_session(_token_of(reservation))
+        return session is not None and session.is_publication_of(reservation)
+
+
+def batch_of(session: Session, size: int) -> str:
+    """Return what the rows of files say that a session publishes together."""
+    # Not the session's token, because the rows stay.
+    return f"{hashlib.sha256(session.reservation.encode()).hexdigest()[:32]}/{size}"
+
+
+def is_whole(rows: Iterable[Row]) -> bool:
+    """Say whether these rows of a project have all files of each batch of which they have one."""
+    batches: dict[str, list[Row]] = {}
+    for row in rows:
+        if "batch" in row:
+            batches.setdefault(row["batch"], []).append(row)
+    return all(has_all(batch) for batch in batches.values())
+
+
+def has_all(batch: list[Row]) -> bool:
+    """Say whether these rows of one batch are all that it has."""
+    return str(batch[0]["batch"]).endswith(f"/{len(batch)}")
+
+
+def _token_of(reservation: str) -> str:
+    return reservation.partition("#")[0]
+
+
+def session_key(token: str) -> dict[str, str]:
+    """Return the key of a session's row."""
+    return {"pk": f"SESSION#{token}", "sk": "SESSION"}
+
+
+def _session_item(session: Session, packed: bytes) -> dict[str, Any]:
+    """Return the row of a session.
+
+    A published one gets its time to live when its files no longer need the row.
+    """
+    published = session.status is SessionStatus.PUBLISHED
+    lifetime = {} if published else {"ttl": int(session.kept_until.timestamp())}
+    return attributes(
+        **session_key(session.token),
+        document=packed,
+        revision=session.revision,
+        status=session.status.value,
+        expires_at=int(session.expires_at.timestamp()),
+        **lifetime,
+    )
