@@ -3,13 +3,11 @@
 Each runs as its user runs it, in the environment of a CI job, against `pytp-broker serve`.
 """
 
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,9 @@ from uv import find_uv_bin
 from pytp_broker.demo.issuer import Issuer, github_job
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
+from tests.support import jobs
 from tests.support.configurations import github_issuer, github_publisher, github_reader, registry
+from tests.support.jobs import secrets_in, write_flit_project, write_project
 from tests.support.released import ROOT, Released
 
 pytestmark = pytest.mark.e2e
@@ -79,57 +79,8 @@ def server(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
-@dataclass
-class Job:
-    """A CI job: a folder, a home without secrets, and the variables that its CI sets.
-
-    ``log`` is what its commands have printed, without what tells GitHub's runner what to hide.
-    """
-
-    folder: Path
-    released: Released
-    server: ServerProcess
-    variables: dict[str, str]
-    registry: str = "acme"
-    log: str = ""
-
-    @property
-    def upload_url(self) -> str:
-        return f"{self.server.url}/{self.registry}/legacy/"
-
-    @property
-    def index_url(self) -> str:
-        return f"{self.server.url}/{self.registry}/simple/"
-
-    def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        ca_file = str(self.server.ca_file)
-        base = {
-            "HOME": str(self.folder),
-            "HATCH_CACHE_DIR": str(self.folder / "hatch"),
-            "NO_COLOR": "1",
-            "PATH": f"{self.released.keyring / 'bin'}:{os.defpath}",
-            "PDM_CHECK_UPDATE": "false",
-            "PDM_PUBLISH_CA_CERTS": ca_file,
-            "PIP_CERT": ca_file,
-            "POETRY_CERTIFICATES_ACME_CERT": ca_file,
-            "REQUESTS_CA_BUNDLE": ca_file,
-            "SSL_CERT_FILE": ca_file,
-            "TMPDIR": str(self.folder),
-            "UV_CACHE_DIR": str(self.folder / "cache"),
-            "UV_NO_CONFIG": "1",
-            "UV_PYTHON_DOWNLOADS": "never",
-        }
-        ended = subprocess.run(
-            command,
-            env=base | self.variables | variables,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        self.log += re.sub("::add-mask::.*\n", "", ended.stdout + ended.stderr)
-        return ended
+class Job(jobs.Job):
+    """A job whose clients have no secret and no wrapper."""
 
     def publish(
         self, client: str, project: str = "", version: str = "1.0.0"
@@ -146,10 +97,6 @@ class Job:
         public = f"{self.server.url}/public/simple/"
         (self.folder / "pyproject.toml").write_text(text.replace(PUBLIC, public))
 
-    def traffic(self, since: int = 0) -> list[str]:
-        seen = self.server.events("access")[since:]
-        return [f"{r['method']} {r['path']} {r['status']}" for r in seen]
-
 
 def with_twine(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
     options = ("--non-interactive", "--disable-progress-bar", "--repository-url", job.upload_url)
@@ -158,9 +105,7 @@ def with_twine(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
 
 def with_poetry(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
     name, version = files[0].name.split("-")[:2]
-    (job.folder / "pyproject.toml").write_text(
-        f'[project]\nname = "{name}"\nversion = "{version}"\nrequires-python = ">=3.11"\n'
-    )
+    write_project(job.folder, name, version)
     return job.run(
         *(job.released.tool("poetry"), "publish", "--no-interaction", "--repository", "acme"),
         *("--dist-dir", files[0].parent),
@@ -180,20 +125,14 @@ def with_uv(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
 
 def with_pdm(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
     name, version = files[0].name.split("-")[:2]
-    (job.folder / "pyproject.toml").write_text(
-        f'[project]\nname = "{name}"\nversion = "{version}"\nrequires-python = ">=3.11"\n'
-    )
+    write_project(job.folder, name, version)
     options = ("--no-build", "--dest", files[0].parent, "--repository", job.upload_url)
     return job.run(job.released.tool("pdm"), "publish", *options)
 
 
 def with_flit(job: Job, *files: Path) -> subprocess.CompletedProcess[str]:
     name, version = files[0].name.split("-")[:2]  # flit builds both itself
-    (job.folder / f"{name}.py").write_text(f'"""A greeting."""\n__version__ = "{version}"\n')
-    (job.folder / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
-        f'[project]\nname = "{name}"\ndynamic = ["version", "description"]\n'
-    )
+    write_flit_project(job.folder, name, version)
     return job.run(
         *(job.released.tool("flit"), "publish", "--no-use-vcs"),
         FLIT_INDEX_URL=job.upload_url,
@@ -223,12 +162,6 @@ def one_token(job: Job, issuer: Issuer) -> Job:
     token = issuer.token(aud="pytp-127.0.0.1/acme", **github_job())
     job.variables = {"GITLAB_CI": "true", GITLAB_VARIABLE: token}
     return job
-
-
-def secrets_in(text: str, issuer: Issuer) -> list[str]:
-    """Return the beginning of each token in a text."""
-    signed = [token for token in issuer.issued if token in text]
-    return [token[:9] for token in (*signed, *re.findall(r"pytp_[0-9A-Za-z]{71}", text))]
 
 
 def text_of(file: Path) -> str:

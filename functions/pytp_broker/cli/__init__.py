@@ -34,6 +34,7 @@ _COMMANDS: Final = (
     "secret",
     "login",
     "logout",
+    "run",
     "demo",
 )
 # The libraries that an install may lack. A command that lacks one names an extra: the command's own

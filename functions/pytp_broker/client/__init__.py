@@ -6,6 +6,11 @@ the registry for its audience and exchanges, ``ambient`` finds the job's identit
 ``token_cache`` keeps what a job can get only once. ``transport`` sends every request.
 
 This room runs where the broker does not: it knows the broker by its URLs alone, and works with the
-base dependencies. ``keyring`` is imported by whichever program asks, so nothing here imports a
+base dependencies.
+
+``lent_tokens`` gives a command a token and burns it at the end: ``child_process`` runs the command,
+``credentials`` knows the variables of each upload client, and ``log_masks`` how a CI hides a token.
+
+``keyring`` is imported by whichever program asks, so nothing here imports a
 library before a URL looks like a registry's.
 """

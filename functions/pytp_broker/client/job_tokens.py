@@ -32,7 +32,8 @@ class JobTokens:
     """Tokens for the URLs that a program asks about.
 
     Each URL gets one token a process, or one a job where the job's identity can be exchanged only
-    once. ``mask`` is called with each new token.
+    once. Unless ``is_shared``, other processes of the job find nothing of it, and it is burned with
+    the others. ``mask`` is called with each new token.
     """
 
     environment: Environment
@@ -40,6 +41,7 @@ class JobTokens:
     send: Send = send
     now: Callable[[], float] = time.time
     mask: Callable[[Hidden], None] = lambda _: None
+    is_shared: bool = True
     _found: dict[Location, Minted] = field(default_factory=dict)
     _to_burn: list[tuple[Exchange, Hidden]] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ class JobTokens:
     def burn(self) -> int:
         """End the upload tokens of this process; return how many could not be ended.
 
-        A token that is kept on disk lives on: the job's next process could not get another one.
+        A token that the job shares lives on: the job's next process could not get another one.
         """
         tokens, self._to_burn = self._to_burn, []
         self._found.clear()
@@ -89,10 +91,9 @@ class JobTokens:
         if exchange is None or self._is_public(location):
             return None
         identity = find_identity(exchange.audience, self.environment, self.send)
-        if identity.is_only_one:
-            return self._exchange_once(exchange, identity)
-        minted = self._mint(exchange, identity)
-        if location.is_for_upload:
+        is_once = identity.is_only_one
+        minted = (self._exchange_once if is_once else self._mint)(exchange, identity)
+        if location.is_for_upload and not (is_once and self.is_shared):
             self._to_burn.append((exchange, minted.token))
         return minted
 
@@ -109,13 +110,16 @@ class JobTokens:
 
     def _exchange_once(self, exchange: Exchange, identity: Identity) -> Minted:
         with self.cache.locked():
-            kept = self.cache.find(identity.token, exchange.mint_url, self.now())
-            if kept is not None and self._is_good(kept):
-                self.mask(kept.token)
-                return kept
-            minted = self._mint(exchange, identity)
-            self.cache.keep(identity.token, exchange.mint_url, minted, self.now())
-            return minted
+            found = self.cache.find(identity.token, exchange.mint_url, self.now())
+            if found is not None and self._is_good(found):
+                self.mask(found.token)
+            else:
+                found = self._mint(exchange, identity)
+                if self.is_shared:
+                    self.cache.keep(identity.token, exchange.mint_url, found, self.now())
+            if not self.is_shared:
+                self.cache.forget(identity.token, exchange.mint_url)
+            return found
 
     def _mint(self, exchange: Exchange, identity: Identity) -> Minted:
         minted = mint(exchange, identity.token.reveal(), self.send, self.now())

@@ -16,8 +16,9 @@ from keyring.credentials import Credential, SimpleCredential
 from pytp_broker.client import ambient
 from pytp_broker.client.ambient import NoIdentityError
 from pytp_broker.client.job_tokens import NOT_BURNED, JobTokens
+from pytp_broker.client.log_masks import mask
 from pytp_broker.client.registry import USER_NAME, RefusedError
-from pytp_broker.redaction import Hidden, legible
+from pytp_broker.redaction import legible
 
 # Above the keyrings of a desktop, which a job does not have, and below the chain of all keyrings.
 _IN_A_JOB: Final = 9.0
@@ -73,7 +74,7 @@ class JobKeyring(KeyringBackend):
 
     @cached_property
     def _tokens(self) -> JobTokens:
-        tokens = JobTokens(os.environ, mask=_mask)
+        tokens = JobTokens(os.environ, mask=lambda token: mask(token, os.environ))
         # `keyring` as a program gives the token to another program and ends before that uses it.
         if "keyring.cli" not in sys.modules:
             atexit.register(self._burn, tokens, os.getpid())
@@ -95,9 +96,3 @@ class JobKeyring(KeyringBackend):
         if sentence not in self._told:
             self._told.add(sentence)
             print(f"pytp-broker: {legible(sentence)}", file=sys.stderr)
-
-
-def _mask(token: Hidden) -> None:
-    """Let GitHub's runner, or one that speaks its protocol, hide the token in the job's log."""
-    if os.environ.get("GITHUB_ACTIONS"):
-        print(f"::add-mask::{token.reveal()}", file=sys.stderr)

@@ -51,6 +51,11 @@ class Location:
         return self.origin + self.prefix
 
     @property
+    def upload_url(self) -> str:
+        """Return the URL to which clients upload."""
+        return f"{self.base_url}/legacy/"
+
+    @property
     def own_audience(self) -> str | None:
         """Return the audience that only this registry can have; None if others could have it too.
 

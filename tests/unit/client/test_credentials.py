@@ -1,0 +1,27 @@
+"""The variables by which clients take their URL and their token; tests/e2e runs the clients."""
+
+import pytest
+
+from pytp_broker.client.credentials import VARIABLES, variables_for, with_credentials
+from tests.support.remote import UPLOAD
+
+
+@pytest.mark.parametrize("client", VARIABLES)
+def test_every_client_gets_the_url_and_the_token(client: str) -> None:
+    values = [variables_for(UPLOAD, "secret")[name] for name in VARIABLES[client]]
+
+    assert values.count(UPLOAD) == 1
+    assert values.count("secret") == 1
+    assert {*values} <= {UPLOAD, "secret", "__token__"}
+
+
+def test_what_a_client_refuses_beside_a_token_is_left_out() -> None:
+    before = {"PATH": "/bin", "UV_PUBLISH_USERNAME": "me", "UV_PUBLISH_INDEX": "acme"}
+
+    after = with_credentials(before, UPLOAD, "secret")
+
+    assert after == {"PATH": "/bin", **variables_for(UPLOAD, "secret")}
+
+
+def test_an_older_password_gives_way_to_the_token() -> None:
+    assert with_credentials({"TWINE_PASSWORD": "old"}, UPLOAD, "new")["TWINE_PASSWORD"] == "new"
