@@ -131,20 +131,6 @@ def test_letters_of_double_width_are_aligned() -> None:
     assert second.rstrip() == "p        y"
 
 
-def test_a_terminal_needs_the_extra_and_a_pipe_does_not(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "rich", None)
-
-    assert desk.type("issuer list").startswith("issuer")
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert desk.type("issuer list") == (
-        "`issuer` needs rich: pip install 'pytp-broker[cli]'\nexit 1\n"
-    )
-
-
 def test_ctrl_c_ends_a_command_quietly(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_store: object) -> None:
         signal.raise_signal(signal.SIGINT)
