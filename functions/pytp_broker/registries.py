@@ -17,6 +17,7 @@ DEFAULT_READ_TOKEN_LIFETIME_SECONDS: Final = 3600
 
 # As at PyPI. A release that no longer takes files cannot change what `==1.0` installs.
 DEFAULT_RELEASE_OPEN_DAYS: Final = 14
+DEFAULT_MAX_FILE_SIZE: Final = 1024**3
 
 # Who may read a registry: those who have the right to, or everybody.
 PRIVATE: Final = "private"
@@ -94,6 +95,7 @@ class Registry:
     ``introspection_clients`` are the other indexes that may ask about its tokens: the id of each,
     and the SHA-256 of its secret in hex. ``release_open_days`` is how long a release takes files
     after its first one; None means no limit. ``access`` says who may read: PRIVATE or PUBLIC.
+    ``max_file_size`` is how many bytes a published file may have.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Registry:
     refusals_per_minute: int = DEFAULT_REFUSALS_PER_MINUTE
     release_open_days: int | None = DEFAULT_RELEASE_OPEN_DAYS
     access: str = PRIVATE
+    max_file_size: int = DEFAULT_MAX_FILE_SIZE
 
     @property
     def is_public(self) -> bool:
@@ -142,6 +145,7 @@ class Registry:
             "refusals_per_minute": self.refusals_per_minute,
             "release_open_days": self.release_open_days,
             "access": self.access,
+            "max_file_size": self.max_file_size,
         }
 
     @classmethod
@@ -163,6 +167,7 @@ class Registry:
             # The documents of earlier versions lack these members, and that of read tokens.
             release_open_days=document.get("release_open_days", DEFAULT_RELEASE_OPEN_DAYS),
             access=document.get("access", PRIVATE),
+            max_file_size=document.get("max_file_size", DEFAULT_MAX_FILE_SIZE),
         )
 
 

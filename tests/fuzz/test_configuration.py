@@ -44,7 +44,7 @@ KEYS = [
     *("hosts", "audience", "token_lifetime", "publishers", "projects", "issuer", "claims"),
     *("introspection_clients", "id", "secret_sha256", *PROVIDERS),
     *("repository", "workflow", "environment", "ref", "events"),
-    *("readers", "read_token_lifetime", "owner", "namespace", "domain", "account"),
+    *("readers", "read_token_lifetime", "max_file_size", "owner", "namespace", "domain", "account"),
 ]
 
 

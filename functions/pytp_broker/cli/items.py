@@ -35,6 +35,7 @@ def registry_item(registry: Registry, configuration: Configuration, host: str) -
         "read_token_lifetime_seconds": registry.read_token_lifetime_seconds,
         "shared_host_exchange": registry.shared_host_exchange,
         "release_open_days": registry.release_open_days,
+        "max_file_size": registry.max_file_size,
         "refusals_per_minute": registry.refusals_per_minute,
         "introspection_clients": [
             {"id": each, "secret_sha256_prefix": hash_prefix(secret)} for each, secret in clients

@@ -175,6 +175,7 @@ class Resolver:
                 refusals_per_minute=model.refusals_per_minute,
                 release_open_days=model.release_open_days,
                 access=model.access,
+                max_file_size=model.max_file_size,
             )
 
     def _introspection_clients(self, index: int, model: RegistryModel) -> dict[str, str]:

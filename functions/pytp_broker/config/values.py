@@ -15,6 +15,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from pytp_broker.file_sizes import SIZE, read_size
 from pytp_broker.http.paths import RESERVED_NAMES
 from pytp_broker.names import (
     LOOPBACK_HOSTS,
@@ -33,6 +34,9 @@ ALLOW_LOOPBACK: Final = "allow_loopback"
 
 # Ten years.
 MAX_RELEASE_OPEN_DAYS: Final = 3650
+
+MIN_FILE_BYTES: Final = 1024
+MAX_FILE_BYTES: Final = 5 * 1024**3
 
 _MAX_PORT: Final = 65_535
 # One line can list this many kinds of CI.
@@ -151,6 +155,16 @@ def _check_open_days(value: object) -> int | None:
     return value
 
 
+def _check_file_size(value: object) -> int:
+    size = read_size(value.strip()) if isinstance(value, str) else value
+    if type(size) is not int or not MIN_FILE_BYTES <= size <= MAX_FILE_BYTES:
+        raise ValueError(
+            'must be a size such as "1 GiB" or "500 MB", from "1 KiB" to "5 GiB": one PUT to a '
+            "bucket takes no more"
+        )
+    return size
+
+
 def _check_client_id(text: str) -> str:
     if not re.fullmatch(CLIENT_ID, text):
         raise ValueError("must be 1 to 64 letters, digits, `.`, `_` or `-`")
@@ -191,6 +205,19 @@ Algorithm = Annotated[
 ]
 ReadAccess = Annotated[
     Text, AfterValidator(one_of((PRIVATE, PUBLIC))), is_one_of((PRIVATE, PUBLIC))
+]
+# A number without a unit is bytes.
+FileSize = Annotated[
+    int,
+    PlainValidator(_check_file_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": MIN_FILE_BYTES, "maximum": MAX_FILE_BYTES},
+                {"type": "string", "pattern": f"^{SIZE}$"},
+            ]
+        }
+    ),
 ]
 # None stands for "unlimited".
 ReleaseOpenDays = Annotated[

@@ -18,7 +18,8 @@ from pytp_broker.access import (
 )
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
-from pytp_broker.errors import FileDeleted, FileExists, ProjectClosed
+from pytp_broker.errors import FileDeleted, FileExists, PayloadTooLarge, ProjectClosed
+from pytp_broker.file_sizes import write_size
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.forms import (
@@ -32,6 +33,7 @@ from pytp_broker.index.inspection import Candidate, Facts, inspect
 from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
 from pytp_broker.index.storing import describe, save_bytes
 from pytp_broker.redaction import printable
+from pytp_broker.registries import Registry
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import Entry, PublishedFile
 from pytp_broker.storage.protocols import AlreadyPublishedError
@@ -48,6 +50,7 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     report(right, index)
     event.publishers = right.publisher_ids
 
+    check_size(form.file.content.size, caller.registry)
     candidate = read_candidate(form, event)
     entry = find_entry(candidate, right, index)
     check_open(candidate, entry)
@@ -70,6 +73,16 @@ def read_candidate(form: Form, event: Upload) -> Candidate:
     check_form(form, distribution)
     check_digests(form, digests)
     return Candidate(distribution, file.content, digests[SHA256])
+
+
+def check_size(size: int, registry: Registry) -> None:
+    """Check that a file is not too large for a registry; raise PayloadTooLarge."""
+    if size > registry.max_file_size:
+        raise PayloadTooLarge(
+            f"the file has {write_size(size)}, and the registry `{registry.name}` takes files of "
+            f"{write_size(registry.max_file_size)} at most: make the file smaller, or ask the "
+            "registry's operator for a larger `max_file_size`"
+        )
 
 
 def find_entry(candidate: Candidate, right: Right, index: Index) -> Entry:

@@ -89,6 +89,7 @@ def test_a_registry_is_shown_with_its_settings(shop: Desk) -> None:
         "read_token_lifetime_seconds": 3600,
         "shared_host_exchange": False,
         "release_open_days": 14,
+        "max_file_size": 1_073_741_824,
         "refusals_per_minute": 300,
         "introspection_clients": [{"id": "devpi", "secret_sha256_prefix": "5" * 12}],
     }

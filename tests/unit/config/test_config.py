@@ -62,6 +62,37 @@ def test_a_registry_says_how_long_its_releases_are_open(line: str, days: int | N
 
 
 @pytest.mark.parametrize(
+    ("line", "size"),
+    [
+        ("", 1_073_741_824),
+        ('max_file_size = "500 MB"', 500_000_000),
+        ('max_file_size = "500MiB"', 524_288_000),
+        ('max_file_size = "5 GiB"', 5_368_709_120),
+        ("max_file_size = 1024", 1024),
+    ],
+)
+def test_a_registry_says_how_large_its_files_may_be(line: str, size: int) -> None:
+    text = f'[[registries]]\nname = "acme"\n{line}\n'
+
+    assert parse(text).configuration.registries["acme"].max_file_size == size
+    assert fits_the_schema(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *('"1"', '"1 TB"', '"6 GiB"', '"-1 GiB"', '"1.5 GiB"', '""', '"\u0661 GiB"'),
+        *("1023", "true", "1e9", "5368709121", "[1024]"),
+    ],
+)
+def test_a_wrong_size_says_what_is_right(value: str) -> None:
+    (line,) = mistakes(f'[[registries]]\nname = "acme"\nmax_file_size = {value}\n')
+
+    assert line.startswith("registries[1].max_file_size: ")
+    assert 'must be a size such as "1 GiB" or "500 MB", from "1 KiB" to "5 GiB"' in line
+
+
+@pytest.mark.parametrize(
     ("line", "is_public"), [("", False), ('access = "private"', False), ('access = "public"', True)]
 )
 def test_a_registry_is_private_unless_it_says_otherwise(line: str, is_public: bool) -> None:

@@ -476,6 +476,15 @@ def test_a_check_writes_nothing(shelf: Shelf) -> None:
     assert not shelf.store.releases
 
 
+def test_an_earlier_registry_takes_files_as_large_as_a_new_one_does() -> None:
+    document = Registry("acme", ()).document()
+    assert document.pop("max_file_size") == 1_073_741_824
+
+    assert Registry.from_document(document) == Registry("acme", ())
+    small = replace(Registry("acme", ()), max_file_size=1000)
+    assert Registry.from_document(small.document()) == small
+
+
 def test_an_earlier_registry_closes_its_releases_as_a_new_one_does() -> None:
     document = Registry("acme", ()).document()
     assert document.pop("release_open_days") == 14

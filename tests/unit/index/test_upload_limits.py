@@ -7,6 +7,7 @@ import pytest
 
 from pytp_broker.aws import edge
 from pytp_broker.local import deployment, gateway
+from tests.support.distributions import wheel
 from tests.support.shelf import Shelf
 
 README = (Path(__file__).parents[3] / "README.md").read_text()
@@ -23,6 +24,25 @@ def test_an_upload_that_is_too_large_is_told_the_limit(limit: int, said: str) ->
     assert answer.status == 413
     assert f"an upload takes at most {said} here" in answer.detail
     assert shelf.post(b"x" * limit).status == 400
+
+
+def test_a_file_that_is_too_large_for_its_registry_is_told_the_limit(shelf: Shelf) -> None:
+    file = wheel()
+    shelf.change(max_file_size=len(file.content) - 1)
+
+    answer = shelf.publish(file)
+
+    assert (answer.status, answer.code) == (413, "payload-too-large")
+    assert "the registry `acme` takes files of 857 bytes at most" in answer.detail
+    assert "a larger `max_file_size`" in answer.detail
+    assert not shelf.filenames
+
+
+def test_a_file_may_be_as_large_as_its_registry_allows(shelf: Shelf) -> None:
+    file = wheel()
+    shelf.change(max_file_size=len(file.content))
+
+    assert shelf.publish(file).status == 200
 
 
 def test_the_functions_limit_is_what_lambda_can_be_called_with() -> None:
