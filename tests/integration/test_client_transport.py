@@ -136,11 +136,11 @@ def test_a_netrc_file_adds_no_password(
 def test_the_callers_authorities_are_used(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     for name in transport._CA_FILES:
         monkeypatch.delenv(name, raising=False)
-    assert transport._authorities() is True
+    assert transport.authorities() is True
 
     monkeypatch.setenv(variable, "ca.pem")
 
-    assert transport._authorities() == "ca.pem"
+    assert transport.authorities() == "ca.pem"
 
 
 def test_a_file_of_authorities_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 ``keyring`` is the backend that twine, poetry, hatch, uv and pip ask for a password, and
 ``job_tokens`` answers it: ``locations`` says what the URL is that they ask for, ``registry`` asks
 the registry for its audience and exchanges, ``ambient`` finds the job's identity token, and
-``token_cache`` keeps what a job can get only once. ``transport`` sends every request.
+``token_cache`` keeps what a job can get only once. ``transport`` sends every request about a token,
+and ``uploads`` has the wire of uploads.
 
 This room runs where the broker does not: it knows the broker by its URLs alone, and works with the
 base dependencies.

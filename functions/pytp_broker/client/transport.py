@@ -18,7 +18,7 @@ DEADLINE_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 64 * 1024
 # Where each of our callers is told which authorities to trust; `requests` reads the others itself.
 _CA_FILES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT")
-_NOT_TRUSTED: Final = (
+NOT_TRUSTED: Final = (
     "it offers no TLS connection that can be trusted: if your own authority has signed its "
     "certificate, name the file with that authority in REQUESTS_CA_BUNDLE"
 )
@@ -93,34 +93,36 @@ def _send(call: Call) -> Answer:
             call.url,
             json=call.body,
             headers=headers,
-            auth=_Authorization(call.authorization),
+            auth=Authorization(call.authorization),
             allow_redirects=False,
             stream=True,
             timeout=DEADLINE_SECONDS,
-            verify=_authorities(),
+            verify=authorities(),
         ) as response:
             body = _read(response.iter_content(_CHUNK_BYTES))
             return Answer(response.status_code, _parse(body))
     except requests.exceptions.SSLError:
-        raise UnreachableError(_NOT_TRUSTED) from None
+        raise UnreachableError(NOT_TRUSTED) from None
     # OSError: a file of authorities that is not there. ValueError: a host that cannot be encoded.
     except (requests.RequestException, OSError, ValueError) as error:
         raise UnreachableError(f"it cannot be reached ({type(error).__name__})") from None
 
 
 @dataclass(frozen=True, slots=True)
-class _Authorization:
+class Authorization:
     """The credentials of a request. Without it, `requests` would send those of a netrc file."""
 
     text: str
 
     def __call__(self, request: Any) -> Any:  # noqa: ANN401 - a request of `requests`
+        """Add the credentials to a request."""
         if self.text:
             request.headers["Authorization"] = self.text
         return request
 
 
-def _authorities() -> str | bool:
+def authorities() -> str | bool:
+    """Return the file of authorities that the environment names; True if it names none."""
     return next((found for name in _CA_FILES if (found := os.environ.get(name))), True)
 
 

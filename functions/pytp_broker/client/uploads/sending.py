@@ -1,0 +1,172 @@
+"""Bring one file into a publishing session, also one that an earlier run has begun to bring."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from pytp_broker.client.uploads import answers
+from pytp_broker.client.uploads.answers import FileUpload, PostUrl, PutUrl, Session
+from pytp_broker.client.uploads.api import PAUSES, UploadApi, patiently, send_once
+from pytp_broker.client.uploads.bodies import Body, FilePart
+from pytp_broker.client.uploads.local_files import LocalFile
+from pytp_broker.client.uploads.refusals import TRANSIENT, UploadError, refused
+from pytp_broker.client.uploads.wire import Reply, Request
+
+_PAGE: Final = "application/vnd.pypi.simple.v1+json"
+_MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
+_FORBIDDEN: Final = 403
+_CONFLICT: Final = 409
+_PRECONDITION_FAILED: Final = 412
+# A storage answers 403 to a URL that has expired; we ask for a new one.
+_MAY_PASS: Final = TRANSIENT | {_FORBIDDEN, _CONFLICT}
+
+
+class Progress(Protocol):
+    """Is told how one file goes on."""
+
+    def count(self, size: int) -> None:
+        """Say that bytes were sent."""
+
+    def begin(self) -> None:
+        """Say that the file is sent from its beginning, perhaps again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The delivery of one file into a session; ``run`` says whether anything was sent."""
+
+    api: UploadApi
+    session: Session
+    file: LocalFile
+    progress: Progress
+
+    def run(self) -> bool:
+        """Bring the file into the session unless it has it already; raise UploadError.
+
+        What another run has begun is finished if its bytes are there, and replaced otherwise.
+        """
+        present = self.session.files.get(self.file.filename)
+        if present is not None and self._is_there(present.url):
+            return False
+        upload = self._begin()
+        self._send(upload)
+        self._finish(upload)
+        return True
+
+    def _is_there(self, url: str) -> bool:
+        """Say whether an earlier upload is this very file; remove it if it is not."""
+        try:
+            upload = self.api.find_file(url)
+            self._settle(upload)
+            if self._staged_digest() == self.file.sha256:
+                return True
+        except UploadError as error:
+            if error.may_pass:
+                raise
+        self.api.delete_file(url)
+        return False
+
+    def _settle(self, upload: FileUpload) -> None:
+        """Wait for the end of an earlier upload; raise UploadError unless the file is complete."""
+        if upload.status == answers.PENDING:
+            self.api.complete(upload)
+        else:
+            self.api.judged(upload.url)
+
+    def _staged_digest(self) -> str | None:
+        """Return the digest that the preview has of this file; None if there is no preview."""
+        if self.session.stage_url is None:
+            return None
+        url = f"{self.session.stage_url.rstrip('/')}/{self.file.project}/"
+        # The URL itself is the right to read; no token is needed.
+        request = Request("GET", url, {"Accept": _PAGE}, max_answer_bytes=_MAX_PAGE_BYTES)
+        return digests_in(send_once(self.api.send, request)).get(self.file.filename)
+
+    def _begin(self) -> FileUpload:
+        """Begin the upload; one that another process has begun in the meantime is replaced."""
+        hashes = {"sha256": self.file.sha256}
+        filename, size = self.file.filename, self.file.size
+        try:
+            return self.api.add_file(self.session, filename, size, hashes)
+        except UploadError as error:
+            if error.status != _CONFLICT:
+                raise
+            present = self.api.find(self.session.url).files.get(filename)
+            if present is None:
+                raise
+        self.api.delete_file(present.url)
+        return self.api.add_file(self.session, filename, size, hashes)
+
+    def _send(self, upload: FileUpload) -> None:
+        """Send the bytes, from the beginning again after a failure that may pass."""
+        try:
+            self._send_once(upload)
+        except UploadError as error:
+            if not error.may_pass:
+                raise
+            self.api.clock.wait(PAUSES[0])
+            patiently(lambda: self._send_once(self.api.find_file(upload.url)), self.api.clock.wait)
+
+    def _send_once(self, upload: FileUpload) -> None:
+        self.progress.begin()
+        self.api.keep_upload_open(upload)
+        if isinstance(upload.target, PutUrl):
+            self._put(upload.target)
+        elif upload.target is not None:
+            self._post(upload.target)
+
+    def _put(self, target: PutUrl) -> None:
+        reply = send_once(self.api.send, Request("PUT", target.url, target.headers, self._body()))
+        # 412: the bytes are there, and the answer to the first attempt was lost.
+        if not reply.is_success and reply.status != _PRECONDITION_FAILED:
+            raise _storage_refused(reply)
+
+    def _post(self, target: PostUrl) -> None:
+        headers = {"Content-Type": "application/octet-stream"}
+        reply = self.api.ask_once(Request("POST", target.url, headers, self._body()))
+        # 409: the bytes are there, as above; `complete` says whether they are the right ones.
+        if not reply.is_success and reply.status != _CONFLICT:
+            raise refused("the bytes are refused", reply)
+
+    def _body(self) -> Body:
+        return Body([FilePart(self.file.path, self.file.size)], self.progress.count)
+
+    def _finish(self, upload: FileUpload) -> None:
+        if self.file.attestations and isinstance(upload.target, PostUrl):
+            self._send_attestations(upload.target.attestations_url)
+        try:
+            self.api.complete(upload)
+        except UploadError as error:
+            if not error.may_pass:
+                # A refused upload would be in the way of the next run, and of the release.
+                self.api.delete_file(upload.url)
+            raise
+
+    def _send_attestations(self, url: str | None) -> None:
+        if url is None:
+            return
+        headers = {"Content-Type": "application/json"}
+        reply = self.api.ask_once(Request("POST", url, headers, self.file.attestations))
+        if not reply.is_success:
+            raise refused("the attestations are refused", reply)
+
+
+def _storage_refused(reply: Reply) -> UploadError:
+    return UploadError(
+        f"the storage answered {reply.status} to the bytes of the file",
+        may_pass=reply.status in _MAY_PASS,
+        status=reply.status,
+    )
+
+
+def digests_in(reply: Reply) -> Mapping[str, str]:
+    """Return the sha256 of each file on a page of the simple API; nothing if there is no page."""
+    files: Any = reply.document.get("files") if reply.is_success else None
+    found: dict[str, str] = {}
+    for file in files if isinstance(files, list) else ():
+        hashes = file.get("hashes") if isinstance(file, dict) else None
+        if isinstance(hashes, dict):
+            name, digest = file.get("filename"), hashes.get("sha256")
+            if isinstance(name, str) and isinstance(digest, str):
+                found[name] = digest
+    return found
