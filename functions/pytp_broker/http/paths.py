@@ -80,6 +80,12 @@ PROJECTS: Final = Path("/simple/")
 PROJECT: Final = Path("/simple/{project}/")
 FILE: Final = Path("/files/{sha256}/{filename}")
 
+# A release before it is published. Below it the pages are those of `PROJECTS` and what follows it.
+STAGE: Final = Path("/stage/{session}")
+STAGE_PROJECTS: Final = Path(f"{STAGE}{PROJECTS}")
+STAGE_PROJECT: Final = Path(f"{STAGE}{PROJECT}")
+STAGE_FILE: Final = Path(f"{STAGE}{FILE}")
+
 HOME: Final = Path("/")
 PROJECT_PAGE: Final = Path("/project/{project}/")
 RELEASE_PAGE: Final = Path("/project/{project}/{version}/")
@@ -93,6 +99,7 @@ VERIFY_PROJECT: Final = Path("/_/token/verify/{project+}")
 ALL: Final = (
     *(WELL_KNOWN, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, MINT_READ, BURN, DISCLOSE, HEALTH),
     *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT, VERIFY_READER),
+    *(STAGE_PROJECTS, STAGE_PROJECT, STAGE_FILE),
     *(HOME, PROJECT_PAGE, RELEASE_PAGE, STYLE),
 )
 # No registry can have these names, because a path at the root of a host begins with each of them.

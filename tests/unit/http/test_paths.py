@@ -77,7 +77,7 @@ def test_a_link_is_below_its_base_and_its_variables_are_quoted() -> None:
 
 @pytest.mark.parametrize("path", paths.ALL, ids=str)
 def test_a_link_leads_back_to_its_path(path: Path) -> None:
-    names = ("project", "version", "sha256", "filename", "name")
+    names = ("project", "version", "sha256", "filename", "name", "session")
     found = path.match(path.url("", **dict.fromkeys(names, "a.b-c")))
 
     assert found is not None
@@ -85,4 +85,4 @@ def test_a_link_leads_back_to_its_path(path: Path) -> None:
 
 
 def test_no_registry_may_have_the_name_that_a_path_begins_with() -> None:
-    assert {"simple", "legacy", "files"} <= paths.RESERVED_NAMES
+    assert {"simple", "legacy", "files", "stage"} <= paths.RESERVED_NAMES

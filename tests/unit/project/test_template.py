@@ -150,6 +150,9 @@ CONTRACT = {
     "/simple/widgets/": "ReadFunction",
     "/files/0123abcd/widgets-1.0-py3-none-any.whl": "ReadFunction",
     "/files/0123abcd/widgets-1.0-py3-none-any.whl.metadata": "ReadFunction",
+    "/stage/stage_0/simple/": "ReadFunction",
+    "/stage/stage_0/simple/widgets/": "ReadFunction",
+    "/stage/stage_0/files/0123abcd/widgets-1.0-py3-none-any.whl": "ReadFunction",
     "/project/widgets/": "WebFunction",
     "/project/widgets": "WebFunction",
     "/project/widgets/1.0/": "WebFunction",
@@ -207,7 +210,7 @@ def test_the_list_of_projects_depends_on_no_reading(prefix: str, reading: Readin
 
 
 @every_reading
-@pytest.mark.parametrize("project", ["legacy", "simple", "files"])
+@pytest.mark.parametrize("project", ["legacy", "simple", "files", "stage"])
 @pytest.mark.parametrize("prefix", ["", "/acme"])
 def test_a_project_may_be_called_like_an_endpoint(
     prefix: str, project: str, reading: Reading
@@ -253,7 +256,13 @@ def test_every_endpoint_in_the_code_is_routed(function: str) -> None:
         if (function, route.path) == ("WebFunction", paths.PROJECTS):
             continue  # the read function's, see above
         url = route.path.url(
-            base_path, project="a", version="1", sha256="b", filename="c", name="d.css"
+            base_path,
+            project="a",
+            version="1",
+            sha256="b",
+            filename="c",
+            name="d.css",
+            session="e",
         )
         assert function_at(url) == function
         assert function_at(url.rstrip("/")) == function
@@ -411,6 +420,7 @@ TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
         ("ReadRole", "BatchGetItem", ENTRY, ()),
         ("ReadRole", "Query", ["YANKED#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["STATUS#acme#widgets"], ()),
+        ("ReadRole", "GetItem", ["SESSION#stage_0"], ()),
         ("ReadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#"], ()),
         ("WebRole", "Query", ["CONFIGURATION"], ()),
         ("WebRole", "Query", ["REGISTRY#acme"], ()),
@@ -472,7 +482,9 @@ def test_the_read_function_may_not_read_publishers_nor_whom_a_project_trusts(
 
 @pytest.mark.promise("separate-functions")
 @pytest.mark.parametrize("action", WRITES)
-@pytest.mark.parametrize("key", ["TOKEN#0", "USE#0", "TRUST#acme#", "PROJECT#a#b", "REGISTRY#a"])
+@pytest.mark.parametrize(
+    "key", ["TOKEN#0", "USE#0", "TRUST#acme#", "PROJECT#a#b", "REGISTRY#a", "SESSION#stage_0"]
+)
 def test_the_read_function_may_write_nothing(action: str, key: str) -> None:
     assert not is_allowed("ReadRole", action, [key])
 
