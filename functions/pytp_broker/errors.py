@@ -15,6 +15,7 @@
     │   └── MayOnlyRead                            … because it is for reading alone
     ├── InvalidUpload    400  invalid-upload       the file or its form
     │   ├── FileExists   400  file-exists          the name is taken by other content
+    │   ├── FileReserved 409  file-reserved        a session publishes a file of this name now
     │   ├── FileDeleted  400  file-deleted         the name is a deleted file's
     │   ├── InvalidRelease  400  invalid-release   the release does not take this file
     │   └── ProjectClosed   400  project-closed    the project takes no files
@@ -194,6 +195,12 @@ class FileExists(InvalidUpload):
     """The file name is taken by other content; files never change."""
 
     code, title = "file-exists", "File already exists"
+
+
+class FileReserved(InvalidUpload):
+    """A publishing session has reserved the file name, and publishes it right now (PEP 694)."""
+
+    status, code, title = 409, "file-reserved", "The file name is reserved"
 
 
 class FileDeleted(InvalidUpload):

@@ -10,7 +10,13 @@ from typing import TypeVar
 import pytest
 
 from pytp_broker.aws.dynamodb import applying
-from pytp_broker.storage.protocols import AlreadyExchangedError, AlreadyPublishedError, Store
+from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.protocols import (
+    AlreadyExchangedError,
+    AlreadyPublishedError,
+    ReservedError,
+    Store,
+)
 from pytp_broker.trust.built_in import with_built_in
 from tests.support.samples import (
     ACME,
@@ -22,6 +28,8 @@ from tests.support.samples import (
     for_repository,
     publisher,
     record,
+    session,
+    staged,
 )
 
 THREADS = 16
@@ -92,6 +100,85 @@ def test_one_of_racing_uploads_gets_the_name(racing_store: Store) -> None:
 
     (stored,) = racing_store.list_files("acme", "widgets")
     assert stored.sha256 == winner
+
+
+def test_racing_requests_for_one_version_get_one_session(racing_store: Store) -> None:
+    made = race(50, lambda n: racing_store.add_session(session(number=n)))
+
+    (token,) = {each.token for each in made}
+    assert [each.token for each in racing_store.list_sessions(NOW)] == [token]
+
+
+def test_racing_changes_of_a_session_are_all_in_it_or_refused(racing_store: Store) -> None:
+    racing_store.add_session(session())
+
+    def add(number: int) -> bool:
+        present = racing_store.find_session(session().token)
+        assert present is not None
+        files = {**present.files, str(number): staged(str(number))}
+        return racing_store.save_session(present.changed(files=files), present)
+
+    saved = race(50, add)
+
+    found = racing_store.find_session(session().token)
+    assert found is not None
+    assert set(found.files) == {str(number) for number, is_saved in enumerate(saved) if is_saved}
+    assert found.revision == 1 + sum(saved)
+
+
+@pytest.mark.promise("immutable-file")
+def test_a_name_is_published_by_one_of_racing_sessions_and_uploads(racing_store: Store) -> None:
+    name = "widgets-1.0.tar.gz"
+
+    def upload(number: int) -> str | None:
+        mine = file(sha256=f"{number:064x}")
+        try:
+            racing_store.add_file(mine)
+        except (AlreadyPublishedError, ReservedError):
+            return None
+        return mine.sha256
+
+    def publish(number: int) -> str | None:
+        mine = session(staged(), number=number, key=str(number))
+        processing = mine.processing(NOW)
+        record = file(sha256=f"{number:064x}", upload_id=f"{number:032x}")
+        racing_store.add_session(mine)
+        racing_store.save_session(processing, mine)
+        if racing_store.reserve(processing, [record]):
+            racing_store.save_session(processing.failed("taken"), processing)
+            return None
+        assert racing_store.publish_session(processing.published(NOW))
+        return record.sha256
+
+    won = race(50, lambda number: publish(number) if number % 2 else upload(number))
+
+    (winner,) = [each for each in won if each is not None]
+    found = racing_store.find_entry("acme", "widgets", name).file
+    assert found is not None
+    assert found.sha256 == winner
+
+
+def test_readers_see_all_files_of_a_publish_or_none(racing_store: Store) -> None:
+    files = [staged(f"widgets-1.0-{number}-py3-none-any.whl") for number in range(30)]
+    mine = session(*files)
+    processing = mine.processing(NOW)
+    racing_store.add_session(mine)
+    racing_store.save_session(processing, mine)
+
+    def look(number: int) -> int:
+        if number == 0:
+            racing_store.reserve(processing, [f.file for f in files if f.file is not None])
+            racing_store.publish_session(processing.published(NOW))
+        listed = len(racing_store.list_files("acme", "widgets"))
+        if number % 2:
+            pieces = racing_store.survey("acme")
+            listed = len([piece for piece in pieces if isinstance(piece, PublishedFile)])
+        return listed
+
+    seen = race(50, look)
+
+    assert set(seen) <= {0, 30}
+    assert seen[0] == 30
 
 
 @pytest.mark.promise("single-use")

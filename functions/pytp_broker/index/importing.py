@@ -17,7 +17,7 @@ from pytp_broker.index.digests import SHA256
 from pytp_broker.index.distributions import Distribution, read_as, read_filename
 from pytp_broker.index.inspection import Candidate, inspect
 from pytp_broker.index.offers import Offer
-from pytp_broker.index.storing import describe, save_bytes
+from pytp_broker.index.storing import describe, make_visible, save_bytes
 from pytp_broker.names import NormalizedName
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import FileStore
@@ -82,10 +82,10 @@ def store_delivery(
 def commit(file: PublishedFile, store: FileRecordStore) -> bool:
     """Make the file visible; return False if the very same file is visible already.
 
-    Raises FileExists if other content has the name, or FileDeleted.
+    Raises FileExists if other content has the name, FileDeleted, or FileReserved.
     """
     try:
-        store.add_file(file)
+        make_visible(file, store)
     except AlreadyPublishedError:
         _check_taken(file, store)
         return False

@@ -31,7 +31,7 @@ from pytp_broker.index.forms import (
 )
 from pytp_broker.index.inspection import Candidate, Facts, inspect
 from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
-from pytp_broker.index.storing import describe, save_bytes
+from pytp_broker.index.storing import describe, make_visible, save_bytes
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Registry
 from pytp_broker.services import Index
@@ -145,7 +145,8 @@ def commit(
 ) -> None:
     """Make the file visible.
 
-    Raises FileExists for the later of two files with one name, InvalidRelease if the release has
+    Raises FileExists for the later of two files with one name, FileReserved while a session
+    publishes a file of its name, InvalidRelease if the release has
     changed meanwhile, ProjectClosed if a slow upload finds the project closed, Unauthorized for a
     token that has been used up, and what ``confirm`` raises for a right that has ended meanwhile.
     """
@@ -156,7 +157,7 @@ def commit(
         check_open(candidate, find_entry(candidate, right, index))
     check_claim(claimed, index)
     try:
-        index.store.add_file(file)
+        make_visible(file, index.store)
     except AlreadyPublishedError:
         is_published(candidate, find_entry(candidate, right, index))
 

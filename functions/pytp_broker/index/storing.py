@@ -1,13 +1,15 @@
-"""Store what was inspected: the record of a file, and its bytes under their hash."""
+"""Store what was inspected: the bytes of a file under their hash, and the record of the file."""
 
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
 from pytp_broker.content import Held
+from pytp_broker.errors import FileReserved
 from pytp_broker.index.inspection import Facts
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import FileStore, keys_of
+from pytp_broker.storage.protocols import FileRecordStore, ReservedError
 
 
 def describe(
@@ -35,3 +37,17 @@ def save_bytes(file: PublishedFile, facts: Facts, files: FileStore) -> None:
     content, metadata = keys_of(file)
     files.save(content, facts.candidate.content, file.sha256)
     files.save(metadata, Held(facts.metadata_file), file.metadata_sha256)
+
+
+def make_visible(file: PublishedFile, store: FileRecordStore) -> None:
+    """Make a file visible whose bytes are stored.
+
+    Raises AlreadyPublishedError, or FileReserved while a session publishes a file of its name.
+    """
+    try:
+        store.add_file(file)
+    except ReservedError:
+        raise FileReserved(
+            f"a publishing session publishes `{file.filename}` right now: wait a minute, then "
+            "upload the file again if the registry does not have it"
+        ) from None

@@ -24,7 +24,7 @@ from tests.support.distributions import (
     texts,
     wheel,
 )
-from tests.support.samples import tombstone
+from tests.support.samples import session, staged, tombstone
 from tests.support.shelf import IDENTITY, Shelf
 from tests.support.signing import GITHUB, NOW
 
@@ -325,6 +325,20 @@ def test_of_two_uploads_at_once_the_second_meets_the_first(
 
     assert answer.status == status
     assert shelf.store.files["acme", WHEEL_NAME] == published
+
+
+def test_a_name_that_a_session_publishes_right_now_is_refused(shelf: Shelf) -> None:
+    """PEP 694: such an upload gets 409 through every API."""
+    present = session(staged(WHEEL_NAME), created_at=shelf.now)
+    processing = present.processing(shelf.now)
+    shelf.store.add_session(present)
+    shelf.store.save_session(processing, present)
+    shelf.store.reserve(processing, [published_file(shelf, wheel())])
+
+    answer = shelf.publish(wheel())
+
+    assert (answer.status, answer.code) == (409, "file-reserved")
+    assert shelf.store.files == {}
 
 
 def published_file(shelf: Shelf, distribution: Distribution) -> PublishedFile:

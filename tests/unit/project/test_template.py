@@ -386,6 +386,9 @@ TOKEN = ("pk", "sk", "document", "token_hash", "registries", "ttl")
 BURN = ("pk", "sk", "token_hash", "burned_at", "registries")
 USE = ("pk", "sk", "used_for", "ttl")
 ENTRY = ["PROJECT#acme#widgets", "YANKED#acme#widgets", "STATUS#acme#widgets"]
+PUBLISHING = {"UploadRole"}
+RESERVED = (*FILE, "reserved_by", "batch")
+SESSION = (*FILE, "revision", "status", "expires_at", "ttl")
 TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
 
 
@@ -409,6 +412,13 @@ TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
         ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], FILE),
         ("UploadRole", "PutItem", ["REGISTRY#acme"], ("pk", "sk")),
         ("UploadRole", "PutItem", ["USE#0123"], USE),
+        ("UploadRole", "PutItem", ["PROJECT#acme#widgets"], RESERVED),
+        ("UploadRole", "UpdateItem", ["PROJECT#acme#widgets"], ("pk", "sk", "reserved_by")),
+        ("UploadRole", "GetItem", ["SESSION#stage_0"], ()),
+        ("UploadRole", "PutItem", ["SESSION#stage_0"], SESSION),
+        ("UploadRole", "UpdateItem", ["SESSION#stage_0"], ("pk", "sk", "revision", "ttl")),
+        ("UploadRole", "Query", ["LIVE#acme#widgets"], ()),
+        ("UploadRole", "PutItem", ["LIVE#acme#widgets"], ("pk", "sk", "session_token", "ttl")),
         ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
         ("IntrospectRole", "Query", ["PUBLISHER#0123"], ()),
         ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
@@ -427,6 +437,7 @@ TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
         ("WebRole", "Query", ["PROJECT#acme#widgets"], ()),
         ("WebRole", "Query", ["YANKED#acme#widgets"], ()),
         ("WebRole", "GetItem", ["STATUS#acme#widgets"], ()),
+        ("WebRole", "GetItem", ["SESSION#stage_0"], ()),
         ("WebRole", "Query", ["PUBLISHER#0123"], ()),
         ("WebRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#"], ()),
     ],
@@ -457,9 +468,24 @@ def test_the_broker_may_not_publish(action: str, key: str) -> None:
 
 
 @pytest.mark.promise("separate-functions")
-@pytest.mark.parametrize(("action", "key"), [*product(WRITES, ["PROJECT#a#b", "TOKEN#0", "USE#0"])])
+@pytest.mark.parametrize(
+    ("action", "key"), [*product(WRITES, ["PROJECT#a#b", "SESSION#stage_0", "TOKEN#0", "USE#0"])]
+)
 def test_the_web_function_writes_nothing(action: str, key: str) -> None:
     assert not is_allowed("WebRole", action, [key], FILE)
+
+
+@pytest.mark.promise("separate-functions")
+@pytest.mark.parametrize("role", [role for role in ROLES if role not in PUBLISHING])
+@pytest.mark.parametrize("action", WRITES)
+@pytest.mark.parametrize("key", ["SESSION#stage_0", "LIVE#acme#widgets"])
+def test_only_publishing_functions_write_sessions(role: str, action: str, key: str) -> None:
+    assert not is_allowed(role, action, [key], ("pk", "sk", "ttl"))
+
+
+@pytest.mark.promise("immutable-file")
+def test_an_update_cannot_change_the_record_of_a_file() -> None:
+    assert not is_allowed("UploadRole", "UpdateItem", ["PROJECT#acme#widgets"], FILE)
 
 
 @pytest.mark.promise("separate-functions")
@@ -483,7 +509,8 @@ def test_the_read_function_may_not_read_publishers_nor_whom_a_project_trusts(
 @pytest.mark.promise("separate-functions")
 @pytest.mark.parametrize("action", WRITES)
 @pytest.mark.parametrize(
-    "key", ["TOKEN#0", "USE#0", "TRUST#acme#", "PROJECT#a#b", "REGISTRY#a", "SESSION#stage_0"]
+    "key",
+    ["TOKEN#0", "USE#0", "TRUST#acme#", "PROJECT#a#b", "REGISTRY#a", "SESSION#stage_0", "LIVE#a#b"],
 )
 def test_the_read_function_may_write_nothing(action: str, key: str) -> None:
     assert not is_allowed("ReadRole", action, [key])

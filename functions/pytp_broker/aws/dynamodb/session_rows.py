@@ -41,6 +41,9 @@ class SessionRows(Reservations):
             rival = None if token is None else self.find_session(token)
             if rival is not None and rival.is_live(session.created_at):
                 return rival
+            if rival is not None and rival.status is SessionStatus.PUBLISHED:
+                self._finish(rival)
+                continue
             if len(live) >= MAX_SESSIONS:
                 raise TooManySessionsError
             # The session is there before anything points at it.
@@ -78,8 +81,7 @@ class SessionRows(Reservations):
         self._call(self._client.put_item, Item=project_item(session.registry, session.project))
         is_published = self._save_session(session, session.revision - 1)
         if is_published:
-            self._vacate_pointer(session)
-            self._settle(session)
+            self._finish(session)
         return is_published
 
     def release(self, session: Session) -> None:
@@ -96,8 +98,11 @@ class SessionRows(Reservations):
 
         _each(vacate, filenames)
 
-    def _settle(self, session: Session) -> None:
-        """Take the reservations off the visible files; then the session's row may go."""
+    def _finish(self, session: Session) -> None:
+        """Take the reservations off the visible files; then the session's row may go.
+
+        The pointer goes last. While it is there, the next session of the version finishes this one.
+        """
 
         def settle(filename: str) -> None:
             key = attributes(**file_key(session.registry, session.project, filename))
@@ -106,10 +111,15 @@ class SessionRows(Reservations):
             self._try(self._client.update_item, Key=key, UpdateExpression=change, **request)
 
         _each(settle, session.filenames)
-        self._call(
+        self._let_expire(session)
+        self._vacate_pointer(session)
+
+    def _let_expire(self, session: Session) -> None:
+        self._try(
             self._client.update_item,
             Key=attributes(**session_key(session.token)),
             UpdateExpression="SET #ttl = :ttl",
+            ConditionExpression="attribute_exists(revision)",
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues=attributes(**{":ttl": int(session.kept_until.timestamp())}),
         )
