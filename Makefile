@@ -79,7 +79,7 @@ format: install ## Format the code and apply the safe fixes
 
 validate: sam ## Check template.yaml and the templates of infra/
 	@.venv-sam/bin/sam validate --lint
-	@.venv-sam/bin/cfn-lint infra/*.yaml
+	@.venv-sam/bin/cfn-lint infra/*.yaml infra/container/*.yaml
 
 build: sam ## Build the Lambda artifact into .aws-sam (ARCHITECTURE=x86_64 instead of arm64)
 	@$(if $(PYTHON313),,echo "sam build needs python3.13, on PATH or under pyenv" >&2; exit 1)
@@ -113,6 +113,8 @@ lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade f
 	@$(LOCK) pyproject.toml --extra aws --extra web $(NOT_IN_FUNCTIONS) --output-file functions/requirements.txt
 	@$(LOCK) pyproject.toml --all-extras --group build --group lint --constraint functions/requirements.txt \
 		--output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra aws --extra serve --extra web --constraint requirements/dev.txt \
+		--output-file requirements/container.txt
 	@$(LOCK) --group emulator --output-file requirements/emulator.txt
 	@$(LOCK) --group sam --output-file requirements/sam.txt
 	@$(LOCK) --group clients --output-file requirements/clients.txt
