@@ -31,6 +31,7 @@ from tests.support.samples import (
     publisher,
     record,
     release,
+    session,
     tombstone,
     without_permissions,
 )
@@ -612,6 +613,14 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ("YANKED#acme#widgets", "DELETED#x.whl"): ["deleted_at", "deleted_by", "reason"],
         ("STATUS#acme#widgets", "STATUS"): ["reason", "status"],
         ("REGISTRY#acme", "PROJECT#widgets"): [],
+        (f"SESSION#{session().token}", "SESSION"): [
+            "document",
+            "expires_at",
+            "revision",
+            "status",
+            "ttl",
+        ],
+        ("LIVE#acme#widgets", "VERSION#1"): ["session_token", "ttl"],
         (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],
         (f"KEYSET#{ISSUER.url}", "KEYSET"): ["document"],
         (f"KEYSET#{ISSUER.url}", "REFRESH"): ["claimed_at", "claimed_by"],

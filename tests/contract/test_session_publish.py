@@ -193,3 +193,15 @@ def test_a_session_without_its_row_publishes_nothing(store: Store) -> None:
     assert visible(store) == []
     store.add_file(RIVAL)
     assert visible(store) == [SDIST]
+
+
+def test_a_thousand_files_are_published_at_once(racing_store: Store) -> None:
+    names = [f"widgets-1.0-{number}-py3-none-any.whl" for number in range(1000)]
+    mine = session(*map(staged, names))
+    processing = begin(racing_store, mine)
+
+    assert racing_store.reserve(processing, records(mine)) == []
+    assert racing_store.list_files("acme", "widgets") == []
+    assert racing_store.publish_session(processing.published(NOW))
+
+    assert len(racing_store.list_files("acme", "widgets")) == 1000

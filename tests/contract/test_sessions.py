@@ -1,10 +1,12 @@
 """Publishing sessions: add_session, find_session, save_session, list_sessions."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from pytp_broker.aws.dynamodb import session_rows
 from pytp_broker.storage import sessions
 from pytp_broker.storage.protocols import Store, TooManySessionsError
 from pytp_broker.storage.sessions import (
@@ -14,6 +16,7 @@ from pytp_broker.storage.sessions import (
     SessionTooLargeError,
     UploadStatus,
 )
+from pytp_broker.storage.sqlite import session_tables
 from tests.support.samples import NOW, session, staged
 
 LATER = NOW + timedelta(days=8)
@@ -134,18 +137,33 @@ def test_a_session_that_is_not_there_is_not_saved(store: Store) -> None:
 def test_a_project_has_a_bounded_number_of_live_sessions(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(MAX_SESSIONS):
-        store.add_session(session(number=number, key=str(number)))
+    for module in (session_tables, session_rows):
+        monkeypatch.setattr(module, "MAX_SESSIONS", 2)
+    first, second = session(), session(number=2, key="2")
+    store.add_session(first)
+    store.add_session(second)
 
     with pytest.raises(TooManySessionsError):
-        store.add_session(session(number=MAX_SESSIONS, key="one too many"))
+        store.add_session(session(number=3, key="3"))
 
-    assert len(store.list_sessions(NOW)) == MAX_SESSIONS
-    elsewhere = session(number=MAX_SESSIONS, project="gadgets")
+    assert list(store.list_sessions(NOW)) == [first, second]
+    assert store.add_session(session(number=4)) == first
+    elsewhere = session(number=4, project="gadgets")
     assert store.add_session(elsewhere) == elsewhere
-    store.save_session(canceled(session(number=0, key="0")), session(number=0, key="0"))
-    further = session(number=MAX_SESSIONS + 1, key="further")
+    store.save_session(canceled(first), first)
+    further = session(number=5, key="3")
     assert store.add_session(further) == further
+
+
+def test_a_hundred_sessions_of_a_project_are_created_at_once(racing_store: Store) -> None:
+    wanted = [session(number=number, key=str(number)) for number in range(MAX_SESSIONS)]
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(racing_store.add_session, wanted)) == wanted
+
+    with pytest.raises(TooManySessionsError):
+        racing_store.add_session(session(number=MAX_SESSIONS, key="one too many"))
+    assert len(racing_store.list_sessions(NOW)) == MAX_SESSIONS
 
 
 def test_sessions_that_are_not_over_are_listed_by_time(store: Store) -> None:
