@@ -58,11 +58,11 @@ test: install emulator sam ## Run every test (WORKERS=auto on all processors); w
 demo: install ## Show the whole story on one screen
 	@$(BIN)/pytp-broker demo
 
-lint: install ## Check style, types and the workflows of .github/
+lint: install ## Check style, types, the workflows of .github/ and the action
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/zizmor --offline --quiet .github
+	@$(BIN)/zizmor --offline --quiet .github infra/ci/github
 
 hooks: install ## Check each commit before it is made, as .pre-commit-config.yaml says
 	@$(BIN)/pre-commit install
@@ -115,6 +115,7 @@ lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade f
 		--output-file requirements/dev.txt
 	@$(LOCK) pyproject.toml --extra aws --extra serve --extra web --constraint requirements/dev.txt \
 		--output-file requirements/container.txt
+	@$(LOCK) pyproject.toml --constraint requirements/dev.txt --output-file infra/ci/github/requirements.txt
 	@$(LOCK) --group emulator --output-file requirements/emulator.txt
 	@$(LOCK) --group sam --output-file requirements/sam.txt
 	@$(LOCK) --group clients --output-file requirements/clients.txt

@@ -43,7 +43,7 @@ class JobTokens:
     mask: Callable[[Hidden], None] = lambda _: None
     is_shared: bool = True
     _found: dict[Location, Minted] = field(default_factory=dict)
-    _to_burn: list[tuple[Exchange, Hidden]] = field(default_factory=list)
+    _to_burn: list[tuple[str, Hidden]] = field(default_factory=list)
 
     def find(self, url: str) -> Hidden | None:
         """Return a token for a URL; None if it is not a registry's.
@@ -68,7 +68,7 @@ class JobTokens:
         """
         tokens, self._to_burn = self._to_burn, []
         self._found.clear()
-        return sum(not burn(exchange, token, self.send) for exchange, token in tokens)
+        return sum(not burn(burn_url, token, self.send) for burn_url, token in tokens)
 
     def end(self, url: str) -> bool:
         """Burn the token that is kept on disk for a URL, and say whether there was one.
@@ -82,7 +82,7 @@ class JobTokens:
         identity = find_identity(exchange.audience, self.environment, self.send)
         kept = self.cache.find(identity.token, exchange.mint_url, self.now())
         self.cache.forget(identity.token, exchange.mint_url)
-        if kept is not None and not burn(exchange, kept.token, self.send):
+        if kept is not None and not burn(exchange.burn_url, kept.token, self.send):
             raise RefusedError(f"{exchange.burn_url}: {NOT_BURNED}")
         return kept is not None
 
@@ -94,7 +94,7 @@ class JobTokens:
         is_once = identity.is_only_one
         minted = (self._exchange_once if is_once else self._mint)(exchange, identity)
         if location.is_for_upload and not (is_once and self.is_shared):
-            self._to_burn.append((exchange, minted.token))
+            self._to_burn.append((exchange.burn_url, minted.token))
         return minted
 
     def _discover(self, location: Location) -> Exchange | None:

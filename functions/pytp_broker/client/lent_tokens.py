@@ -24,13 +24,18 @@ def lend(location: Location, tokens: JobTokens, tell: Callable[[str], None]) -> 
     ``tell`` is called with a sentence if the token cannot be burned.
     """
     try:
-        token = tokens.find(location.upload_url)
-        if token is None:
-            raise RefusedError(_why_none(location, tokens.send))
-        yield token
+        yield take(location, tokens)
     finally:
         if tokens.burn():
             tell(NOT_BURNED)
+
+
+def take(location: Location, tokens: JobTokens) -> Hidden:
+    """Return an upload token for a registry; raise RefusedError or NoIdentityError."""
+    token = tokens.find(location.upload_url)
+    if token is None:
+        raise RefusedError(_why_none(location, tokens.send))
+    return token
 
 
 def _why_none(location: Location, send: Send) -> str:

@@ -56,6 +56,11 @@ class Location:
         return f"{self.base_url}/legacy/"
 
     @property
+    def burn_url(self) -> str:
+        """Return the URL at which a token of this registry is ended."""
+        return f"{self.base_url}/_/oidc/burn-token"
+
+    @property
     def own_audience(self) -> str | None:
         """Return the audience that only this registry can have; None if others could have it too.
 

@@ -68,7 +68,7 @@ def discover(location: Location, trusted_urls: Collection[str], send: Send) -> E
     if audience in _AUDIENCES_OF_PYPI:
         return None
     _check_audience(location, audience, trusted_urls)
-    return Exchange(audience, mint_url, f"{location.base_url}/_/oidc/burn-token")
+    return Exchange(audience, mint_url, location.burn_url)
 
 
 def ask_index(location: Location, send: Send, authorization: str = "") -> Answer:
@@ -97,9 +97,9 @@ def mint(exchange: Exchange, identity_token: str, send: Send, now: float) -> Min
     raise RefusedError(f"{exchange.mint_url}: {reason}")
 
 
-def burn(exchange: Exchange, token: Hidden, send: Send) -> bool:
+def burn(burn_url: str, token: Hidden, send: Send) -> bool:
     """End a token early, and say whether the registry has accepted that."""
-    answer = _ask(Call(exchange.burn_url, {"token": token.reveal()}), send)
+    answer = _ask(Call(burn_url, {"token": token.reveal()}), send)
     return answer is not None and answer.status == _ACCEPTED
 
 

@@ -235,7 +235,7 @@ def test_a_burned_token_is_dead(remote: Remote) -> None:
     assert exchange is not None
     minted = mint(exchange, remote.identity(), remote.send, 0)
 
-    assert burn(exchange, minted.token, remote.send)
+    assert burn(exchange.burn_url, minted.token, remote.send)
 
     (record,) = remote.store.tokens.values()
     assert record.burned_at is not None
@@ -249,7 +249,7 @@ def test_a_registry_that_does_not_burn_is_noticed(
     assert exchange is not None
     remote.answers[exchange.burn_url] = answer
 
-    assert not burn(exchange, Hidden("secret"), remote.send)
+    assert not burn(exchange.burn_url, Hidden("secret"), remote.send)
 
 
 def test_the_endpoints_that_a_client_knows_are_the_brokers(remote: Remote) -> None:

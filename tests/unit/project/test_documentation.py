@@ -184,7 +184,12 @@ def test_the_artifact_has_nothing_of_the_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["functions/requirements.txt", *(f"requirements/{n}.txt" for n in REQUIREMENTS)]
+    "file",
+    [
+        "functions/requirements.txt",
+        "infra/ci/github/requirements.txt",
+        *(f"requirements/{n}.txt" for n in REQUIREMENTS),
+    ],
 )
 def test_every_requirement_has_a_hash_and_no_address(file: str) -> None:
     text = (ROOT / file).read_text()
