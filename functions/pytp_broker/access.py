@@ -216,6 +216,19 @@ def _may_only_read(record: TokenRecord, registry: str) -> bool:
     return not may_upload and bool(record.grants_of(Permission.READ, registry))
 
 
+def verify_uploader(caller: Caller, services: Services) -> None:
+    """Check that the caller's token is good for uploads to this registry, in one round trip.
+
+    Raises Unauthorized or Forbidden. Whether a project trusts the token is for ``verify`` to say.
+    """
+    record, _ = verify_token(caller, None, services)
+    _check_enabled(record.signer, caller)
+    if _may_only_read(record, caller.registry.name):
+        raise MayOnlyRead(_MAY_ONLY_READ)
+    if not record.grants_of(Permission.UPLOAD, caller.registry.name):
+        raise Forbidden(_explain(record, caller.registry.name, None))
+
+
 def verify_reader(caller: Caller, services: Services) -> None:
     """Check that the caller may read the registry; raise Unauthorized or Forbidden.
 

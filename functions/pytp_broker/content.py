@@ -4,7 +4,7 @@ The code that reads a file does not know where its bytes are, and gets only thos
 So the same code can read an upload in memory, a file on a disk and an object in a bucket.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Final, Protocol
 
@@ -58,6 +58,39 @@ class Opened:
             raise StoreUnavailable(
                 "the stored files cannot be read now; try again", operator_detail=cause
             ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of other content."""
+
+    whole: Content
+    start: int
+    size: int
+
+    def read_at(self, offset: int, length: int) -> memoryview:
+        """Return the bytes at an offset of the part; fewer at the end."""
+        return self.whole.read_at(self.start + offset, max(0, min(length, self.size - offset)))
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """Content that somebody else must close, as soon as it is sent."""
+
+    content: Content
+    close: Callable[[], object]
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return self.content.size
+
+    def read_at(self, offset: int, length: int) -> memoryview:
+        """Return the bytes at an offset; fewer at the end."""
+        return self.content.read_at(offset, length)
+
+
+NOTHING: Final = Held(b"")
 
 
 def read_pieces(

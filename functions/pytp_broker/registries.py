@@ -18,6 +18,8 @@ DEFAULT_READ_TOKEN_LIFETIME_SECONDS: Final = 3600
 # As at PyPI. A release that no longer takes files cannot change what `==1.0` installs.
 DEFAULT_RELEASE_OPEN_DAYS: Final = 14
 DEFAULT_MAX_FILE_SIZE: Final = 1024**3
+# What one PUT to a bucket takes.
+LARGEST_FILE_SIZE: Final = 5 * 1024**3
 
 # Who may read a registry: those who have the right to, or everybody.
 PRIVATE: Final = "private"

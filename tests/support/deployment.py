@@ -7,11 +7,13 @@ their tests need: ``World`` the exchange, ``Shelf`` files, and so on.
 import base64
 import json
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from pytp_broker.audit.record import AuditRecord
+from pytp_broker.content import Held, read_all
 from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import Routes, respond
@@ -90,7 +92,10 @@ class Answer:
 
 
 def answer_of(response: Response) -> Answer:
-    return Answer(response.status, response.headers, response.body)
+    if response.content is None:
+        return Answer(response.status, response.headers, response.body)
+    with closing(response.content) as content:
+        return Answer(response.status, response.headers, read_all(content))
 
 
 class Deployment:
@@ -169,14 +174,14 @@ class Deployment:
     ) -> Answer:
         """Send a request to the function that knows its path; a mapping is sent as JSON."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = Request(method, host, path, query or {}, headers or {}, raw, source_ip)
+        request = Request(method, host, path, query or {}, headers or {}, Held(raw), source_ip)
         function = self._function_of(path)
         return answer_of(respond(request, ROUTES[function], self._services(function)))
 
     def hand(self, function: str, event: Mapping[str, Any]) -> Answer:
         """Hand an event of the gateway to a function, as Lambda does."""
         result = handle(event, ROUTES[function], self._services(function))
-        json.dumps(result)  # as Lambda does
+        json.dumps({**result, "content": None})  # as Lambda does
         return Answer(result["statusCode"], result["headers"], body_of(result))
 
     def _function_of(self, path: str) -> str:

@@ -5,17 +5,24 @@ import base64
 import io
 import json
 from collections.abc import Mapping, MutableMapping
+from contextlib import closing
 from typing import Any
 
+from pytp_broker.content import read_all
 from pytp_broker.endpoints.events import read_event
 from pytp_broker.local import gateway as local
 from pytp_broker.local import log
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.routes import GatewayRoute, RouteTable
+from pytp_broker.local.uploads import Uploads
 from pytp_broker.tokens import UploadToken
 
 # A well-formed token that no store knows.
 BEARER = f"Bearer {UploadToken.mint('00' * 16).reveal()}"
+
+
+# How large the body of an upload may be.
+ADMITTED = 10 * 1024 * 1024
 
 
 class Exchange:
@@ -76,13 +83,24 @@ class Gateway:
         function: str = "F",
         *,
         proxies: int = 0,
+        admitted: int = ADMITTED,
         **more: str,
     ) -> None:
         self.log = io.StringIO()
         named = {key: function} | {f"ANY /{path}": name for path, name in more.items()}
+
+        async def admit(_: Mapping[str, Any]) -> int:
+            return admitted
+
         table = RouteTable([GatewayRoute(*route) for route in named.items()])
         functions = dict.fromkeys(named.values(), respond)
-        self.app = local.Gateway(table, functions, log.Log(self.log), proxies=Proxies(proxies))
+        self.app = local.Gateway(
+            table,
+            functions,
+            log.Log(self.log),
+            uploads=Uploads(admit),
+            proxies=Proxies(proxies),
+        )
 
     def answer(self, exchange: Exchange) -> Exchange:
         asyncio.run(self.send(exchange))
@@ -110,6 +128,9 @@ def function_answering(body: bytes, status: int = 200, **headers: str) -> local.
 
 def body_of(result: Mapping[str, Any]) -> bytes:
     """Return the body in a function's result, as the gateway sends it."""
+    if "content" in result:
+        with closing(result["content"]) as content:
+            return read_all(content)
     body: str = result["body"]
     return base64.b64decode(body, validate=True) if result["isBase64Encoded"] else body.encode()
 

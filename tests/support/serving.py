@@ -11,7 +11,7 @@ from typing import Any, Final
 from pytp_broker.content import Held
 from pytp_broker.endpoints import upload
 from pytp_broker.endpoints.events import handle
-from pytp_broker.local.gateway import MAX_BODY_BYTES
+from pytp_broker.local.deployment import MAX_UPLOAD_BYTES
 from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.storage.file_folder import FolderFiles
@@ -34,7 +34,7 @@ class Served:
         self.shelf = Shelf()
         files = FolderFiles(folder)
         self.shelf.index = replace(
-            self.shelf.index, files=files, max_upload_bytes=MAX_BODY_BYTES, audit=lambda _: None
+            self.shelf.index, files=files, max_upload_bytes=MAX_UPLOAD_BYTES, audit=lambda _: None
         )
         self.function = partial(handle, routes=upload.ROUTES, services=self.shelf.index)
         self.gateway = Gateway(self.function, _ROUTE.key, _ROUTE.function)

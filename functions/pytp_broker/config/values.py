@@ -27,7 +27,7 @@ from pytp_broker.names import (
 from pytp_broker.nearest import closest
 from pytp_broker.oidc.jwks import ASYMMETRIC_ALGORITHMS
 from pytp_broker.redaction import legible
-from pytp_broker.registries import CLIENT_ID, PRIVATE, PUBLIC
+from pytp_broker.registries import CLIENT_ID, LARGEST_FILE_SIZE, PRIVATE, PUBLIC
 from pytp_broker.trust.providers import PROVIDERS
 
 ALLOW_LOOPBACK: Final = "allow_loopback"
@@ -36,7 +36,6 @@ ALLOW_LOOPBACK: Final = "allow_loopback"
 MAX_RELEASE_OPEN_DAYS: Final = 3650
 
 MIN_FILE_BYTES: Final = 1024
-MAX_FILE_BYTES: Final = 5 * 1024**3
 
 _MAX_PORT: Final = 65_535
 # One line can list this many kinds of CI.
@@ -157,7 +156,7 @@ def _check_open_days(value: object) -> int | None:
 
 def _check_file_size(value: object) -> int:
     size = read_size(value.strip()) if isinstance(value, str) else value
-    if type(size) is not int or not MIN_FILE_BYTES <= size <= MAX_FILE_BYTES:
+    if type(size) is not int or not MIN_FILE_BYTES <= size <= LARGEST_FILE_SIZE:
         raise ValueError(
             'must be a size such as "1 GiB" or "500 MB", from "1 KiB" to "5 GiB": one PUT to a '
             "bucket takes no more"
@@ -213,7 +212,7 @@ FileSize = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": MIN_FILE_BYTES, "maximum": MAX_FILE_BYTES},
+                {"type": "integer", "minimum": MIN_FILE_BYTES, "maximum": LARGEST_FILE_SIZE},
                 {"type": "string", "pattern": f"^{SIZE}$"},
             ]
         }

@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pytp_broker.content import Content, Held
 from pytp_broker.endpoints.routing import Routes, S, respond
 from pytp_broker.errors import MalformedRequest, Problem
 from pytp_broker.http.messages import Request, Response, problem_response
@@ -38,9 +39,15 @@ def read_event(event: Event) -> Request:
         path=event["rawPath"],
         query=event.get("queryStringParameters") or {},
         headers=headers,
-        body=_read_body(event),
+        content=_read_content(event),
         source_ip=context["http"].get("sourceIp", ""),
     )
+
+
+def _read_content(event: Event) -> Content:
+    """Return the body: the local gateway leaves a large one where it is, as ``content``."""
+    content: Content | None = event.get("content")
+    return Held(_read_body(event)) if content is None else content
 
 
 def _read_body(event: Event) -> bytes:
@@ -55,14 +62,18 @@ def _read_body(event: Event) -> bytes:
 
 
 def write_result(response: Response) -> dict[str, Any]:
-    """Return the response as the gateway expects it: text as it is, and other bytes as base64."""
+    """Return the response as the gateway expects it: text as it is, and other bytes as base64.
+
+    Only the local gateway gets ``content``, which it sends piece by piece.
+    """
     text = _read_text(response)
-    return {
+    result = {
         "statusCode": response.status,
         "headers": {**_SAME_SITE_ONLY, **response.headers},
         "body": base64.b64encode(response.body).decode() if text is None else text,
         "isBase64Encoded": text is None,
     }
+    return result if response.content is None else {**result, "content": response.content}
 
 
 def _read_text(response: Response) -> str | None:

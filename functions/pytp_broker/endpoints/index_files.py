@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
+from pytp_broker.content import Lent, Part
 from pytp_broker.endpoints.index_pages import quote_tag
 from pytp_broker.errors import NotFound, RangeNotSatisfiable
 from pytp_broker.http.browsers import NO_SNIFFING
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import has_current, requested_range
-from pytp_broker.index.reading import find_download_url, read_content, read_metadata
+from pytp_broker.index.reading import find_download_url, open_content, read_metadata
 from pytp_broker.names import METADATA_SUFFIX
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
@@ -53,19 +54,24 @@ def answer_content(
         # The URL leads to another host and carries its own right, so clients do not send the token
         # there. It is as good as the file for a few minutes, so nobody keeps it.
         return Response(302, headers={"Location": url, "Cache-Control": "no-store"})
-    return _range(request, read_content(file, index), headers)
+    return _range(request, file, index, headers)
 
 
-def _range(request: Request, content: bytes, headers: dict[str, str]) -> Response:
+def _range(
+    request: Request, file: PublishedFile, index: Index, headers: dict[str, str]
+) -> Response:
     """Return the content, or the part of it that the client asks for."""
-    wanted = requested_range(request.headers, headers["ETag"], len(content))
+    wanted = requested_range(request.headers, headers["ETag"], file.size)
+    if wanted is not None and not wanted:
+        raise RangeNotSatisfiable(file.size)
+    content = open_content(file, index)
     if wanted is None:
-        return Response(200, content, {**headers, "Content-Length": str(len(content))})
-    if not wanted:
-        raise RangeNotSatisfiable(len(content))
-    part = content[wanted.start : wanted.stop]
-    headers["Content-Range"] = f"bytes {wanted[0]}-{wanted[-1]}/{len(content)}"
-    return Response(206, part, {**headers, "Content-Length": str(len(part))})
+        headers["Content-Length"] = str(file.size)
+        return Response(200, headers=headers, content=content)
+    headers["Content-Range"] = f"bytes {wanted[0]}-{wanted[-1]}/{file.size}"
+    headers["Content-Length"] = str(len(wanted))
+    part = Part(content, wanted.start, len(wanted))
+    return Response(206, headers=headers, content=Lent(part, content.close))
 
 
 def _file_headers(sha256: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ nothing was stored.
 
 from typing import Final
 
-from pytp_broker.access import verify_token
+from pytp_broker.access import verify_uploader
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
 from pytp_broker.endpoints.routing import Context, Route, Routes
@@ -29,13 +29,13 @@ def legacy_upload(context: Context[Index, Upload]) -> Response:
 
 
 def _read_form(context: Context[Index, Upload]) -> Form:
-    """Return the form in a request; tell only the holder of a live token what is wrong."""
+    """Return the form in a request; tell only who may upload here what is wrong."""
     request, index = context.request, context.services
     content_type = request.headers.get("content-type", "")
     try:
-        return read_form(request.body, content_type, index.max_upload_bytes)
+        return read_form(request.content, content_type, index.max_upload_bytes)
     except Problem:
-        verify_token(context.caller, None, index)
+        verify_uploader(context.caller, index)
         raise
 
 

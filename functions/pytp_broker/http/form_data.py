@@ -1,10 +1,11 @@
 """Find the parts of a form (`multipart/form-data`, RFC 7578) in a body, without copying them."""
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Final
 
 from multipart import MultipartSegment, PushMultipartParser
+
+from pytp_broker.content import Content, Part
 
 # uv sends each dependency and each extra in a separate part, and some projects have 1000.
 MAX_PARTS: Final = 4096
@@ -13,25 +14,20 @@ MAX_HEADER_BYTES: Final = 512
 MAX_HEADERS: Final = 4
 
 _END_OF_HEADERS: Final = b"\r\n\r\n"
+# No delimiter and headers of a part take more together.
+_MAX_HEAD_BYTES: Final = 8 * 1024
+# Some clients send text before the form. A form begins within this many bytes.
+_MAX_PREAMBLE_BYTES: Final = 64 * 1024
 # The parser gets this many bytes at a time, because it copies each block.
 _BLOCK_BYTES: Final = 64 * 1024
 
 
-def find_parts(body: bytes, boundary: str) -> Iterator[tuple[MultipartSegment, memoryview]]:
-    """Yield each part with its octets, which are a view of the body; raise ValueError.
+def find_parts(body: Content, boundary: str) -> Iterator[tuple[MultipartSegment, Part]]:
+    """Yield each part with its octets, which stay where the body is; raise ValueError.
 
     The parser says how long a part is. The octets begin after the empty line that ends its headers.
     """
     delimiter = b"--" + boundary.encode()
-    segments = _parse(body, boundary, delimiter)
-    view, end = memoryview(body), body.find(delimiter)
-    for segment in segments:
-        start = body.index(_END_OF_HEADERS, end) + len(_END_OF_HEADERS)
-        end = start + segment.size
-        yield segment, view[start:end]
-
-
-def _parse(body: bytes, boundary: str, delimiter: bytes) -> list[MultipartSegment]:
     parser = PushMultipartParser(
         boundary,
         max_header_size=MAX_HEADER_BYTES,
@@ -40,21 +36,52 @@ def _parse(body: bytes, boundary: str, delimiter: bytes) -> list[MultipartSegmen
         strict=True,
     )
     with parser:
-        events = chain.from_iterable(map(parser.parse, _split(body, delimiter)))
-        return [event for event in events if isinstance(event, MultipartSegment)]
+        yield from _Parts(body, delimiter, parser)
 
 
-def _split(body: bytes, delimiter: bytes) -> Iterator[bytes]:
-    """Yield the body in blocks. The first delimiter is in the first, the form's end in the last.
+class _Parts:
+    """Follows the parser through a body, block by block, until the form ends."""
 
-    The parser looks for the first delimiter in no other block. It takes what follows the form, such
-    as a newline, but no further block.
-    """
-    first, last = body.find(delimiter), body.find(b"\r\n" + delimiter + b"--")
-    last = len(body) if last < 0 else last
-    start = 0
-    for end in range(max(first, 0) + _BLOCK_BYTES, last, _BLOCK_BYTES):
-        yield body[start:end]
-        start = end
-    yield body[start:last]
-    yield body[last:]
+    def __init__(self, body: Content, delimiter: bytes, parser: PushMultipartParser) -> None:
+        self._body = body
+        self._delimiter = delimiter
+        self._parser = parser
+        self._first = max(bytes(body.read_at(0, _MAX_PREAMBLE_BYTES)).find(delimiter), 0)
+
+    def __iter__(self) -> Iterator[tuple[MultipartSegment, Part]]:
+        segments: list[MultipartSegment] = []
+        end, is_over = self._first, False
+        for block in self._blocks():
+            for event in self._parser.parse(block):
+                if isinstance(event, MultipartSegment):
+                    segments.append(event)
+                elif event is None:
+                    part = Part(self._body, self._after_head(end), segments[-1].size)
+                    end = part.start + part.size
+                    is_over = self._is_over(end)
+                    yield segments[-1], part
+            if is_over:
+                return
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Yield the body in blocks. The first delimiter is in the first block.
+
+        The parser looks for it in no other block.
+        """
+        start, end = 0, self._first + _BLOCK_BYTES
+        while start < self._body.size:
+            yield bytes(self._body.read_at(start, end - start))
+            start, end = end, end + _BLOCK_BYTES
+
+    def _after_head(self, end: int) -> int:
+        """Return where the octets of a part begin; ``end`` is where the part before it ends."""
+        head = bytes(self._body.read_at(end, _MAX_HEAD_BYTES))
+        return end + head.index(_END_OF_HEADERS) + len(_END_OF_HEADERS)
+
+    def _is_over(self, end: int) -> bool:
+        """Say whether the form ends after a part. What follows it does not matter.
+
+        The parser takes no further block then.
+        """
+        closing = b"\r\n" + self._delimiter + b"--"
+        return bytes(self._body.read_at(end, len(closing))) == closing

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pytp_broker.content import NOTHING, Content, Lent, read_all
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 
 
@@ -11,7 +12,8 @@ from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 class Request:
     """One HTTP request, as the gateway hands it over.
 
-    ``path`` is decoded once, ``headers`` have lower-case names, and ``body`` is the raw bytes.
+    ``path`` is decoded once, and ``headers`` have lower-case names. ``content`` is the body, which
+    may be large; ``body`` has all of it in memory, for endpoints whose bodies are small.
     """
 
     method: str
@@ -20,8 +22,13 @@ class Request:
     # Members that may hold a secret are hidden from repr, in case a request is ever shown.
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
+    content: Content = field(default=NOTHING, repr=False)
     source_ip: str = ""
+
+    @property
+    def body(self) -> bytes:
+        """Return all bytes of the body."""
+        return read_all(self.content)
 
     @property
     def scheme(self) -> str:
@@ -31,11 +38,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP response."""
+    """One HTTP response.
+
+    ``content`` is a body that is not in memory, and whoever sends it closes it. On AWS no response
+    has any, because files there have URLs of their own.
+    """
 
     status: int
     body: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    content: Lent | None = field(default=None, repr=False)
 
 
 def json_response(

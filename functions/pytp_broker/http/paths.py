@@ -102,5 +102,8 @@ ALL: Final = (
     *(STAGE_PROJECTS, STAGE_PROJECT, STAGE_FILE),
     *(HOME, PROJECT_PAGE, RELEASE_PAGE, STYLE),
 )
+# The paths of requests with large bodies, of which a server on one machine reads none before it
+# knows that the token is good for an upload.
+UPLOADS: Final = (LEGACY,)
 # No registry can have these names, because a path at the root of a host begins with each of them.
 RESERVED_NAMES: Final = frozenset(path.pattern.split("/")[1] for path in ALL)

@@ -12,7 +12,7 @@ from typing import Final
 from multipart import MultipartSegment, parse_options_header
 from packaging.version import Version
 
-from pytp_broker.content import Content, Held
+from pytp_broker.content import Content, Part, read_all
 from pytp_broker.errors import InvalidUpload, PayloadTooLarge
 from pytp_broker.http.form_data import find_parts
 from pytp_broker.index.digests import SHA256, compute_digests
@@ -75,14 +75,14 @@ def _one_value(texts: Mapping[str, tuple[str, ...]], name: str) -> str:
     return values[0]
 
 
-def read_form(body: bytes, content_type: str, max_bytes: int) -> Form:
+def read_form(body: Content, content_type: str, max_bytes: int) -> Form:
     """Return the form in a body, which must name a project.
 
     The file in it is not copied. Raises PayloadTooLarge or InvalidUpload.
     """
-    if len(body) > max_bytes:
+    if body.size > max_bytes:
         raise PayloadTooLarge(
-            f"the form has {_mebibytes(len(body))}; an upload takes at most"
+            f"the form has {_mebibytes(body.size)}; an upload takes at most"
             f" {_mebibytes(max_bytes)} here, its other fields included"
         )
     kind, options = parse_options_header(content_type)
@@ -101,14 +101,14 @@ def _mebibytes(size: int) -> str:
 
 
 def _gather(
-    parts: list[tuple[MultipartSegment, memoryview]],
+    parts: list[tuple[MultipartSegment, Part]],
 ) -> tuple[dict[str, tuple[str, ...]], tuple[FilePart, ...]]:
     texts: dict[str, tuple[str, ...]] = {}
     files: list[FilePart] = []
     for segment, octets in parts:
         _check_headers(segment)
         if segment.name == _CONTENT:
-            files.append(FilePart(segment.filename or "", Held(octets)))
+            files.append(FilePart(segment.filename or "", octets))
             continue
         _check_size(segment, octets)
         if segment.name in _TEXT_FIELDS:
@@ -123,17 +123,17 @@ def _check_headers(segment: MultipartSegment) -> None:
         raise InvalidUpload("the form has a part with repeated headers or a backslash in its name")
 
 
-def _check_size(segment: MultipartSegment, octets: memoryview) -> None:
+def _check_size(segment: MultipartSegment, octets: Part) -> None:
     limit = MAX_TEXT_BYTES if segment.name in _TEXT_FIELDS else MAX_FIELD_BYTES
-    if len(octets) > limit:
+    if octets.size > limit:
         raise InvalidUpload(f"the form's `{printable(segment.name)}` is longer than {limit} bytes")
 
 
-def _decode(segment: MultipartSegment, octets: memoryview) -> str:
+def _decode(segment: MultipartSegment, octets: Part) -> str:
     if segment.filename is not None:
         raise InvalidUpload(f"the form's `{segment.name}` must be text, not a file")
     try:
-        return bytes(octets).decode()
+        return read_all(octets).decode()
     except UnicodeDecodeError:
         raise InvalidUpload(f"the form's `{segment.name}` is not UTF-8") from None
 

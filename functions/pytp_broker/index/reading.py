@@ -4,12 +4,12 @@ A registry that the operator has switched off can still be read: the switch ends
 installing.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 
 from packaging.version import Version
 
-from pytp_broker.content import read_all
+from pytp_broker.content import Content, Lent, read_all
 from pytp_broker.errors import InvalidUpload, NotFound, StoreUnavailable, Withheld
 from pytp_broker.index.distributions import read_filename
 from pytp_broker.index.listings import FileState, ListedFile, ProjectListing
@@ -80,21 +80,25 @@ def find_download_url(file: PublishedFile, index: Index) -> str | None:
     return index.files.download_url(content, file.filename)
 
 
-def read_content(file: PublishedFile, index: Index) -> bytes:
-    """Return the file's bytes; raise StoreUnavailable."""
+def open_content(file: PublishedFile, index: Index) -> Lent:
+    """Return the file's bytes, which the caller must close; raise StoreUnavailable."""
     content, _ = keys_of(file)
-    return _read(content, index)
+    with ExitStack() as stack:
+        opened = stack.enter_context(_opened(content, index))
+        return Lent(opened, stack.pop_all().close)
 
 
 def read_metadata(file: PublishedFile, index: Index) -> bytes:
     """Return the file's METADATA or PKG-INFO; raise StoreUnavailable."""
     _, metadata = keys_of(file)
-    return _read(metadata, index)
+    with _opened(metadata, index) as content:
+        return read_all(content)
 
 
-def _read(key: str, index: Index) -> bytes:
+@contextmanager
+def _opened(key: str, index: Index) -> Iterator[Content]:
     try:
         with index.files.open(key) as content:
-            return read_all(content)
+            yield content
     except KeyError:
         raise StoreUnavailable("the content of this file is missing from the file store") from None

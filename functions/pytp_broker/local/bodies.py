@@ -8,14 +8,14 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, Final
+from typing import IO
 
 from pytp_broker.content import Opened
 from pytp_broker.errors import MalformedRequest, PayloadTooLarge
 from pytp_broker.local.answers import Receive
-
-_MAX_BYTES_IN_MEMORY: Final = 256 * 1024
+from pytp_broker.local.gateway_events import MAX_ENCODED_BYTES
 
 
 class DisconnectedError(Exception):
@@ -36,16 +36,19 @@ class BodyLimits:
     def check(self, length: int) -> None:
         """Check the length of a body; raise PayloadTooLarge."""
         if length > self.max_bytes:
-            raise PayloadTooLarge(f"this request may have at most {self.max_bytes // 1024} KiB")
+            raise PayloadTooLarge(f"this request may have at most {self.max_bytes // 1024:,} KiB")
 
 
 @asynccontextmanager
-async def received(receive: Receive, limits: BodyLimits) -> AsyncIterator[Opened]:
-    """Receive a body, and keep it until the context ends.
+async def received(
+    receive: Receive, limits: BodyLimits, folder: Path | None = None
+) -> AsyncIterator[Opened]:
+    """Receive a body, and keep it until the context ends; a large one on the disk of a folder.
 
     Raises PayloadTooLarge, MalformedRequest, DisconnectedError, and OSError if the disk is full.
     """
-    with SpooledTemporaryFile[bytes](_MAX_BYTES_IN_MEMORY) as file:
+    place = None if folder is None else str(folder)
+    with SpooledTemporaryFile[bytes](MAX_ENCODED_BYTES, dir=place) as file:
         try:
             async with asyncio.timeout(limits.seconds) as end:
                 await _receive(receive, limits, end, file)

@@ -1,27 +1,35 @@
 """The local deployment: every function of the template behind the local gateway."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from pytp_broker.endpoints import broker, introspect, read, upload, web
-from pytp_broker.endpoints.events import handle
+from pytp_broker.endpoints.admission import MAX_FIELDS_BYTES, max_body_bytes
+from pytp_broker.endpoints.events import Event, handle
 from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.index.web.website import build_website
 from pytp_broker.leaks import GITHUB_KEYS_URL
-from pytp_broker.local.gateway import MAX_BODY_BYTES, Function, Gateway
+from pytp_broker.local.gateway import Function, Gateway
 from pytp_broker.local.log import Log
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.routes import RouteTable, find_template, load_template
+from pytp_broker.local.uploads import Uploads
 from pytp_broker.oidc.fetch import HttpFetch
-from pytp_broker.registries import Access
+from pytp_broker.registries import LARGEST_FILE_SIZE, Access
 from pytp_broker.services import Broker, Index, build, build_broker, build_index
 from pytp_broker.settings import environment_proxy
 from pytp_broker.storage.cache import ConfigurationCache
+from pytp_broker.storage.file_folder import FolderFiles
+from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Storage
 
+# The registry decides how large a file may be.
+MAX_UPLOAD_BYTES: Final = LARGEST_FILE_SIZE + MAX_FIELDS_BYTES
 # A signal must take effect within ten seconds, which includes reading and applying the file.
 _CONFIGURATION_SECONDS: Final = 5
 
@@ -35,7 +43,7 @@ def build_gateway(  # noqa: PLR0913 - the last three are settings with a default
     *,
     proxies: Proxies = Proxies(),  # noqa: B008 - it never changes
 ) -> Gateway:
-    """Return the gateway with every function behind it; raise TemplateError."""
+    """Return the gateway with every function behind it; raise TemplateError, OSError."""
     configurations = ConfigurationCache(
         storage.store.load_configuration, max_age_seconds=_CONFIGURATION_SECONDS
     )
@@ -55,9 +63,24 @@ def build_gateway(  # noqa: PLR0913 - the last three are settings with a default
         # network.
         fetch_disclosure_keys=fetch.reach(Access(is_private=True)),
     )
-    index = build_index(services, files=storage.files, max_upload_bytes=MAX_BODY_BYTES)
-    routes = RouteTable.from_template(load_template(find_template()))
-    return Gateway(routes, _functions(exchange, index), log, error_type_base, proxies=proxies)
+    index = build_index(services, files=storage.files, max_upload_bytes=MAX_UPLOAD_BYTES)
+
+    async def admit(event: Event) -> int:
+        return await asyncio.to_thread(max_body_bytes, event, index)
+
+    return Gateway(
+        RouteTable.from_template(load_template(find_template())),
+        _functions(exchange, index),
+        log,
+        error_type_base,
+        uploads=Uploads(admit, _disk_of(storage.files)),
+        proxies=proxies,
+    )
+
+
+def _disk_of(files: FileStore) -> Path | None:
+    """Return where large bodies wait: a system's folder for temporary files may be in memory."""
+    return files.make_incoming() if isinstance(files, FolderFiles) else None
 
 
 def _functions(exchange: Broker, index: Index) -> Mapping[str, Function]:

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,6 +20,7 @@ from pytp_broker.errors import (
     NotFound,
     Problem,
     Unauthorized,
+    Unavailable,
     Unexpected,
 )
 from pytp_broker.http import paths
@@ -35,28 +36,27 @@ from pytp_broker.local.answers import (
     send_answer,
 )
 from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
-from pytp_broker.local.gateway_events import NO_BODY, HttpRequest, build_event, join_pairs
+from pytp_broker.local.gateway_events import HttpRequest, build_event, join_pairs
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.refusals import RefusalLog
 from pytp_broker.local.routes import RouteTable, Selected, TemplateError
+from pytp_broker.local.uploads import Uploads
 from pytp_broker.redaction import printable
 
-# API Gateway's limit for an HTTP API.
-MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 # Only uploads are larger; the largest other body is a disclosure. Anybody may send one, so what we
 # keep in memory needs a limit.
 MAX_SMALL_BODY_BYTES: Final = 1024 * 1024
 # How long a body may take to arrive, and how many bytes give it one second more. A client that
-# sends half of a body keeps its place for that long. At 1 Mbit/s, 10 MB take 84 s of 220.
+# sends half of a body keeps its place for that long. At 10 Mbit/s, 1 GiB takes 860 s of 16,444.
 UPLOAD_SECONDS: Final = 60
 UPLOAD_BYTES_PER_SECOND: Final = 64 * 1024
 SMALL_BODY_SECONDS: Final = 10
 SMALL_BODY_BYTES_PER_SECOND: Final = 16 * 1024
 # How many requests are answered at a time, how many wait, and for how many seconds. uv and pip read
-# pages and files over some fifty connections. Uploads are few at a time, since each takes tens of
-# megabytes; a build of 64 parts uploads all of them together, over one line. Waiting costs no more
+# pages and files over some fifty connections. Uploads are few at a time, since each takes disk and
+# a thread; a build of 64 parts uploads all of them together, over one line. Waiting costs no more
 # than the connection, so there is room for such a build beside others that wait.
 _MAX_REQUESTS: Final = 128
 _MAX_WAITING_REQUESTS: Final = 1024
@@ -69,8 +69,8 @@ _UPLOADS: Final = "UploadFunction"
 _TOKEN_FUNCTIONS: Final = ("BrokerFunction", "IntrospectFunction")
 # A function may wait seconds for an issuer, and the others must not wait with it.
 _WORKERS: Final = 32
-# These do not wait for an issuer. Two hold whole files: 27 MB for an upload of 10, while it becomes
-# base64. The third waits for the process that renders a description.
+# These do not wait for an issuer. An upload reads its whole file, several times. The web function
+# waits for the process that renders a description.
 _FILE_FUNCTIONS: Final = (_UPLOADS, "ReadFunction", "WebFunction")
 _FILE_WORKERS: Final = 8
 
@@ -84,18 +84,20 @@ class _Kind:
     lane: Lane
     limits: BodyLimits
     is_body_read: bool = True
+    is_upload: bool = False
 
 
 class Gateway:
     """A raw ASGI application that does what API Gateway does."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of the server
         self,
         routes: RouteTable,
         functions: Mapping[str, Function],
         log: Log,
         error_type_base: str = DEFAULT_TYPE_BASE,
         *,
+        uploads: Uploads,
         proxies: Proxies = Proxies(),  # noqa: B008 - it never changes
     ) -> None:
         """Raise TemplateError when a route leads to a function that is not given."""
@@ -105,18 +107,19 @@ class Gateway:
         self._routes = routes
         self._functions = functions
         small = BodyLimits(MAX_SMALL_BODY_BYTES, SMALL_BODY_SECONDS, SMALL_BODY_BYTES_PER_SECOND)
-        large = BodyLimits(MAX_BODY_BYTES, UPLOAD_SECONDS, UPLOAD_BYTES_PER_SECOND)
+        nothing = BodyLimits(0, UPLOAD_SECONDS, UPLOAD_BYTES_PER_SECOND)
         self._uploads = Lane(_MAX_UPLOADS, _MAX_WAITING_UPLOADS, _UPLOAD_WAIT_SECONDS)
         self._tokens = Lane(_MAX_REQUESTS, _MAX_WAITING_REQUESTS, _WAIT_SECONDS)
         self._others = Lane(_MAX_REQUESTS, _MAX_WAITING_REQUESTS, _WAIT_SECONDS)
-        self._upload = _Kind(self._uploads, large)
-        self._stranger = _Kind(self._others, large, is_body_read=False)
+        self._upload = _Kind(self._uploads, nothing, is_upload=True)
+        self._stranger = _Kind(self._others, nothing, is_body_read=False)
         self._token_request = _Kind(self._tokens, small)
         self._other = _Kind(self._others, small)
         self.log = log
         self.refusals = RefusalLog(log)
         self.error_type_base = error_type_base
         self._proxies = proxies
+        self._bodies = uploads
         self._workers = ThreadPoolExecutor(_WORKERS, "function")
         self._file_workers = ThreadPoolExecutor(_FILE_WORKERS, "file")
 
@@ -162,17 +165,27 @@ class Gateway:
     ) -> Answer:
         """Return the answer to a request whose body is still to be read.
 
-        The function refuses an upload without a well-formed token, and records that. It does not
-        need the body for this, so we do not read it.
+        The function refuses an upload without a token that is good for one, and records that. It
+        does not need the body for this, so we do not read it.
         """
+        if kind.is_upload and selected is not None:
+            kind = await self._admitted(request, selected, kind)
+        if not kind.is_body_read:
+            return await self._call(request, selected)
         kind.limits.check(int(dict(request.headers).get("content-length", 0)))
-        receiving = received(receive, kind.limits) if kind.is_body_read else nullcontext(NO_BODY)
         try:
-            async with receiving as body:
+            async with received(receive, kind.limits, self._bodies.folder) as body:
                 return await self._call(replace(request, body=body), selected)
-        except OSError as error:  # the disk has no room for the body
+        except OSError as error:
             failure = error
-        return self._fail(failure, request)
+        self.log.fault(failure)
+        raise Unavailable("the server has no room on its disk for this request; try again later")
+
+    async def _admitted(self, request: HttpRequest, selected: Selected, kind: _Kind) -> _Kind:
+        """Return the kind of an upload, with how much of its body may be read."""
+        event = build_event(request, selected, datetime.now(UTC))
+        limit = await self._bodies.admit(event)
+        return replace(kind, limits=replace(kind.limits, max_bytes=limit), is_body_read=limit > 0)
 
     async def _call(self, request: HttpRequest, selected: Selected | None) -> Answer:
         """Return the answer of the selected function, which runs in a thread."""
@@ -223,7 +236,8 @@ def _read_head(scope: Scope, proxies: Proxies) -> HttpRequest:
 
 def _is_upload(path: str) -> bool:
     """Return whether a path is that of an upload, at a root or below a registry's prefix."""
-    return any(paths.LEGACY.match(each) is not None for each in (path, below_prefix(path)))
+    places = (path, below_prefix(path))
+    return any(known.match(each) is not None for known in paths.UPLOADS for each in places)
 
 
 def _has_token(request: HttpRequest) -> bool:

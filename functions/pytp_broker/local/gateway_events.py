@@ -2,7 +2,8 @@
 
 As on AWS, header names are in lower case, and repeated headers and query parameters are joined by
 commas. Cookies are separate, the path is decoded once, and members without a value are absent. A
-body is base64 unless its content type is one of the few that count as text.
+body is base64 unless its content type is one of the few that count as text. A large body, which API
+Gateway would refuse or Lambda would copy, stays where it is: it is the member ``content``.
 """
 
 import base64
@@ -13,16 +14,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from pytp_broker.content import Content, Held, read_pieces
+from pytp_broker.content import NOTHING, Content, read_all
 from pytp_broker.local.routes import GatewayRoute, Selected
 from pytp_broker.names import without_port
 
 _TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "application/javascript"})
 _ACCOUNT_ID: Final = "000000000000"
 _STAGE: Final = "$default"
-NO_BODY: Final = Held(b"")
-# A multiple of 3, because base64 makes 4 digits of three bytes.
-_ENCODED_BYTES: Final = 48 * 1024
+# As much of a body as is kept in memory. An encoded body takes twice as much.
+MAX_ENCODED_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class HttpRequest:
     raw_path: str
     query: str = field(default="", repr=False)
     headers: Iterable[tuple[str, str]] = field(default=(), repr=False)
-    body: Content = field(default=NO_BODY, repr=False)
+    body: Content = field(default=NOTHING, repr=False)
     source_ip: str = "127.0.0.1"
     http_version: str = "1.1"
     scheme: str = "https"
@@ -104,13 +104,12 @@ def _context(
 
 
 def _body(body: Content, content_type: str) -> dict[str, Any]:
+    if body.size > MAX_ENCODED_BYTES:
+        return {"content": body}
+    octets = read_all(body)
     if _is_text(content_type):
-        octets = bytes(body.read_at(0, body.size))
         return {"body": octets.decode(errors="replace"), "isBase64Encoded": False}
-    # Encode piece by piece, so that memory never holds both the whole body and its base64.
-    pieces = read_pieces(body, length=_ENCODED_BYTES)
-    encoded = "".join(base64.b64encode(piece).decode() for piece in pieces)
-    return {"body": encoded, "isBase64Encoded": True}
+    return {"body": base64.b64encode(octets).decode(), "isBase64Encoded": True}
 
 
 def _is_text(content_type: str) -> bool:

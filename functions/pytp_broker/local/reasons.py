@@ -6,20 +6,20 @@ choose it, and HTTP/2 has none, so only the local server can do this.
 
 import json
 from collections.abc import Mapping
-from typing import IO, Final
+from typing import Final
 
+from pytp_broker.content import Content, read_all
 from pytp_broker.redaction import legible
 
 # This fits into a line or two of a terminal.
 MAX_REASON_CHARACTERS: Final = 200
 
 
-def read_reason(headers: Mapping[str, str], content: IO[bytes]) -> bytes:
+def read_reason(headers: Mapping[str, str], content: Content) -> bytes:
     """Return the phrase for an answer; it is empty if the answer is not our error object."""
     if headers.get("content-type") != "application/problem+json":
         return b""
-    content.seek(0)
-    return write_reason(json.load(content)["detail"])
+    return write_reason(json.loads(read_all(content))["detail"])
 
 
 def write_reason(detail: str) -> bytes:

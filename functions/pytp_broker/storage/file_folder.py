@@ -33,9 +33,10 @@ class FolderFiles:
     def __init__(self, folder: str | PathLike[str]) -> None:
         """Remove half-written files that are too old to be another process's work."""
         self._folder = Path(folder)
-        self._incoming = self._folder / _INCOMING
+        # On the same disk as the files, so that a complete one can be moved to its place.
+        self.incoming = self._folder / _INCOMING
         self.put_signer = PutSigner(secrets.token_bytes(_SECRET_BYTES))
-        _sweep(self._incoming)
+        _sweep(self.incoming)
 
     def save(self, key: str, content: Content, sha256: str) -> None:  # noqa: ARG002 - not checked
         """Store the bytes under the key, durably; raise ValueError if the key is malformed."""
@@ -44,9 +45,9 @@ class FolderFiles:
             raise ValueError("not a key of this store")
         try:
             if not path.exists():
-                for folder in (self._incoming, path.parent):
+                for folder in (self.incoming, path.parent):
                     folder.mkdir(parents=True, exist_ok=True)
-                _write(path, content, self._incoming)
+                _write(path, content, self.incoming)
                 # The new name is durable only with the folder that lists it, and so on upwards.
                 _sync(path.parents[: key.count("/") + 1])
         except OSError as error:
@@ -83,6 +84,11 @@ class FolderFiles:
     def download_url(self, key: str, filename: str) -> str | None:  # noqa: ARG002 - no URLs here
         """Return None: a folder has no URLs, so the caller reads the bytes."""
         return None
+
+    def make_incoming(self) -> Path:
+        """Return the folder of unfinished files, which is there then; raise OSError."""
+        self.incoming.mkdir(parents=True, exist_ok=True)
+        return self.incoming
 
     def upload_target(self, key: str, size: int, sha256: str, now: datetime) -> Target:
         """Return an address of the local server, which ends with this process."""

@@ -28,6 +28,7 @@ from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import reopen, yank
 from pytp_broker.cli.token_create import create
 from pytp_broker.config import Loaded
+from pytp_broker.content import Held
 from pytp_broker.endpoints import introspect
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.errors import InvalidToken, Problem, StoreUnavailable
@@ -162,7 +163,7 @@ def introspections() -> Iterator[AuditRecord]:
 
 
 def ask(shelf: Shelf, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> int:
-    request = Request(method, HOST, path, {}, headers, body)
+    request = Request(method, HOST, path, {}, headers, Held(body))
     return respond(request, introspect.ROUTES, shelf.index).status
 
 

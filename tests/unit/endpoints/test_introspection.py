@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from pytp_broker.content import Held
 from pytp_broker.endpoints import introspect
 from pytp_broker.endpoints.routing import respond
 from pytp_broker.grants import Grant, Permission
@@ -32,7 +33,7 @@ def call(
     shelf: Shelf, method: str, path: str, authorization: str | None, body: bytes = b""
 ) -> Answer:
     headers = {} if authorization is None else {"authorization": authorization}
-    request = Request(method, HOST, path, {}, headers, body)
+    request = Request(method, HOST, path, {}, headers, Held(body))
     response = respond(request, introspect.ROUTES, shelf.index)
     return Answer(response.status, response.headers, response.body)
 

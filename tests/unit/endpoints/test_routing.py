@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pytp_broker.audit.requests import Other
+from pytp_broker.content import NOTHING
 from pytp_broker.endpoints import read
 from pytp_broker.endpoints.routing import READING, Context, Route, respond
 from pytp_broker.grants import Permission
@@ -28,7 +29,7 @@ NEEDY = (Route(Path("/secret/{project}"), READING, echo, needs=Permission.UPLOAD
 
 
 def ask(shelf: Shelf, path: str = "/acme/secret/widgets", authorization: str = "") -> Response:
-    request = Request("GET", HOST, path, {}, {"authorization": authorization}, b"", "192.0.2.1")
+    request = Request("GET", HOST, path, {}, {"authorization": authorization}, NOTHING, "192.0.2.1")
     return respond(request, NEEDY, shelf.index)
 
 
@@ -75,7 +76,7 @@ def test_a_request_is_answered_by_one_configuration() -> None:
             return shelf.configuration
 
     index = replace(shelf.index, configurations=Counting())  # type: ignore[arg-type]
-    request = Request("GET", HOST, "/acme/simple/", {}, {}, b"", "192.0.2.1")
+    request = Request("GET", HOST, "/acme/simple/", {}, {}, NOTHING, "192.0.2.1")
 
     assert respond(request, read.ROUTES, index).status == 200
     assert looks == 1

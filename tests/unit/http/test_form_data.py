@@ -3,6 +3,7 @@
 import pytest
 from multipart import MultipartError
 
+from pytp_broker.content import Held, read_all
 from pytp_broker.http import form_data
 from pytp_broker.http.form_data import find_parts
 from tests.support.distributions import BOUNDARY, body, file_part, text_part
@@ -25,7 +26,7 @@ FORM = body(file_part("a", payload, name="content") for payload in PAYLOADS)
 
 
 def payloads(octets: bytes) -> list[bytes]:
-    return [bytes(view) for _, view in find_parts(octets, BOUNDARY)]
+    return [read_all(part) for _, part in find_parts(Held(octets), BOUNDARY)]
 
 
 @pytest.mark.parametrize("size", [*range(1, 80), 1000])
@@ -53,8 +54,21 @@ def test_a_preamble_does_not_shift_the_parts(monkeypatch: pytest.MonkeyPatch, li
     assert payloads(b"--preamble\r\n\r\nwith an empty line\r\n" * lines + FORM) == PAYLOADS
 
 
-def test_each_part_is_a_view_of_the_body() -> None:
-    assert all(view.obj is FORM for _, view in find_parts(FORM, BOUNDARY))
+def test_each_part_stays_where_the_body_is() -> None:
+    content = Held(FORM)
+
+    assert all(part.whole is content for _, part in find_parts(content, BOUNDARY))
+
+
+@pytest.mark.parametrize(("length", "is_found"), [(65_000, True), (66_000, False)])
+def test_a_form_begins_within_64_kibibytes(length: int, *, is_found: bool) -> None:
+    preamble = b"x" * length + b"\r\n"
+
+    if is_found:
+        assert payloads(preamble + FORM) == PAYLOADS
+    else:
+        with pytest.raises(MultipartError):
+            payloads(preamble + FORM)
 
 
 @pytest.mark.parametrize("cut", [b"", FORM[:-20], FORM.removesuffix(b"--\r\n"), b"no form"])
@@ -66,6 +80,6 @@ def test_a_form_that_is_not_whole_is_a_value_error(cut: bytes) -> None:
 def test_a_field_is_found_beside_a_file() -> None:
     octets = body([text_part("name", "widgets"), file_part("a", b"content")])
 
-    names = [segment.name for segment, _ in find_parts(octets, BOUNDARY)]
+    names = [segment.name for segment, _ in find_parts(Held(octets), BOUNDARY)]
 
     assert names == ["name", "content"]

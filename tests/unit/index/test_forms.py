@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from pytp_broker.access import Caller
 from pytp_broker.audit.requests import Upload
+from pytp_broker.content import Held
 from pytp_broker.grants import Permission
 from pytp_broker.index.forms import FilePart, Form, check_digests, compute_sent_digests, read_form
 from pytp_broker.index.publishing import upload
@@ -28,14 +29,14 @@ WHEEL = wheel()
 def test_the_content_is_a_view_of_the_body() -> None:
     body = form(WHEEL)
 
-    content = read_form(body, CONTENT_TYPE, MAX).file.content
+    content = read_form(Held(body), CONTENT_TYPE, MAX).file.content
 
     assert content.read_at(0, 1).obj is body
 
 
 def test_a_file_is_read_to_hash_it_to_check_it_and_to_store_it() -> None:
     file = wheel(members={"widgets/data": noise(20 * BLOCK), **wheel_members()})
-    sent = read_form(form(file), CONTENT_TYPE, 32 * BLOCK)
+    sent = read_form(Held(form(file)), CONTENT_TYPE, 32 * BLOCK)
     content = Ranged(file.content)
     shelf = Shelf()
     acme = shelf.configuration.registries["acme"]
@@ -56,7 +57,7 @@ def test_all_digests_are_computed_in_one_pass() -> None:
         "md5_digest": hashlib.md5(octets, usedforsecurity=False).hexdigest(),
         "blake2_256_digest": hashlib.blake2b(octets, digest_size=32).hexdigest(),
     }
-    read = read_form(form(file, fields(file, **digests)), CONTENT_TYPE, MAX)
+    read = read_form(Held(form(file, fields(file, **digests))), CONTENT_TYPE, MAX)
     content = Ranged(octets)
     sent = Form(read.project, read.texts, (FilePart(file.filename, content),))
 
@@ -72,6 +73,6 @@ def test_all_digests_are_computed_in_one_pass() -> None:
 
 
 def test_a_digest_that_was_not_sent_is_not_computed() -> None:
-    sent = read_form(form(WHEEL, fields(WHEEL, md5_digest="")), CONTENT_TYPE, MAX)
+    sent = read_form(Held(form(WHEEL, fields(WHEEL, md5_digest=""))), CONTENT_TYPE, MAX)
 
     assert compute_sent_digests(sent) == {"sha256": WHEEL.sha256}

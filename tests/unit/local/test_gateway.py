@@ -10,12 +10,18 @@ from typing import Any
 
 import pytest
 
+from pytp_broker.content import Held, Lent, read_all
 from pytp_broker.errors import PayloadTooLarge
 from pytp_broker.local import gateway as local
 from pytp_broker.local import log
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.routes import GatewayRoute, RouteTable, TemplateError
-from tests.support.gateways import BEARER, Exchange, Gateway, echo, function_answering
+from pytp_broker.local.uploads import Uploads
+from tests.support.gateways import ADMITTED, BEARER, Exchange, Gateway, echo, function_answering
+
+
+async def nobody(_event: Mapping[str, Any]) -> int:
+    return 0
 
 
 def basic(token: str) -> str:
@@ -82,7 +88,7 @@ LEGACY = "/acme/legacy/"
 @pytest.mark.parametrize(
     ("function", "path", "limit"),
     [
-        ("UploadFunction", LEGACY, local.MAX_BODY_BYTES),
+        ("UploadFunction", LEGACY, ADMITTED),
         ("UploadFunction", "/nothing", local.MAX_SMALL_BODY_BYTES),
         ("F", "/x", local.MAX_SMALL_BODY_BYTES),
     ],
@@ -103,7 +109,7 @@ def test_a_body_over_the_limit_is_a_413(
 @pytest.mark.parametrize(
     ("function", "path", "limit"),
     [
-        ("UploadFunction", LEGACY, local.MAX_BODY_BYTES),
+        ("UploadFunction", LEGACY, ADMITTED),
         ("F", "/x", local.MAX_SMALL_BODY_BYTES),
     ],
 )
@@ -191,7 +197,7 @@ def test_a_body_that_does_not_arrive_in_time_is_refused(
     assert json.loads(answered.body)["errors"][0]["code"] == "invalid-request"
 
 
-@pytest.mark.parametrize(("size", "status"), [(200_000, 200), (300_000, 500)])
+@pytest.mark.parametrize(("size", "status"), [(200_000, 200), (300_000, 503)])
 def test_only_a_large_body_waits_on_disk_and_a_full_disk_is_our_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int, status: int
 ) -> None:
@@ -540,13 +546,50 @@ def test_an_upload_without_a_well_formed_token_is_answered_before_its_body(
     assert (answered.status, answered.body) == (200, b"")  # what the function makes of no body
 
 
-def test_an_upload_that_announces_too_much_is_a_413_also_without_a_token() -> None:
+def test_an_upload_without_a_token_is_refused_for_that_however_large_it_is() -> None:
     gateway = Gateway(echo, function="UploadFunction")
-    exchange = Unreadable(
-        path=LEGACY, authorization=None, content_length=str(local.MAX_BODY_BYTES + 1)
-    )
+    exchange = Unreadable(path=LEGACY, authorization=None, content_length=str(ADMITTED + 1))
 
-    assert gateway.answer(exchange).status == 413
+    assert gateway.answer(exchange).body == b""  # what the function makes of no body
+
+
+def test_the_body_of_an_upload_that_is_not_admitted_is_not_read() -> None:
+    gateway = Gateway(echo, function="UploadFunction", admitted=0)
+
+    answered = gateway.answer(Unreadable(path=LEGACY, content_length="9999999"))
+
+    assert (answered.status, answered.body) == (200, b"")
+
+
+def test_only_a_large_body_reaches_the_function_without_base64() -> None:
+    events: list[Mapping[str, Any]] = []
+
+    def note(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        if event.get("content"):
+            events.append({"content": read_all(event["content"])})
+        else:
+            events.append(event)
+        return {"statusCode": 200}
+
+    gateway = Gateway(note, function="UploadFunction")
+    for size in (262_144, 262_145):
+        gateway.answer(Exchange(bytes(size), path=LEGACY))
+
+    assert base64.b64decode(events[0]["body"]) == bytes(262_144)
+    assert events[1] == {"content": bytes(262_145)}
+
+
+def test_content_is_sent_piece_by_piece_and_closed() -> None:
+    octets = bytes(600_000)
+    closed: list[bool] = []
+    content = Lent(Held(octets), lambda: closed.append(True))
+    gateway = Gateway(lambda _: {"statusCode": 200, "content": content})
+
+    answered = gateway.answer(Exchange(method="GET"))
+
+    assert [len(m.get("body", b"")) for m in answered.sent[1:]] == [262_144, 262_144, 75_712, 0]
+    assert answered.headers[b"content-length"] == b"600000"
+    assert closed == [True]
 
 
 @pytest.mark.parametrize(
@@ -661,4 +704,4 @@ def test_a_function_that_is_not_here_stops_the_start() -> None:
     table = RouteTable([GatewayRoute("$default", "NoSuchFunction")])
 
     with pytest.raises(TemplateError, match="NoSuchFunction"):
-        local.Gateway(table, {}, log.Log())
+        local.Gateway(table, {}, log.Log(), uploads=Uploads(nobody))
