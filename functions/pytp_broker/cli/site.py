@@ -32,6 +32,7 @@ class Site:
         """Raise StoreUnavailable; ``config`` are the files to read again, if there are any."""
         from pytp_broker.local.deleted_files import DeletedFiles
         from pytp_broker.local.log import Log
+        from pytp_broker.local.over_sessions import OverSessions
         from pytp_broker.local.upkeep import OperatorRecords
 
         self.log = Log()
@@ -40,9 +41,9 @@ class Site:
         self._config = config
         store, files = storage.store, storage.files
         self._records = OperatorRecords(store) if isinstance(store, SqliteStore) else None
-        self._deleted = None  # another store removes the bytes itself
+        self._deleted, self._over = None, None  # another store removes the bytes itself
         if isinstance(store, SqliteStore) and isinstance(files, FolderFiles):
-            self._deleted = DeletedFiles(store, files)
+            self._deleted, self._over = DeletedFiles(store, files), OverSessions(store, files)
 
     def bring_up(self, loaded: "Loaded | None", *, is_kept: bool) -> None:
         """Apply the configuration, if there is one; raise StoreUnavailable.
@@ -79,8 +80,14 @@ class Site:
         return self._records() if self._records is not None else []
 
     def remove_bytes(self) -> None:
-        """Remove the bytes of files that were deleted some time ago; raise StoreUnavailable."""
-        removed = self._deleted.remove_bytes(datetime.now(UTC)) if self._deleted else []
+        """Remove the bytes that nobody needs any more; raise StoreUnavailable.
+
+        These are the bytes of files that were deleted some time ago, and of publishing sessions.
+        """
+        now = datetime.now(UTC)
+        if self._over is not None:
+            self._over.remove_bytes(now)
+        removed = self._deleted.remove_bytes(now) if self._deleted else []
         for file in removed:
             name = f"{file.registry} {file.filename}"
             self.log.write("note", message=f"the bytes of the deleted file {name} are removed")

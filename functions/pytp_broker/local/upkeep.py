@@ -1,4 +1,4 @@
-"""Look after a running server: log changes, renew certificates, remove deleted files.
+"""Look after a running server: log changes, renew certificates, remove bytes nobody needs.
 
 An operator changes a running server from another process, with ``apply --data`` or ``token burn
 --data``, or makes it read its file again with SIGHUP. The functions see the change within ten
@@ -60,7 +60,7 @@ class Upkeep:
 
     ``names`` returns the host names that are served now, ``reload`` reads the configuration file
     again, ``records`` returns what operators did since the last call, and ``remove_bytes`` removes
-    those of files that were deleted some time ago.
+    those that nobody needs any more.
     """
 
     log: Log

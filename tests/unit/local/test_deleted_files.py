@@ -9,7 +9,8 @@ import pytest
 
 from pytp_broker.content import Held
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.local.deleted_files import EVERY, DeletedFiles
+from pytp_broker.local.deleted_files import DeletedFiles
+from pytp_broker.local.hourly import EVERY
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import content_key, metadata_key

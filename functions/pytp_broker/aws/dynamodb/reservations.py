@@ -65,10 +65,9 @@ class Reservations(Table):
             if held is None or {name: held.get(name) for name in mine} == mine:
                 return None
             void = held.get("reserved_by", _NO_RESERVATION)
-            if "document" in held:
-                holder = self._find_holder(held, now)
-                if holder is not None:
-                    return holder
+            holder = self._find_holder(held, now)
+            if holder is not None:
+                return holder
         raise StoreUnavailable("others are publishing files of this name: try again")
 
     def _put_file(self, item: Row, void: str) -> Row | None:

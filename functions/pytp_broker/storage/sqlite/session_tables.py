@@ -96,6 +96,20 @@ class SessionTables(Database):
         sessions = [unpack(document) for (document,) in found]
         return sorted(sessions, key=lambda session: (session.created_at, session.token))
 
+    def list_over_sessions(self, now: datetime) -> Sequence[Session]:
+        """Return every session that is published, canceled or expired."""
+        with self._read() as connection:
+            found = connection.execute(
+                f"SELECT document FROM sessions WHERE NOT ({_LIVE})",  # noqa: S608 - ours
+                (int(now.timestamp()),),
+            ).fetchall()
+        return [unpack(document) for (document,) in found]
+
+    def remove_session(self, session: Session) -> None:
+        """Remove a session that is over for so long that nobody asks about it."""
+        with self._write() as connection:
+            connection.execute("DELETE FROM sessions WHERE token = ?", (session.token,))
+
 
 def is_reserved(connection: sqlite3.Connection, file: PublishedFile, now: datetime) -> bool:
     """Say whether a session that publishes right now has reserved the name of a file.
