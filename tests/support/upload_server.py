@@ -280,7 +280,11 @@ class UploadServer:
         if upload.mechanism == "http-post-bytes":
             more = {"attestations_url": f"{url}/attestations"} if self.takes_attestations else {}
             return {"identifier": "http-post-bytes", "file_url": f"{url}/bytes", **more}
-        headers = {"x-amz-checksum-sha256": upload.sha256, "If-None-Match": "*"}
+        headers = {
+            "Content-Length": str(upload.size),
+            "x-amz-checksum-sha256": upload.sha256,
+            "If-None-Match": "*",
+        }
         target = f"{BUCKET}{upload.id}?X-Amz-Signature=1"
         return {"identifier": "vnd-pytp-s3-put", "method": "PUT", "url": target, "headers": headers}
 

@@ -31,13 +31,16 @@ _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _HEADER_VALUE: Final = re.compile(r"[ -~]{0,4000}")
 # What a server must not set: a credential for its host alone, and what frames the request.
 _OWN_HEADERS: Final = frozenset(
-    {"authorization", "cookie", "host", "content-length", "transfer-encoding", "connection"}
+    {"authorization", "cookie", "host", "transfer-encoding", "connection"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PutUrl:
-    """Where the bytes are put, with exactly these headers and without a token."""
+    """Where the bytes are put, with exactly these headers and without a token.
+
+    A `Content-Length` among them must be that of the file.
+    """
 
     url: str
     headers: Mapping[str, str]

@@ -17,6 +17,7 @@ _MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 _FORBIDDEN: Final = 403
 _CONFLICT: Final = 409
 _PRECONDITION_FAILED: Final = 412
+_LENGTH: Final = "content-length"
 # A storage answers 403 to a URL that has expired; we ask for a new one.
 _MAY_PASS: Final = TRANSIENT | {_FORBIDDEN, _CONFLICT}
 
@@ -116,10 +117,20 @@ class Delivery:
             self._post(upload.target)
 
     def _put(self, target: PutUrl) -> None:
-        reply = send_once(self.api.send, Request("PUT", target.url, target.headers, self._body()))
+        headers = self._without_length(target.headers)
+        reply = send_once(self.api.send, Request("PUT", target.url, headers, self._body()))
         # 412: the bytes are there, and the answer to the first attempt was lost.
         if not reply.is_success and reply.status != _PRECONDITION_FAILED:
             raise _storage_refused(reply)
+
+    def _without_length(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return headers without `Content-Length`, which the body says; raise UploadError."""
+        lengths = [value for name, value in headers.items() if name.lower() == _LENGTH]
+        if any(length != str(self.file.size) for length in lengths):
+            raise UploadError(
+                "the server wants a header `Content-Length` that is not the length of the file"
+            )
+        return {name: value for name, value in headers.items() if name.lower() != _LENGTH}
 
     def _post(self, target: PostUrl) -> None:
         headers = {"Content-Type": "application/octet-stream"}
