@@ -181,7 +181,7 @@ def test_twine_publishes_through_the_server_what_the_stores_of_the_stack_then_ha
     deployed: Deployed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     token = upload_token(deployed, capsys)
-    wheel = Release().write(tmp_path, "py3-none-any", 4 * MB)
+    wheel = Release().write(tmp_path, "py3-none-any", 30 * MB)
 
     twine(deployed, tmp_path, token, wheel)
 
@@ -191,7 +191,7 @@ def test_twine_publishes_through_the_server_what_the_stores_of_the_stack_then_ha
     (stored,) = s3.list_objects_v2(Bucket=deployed.bucket, Prefix=f"files/acme/{file.sha256}/")[
         "Contents"
     ][:1]
-    assert stored["Size"] == file.size == wheel.stat().st_size > 3 * MB
+    assert stored["Size"] == file.size == wheel.stat().st_size > 29 * MB
 
 
 def test_the_server_may_neither_read_files_nor_scan_the_table(deployed: Deployed) -> None:
