@@ -67,6 +67,30 @@ def test_a_publish_may_be_repeated(store: Store) -> None:
     assert visible(store) == sorted([SDIST, WHEEL])
 
 
+def test_a_publish_that_is_repeated_later_finds_the_first(store: Store) -> None:
+    processing = begin(store)
+    store.reserve(processing, records(BOTH))
+    store.publish_session(processing.published(NOW))
+
+    assert store.publish_session(processing.published(AFTER))
+
+    assert visible(store) == sorted([SDIST, WHEEL])
+    assert store.find_session(BOTH.token) == processing.published(NOW)
+
+
+def test_names_that_were_reserved_after_the_publish_was_rolled_back_are_free(store: Store) -> None:
+    processing = begin(store)
+    failed = processing.failed("interrupted")
+    store.save_session(failed, processing)
+    store.release(processing)
+    store.reserve(processing, records(BOTH))
+
+    assert not store.publish_session(processing.published(NOW))
+
+    store.add_file(RIVAL)
+    assert visible(store) == [SDIST]
+
+
 def test_a_reservation_may_be_repeated(store: Store) -> None:
     processing = begin(store)
     store.reserve(processing, records(BOTH))

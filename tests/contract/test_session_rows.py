@@ -171,6 +171,29 @@ def test_an_interrupted_publish_never_loses_a_file_to_the_upload_that_ended_it(
     assert visible(dynamo) == (ALL if is_published else [SDIST])
 
 
+def test_a_publish_that_was_rolled_back_leaves_no_reservation(
+    table: Table, dynamo: DynamoStore
+) -> None:
+    processing = begin(dynamo)
+    dynamo.save_session(processing.failed("interrupted"), processing)
+    dynamo.reserve(processing, records(BOTH))
+
+    assert not dynamo.publish_session(processing.published(NOW))
+
+    assert not any("document" in item for item in rows(table, "PROJECT#"))
+
+
+def test_a_settled_publish_is_not_settled_again(table: Table, dynamo: DynamoStore) -> None:
+    processing = begin(dynamo)
+    publish(dynamo, processing)
+    watched = watch(table)
+
+    assert DynamoStore(watched, table.name).publish_session(processing.published(NOW))
+
+    assert len(watched.writes) == 3
+    assert not any(name == "update_item" for name, _ in watched.writes)
+
+
 def test_a_session_ends_by_its_time_to_live(table: Table, dynamo: DynamoStore) -> None:
     dynamo.add_session(BOTH)
     (item,) = rows(table, "SESSION#")

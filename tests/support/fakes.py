@@ -366,8 +366,9 @@ class MemoryStore(Failing):
         if is_published:
             found = [f for mark, f in self.reserved.values() if session.is_publication_of(mark)]
             self.files.update({(f.registry, f.filename): f for f in found})
-            self._release(f"{session.token}#{session.revision - 1}")
-        return is_published
+        self._release(session.published_reservation)
+        stored = self.sessions.get(session.token)
+        return stored is not None and stored.is_publication_of(session.published_reservation)
 
     @remote
     def release(self, session: Session) -> None:

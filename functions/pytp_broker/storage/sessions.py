@@ -172,10 +172,15 @@ class Session:
         """
         return f"{self.token}#{self.revision}"
 
+    @property
+    def published_reservation(self) -> str:
+        """Return the mark of the names that a published session had reserved."""
+        return f"{self.token}#{self.revision - 1}"
+
     def is_publication_of(self, reservation: str) -> bool:
         """Say whether this session has published what this mark reserved."""
         is_published = self.status is SessionStatus.PUBLISHED
-        return is_published and reservation == f"{self.token}#{self.revision - 1}"
+        return is_published and reservation == self.published_reservation
 
     def changed(self, **changes: Any) -> Self:  # noqa: ANN401 - as `replace`
         """Return the next revision, with changes."""

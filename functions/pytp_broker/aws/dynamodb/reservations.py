@@ -34,24 +34,29 @@ class Reservations(Table):
         row = self._find(**session_key(token))
         return None if row is None else unpack(row["document"])
 
-    def _save_session(self, session: Session, present: int | None = None) -> bool:
-        """Write a session's row; with a present revision, only if that is stored.
+    def _add_session(self, session: Session) -> None:
+        """Write the row of a session that nobody else knows of."""
+        item = _session_item(session, pack(session))
+        self._call(self._client.put_item, Item=item)
 
-        Say whether this session is stored now.
-        """
-        packed = pack(session)
-        request: dict[str, Any] = {}
-        if present is not None:
-            request = {
-                "ConditionExpression": "revision = :present",
-                "ExpressionAttributeValues": attributes(**{":present": present}),
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
+    def _replace_session(self, session: Session, present: int) -> bool:
+        """Write a session's row in place of this revision; say whether it is stored now."""
+        held = self._swap_session(session, present)
+        return held is None or bool(held.get("document") == pack(session))
+
+    def _swap_session(self, session: Session, present: int) -> Row | None:
+        """Write a session's row in place of this revision; return the row that is there instead."""
         try:
-            self._call(self._client.put_item, Item=_session_item(session, packed), **request)
+            self._call(
+                self._client.put_item,
+                Item=_session_item(session, pack(session)),
+                ConditionExpression="revision = :present",
+                ExpressionAttributeValues=attributes(**{":present": present}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
         except ConditionFailedError as held:
-            return bool(held.item.get("document") == packed)
-        return True
+            return dict(held.item)
+        return None
 
     def _claim_name(self, item: Row, now: datetime) -> SessionStatus | None:
         """Write the row of a file, if nobody has its name; return None if it is written.
@@ -89,7 +94,7 @@ class Reservations(Table):
         reservation = row.get("reserved_by")
         if reservation is None:
             return SessionStatus.PUBLISHED
-        session = self.find_session(_token_of(reservation))
+        session = self.find_session(reservation.partition("#")[0])
         if session is None:
             return None
         if session.is_publication_of(reservation):
@@ -99,7 +104,7 @@ class Reservations(Table):
         if not session.is_interrupted(now):
             return SessionStatus.PROCESSING
         # First it must not be able to publish, because it would publish without this file.
-        self._save_session(session.failed(INTERRUPTED), session.revision)
+        self._replace_session(session.failed(INTERRUPTED), session.revision)
         return self._find_holder(row, now)
 
     def _visible(self, rows: Iterable[Row]) -> list[Row]:
@@ -115,8 +120,10 @@ class Reservations(Table):
         return visible
 
     def _is_published(self, reservation: str) -> bool:
-        session = self.find_session(_token_of(reservation))
-        return session is not None and session.is_publication_of(reservation)
+        """Say whether a session has published what this mark reserved, without reading it all."""
+        token, _, revision = reservation.partition("#")
+        row = self._find(**session_key(token), names=("status", "revision"))
+        return row == {"status": SessionStatus.PUBLISHED.value, "revision": int(revision) + 1}
 
 
 def batch_of(session: Session, size: int) -> str:
@@ -137,10 +144,6 @@ def is_whole(rows: Iterable[Row]) -> bool:
 def has_all(batch: list[Row]) -> bool:
     """Say whether these rows of one batch are all that it has."""
     return str(batch[0]["batch"]).endswith(f"/{len(batch)}")
-
-
-def _token_of(reservation: str) -> str:
-    return reservation.partition("#")[0]
 
 
 def session_key(token: str) -> dict[str, str]:

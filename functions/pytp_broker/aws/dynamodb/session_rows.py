@@ -13,6 +13,7 @@ from pytp_broker.aws.dynamodb.file_rows import file_item, file_key, project_item
 from pytp_broker.aws.dynamodb.reservations import (
     ATTEMPTS,
     Reservations,
+    Row,
     batch_of,
     session_key,
 )
@@ -20,7 +21,7 @@ from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.protocols import TooManySessionsError
-from pytp_broker.storage.sessions import MAX_SESSIONS, Session, SessionStatus
+from pytp_broker.storage.sessions import MAX_SESSIONS, Session, SessionStatus, unpack
 
 # So many rows are written one after the other; more of them by several threads.
 _FEW: Final = 8
@@ -47,17 +48,17 @@ class SessionRows(Reservations):
             if len(live) >= MAX_SESSIONS:
                 raise TooManySessionsError
             # The session is there before anything points at it.
-            self._save_session(session)
+            self._add_session(session)
             if self._point_at(session, token):
                 return self._counted(session)
-            self._save_session(_withdrawn(session))
+            self._replace_session(_withdrawn(session), session.revision)
         raise StoreUnavailable("other sessions of this version are being created: try again")
 
     def save_session(self, session: Session, present: Session) -> bool:
         """Replace the present revision by this one; say whether this one is stored now."""
         if session.expires_at > present.expires_at:
             self._prolong_pointer(session)
-        is_saved = self._save_session(session, present.revision)
+        is_saved = self._replace_session(session, present.revision)
         if is_saved and session.is_over:
             self._vacate_pointer(session)
         return is_saved
@@ -73,32 +74,35 @@ class SessionRows(Reservations):
         holders = _each(claim, files)
         taken = [f.filename for f, holder in zip(files, holders, strict=True) if holder is not None]
         if taken:
-            self._release(session, [file.filename for file in files])
+            self._release(session, session.reservation)
         return taken
 
     def publish_session(self, session: Session) -> bool:
         """Make all files visible that the revision before this one has reserved."""
         self._call(self._client.put_item, Item=project_item(session.registry, session.project))
-        is_published = self._save_session(session, session.revision - 1)
-        if is_published:
-            self._finish(session)
-        return is_published
+        held = self._swap_session(session, session.revision - 1)
+        if held is None or _is_publication(held, session):
+            self._finish(session, is_settled=held is not None and "ttl" in held)
+            return True
+        # The publish was rolled back while it reserved names. It may have reserved some later.
+        self._release(session, session.published_reservation)
+        return False
 
     def release(self, session: Session) -> None:
         """Give the names free again that this session has reserved."""
-        self._release(session, session.filenames)
+        self._release(session, session.reservation)
 
-    def _release(self, session: Session, filenames: Sequence[str]) -> None:
+    def _release(self, session: Session, reservation: str) -> None:
         ttl = int(session.created_at.timestamp())
 
         def vacate(filename: str) -> None:
             key = file_key(session.registry, session.project, filename)
-            request = _if_reserved(session.reservation)
+            request = _if_reserved(reservation)
             self._try(self._client.put_item, Item=attributes(**key, ttl=ttl), **request)
 
-        _each(vacate, filenames)
+        _each(vacate, session.filenames)
 
-    def _finish(self, session: Session) -> None:
+    def _finish(self, session: Session, *, is_settled: bool = False) -> None:
         """Take the reservations off the visible files; then the session's row may go.
 
         The pointer goes last. While it is there, the next session of the version finishes this one.
@@ -106,12 +110,13 @@ class SessionRows(Reservations):
 
         def settle(filename: str) -> None:
             key = attributes(**file_key(session.registry, session.project, filename))
-            request = _if_reserved(f"{session.token}#{session.revision - 1}")
+            request = _if_reserved(session.published_reservation)
             change = "REMOVE reserved_by"
             self._try(self._client.update_item, Key=key, UpdateExpression=change, **request)
 
-        _each(settle, session.filenames)
-        self._let_expire(session)
+        if not is_settled:
+            _each(settle, session.filenames)
+            self._let_expire(session)
         self._vacate_pointer(session)
 
     def _let_expire(self, session: Session) -> None:
@@ -141,7 +146,7 @@ class SessionRows(Reservations):
         """Return a session that was just added, unless it is one too many: then withdraw it."""
         if len(self._list_live(session)) > MAX_SESSIONS:
             self._vacate_pointer(session)
-            self._save_session(_withdrawn(session))
+            self._replace_session(_withdrawn(session), session.revision)
             raise TooManySessionsError
         return session
 
@@ -196,6 +201,12 @@ def _if_reserved(reservation: str) -> dict[str, Any]:
         "ConditionExpression": "reserved_by = :mine",
         "ExpressionAttributeValues": attributes(**{":mine": reservation}),
     }
+
+
+def _is_publication(held: Row, session: Session) -> bool:
+    """Say whether the stored session has published already what this one publishes."""
+    present = unpack(held["document"]) if held else None
+    return present is not None and present.is_publication_of(session.published_reservation)
 
 
 def _withdrawn(session: Session) -> Session:

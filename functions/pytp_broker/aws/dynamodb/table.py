@@ -4,7 +4,7 @@ Reads are strongly consistent. A failed call becomes StoreUnavailable.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -32,9 +32,13 @@ class Table:
         self._client = client
         self._table_name = table_name
 
-    def _find(self, pk: str, sk: str) -> dict[str, Any] | None:
-        key = attributes(pk=pk, sk=sk)
-        answer = self._call(self._client.get_item, Key=key, ConsistentRead=True)
+    def _find(self, pk: str, sk: str, names: Sequence[str] = ()) -> dict[str, Any] | None:
+        """Return a row, or only what has these names in it; None if there is no such row."""
+        key, projection = attributes(pk=pk, sk=sk), dict[str, object]()
+        if names:
+            projection["ProjectionExpression"] = ", ".join(f"#{name}" for name in names)
+            projection["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
+        answer = self._call(self._client.get_item, Key=key, ConsistentRead=True, **projection)
         return values_of(answer["Item"]) if "Item" in answer else None
 
     def _read_items(self, keys: list[dict[str, Any]]) -> list[dict[str, Any]]:

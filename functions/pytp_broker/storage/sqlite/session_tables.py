@@ -67,10 +67,9 @@ class SessionTables(Database):
 
     def publish_session(self, session: Session) -> bool:
         """Make all files visible that the revision before this one has reserved."""
-        present = session.revision - 1
-        reservation = f"{session.token}#{present}"
+        reservation = session.published_reservation
         with self._write() as connection:
-            is_published = _replace(connection, session, present)
+            is_published = _replace(connection, session, session.revision - 1)
             if is_published:
                 connection.execute(
                     "INSERT INTO files (registry, filename, project, document) "
@@ -78,8 +77,9 @@ class SessionTables(Database):
                     "WHERE reservation = ?",
                     (reservation,),
                 )
-                _release(connection, reservation)
-        return is_published
+            _release(connection, reservation)
+            present = _find(connection, session.token)
+        return present is not None and present.is_publication_of(reservation)
 
     def release(self, session: Session) -> None:
         """Give the names free again that this session has reserved."""
