@@ -16,14 +16,15 @@ from pytp_broker.audit import facts, findings, operations, requests
 from pytp_broker.audit.facts import NARROWER_REASONS, Meaning
 from pytp_broker.audit.operations import Operation
 from pytp_broker.audit.record import AuditRecord, Event
-from pytp_broker.errors import NotAcceptable, Problem, RangeNotSatisfiable
+from pytp_broker.errors import AlreadyStored, NotAcceptable, Problem, RangeNotSatisfiable
 from pytp_broker.redaction import Legible
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 MARK: Final = "<!-- `make audit-docs` writes the rest of this page. -->\n"
 
-# Only endpoints that read answer these codes, and reading leaves no record.
-_UNRECORDED: Final = {NotAcceptable.code, RangeNotSatisfiable.code}
+# Only endpoints that read answer these codes, and what stands for the bucket: the completion of an
+# upload leaves a record, and its bytes leave none.
+_UNRECORDED: Final = {AlreadyStored.code, NotAcceptable.code, RangeNotSatisfiable.code}
 _TIME: Final = "2026-11-22T12:00:00+00:00"
 _TYPES: Final[Mapping[object, dict[str, Any]]] = {
     str: {"type": "string"},

@@ -23,6 +23,7 @@
     │   └── Withheld                               … because an operator has withdrawn it
     ├── MethodNotAllowed 405  method-not-allowed
     ├── NotAcceptable    406  not-acceptable
+    ├── AlreadyStored    412  already-stored       the bytes of this upload are there
     ├── PayloadTooLarge  413  payload-too-large
     ├── RangeNotSatisfiable 416  range-not-satisfiable
     ├── TooManyRequests  429  too-many-requests
@@ -248,6 +249,12 @@ class NotAcceptable(Problem):
     """The caller accepts no form of the answer that we have."""
 
     status, code, title = 406, "not-acceptable", "Not acceptable"
+
+
+class AlreadyStored(Problem):
+    """The bytes of this upload are stored already, and they never change."""
+
+    status, code, title = 412, "already-stored", "The bytes are stored already"
 
 
 class PayloadTooLarge(Problem):

@@ -12,6 +12,7 @@ from pytp_broker.content import read_all
 from pytp_broker.endpoints.events import read_event
 from pytp_broker.local import gateway as local
 from pytp_broker.local import log
+from pytp_broker.local.objects import Objects
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.routes import GatewayRoute, RouteTable
 from pytp_broker.local.uploads import Uploads
@@ -35,6 +36,7 @@ class Exchange:
         path: str = "/x%20y",
         address: str = "192.0.2.1",
         authorization: str | None = BEARER,
+        query: str = "token=secret",
         **headers: str,
     ) -> None:
         if authorization is not None:
@@ -45,7 +47,7 @@ class Exchange:
             "scheme": "https",
             "method": method,
             "raw_path": path.encode(),
-            "query_string": b"token=secret",
+            "query_string": query.encode(),
             "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()],
             "client": (address, 1234),
         }
@@ -84,6 +86,7 @@ class Gateway:
         *,
         proxies: int = 0,
         admitted: int = ADMITTED,
+        objects: Objects | None = None,
         **more: str,
     ) -> None:
         self.log = io.StringIO()
@@ -98,7 +101,7 @@ class Gateway:
             table,
             functions,
             log.Log(self.log),
-            uploads=Uploads(admit),
+            uploads=Uploads(admit, objects=objects),
             proxies=Proxies(proxies),
         )
 

@@ -5,12 +5,11 @@ Many clients may send slowly at the same time. What they have sent so far takes 
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO
 
 from pytp_broker.content import Opened
 from pytp_broker.errors import MalformedRequest, PayloadTooLarge
@@ -49,20 +48,27 @@ async def received(
     """
     place = None if folder is None else str(folder)
     with SpooledTemporaryFile[bytes](MAX_ENCODED_BYTES, dir=place) as file:
-        try:
-            async with asyncio.timeout(limits.seconds) as end:
-                await _receive(receive, limits, end, file)
-        except TimeoutError:
-            raise MalformedRequest(
-                f"the body arrives too slowly: after {limits.seconds} s the server needs at least "
-                f"{limits.bytes_per_second // 1024} KiB a second",
-                headers={"Connection": "close"},
-            ) from None
+        await receive_body(receive, limits, file.write)
         yield Opened(file, file.tell())
 
 
+async def receive_body(
+    receive: Receive, limits: BodyLimits, write: Callable[[bytes], object]
+) -> None:
+    """Receive a body, and write each chunk as it comes; raise as ``received`` does."""
+    try:
+        async with asyncio.timeout(limits.seconds) as end:
+            await _receive(receive, limits, end, write)
+    except TimeoutError:
+        raise MalformedRequest(
+            f"the body arrives too slowly: after {limits.seconds} s the server needs at least "
+            f"{limits.bytes_per_second // 1024} KiB a second",
+            headers={"Connection": "close"},
+        ) from None
+
+
 async def _receive(
-    receive: Receive, limits: BodyLimits, end: asyncio.Timeout, file: IO[bytes]
+    receive: Receive, limits: BodyLimits, end: asyncio.Timeout, write: Callable[[bytes], object]
 ) -> None:
     earliest = end.when() or math.inf
     more, length = True, 0
@@ -73,5 +79,5 @@ async def _receive(
         chunk = message.get("body", b"")
         more, length = message.get("more_body", False), length + len(chunk)
         limits.check(length)
-        file.write(chunk)
+        write(chunk)
         end.reschedule(earliest + length / limits.bytes_per_second)

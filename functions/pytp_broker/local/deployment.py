@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from pytp_broker.endpoints import broker, introspect, read, upload, web
@@ -16,12 +15,13 @@ from pytp_broker.index.web.website import build_website
 from pytp_broker.leaks import GITHUB_KEYS_URL
 from pytp_broker.local.gateway import Function, Gateway
 from pytp_broker.local.log import Log
+from pytp_broker.local.objects import Objects
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.routes import RouteTable, find_template, load_template
-from pytp_broker.local.uploads import Uploads
+from pytp_broker.local.uploads import Admit, Uploads
 from pytp_broker.oidc.fetch import HttpFetch
 from pytp_broker.registries import LARGEST_FILE_SIZE, Access
-from pytp_broker.services import Broker, Index, build, build_broker, build_index
+from pytp_broker.services import Broker, Clock, Index, build, build_broker, build_index
 from pytp_broker.settings import environment_proxy
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_folder import FolderFiles
@@ -73,14 +73,19 @@ def build_gateway(  # noqa: PLR0913 - the last three are settings with a default
         _functions(exchange, index),
         log,
         error_type_base,
-        uploads=Uploads(admit, _disk_of(storage.files)),
+        uploads=_uploads(admit, storage.files, services.now),
         proxies=proxies,
     )
 
 
-def _disk_of(files: FileStore) -> Path | None:
-    """Return where large bodies wait: a system's folder for temporary files may be in memory."""
-    return files.make_incoming() if isinstance(files, FolderFiles) else None
+def _uploads(admit: Admit, files: FileStore, now: Clock) -> Uploads:
+    """Return what the gateway needs to know about uploads; raise OSError.
+
+    Large bodies wait beside the files: a system's folder for temporary files may be in memory.
+    """
+    if isinstance(files, FolderFiles):
+        return Uploads(admit, files.make_incoming(), Objects(files, now))
+    return Uploads(admit)
 
 
 def _functions(exchange: Broker, index: Index) -> Mapping[str, Function]:

@@ -39,6 +39,7 @@ from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
 from pytp_broker.local.gateway_events import HttpRequest, build_event, join_pairs
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
+from pytp_broker.local.objects import Objects, is_object
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.refusals import RefusalLog
 from pytp_broker.local.routes import RouteTable, Selected, TemplateError
@@ -85,6 +86,7 @@ class _Kind:
     limits: BodyLimits
     is_body_read: bool = True
     is_upload: bool = False
+    is_object: bool = False
 
 
 class Gateway:
@@ -113,6 +115,8 @@ class Gateway:
         self._others = Lane(_MAX_REQUESTS, _MAX_WAITING_REQUESTS, _WAIT_SECONDS)
         self._upload = _Kind(self._uploads, nothing, is_upload=True)
         self._stranger = _Kind(self._others, nothing, is_body_read=False)
+        self._object = _Kind(self._uploads, nothing, is_object=True)
+        self._strange_object = _Kind(self._others, nothing, is_object=True)
         self._token_request = _Kind(self._tokens, small)
         self._other = _Kind(self._others, small)
         self.log = log
@@ -153,7 +157,9 @@ class Gateway:
 
     def _kind_of(self, request: HttpRequest, selected: Selected | None) -> _Kind:
         """Return the kind of a request. Not every request to the upload function is an upload."""
-        function = selected and selected.route.function
+        objects, function = self._bodies.objects, selected and selected.route.function
+        if objects is not None and is_object(request.path):
+            return self._object if objects.takes(request) else self._strange_object
         if function in _TOKEN_FUNCTIONS:
             return self._token_request
         if function == _UPLOADS and _is_upload(request.path):
@@ -172,14 +178,23 @@ class Gateway:
             kind = await self._admitted(request, selected, kind)
         if not kind.is_body_read:
             return await self._call(request, selected)
-        kind.limits.check(int(dict(request.headers).get("content-length", 0)))
         try:
+            if kind.is_object and self._bodies.objects is not None:
+                return await self._store(request, receive, kind, self._bodies.objects)
+            kind.limits.check(int(dict(request.headers).get("content-length", 0)))
             async with received(receive, kind.limits, self._bodies.folder) as body:
                 return await self._call(replace(request, body=body), selected)
         except OSError as error:
             failure = error
         self.log.fault(failure)
         raise Unavailable("the server has no room on its disk for this request; try again later")
+
+    async def _store(
+        self, request: HttpRequest, receive: Receive, kind: _Kind, objects: Objects
+    ) -> Answer:
+        put = objects.read(request)
+        response = await objects.store(put, receive, kind.limits)
+        return read_result(write_result(response), request)
 
     async def _admitted(self, request: HttpRequest, selected: Selected, kind: _Kind) -> _Kind:
         """Return the kind of an upload, with how much of its body may be read."""

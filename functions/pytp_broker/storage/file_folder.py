@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
+from threading import Lock
 from typing import IO, Final
 
 from pytp_broker.content import Content, Opened, read_pieces
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.file_store import Stored, Target, check_staged
+from pytp_broker.storage.receiving import Receiver
 from pytp_broker.storage.signed_puts import PutSigner, SignedPut
 
 # No segment is empty or starts with a dot; no backslash, colon, NUL or space. So on no system can a
@@ -27,6 +29,10 @@ _ABANDONED_SECONDS: Final = 3600
 _SECRET_BYTES: Final = 32
 
 
+class AlreadyStoredError(Exception):
+    """There are bytes under this key already."""
+
+
 class FolderFiles:
     """A FileStore in a folder, which is created when it is not there."""
 
@@ -36,6 +42,8 @@ class FolderFiles:
         # On the same disk as the files, so that a complete one can be moved to its place.
         self.incoming = self._folder / _INCOMING
         self.put_signer = PutSigner(secrets.token_bytes(_SECRET_BYTES))
+        self._turn = Lock()
+        self._hashes: dict[str, str] = {}  # of staged files that this process has received
         _sweep(self.incoming)
 
     def save(self, key: str, content: Content, sha256: str) -> None:  # noqa: ARG002 - not checked
@@ -52,6 +60,22 @@ class FolderFiles:
                 _sync(path.parents[: key.count("/") + 1])
         except OSError as error:
             raise _unavailable("the stored files cannot be written now; try again", error) from None
+
+    def take(self, receiver: Receiver) -> None:
+        """Store what was received, durably, if it is right and there is nothing under its key.
+
+        Raises WrongBytesError, AlreadyStoredError or OSError.
+        """
+        receiver.finish()
+        key = receiver.put.key
+        path = self._folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._turn:  # of two that come together, one is first
+            if path.exists():
+                raise AlreadyStoredError
+            receiver.path.replace(path)
+        _sync(path.parents[: key.count("/") + 1])
+        self._hashes[key] = receiver.put.sha256
 
     @contextmanager
     def open(self, key: str) -> Iterator[Content]:
@@ -96,10 +120,12 @@ class FolderFiles:
         return self.put_signer.sign(SignedPut(key, size, sha256), now)
 
     def find(self, key: str) -> Stored | None:
-        """Return the size of the bytes under a key; a folder does not know their hash."""
+        """Return the size of the bytes under a key, and the hash if this process received them."""
         path = self._path(key)
         try:
-            return Stored(path.stat().st_size, None) if path and path.is_file() else None
+            if path is None or not path.is_file():
+                return None
+            return Stored(path.stat().st_size, self._hashes.get(key))
         except OSError as error:
             raise _unreadable(error) from None
 
@@ -108,10 +134,12 @@ class FolderFiles:
         check_staged(key)
         if self.find(key) is None:
             raise KeyError(key)
+        self._hashes.pop(key, None)
 
     def drop(self, key: str) -> None:
         """Remove the bytes of a staged upload, and its folder once that is empty."""
         check_staged(key)
+        self._hashes.pop(key, None)
         if self.remove(key):
             with suppress(OSError):  # the metadata of the same upload is there
                 (self._folder / key).parent.rmdir()
