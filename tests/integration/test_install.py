@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import Distribution, PackagePath, distribution
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ sys.exit(main(sys.argv[1:]))
 """
 # Imports what asks for a token; `keyring` itself comes with an extra.
 CLIENT = f"""{BASE_INSTALL}
-import pytp_broker.client.job_tokens, id, requests
+import pytp_broker.client.job_tokens, pytp_broker.cli.publish, pytp_broker.cli.session
+import id, requests, rich.progress
 print(*(name for name in sys.modules if name.startswith("pytp_broker.")))
 """
 
@@ -109,6 +111,36 @@ def test_the_client_needs_the_base_install_alone() -> None:
 
     assert "pytp_broker.client.registry" in ended.stdout, ended.stderr
     assert ended.returncode == 0
+
+
+def _size(found: Distribution, file: PackagePath) -> int:
+    return Path(str(found.locate_file(file))).stat().st_size
+
+
+def installed(*names: str) -> dict[str, int]:
+    """Return distributions and all that they need, each with its bytes on the disk."""
+    sizes: dict[str, int] = {}
+    waiting = list(names)
+    while waiting:
+        found = distribution(waiting.pop())
+        # uvx compiles nothing when it installs.
+        files = [file for file in found.files or () if file.suffix != ".pyc"]
+        sizes[canonicalize_name(found.name)] = sum(_size(found, file) for file in files)
+        needed = [Requirement(text) for text in found.requires or ()]
+        wanted = [each.name for each in needed if each.marker is None or each.marker.evaluate()]
+        waiting += [each for each in wanted if canonicalize_name(each) not in sizes]
+    return sizes
+
+
+def test_a_base_install_is_small() -> None:
+    """A job installs it each time that it publishes; uv is what such a job has in any case."""
+    sizes = installed(*(Requirement(text).name for text in PROJECT["dependencies"]))
+    sizes["pytp-broker"] = sum(path.stat().st_size for path in ROOT.glob("functions/**/*.py"))
+
+    print(f"{len(sizes)} packages, {sum(sizes.values()) / 1e6:.1f} MB")
+    assert len(sizes) <= 12
+    assert sum(sizes.values()) < sum(installed("uv").values()) + 10_000_000
+    assert sum(sizes.values()) < 12_000_000
 
 
 def test_a_base_install_makes_a_secret_without_an_extra() -> None:

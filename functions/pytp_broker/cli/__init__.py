@@ -34,6 +34,8 @@ _COMMANDS: Final = (
     "secret",
     "login",
     "logout",
+    "publish",
+    "session",
     "run",
     "demo",
 )

@@ -9,6 +9,8 @@ and ``uploads`` has the wire of uploads.
 This room runs where the broker does not: it knows the broker by its URLs alone, and works with the
 base dependencies.
 
+``publishing`` is the work of `pytp-broker publish`.
+
 ``lent_tokens`` gives a command a token and burns it at the end: ``child_process`` runs the command,
 ``credentials`` knows the variables of each upload client, and ``log_masks`` how a CI hides a token.
 

@@ -33,8 +33,19 @@ _AUDIENCES_OF_PYPI: Final = frozenset({"pypi", "testpypi"})
 _LEAST_SECONDS: Final = 900
 
 
+# A registry that answers one of these may exchange the same identity token in a moment.
+_TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
 class RefusedError(Exception):
-    """There is no token; the text says why and what to do, and may be shown to the user."""
+    """There is no token; the text says why and what to do, and may be shown to the user.
+
+    ``may_pass`` says that the same exchange may succeed later.
+    """
+
+    def __init__(self, text: str, *, may_pass: bool = False) -> None:
+        super().__init__(text)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +99,14 @@ def mint(exchange: Exchange, identity_token: str, send: Send, now: float) -> Min
     try:
         answer = send(Call(exchange.mint_url, {"token": identity_token}))
     except UnreachableError as error:
-        raise RefusedError(f"{exchange.mint_url}: {error}") from None
+        raise RefusedError(f"{exchange.mint_url}: {error}", may_pass=True) from None
     token, expires = answer.text("token"), answer.document.get("expires")
     if answer.status == OK and _TOKEN.fullmatch(token):
         least = int(now) + _LEAST_SECONDS
         return Minted(Hidden(token), expires if isinstance(expires, int) else least)
     reason = reason_in(answer) or f"it answered {answer.status} without a token"
-    raise RefusedError(f"{exchange.mint_url}: {reason}")
+    may_pass = answer.status in _TRANSIENT
+    raise RefusedError(f"{exchange.mint_url}: {reason}", may_pass=may_pass)
 
 
 def burn(burn_url: str, token: Hidden, send: Send) -> bool:

@@ -69,6 +69,15 @@ def keep(location: Location, token: Hidden) -> None:
         raise NoKeyringError("the keyring keeps nothing; `keyring diagnose` says which one it is")
 
 
+def find(location: Location) -> Hidden | None:
+    """Return the token that is kept for a URL; None if there is none, or no keyring."""
+    for service in _services(location):
+        with suppress(KeyringError, RuntimeError):
+            if found := keyring.get_password(service, USER_NAME):
+                return Hidden(found)
+    return None
+
+
 def forget(location: Location) -> bool:
     """Remove what was kept for a URL, and say whether there was something."""
     found = False

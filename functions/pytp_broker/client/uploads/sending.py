@@ -12,8 +12,8 @@ from pytp_broker.client.uploads.local_files import LocalFile
 from pytp_broker.client.uploads.refusals import TRANSIENT, UploadError, refused
 from pytp_broker.client.uploads.wire import Reply, Request
 
-_PAGE: Final = "application/vnd.pypi.simple.v1+json"
-_MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
+PAGE: Final = "application/vnd.pypi.simple.v1+json"
+MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 _FORBIDDEN: Final = 403
 _CONFLICT: Final = 409
 _PRECONDITION_FAILED: Final = 412
@@ -80,7 +80,7 @@ class Delivery:
             return None
         url = f"{self.session.stage_url.rstrip('/')}/{self.file.project}/"
         # The URL itself is the right to read; no token is needed.
-        request = Request("GET", url, {"Accept": _PAGE}, max_answer_bytes=_MAX_PAGE_BYTES)
+        request = Request("GET", url, {"Accept": PAGE}, max_answer_bytes=MAX_PAGE_BYTES)
         return digests_in(send_once(self.api.send, request)).get(self.file.filename)
 
     def _begin(self) -> FileUpload:

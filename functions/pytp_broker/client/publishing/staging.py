@@ -1,0 +1,132 @@
+"""Bring the files of all releases into their sessions, several at the same time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from pytp_broker.client.publishing.checks import Release
+from pytp_broker.client.publishing.plan import Planned
+from pytp_broker.client.publishing.progress import Board
+from pytp_broker.client.publishing.report import FileReport, ReleaseReport, Result
+from pytp_broker.client.uploads import answers
+from pytp_broker.client.uploads.answers import Session
+from pytp_broker.client.uploads.api import UploadApi
+from pytp_broker.client.uploads.local_files import LocalFile
+from pytp_broker.client.uploads.refusals import UploadError
+from pytp_broker.client.uploads.sending import Delivery
+from pytp_broker.redaction import and_more
+
+_CONFLICT = 409
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One file that goes into one session."""
+
+    session: Session
+    file: LocalFile
+    report: FileReport
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """Brings files into sessions, ``jobs`` of them at the same time."""
+
+    api: UploadApi
+    board: Board
+    jobs: int
+
+    def run(self, planned: Sequence[Planned], reports: Sequence[ReleaseReport]) -> None:
+        """Open a session for each release, and bring its missing files into it.
+
+        Every report says what became of its files. All are tried, so that the user sees all
+        refusals at once.
+        """
+        tasks = [
+            task
+            for plan, report in zip(planned, reports, strict=True)
+            if plan.missing and self._open(report)
+            for task in _tasks(plan, report)
+        ]
+        in_parallel([partial(self._deliver, task) for task in tasks], self.jobs)
+        # A server need not take several files at once (PEP 694): it gets those alone.
+        for task in tasks if self.jobs > 1 else ():
+            if task.report.result is Result.REFUSED and task.report.is_conflict:
+                self._deliver(task)
+
+    def _open(self, report: ReleaseReport) -> bool:
+        """Open or join the session of a release, and say whether it takes files."""
+        try:
+            session = self.api.open(report.release.project, report.release.version)
+            if session.status not in {answers.OPEN, answers.ERROR}:
+                session = self.api.open(report.release.project, report.release.version)
+            report.session = self.api.keep_open(session)
+            _ = report.session.mechanism
+        except UploadError as error:
+            report.why, report.may_pass = str(error), error.may_pass
+            return False
+        self._tell_of(report.session, report.release)
+        return True
+
+    def _tell_of(self, session: Session, release: Release) -> None:
+        """Say what the user should know of a session before it is published."""
+        ours = {file.filename for file in release.files}
+        if others := sorted(session.files.keys() - ours):
+            names = and_more(others, len(others))
+            self.board.tell(f"{release.name}: the session also has {names}, of another run")
+        for notice in session.notices:
+            self.board.tell(f"{release.name}: the registry says: {notice}")
+
+    def _deliver(self, task: _Task) -> None:
+        report = task.report
+        progress = self.board.start(task.file)
+        try:
+            was_sent = Delivery(self.api, task.session, task.file, progress).run()
+        except UploadError as error:
+            report.result, report.why = Result.REFUSED, str(error)
+            report.may_pass, report.is_conflict = error.may_pass, error.status == _CONFLICT
+            self.board.end(task.file, f"not staged: {error}")
+            return
+        report.result = Result.SENT if was_sent else Result.STAGED
+        report.why = ""
+        self.board.end(task.file, "staged" if was_sent else "was staged before")
+
+
+def _tasks(plan: Planned, report: ReleaseReport) -> list[_Task]:
+    reports = {each.filename: each for each in report.files}
+    assert report.session is not None  # noqa: S101 - for the type checker
+    return [_Task(report.session, file, reports[file.filename]) for file in plan.missing]
+
+
+def in_parallel(calls: Sequence[Callable[[], object]], jobs: int) -> None:
+    """Make calls in threads; raise what one raises.
+
+    The threads end with the process, so an interrupt waits for none of them.
+    """
+    waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+    for call in calls:
+        waiting.put(call)
+    for _ in range(min(jobs, len(calls))):
+        Thread(target=_work, args=(waiting, ended), daemon=True).start()
+    for _ in calls:
+        if (error := ended.get()) is not None:
+            raise error
+
+
+def _work(
+    waiting: "SimpleQueue[Callable[[], object]]", ended: "SimpleQueue[BaseException | None]"
+) -> None:
+    while True:
+        try:
+            call = waiting.get_nowait()
+        except Empty:
+            return
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - crosses a thread; it is raised again there
+            ended.put(error)
+        else:
+            ended.put(None)
