@@ -1,15 +1,21 @@
-"""`pytp-broker run` in this process: what the command gets, and how the run ends."""
+"""`run` and `proxy` in this process: what the command gets, and how the run ends."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from pytp_broker.cli import main
+from pytp_broker.cli import main, proxy
 from pytp_broker.cli import run as command
 from pytp_broker.client.job_tokens import NOT_BURNED, JobTokens
+from pytp_broker.client.publishing.opening import Address
+from pytp_broker.client.publishing.outcome import PublishError
 from pytp_broker.client.token_cache import TokenCache
 from pytp_broker.client.transport import Answer
+from pytp_broker.client.uploads.refusals import UploadError
 from tests.support.remote import BASE, INDEX, UPLOAD, Remote
 
 SHOW = "import os; print(os.environ['TWINE_REPOSITORY_URL'], os.environ['UV_PUBLISH_TOKEN'])"
@@ -80,3 +86,79 @@ def test_another_url_is_refused_before_anybody_is_asked(
 
     assert "is not the upload URL of a registry" in capfd.readouterr().err
     assert not remote.calls
+
+
+# --- proxy ---------------------------------------------------------------------------------------
+
+CHECK = "import os; print(os.environ['TWINE_REPOSITORY_URL'], os.environ['TWINE_PASSWORD'])"
+
+
+@dataclass
+class Registry:
+    """A registry that is open; ``failure`` is why it authorises nothing."""
+
+    failure: Exception | None = None
+    ended: list[str] = field(default_factory=list)
+
+    @property
+    def legacy(self) -> "Registry":
+        return self
+
+    def authorize(self) -> None:
+        if self.failure:
+            raise self.failure
+
+    @contextmanager
+    def opened(self, address: Address, *_: object) -> Iterator["Registry"]:
+        if address.url != UPLOAD:
+            raise PublishError(["it is not an upload URL", "check it"])
+        yield self
+        self.ended.append(address.url)
+
+
+@pytest.fixture
+def upstream(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    registry = Registry()
+    monkeypatch.setattr(proxy, "opened", registry.opened)
+    return registry
+
+
+def through_proxy(*words: str, url: str = UPLOAD) -> int:
+    return main(["proxy", "--url", url, "--", *words])
+
+
+def test_the_command_has_an_index_of_this_machine(
+    upstream: Registry, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert through_proxy(sys.executable, "-c", CHECK) == 0
+
+    url, password = capfd.readouterr().out.split()
+    assert url.startswith("http://127.0.0.1:")
+    assert password.startswith("proxy-")
+    assert upstream.ended == [UPLOAD]
+
+
+def test_a_registry_that_refuses_runs_nothing(
+    upstream: Registry, capfd: pytest.CaptureFixture[str]
+) -> None:
+    upstream.failure = UploadError("this job has no identity token")
+
+    assert through_proxy(sys.executable, "-c", "print('ran')") == 125
+
+    assert capfd.readouterr() == ("", "this job has no identity token\n")
+
+
+def test_a_url_that_leads_nowhere_runs_nothing(
+    upstream: Registry, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert through_proxy("true", url=INDEX) == 125
+
+    assert capfd.readouterr().err == "it is not an upload URL\ncheck it\n"
+
+
+def test_behind_a_proxy_a_command_that_cannot_be_started_says_why(
+    upstream: Registry, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert through_proxy("no-such-command") == 127
+
+    assert capfd.readouterr().err == "no-such-command: there is no such command\n"

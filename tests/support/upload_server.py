@@ -331,7 +331,8 @@ class UploadServer:
     def _publish(self, session: Session, _: Mapping[str, Any]) -> Reply:
         if session.status not in {"open", "error"}:
             return problem(409, f"the session is {session.status}")
-        unfinished = [u.filename for u in session.uploads.values() if u.status != "completed"]
+        ended = {"completed", "canceled"}
+        unfinished = [u.filename for u in session.uploads.values() if u.status not in ended]
         taken = sorted(session.uploads.keys() & self.published.keys())
         if unfinished or taken:
             return problem(409, f"not completed: {unfinished}; published: {taken}")
@@ -346,7 +347,8 @@ class UploadServer:
         session.status = "error" if wrong else "published"
         session.notices = [wrong] if wrong else []
         if not wrong:
-            self.published |= {n: u.content or b"" for n, u in session.uploads.items()}
+            uploads = [u for u in session.uploads.values() if u.status == "completed"]
+            self.published |= {u.filename: u.content or b"" for u in uploads}
 
     def _delete(self, session: Session) -> Reply:
         session.status = "canceled"

@@ -37,6 +37,7 @@ _COMMANDS: Final = (
     "publish",
     "session",
     "run",
+    "proxy",
     "demo",
 )
 # The libraries that an install may lack. A command that lacks one names an extra: the command's own

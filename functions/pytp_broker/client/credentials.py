@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pytp_broker.client.ambient import Environment
+from pytp_broker.client.publishing.credentials import TOKEN_VARIABLE
 from pytp_broker.client.registry import USER_NAME
 
 # poetry knows a repository by a name: `poetry publish --repository pytp`.
@@ -54,3 +55,14 @@ def with_credentials(environment: Environment, url: str, token: str) -> dict[str
     """Return an environment in which every client uploads to a URL with a token."""
     kept = {name: value for name, value in environment.items() if name not in _IN_THE_WAY}
     return kept | variables_for(url, token)
+
+
+def with_proxy(environment: Environment, url: str, password: str) -> dict[str, str]:
+    """Return an environment in which every client uploads to an index on this machine.
+
+    It has no token, also not one that the user gave us, and no proxy stands between.
+    """
+    names = ("NO_PROXY", "no_proxy")
+    direct = {n: ",".join(filter(None, (environment.get(n), "127.0.0.1"))) for n in names}
+    given = with_credentials(environment, url, password)
+    return {name: value for name, value in given.items() if name != TOKEN_VARIABLE} | direct

@@ -140,7 +140,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     assert re.findall(r"^    (\w+)(?: |$)", seen, re.MULTILINE) == [
         *("serve", "apply", "validate", "explain", "registry", "publisher", "reader"),
         *("issuer", "token", "project", "file", "release", "import", "audit", "schema"),
-        *("secret", "login", "logout", "publish", "session", "run", "demo"),
+        *("secret", "login", "logout", "publish", "session", "run", "proxy", "demo"),
     ]
 
 
@@ -164,7 +164,17 @@ def test_the_help_has_the_bucket_among_the_options_that_name_the_broker(
 
 TARGET = ("--data", "--stack", "--table", "--region", "--endpoint-url")
 # These work on files, on a server of their own, or on another index.
-WITHOUT_A_BROKER = {"serve", "validate", "schema", "secret", "demo", "login", "logout", "run"}
+WITHOUT_A_BROKER = {
+    "serve",
+    "validate",
+    "schema",
+    "secret",
+    "demo",
+    "login",
+    "logout",
+    "run",
+    "proxy",
+}
 WITHOUT_A_BROKER |= {"publish", "session"}
 
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from pytp_broker.client.credentials import VARIABLES, variables_for, with_credentials
+from pytp_broker.client.credentials import (
+    VARIABLES,
+    variables_for,
+    with_credentials,
+    with_proxy,
+)
 from tests.support.remote import UPLOAD
 
 
@@ -25,3 +30,12 @@ def test_what_a_client_refuses_beside_a_token_is_left_out() -> None:
 
 def test_an_older_password_gives_way_to_the_token() -> None:
     assert with_credentials({"TWINE_PASSWORD": "old"}, UPLOAD, "new")["TWINE_PASSWORD"] == "new"
+
+
+def test_behind_a_proxy_no_token_of_the_user_is_left() -> None:
+    before = {"PYTP_UPLOAD_TOKEN": "given", "NO_PROXY": "internal"}
+
+    after = with_proxy(before, "http://127.0.0.1:1/legacy/", "password")
+
+    assert "given" not in after.values()
+    assert (after["NO_PROXY"], after["no_proxy"]) == ("internal,127.0.0.1", "127.0.0.1")
