@@ -28,9 +28,10 @@ _HIDDEN: Final = re.compile(f"[{_INVISIBLE}]")
 _TOKEN: Final = re.compile(
     r"""
     # Only the first two letters of the forms below. Looking at them first halves the time.
-    (?=[PpEeICD][YywHCnXQ])(?:
-    # An upload token, even if it was normalised like a project name or its underscore escaped.
-    (?i:pytp(?:[-_.]|%(?:25)*5f)+[0-9a-z]{24,})
+    (?=[PpSsEeICD][YyTtwHCnXQ])(?:
+    # An upload token, or the token of a publishing session, even if it was normalised like a
+    # project name or its underscore escaped.
+    (?i:(?:pytp|stage)(?:[-_.]|%(?:25)*5f)+[0-9a-z]{24,})
     # A JWT, whole or in part. JSON begins with a brace and a quotation mark, or blanks and ends of
     # lines around the brace; and it is ASCII, as the digits of `keyJavaClient` are not.
     | (?:eyJ[A-Za-z0-9_-]|eyA[giJKN]|ew[o0k][gJKNi]|IHsi|ICB7|Cns[iK]|DQp7|CXsi)

@@ -115,6 +115,9 @@ def test_a_long_value_is_cut() -> None:
     [
         UPLOAD_TOKEN.reveal(),
         UPLOAD_TOKEN.reveal().lower().replace("_", "-"),
+        "stage_" + "nhqhbLErvqvU4gkRLgZeVLH9Vyzi13aYLnBURBWFE5y",
+        "stage%5F" + "nhqhbLErvqvU4gkRLgZeVLH9Vyzi13aYLnBURBWFE5y",
+        "STAGE_" + "NHQHBLERVQVU4GKRLGZEVLH9VYZI13AYLNBURBWFE5Y",
         IDENTITY_TOKEN,
         *IDENTITY_TOKEN.split(".")[:2],
         "." + IDENTITY_TOKEN,
