@@ -73,7 +73,18 @@ class Route(Generic[S, E]):
 
 
 Routes: TypeAlias = Sequence[Route[S, Any]]
-_Match: TypeAlias = tuple[Route[S, Any], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Match(Generic[S]):
+    """A route whose path matches, the variables of the path, and the methods that it takes.
+
+    If no route of the path takes the method of the request, it is the first route of the path.
+    """
+
+    route: Route[S, Any]
+    variables: Mapping[str, str]
+    allowed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,7 @@ class _Selection(Generic[S]):
     @property
     def is_probe(self) -> bool:
         """Say whether the path leads to a probe."""
-        return self.at_root is not None and self.at_root[0].is_probe
+        return self.at_root is not None and self.at_root.route.is_probe
 
     def event(self, method: str) -> type[RequestEvent] | None:
         """Return the event that a request causes; None if the endpoint only reads.
@@ -99,8 +110,8 @@ class _Selection(Generic[S]):
         one of ``RESERVED_NAMES``.
         """
         found = self.at_root or self.below_prefix
-        if found is not None and found[0].event is not None:
-            event: type[RequestEvent] = found[0].event
+        if found is not None and found.route.event is not None:
+            event: type[RequestEvent] = found.route.event
             return event
         return None if method in READING else Other
 
@@ -115,7 +126,7 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
     Every request that does more than read leaves one audit record, whether accepted or refused. A
     request that only reads leaves one only if we fail to answer it.
     """
-    selection = _select(request.path, routes)
+    selection = _select(request, routes)
     kind = selection.event(request.method)
     event = (kind or Other)(host=request.host, path=request.path, source_ip=request.source_ip)
     outcome: Problem | None = Unexpected()  # until we know better
@@ -132,16 +143,19 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
     return response
 
 
-def _select(path: str, routes: Routes[S]) -> _Selection[S]:
-    return _Selection(_find(path, routes), _find(below_prefix(path), routes))
+def _select(request: Request, routes: Routes[S]) -> _Selection[S]:
+    method, path = request.method, request.path
+    return _Selection(_find(method, path, routes), _find(method, below_prefix(path), routes))
 
 
-def _find(path: str, routes: Routes[S]) -> _Match[S] | None:
-    """Return the first route that the path matches, and the path's variables."""
+def _find(method: str, path: str, routes: Routes[S]) -> _Match[S] | None:
+    """Return the route of the first path that matches, for this method if there is one."""
     for route in routes:
         variables = route.path.match(path)
         if variables is not None:
-            return route, variables
+            same = [each for each in routes if each.path == route.path]
+            chosen = next((each for each in same if method in each.methods), route)
+            return _Match(chosen, variables, tuple(m for each in same for m in each.methods))
     return None
 
 
@@ -150,12 +164,12 @@ def _answer(
 ) -> Response:
     configuration, destination = _locate(request, selection, services)
     try:
-        route, variables = _choose(request, selection, destination, services)
+        found = _choose(request, selection, destination, services)
         if isinstance(event, RegistryEvent):
             event.registry = destination.registry.name
-        caller = _authenticate(request, route, destination, configuration, services)
-        return route.handler(
-            Context(request, variables, destination, configuration, services, event, caller)
+        caller = _authenticate(request, found.route, destination, configuration, services)
+        return found.route.handler(
+            Context(request, found.variables, destination, configuration, services, event, caller)
         )
     except (NotFound, MethodNotAllowed) as problem:
         problem.advise(advise(request, destination))
@@ -178,13 +192,13 @@ def _locate(
 def _choose(
     request: Request, selection: _Selection[S], destination: Destination, services: S
 ) -> _Match[S]:
-    """Return the endpoint and the path's variables; raise NotFound or MethodNotAllowed."""
+    """Return the endpoint; raise NotFound or MethodNotAllowed."""
     found = selection.at(destination)
     if found is None:
         nothing_here = NotFound("there is nothing at this address")
         raise services.turn_away(request.source_ip, destination, nothing_here)
-    if request.method not in found[0].methods:
-        wrong_method = MethodNotAllowed(printable(request.method, 20), found[0].methods)
+    if request.method not in found.allowed:
+        wrong_method = MethodNotAllowed(printable(request.method, 20), found.allowed)
         raise services.turn_away(request.source_ip, destination, wrong_method)
     return found
 
