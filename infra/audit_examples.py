@@ -1,6 +1,6 @@
 """One example of each event, as `docs/audit.md` shows them."""
 
-from typing import Final
+from typing import Any, Final
 
 from pytp_broker.audit.findings import KeySet, Leak, OperatorsToken
 from pytp_broker.audit.operations import (
@@ -18,9 +18,11 @@ from pytp_broker.audit.requests import (
     Burn,
     Disclosure,
     Exchange,
+    FileCompletion,
     Introspection,
     Other,
     ReadExchange,
+    SessionPublication,
     Upload,
 )
 from pytp_broker.errors import FileExists, NotFound
@@ -31,6 +33,16 @@ _ADDRESS: Final = "192.0.2.1"
 _HASH: Final = "3f8a90c2d1e4"
 _PUBLISHER: Final = "0d5f4c1e"
 _OLIVE: Final = "arn:aws:iam::123456789012:user/olive"
+_SESSION: Final[dict[str, Any]] = {
+    "host": _HOST,
+    "source_ip": _ADDRESS,
+    "registry": "acme",
+    "project": "widgets",
+    "version": "1.2.0",
+    "session": "5b1d0c7e9a42",
+    "publishers": [_PUBLISHER],
+    "token_hash": _HASH,
+}
 
 EXAMPLES: Final[tuple[AuditRecord, ...]] = (
     Exchange(
@@ -78,6 +90,18 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         filename="widgets-1.2.0.tar.gz",
         sha256="0" * 64,
     ).refused(FileExists("`widgets-1.2.0.tar.gz` is published with another sha256")),
+    SessionPublication(
+        path="/acme/upload/[a token]/publish",
+        filenames=["widgets-1.2.0-py3-none-any.whl", "widgets-1.2.0.tar.gz"],
+        file_count=2,
+        **_SESSION,
+    ).accepted(),
+    FileCompletion(
+        path=f"/acme/upload/[a token]/files/widgets-1.2.0.tar.gz/{'c' * 32}/complete",
+        filename="widgets-1.2.0.tar.gz",
+        sha256="0" * 64,
+        **_SESSION,
+    ).accepted(),
     Burn(
         host=_HOST,
         path="/_/oidc/burn-token",

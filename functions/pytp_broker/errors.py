@@ -23,9 +23,12 @@
     │   └── Withheld                               … because an operator has withdrawn it
     ├── MethodNotAllowed 405  method-not-allowed
     ├── NotAcceptable    406  not-acceptable
+    ├── Conflict         409  conflict             what is there does not allow it now
     ├── AlreadyStored    412  already-stored       the bytes of this upload are there
     ├── PayloadTooLarge  413  payload-too-large
+    ├── UnsupportedMediaType 415  unsupported-media-type
     ├── RangeNotSatisfiable 416  range-not-satisfiable
+    ├── UnsupportedMechanism 422  unsupported-mechanism
     ├── TooManyRequests  429  too-many-requests
     ├── Unexpected       500  internal-error       a mistake of ours; only the edge makes it
     └── Unavailable      503  unavailable          ours to fix; try again
@@ -96,8 +99,12 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
             "detail": detail,
             "instance": printable(instance),
             "message": self.title,
-            "errors": [{"code": self.code, "description": detail}],
+            "errors": self._errors(detail),
         }
+
+    def _errors(self, detail: str) -> list[dict[str, str]]:
+        """Return one entry for each thing that is wrong."""
+        return [{"code": self.code, "description": detail}]
 
 
 class MalformedRequest(Problem):
@@ -251,6 +258,34 @@ class NotAcceptable(Problem):
     status, code, title = 406, "not-acceptable", "Not acceptable"
 
 
+class Conflict(Problem):
+    """The state of what the request is about does not allow it now (RFC 9110 §15.5.10).
+
+    ``sources`` says of each file that is in the way why it is.
+    """
+
+    status, code, title = 409, "conflict", "Not possible in this state"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        sources: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail, headers=headers)
+        self.sources = dict(sources or {})
+
+    def _errors(self, detail: str) -> list[dict[str, str]]:
+        """Return one entry for each file that is in the way, if the problem is about files."""
+        if not self.sources:
+            return super()._errors(detail)
+        return [
+            {"code": self.code, "description": legible(text), "source": printable(source)}
+            for source, text in self.sources.items()
+        ]
+
+
 class AlreadyStored(Problem):
     """The bytes of this upload are stored already, and they never change."""
 
@@ -263,6 +298,12 @@ class PayloadTooLarge(Problem):
     status, code, title = 413, "payload-too-large", "Payload too large"
 
 
+class UnsupportedMediaType(Problem):
+    """The body has another type than this endpoint reads (RFC 9110 §15.5.16)."""
+
+    status, code, title = 415, "unsupported-media-type", "Unsupported media type"
+
+
 class RangeNotSatisfiable(Problem):
     """The file has no such part (RFC 9110 §15.5.17)."""
 
@@ -271,6 +312,12 @@ class RangeNotSatisfiable(Problem):
     def __init__(self, size: int) -> None:
         headers = {"Content-Range": f"bytes */{size}"}
         super().__init__(f"the file has only {size} bytes", headers=headers)
+
+
+class UnsupportedMechanism(Problem):
+    """The client wants to send a file in a way that we do not offer (PEP 694)."""
+
+    status, code, title = 422, "unsupported-mechanism", "Unknown file upload mechanism"
 
 
 class Unexpected(Problem):

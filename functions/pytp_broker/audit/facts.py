@@ -93,6 +93,24 @@ Imported: TypeAlias = Annotated[int, Meaning("How many files were imported.")]
 NotImported: TypeAlias = Annotated[int, Meaning("How many files or projects were refused.")]
 Filename: TypeAlias = Annotated[str, Meaning("The name of the file.")]
 Sha256: TypeAlias = Annotated[str, Meaning("The SHA-256 of the file.", pattern="^[0-9a-f]{64}$")]
+Filenames: TypeAlias = Annotated[
+    Sequence[str],
+    Meaning("The names of the files; only the first of them if there are very many."),
+]
+FileCount: TypeAlias = Annotated[
+    int, Meaning("How many files, including those that `filenames` has no room for.")
+]
+SessionAction: TypeAlias = Annotated[
+    Literal["create", "extend", "cancel", "publish", "announce", "deliver", "complete", "delete"],
+    Meaning("What somebody asked for in a publishing session, or for one file of it."),
+]
+SessionHash: TypeAlias = Annotated[
+    str,
+    Meaning(
+        "The first 12 digits of the SHA-256 of the publishing session's token.",
+        pattern="^[0-9a-f]{12}$",
+    ),
+]
 Unchanged: TypeAlias = Annotated[
     bool, Meaning("True if this very file was published before, so that nothing was written.")
 ]

@@ -103,6 +103,110 @@ class Upload(RegistryEvent):
 
 
 @dataclass(slots=True, kw_only=True)
+class SessionEvent(RegistryEvent):
+    """Base of the events of Upload API 2.0: somebody changes a publishing session."""
+
+    action: facts.SessionAction
+    project: facts.Project | None = None
+    version: facts.Version | None = None
+    session: facts.SessionHash | None = None
+    publishers: facts.Publishers | None = None
+    token_hash: facts.TokenHash | None = None
+
+    def subject(self) -> str:
+        """Return what is done to the release, or to as much of its place as is known."""
+        release = " ".join(filter(None, (self.action, self.project, self.version)))
+        return " in ".join(filter(None, (release, self.registry)))
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionCreation(SessionEvent):
+    """A client asked to begin a publishing session."""
+
+    name = "session"
+
+    action: facts.SessionAction = "create"
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionExtension(SessionEvent):
+    """A client asked for more time for a publishing session."""
+
+    name = "session"
+
+    action: facts.SessionAction = "extend"
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionCancellation(SessionEvent):
+    """A client asked to cancel a publishing session and to remove its files."""
+
+    name = "session"
+
+    action: facts.SessionAction = "cancel"
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionPublication(SessionEvent):
+    """A client asked to publish all files of a publishing session at once."""
+
+    name = "session"
+
+    action: facts.SessionAction = "publish"
+    filenames: facts.Filenames | None = None
+    file_count: facts.FileCount | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class StagedFileEvent(SessionEvent):
+    """Base of the events about one file of a publishing session."""
+
+    filename: facts.Filename | None = None
+    sha256: facts.Sha256 | None = None
+
+    def subject(self) -> str:
+        """Return what is done to the file, or to as much of its place as is known."""
+        file = " ".join(filter(None, (self.action, self.filename or self.project)))
+        return " in ".join(filter(None, (file, self.registry)))
+
+
+@dataclass(slots=True, kw_only=True)
+class FileAnnouncement(StagedFileEvent):
+    """A client asked to begin the upload of a file to a publishing session."""
+
+    name = "session-file"
+
+    action: facts.SessionAction = "announce"
+
+
+@dataclass(slots=True, kw_only=True)
+class FileDelivery(StagedFileEvent):
+    """A client sent the bytes of a file of a publishing session."""
+
+    name = "session-file"
+
+    action: facts.SessionAction = "deliver"
+
+
+@dataclass(slots=True, kw_only=True)
+class FileCompletion(StagedFileEvent):
+    """A client asked to complete the upload of a file, whose bytes we then check."""
+
+    name = "session-file"
+
+    action: facts.SessionAction = "complete"
+
+
+@dataclass(slots=True, kw_only=True)
+class FileCancellation(StagedFileEvent):
+    """A client asked to cancel the upload of a file, or to delete it from a publishing session."""
+
+    name = "session-file"
+
+    action: facts.SessionAction = "delete"
+
+
+@dataclass(slots=True, kw_only=True)
 class Burn(RequestEvent):
     """The holder of an upload token asked to burn it."""
 

@@ -23,6 +23,7 @@ _READ_EXCHANGE_ADVICE: Final = (
 )
 _INTROSPECTION_ADVICE: Final = f"Indexes ask about tokens at {{root}}{{prefix}}{paths.INTROSPECT}"
 _UPLOAD_ADVICE: Final = f"Upload URLs have the form {{root}}{{prefix}}{paths.LEGACY}"
+_UPLOAD_API_ADVICE: Final = f"Publishing sessions begin at {{root}}{{prefix}}{paths.UPLOAD_ROOT}"
 _INDEX_ADVICE: Final = f"Index URLs have the form {{root}}{{prefix}}{paths.PROJECTS}"
 _PAGES_ADVICE: Final = f"Pages for people begin at {{root}}{{prefix}}{paths.HOME}"
 # Path segments that show what the client meant, and the advice for it. The first one decides.
@@ -31,7 +32,8 @@ _ADVICE: Final = (
     (frozenset({"mint-read-token"}), _READ_EXCHANGE_ADVICE),
     (frozenset({"oidc", "audience", "mint-token", "burn-token"}), _EXCHANGE_ADVICE),
     (frozenset({"introspect", "verify"}), _INTROSPECTION_ADVICE),
-    (frozenset({"legacy", "upload"}), _UPLOAD_ADVICE),
+    (frozenset({"legacy"}), _UPLOAD_ADVICE),
+    (frozenset({"upload"}), f"{_UPLOAD_API_ADVICE}. {_UPLOAD_ADVICE}"),
 )
 _ADVICE_FOR_READERS: Final = (
     (frozenset({"simple", "files"}), _INDEX_ADVICE),

@@ -78,6 +78,8 @@ def _discovery_document(request: Request, destination: Destination) -> Response:
         "token-mint-endpoint": paths.MINT.url(base_url),
         "features": list(FEATURES),
         "default-features": list(DEFAULT_FEATURES),
+        # Not a member of PEP 807: where Upload API 2.0 begins (PEP 694).
+        "upload-api": paths.UPLOAD_ROOT.url(base_url),
     }
     return json_response(document, content_type=_DISCOVERY_TYPE)
 

@@ -11,6 +11,7 @@ from pytp_broker.errors import DEFAULT_TYPE_BASE, NotAcceptable, Problem
 from pytp_broker.http.browsers import html_response
 from pytp_broker.http.messages import Request, Response, problem_response
 from pytp_broker.http.negotiation import prefers_html
+from pytp_broker.http.paths import is_upload_api
 from pytp_broker.index.web.style import style_url
 
 # What a sentence quotes: a value between backticks, or an address.
@@ -42,6 +43,7 @@ def refusal(problem: Problem, request: Request, type_base: str = DEFAULT_TYPE_BA
     """Return a refusal in the form that the client reads: a page, or the error object.
 
     A person does not meet 406: only programs ask for what we have in no form that they accept.
+    Only programs speak Upload API 2.0, too, and its errors have one form (PEP 694).
     """
     if _is_person(request) and not isinstance(problem, NotAcceptable):
         headers = {"Cache-Control": "no-store", **problem.headers}
@@ -50,8 +52,8 @@ def refusal(problem: Problem, request: Request, type_base: str = DEFAULT_TYPE_BA
 
 
 def _is_person(request: Request) -> bool:
-    is_reading = request.method in {"GET", "HEAD"}
-    return is_reading and prefers_html(request.headers.get("accept", ""))
+    may_be_person = request.method in {"GET", "HEAD"} and not is_upload_api(request.path)
+    return may_be_person and prefers_html(request.headers.get("accept", ""))
 
 
 def _write(problem: Problem) -> bytes:

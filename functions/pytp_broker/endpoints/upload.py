@@ -1,4 +1,4 @@
-"""The upload function: ``POST /legacy/``, as every client speaks it.
+"""The upload function: ``POST /legacy/``, as every client speaks it, and Upload API 2.0.
 
 We never redirect an upload: some clients follow with GET, and then report a success although
 nothing was stored.
@@ -9,6 +9,7 @@ from typing import Final
 from pytp_broker.access import verify_uploader
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
+from pytp_broker.endpoints import sessions
 from pytp_broker.endpoints.routing import Context, Route, Routes
 from pytp_broker.errors import Problem
 from pytp_broker.grants import Permission
@@ -41,4 +42,5 @@ def _read_form(context: Context[Index, Upload]) -> Form:
 
 ROUTES: Final[Routes[Index]] = (
     Route(paths.LEGACY, ("POST",), legacy_upload, event=Upload, needs=Permission.UPLOAD),
+    *sessions.ROUTES,
 )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from pytp_broker.content import NOTHING, Content, Lent, read_all
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
+from pytp_broker.http.paths import is_upload_api
+from pytp_broker.http.upload_api import write_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,15 @@ def json_response(
 def problem_response(
     problem: Problem, instance: str, type_base: str = DEFAULT_TYPE_BASE
 ) -> Response:
-    """Return the error object of a refusal (RFC 9457)."""
+    """Return the error object of a refusal (RFC 9457).
+
+    ``instance`` is the path of the request. The paths of Upload API 2.0 have further members.
+    """
+    if is_upload_api(instance):
+        document = write_problem(problem, instance, type_base)
+    else:
+        document = problem.document(instance, type_base)
     response = json_response(
-        problem.document(instance, type_base),
-        status=problem.status,
-        content_type="application/problem+json",
+        document, status=document["status"], content_type="application/problem+json"
     )
     return Response(response.status, response.body, {**response.headers, **problem.headers})

@@ -76,6 +76,17 @@ HEALTH: Final = Path("/_/health")
 
 LEGACY: Final = Path("/legacy/")
 
+# Upload API 2.0 (PEP 694). A session's path has its token, and nobody can guess that.
+UPLOAD_ROOT: Final = Path("/upload/")
+SESSION: Final = Path("/upload/{session}")
+PUBLISH: Final = Path(f"{SESSION}/publish")
+EXTEND: Final = Path(f"{SESSION}/extend")
+STAGED_FILES: Final = Path(f"{SESSION}/files")
+STAGED_FILE: Final = Path(f"{STAGED_FILES}/{{filename}}/{{upload}}")
+STAGED_BYTES: Final = Path(f"{STAGED_FILE}/bytes")
+COMPLETE: Final = Path(f"{STAGED_FILE}/complete")
+EXTEND_FILE: Final = Path(f"{STAGED_FILE}/extend")
+
 PROJECTS: Final = Path("/simple/")
 PROJECT: Final = Path("/simple/{project}/")
 FILE: Final = Path("/files/{sha256}/{filename}")
@@ -100,10 +111,22 @@ ALL: Final = (
     *(WELL_KNOWN, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, MINT_READ, BURN, DISCLOSE, HEALTH),
     *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT, VERIFY_READER),
     *(STAGE_PROJECTS, STAGE_PROJECT, STAGE_FILE),
+    *(UPLOAD_ROOT, SESSION, PUBLISH, EXTEND, STAGED_FILES),
+    *(STAGED_FILE, STAGED_BYTES, COMPLETE, EXTEND_FILE),
     *(HOME, PROJECT_PAGE, RELEASE_PAGE, STYLE),
 )
 # The paths of requests with large bodies, of which a server on one machine reads none before it
 # knows that the token is good for an upload.
-UPLOADS: Final = (LEGACY,)
+UPLOADS: Final = (LEGACY, STAGED_BYTES)
 # No registry can have these names, because a path at the root of a host begins with each of them.
 RESERVED_NAMES: Final = frozenset(path.pattern.split("/")[1] for path in ALL)
+
+
+def is_upload_api(path: str) -> bool:
+    """Say whether a path is one of Upload API 2.0, at a root or below a registry's prefix."""
+    begin = f"{UPLOAD_ROOT}"
+    first = path.removeprefix("/").partition("/")[0]
+    is_at_root = f"{path}/".startswith(begin)
+    return is_at_root or (
+        first not in RESERVED_NAMES and f"{below_prefix(path)}/".startswith(begin)
+    )

@@ -4,16 +4,15 @@ The session's token is the right to read, and it ends with the session. So a tok
 of another registry, or of a session that has ended gets one and the same refusal.
 """
 
-import re
 from typing import Final
 
 from pytp_broker.errors import NotFound
 from pytp_broker.index.listings import FileState, ListedFile, ProjectListing
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.session_tokens import is_session_token
 from pytp_broker.storage.sessions import Session
 
-_TOKEN: Final = re.compile("stage_[0-9A-Za-z]{43}")
 _ENDED: Final = "there is no staged release here: it may be published, canceled or expired"
 
 
@@ -45,7 +44,7 @@ def completed_files(session: Session) -> list[PublishedFile]:
 
 def _find_session(registry: str, token: str, index: Index) -> Session:
     # What cannot be a token is not worth a read, and may be too long for one.
-    session = index.store.find_session(token) if _TOKEN.fullmatch(token) else None
+    session = index.store.find_session(token) if is_session_token(token) else None
     if session is None or session.registry != registry or not session.is_live(index.now()):
         raise NotFound(_ENDED)
     return session

@@ -36,6 +36,7 @@ from pytp_broker.redaction import printable
 from pytp_broker.registries import Registry
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import Entry, PublishedFile
+from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError
 from pytp_broker.tokens import file_use
 
@@ -54,7 +55,7 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     candidate = read_candidate(form, event)
     entry = find_entry(candidate, right, index)
     check_open(candidate, entry)
-    if is_published(candidate, entry):
+    if is_published(entry, candidate.sha256):
         event.unchanged = True
         return
     admission = check_release(candidate.distribution, caller.registry, index)
@@ -93,7 +94,11 @@ def find_entry(candidate: Candidate, right: Right, index: Index) -> Entry:
 
 def check_open(candidate: Candidate, entry: Entry) -> None:
     """Check that the project takes files; raise ProjectClosed."""
-    project, status = candidate.distribution.project, entry.status
+    check_active(candidate.distribution.project, entry.status)
+
+
+def check_active(project: str, status: ProjectStatus) -> None:
+    """Check that a project of this status takes files; raise ProjectClosed."""
     if not status.takes_files:
         raise ProjectClosed(
             f"the project `{project}` is {status.status} and takes no files: {status.reason}; "
@@ -101,8 +106,8 @@ def check_open(candidate: Candidate, entry: Entry) -> None:
         )
 
 
-def is_published(candidate: Candidate, entry: Entry) -> bool:
-    """Say whether this file is published.
+def is_published(entry: Entry, sha256: str) -> bool:
+    """Say whether the file of this hash is published under the name of the entry.
 
     Raises FileExists if another file has its name, and FileDeleted if an operator has deleted the
     file of its name.
@@ -116,7 +121,7 @@ def is_published(candidate: Candidate, entry: Entry) -> bool:
             f"({entry.tombstone.reason}), and the name of a deleted file is never used again: "
             "publish a new version"
         )
-    if existing.sha256 != candidate.sha256:
+    if existing.sha256 != sha256:
         raise FileExists(
             f"`{existing.filename}` is published with the sha256 {existing.sha256}, "
             "and a published file never changes: publish a new version"
@@ -133,7 +138,7 @@ def store_content(facts: Facts, right: Right, index: Index) -> PublishedFile:
         facts,
         registry=right.caller.registry.name,
         uploaded_at=index.now(),
-        published_by=_describe_publication(right),
+        published_by=describe_publication(right),
     )
     check_unused(right.record, _use(file))
     save_bytes(file, facts, index.files)
@@ -146,9 +151,9 @@ def commit(
     """Make the file visible.
 
     Raises FileExists for the later of two files with one name, FileReserved while a session
-    publishes a file of its name, InvalidRelease if the release has
-    changed meanwhile, ProjectClosed if a slow upload finds the project closed, Unauthorized for a
-    token that has been used up, and what ``confirm`` raises for a right that has ended meanwhile.
+    publishes a file of its name, InvalidRelease if the release has changed meanwhile, ProjectClosed
+    if a slow upload finds the project closed, Unauthorized for a token that has been used up, and
+    what ``confirm`` raises for a right that has ended meanwhile.
     """
     use_up(right.record, _use(file), index)
     claimed = claim_release(admission, index)
@@ -159,10 +164,10 @@ def commit(
     try:
         make_visible(file, index.store)
     except AlreadyPublishedError:
-        is_published(candidate, find_entry(candidate, right, index))
+        is_published(find_entry(candidate, right, index), candidate.sha256)
 
 
-def _describe_publication(right: Right) -> dict[str, str]:
+def describe_publication(right: Right) -> dict[str, str]:
     """Return who publishes: an operator, or the job and the publishers that give the right.
 
     A job's publication always has an issuer, and an operator's never has one.

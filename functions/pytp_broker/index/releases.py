@@ -12,7 +12,7 @@ before a record refuses a file, it is compared with the files that are published
 
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,7 +22,7 @@ from packaging.version import Version
 
 from pytp_broker.errors import InvalidRelease, StoreUnavailable
 from pytp_broker.index.distributions import SDIST, WHEEL, Distribution
-from pytp_broker.names import is_wheel, version_in
+from pytp_broker.names import NormalizedName, is_wheel, version_in
 from pytp_broker.registries import Registry
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile, Release
@@ -111,6 +111,23 @@ def claim_release(admission: Admission, index: Index) -> Release:
     raise StoreUnavailable("other files of this release are being published: try again")
 
 
+def claim_for_all(
+    distributions: Sequence[Distribution], registry: Registry, index: Index
+) -> Release:
+    """Write a record of the release that includes these files, and return it.
+
+    Raises InvalidRelease if the release does not take them all, or StoreUnavailable. An sdist comes
+    first: wheels may spell what follows the version's numbers in another way than it does.
+    """
+    first, *others = sorted(distributions, key=lambda each: (each.filetype != SDIST, each.filename))
+    claimed = claim_release(check_release(first, registry, index), index)
+    for each in others:
+        problem = _Rules(each, registry, None, index.now()).misfit(claimed)
+        if problem is not None:
+            raise problem
+    return claimed
+
+
 def check_claim(claimed: Release, index: Index) -> None:
     """Check that a claim holds for as long as the write that makes the file visible may take.
 
@@ -126,14 +143,32 @@ def check_release(distribution: Distribution, registry: Registry, index: Index) 
     If the record refuses the file, the published files decide: the record may be a claim that no
     file followed.
     """
+    return _admit(distribution, registry, index, _Rules.refusal)
+
+
+def check_version(
+    project: NormalizedName, version: Version, registry: Registry, index: Index
+) -> None:
+    """Check that the release takes files at all, before any is named; raise InvalidRelease."""
+    spelling = str(version)
+    unnamed = Distribution(f"{project}-{spelling}", "", project, version, spelling)
+    _admit(unnamed, registry, index, _Rules.refusal_of_all)
+
+
+def _admit(
+    distribution: Distribution,
+    registry: Registry,
+    index: Index,
+    refusal: Callable[["_Rules", Release], InvalidRelease | None],
+) -> Admission:
     key = key_of(distribution.version)
     stored, reopened_until = index.store.find_release(registry.name, distribution.project, key)
     rules = _Rules(distribution, registry, reopened_until, index.now())
-    if stored is not None and rules.refusal(stored) is None:
+    if stored is not None and refusal(rules, stored) is None:
         return Admission(distribution, registry, stored, stored)
     files = index.store.list_files(registry.name, distribution.project)
     wanted = _combine(read_release(key, files), stored, rules)
-    problem = rules.refusal(wanted)
+    problem = refusal(rules, wanted)
     if problem is not None:
         raise problem
     return Admission(distribution, registry, stored, wanted)
@@ -150,10 +185,11 @@ class _Rules:
 
     def refusal(self, release: Release) -> InvalidRelease | None:
         """Return why the release does not take the file, or None."""
+        return self.closure(release) or self.misfit(release)
+
+    def misfit(self, release: Release) -> InvalidRelease | None:
+        """Return why an open release does not take the file, or None."""
         version, filename = release.spellings[0], self.distribution.filename
-        closes = closes_at(release, self.reopened_until, self.registry)
-        if closes is not None and self.now >= closes:
-            return InvalidRelease(self._closed(version, closes))
         if self.distribution.filetype == SDIST and release.sdist not in {None, filename}:
             return InvalidRelease(
                 f"the release {version} has the sdist `{release.sdist}`, and a release has one "
@@ -165,6 +201,23 @@ class _Rules:
                 f"`{release.filename}`: name this file `{self._respelled(version)}`"
             )
         return None
+
+    def refusal_of_all(self, release: Release) -> InvalidRelease | None:
+        """Return why the release takes no file that spells the version like this, or None."""
+        spelling = str(Version(release.spellings[0]))
+        if self.distribution.spelling == spelling:
+            return self.closure(release)
+        return InvalidRelease(
+            f"the release {spelling} is spelled `{spelling}` by its first file, "
+            f"`{release.filename}`: publish further files of it as {spelling}"
+        )
+
+    def closure(self, release: Release) -> InvalidRelease | None:
+        """Return why the release takes no file of any name, or None."""
+        closes = closes_at(release, self.reopened_until, self.registry)
+        if closes is None or self.now < closes:
+            return None
+        return InvalidRelease(self._closed(release.spellings[0], closes))
 
     def _closed(self, version: str, closes: datetime) -> str:
         place = f"{self.registry.name} {self.distribution.project} {version}"

@@ -47,6 +47,7 @@ from tests.support.fakes import MemoryStore
 from tests.support.samples import file
 from tests.support.scanner import match
 from tests.support.shelf import Shelf
+from tests.support.uploading import Uploader
 from tests.support.world import World
 
 PAGE = (DOCS / "audit.md").read_text()
@@ -149,6 +150,19 @@ def operators_uploads() -> Iterator[AuditRecord]:
     yield from shelf.records
 
 
+def sessions() -> Iterator[AuditRecord]:
+    client = Uploader(Shelf())
+    session = client.begin()
+    upload = client.add(session, distributions.wheel())
+    client.complete(upload)
+    client.delete_file(upload)
+    client.stage(session, distributions.wheel())
+    client.send("POST", session["links"]["extend"], {"extend-for": 60})
+    client.publish(session)
+    client.cancel(session)
+    yield from client.shelf.records
+
+
 def introspections() -> Iterator[AuditRecord]:
     shelf = Shelf()
     shelf.change(introspection_clients={"devpi": hashlib.sha256(SECRET.encode()).hexdigest()})
@@ -189,7 +203,10 @@ def operations() -> Iterator[Mapping[str, Any]]:
 
 @pytest.mark.promise("recorded")
 def test_every_event_is_recorded_as_the_schema_says() -> None:
-    records = [*exchanges(), *uploads(), *operators_uploads(), *introspections()]
+    records = [
+        *(*exchanges(), *uploads(), *operators_uploads()),
+        *(*sessions(), *introspections()),
+    ]
     documents = [*(r.document() for r in records), *operations()]
 
     for document in documents:
@@ -199,6 +216,7 @@ def test_every_event_is_recorded_as_the_schema_says() -> None:
         d["event"] for d in documents if d["outcome"] == "accepted"
     }
     asked = {"exchange", "read-exchange", "upload", "burn", "introspection", "disclosure", "leak"}
+    asked |= {"session", "session-file"}
     assert both == {*asked, "apply"}
 
 
@@ -478,4 +496,4 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
         *("import", "token-creation"),
     }
     # A record of a success has no reason, so each event has one set of labels for each reason.
-    assert len(EVENTS.keys() - operations) * len(REASONS) <= 300
+    assert len(EVENTS.keys() - operations) * len(REASONS) <= 400

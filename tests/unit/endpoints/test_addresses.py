@@ -61,7 +61,7 @@ def test_a_reader_who_shows_no_aim_is_told_every_form(shelf: Shelf, path: str) -
 def test_the_advice_is_the_same_for_a_registry_that_exists_and_for_one_that_does_not(
     shelf: Shelf,
 ) -> None:
-    known, unknown = shelf.call("POST", "/acme/upload"), shelf.call("POST", "/ghost/upload")
+    known, unknown = shelf.call("POST", "/acme/uploads"), shelf.call("POST", "/ghost/uploads")
 
     assert known.detail == unknown.detail
 

@@ -124,6 +124,7 @@ def test_an_upload_url_leads_to_its_endpoints(world: World, path: str) -> None:
         "token-mint-endpoint": f"https://{HOST}/acme/_/oidc/mint-token",
         "features": ["multi-use-token", "single-use-token"],
         "default-features": ["multi-use-token"],
+        "upload-api": f"https://{HOST}/acme/upload/",
     }
 
 

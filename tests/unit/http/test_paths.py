@@ -77,7 +77,7 @@ def test_a_link_is_below_its_base_and_its_variables_are_quoted() -> None:
 
 @pytest.mark.parametrize("path", paths.ALL, ids=str)
 def test_a_link_leads_back_to_its_path(path: Path) -> None:
-    names = ("project", "version", "sha256", "filename", "name", "session")
+    names = ("project", "version", "sha256", "filename", "name", "session", "upload")
     found = path.match(path.url("", **dict.fromkeys(names, "a.b-c")))
 
     assert found is not None
@@ -86,3 +86,24 @@ def test_a_link_leads_back_to_its_path(path: Path) -> None:
 
 def test_no_registry_may_have_the_name_that_a_path_begins_with() -> None:
     assert {"simple", "legacy", "files", "stage"} <= paths.RESERVED_NAMES
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/upload", True),
+        ("/upload/", True),
+        ("/upload/stage_0/files", True),
+        ("/acme/upload", True),
+        ("/acme/upload/stage_0", True),
+        ("/simple/upload/", False),
+        ("/project/upload/1.0/", False),
+        ("/uploads", False),
+        ("/acme/uploads", False),
+        ("/acme/x/upload/", False),
+        ("/", False),
+        ("", False),
+    ],
+)
+def test_an_address_of_the_upload_api_is_known(path: str, *, expected: bool) -> None:
+    assert paths.is_upload_api(path) is expected

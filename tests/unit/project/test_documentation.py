@@ -30,6 +30,7 @@ from tests.support.distributions import metadata, wheel
 from tests.support.fakes import MemoryStore
 from tests.support.scanner import match
 from tests.support.shelf import Shelf
+from tests.support.uploading import Uploader
 from tests.support.world import World
 from tests.unit.test_errors import all_problems
 
@@ -241,8 +242,9 @@ def test_every_url_is_in_both_tables() -> None:
 
 
 def test_the_table_of_urls_names_handlers_and_events() -> None:
-    for url, _, module, handler, event, _ in table(ARCHITECTURE, "urls"):
-        (route,) = [r for r in ROUTES[code(module)[0]] if shown(r) == code(url)[0]]
+    for url, methods, module, handler, event, _ in table(ARCHITECTURE, "urls"):
+        of_path = [r for r in ROUTES[code(module)[0]] if shown(r) == code(url)[0]]
+        (route,) = [r for r in of_path if ", ".join(r.methods) == methods]
         assert resolve_name(f"pytp_broker.{code(handler)[0]}") is route.handler
         assert event == (route.event.name if route.event else "none")
 
@@ -317,6 +319,10 @@ def answers_of_the_index() -> Iterator[tuple[str, Any]]:
     shelf = Shelf()
     text = metadata("widgets", "1.0", "Requires-Python: >=3.9")
     assert shelf.publish(wheel(text=text)).status == 200
+    client = Uploader(Shelf())
+    session = client.begin()
+    yield "session", session
+    yield "file", client.add(session, wheel())
     yield "projects", shelf.get("/acme/simple/", JSON).json
     yield "project", shelf.get("/acme/simple/widgets/", JSON).json
 
@@ -328,7 +334,18 @@ def answers() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "name",
-    ["discovery", "audience", "mint", "mint read", "disclosure", "burn", "projects", "project"],
+    [
+        "discovery",
+        "audience",
+        "mint",
+        "mint read",
+        "disclosure",
+        "burn",
+        "session",
+        "file",
+        "projects",
+        "project",
+    ],
 )
 def test_the_answers_shown_have_the_form_of_ours(name: str) -> None:
     assert shape(json.loads(marked(API, f"answer: {name}"))) == shape(answers()[name])

@@ -144,6 +144,12 @@ CONTRACT = {
     "/_/health": "BrokerFunction",
     "/legacy/": "UploadFunction",
     "/legacy": "UploadFunction",
+    "/upload/": "UploadFunction",
+    "/upload": "UploadFunction",
+    "/upload/stage_0": "UploadFunction",
+    "/upload/stage_0/publish": "UploadFunction",
+    "/upload/stage_0/files": "UploadFunction",
+    "/upload/stage_0/files/widgets-1.0.tar.gz/0123/bytes": "UploadFunction",
     "/simple": "ReadFunction",
     "/simple/": "ReadFunction",
     "/simple/widgets": "ReadFunction",
@@ -178,7 +184,7 @@ def test_api_gateway_takes_every_route_key() -> None:
 def test_every_url_of_the_contract_reaches_its_function(
     prefix: str, path: str, reading: Reading, order: Order
 ) -> None:
-    is_posted = path.startswith(("/_/", "/legacy")) and CONTRACT[path] != "WebFunction"
+    is_posted = path.startswith(("/_/", "/legacy", "/upload")) and CONTRACT[path] != "WebFunction"
     posted = ("POST",) if is_posted else ()
     for method in ("GET", "HEAD", "PUT", *posted):
         assert function_at(prefix + path, reading, method=method, order=order) == CONTRACT[path]
@@ -186,7 +192,9 @@ def test_every_url_of_the_contract_reaches_its_function(
 
 @every_order
 @pytest.mark.parametrize("reading", [BEGINS_A_REST, IS_NOTHING, IS_A_CHARACTER])
-@pytest.mark.parametrize("path", ["/legacy", "/legacy/", "/acme/legacy", "/acme/legacy/"])
+@pytest.mark.parametrize(
+    "path", ["/legacy", "/legacy/", "/acme/legacy", "/acme/legacy/", "/upload/", "/acme/upload"]
+)
 def test_an_upload_depends_on_no_reading(path: str, reading: Reading, order: Order) -> None:
     assert function_at(path, reading, method="POST", order=order) == "UploadFunction"
 
@@ -210,7 +218,7 @@ def test_the_list_of_projects_depends_on_no_reading(prefix: str, reading: Readin
 
 
 @every_reading
-@pytest.mark.parametrize("project", ["legacy", "simple", "files", "stage"])
+@pytest.mark.parametrize("project", ["legacy", "simple", "files", "stage", "upload"])
 @pytest.mark.parametrize("prefix", ["", "/acme"])
 def test_a_project_may_be_called_like_an_endpoint(
     prefix: str, project: str, reading: Reading
@@ -263,6 +271,7 @@ def test_every_endpoint_in_the_code_is_routed(function: str) -> None:
             filename="c",
             name="d.css",
             session="e",
+            upload="f",
         )
         assert function_at(url) == function
         assert function_at(url.rstrip("/")) == function
@@ -419,6 +428,7 @@ TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
         ("UploadRole", "UpdateItem", ["SESSION#stage_0"], ("pk", "sk", "revision", "ttl")),
         ("UploadRole", "Query", ["LIVE#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["LIVE#acme#widgets"], ("pk", "sk", "session_token", "ttl")),
+        ("UploadRole", "GetItem", ["STATUS#acme#widgets"], ()),
         ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
         ("IntrospectRole", "Query", ["PUBLISHER#0123"], ()),
         ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
