@@ -29,7 +29,10 @@ def visible(store: Store) -> Sequence[str]:
         if store.find_entry("acme", "widgets", name).file is not None
     ]
     surveyed = sorted(p.filename for p in store.survey("acme") if isinstance(p, PublishedFile))
-    assert sorted(found) == listed == surveyed
+    shown = store.find_files("acme", "widgets")
+    assert (
+        sorted(found) == listed == surveyed == [f.filename for f in (shown and shown.files) or ()]
+    )
     return listed
 
 

@@ -22,10 +22,11 @@ from tests.support.samples import NOW, Table, file, session
 
 ALL, NONE = sorted([SDIST, WHEEL]), list[str]()
 AFTER = NOW + PUBLISH_TIME
-# A reservation and a publish of two files write: two files, the list of projects, the session,
-# two files again, the session again, and the row that finds the session.
-WRITES = range(8)
-FLIP = 3
+# A reservation and a publish of two files write: two files, the mark of the listing, the list of
+# projects, the session, two files again, the session again, the row that finds the session, the
+# listing, and its mark again.
+WRITES = range(11)
+FLIP = 4
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_an_upload_at_any_write_of_a_publish_wins_or_loses_as_a_whole(
         assert visible(dynamo) == ALL
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", WRITES)
 def test_an_interrupted_publish_never_loses_a_file_to_the_upload_that_ended_it(
     table: Table, dynamo: DynamoStore, number: int
 ) -> None:
@@ -190,8 +191,9 @@ def test_a_settled_publish_is_not_settled_again(table: Table, dynamo: DynamoStor
 
     assert DynamoStore(watched, table.name).publish_session(processing.published(NOW))
 
-    assert len(watched.writes) == 3
-    assert not any(name == "update_item" for name, _ in watched.writes)
+    # The listing's marks, the list of projects, the session, and the row that finds it.
+    names = [name for name, _ in watched.writes]
+    assert names == ["update_item", *["put_item"] * 3, "update_item"]
 
 
 def test_a_session_ends_by_its_time_to_live(table: Table, dynamo: DynamoStore) -> None:

@@ -50,7 +50,7 @@ class StrictStore(MemoryStore):
 
 _KEYED = {
     *("list_publishers", "find_token", "use_token", "burn_token"),
-    *("find_entry", "list_files", "list_withdrawn", "find_status"),
+    *("find_entry", "list_files", "find_files"),
 }
 
 

@@ -54,6 +54,7 @@ CALLS: dict[str, Callable[[Store], Any]] = {
         "acme", "widgets", ProjectStatus("archived", "moved")
     ),
     "find_status": lambda store: store.find_status("acme", "widgets"),
+    "find_files": lambda store: store.find_files("acme", "widgets"),
     "list_files": lambda store: store.list_files("acme", "widgets"),
     "add_session": lambda store: store.add_session(session()),
     "find_session": lambda store: store.find_session(session().token),

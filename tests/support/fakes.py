@@ -18,6 +18,7 @@ from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import STAGED, FileStore, Stored, Target
 from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
+from pytp_broker.storage.project_files import ProjectFiles
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import (
     WHOLE_REGISTRY,
@@ -288,8 +289,19 @@ class MemoryStore(Failing):
 
     @remote
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
-        files = (f for f in self.files.values() if (f.registry, f.project) == (registry, project))
+        return self._files_of((registry, project))
+
+    def _files_of(self, place: Place) -> list[PublishedFile]:
+        files = (f for f in self.files.values() if (f.registry, f.project) == place)
         return sorted(files, key=lambda file: file.filename)
+
+    @remote
+    def find_files(self, registry: str, project: str) -> ProjectFiles | None:
+        place, files = (registry, project), self._files_of((registry, project))
+        deleted = self.deleted.get(place, {})
+        visible = [file for file in files if file.filename not in deleted]
+        status = self.statuses.get(place, ACTIVE)
+        return ProjectFiles(visible, dict(self.yanked.get(place, {})), status) if files else None
 
     @remote
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:

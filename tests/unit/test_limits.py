@@ -5,14 +5,12 @@ page too.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from pytp_broker.redaction import printable
-from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support import distributions
 from tests.support.configurations import github_publisher, registry
@@ -130,27 +128,6 @@ def test_reading_a_public_registry_needs_no_token(path: str) -> None:
     shelf.publish(distributions.wheel())
 
     assert shelf.get(path).status == 200
-
-
-@pytest.mark.promise("many-files")
-def test_every_page_reads_all_files_of_its_project_from_the_store(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    shelf = Shelf()
-    shelf.publish(distributions.wheel())
-    read: list[int] = []
-    list_files = shelf.store.list_files
-
-    def count(registry: str, project: str) -> Sequence[PublishedFile]:
-        files = list_files(registry, project)
-        read.append(len(files))
-        return files
-
-    monkeypatch.setattr(shelf.store, "list_files", count)
-    for _ in range(3):
-        shelf.get("/acme/simple/widgets/")
-
-    assert read == [1, 1, 1]
 
 
 @pytest.mark.promise("unmasked-text")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files, ensure_bucket
 from pytp_broker.aws.s3_bin import S3Bin
+from pytp_broker.aws.s3_listings import S3Listings
 from pytp_broker.storage.file_store import Bin, FileStore
 from pytp_broker.storage.protocols import Storage, Store
 
@@ -68,12 +69,17 @@ def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Depl
     with _failures_told(doing, asked):
         check_table(client, found.table, is_for_writing=is_for_writing)
     return Deployed(
-        DynamoStore(client, found.table),
+        DynamoStore(client, found.table, _listings(found.bucket, clients)),
         S3Bin(clients.s3, found.bucket) if found.bucket else None,
         found.host,
         _find_operator(clients),
         partial(_open_files, found.bucket, clients),
     )
+
+
+def _listings(bucket: str | None, clients: Clients) -> S3Listings | None:
+    # Making a client takes a third of a second, and most commands need none.
+    return S3Listings(cache(clients.s3), bucket) if bucket else None
 
 
 def _open_files(bucket: str | None, clients: Clients) -> FileStore:
@@ -201,4 +207,5 @@ def open_stand_ins(places: StandIns) -> Storage:
         ensure_table(dynamodb, places.table)
         check_table(dynamodb, places.table)
         ensure_bucket(s3, places.bucket)
-    return Storage(DynamoStore(dynamodb, places.table), S3Files(s3, places.bucket))
+    listings = S3Listings(lambda: s3, places.bucket)
+    return Storage(DynamoStore(dynamodb, places.table, listings), S3Files(s3, places.bucket))

@@ -15,7 +15,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.aws.clients import function_clients
 from pytp_broker.aws.dynamodb import RuntimeDynamoStore
+from pytp_broker.aws.dynamodb.listing_rows import ListingObjects
 from pytp_broker.aws.s3 import S3Files
+from pytp_broker.aws.s3_listings import S3Listings
 from pytp_broker.endpoints import events as gateway
 from pytp_broker.endpoints.routing import Routes, S
 from pytp_broker.errors import Unexpected
@@ -46,10 +48,10 @@ class Edge:
         self._logger.info(record.message, audit=record.document())
         _count("AuditRecords", record.labels)
 
-    def services(self, settings: Settings) -> Services:
+    def services(self, settings: Settings, listings: ListingObjects | None = None) -> Services:
         """Return the services that every function has."""
         return build(
-            RuntimeDynamoStore(self._clients.dynamodb(), settings.table),
+            RuntimeDynamoStore(self._clients.dynamodb(), settings.table, listings),
             shared_host=settings.shared_host,
             audit=self.audit,
             error_type_base=settings.error_type_base,
@@ -57,8 +59,10 @@ class Edge:
 
     def index(self, settings: IndexSettings) -> Index:
         """Return the services of the functions that handle files."""
-        files = S3Files(self._clients.s3(), settings.bucket)
-        return build_index(self.services(settings), files=files, max_upload_bytes=MAX_UPLOAD_BYTES)
+        s3 = self._clients.s3()
+        files, listings = S3Files(s3, settings.bucket), S3Listings(lambda: s3, settings.bucket)
+        services = self.services(settings, listings)
+        return build_index(services, files=files, max_upload_bytes=MAX_UPLOAD_BYTES)
 
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:
         """Return the function's Lambda handler, which answers every event even after an error."""

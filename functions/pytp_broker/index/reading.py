@@ -25,15 +25,12 @@ def find_listing(registry: str, project: str, index: Index) -> ProjectListing:
 
     The listing of a quarantined project has no files, and no listing has a deleted file.
     """
-    files = index.store.list_files(registry, project)
-    if not files:
+    found = index.store.find_files(registry, project)
+    if found is None:
         raise NotFound(f"there is no project `{printable(project)}` in this registry")
-    status = index.store.find_status(registry, project)
-    if not status.offers_files:
-        return ProjectListing(project, (), status)
-    withdrawn = index.store.list_withdrawn(registry, project)
-    visible = [file for file in files if file.filename not in withdrawn.deleted]
-    return ProjectListing(project, tuple(_listed(f, withdrawn.yanked) for f in visible), status)
+    offered = found.files if found.status.offers_files else ()
+    listed = tuple(_listed(file, found.yanked) for file in offered)
+    return ProjectListing(project, listed, found.status)
 
 
 def _listed(file: PublishedFile, yanked: Mapping[str, str]) -> ListedFile:

@@ -17,6 +17,7 @@ from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.plan import Approve, Plan, Setup
+from pytp_broker.storage.project_files import ProjectFiles
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.sessions import Session
 from pytp_broker.storage.survey import Piece
@@ -148,6 +149,13 @@ class FileRecordStore(Protocol):
 
     def list_files(self, registry: str, project: str) -> Sequence[PublishedFile]:
         """Return all files of a project, ordered by name: deleted ones, too."""
+
+    def find_files(self, registry: str, project: str) -> ProjectFiles | None:
+        """Return what a project's page shows; None if the project never had a file.
+
+        One round trip for a project of any size, unless somebody changes it right now; or two, if
+        it has so many files that the listing is not in the store itself.
+        """
 
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
         """Return the yanked releases and the deleted files of a project, in one round trip."""

@@ -334,12 +334,12 @@ def test_who_does_not_know_the_hash_of_a_deleted_file_learns_nothing(lessened: S
     assert "there is no such file in this registry" in answer.json["detail"]
 
 
-def test_a_page_takes_a_read_of_files_one_of_the_status_and_one_of_states(shelf: Shelf) -> None:
+def test_a_page_takes_one_read(shelf: Shelf) -> None:
     shelf.store.calls.clear()
 
     shelf.get("/acme/simple/widgets/")
 
-    assert shelf.store.calls == ["list_files", "find_status", "list_withdrawn"]
+    assert shelf.store.calls == ["find_files"]
 
 
 @pytest.mark.parametrize("suffix", ["", ".metadata"])
@@ -355,9 +355,7 @@ def test_a_download_takes_one_read_of_the_file_and_its_project(shelf: Shelf, suf
     ("method", "path"),
     [
         ("list_projects", "/acme/simple/"),
-        ("list_files", "/acme/simple/widgets/"),
-        ("list_withdrawn", "/acme/simple/widgets/"),
-        ("find_status", "/acme/simple/widgets/"),
+        ("find_files", "/acme/simple/widgets/"),
         ("find_entry", WHEEL_PATH),
     ],
 )

@@ -395,7 +395,7 @@ def test_a_project_takes_a_listing_and_one_question_about_publishers(shelf: Visi
 
     shelf.read(PROJECT)
 
-    assert shelf.store.calls == ["list_files", "find_status", "list_withdrawn", "list_publishers"]
+    assert shelf.store.calls == ["find_files", "list_publishers"]
     assert shelf.files.calls == []
 
 
@@ -630,9 +630,7 @@ def test_a_token_in_an_address_is_not_repeated(shelf: Visited) -> None:
     ("method", "path"),
     [
         ("list_projects", "/acme/"),
-        ("list_files", PROJECT),
-        ("find_status", PROJECT),
-        ("list_withdrawn", PROJECT),
+        ("find_files", PROJECT),
     ],
 )
 def test_a_store_that_is_down_is_our_fault(shelf: Visited, method: str, path: str) -> None:
@@ -723,7 +721,7 @@ def test_nobody_without_a_token_learns_which_projects_exist(private: Visited) ->
     known, unknown = private.ask(PROJECT), private.ask("/acme/project/gadgets/")
 
     assert known.body == unknown.body
-    assert "list_files" not in private.store.calls
+    assert "find_files" not in private.store.calls
 
 
 def test_a_token_of_the_registry_opens_its_pages(private: Visited) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from pytp_broker.aws.s3 import STATE
 from pytp_broker.aws.s3_bin import TAG
+from pytp_broker.aws.s3_listings import RETIRED
 from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.routing import Routes
 from pytp_broker.errors import DEFAULT_TYPE_BASE
@@ -399,6 +400,8 @@ PUBLISHING = {"UploadRole"}
 RESERVED = (*FILE, "reserved_by", "batch")
 SESSION = (*FILE, "revision", "status", "expires_at", "ttl")
 TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
+MARKS = ("pk", "sk", "marks", "floor")
+CONTENT = ("pk", "sk", "revision", "content", "object_key")
 
 
 @pytest.mark.parametrize(
@@ -429,6 +432,11 @@ TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
         ("UploadRole", "Query", ["LIVE#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["LIVE#acme#widgets"], ("pk", "sk", "session_token", "ttl")),
         ("UploadRole", "GetItem", ["STATUS#acme#widgets"], ()),
+        ("UploadRole", "UpdateItem", ["LISTING#acme#widgets"], MARKS),
+        ("UploadRole", "BatchGetItem", ["LISTING#acme#widgets"], ()),
+        ("UploadRole", "BatchGetItem", ["PROJECT#acme#widgets", "YANKED#acme#widgets"], ()),
+        ("UploadRole", "Query", ["YANKED#acme#widgets"], ()),
+        ("UploadRole", "PutItem", ["LISTING#acme#widgets"], CONTENT),
         ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
         ("IntrospectRole", "Query", ["PUBLISHER#0123"], ()),
         ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
@@ -440,14 +448,15 @@ TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
         ("ReadRole", "BatchGetItem", ENTRY, ()),
         ("ReadRole", "Query", ["YANKED#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["STATUS#acme#widgets"], ()),
+        ("ReadRole", "BatchGetItem", ["LISTING#acme#widgets", "STATUS#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["SESSION#stage_0"], ()),
         ("ReadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#"], ()),
         ("WebRole", "Query", ["CONFIGURATION"], ()),
         ("WebRole", "Query", ["REGISTRY#acme"], ()),
         ("WebRole", "Query", ["PROJECT#acme#widgets"], ()),
         ("WebRole", "Query", ["YANKED#acme#widgets"], ()),
-        ("WebRole", "GetItem", ["STATUS#acme#widgets"], ()),
         ("WebRole", "GetItem", ["SESSION#stage_0"], ()),
+        ("WebRole", "BatchGetItem", ["LISTING#acme#widgets", "STATUS#acme#widgets"], ()),
         ("WebRole", "Query", ["PUBLISHER#0123"], ()),
         ("WebRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#"], ()),
     ],
@@ -479,7 +488,8 @@ def test_the_broker_may_not_publish(action: str, key: str) -> None:
 
 @pytest.mark.promise("separate-functions")
 @pytest.mark.parametrize(
-    ("action", "key"), [*product(WRITES, ["PROJECT#a#b", "SESSION#stage_0", "TOKEN#0", "USE#0"])]
+    ("action", "key"),
+    [*product(WRITES, ["PROJECT#a#b", "SESSION#stage_0", "TOKEN#0", "USE#0", "LISTING#a#b"])],
 )
 def test_the_web_function_writes_nothing(action: str, key: str) -> None:
     assert not is_allowed("WebRole", action, [key], FILE)
@@ -520,7 +530,10 @@ def test_the_read_function_may_not_read_publishers_nor_whom_a_project_trusts(
 @pytest.mark.parametrize("action", WRITES)
 @pytest.mark.parametrize(
     "key",
-    ["TOKEN#0", "USE#0", "TRUST#acme#", "PROJECT#a#b", "REGISTRY#a", "SESSION#stage_0", "LIVE#a#b"],
+    [
+        *("TOKEN#0", "USE#0", "TRUST#acme#", "PROJECT#a#b", "REGISTRY#a", "SESSION#stage_0"),
+        *("LIVE#a#b", "LISTING#a#b"),
+    ],
 )
 def test_the_read_function_may_write_nothing(action: str, key: str) -> None:
     assert not is_allowed("ReadRole", action, [key])
@@ -566,15 +579,18 @@ def test_no_right_is_wider_than_named(role: str) -> None:
 
 # What the upload function does with the files of a publishing session.
 STAGING = ["s3:GetObject", "s3:ListBucket", "s3:PutObjectTagging", "s3:PutObjectTagging"]
+# What it does with listings that are too large for the table.
+LARGE_LISTINGS = ["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"]
+LISTINGS = {"Fn::Sub": "${Bucket.Arn}/listings/*"}
 
 
 @pytest.mark.parametrize(
     ("role", "actions"),
     [
         ("BrokerRole", []),
-        ("UploadRole", [*STAGING, "s3:PutObject"]),
+        ("UploadRole", [*STAGING, *LARGE_LISTINGS, "s3:PutObject"]),
         ("ReadRole", ["s3:GetObject"]),
-        ("WebRole", ["s3:GetObject"]),
+        ("WebRole", ["s3:GetObject", "s3:GetObject"]),
     ],
 )
 def test_only_upload_writes_files_and_only_readers_read_them(role: str, actions: list[str]) -> None:
@@ -589,12 +605,22 @@ def test_the_upload_function_reads_staged_files_and_no_others() -> None:
     assert reading["Resource"] == {"Fn::Sub": "${Bucket.Arn}/staged/*"}
 
 
+def test_the_upload_function_keeps_listings_and_retires_them() -> None:
+    keeping, retiring = (s for s in statements("UploadRole") if s["Resource"] == LISTINGS)
+
+    assert keeping["Action"] == ["s3:GetObject", "s3:PutObject"]
+    assert retiring["Action"] == "s3:PutObjectTagging"
+    assert retiring["Condition"] == {"StringEquals": {f"s3:RequestObjectTag/{STATE}": "replaced"}}
+    assert RETIRED == {"Key": STATE, "Value": "replaced"}
+
+
 def may_tag(state: str, present: str | None) -> bool:
-    """Say whether the upload function may give an object this state in place of the present one.
+    """Say whether the upload function may give a file this state in place of the present one.
 
     A condition that is negated also holds for an object without the tag.
     """
-    found = [s for s in statements("UploadRole") if s["Action"] == "s3:PutObjectTagging"]
+    tagging = [s for s in statements("UploadRole") if s["Action"] == "s3:PutObjectTagging"]
+    found = [s for s in tagging if s["Resource"] != LISTINGS]
     assert all(s["Resource"] == {"Fn::Sub": "${Bucket.Arn}/staged/*"} for s in found)
     conditions = [statement["Condition"] for statement in found]
     return any(
@@ -617,12 +643,13 @@ def test_the_bucket_is_never_told_to_remove_a_file_that_is_kept(
 
 @pytest.mark.promise("separate-functions")
 def test_the_web_function_reads_metadata_and_no_files() -> None:
-    (reading,) = [s for s in statements("WebRole") if s["Action"] == "s3:GetObject"]
+    reading = [s["Resource"] for s in statements("WebRole") if s["Action"] == "s3:GetObject"]
 
-    assert reading["Resource"] == [
+    metadata = [
         {"Fn::Sub": "${Bucket.Arn}/files/*.metadata"},
         {"Fn::Sub": "${Bucket.Arn}/staged/*.metadata"},
     ]
+    assert reading == [metadata, LISTINGS]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -736,6 +763,14 @@ def test_the_bucket_removes_deleted_files_and_unpublished_ones_and_no_others() -
             "Status": "Enabled",
             "Prefix": STAGED,
             "TagFilters": [{"Key": STATE, "Value": "dropped"}],
+            "ExpirationInDays": 1,
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+        },
+        "ReplacedListings": {
+            "Id": "",
+            "Status": "Enabled",
+            "Prefix": "listings/",
+            "TagFilters": [RETIRED],
             "ExpirationInDays": 1,
             "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
         },

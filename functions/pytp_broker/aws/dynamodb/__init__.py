@@ -16,6 +16,8 @@ pk                                      sk                         holds
 ``YANKED#registry#project``             ``YANKED#key``             reason
 ``YANKED#registry#project``             ``DELETED#filename``       reason, deleted_by, deleted_at
 ``STATUS#registry#project``             ``STATUS``                 status, reason
+``LISTING#registry#project``            ``MARKS``                  marks, floor
+``LISTING#registry#project``            ``CONTENT``                revision, content, object_key
 ``REGISTRY#registry``                   ``PROJECT#project``        nothing more
 ``TOKEN#lookup_id``                     ``TOKEN``                  document, token_hash, registries,
                                                                    burned_at, ttl
@@ -38,17 +40,23 @@ same effect when it is repeated, or recognises what it wrote.
 """
 
 from pytp_broker.aws.dynamodb.configuration_rows import ConfigurationRows
-from pytp_broker.aws.dynamodb.file_rows import FileRows
 from pytp_broker.aws.dynamodb.key_set_rows import KeySetRows
+from pytp_broker.aws.dynamodb.listings import Listings
 from pytp_broker.aws.dynamodb.publisher_rows import PublisherRows
 from pytp_broker.aws.dynamodb.session_rows import SessionRows
 from pytp_broker.aws.dynamodb.token_rows import TokenRows
+from pytp_broker.storage.sessions import Session
 
 
 class RuntimeDynamoStore(
-    ConfigurationRows, PublisherRows, TokenRows, KeySetRows, FileRows, SessionRows
+    ConfigurationRows, PublisherRows, TokenRows, KeySetRows, Listings, SessionRows
 ):
     """The RuntimeStore of the functions: one table, through the low-level client that is passed in.
 
     It lacks what only an operator may do, which ``operating.DynamoStore`` adds.
     """
+
+    def publish_session(self, session: Session) -> bool:
+        """Make all files visible that the revision before this one has reserved."""
+        with self._announced((session.registry, session.project), session.filenames):
+            return super().publish_session(session)

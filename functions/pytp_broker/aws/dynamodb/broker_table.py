@@ -27,6 +27,8 @@ _ROWS: Final = (
     ("YANKED#", "YANKED#"),
     ("YANKED#", "DELETED#"),
     ("STATUS#", "STATUS"),
+    ("LISTING#", "MARKS"),
+    ("LISTING#", "CONTENT"),
     ("REGISTRY#", "PROJECT#"),
     ("TOKEN#", "TOKEN"),
     ("USE#", "USE"),

@@ -4,7 +4,20 @@ from pytp_broker.aws.dynamodb import RuntimeDynamoStore
 from pytp_broker.aws.dynamodb.applying import Applying
 from pytp_broker.aws.dynamodb.operator_rows import OperatorRows
 from pytp_broker.aws.dynamodb.survey_rows import SurveyRows
+from pytp_broker.storage.withdrawals import Tombstone
 
 
 class DynamoStore(Applying, RuntimeDynamoStore, OperatorRows, SurveyRows):
     """A complete Store: what the functions call, and what only an operator may do."""
+
+    def yank_release(self, registry: str, project: str, key: str, reason: str | None) -> None:
+        """Yank a release; without a reason, unyank it."""
+        with self._announced((registry, project)):
+            super().yank_release(registry, project, key, reason)
+
+    def delete_file(
+        self, registry: str, project: str, filename: str, tombstone: Tombstone
+    ) -> Tombstone:
+        """Give a published file a tombstone; return the one that is in force now."""
+        with self._announced((registry, project)):
+            return super().delete_file(registry, project, filename, tombstone)

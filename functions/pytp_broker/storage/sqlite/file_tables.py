@@ -4,13 +4,22 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
+from pytp_broker.storage.project_files import ProjectFiles
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError, ReservedError
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.storage.sqlite.session_tables import is_reserved
 from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
+
+# The files of a project, and whether an operator has deleted each.
+_SHOWN_FILES: Final = """
+    SELECT document, deleted_files.filename IS NOT NULL
+    FROM files LEFT JOIN deleted_files USING (registry, project, filename)
+    WHERE registry = ? AND project = ? ORDER BY filename
+"""
 
 
 class FileTables(Database):
@@ -84,19 +93,26 @@ class FileTables(Database):
             ).fetchall()
         return [read_file(document) for (document,) in found]
 
+    def find_files(self, registry: str, project: str) -> ProjectFiles | None:
+        """Return what a project's page shows; None if the project never had a file."""
+        place = (registry, project)
+        with self._read() as connection:
+            found = connection.execute(_SHOWN_FILES, place).fetchall()
+            yanked = _find_yanked(connection, place)
+            status = _find_status(connection, place)
+        files = [read_file(document) for document, is_deleted in found if not is_deleted]
+        return ProjectFiles(files, yanked, status) if found else None
+
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
         """Return the yanked releases and the deleted files of a project."""
         with self._read() as connection:
-            yanked = connection.execute(
-                "SELECT release, reason FROM yanked_releases WHERE registry = ? AND project = ?",
-                (registry, project),
-            ).fetchall()
+            yanked = _find_yanked(connection, (registry, project))
             deleted = connection.execute(
                 "SELECT filename, reason, deleted_by, deleted_at FROM deleted_files "
                 "WHERE registry = ? AND project = ?",
                 (registry, project),
             ).fetchall()
-        return Withdrawals(dict(yanked), {name: read_tombstone(*row) for name, *row in deleted})
+        return Withdrawals(yanked, {name: read_tombstone(*row) for name, *row in deleted})
 
     def find_status(self, registry: str, project: str) -> ProjectStatus:
         """Return the status that an operator has given a project; without one it is active."""
@@ -131,6 +147,13 @@ def find_tombstone(connection: sqlite3.Connection, place: tuple[str, str, str]) 
 def read_tombstone(reason: str, deleted_by: str, deleted_at: int) -> Tombstone:
     """Return the tombstone that a row holds."""
     return Tombstone(reason, deleted_by, datetime.fromtimestamp(deleted_at, UTC))
+
+
+def _find_yanked(connection: sqlite3.Connection, place: tuple[str, str]) -> dict[str, str]:
+    found = connection.execute(
+        "SELECT release, reason FROM yanked_releases WHERE registry = ? AND project = ?", place
+    ).fetchall()
+    return dict(found)
 
 
 def _find_status(connection: sqlite3.Connection, place: tuple[str, str]) -> ProjectStatus:

@@ -1,0 +1,99 @@
+"""What the rows of a project's listing hold: marks of changes under way, and the content."""
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from pytp_broker.storage.file_records import PublishedFile
+
+# The mark of a change of which we do not know which files it is about.
+ANY_FILE: Final = ""
+_LEVEL: Final = 6
+_SEPARATOR: Final = "#"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The mark of a change that is under way: when it began, who makes it, and to which file."""
+
+    began_at: int
+    writer: str
+    filename: str
+
+    def __str__(self) -> str:
+        return _SEPARATOR.join((str(self.began_at), self.writer, self.filename))
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the mark that a row holds."""
+        began_at, writer, filename = text.split(_SEPARATOR, 2)
+        return cls(int(began_at), writer, filename)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a listing: documents of visible files by name, and why releases are yanked."""
+
+    documents: Mapping[str, Mapping[str, Any]]
+    yanked: Mapping[str, str]
+
+    def pack(self) -> bytes:
+        """Return the content as it is stored."""
+        ordered = [self.documents[name] for name in sorted(self.documents)]
+        document = {"files": ordered, "yanked": dict(self.yanked)}
+        return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), _LEVEL)
+
+    @classmethod
+    def unpack(cls, octets: bytes) -> Self:
+        """Return the content that was stored as this."""
+        document = json.loads(zlib.decompress(octets))
+        return cls({each["filename"]: each for each in document["files"]}, document["yanked"])
+
+    @property
+    def files(self) -> list[PublishedFile]:
+        """Return the files, ordered by name."""
+        return [PublishedFile.from_document(document) for document in self.documents.values()]
+
+    def with_files(self, documents: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Return the content with further files."""
+        return type(self)({**self.documents, **documents}, self.yanked)
+
+
+@dataclass(frozen=True, slots=True)
+class ListingState:
+    """What the rows of a listing say.
+
+    ``revision`` is that of the content, or 0 without one. The content is ``packed``, or it is under
+    the ``key`` in the bucket. Content of a revision below ``floor`` is outdated.
+    """
+
+    marks: frozenset[Mark] = frozenset()
+    floor: int = 0
+    revision: int = 0
+    packed: bytes = b""
+    key: str = ""
+
+    @property
+    def has_content(self) -> bool:
+        """Say whether the content has every change but those that are marked."""
+        return self.revision >= self.floor and bool(self.packed or self.key)
+
+    @property
+    def is_current(self) -> bool:
+        """Say whether the content has every change."""
+        return self.has_content and not self.marks
+
+    @classmethod
+    def read(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
+        """Return what these rows hold."""
+        by_kind = {row["sk"]: row for row in rows}
+        marks, content = by_kind.get("MARKS", {}), by_kind.get("CONTENT", {})
+        return cls(
+            marks=frozenset(map(Mark.read, marks.get("marks", ()))),
+            floor=marks.get("floor", 0),
+            revision=content.get("revision", 0),
+            packed=content.get("content", b""),
+            key=content.get("object_key", ""),
+        )

@@ -1,0 +1,151 @@
+"""The listing of a project, which is written with each change of its files.
+
+A writer leaves a mark, makes its change, replaces the listing by one that has the change, and takes
+its mark off. While there is a mark, readers read the rows of the files, which are always right. So
+a writer that dies makes a page slower until the next change, and never wrong.
+
+A writer that replaces the listing also includes what others have changed, and takes their marks
+off. So of many writers at once a few do the work of all.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from pytp_broker.aws.dynamodb.file_rows import deleted_key, file_key, read_status, status_key
+from pytp_broker.aws.dynamodb.listing_rows import ListingRows, listing_keys
+from pytp_broker.aws.dynamodb.listing_state import ANY_FILE, Content, ListingState, Mark
+from pytp_broker.aws.dynamodb.reservations import Row
+from pytp_broker.aws.dynamodb.table import attributes
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.project_files import ProjectFiles
+from pytp_broker.storage.protocols import AlreadyPublishedError, Place, ReservedError
+
+# A writer whose change names its files loses at most twice: the second winner includes the change.
+# Another one leaves its marks when it has lost so often.
+_ATTEMPTS: Final = 8
+# After this time the writer of a mark is dead: a function ends sooner, and AWS refuses a call that
+# was signed five minutes ago.
+ABANDONED_SECONDS: Final = 15 * 60
+# A change of more files has one mark that names none of them, and the listing is made anew.
+_MAX_NAMED: Final = 50
+# BatchGetItem takes 100 keys, and we ask for the file and its tombstone.
+_NAMES_OF_A_CALL: Final = 50
+
+
+class Listings(ListingRows):
+    """Published files whose projects have listings."""
+
+    def find_files(self, registry: str, project: str) -> ProjectFiles | None:
+        """Return what a project's page shows; None if the project never had a file."""
+        place = (registry, project)
+        keys = (*listing_keys(place), status_key(*place))
+        rows = {row["sk"]: row for row in self._read_items([attributes(**key) for key in keys])}
+        status, state = rows.pop("STATUS", None), ListingState.read(rows.values())
+        content = self._find_content(state) if state.is_current else None
+        content = content or self._list_content(place)
+        if content is None:
+            return None
+        return ProjectFiles(content.files, content.yanked, read_status(status))
+
+    def add_file(self, file: PublishedFile) -> None:
+        """Make the file visible; raise AlreadyPublishedError or ReservedError."""
+        with self._announced((file.registry, file.project), [file.filename]):
+            super().add_file(file)
+
+    @contextmanager
+    def _announced(self, place: Place, filenames: Sequence[str] = ()) -> Iterator[None]:
+        """Change the files of a project in the ``with`` block, and then the listing.
+
+        If the change fails and we do not know whether it was made, its marks stay.
+        """
+        marks = self._mark(place, filenames)
+        try:
+            yield
+        except (AlreadyPublishedError, ReservedError):
+            self._update_listing(place, marks)
+            raise
+        if any(map(self._is_abandoned, marks)):
+            # Others may have taken the marks off.
+            marks = self._mark(place, filenames)
+        self._update_listing(place, marks)
+
+    def _mark(self, place: Place, filenames: Sequence[str]) -> AbstractSet[Mark]:
+        names = filenames if 0 < len(filenames) <= _MAX_NAMED else [ANY_FILE]
+        began_at, writer = int(self._now()), secrets.token_hex(8)
+        marks = {Mark(began_at, writer, name) for name in names}
+        self._add_marks(place, marks)
+        return marks
+
+    def _is_abandoned(self, mark: Mark) -> bool:
+        return self._now() - mark.began_at > ABANDONED_SECONDS
+
+    def _update_listing(self, place: Place, marks: AbstractSet[Mark]) -> None:
+        """Bring the listing up to date, unless another writer does.
+
+        The change is made already. So if this fails, the marks stay, and the caller need not know.
+        """
+        with suppress(StoreUnavailable):
+            for _ in range(_ATTEMPTS):
+                state = self._read_listing(place)
+                if not marks & state.marks or self._renew(place, state, marks):
+                    return
+
+    def _renew(self, place: Place, state: ListingState, mine: AbstractSet[Mark]) -> bool:
+        """Include every change that was made; say whether no other writer was faster."""
+        over = mine | set(filter(self._is_abandoned, state.marks))
+        present = self._find_content(state)
+        content = self._make_content(place, state, over, present)
+        revision = state.revision
+        if content is not None and content != present:
+            if not self._replace_content(place, state, content):
+                return False
+            revision += 1
+        visible = content.documents if content else {}
+        done = {mark for mark in state.marks if mark in over or mark.filename in visible}
+        self._remove_marks(place, done, revision)
+        return True
+
+    def _make_content(
+        self, place: Place, state: ListingState, over: AbstractSet[Mark], present: Content | None
+    ) -> Content | None:
+        """Return the present content with further files, or a new one if that is not enough."""
+        if present is None or any(mark.filename == ANY_FILE for mark in over):
+            return self._list_content(place)
+        names = {mark.filename for mark in state.marks} - present.documents.keys() - {ANY_FILE}
+        return present.with_files(self._find_documents(place, sorted(names)))
+
+    def _list_content(self, place: Place) -> Content | None:
+        """Return the content as the rows of the files have it; None without a file."""
+        files, withdrawn = self.list_files(*place), self.list_withdrawn(*place)
+        visible = (file for file in files if file.filename not in withdrawn.deleted)
+        documents = {file.filename: file.document() for file in visible}
+        return Content(documents, withdrawn.yanked) if files else None
+
+    def _find_documents(self, place: Place, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the documents of those of these files that are visible, by name."""
+        rows = [row for part in _parts_of(names) for row in self._find_named(place, part)]
+        kept: dict[str, list[Row]] = {"FILE": [], "DELETED": []}
+        for row in rows:
+            kept[row["sk"].partition("#")[0]].append(row)
+        deleted = {_name_in(row) for row in kept["DELETED"]}
+        visible = {_name_in(row): row["document"] for row in self._visible(kept["FILE"])}
+        return {name: json.loads(visible[name]) for name in visible.keys() - deleted}
+
+    def _find_named(self, place: Place, names: Sequence[str]) -> list[Row]:
+        keys = [key(*place, name) for name in names for key in (file_key, deleted_key)]
+        return self._read_items([attributes(**key) for key in keys])
+
+
+def _name_in(row: Row) -> str:
+    """Return the name of the file that a row is about."""
+    name: str = row["sk"].partition("#")[2]
+    return name
+
+
+def _parts_of(names: Sequence[str]) -> list[Sequence[str]]:
+    return [names[i : i + _NAMES_OF_A_CALL] for i in range(0, len(names), _NAMES_OF_A_CALL)]

@@ -1,0 +1,19 @@
+"""The files of a project as its page shows them, with what operators said of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.project_status import ProjectStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFiles:
+    """The visible files of a project, ordered by name; no deleted file is among them.
+
+    ``yanked`` has the reason of each yanked release by the release's key.
+    """
+
+    files: Sequence[PublishedFile]
+    yanked: Mapping[str, str]
+    status: ProjectStatus

@@ -1,0 +1,360 @@
+"""Listings in DynamoDB: one round trip, the same as the rows after every crash, and large ones."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from pytp_broker.aws.dynamodb import listing_rows
+from pytp_broker.aws.dynamodb.listings import ABANDONED_SECONDS
+from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.aws.s3_listings import RETIRED, S3Listings
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.storage.protocols import Store
+from tests.contract.test_dynamodb import CrashError, Watched, crash_at
+from tests.contract.test_project_files import PLACE, SDIST, STEPS, WHEEL, recorded
+from tests.contract.test_races import race
+from tests.support.emulator import create_bucket
+from tests.support.samples import Table, file, tombstone
+
+NEXT = file("widgets-3.0.tar.gz", version="3.0")
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def dynamo(table: Table, clock: Clock) -> DynamoStore:
+    return DynamoStore(table.client, table.name, now=clock)
+
+
+@pytest.fixture
+def calls(table: Table) -> list[str]:
+    return note_calls(table.client)
+
+
+def note_calls(*clients: Any) -> list[str]:
+    """Return the list in which the name of every further call is noted."""
+    noted: list[str] = []
+
+    def note(model: Any, **_: Any) -> None:
+        noted.append(model.name)
+
+    for client in clients:
+        client.meta.events.register("before-call", note)
+    return noted
+
+
+def reads_of(store: Store, calls: list[str]) -> list[str]:
+    """Return the calls of a page, which must show what the records have."""
+    expected = recorded(store)
+    calls.clear()
+    assert store.find_files(*PLACE) == expected
+    return [*calls]
+
+
+FROM_LISTING = ["BatchGetItem"]
+FROM_ROWS = ["BatchGetItem", "Query", "Query"]
+
+
+def test_a_page_is_one_round_trip_after_every_change(dynamo: DynamoStore, calls: list[str]) -> None:
+    for step in STEPS:
+        step(dynamo)
+
+        assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+def test_a_further_file_is_six_round_trips(dynamo: DynamoStore, calls: list[str]) -> None:
+    dynamo.add_file(file(SDIST))
+    calls.clear()
+
+    dynamo.add_file(file(WHEEL))
+
+    # The mark, the project, the file; then the listing, the file and its tombstone, and the marks.
+    assert calls == [
+        *("UpdateItem", "PutItem", "PutItem"),
+        *("BatchGetItem", "BatchGetItem", "PutItem", "UpdateItem"),
+    ]
+
+
+def test_a_page_of_older_rows_is_read_from_them(
+    dynamo: DynamoStore, table: Table, calls: list[str]
+) -> None:
+    dynamo.add_file(file(SDIST))
+    remove_listing(table)
+
+    assert reads_of(dynamo, calls) == FROM_ROWS
+
+    dynamo.add_file(file(WHEEL))
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+def remove_listing(table: Table) -> None:
+    for item in table.dump():
+        if item["pk"]["S"].startswith("LISTING#"):
+            table.client.delete_item(
+                TableName=table.name, Key={key: item[key] for key in ("pk", "sk")}
+            )
+
+
+CHANGES: dict[str, Callable[[Store], Any]] = {
+    "add": lambda store: store.add_file(file(WHEEL)),
+    "yank": lambda store: store.yank_release(*PLACE, "1", "breaks"),
+    "delete": lambda store: store.delete_file(*PLACE, SDIST, tombstone()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(6))
+def test_a_crash_at_a_write_never_hides_a_change(
+    moto_table: Table, change: Callable[[Store], Any], when: str, number: int
+) -> None:
+    table, clock, calls = moto_table, Clock(), note_calls(moto_table.client)
+    dynamo = DynamoStore(table.client, table.name, now=clock)
+    dynamo.add_file(file(SDIST))
+    hook = {when: crash_at(number)}
+    client: Any = Watched(table.client, **hook)
+    try:
+        change(DynamoStore(client, table.name, now=clock))
+    except CrashError:
+        pass
+    else:
+        assert number >= len(client.writes)
+    reads_of(dynamo, calls)
+
+    # The next writer brings the listing up to date: at once, or when the mark is old.
+    clock.now += ABANDONED_SECONDS + 1
+    dynamo.add_file(NEXT)
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+@pytest.mark.parametrize("name", ["put_item", "update_item", "batch_get_item"])
+def test_a_listing_that_cannot_be_written_fails_no_upload(
+    dynamo: DynamoStore, table: Table, calls: list[str], name: str
+) -> None:
+    dynamo.add_file(file(SDIST))
+    client: Any = FailingLater(table.client, name)
+    DynamoStore(client, table.name).add_file(file(WHEEL))
+
+    assert reads_of(dynamo, calls) == FROM_ROWS
+
+
+class FailingLater:
+    """A client that does not answer one operation after the file is there."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._is_failing = False
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._client, name)
+
+        def call(**request: Any) -> Any:
+            if self._is_failing and name == self._name:
+                raise StoreUnavailable("the store did not answer")
+            answer = operation(**request)
+            self._is_failing |= "FILE#" in str(request.get("Item"))
+            return answer
+
+        return call
+
+
+@pytest.mark.promise("many-files")
+def test_a_change_that_fails_leaves_its_mark(
+    dynamo: DynamoStore, table: Table, calls: list[str], clock: Clock
+) -> None:
+    dynamo.add_file(file(SDIST))
+    client: Any = Watched(table.client, before=crash_at(2))
+    with pytest.raises(CrashError):
+        DynamoStore(client, table.name, now=clock).add_file(file(WHEEL))
+    dynamo.add_file(NEXT)
+
+    # The writer of the mark may still be alive, and make its change.
+    assert reads_of(dynamo, calls) == FROM_ROWS
+    dynamo.add_file(file(WHEEL))
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+def test_a_writer_that_lost_its_mark_includes_its_change(
+    dynamo: DynamoStore, table: Table, calls: list[str], clock: Clock
+) -> None:
+    dynamo.add_file(file(SDIST))
+
+    def sleep(number: int) -> None:
+        if number == 1:
+            clock.now += ABANDONED_SECONDS + 1
+            dynamo.add_file(NEXT)
+
+    slow: Any = Watched(table.client, before=sleep)
+    DynamoStore(slow, table.name, now=clock).add_file(file(WHEEL))
+
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+def test_a_listing_read_before_its_marks_is_not_taken(
+    dynamo: DynamoStore, table: Table, calls: list[str]
+) -> None:
+    dynamo.add_file(file(SDIST))
+    (old,) = (item for item in table.dump() if item["sk"]["S"] == "CONTENT")
+    dynamo.add_file(file(WHEEL))
+    table.client.put_item(TableName=table.name, Item=old)
+
+    assert reads_of(dynamo, calls) == FROM_ROWS
+
+
+def test_a_writer_that_loses_eight_times_leaves_its_mark(
+    dynamo: DynamoStore, table: Table, calls: list[str], clock: Clock
+) -> None:
+    dynamo.add_file(file(SDIST))
+
+    def intrude(number: int) -> None:
+        if number > 1:
+            dynamo.add_file(file(f"widgets-3.{number}.tar.gz", version=f"3.{number}"))
+
+    client: Any = Watched(table.client, before=intrude)
+    DynamoStore(client, table.name, now=clock).yank_release(*PLACE, "1", "loses")
+
+    assert len(client.writes) == 2 + 8
+    assert reads_of(dynamo, calls) == FROM_ROWS
+
+
+# Large listings
+
+
+class Large:
+    """A store for whose rows every listing is too large, and the bucket."""
+
+    def __init__(self, s3: Any, table: Table) -> None:
+        self.table, self.s3, self.bucket = table, s3, create_bucket(s3)
+        self.listings = S3Listings(lambda: s3, self.bucket)
+        self.store = DynamoStore(table.client, table.name, self.listings)
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the keys of the listings that the lifecycle rule does not remove."""
+        found = self.s3.list_objects_v2(Bucket=self.bucket).get("Contents", [])
+        return [o["Key"] for o in found if not self._tags_of(o["Key"])]
+
+    def _tags_of(self, key: str) -> list[Any]:
+        tags: list[Any] = self.s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
+        assert tags in ([], [RETIRED])
+        return tags
+
+
+@pytest.fixture
+def large(moto_s3: Any, moto_table: Table, monkeypatch: pytest.MonkeyPatch) -> Large:
+    monkeypatch.setattr(listing_rows, "MAX_INLINE_BYTES", 0)
+    return Large(moto_s3, moto_table)
+
+
+@pytest.fixture
+def large_calls(large: Large) -> list[str]:
+    return note_calls(large.table.client, large.s3)
+
+
+def test_a_large_listing_is_in_the_bucket(large: Large, large_calls: list[str]) -> None:
+    for step in STEPS:
+        step(large.store)
+
+        assert reads_of(large.store, large_calls) == ["BatchGetItem", "GetObject"]
+        (key,) = large.keys
+        assert key.startswith("listings/acme/widgets/")
+
+
+def test_a_listing_that_lost_is_retired(large: Large) -> None:
+    large.store.add_file(file(SDIST))
+
+    def intrude(number: int) -> None:
+        if number == 3:
+            large.store.add_file(NEXT)
+
+    client: Any = Watched(large.table.client, before=intrude)
+    DynamoStore(client, large.table.name, large.listings).add_file(file(WHEEL))
+
+    assert len(large.keys) == 1
+    assert large.store.find_files(*PLACE) == recorded(large.store)
+
+
+def test_a_listing_that_the_bucket_lost_is_read_from_the_rows(
+    large: Large, large_calls: list[str]
+) -> None:
+    large.store.add_file(file(SDIST))
+    (key,) = large.keys
+    large.s3.delete_object(Bucket=large.bucket, Key=key)
+
+    assert reads_of(large.store, large_calls) == ["BatchGetItem", "GetObject", "Query", "Query"]
+    large.store.add_file(file(WHEEL))
+    assert reads_of(large.store, large_calls) == ["BatchGetItem", "GetObject"]
+
+
+def test_without_a_bucket_a_large_project_has_no_listing(
+    large: Large, large_calls: list[str]
+) -> None:
+    large.store.add_file(file(SDIST))
+    bare = DynamoStore(large.table.client, large.table.name)
+    assert reads_of(bare, large_calls) == FROM_ROWS
+
+    bare.add_file(file(WHEEL))
+
+    assert reads_of(large.store, large_calls) == FROM_ROWS
+    large.store.add_file(NEXT)
+    assert reads_of(large.store, large_calls) == ["BatchGetItem", "GetObject"]
+
+
+@pytest.mark.parametrize("name", ["put_object", "get_object", "put_object_tagging"])
+def test_a_bucket_that_does_not_answer_fails_no_upload(large: Large, name: str) -> None:
+    large.store.add_file(file(SDIST))
+    deaf = S3Listings(lambda: DeafBucket(large.s3, name), large.bucket)  # type: ignore[arg-type, return-value]
+
+    DynamoStore(large.table.client, large.table.name, deaf).add_file(file(WHEEL))
+
+    assert large.store.find_files(*PLACE) == recorded(large.store)
+
+
+class DeafBucket:
+    """A client of S3 that does not answer one operation."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._name:
+            return _fail
+        return getattr(self._client, name)
+
+
+def _fail(**_: Any) -> None:
+    raise EndpointConnectionError(endpoint_url="https://s3.example.com")
+
+
+def test_a_page_is_unavailable_while_the_bucket_does_not_answer(large: Large) -> None:
+    large.store.add_file(file(SDIST))
+    deaf = S3Listings(lambda: DeafBucket(large.s3, "get_object"), large.bucket)  # type: ignore[arg-type, return-value]
+
+    with pytest.raises(StoreUnavailable):
+        DynamoStore(large.table.client, large.table.name, deaf).find_files(*PLACE)
+
+
+# Many writers
+
+
+@pytest.mark.ministack
+def test_parallel_writers_of_one_project_leave_no_mark(ministack_table: Table) -> None:
+    store = DynamoStore(ministack_table.client, ministack_table.name)
+
+    race(64, lambda n: store.add_file(file(f"widgets-1.{n}.tar.gz", version=f"1.{n}")))
+
+    assert reads_of(store, note_calls(ministack_table.client)) == FROM_LISTING
