@@ -103,5 +103,7 @@ def read_pieces(
 
 
 def read_all(content: Content) -> bytes:
-    """Return all bytes of content that is known to be small."""
-    return bytes(content.read_at(0, content.size))
+    """Return all bytes of content that is known to be small; bytes in memory are not copied."""
+    octets = content.read_at(0, content.size)
+    whole = octets.obj
+    return whole if isinstance(whole, bytes) and len(whole) == len(octets) else bytes(octets)

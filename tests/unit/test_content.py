@@ -4,12 +4,20 @@ import io
 
 import pytest
 
-from pytp_broker.content import Content, Held, Opened, read_pieces
+from pytp_broker.content import Content, Held, Lent, Opened, Part, read_all, read_pieces
 
 CONTENT = Held(b"0123456789")
 
 
-@pytest.mark.parametrize("content", [CONTENT, Opened(io.BytesIO(CONTENT.octets), 10)])
+@pytest.mark.parametrize(
+    "content",
+    [
+        CONTENT,
+        Opened(io.BytesIO(CONTENT.octets), 10),
+        Part(Held(b"..0123456789.."), 2, 10),
+        Lent(CONTENT, lambda: None),
+    ],
+)
 @pytest.mark.parametrize(
     ("offset", "length", "expected"),
     [(0, 3, b"012"), (7, 3, b"789"), (8, 5, b"89"), (10, 1, b""), (2, 0, b"")],
@@ -23,6 +31,8 @@ def test_bytes_are_read_at_an_offset_and_end_with_the_content(
 def test_reading_copies_nothing() -> None:
     assert CONTENT.read_at(2, 3).obj is CONTENT.octets
     assert Held(memoryview(CONTENT.octets)[2:]).read_at(0, 3).obj is CONTENT.octets
+    assert read_all(CONTENT) is CONTENT.octets
+    assert read_all(Part(CONTENT, 2, 3)) == b"234"
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,18 @@ from pytp_broker.errors import InvalidUpload
 from pytp_broker.redaction import printable
 
 MAX_METADATA_BYTES: Final = 1024 * 1024
-MAX_MEMBERS: Final = 20_000
+# A member takes time and a kilobyte of memory here, so only a large archive may have very many: one
+# for every 512 bytes. The largest real wheels have some 30,000.
+MEMBERS_OF_A_SMALL_ARCHIVE: Final = 20_000
+MAX_MEMBERS: Final = 100_000
+_BYTES_PER_MEMBER: Final = 512
 # Linux does not allow a longer path. We keep all names in memory, some with four bytes a character.
 MAX_NAME_CHARACTERS: Final = 4096
 # Linux does not allow a longer name of a file or directory.
 MAX_SEGMENT_BYTES: Final = 255
 MAX_NAMES_CHARACTERS: Final = 8 * 1024 * 1024
-# We look at every segment of every name. No real archive has half as many.
-MAX_SEGMENTS: Final = 400_000
+# We look at every segment of every name. No real archive has half as many on average.
+_SEGMENTS_PER_MEMBER: Final = 20
 # An archive that exceeds both is a zip bomb. The numbers are PyPI's.
 MAX_EXPANSION: Final = 50
 ALWAYS_ALLOWED_BYTES: Final = 64 * 1024 * 1024
@@ -52,11 +56,13 @@ _NEEDS_NONE: Final = re.compile(r"[^. ]{1,8}(?:\.[^. ]{1,3})?")
 class MemberNames:
     """The names of an archive's members: safe to unpack, and different files on every system.
 
+    ``packed_size`` is the archive's own size.
     ``takes_colons`` says whether a name may have a colon that does not follow a drive letter.
     Sdists of 2008 have such names; NTFS takes them for streams of a file.
     """
 
-    def __init__(self, *, takes_colons: bool) -> None:
+    def __init__(self, packed_size: int, *, takes_colons: bool) -> None:
+        self._packed_size = packed_size
         self._takes_colons = takes_colons
         self._is_file: dict[str, bool] = {}
         self._characters = 0
@@ -69,7 +75,7 @@ class MemberNames:
         self._segments += name.count("/") + 1
         if len(name) > MAX_NAME_CHARACTERS or self._characters > MAX_NAMES_CHARACTERS:
             raise InvalidUpload("the archive has names that are too long")
-        if self._segments > MAX_SEGMENTS:
+        if self._segments > _SEGMENTS_PER_MEMBER * max_members(self._packed_size):
             raise InvalidUpload("the archive has names with too many directories")
         if _UNSAFE_NAME.search(name):
             raise InvalidUpload(
@@ -92,7 +98,7 @@ class MemberNames:
                 f"the archive has two members with the name `{printable(name)}`; remove one"
             )
         self._is_file[name] = is_file
-        check_count(len(self._is_file))
+        check_count(len(self._is_file), self._packed_size)
 
     def check_together(self) -> None:
         """Check that no two members claim the same place; raise InvalidUpload."""
@@ -187,10 +193,18 @@ def check_short_names(names: Iterable[str]) -> None:
         )
 
 
-def check_count(count: int) -> None:
+def max_members(packed_size: int) -> int:
+    """Return how many members an archive of this size may have."""
+    return min(max(MEMBERS_OF_A_SMALL_ARCHIVE, packed_size // _BYTES_PER_MEMBER), MAX_MEMBERS)
+
+
+def check_count(count: int, packed_size: int) -> None:
     """Check that there are not too many members; raise InvalidUpload."""
-    if count > MAX_MEMBERS:
-        raise InvalidUpload(f"the archive has more than {MAX_MEMBERS} members")
+    limit = max_members(packed_size)
+    if count > limit:
+        raise InvalidUpload(
+            f"the archive has more than {limit:,} members, which is the most for its size"
+        )
 
 
 def check_metadata_size(size: int) -> None:

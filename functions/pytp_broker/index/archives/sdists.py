@@ -84,7 +84,7 @@ def check_ends(name: str) -> None:
 
 def _members(stream: "Stream") -> Iterator[_Member]:
     """Yield the members; at each one, the stream stands at the beginning of its content."""
-    names, links = MemberNames(takes_colons=True), Links()
+    names, links = MemberNames(stream.packed_size, takes_colons=True), Links()
     header = read_header(stream)
     if header and header.kind == GLOBAL:
         read_records(stream, header, GLOBAL_KEYS)

@@ -58,7 +58,7 @@ class Stream:
     def __init__(self, content: Content) -> None:
         self._pieces = inflate(read_pieces(content, length=PACKED_BYTES), _GZIP)
         self._piece = io.BytesIO()
-        self._packed_size = content.size
+        self.packed_size = content.size
         self.position = 0
 
     def take(self, size: int) -> bytes:
@@ -68,7 +68,7 @@ class Stream:
             self._piece = io.BytesIO(piece)
             octets += self._piece.read(size - len(octets))
         self.position += len(octets)
-        check_unpacked_size(self.position, self._packed_size)
+        check_unpacked_size(self.position, self.packed_size)
         return octets
 
     def skip(self, size: int) -> None:

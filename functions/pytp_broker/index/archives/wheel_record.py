@@ -17,8 +17,8 @@ from typing import Final
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.redaction import printable
 
-# Four times the largest RECORD in a thousand real wheels, which has 16,000 files.
-MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
+# For as many files as a wheel may have, with 160 bytes each.
+MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 # A path on Linux has at most half of this.
 MAX_LINE_BYTES: Final = 8 * 1024
 # A real WHEEL has a few hundred bytes, with a line for each tag.

@@ -98,7 +98,8 @@ def _check_record(members: Mapping[str, Member], files: Mapping[str, bytes], pat
     """
     sizes = {name: member.size for name, member in members.items() if member.is_file}
     hashes = read_record(files[path], path, sizes)
-    for name, member in members.items():
+    # In their order in the archive, so that content that is fetched in ranges is read once through.
+    for name, member in sorted(members.items(), key=lambda item: item[1].start):
         pieces = [files[name]] if name in files else member.unpack()
         verify_file(name, pieces, hashes.get(name, ""))
 

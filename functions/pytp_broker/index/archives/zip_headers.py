@@ -131,7 +131,7 @@ def _read_directory(content: Content, extent: Extent) -> Iterator[Entry]:
     """Yield the directory's entry of each member."""
     offset, count = extent.start, 0
     while offset < extent.end:
-        check_count(count := count + 1)
+        check_count(count := count + 1, content.size)
         entry, offset = _read_entry(content, offset)
         yield entry
     if offset != extent.end:

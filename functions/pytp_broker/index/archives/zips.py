@@ -80,7 +80,7 @@ class Member:
 
 def read_zip(content: Content) -> dict[str, Member]:
     """Return the members by name, in the directory's order; raise InvalidUpload or struct.error."""
-    names = MemberNames(takes_colons=False)
+    names = MemberNames(content.size, takes_colons=False)
     members = {}
     for entry, end in read_entries(content):
         header, name = entry.header, _check_entry(entry)

@@ -200,7 +200,7 @@ def test_an_sdist_with_an_unsafe_member_is_refused(shelf: Shelf, name: str) -> N
             gzip.compress(tarred(sdist_members(text="x" * (1 << 20) + "x").items())),
             "1 MiB: shorten the project's description",
         ),
-        (gzip.compress(tarred([(f"w/{i}", b"") for i in range(20_001)]), 1), "20000 members"),
+        (gzip.compress(tarred([(f"w/{i}", b"") for i in range(20_001)]), 1), "20,000 members"),
         (huge_member(), "unpacks to more than 64 MiB"),
         (gzip.compress(unended() + bytes(80 << 20)), "unpacks to more than 64 MiB"),
         (extended(b"x" * 20_000), "too long"),

@@ -259,7 +259,7 @@ def test_a_record_that_is_not_utf8_is_refused(shelf: Shelf, octets: bytes) -> No
 
 
 def test_a_record_of_more_than_eight_mebibytes_is_refused(shelf: Shelf) -> None:
-    assert_upload_refused(shelf, with_record("x" * (8 * 1024 * 1024 + 1)), "larger than 8192 KiB")
+    assert_upload_refused(shelf, with_record("x" * (16 * 1024 * 1024 + 1)), "larger than 16384 KiB")
 
 
 # Hashes and sizes

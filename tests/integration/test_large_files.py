@@ -1,0 +1,70 @@
+"""Large distributions are inspected in bounded memory, each in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GIBIBYTE = 1 << 30
+MEBIBYTE = 1 << 20
+# Prints what the inspection said, its seconds, and the most memory that the process ever had.
+PROGRAM = """
+import json, resource, sys, time
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.archives import read_metadata_file
+from pytp_broker.index.distributions import parse_filename
+from tests.support.huge_archives import MAKERS
+
+make, size = MAKERS[sys.argv[1]], int(sys.argv[2])
+filename, content = make(size)
+began = time.process_time()
+try:
+    said = read_metadata_file(parse_filename(filename), content).decode()
+except InvalidUpload as refused:
+    said = refused.detail
+seconds = time.process_time() - began
+unit = 1 if sys.platform == "darwin" else 1024
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+print(json.dumps([said, seconds, peak, content.size]))
+"""
+
+
+def inspect(kind: str, size: int) -> tuple[str, float, int, int]:
+    """Return what the inspection said, its CPU time, the peak of memory, and the file's size."""
+    command = [sys.executable, "-P", "-c", PROGRAM, kind, str(size)]
+    environment = {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        command, capture_output=True, check=True, cwd=ROOT, env=environment, timeout=300
+    )
+    said, seconds, peak, packed = json.loads(ran.stdout)
+    return said, seconds, peak, packed
+
+
+@pytest.mark.promise("bounded-memory")
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_a_file_of_a_gibibyte_is_inspected_in_256_mebibytes(kind: str) -> None:
+    said, _, peak, packed = inspect(kind, GIBIBYTE)
+
+    assert said.startswith("Metadata-Version: ")
+    assert packed >= GIBIBYTE - MEBIBYTE
+    assert peak < 256 * MEBIBYTE
+
+
+@pytest.mark.parametrize("kind", ["wheel bomb", "sdist bomb"])
+def test_an_archive_that_unpacks_to_a_gibibyte_is_refused_quickly(kind: str) -> None:
+    said, seconds, peak, packed = inspect(kind, GIBIBYTE)
+
+    assert "unpacks to more than 64 MiB and 50 times its own size" in said
+    assert packed < 2 * MEBIBYTE
+    assert seconds < 2
+    assert peak < 256 * MEBIBYTE
+
+
+def test_a_wheel_with_very_many_members_is_inspected_in_256_mebibytes() -> None:
+    said, _, peak, _ = inspect("crowded wheel", 30_000)
+
+    assert said.startswith("Metadata-Version: ")
+    assert peak < 256 * MEBIBYTE
