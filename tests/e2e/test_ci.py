@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from pytp_broker.client import ambient
@@ -47,12 +48,20 @@ TRUSTED = github_publisher(
 )
 CONFIGURATION = (
     github_issuer("{issuer}")
-    + registry("acme", TRUSTED, issuers=["{issuer}"])
+    + registry("acme", TRUSTED, issuers=["{issuer}"], access="public")
     + "".join(
-        registry(name, TRUSTED, issuers=["{issuer}"], audience=audience, shared_host_exchange=False)
+        registry(
+            name,
+            TRUSTED,
+            issuers=["{issuer}"],
+            access="public",
+            audience=audience,
+            shared_host_exchange=False,
+        )
         for name, audience in OWN_AUDIENCES.items()
     )
 )
+MINT, BURN = "/_/oidc/mint-token 200", "/_/oidc/burn-token 202"
 MASKS = {"yes": 1, "no": 0}
 
 
@@ -86,6 +95,25 @@ def rows() -> dict[str, list[str]]:
 
 def test_the_table_has_every_provider() -> None:
     assert [*rows()] == [provider.title for provider in PROVIDERS.values()]
+
+
+def ends(runner: Runner, before: int) -> list[str]:
+    """Return the first and the last thing that a job has posted: an exchange, and a burn."""
+    prefix = f"POST /{runner.job.registry}"
+    posted = [line for line in runner.job.traffic(before) if line.startswith(prefix)]
+    return [line.removeprefix(prefix) for line in (posted[0], posted[-1])]
+
+
+def published(job: Job, project: str) -> list[str]:
+    """Return the files of a project that everybody sees."""
+    page = requests.get(
+        f"{job.index_url}{project}/",
+        headers={"Accept": "application/vnd.pypi.simple.v1+json"},
+        verify=str(job.server.ca_file),
+        timeout=20,
+    )
+    assert page.status_code == 200, page.text
+    return [file["filename"] for file in page.json()["files"]]
 
 
 # --- snippets ------------------------------------------------------------------------------------
@@ -213,13 +241,8 @@ def test_a_snippet_publishes_and_burns_its_token(
     status = setting.runner.shell(*lines_of(text), **given)
 
     assert status == 0, setting.runner.log
-    seen = [line for line in job.traffic(before) if line.startswith("POST")]
-    path = f"POST /{job.registry}"
-    assert seen == [
-        f"{path}/_/oidc/mint-token 200",
-        *[f"{path}/legacy/ 200"] * 2,
-        f"{path}/_/oidc/burn-token 202",
-    ]
+    assert ends(setting.runner, before) == [MINT, BURN]
+    assert len(published(job, f"from-{provider}")) == 2
     _, found_in, hidden = rows()[PROVIDERS[provider].title]
     redacted = job.folder / "redacted"
     assert len(setting.runner.masked) + redacted.exists() == MASKS[hidden.strip()]
@@ -264,18 +287,6 @@ def workflow(name: str, **changes: str) -> dict[str, Any]:
     return loaded
 
 
-def posted(runner: Runner, before: int) -> list[str]:
-    return [line for line in runner.job.traffic(before) if line.startswith("POST")]
-
-
-PUBLISHED = [
-    "POST /acme/_/oidc/mint-token 200",
-    "POST /acme/legacy/ 200",
-    "POST /acme/legacy/ 200",
-    "POST /acme/_/oidc/burn-token 202",
-]
-
-
 def test_the_action_gives_later_steps_a_token_and_burns_it_when_the_job_ends(
     github: GitHubRunner, issuer: Issuer
 ) -> None:
@@ -284,7 +295,8 @@ def test_the_action_gives_later_steps_a_token_and_burns_it_when_the_job_ends(
 
     assert github.run(workflow("action")) == 0, github.log
 
-    assert posted(github, before) == PUBLISHED
+    assert ends(github, before) == [MINT, BURN]
+    assert len(published(github.job, "from-action")) == 2
     assert set(github.masked) == {github.outputs["registry"]["token"]}
     assert github.job.secrets(issuer) == []
 
@@ -299,7 +311,8 @@ def test_the_action_gives_the_token_to_every_step_only_if_it_is_told_to(
 
     assert github.run(told) == 0, github.log
 
-    assert posted(github, before) == PUBLISHED
+    assert ends(github, before) == [MINT, BURN]
+    assert len(published(github.job, "from-export")) == 2
     assert github.exported["UV_PUBLISH_TOKEN"] == github.outputs["registry"]["token"]
 
 
@@ -311,7 +324,7 @@ def test_the_action_exports_nothing_by_itself_and_burns_after_a_failure(
 
     assert github.run({"jobs": {"release": {"steps": steps}}}) == 5
 
-    assert posted(github, before) == [PUBLISHED[0], PUBLISHED[-1]]
+    assert ends(github, before) == [MINT, BURN]
     assert github.exported == {}
 
 
@@ -357,7 +370,8 @@ def test_the_component_publishes_and_burns_its_token(job: Job, issuer: Issuer) -
     )
 
     assert status == 0, runner.log
-    assert posted(runner, before) == PUBLISHED
+    assert ends(runner, before) == [MINT, BURN]
+    assert len(published(job, "from-component")) == 2
     assert job.secrets(issuer) == []
 
 

@@ -219,7 +219,6 @@ class GitLabRunner(Runner):
         """Fill in the inputs and run the job; ``identify`` signs a token for an audience."""
         (job,) = component(**inputs).values()
         variables = {name: identify(each["aud"]) for name, each in job["id_tokens"].items()}
-        variables |= {name: each["value"] for name, each in job["variables"].items()}
         return self.shell(*job["script"], **variables)
 
 
