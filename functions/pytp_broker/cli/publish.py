@@ -167,7 +167,7 @@ def _lines(release: ReleaseReport, options: Options) -> Iterator[str]:
             yield f"{file.filename}: {'would be sent' if is_new else 'is published already'}"
     elif release.is_published:
         yield f"published {release.summary()}"
-    elif release.session is not None:
+    elif any(file.result in {Result.SENT, Result.STAGED} for file in release.files):
         yield f"staged {release.summary()}"
 
 

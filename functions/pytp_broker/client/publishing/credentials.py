@@ -53,6 +53,7 @@ class JobCredentials:
     clock: Clock
     _lock: Lock = field(default_factory=Lock)
     _is_over: bool = False
+    _had_token: bool = False
 
     def authorize(self) -> Hidden:
         """Return the header with a token that lives; raise UploadError.
@@ -73,11 +74,22 @@ class JobCredentials:
         if self._is_over:
             raise UploadError("the command has ended")
         try:
-            return take(self.location, self.tokens)
+            token = take(self.location, self.tokens)
         except RefusedError as refusal:
-            raise UploadError(str(refusal), may_pass=refusal.may_pass) from None
+            raise self._none(str(refusal), may_pass=refusal.may_pass) from None
         except NoIdentityError as error:
-            raise UploadError(str(error)) from None
+            raise self._none(str(error)) from None
+        self._had_token = True
+        return token
+
+    def _none(self, why: str, *, may_pass: bool = False) -> UploadError:
+        """Return the error of a job without a token; one that had a token says how to go on."""
+        if self._had_token:
+            why = (
+                f"the upload token has expired, and the job gets no other one ({why}): run the job "
+                "again to go on, and let `token_lifetime` of the registry be longer"
+            )
+        return UploadError(why, may_pass=may_pass)
 
 
 def basic(token: Hidden) -> Hidden:

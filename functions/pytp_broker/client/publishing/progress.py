@@ -1,14 +1,16 @@
 """Show how a publication goes on: bars on a terminal, a line for each file elsewhere."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pytp_broker.client.uploads.local_files import LocalFile
 from pytp_broker.client.uploads.sending import Progress
 from pytp_broker.file_sizes import write_size
 from pytp_broker.redaction import legible
+
+_LARGE: Final = 20_000_000
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -60,7 +62,7 @@ class Lines:
     def start(self, file: LocalFile) -> Progress:
         """Print that the file is on its way."""
         self.tell(f"{file.filename}: {write_size(file.size)}")
-        return _Silent()
+        return _Fifths(file, self.tell)
 
     def end(self, file: LocalFile, said: str) -> None:
         """Print what became of the file."""
@@ -71,14 +73,30 @@ class Lines:
         print(legible(sentence), file=sys.stderr, flush=True)
 
 
-class _Silent:
-    """Progress of one file that nobody watches."""
+class _Fifths:
+    """Progress of one file in a log: a line for each fifth of a large one.
+
+    Some CIs end a job that prints nothing for some minutes.
+    """
+
+    def __init__(self, file: LocalFile, tell: Callable[[str], None]) -> None:
+        self._file, self._tell = file, tell
+        self._sent = 0
 
     def begin(self) -> None:
-        """Do nothing."""
+        """Start from the beginning, perhaps again."""
+        if self._sent:
+            self._tell(f"{self._file.filename}: sent again, from the beginning")
+        self._sent = 0
 
     def count(self, size: int) -> None:
-        """Do nothing."""
+        """Print a line if another fifth is sent."""
+        before, self._sent = self._sent, self._sent + size
+        fifth = self._file.size / 5
+        is_next = int(before / fifth) < int(self._sent / fifth) and self._sent < self._file.size
+        if self._file.size >= _LARGE and is_next:
+            sent, whole = write_size(self._sent), write_size(self._file.size)
+            self._tell(f"{self._file.filename}: {sent} of {whole}")
 
 
 class Bars:

@@ -1,6 +1,7 @@
 """Bring one file into a publishing session, also one that an earlier run has begun to bring."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -50,8 +51,16 @@ class Delivery:
         if present is not None and self._is_there(present.url):
             return False
         upload = self._begin()
-        self._send(upload)
-        self._finish(upload)
+        try:
+            self._send(upload)
+            self._send_attestations(upload)
+            self.api.complete(upload)
+        except UploadError as error:
+            if not error.may_pass:
+                # A refused upload would be in the way of the next run, and of the release.
+                with suppress(UploadError):
+                    self.api.delete_file(upload.url)
+            raise
         return True
 
     def _is_there(self, url: str) -> bool:
@@ -142,19 +151,10 @@ class Delivery:
     def _body(self) -> Body:
         return Body([FilePart(self.file.path, self.file.size)], self.progress.count)
 
-    def _finish(self, upload: FileUpload) -> None:
-        if self.file.attestations and isinstance(upload.target, PostUrl):
-            self._send_attestations(upload.target.attestations_url)
-        try:
-            self.api.complete(upload)
-        except UploadError as error:
-            if not error.may_pass:
-                # A refused upload would be in the way of the next run, and of the release.
-                self.api.delete_file(upload.url)
-            raise
-
-    def _send_attestations(self, url: str | None) -> None:
-        if url is None:
+    def _send_attestations(self, upload: FileUpload) -> None:
+        """Send the attestations beside the file if there are some and the server takes them."""
+        url = upload.target.attestations_url if isinstance(upload.target, PostUrl) else None
+        if url is None or not self.file.attestations:
             return
         headers = {"Content-Type": "application/json"}
         reply = self.api.ask_once(Request("POST", url, headers, self.file.attestations))

@@ -20,7 +20,7 @@ from pytp_broker.client.uploads.api import Clock
 from pytp_broker.client.uploads.refusals import UploadError
 from pytp_broker.client.uploads.wire import Reply, Request, Wire
 from pytp_broker.redaction import Hidden
-from tests.support.distributions import wheel
+from tests.support.distributions import WHEEL_NAME, wheel
 from tests.support.keyrings import MemoryKeyring
 from tests.support.remote import BASE, UPLOAD, Remote
 from tests.support.upload_server import LEGACY, ROOT, problem
@@ -135,11 +135,27 @@ def test_a_host_that_exchanges_nothing_is_said(person: Person, remote: Remote) -
     assert "is not a registry that exchanges identity tokens" in person.err
 
 
+@pytest.mark.promise("burned-publication")
 def test_the_token_is_burned_after_a_refusal(person: Person, remote: Remote) -> None:
     person.server.plan("POST root", problem(403, "no"))
 
     assert person.publish() == 1
     assert (len(remote.store.tokens), live(remote)) == (1, 0)
+
+
+def test_a_job_whose_token_expires_and_that_gets_no_other_is_told_how_to_go_on(
+    person: Person, remote: Remote
+) -> None:
+    def expire(_: Wire, request: Request) -> Reply:
+        if request.url.endswith("/complete"):
+            remote.advance(seconds=900)
+        return person.server.send(request)
+
+    person.monkeypatch.setattr(Wire, "send", expire)
+
+    assert person.publish("--jobs", "1") == 1
+    assert "the upload token has expired, and the job gets no other one (" in person.err
+    assert "run the job again to go on" in person.err
 
 
 def test_a_token_that_cannot_be_burned_is_said(person: Person, remote: Remote) -> None:
@@ -158,6 +174,7 @@ def test_a_token_that_a_session_cannot_burn_is_said(person: Person, remote: Remo
     assert "an upload token could not be burned; it expires by itself" in person.err
 
 
+@pytest.mark.promise("burned-publication")
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
 )
@@ -175,7 +192,7 @@ def test_the_token_is_burned_after_an_interrupt(
 
     person.monkeypatch.setattr(Wire, "send", send)
 
-    assert person.publish("--jobs", "1") == status
+    assert person.publish(f"dist/{WHEEL_NAME}") == status
     is_over.set()
     assert (len(remote.store.tokens), live(remote)) == (1, 0)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -194,6 +211,7 @@ def test_the_token_is_burned_after_an_error_of_our_own(person: Person, remote: R
     assert live(remote) == 0
 
 
+@pytest.mark.promise("burned-publication")
 def test_a_thread_that_still_works_gets_no_new_token(person: Person, remote: Remote) -> None:
     location = Location.parse(UPLOAD)
     assert location is not None
@@ -259,6 +277,7 @@ def test_an_index_of_another_form_gets_no_identity(person: Person) -> None:
 # --- secrets --------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("no-secret-of-a-job-in-a-log")
 def test_no_token_is_printed_or_written(person: Person, remote: Remote) -> None:
     person.put(wheel("gadgets"))
     person.server.plan("PUT object", Reply(400, "Bad Request"))

@@ -10,7 +10,15 @@ import pytest
 
 from pytp_broker.client.transport import Answer
 from pytp_broker.client.uploads.wire import Reply, Request, Wire
-from tests.support.distributions import SDIST_NAME, WHEEL_NAME, metadata, sdist, wheel
+from tests.support.distributions import (
+    SDIST_NAME,
+    WHEEL_NAME,
+    metadata,
+    noise,
+    sdist,
+    wheel,
+    wheel_members,
+)
 from tests.support.upload_server import LEGACY, LOST, ORIGIN, ROOT, Drop, problem
 from tests.unit.client.publishing.conftest import DISCOVERY, DOWN, Person
 
@@ -58,6 +66,23 @@ def _size(name: str) -> str:
         if len(BYTES[name]) < 1000
         else f"{len(BYTES[name]) / 1000:.1f} kB"
     )
+
+
+def test_a_log_shows_how_a_large_file_goes_on(person: Person) -> None:
+    person.monkeypatch.setattr("pytp_broker.client.publishing.progress._LARGE", 500)
+    person.put(wheel("large", members=wheel_members("large") | {"x": noise(1_000_000)}))
+    person.server.plan("PUT object", Drop(0.3))
+
+    assert person.publish("dist/large*") == 0
+
+    name = "large-1.0-py3-none-any.whl"
+    assert [line for line in person.err.splitlines() if " of " in line or "again" in line] == [
+        f"{name}: 262.1 kB of 1.0 MB",
+        f"{name}: sent again, from the beginning",
+        f"{name}: 262.1 kB of 1.0 MB",
+        f"{name}: 524.3 kB of 1.0 MB",
+        f"{name}: 786.4 kB of 1.0 MB",
+    ]
 
 
 def test_a_terminal_has_bars(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ def lie(client: Client, path: str, value: Any) -> None:
     client.server.change = change
 
 
+@pytest.mark.promise("bytes-without-a-token")
 @pytest.mark.parametrize("url", STRANGE_URLS)
 @pytest.mark.parametrize("link", ["session", "upload", "publish", "extend", "stage"])
 def test_a_session_at_another_address_gets_no_token(client: Client, link: str, url: str) -> None:
@@ -92,6 +93,7 @@ def test_the_address_of_a_staged_file_is_checked(client: Client) -> None:
     assert parts
 
 
+@pytest.mark.promise("bytes-without-a-token")
 @pytest.mark.parametrize(
     "url",
     ["http://bucket.example.net/x", "ftp://bucket.example.net/x", "bucket", "https://a b/", ""],
@@ -228,6 +230,7 @@ def test_links_that_the_server_need_not_give_may_be_missing(client: Client) -> N
     assert client.open().stage_url is None
 
 
+@pytest.mark.promise("bytes-without-a-token")
 def test_the_storage_gets_exactly_the_headers_of_the_server_and_no_token(client: Client) -> None:
     """The server of this test asserts it."""
     client.deliver()

@@ -217,6 +217,14 @@ def test_a_storage_that_refuses_the_bytes_is_said(client: Client) -> None:
         client.deliver()
 
 
+def test_a_refusal_is_said_also_if_its_upload_cannot_be_removed(client: Client) -> None:
+    client.server.plan("PUT object", Reply(400, "Bad Request"))
+    client.server.plan("DELETE file", problem(409, "it is being checked"))
+
+    with pytest.raises(UploadError, match="the storage answered 400"):
+        client.deliver()
+
+
 def test_a_server_that_refuses_the_bytes_is_said(client: Client) -> None:
     client.server.mechanisms = ["http-post-bytes"]
     client.server.plan("POST file bytes", problem(413, "a file takes at most 10 bytes"))
