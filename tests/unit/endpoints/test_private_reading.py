@@ -347,7 +347,9 @@ def test_the_pages_of_a_public_registry_may_be_shared_and_its_files_may_not(shel
     pages = [read(shelf, path, None).headers for path in PAGES[:2]]
     files = [read(shelf, path, None).headers for path in PAGES[2:]]
 
-    assert {page["Cache-Control"] for page in pages} == {"public, max-age=0, must-revalidate"}
+    assert {page["Cache-Control"] for page in pages} == {
+        "public, s-maxage=5, max-age=0, must-revalidate"
+    }
     assert {page["Vary"] for page in pages} == {"Accept, Accept-Encoding"}
     assert {file["Cache-Control"] for file in files} == {"private, max-age=31536000, immutable"}
     assert not [file for file in files if "Vary" in file]

@@ -552,7 +552,7 @@ def test_every_template_is_compiled_when_the_function_starts() -> None:
 def test_a_page_of_a_public_registry_may_be_kept_by_everybody(shelf: Visited) -> None:
     headers = shelf.ask(PROJECT).headers
 
-    assert headers["Cache-Control"] == "public, max-age=0, must-revalidate"
+    assert headers["Cache-Control"] == "public, s-maxage=5, max-age=0, must-revalidate"
     assert headers["Vary"] == "Accept-Encoding"
 
 

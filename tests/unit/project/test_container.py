@@ -65,6 +65,13 @@ def test_the_server_may_do_nothing_that_the_upload_function_may_not() -> None:
         assert "*" not in as_list(statement["Resource"])
 
 
+def test_the_server_may_change_listings_and_look_for_reservations() -> None:
+    names = {statement["Sid"] for statement in statements(SERVER["Resources"]["ServerRole"])}
+
+    assert names >= {"ReadListings", "WriteListings", "ReadWithdrawn", "KeepSessions"}
+    assert names >= {"KeepLargeListings", "RetireLargeListings"}
+
+
 def test_the_server_runs_as_nobody_on_a_file_system_that_it_cannot_write() -> None:
     (user,) = re.findall(r"^USER (.*)$", CONTAINERFILE, re.MULTILINE)
     (spool,) = re.findall(r"TMPDIR=(\S+)", CONTAINERFILE)
@@ -113,9 +120,10 @@ def test_cloudfront_alone_reaches_the_load_balancer() -> None:
 
 def test_every_path_of_an_upload_goes_by_its_length() -> None:
     distribution = FIREWALL["Resources"]["Distribution"]["Properties"]["DistributionConfig"]
-    condition, behaviors, otherwise = distribution["CacheBehaviors"]["Fn::If"]
+    found = [each["Fn::If"] for each in distribution["CacheBehaviors"]]
+    behaviors = [behavior for condition, behavior, _ in found if condition == "HasUploadServer"]
 
-    assert (condition, otherwise) == ("HasUploadServer", {"Ref": "AWS::NoValue"})
+    assert all(otherwise == {"Ref": "AWS::NoValue"} for _, _, otherwise in found)
     assert [each["PathPattern"] for each in behaviors] == ["/legacy*", "/*/legacy*"]
     for each in behaviors:
         (association,) = each["FunctionAssociations"]

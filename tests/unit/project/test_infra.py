@@ -14,6 +14,8 @@ import yaml
 from pytp_broker.aws import edge
 from pytp_broker.errors import Problem, TooManyRequests
 from pytp_broker.http import paths
+from pytp_broker.http.caching import SHARED_SECONDS
+from pytp_broker.local.routes import load_template
 from tests.unit.project.test_template import TEMPLATE, Loader
 
 ROOT = Path(__file__).parents[3]
@@ -253,6 +255,26 @@ def test_the_firewall_counts_the_exchanges_of_each_address() -> None:
     endings = tuple(match["SearchString"] for match in matches)
     for path in (paths.MINT, paths.GITHUB_MINT, paths.MINT_READ):
         assert str(path).endswith(endings)
+
+
+def test_cloudfront_keeps_only_pages_of_the_public_registry_and_only_as_they_say() -> None:
+    resources = load_template(INFRA / "firewall.yaml")["Resources"]
+    distribution = resources["Distribution"]["Properties"]["DistributionConfig"]
+    policy = resources["PublicPages"]["Properties"]["CachePolicyConfig"]
+    behaviors = [each["Fn::If"] for each in distribution["CacheBehaviors"]]
+    keeping = [each for _, each, _ in behaviors if each["CachePolicyId"] == {"Ref": "PublicPages"}]
+
+    assert [each["PathPattern"] for each in keeping] == [
+        {"Fn::Sub": "/${PublicRegistry}/simple/*"},
+        {"Fn::Sub": "/${PublicRegistry}/project/*"},
+    ]
+    assert all("AllowedMethods" not in each for each in keeping)  # GET and HEAD
+    assert (policy["MinTTL"], policy["DefaultTTL"]) == (0, 0)
+    assert policy["MaxTTL"] >= SHARED_SECONDS
+    key = policy["ParametersInCacheKeyAndForwardedToOrigin"]
+    assert key["EnableAcceptEncodingGzip"] is True
+    assert key["HeadersConfig"]["Headers"] == ["Accept"]
+    assert {each["ErrorCachingMinTTL"] for each in distribution["CustomErrorResponses"]} == {0}
 
 
 def test_every_alarm_on_an_exchange_is_on_a_reason_that_exists() -> None:
