@@ -33,7 +33,7 @@ from pytp_broker.minting import Minted
 from pytp_broker.names import normalize, version_in
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
+from pytp_broker.storage.file_store import FileStore, keys_of
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.withdrawals import Tombstone
@@ -407,9 +407,7 @@ class Stage(Clock):
 
     def _check_nothing_is_visible_without_its_bytes(self, store: Store) -> None:
         for file in files_in(store):
-            place = (file.registry, file.sha256, file.filename)
-            content = stored_bytes(self.engine.files, content_key(*place))
-            octets = stored_bytes(self.engine.files, metadata_key(*place))
+            content, octets = (stored_bytes(self.engine.files, key) for key in keys_of(file))
             assert hashlib.sha256(content).hexdigest() == file.sha256
             assert hashlib.sha256(octets).hexdigest() == file.metadata_sha256
 

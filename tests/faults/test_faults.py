@@ -5,6 +5,7 @@ import pytest
 from tests.faults.engines import DynamoEngines, Engines
 from tests.faults.injection import Fault
 from tests.faults.operations import OPERATIONS, WRITING_OPERATIONS, Operation
+from tests.faults.session_operations import SESSION_OPERATIONS, WRITING_SESSION_OPERATIONS
 from tests.faults.trials import try_every_call
 
 every_fault = pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
@@ -18,7 +19,7 @@ def each(operations: tuple[Operation, ...]) -> pytest.MarkDecorator:
 
 @pytest.mark.promise("lost-answer")
 @every_fault
-@each(OPERATIONS)
+@each((*OPERATIONS, *SESSION_OPERATIONS))
 def test_a_fault_does_no_harm_and_a_retry_heals_it(
     sqlite_engines: Engines, operation: Operation, fault: Fault
 ) -> None:
@@ -27,7 +28,7 @@ def test_a_fault_does_no_harm_and_a_retry_heals_it(
 
 @pytest.mark.ministack
 @every_fault
-@each(OPERATIONS)
+@each((*OPERATIONS, *SESSION_OPERATIONS))
 def test_a_fault_does_no_harm_and_a_retry_heals_it_on_ministack(
     ministack_engines: DynamoEngines, operation: Operation, fault: Fault
 ) -> None:
@@ -35,7 +36,7 @@ def test_a_fault_does_no_harm_and_a_retry_heals_it_on_ministack(
 
 
 @every_fault
-@each(WRITING_OPERATIONS)
+@each((*WRITING_OPERATIONS, *WRITING_SESSION_OPERATIONS))
 def test_a_fault_does_no_harm_and_a_retry_heals_it_on_moto(
     moto_engines: DynamoEngines, operation: Operation, fault: Fault
 ) -> None:

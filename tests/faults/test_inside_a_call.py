@@ -19,6 +19,7 @@ from tests.faults.operations import (
     Operation,
     mint,
 )
+from tests.faults.session_operations import WRITING_SESSION_OPERATIONS
 from tests.faults.stage import Engine
 from tests.faults.statements import StoreOnLine, make_line
 from tests.faults.trials import Lay, try_every_call
@@ -32,7 +33,9 @@ S3_CONFIG = PATIENT_CONFIG.merge(Config(s3={"addressing_style": "path"}, signatu
 
 every_fault = pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 every_operation = pytest.mark.parametrize(
-    "operation", WRITING_OPERATIONS, ids=lambda operation: operation.__name__
+    "operation",
+    [*WRITING_OPERATIONS, *WRITING_SESSION_OPERATIONS],
+    ids=lambda operation: operation.__name__,
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 from pytp_broker.tokens import UploadToken
 from tests.faults.engines import Engines
 from tests.faults.operations import published
+from tests.faults.session_operations import SDIST, WHEEL, Uploader, is_published, staged
 from tests.faults.stage import (
     CHANGED,
     CONFIGURATION,
@@ -275,6 +276,72 @@ def two_deletions_of_one_file(stage: Stage) -> Meeting:
     return lambda: stage.faulty.delete(file), other, both_know_whose_reason_stands
 
 
+def two_publishes_of_one_session(stage: Stage) -> Meeting:
+    session = staged(stage, WHEEL, SDIST)
+    mine, theirs = Uploader(stage, stage.faulty), Uploader(stage, stage.honest)
+    other = _Answers(lambda: theirs.ask_to_publish(session))
+
+    def it_is_published(answer: Answer) -> None:
+        assert set(other.statuses(answer)) <= {201, 409}
+        assert 201 in other.statuses(answer)
+        assert is_published(stage)
+
+    return lambda: mine.ask_to_publish(session), other, it_is_published
+
+
+def a_publish_and_an_upload_of_one_name(stage: Stage) -> Meeting:
+    session, theirs = staged(stage, WHEEL, SDIST), stage.upload_token()
+    mine = Uploader(stage, stage.faulty)
+    other = _Answers(lambda: stage.honest.upload(theirs, wheel(extra="theirs")))
+
+    def one_has_the_name(answer: Answer) -> None:
+        assert other.answer is not None
+        assert (answer.status == 201) != (other.answer.status == 200)
+        winner = [WHEEL, SDIST] if answer.status == 201 else [wheel(extra="theirs")]
+        assert {f.sha256 for f in stage.visible_files()} == {each.sha256 for each in winner}
+
+    return lambda: mine.ask_to_publish(session), other, one_has_the_name
+
+
+def a_publish_and_the_cancellation(stage: Stage) -> Meeting:
+    session = staged(stage, WHEEL, SDIST)
+    mine, theirs = Uploader(stage, stage.faulty), Uploader(stage, stage.honest)
+    other = _Answers(lambda: theirs.cancel(session))
+
+    def one_of_them_happens(answer: Answer) -> None:
+        assert other.statuses(answer) in ([201, 409], [204, 409])
+        assert is_published(stage) == (answer.status == 201)
+
+    return lambda: mine.ask_to_publish(session), other, one_of_them_happens
+
+
+def a_publish_and_a_page(stage: Stage) -> Meeting:
+    session = staged(stage, WHEEL, SDIST)
+    mine = Uploader(stage, stage.faulty)
+    other = _Answers(stage.honest.page)
+
+    def shows_all_or_nothing(answer: Answer) -> None:
+        assert answer.status == 201
+        assert other.answer is not None
+        names = (WHEEL.filename, SDIST.filename)
+        assert {name.encode() in other.answer.body for name in names} <= {
+            other.answer.status == 200
+        }
+
+    return lambda: mine.ask_to_publish(session), other, shows_all_or_nothing
+
+
+def two_sessions_of_one_version(stage: Stage) -> Meeting:
+    mine, theirs = Uploader(stage, stage.faulty), Uploader(stage, stage.honest)
+    other = _Answers(theirs.begin)
+
+    def both_work_in_one(answer: Answer) -> None:
+        assert other.answer is not None
+        assert answer.json["session-token"] == other.answer.json["session-token"]
+
+    return mine.begin, other, both_work_in_one
+
+
 MEETINGS: tuple[Callable[[Stage], Meeting], ...] = (
     two_exchanges_of_one_identity_token,
     a_first_use_and_a_strangers_first_use,
@@ -295,6 +362,11 @@ MEETINGS: tuple[Callable[[Stage], Meeting], ...] = (
     an_upload_and_the_deletion_of_its_file,
     a_page_and_the_deletion_of_a_file,
     two_deletions_of_one_file,
+    two_publishes_of_one_session,
+    a_publish_and_an_upload_of_one_name,
+    a_publish_and_the_cancellation,
+    a_publish_and_a_page,
+    two_sessions_of_one_version,
 )
 
 

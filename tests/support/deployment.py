@@ -70,15 +70,18 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """Return the code of a problem, after checking that it is the one error object."""
+        """Return the code of a problem, after checking that it is the error object."""
         assert self.headers["Content-Type"] == "application/problem+json"
         document = self.json
         assert document["status"] == self.status
         assert {"type", "title", "status", "detail", "instance", "message"} <= document.keys()
-        (error,) = document["errors"]
-        assert error["description"] == document["detail"]
-        assert error["code"] == document["type"].partition("#")[2]
-        return str(error["code"])
+        code = document["type"].partition("#")[2]
+        assert document["errors"]
+        for error in document["errors"]:
+            is_about_a_file = error.get("source", "") and error["source"] in document["detail"]
+            assert is_about_a_file or error["description"] == document["detail"]
+            assert error["code"] == code
+        return str(code)
 
     @property
     def detail(self) -> str:

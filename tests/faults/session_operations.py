@@ -1,0 +1,183 @@
+"""Operations of Upload API 2.0, by a client that goes on where a failure has stopped it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pytp_broker.http.upload_api import MEDIA_TYPE
+from pytp_broker.storage.sessions import PUBLISH_TIME, SessionStatus, UploadStatus
+from tests.faults.operations import Attempt, Operation
+from tests.faults.stage import Clients, Stage, wheel
+from tests.support import distributions
+from tests.support.deployment import Answer, basic
+from tests.support.distributions import Distribution
+
+WHEEL, SDIST = wheel(), distributions.sdist()
+_META: Final[Mapping[str, Any]] = {"meta": {"api-version": "2.0"}}
+# How often a client that waits for the end of a publish asks again.
+_POLLS: Final = 3
+
+
+class Uploader:
+    """A client of Upload API 2.0. Each method may be called again until it succeeds."""
+
+    def __init__(self, stage: Stage, clients: Clients) -> None:
+        self._stage = stage
+        self._clients = clients
+        self._authorization = basic("__token__", stage.upload_token().reveal())
+
+    def begin(self) -> Answer:
+        """Begin a session, or find the one that an earlier call has begun."""
+        answer = self._send("POST", "/acme/upload/", {"name": "widgets", "version": "1.0"})
+        if answer.status == 409 and "Location" in answer.headers:
+            answer = self._send("GET", answer.headers["Location"])
+        return replace(answer, status=201) if answer.status == 200 else answer
+
+    def stage(self, session: Mapping[str, Any], file: Distribution) -> Answer:
+        """Upload a file, or what is still missing of it."""
+        answer = self._announced(session, file)
+        if answer.status >= 400 or answer.json["status"] == UploadStatus.COMPLETED.value:
+            return answer
+        upload = answer.json
+        url = upload["mechanism"]["file_url"]
+        sent = self._send("POST", url, file.content, "application/octet-stream")
+        if sent.status >= 400:
+            return sent
+        return self._send("POST", upload["links"]["complete"], {})
+
+    def _announced(self, session: Mapping[str, Any], file: Distribution) -> Answer:
+        seen = self._send("GET", session["links"]["session"])
+        if seen.status >= 400:
+            return seen
+        present = seen.json["files"].get(file.filename)
+        if present is not None:
+            answer = self._send("GET", present["link"])
+            return replace(answer, status=201) if answer.status == 200 else answer
+        members = {
+            "filename": file.filename,
+            "size": len(file.content),
+            "hashes": {"sha256": file.sha256},
+            "mechanism": "http-post-bytes",
+        }
+        return self._send("POST", session["links"]["upload"], members)
+
+    def publish(self, session: Mapping[str, Any]) -> Answer:
+        """Publish a session; wait while the publish of an earlier call may still go on."""
+        for _ in range(_POLLS):
+            answer = self.ask_to_publish(session)
+            if answer.status != 409 or SessionStatus.PROCESSING.value not in answer.text:
+                return answer
+            self._stage.advance(seconds=PUBLISH_TIME.total_seconds())
+        raise AssertionError("the session stays in the state `processing`")
+
+    def ask_to_publish(self, session: Mapping[str, Any]) -> Answer:
+        """Publish a session, without patience."""
+        return self._send("POST", session["links"]["publish"], {})
+
+    def cancel(self, session: Mapping[str, Any]) -> Answer:
+        return self._send("DELETE", session["links"]["session"])
+
+    def see(self, session: Mapping[str, Any]) -> Answer:
+        return self._send("GET", session["links"]["session"])
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | Mapping[str, Any] = b"",
+        content_type: str = MEDIA_TYPE,
+    ) -> Answer:
+        raw = body if isinstance(body, bytes) else json.dumps({**_META, **body}).encode()
+        headers = {"authorization": self._authorization, "content-type": content_type}
+        return self._clients.call(method, urlsplit(url).path, raw, headers)
+
+
+def staged(stage: Stage, *files: Distribution) -> dict[str, Any]:
+    """Return a session with completed files."""
+    honest = Uploader(stage, stage.honest)
+    session: dict[str, Any] = honest.begin().json
+    for file in files:
+        assert honest.stage(session, file).status == 201
+    return session
+
+
+def is_published(stage: Stage) -> bool:
+    """Say whether both files are visible; check that otherwise none is."""
+    visible = {stage.is_visible(each) for each in (WHEEL, SDIST)}
+    assert len(visible) == 1, "half a release is visible"
+    return visible == {True}
+
+
+def begin_a_session(stage: Stage) -> Attempt:
+    """Begin a publishing session: however often it is tried, the version has one."""
+    client = Uploader(stage, stage.faulty)
+
+    def is_the_one(answer: Answer) -> None:
+        found = stage.engine.store.list_sessions(stage.now)
+        assert [each.token for each in found] == [answer.json["session-token"]]
+
+    return Attempt(client.begin, 201, check=is_the_one)
+
+
+def stage_a_file(stage: Stage) -> Attempt:
+    """Upload a file to a session, from its announcement to its completion."""
+    client, session = Uploader(stage, stage.faulty), staged(stage, SDIST)
+
+    def may_be_published(_answer: Answer) -> None:
+        assert not stage.is_visible(WHEEL)
+        assert Uploader(stage, stage.honest).publish(session).status == 201
+        assert is_published(stage)
+
+    return Attempt(lambda: client.stage(session, WHEEL), 201, check=may_be_published)
+
+
+def publish_a_session(stage: Stage) -> Attempt:
+    """Publish two files: they become visible together, however often it is tried."""
+    client, session = Uploader(stage, stage.faulty), staged(stage, WHEEL, SDIST)
+    is_published(stage)
+
+    def is_there_for_good(answer: Answer) -> None:
+        assert answer.json["status"] == SessionStatus.PUBLISHED.value
+        assert is_published(stage)
+        assert stage.honest.upload(stage.upload_token(), wheel(extra="evil")).code == "file-exists"
+
+    return Attempt(lambda: client.publish(session), 201, check=is_there_for_good)
+
+
+def publish_a_taken_name(stage: Stage) -> Attempt:
+    """Publish a session of which one name is taken: refused, and no other file is visible."""
+    client, session = Uploader(stage, stage.faulty), staged(stage, WHEEL, SDIST)
+    theirs = wheel(extra="theirs")
+    assert stage.honest.upload(stage.upload_token(), theirs).status == 200
+
+    def leaves_the_names_free(_answer: Answer) -> None:
+        assert [each.sha256 for each in stage.visible_files()] == [theirs.sha256]
+        assert stage.honest.upload(stage.upload_token(), SDIST).status == 200
+
+    return Attempt(lambda: client.publish(session), 409, check=leaves_the_names_free, reserves=True)
+
+
+def cancel_a_session(stage: Stage) -> Attempt:
+    """Cancel a session: nothing of it is visible, and the version may have another."""
+    client, session = Uploader(stage, stage.faulty), staged(stage, WHEEL)
+
+    def is_over(_answer: Answer) -> None:
+        honest = Uploader(stage, stage.honest)
+        assert honest.see(session).json["status"] == SessionStatus.CANCELED.value
+        assert not stage.is_visible(WHEEL)
+        assert honest.begin().json["session-token"] != session["session-token"]
+
+    return Attempt(lambda: client.cancel(session), 204, check=is_over)
+
+
+SESSION_OPERATIONS: tuple[Operation, ...] = (
+    begin_a_session,
+    stage_a_file,
+    publish_a_session,
+    publish_a_taken_name,
+    cancel_a_session,
+)
+# The operations that write in ways of their own, for the trials that take longest.
+WRITING_SESSION_OPERATIONS: tuple[Operation, ...] = (begin_a_session, publish_a_session)
