@@ -18,15 +18,15 @@ class ItemsAtRest:
     """What a client of DynamoDB answers to the reads of a DynamoStore; it cannot write."""
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self._items = {_key(item): item for item in items}
+        self._items = {key_of(item): item for item in items}
 
     def get_item(self, **request: Any) -> Mapping[str, Any]:
-        found = self._items.get(_key(request["Key"]))
+        found = self._items.get(key_of(request["Key"]))
         return {} if found is None else {"Item": found}
 
     def batch_get_item(self, **request: Any) -> Mapping[str, Any]:
         ((table, asked),) = request["RequestItems"].items()
-        keys = [_key(key) for key in asked["Keys"]]
+        keys = [key_of(key) for key in asked["Keys"]]
         return {"Responses": {table: [self._items[key] for key in keys if key in self._items]}}
 
     def query(self, **request: Any) -> Mapping[str, Any]:
@@ -36,5 +36,6 @@ class ItemsAtRest:
         return {"Items": [self._items[key] for key in keys]}
 
 
-def _key(item: Item) -> tuple[str, str]:
+def key_of(item: Item) -> tuple[str, str]:
+    """Return the key of an item."""
     return item["pk"]["S"], item["sk"]["S"]

@@ -14,7 +14,15 @@ FAULTS: Final[Counter[str]] = Counter()
 INPUTS: Final[Counter[str]] = Counter()
 WHEELS: Final[Counter[str]] = Counter()
 SDISTS: Final[Counter[str]] = Counter()
-_ALL: Final = {"faults": FAULTS, "inputs": INPUTS, "wheels": WHEELS, "sdists": SDISTS}
+# What a project's page costs in read units, by the number of its files.
+PAGES: Final[Counter[str]] = Counter()
+_ALL: Final = {
+    "faults": FAULTS,
+    "inputs": INPUTS,
+    "wheels": WHEELS,
+    "sdists": SDISTS,
+    "pages": PAGES,
+}
 
 # The catalogues: what their tests are called in the summary. A test of an attack stands beside its
 # subject, with the marker of its row.
@@ -47,7 +55,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how much was tried."""
-    for line in (*_cases(terminalreporter), *_faults(), *_fuzz()):
+    for line in (*_cases(terminalreporter), *_faults(), *_pages(), *_fuzz()):
         terminalreporter.write_line(line)
 
 
@@ -72,6 +80,11 @@ def _cases(terminalreporter: pytest.TerminalReporter) -> list[str]:
 def _faults() -> list[str]:
     figures = ", ".join(f"{count} {name}" for name, count in sorted(FAULTS.items()))
     return [f"faults: {figures}"] if figures else []
+
+
+def _pages() -> list[str]:
+    figures = "; ".join(f"{name}: {units:,}" for name, units in PAGES.items())
+    return [f"read units of a page: {figures}"] if figures else []
 
 
 def _fuzz() -> list[str]:

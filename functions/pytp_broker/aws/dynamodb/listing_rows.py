@@ -22,10 +22,10 @@ from pytp_broker.storage.protocols import Place
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# A listing of this size has about 500 files. Reading it costs 17 read units, and replacing it 64
-# write units. A larger one is in the bucket, and its row costs one of each at any size. An item
-# could hold 400 KB, but then 30 readers a second would use up what DynamoDB gives a partition.
-MAX_INLINE_BYTES: Final = 64 * 1024
+# A listing of this size has about 500 files. Its row costs 16 read units for a page, and 64 write
+# units for a change. A larger one is in the bucket, and its row costs one of each at any size. An
+# item could hold 400 KB, but then 30 readers a second would use up what a partition gives.
+MAX_INLINE_BYTES: Final = 63 * 1024
 
 
 class ListingObjects(Protocol):
