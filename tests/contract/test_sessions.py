@@ -36,7 +36,7 @@ def test_a_session_is_found_with_all_that_is_known_of_it(store: Store) -> None:
             file=None,
         ),
     )
-    mine = session(*files, processing_since=NOW, ended_at=NOW)
+    mine = session(*files, processing_since=NOW, ended_at=NOW, is_legacy=True)
 
     assert store.add_session(mine) == mine
 

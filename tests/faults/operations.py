@@ -138,6 +138,25 @@ def upload_single_use(stage: Stage) -> Attempt:
     )
 
 
+def stage_an_upload(stage: Stage) -> Attempt:
+    """Stage a file by the legacy API: nobody sees it before its session is published."""
+    token = stage.upload_token()
+
+    def waits_until_it_is_published(answer: Answer) -> None:
+        assert not stage.is_visible(wheel())
+        again = stage.honest.upload(token, wheel(), staged="true")
+        assert again.json["session-token"] == answer.json["session-token"]
+        published = stage.honest.publish_session(token, answer)
+        assert published.status == 201, published.body
+        assert stage.is_visible(wheel())
+
+    return Attempt(
+        lambda: stage.faulty.upload(token, wheel(), staged="true"),
+        200,
+        check=waits_until_it_is_published,
+    )
+
+
 def upload_again(stage: Stage) -> Attempt:
     """Upload what is published already."""
     token = stage.upload_token()
@@ -605,6 +624,7 @@ OPERATIONS: tuple[Operation, ...] = (
     mint_as_a_stranger,
     upload_multi_use,
     upload_single_use,
+    stage_an_upload,
     upload_again,
     upload_other_content,
     upload_another_spelling,

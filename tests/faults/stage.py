@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from packaging.version import Version
 
@@ -198,13 +198,25 @@ class Clients(Deployment):
         headers = self._stage.scanner.sign(body)
         return self.call("POST", "/_/secrets/disclose-token", body, headers)
 
-    def upload(self, token: UploadToken, file: Distribution, prefix: str = "/acme") -> Answer:
+    def upload(
+        self, token: UploadToken, file: Distribution, prefix: str = "/acme", **fields: str
+    ) -> Answer:
         headers = {
             "authorization": basic("__token__", token.reveal()),
             "content-type": distributions.CONTENT_TYPE,
         }
-        body = distributions.form(file)
+        body = distributions.form(file, distributions.fields(file, **fields))
         return self.call("POST", f"{prefix}/legacy/", body, headers)
+
+    def publish_session(self, token: UploadToken, staged: Answer) -> Answer:
+        """Publish the session that a staged upload was answered with."""
+        headers = {
+            "authorization": basic("__token__", token.reveal()),
+            "content-type": "application/vnd.pypi.upload.v2+json",
+        }
+        body = json.dumps({"meta": {"api-version": "2.0"}}).encode()
+        path = urlsplit(staged.json["links"]["publish"]).path
+        return self.call("POST", path, body, headers)
 
     def introspect(self, token: UploadToken, **question: str) -> Answer:
         headers = {"authorization": basic("devpi", SECRET)}

@@ -150,7 +150,10 @@ class Tenants(Deployment):
             "content-type": distributions.CONTENT_TYPE,
             **options.pop("headers", {}),
         }
-        form = distributions.form(distributions.wheel(project))
+        file = distributions.wheel(project)
+        form = distributions.form(
+            file, distributions.fields(file, staged=options.pop("staged", None))
+        )
         return self.send("upload", "POST", path, form, headers, **options)
 
     def burn(self, token: UploadToken, path: str, **options: Any) -> Answer:
@@ -175,6 +178,19 @@ def deployment() -> Tenants:
 def shared_issuer() -> Tenants:
     """Return a deployment in which both registries trust the same issuer and repository."""
     return Tenants(configuration(other_issuer=GITHUB))
+
+
+def test_a_staged_upload_of_another_registry_is_refused_and_begins_no_session(
+    deployment: Tenants,
+) -> None:
+    ours, theirs = deployment.acmes_token(), deployment.others_token()
+
+    at_theirs = deployment.upload(ours, "gadgets", "/other/legacy/", staged="true")
+    with_theirs = deployment.upload(theirs, "widgets", staged="true")
+
+    assert {at_theirs.status, with_theirs.status} == {403}
+    assert not deployment.store.list_sessions(deployment.clock.now)
+    assert deployment.upload(ours, "widgets", staged="true").status == 200
 
 
 # The same without an attack. If the broker refused everything, the tests below would pass too.

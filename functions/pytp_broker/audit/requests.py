@@ -95,6 +95,7 @@ class Upload(RegistryEvent):
     token_hash: facts.TokenHash | None = None
     filename: facts.Filename | None = None
     sha256: facts.Sha256 | None = None
+    session: facts.SessionHash | None = None
     unchanged: facts.Unchanged | None = None
 
     def subject(self) -> str:

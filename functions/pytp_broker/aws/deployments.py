@@ -106,7 +106,8 @@ def open_for_server(address: Address) -> Storage:
         check_table(dynamodb, found.table, is_for_writing=False)
     if found.bucket is None:
         raise NotOpenedError([f"the stack {address.stack} has no bucket: name it with --bucket"])
-    return Storage(DynamoStore(dynamodb, found.table), S3Files(s3, found.bucket))
+    listings = S3Listings(lambda: s3, found.bucket)
+    return Storage(DynamoStore(dynamodb, found.table, listings), S3Files(s3, found.bucket))
 
 
 @contextmanager

@@ -33,7 +33,13 @@ _DIGESTS: Final = {
     "sha256_digest": SHA256,
     "blake2_256_digest": "blake2_256",
 }
-_TEXT_FIELDS: Final = (":action", "protocol_version", "filetype", "name", "version", *_DIGESTS)
+# Whether to stage the file instead of publishing it (python/peps#5070, an open draft of PEP 694).
+_STAGED: Final = "staged"
+_BOOLEANS: Final = {"": False, "false": False, "true": True}
+_TEXT_FIELDS: Final = (
+    *(":action", "protocol_version", "filetype", "name", "version", _STAGED),
+    *_DIGESTS,
+)
 _CONTENT: Final = "content"
 
 
@@ -47,11 +53,15 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form for a project: the fields that we use, with every value that was sent for them."""
+    """A form for a project: the fields that we use, with every value that was sent for them.
+
+    ``is_staged`` says that the client asks us to stage the file, and not to publish it.
+    """
 
     project: NormalizedName
     texts: Mapping[str, tuple[str, ...]]
     files: tuple[FilePart, ...]
+    is_staged: bool = False
 
     @property
     def file(self) -> FilePart:
@@ -93,7 +103,8 @@ def read_form(body: Content, content_type: str, max_bytes: int) -> Form:
     except ValueError as error:  # MultipartError is a ValueError
         raise InvalidUpload(f"the form is malformed: {printable(str(error.args[0]))}") from None
     texts, files = _gather(parts)
-    return Form(_read_name(_one_value(texts, "name")), texts, files)
+    is_staged = _read_staged(_one_value(texts, _STAGED))
+    return Form(_read_name(_one_value(texts, "name")), texts, files, is_staged)
 
 
 def _mebibytes(size: int) -> str:
@@ -143,6 +154,14 @@ def _read_name(text: str) -> NormalizedName:
         return read_project(text)
     except InvalidNameError as mistake:
         raise InvalidUpload(f"the form's `name` {mistake}") from None
+
+
+def _read_staged(text: str) -> bool:
+    if text not in _BOOLEANS:
+        raise InvalidUpload(
+            f"the form's `{_STAGED}` must be `true` or `false`, not `{printable(text)}`"
+        )
+    return _BOOLEANS[text]
 
 
 def check_protocol(form: Form) -> None:

@@ -46,12 +46,7 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
 
     Raises a Problem that says what to correct. No file is visible then.
     """
-    event.project = printable(form.project)
-    right = verify(caller, form.project, index)
-    report(right, index)
-    event.publishers = right.publisher_ids
-
-    check_size(form.file.content.size, caller.registry)
+    right = admit(form, caller, index, event)
     candidate = read_candidate(form, event)
     entry = find_entry(candidate, right, index)
     check_open(candidate, entry)
@@ -63,6 +58,19 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
 
     file = store_content(facts, right, index)
     commit(file, candidate, right, admission, index)
+
+
+def admit(form: Form, caller: Caller, index: Index, event: Upload) -> Right:
+    """Return the caller's right to upload a file of this size to the project of the form.
+
+    Raises Unauthorized, Forbidden or PayloadTooLarge.
+    """
+    event.project = printable(form.project)
+    right = verify(caller, form.project, index)
+    report(right, index)
+    event.publishers = right.publisher_ids
+    check_size(form.file.content.size, caller.registry)
+    return right
 
 
 def read_candidate(form: Form, event: Upload) -> Candidate:

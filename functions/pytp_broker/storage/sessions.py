@@ -122,6 +122,7 @@ class Session:
 
     ``key`` is the text that all spellings of the version share. ``revision`` grows with every
     change. ``files`` has each file by its name; a canceled one stays until it is replaced.
+    ``is_legacy`` says that uploads of the legacy API bring its files.
     """
 
     token: str = field(repr=False)
@@ -137,6 +138,7 @@ class Session:
     notices: tuple[str, ...] = ()
     processing_since: datetime | None = None
     ended_at: datetime | None = None
+    is_legacy: bool = False
 
     def is_live(self, now: datetime) -> bool:
         """Say whether the session is neither published nor canceled nor expired."""
@@ -214,6 +216,7 @@ class Session:
             "notices": list(self.notices),
             "processing_since": _write_time(self.processing_since),
             "ended_at": _write_time(self.ended_at),
+            "is_legacy": self.is_legacy,
         }
 
     @classmethod
@@ -234,6 +237,7 @@ class Session:
             notices=tuple(document["notices"]),
             processing_since=_read_time(document["processing_since"]),
             ended_at=_read_time(document["ended_at"]),
+            is_legacy=document.get("is_legacy", False),
         )
 
 

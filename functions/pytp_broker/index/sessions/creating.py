@@ -58,22 +58,25 @@ def create(
     event.project, event.version = release.project, str(release.version)
     right = verify(caller, release.project, index)
     event.publishers = right.publisher_ids
-    session = _new_session(release, caller, index)
+    session = new_session(release, caller.registry.name, index)
     check_unused(right.record, session_use(session.registry, session.token))
     report(right, index)
     registry = caller.registry
     check_active(release.project, index.store.find_status(registry.name, release.project))
     check_version(release.project, release.version, registry, index)
-    present = _add(session, index)
+    present = add(session, index)
     describe(event, present)
     return present, present.token == session.token
 
 
-def _new_session(release: Release, caller: Caller, index: Index) -> Session:
+def new_session(
+    release: Release, registry: str, index: Index, *, is_legacy: bool = False
+) -> Session:
+    """Return an open session without files, which is not stored yet."""
     now = index.now()
     return Session(
         token=mint_session_token(),
-        registry=caller.registry.name,
+        registry=registry,
         project=release.project,
         version=str(release.version),
         key=key_of(release.version),
@@ -82,10 +85,12 @@ def _new_session(release: Release, caller: Caller, index: Index) -> Session:
         expires_at=now + LIFETIME,
         revision=1,
         files={},
+        is_legacy=is_legacy,
     )
 
 
-def _add(session: Session, index: Index) -> Session:
+def add(session: Session, index: Index) -> Session:
+    """Store a session; return the live one of its release. Raises TooManyRequests."""
     try:
         return index.store.add_session(session)
     except TooManySessionsError:

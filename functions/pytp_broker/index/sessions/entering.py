@@ -49,7 +49,12 @@ def enter(token: str, caller: Caller, index: Index, event: RequestEvent) -> Ente
 def describe(event: SessionEvent, session: Session) -> None:
     """Record which session a request is about, without its token."""
     event.project, event.version = session.project, session.version
-    event.session = hash_prefix(session_hash(session.token))
+    event.session = name_of(session)
+
+
+def name_of(session: Session) -> str:
+    """Return what records call a session, since its token is a secret."""
+    return hash_prefix(session_hash(session.token))
 
 
 def _find(token: str, caller: Caller, index: Index) -> Session | None:

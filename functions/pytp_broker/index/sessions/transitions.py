@@ -49,6 +49,19 @@ def check_editable(session: Session) -> None:
         raise Conflict(f"the session is `{status.value}`: {_ADVICE[status]}")
 
 
+def check_way(session: Session, *, is_legacy: bool) -> None:
+    """Check that files come into the session in the way in which it was begun; raise Conflict.
+
+    An open draft of PEP 694 (python/peps#5070) wants the two ways kept apart.
+    """
+    if session.is_legacy is not is_legacy:
+        way = "uploads of the legacy API with `staged=true`" if session.is_legacy else "its own API"
+        raise Conflict(
+            f"a session for {session.project} {session.version} takes its files by {way}: send "
+            "them in this way, or publish or cancel that session first"
+        )
+
+
 def live_files(session: Session) -> list[StagedFile]:
     """Return the files of the session, without canceled ones."""
     return [file for file in session.files.values() if file.status is not UploadStatus.CANCELED]

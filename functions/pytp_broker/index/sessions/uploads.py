@@ -33,6 +33,7 @@ from pytp_broker.index.sessions.transitions import (
     cancel_file,
     check_editable,
     check_in_progress,
+    check_way,
     complete_file,
     fail_file,
     find_file,
@@ -73,19 +74,28 @@ def announce(
     check_mechanism(announced)
     check_size(announced, registry.max_file_size, index)
     check_editable(session)
-    _check_free(distribution, hashes[SHA256], session, index)
+    check_way(session, is_legacy=False)
+    check_free(distribution, hashes[SHA256], registry.name, index)
     check_release(distribution, registry, index)
     return _add(session, announced, hashes, index)
 
 
-def _check_free(distribution: Distribution, sha256: str, session: Session, index: Index) -> None:
-    """Check that the project takes files, and has none of this name."""
-    entry = index.store.find_entry(session.registry, session.project, distribution.filename)
-    check_active(session.project, entry.status)
+def check_free(distribution: Distribution, sha256: str, registry: str, index: Index) -> None:
+    """Check that the project takes files, and has none of this name.
+
+    Raises ProjectClosed, FileExists or FileDeleted.
+    """
+    entry = index.store.find_entry(registry, distribution.project, distribution.filename)
+    check_active(distribution.project, entry.status)
     if is_published(entry, sha256):
         raise FileExists(
             f"`{distribution.filename}` is published with this very sha256, {sha256}: leave it out"
         )
+
+
+def new_upload_id() -> str:
+    """Return an id that no other upload has, so that no other refers to its bytes."""
+    return secrets.token_hex(_UPLOAD_ID_BYTES)
 
 
 def _add(
@@ -93,7 +103,7 @@ def _add(
 ) -> Staged:
     """Add a file to a session, and remove the bytes of the one that it replaces."""
     added = StagedFile(
-        upload_id=secrets.token_hex(_UPLOAD_ID_BYTES),
+        upload_id=new_upload_id(),
         filename=announced.filename,
         size=announced.size,
         hashes=hashes,
