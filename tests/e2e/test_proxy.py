@@ -1,11 +1,14 @@
 """`pytp-broker proxy`: released clients that upload through it, against a real `serve`."""
 
+import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from uv import find_uv_bin
@@ -18,6 +21,7 @@ from pytp_broker.demo.issuer import Issuer, github_job
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
 from tests.support.configurations import github_issuer, github_publisher, registry
+from tests.support.distributions import recorded, wheel_members
 from tests.support.jobs import Job, write_flit_project, write_project
 from tests.support.released import ROOT, Released
 
@@ -81,10 +85,8 @@ def proxy(job: Job, *command: str | Path, **variables: str) -> subprocess.Comple
 
 
 def published(job: Job, since: int) -> int:
-    """Return how many releases were published by sessions, and how many files by forms."""
-    done = [line for line in job.traffic(since) if line.startswith("POST")]
-    sessions = sum(line.endswith("/publish 201") for line in done)
-    return sessions + done.count("POST /acme/legacy/ 200")
+    """Return how many sessions were published: one for each file."""
+    return sum(line.endswith("/publish 201") for line in job.traffic(since))
 
 
 @pytest.mark.promise("password-of-a-proxy")
@@ -177,6 +179,27 @@ def test_an_upload_that_is_repeated_succeeds(job: Job) -> None:
     command = command_of("twine", job, *map(str, files))
 
     assert [proxy(job, *command).returncode for _ in range(2)] == [0, 0]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads the memory of a process")
+def test_twine_uploads_125_mb_in_little_memory(job: Job) -> None:
+    members = {**wheel_members("large"), "large/data.bin": os.urandom(125_000_000)}
+    wheel = job.folder / "dist" / "large-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with ZipFile(wheel, "w") as archive:
+        for name, content in recorded(members.items()):
+            archive.writestr(str(name), content)
+    before = len(job.traffic())
+    command = shlex.join(command_of("twine", job, str(wheel)))
+
+    done = proxy(job, "sh", "-c", f"{command} && grep VmHWM /proc/$PPID/status")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)
+    assert int(peak) < 100_000
+    seen = job.traffic(before)
+    assert any(line.startswith("PUT /_/objects/") for line in seen)
+    assert any(line.endswith("/publish 201") for line in seen)
 
 
 def test_clients_that_run_at_the_same_time_are_all_served(job: Job) -> None:

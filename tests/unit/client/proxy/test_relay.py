@@ -173,6 +173,19 @@ def test_a_session_with_other_files_is_not_published_by_the_way(proxy: Proxy) ->
     assert proxy.server.received == 0
 
 
+def test_what_a_killed_run_has_left_is_published(proxy: Proxy) -> None:
+    file = wheel()
+    api = proxy.relay.at.api
+    assert api is not None
+    left = api.open("widgets", "1.0")
+    api.add_file(left, file.filename, len(file.content), {"sha256": file.sha256})
+
+    assert proxy.bring(file).status == 200
+
+    assert proxy.server.published == {file.filename: file.content}
+    assert len(proxy.server.sessions) == 1
+
+
 def test_a_file_that_was_canceled_is_not_in_the_way(proxy: Proxy) -> None:
     staged = proxy.relay.at.api
     assert staged is not None
