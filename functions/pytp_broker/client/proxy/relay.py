@@ -98,6 +98,7 @@ class Relay:
         refusals = _Refusals(self.send)
         listening = replace(api, send=refusals.take)
         try:
+            _ = file.attestations  # they are read here, so that bad ones begin nothing
             if self._is_published(file):
                 return Reply(OK, "OK")
             session = listening.open(file.project, str(file.version))

@@ -224,10 +224,12 @@ def test_attestations_are_sent_with_the_file(proxy: Proxy) -> None:
     assert json.loads(upload.attestations) == [{"version": 1}]
 
 
-def test_attestations_of_another_form_are_said(proxy: Proxy) -> None:
-    proxy.server.mechanisms = ["http-post-bytes"]
+def test_attestations_of_another_form_are_said_before_anything_is_sent(proxy: Proxy) -> None:
+    refused = proxy.bring(wheel(), attestations="none")
 
-    assert "attestation" in proxy.bring(wheel(), attestations="none").document["detail"]
+    assert refused.status == 400
+    assert "attestation" in refused.document["detail"]
+    assert proxy.server.log == []
 
 
 # --- a registry with the legacy API alone ---------------------------------------------------------
