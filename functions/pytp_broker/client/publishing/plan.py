@@ -44,7 +44,8 @@ class Index:
             return {}
         url = f"{self.destination.index_url}{project}/"
         is_ours = origin_of(url) == self.destination.origin
-        headers = {"Accept": PAGE, "Accept-Encoding": "gzip"}
+        # A cache on the way may have an older page.
+        headers = {"Accept": PAGE, "Accept-Encoding": "gzip", "Cache-Control": "no-cache"}
         token = self.authorize() if is_ours else _NOBODY
         request = Request("GET", url, headers, None, token, MAX_PAGE_BYTES)
         return digests_in(patiently(lambda: send_once(self.send, request), self.clock.wait))

@@ -8,7 +8,7 @@ from pytp_broker.client.publishing.destination import Destination
 from pytp_broker.client.publishing.outcome import PublishError
 from pytp_broker.client.publishing.plan import Index, Planned, make_plan
 from pytp_broker.client.publishing.progress import Board
-from pytp_broker.client.publishing.report import FileReport, ReleaseReport, Report, Result
+from pytp_broker.client.publishing.report import PRESENT, FileReport, ReleaseReport, Report, Result
 from pytp_broker.client.publishing.staging import Staging
 from pytp_broker.client.uploads.api import UploadApi
 from pytp_broker.client.uploads.legacy import LegacyApi
@@ -68,13 +68,13 @@ class Publisher:
         self.board.tell(f"{report.api} at {report.url}")
         for plan in planned:
             for file in plan.present:
-                self.board.end(file, "is published already, with the same contents")
+                self.board.end(file, PRESENT)
 
     def _carry_out(self, planned: Sequence[Planned], report: Report) -> None:
         if self.api is None:
             self._send_forms(planned, report)
             return
-        Staging(self.api, self.board, self.options.jobs).run(planned, report.releases)
+        Staging(self.api, self.index, self.board, self.options.jobs).run(planned, report.releases)
         if not self.options.is_stage and not report.failures:
             for release in report.releases:
                 _publish(self.api, release)

@@ -20,6 +20,8 @@ class Result(Enum):
     PLANNED = "planned"
 
 
+# What is said of a file that need not be sent.
+PRESENT: Final = "is published already, with the same contents"
 _BEFORE: Final = {Result.STAGED: "staged before", Result.PRESENT: "published before"}
 
 

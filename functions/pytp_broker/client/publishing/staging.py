@@ -1,15 +1,16 @@
 """Bring the files of all releases into their sessions, several at the same time."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 from pytp_broker.client.publishing.checks import Release
-from pytp_broker.client.publishing.plan import Planned
+from pytp_broker.client.publishing.plan import Index, Planned
 from pytp_broker.client.publishing.progress import Board
-from pytp_broker.client.publishing.report import FileReport, ReleaseReport, Result
+from pytp_broker.client.publishing.report import PRESENT, FileReport, ReleaseReport, Result
 from pytp_broker.client.uploads import answers
 from pytp_broker.client.uploads.answers import Session
 from pytp_broker.client.uploads.api import UploadApi
@@ -35,6 +36,7 @@ class Staging:
     """Brings files into sessions, ``jobs`` of them at the same time."""
 
     api: UploadApi
+    index: Index
     board: Board
     jobs: int
 
@@ -55,6 +57,16 @@ class Staging:
         for task in tasks if self.jobs > 1 else ():
             if task.report.result is Result.REFUSED and task.report.is_conflict:
                 self._deliver(task)
+        for report in reports:
+            if all(file.result is Result.PRESENT for file in report.files):
+                self._leave(report)
+
+    def _leave(self, report: ReleaseReport) -> None:
+        """Leave a session that needs nothing of ours; another run has published everything."""
+        if report.session is not None and not report.session.files:
+            with suppress(UploadError):
+                self.api.cancel(report.session.url)
+        report.session, report.is_published = None, True
 
     def _open(self, report: ReleaseReport) -> bool:
         """Open or join the session of a release, and say whether it takes files."""
@@ -85,13 +97,28 @@ class Staging:
         try:
             was_sent = Delivery(self.api, task.session, task.file, progress).run()
         except UploadError as error:
-            report.result, report.why = Result.REFUSED, str(error)
-            report.may_pass, report.is_conflict = error.may_pass, error.status == _CONFLICT
-            self.board.end(task.file, f"not staged: {error}")
+            self._refuse(task, error)
             return
         report.result = Result.SENT if was_sent else Result.STAGED
         report.why = ""
         self.board.end(task.file, "staged" if was_sent else "was staged before")
+
+    def _refuse(self, task: _Task, error: UploadError) -> None:
+        """Report a refusal, unless another run has just published this very file."""
+        report, is_conflict = task.report, error.status == _CONFLICT
+        if is_conflict and self._is_published(task.file):
+            report.result, report.why = Result.PRESENT, ""
+            self.board.end(task.file, PRESENT)
+            return
+        report.result, report.why = Result.REFUSED, str(error)
+        report.may_pass, report.is_conflict = error.may_pass, is_conflict
+        self.board.end(task.file, f"not staged: {error}")
+
+    def _is_published(self, file: LocalFile) -> bool:
+        try:
+            return self.index.digests(file.project).get(file.filename) == file.sha256
+        except UploadError:
+            return False
 
 
 def _tasks(plan: Planned, report: ReleaseReport) -> list[_Task]:

@@ -69,14 +69,13 @@ class UploadApi:
 
     def open(self, project: str, version: str) -> Session:
         """Create a session for a release, or join the one that there is; raise UploadError."""
-        what = f"{printable(project)} {printable(version)}"
         reply = self._ask("POST", self.root_url, {"name": project, "version": version})
         location = reply.headers.get("location", "")
         if reply.status == _CONFLICT and location:
             url = check_link(location, self.origin, "the session that exists")
             return self._watch(url, answers.read_session)
         if reply.status != _CREATED:
-            raise refused(what, reply)
+            raise refused("the registry opens no session", reply)
         return answers.read_session(reply.document, self.origin)
 
     def find(self, url: str) -> Session:
@@ -121,7 +120,7 @@ class UploadApi:
         """Begin the upload of a file; raise UploadError, with the status 409 if there is one."""
         asked = {"filename": filename, "size": size, "hashes": dict(hashes)}
         reply = self._ask("POST", session.upload_url, asked | {"mechanism": session.mechanism})
-        return self._read_upload(filename, reply)
+        return self._read_upload("the registry does not take it", reply)
 
     def find_file(self, url: str) -> FileUpload:
         """Return the upload of a file as it is now; raise UploadError."""

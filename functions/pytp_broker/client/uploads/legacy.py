@@ -55,7 +55,7 @@ class LegacyApi:
         url = check_link(self.url, self.origin, "the upload URL")
         reply = send_once(self.send, Request("POST", url, headers, body, self.authorize()))
         if not reply.is_success:
-            raise refused(file.filename, reply)
+            raise refused("the index does not take it", reply)
 
 
 def _around(file: LocalFile, boundary: str) -> tuple[bytes, bytes]:

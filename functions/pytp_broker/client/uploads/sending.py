@@ -153,11 +153,12 @@ class Delivery:
 
     def _send_attestations(self, upload: FileUpload) -> None:
         """Send the attestations beside the file if there are some and the server takes them."""
+        attestations = self.file.attestations
         url = upload.target.attestations_url if isinstance(upload.target, PostUrl) else None
-        if url is None or not self.file.attestations:
+        if url is None or not attestations:
             return
         headers = {"Content-Type": "application/json"}
-        reply = self.api.ask_once(Request("POST", url, headers, self.file.attestations))
+        reply = self.api.ask_once(Request("POST", url, headers, attestations))
         if not reply.is_success:
             raise refused("the attestations are refused", reply)
 

@@ -268,7 +268,9 @@ def test_a_release_that_may_not_be_made_is_said(person: Person) -> None:
 
     assert person.publish() == 1
 
-    assert "error: widgets 1.0: widgets 1.0: the token is for gadgets" in person.err
+    assert (
+        "error: widgets 1.0: the registry opens no session: the token is for gadgets" in person.err
+    )
     assert person.err.endswith("nothing is published\n")
 
 
@@ -288,7 +290,7 @@ def test_the_first_refused_form_ends_a_publication(person: Person) -> None:
 
     assert person.publish() == 1
 
-    assert f"error: {WHEEL_NAME}: {WHEEL_NAME}: no RECORD" in person.err
+    assert f"error: {WHEEL_NAME}: the index does not take it: no RECORD" in person.err
     assert not person.server.published
 
 
@@ -368,6 +370,59 @@ def test_a_server_that_takes_one_file_at_a_time_gets_one(person: Person) -> None
 
 def test_a_conflict_of_a_single_job_is_final(person: Person) -> None:
     person.server.plan("POST files", problem(409, "never"))
+
+    assert person.publish("--jobs", "1") == 1
+
+
+def publish_meanwhile(person: Person, name: str, content: bytes) -> None:
+    """Let another run publish a file after the client has looked at the index."""
+    answer = person.server.send
+
+    def send(_: Wire, request: Request) -> Reply:
+        if request.url == ROOT:
+            person.server.published[name] = content
+        return answer(request)
+
+    person.monkeypatch.setattr(Wire, "send", send)
+
+
+def test_what_another_run_has_just_published_is_there(person: Person) -> None:
+    publish_meanwhile(person, WHEEL_NAME, BYTES[WHEEL_NAME])
+
+    assert person.publish() == 0
+    assert "1 file sent" in person.out
+    assert "1 file published before" in person.out
+
+
+def test_a_session_that_nobody_needs_is_discarded(person: Person) -> None:
+    publish_meanwhile(person, WHEEL_NAME, BYTES[WHEEL_NAME])
+
+    assert person.publish(f"dist/{WHEEL_NAME}") == 0
+    assert person.server.session.status == "canceled"
+    assert person.out.startswith("published widgets 1.0: 0 files sent")
+
+
+def test_a_session_with_files_of_another_run_is_left_to_it(person: Person) -> None:
+    person.publish("--stage", f"dist/{SDIST_NAME}")
+    publish_meanwhile(person, WHEEL_NAME, BYTES[WHEEL_NAME])
+
+    assert person.publish(f"dist/{WHEEL_NAME}") == 0
+    assert person.server.session.status == "open"
+
+
+def test_another_file_that_another_run_has_just_published_is_refused(person: Person) -> None:
+    publish_meanwhile(person, WHEEL_NAME, b"other")
+
+    assert person.publish() == 1
+    assert (
+        f"error: {WHEEL_NAME}: the registry does not take it: {WHEEL_NAME} is published"
+        in person.err
+    )
+
+
+def test_a_conflict_is_said_also_if_the_index_does_not_answer(person: Person) -> None:
+    publish_meanwhile(person, WHEEL_NAME, BYTES[WHEEL_NAME])
+    person.server.plan("GET page", None, *[Drop(0)] * 20)
 
     assert person.publish("--jobs", "1") == 1
 

@@ -93,7 +93,7 @@ def test_a_form_is_sent_again_after_a_break(client: Client, broken: object) -> N
 def test_a_refused_form_is_said_with_the_whole_reason(client: Client) -> None:
     client.server.plan("POST form", problem(400, "the wheel has no RECORD"))
 
-    with pytest.raises(UploadError, match=r"^widgets-.*: the wheel has no RECORD$"):
+    with pytest.raises(UploadError, match=r"^the index does not take it: the wheel has no RECORD$"):
         legacy(client).upload(client.file(), client.progress)
 
 

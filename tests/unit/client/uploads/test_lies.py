@@ -53,7 +53,7 @@ def test_a_session_at_another_address_gets_no_token(client: Client, link: str, u
 def test_a_session_that_exists_elsewhere_is_not_joined(client: Client, url: str) -> None:
     client.server.plan("POST root", Reply(409, "Conflict", {"location": url} if url else {}))
 
-    with pytest.raises(UploadError, match=r"sent nowhere else|widgets 1\.0: Conflict"):
+    with pytest.raises(UploadError, match=r"sent nowhere else|no session: Conflict"):
         client.open()
     assert client.server.log == ["POST root"]
 
@@ -258,5 +258,5 @@ def test_the_reason_is_shown_as_the_server_gives_it(
 ) -> None:
     client.server.plan("POST root", reply)
 
-    with pytest.raises(UploadError, match=f"^widgets 1.0: {said}$"):
+    with pytest.raises(UploadError, match=f"^the registry opens no session: {said}$"):
         client.open()

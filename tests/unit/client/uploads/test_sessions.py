@@ -66,7 +66,9 @@ def test_a_session_that_is_being_published_is_waited_for(client: Client) -> None
 def test_a_refused_session_is_said_with_the_whole_reason(client: Client) -> None:
     client.server.plan("POST root", problem(403, "the token is for gadgets"))
 
-    with pytest.raises(UploadError, match=r"^widgets 1.0: the token is for gadgets$") as refusal:
+    with pytest.raises(
+        UploadError, match=r"^the registry opens no session: the token is for gadgets$"
+    ) as refusal:
         client.open()
     assert (refusal.value.status, refusal.value.may_pass) == (403, False)
 
