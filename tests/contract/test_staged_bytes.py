@@ -207,6 +207,7 @@ def test_a_second_put_is_refused(moto_files: S3Files) -> None:
     assert stored_bytes(moto_files, KEY) == WHEEL
 
 
+@pytest.mark.promise("signed-put")
 def test_everything_that_a_bucket_must_compare_is_signed(moto_files: S3Files) -> None:
     """The emulators compare no signature, length or checksum; so completion must compare them."""
     target = target_of(moto_files)

@@ -33,6 +33,7 @@ def test_no_upload_is_larger_than_the_deployment_takes(shelf: Shelf) -> None:
     assert admitted(shelf) == shelf.index.max_upload_bytes
 
 
+@pytest.mark.promise("unread-body")
 @pytest.mark.parametrize("authorization", ["", "Bearer x", "Basic x"])
 def test_nothing_is_read_of_an_upload_without_a_token(shelf: Shelf, authorization: str) -> None:
     assert admitted(shelf, authorization) == 0
@@ -44,6 +45,7 @@ def test_nothing_is_read_once_the_token_has_expired(shelf: Shelf) -> None:
     assert admitted(shelf) == 0
 
 
+@pytest.mark.promise("unread-body")
 def test_nothing_is_read_for_a_registry_that_the_token_is_not_good_for(shelf: Shelf) -> None:
     token = shelf.mint(("acme", "widgets", "p-widgets"))
 

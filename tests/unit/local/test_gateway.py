@@ -553,6 +553,7 @@ def test_an_upload_without_a_token_is_refused_for_that_however_large_it_is() -> 
     assert gateway.answer(exchange).body == b""  # what the function makes of no body
 
 
+@pytest.mark.promise("unread-body")
 def test_the_body_of_an_upload_that_is_not_admitted_is_not_read() -> None:
     gateway = Gateway(echo, function="UploadFunction", admitted=0)
 

@@ -102,6 +102,7 @@ def test_the_bytes_are_durable_before_the_answer(
     assert len(synced) == 5  # the file, and the four folders above it
 
 
+@pytest.mark.promise("signed-put")
 def test_a_second_put_changes_nothing(place: Place) -> None:
     place.put(WHEEL)
 
@@ -123,6 +124,7 @@ def test_of_two_puts_at_the_same_time_one_is_stored(place: Place) -> None:
     assert place.left == [KEY]
 
 
+@pytest.mark.promise("signed-put")
 def test_other_bytes_are_refused(place: Place) -> None:
     other = bytes(len(WHEEL))
 
@@ -187,6 +189,7 @@ def test_a_connection_that_drops_leaves_nothing(place: Place) -> None:
     assert place.left == []
 
 
+@pytest.mark.promise("signed-put")
 def test_an_address_ends_after_fifteen_minutes(place: Place) -> None:
     place.now = NOW + timedelta(minutes=15)
 
