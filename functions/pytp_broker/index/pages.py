@@ -6,7 +6,7 @@ They have version 1.4 of the API: PEP 691 with sizes and upload times (PEP 700),
 
 import json
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
 
@@ -38,7 +38,9 @@ def projects_html(projects: Sequence[str], base_path: str) -> bytes:
 
 def project_json(listing: ProjectListing, base_path: str) -> bytes:
     """Return a project's page as JSON."""
-    versions = sorted({Version(listed.file.version) for listed in listing.files})
+    # The first of two spellings of a version counts.
+    spellings = dict.fromkeys(listed.file.version for listed in listing.files)
+    versions = sorted({Version(spelling) for spelling in spellings})
     return _json(
         {
             "meta": _META,
@@ -80,7 +82,7 @@ def _file_document(listed: ListedFile, base_path: str) -> dict[str, Any]:
         "url": _file_url(file, base_path),
         "hashes": {"sha256": file.sha256},
         "size": file.size,
-        "upload-time": file.uploaded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "upload-time": _time_text(file.uploaded_at),
         "yanked": False if yanked is None else yanked or True,
     }
     if file.advertises_metadata:
@@ -88,6 +90,11 @@ def _file_document(listed: ListedFile, base_path: str) -> dict[str, Any]:
     if file.requires_python is not None:
         document["requires-python"] = file.requires_python
     return document
+
+
+def _time_text(moment: datetime) -> str:
+    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")
 
 
 def _file_attributes(listed: ListedFile, base_path: str) -> dict[str, str]:

