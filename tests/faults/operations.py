@@ -24,16 +24,12 @@ def _nothing_more(_answer: Answer) -> None: ...
 
 @dataclass(frozen=True)
 class Attempt:
-    """A prepared request, its expected answer, and what its user should have afterwards.
-
-    With ``reserves`` the request writes before it can be refused, and gives back what it wrote.
-    """
+    """A prepared request, its expected answer, and what its user should have afterwards."""
 
     send: Callable[[], Answer]
     status: int
     code: str = ""
     check: Callable[[Answer], None] = field(default=_nothing_more)
-    reserves: bool = False
 
     def is_as_expected(self, answer: Answer) -> bool:
         return answer.status == self.status and (not self.code or answer.code == self.code)

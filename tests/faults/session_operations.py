@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pytp_broker.http.upload_api import MEDIA_TYPE
 from pytp_broker.storage.sessions import PUBLISH_TIME, SessionStatus, UploadStatus
+from pytp_broker.tokens import UploadToken
 from tests.faults.operations import Attempt, Operation
 from tests.faults.stage import Clients, Stage, wheel
 from tests.support import distributions
@@ -23,10 +24,10 @@ _POLLS: Final = 3
 class Uploader:
     """A client of Upload API 2.0. Each method may be called again until it succeeds."""
 
-    def __init__(self, stage: Stage, clients: Clients) -> None:
+    def __init__(self, stage: Stage, clients: Clients, token: UploadToken | None = None) -> None:
         self._stage = stage
         self._clients = clients
-        self._authorization = basic("__token__", stage.upload_token().reveal())
+        self._authorization = basic("__token__", (token or stage.upload_token()).reveal())
 
     def begin(self) -> Answer:
         """Begin a session, or find the one that an earlier call has begun."""
@@ -78,6 +79,13 @@ class Uploader:
 
     def cancel(self, session: Mapping[str, Any]) -> Answer:
         return self._send("DELETE", session["links"]["session"])
+
+    def delete(self, session: Mapping[str, Any], file: Distribution) -> Answer:
+        """Delete a file, or find that an earlier call has deleted it."""
+        seen = self.see(session)
+        if seen.status >= 400 or file.filename not in seen.json["files"]:
+            return replace(seen, status=204) if seen.status == 200 else seen
+        return self._send("DELETE", seen.json["files"][file.filename]["link"])
 
     def see(self, session: Mapping[str, Any]) -> Answer:
         return self._send("GET", session["links"]["session"])
@@ -146,6 +154,31 @@ def publish_a_session(stage: Stage) -> Attempt:
     return Attempt(lambda: client.publish(session), 201, check=is_there_for_good)
 
 
+def publish_a_session_once(stage: Stage) -> Attempt:
+    """Publish with a single-use token, which is good for this session and no other."""
+    token, session = stage.upload_token(single=True), staged(stage, WHEEL, SDIST)
+    client = Uploader(stage, stage.faulty, token)
+
+    def is_used_up(_answer: Answer) -> None:
+        assert is_published(stage)
+        assert stage.honest.upload(token, wheel(version="2.0")).status == 401
+        assert Uploader(stage, stage.honest, token).publish(session).status == 201
+
+    return Attempt(lambda: client.publish(session), 201, check=is_used_up)
+
+
+def delete_a_staged_file(stage: Stage) -> Attempt:
+    """Delete a file of a session: it is not published, and may come again."""
+    client, session = Uploader(stage, stage.faulty), staged(stage, WHEEL, SDIST)
+
+    def is_gone(_answer: Answer) -> None:
+        honest = Uploader(stage, stage.honest)
+        assert honest.see(session).json["files"].keys() == {SDIST.filename}
+        assert honest.stage(session, WHEEL).status == 201
+
+    return Attempt(lambda: client.delete(session, WHEEL), 204, check=is_gone)
+
+
 def publish_a_taken_name(stage: Stage) -> Attempt:
     """Publish a session of which one name is taken: refused, and no other file is visible."""
     client, session = Uploader(stage, stage.faulty), staged(stage, WHEEL, SDIST)
@@ -156,7 +189,7 @@ def publish_a_taken_name(stage: Stage) -> Attempt:
         assert [each.sha256 for each in stage.visible_files()] == [theirs.sha256]
         assert stage.honest.upload(stage.upload_token(), SDIST).status == 200
 
-    return Attempt(lambda: client.publish(session), 409, check=leaves_the_names_free, reserves=True)
+    return Attempt(lambda: client.publish(session), 409, check=leaves_the_names_free)
 
 
 def cancel_a_session(stage: Stage) -> Attempt:
@@ -176,6 +209,8 @@ SESSION_OPERATIONS: tuple[Operation, ...] = (
     begin_a_session,
     stage_a_file,
     publish_a_session,
+    publish_a_session_once,
+    delete_a_staged_file,
     publish_a_taken_name,
     cancel_a_session,
 )

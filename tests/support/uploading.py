@@ -9,7 +9,7 @@ import pytest
 from pytp_broker.http.upload_api import MEDIA_TYPE
 from pytp_broker.storage.sessions import Session
 from pytp_broker.tokens import UploadToken
-from tests.support.deployment import HOST, Answer
+from tests.support.deployment import HOST, Answer, Deployment
 from tests.support.distributions import Distribution
 from tests.support.shelf import Shelf
 
@@ -21,15 +21,16 @@ META: Final[Mapping[str, Any]] = {"meta": {"api-version": "2.0"}}
 Document = Mapping[str, Any]
 
 
-class Uploader:
-    """Requests to one shelf, with the shelf's token, another one, or another header."""
+class UploadClient:
+    """The requests of a client to any deployment."""
 
-    def __init__(
-        self, shelf: Shelf, token: UploadToken | None = None, authorization: str | None = None
-    ) -> None:
-        self.shelf = shelf
-        self.token = token
-        self._authorization = authorization
+    def __init__(self, deployment: Deployment, authorization: str) -> None:
+        self._deployment = deployment
+        self._given = authorization
+
+    @property
+    def authorization(self) -> str:
+        return self._given
 
     def send(
         self,
@@ -43,11 +44,9 @@ class Uploader:
         """Send a request to a link or a path; ``members`` are sent with ``meta``, as JSON."""
         if body is None:
             body = b"" if members is None else json.dumps({**META, **members}).encode()
-        given = self._authorization
-        authorization = self.shelf.basic(self.token) if given is None else given
-        sent = {"authorization": authorization, "content-type": MEDIA_TYPE}
+        sent = {"authorization": self.authorization, "content-type": MEDIA_TYPE}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.shelf.call(method, url.removeprefix(f"https://{HOST}"), body, sent)
+        return self._deployment.call(method, url.removeprefix(f"https://{HOST}"), body, sent)
 
     def create(self, version: str = "1.0", name: str = "widgets", path: str = ROOT) -> Answer:
         return self.send("POST", path, {"name": name, "version": version})
@@ -112,6 +111,22 @@ class Uploader:
 
     def cancel(self, session: Document) -> Answer:
         return self.send("DELETE", session["links"]["session"])
+
+
+class Uploader(UploadClient):
+    """A client of a shelf, with the shelf's token, another one, or another header."""
+
+    def __init__(
+        self, shelf: Shelf, token: UploadToken | None = None, authorization: str | None = None
+    ) -> None:
+        super().__init__(shelf, authorization or "")
+        self.shelf = shelf
+        self.token = token
+        self._is_given = authorization is not None
+
+    @property
+    def authorization(self) -> str:
+        return super().authorization if self._is_given else self.shelf.basic(self.token)
 
     def before_next_save(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
         """Let something happen between the next request's read of a session and its write."""

@@ -111,21 +111,39 @@ def claim_release(admission: Admission, index: Index) -> Release:
     raise StoreUnavailable("other files of this release are being published: try again")
 
 
+def check_for_all(
+    distributions: Sequence[Distribution], registry: Registry, index: Index
+) -> Admission:
+    """Check that the release takes all of these files, and write nothing; raise InvalidRelease.
+
+    An sdist comes first: wheels may spell what follows the version's numbers in another way.
+    """
+    first, *others = sorted(distributions, key=lambda each: (each.filetype != SDIST, each.filename))
+    admission = check_release(first, registry, index)
+    _check_fit(others, admission.wanted, admission, index)
+    return admission
+
+
 def claim_for_all(
     distributions: Sequence[Distribution], registry: Registry, index: Index
 ) -> Release:
     """Write a record of the release that includes these files, and return it.
 
-    Raises InvalidRelease if the release does not take them all, or StoreUnavailable. An sdist comes
-    first: wheels may spell what follows the version's numbers in another way than it does.
+    Raises InvalidRelease if the release does not take them all, or StoreUnavailable.
     """
-    first, *others = sorted(distributions, key=lambda each: (each.filetype != SDIST, each.filename))
-    claimed = claim_release(check_release(first, registry, index), index)
-    for each in others:
-        problem = _Rules(each, registry, None, index.now()).misfit(claimed)
+    admission = check_for_all(distributions, registry, index)
+    claimed = claim_release(admission, index)
+    _check_fit(distributions, claimed, admission, index)
+    return claimed
+
+
+def _check_fit(
+    distributions: Iterable[Distribution], release: Release, admission: Admission, index: Index
+) -> None:
+    for each in distributions:
+        problem = _Rules(each, admission.registry, None, index.now()).misfit(release)
         if problem is not None:
             raise problem
-    return claimed
 
 
 def check_claim(claimed: Release, index: Index) -> None:

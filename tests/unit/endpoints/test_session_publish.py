@@ -408,15 +408,68 @@ def test_a_publish_whose_last_answer_is_lost_is_found_published(
 def test_a_publish_that_was_rolled_back_meanwhile_publishes_nothing(
     client: Uploader, session: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def roll_back() -> Any:
+    publish = client.shelf.store.publish_session
+
+    def publish_late(published: Session) -> bool:
         client.shelf.now += PUBLISH_TIME
         assert client.see(session)["status"] == "error"
+        return publish(published)
 
-    during(client, monkeypatch, roll_back)
+    monkeypatch.setattr(client.shelf.store, "publish_session", publish_late)
 
-    assert client.publish(session).status == 503
+    answer = client.publish(session)
+
+    assert answer.status == 503
+    assert "was rolled back" in problem_of(answer)["detail"]
     assert not client.shelf.filenames
     assert client.see(session)["status"] == "error"
+
+
+@pytest.mark.pep694("no-second-file")
+def test_a_file_that_is_published_at_the_last_moment_stands_in_the_way(
+    client: Uploader, session: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.before_next_save(monkeypatch, lambda: client.shelf.publish(OTHER_WHEEL))
+
+    answer = client.publish(session)
+
+    assert answer.status == 409
+    assert problem_of(answer)["errors"][0]["source"] == WHEEL_NAME
+    assert client.see(session)["status"] == "open"
+    assert client.shelf.filenames == [WHEEL_NAME]
+
+
+@pytest.mark.parametrize("reason", ["taken", "unready", "closed"])
+def test_a_publish_that_is_refused_writes_nothing(
+    client: Uploader, session: Document, reason: str
+) -> None:
+    if reason == "taken":
+        client.shelf.publish(WHEEL)
+    elif reason == "unready":
+        set_wheel(client, session, status=UploadStatus.PENDING)
+    else:
+        client.shelf.store.set_status("acme", "widgets", ProjectStatus("archived", "It moved."))
+    before = (dict(client.shelf.store.sessions), dict(client.shelf.store.releases))
+
+    assert client.publish(session).status == 409
+
+    assert (client.shelf.store.sessions, client.shelf.store.releases) == before
+
+
+def test_a_release_that_is_claimed_otherwise_at_the_last_moment_is_not_published(
+    client: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = client.begin("1.0b2")
+    first = replace(wheel("widgets", "1.0b2"), filename="widgets-1.0b2-py3-none-any.whl")
+    client.stage(session, first)
+    other = replace(wheel("widgets", "1.0b2"), filename="widgets-1.0.beta2-py2-none-any.whl")
+    client.before_next_save(monkeypatch, lambda: client.shelf.publish(other))
+
+    answer = client.publish(session)
+
+    assert answer.status == 409
+    assert problem_of(answer)["errors"][0]["code"] == "invalid-release"
+    assert client.see(session)["status"] == "open"
 
 
 def test_a_name_that_another_session_holds_stands_in_the_way(

@@ -486,7 +486,12 @@ def test_of_two_completions_at_the_same_time_both_succeed(
 ) -> None:
     upload = client.add(session, WHEEL)
     client.deliver(upload, WHEEL.content)
-    client.before_next_save(monkeypatch, lambda: client.complete(upload))
+
+    def complete_later() -> None:
+        client.shelf.now += timedelta(seconds=1)
+        assert client.complete(upload).status == 201
+
+    client.before_next_save(monkeypatch, complete_later)
 
     assert client.complete(upload).status == 201
 

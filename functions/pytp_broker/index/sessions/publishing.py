@@ -1,12 +1,13 @@
 """Publish a session: all its files become visible in one write, or none does.
 
-Read ``publish`` from top to bottom. The session is marked first, so that nothing changes it while
-it is published. Then the file names are reserved, in one name space with the legacy API, and every
-rule of an upload is checked again. A refusal gives the names free and leaves the session as it was.
-If the process dies in between, the next request about the session rolls it back after a minute.
+Read ``publish`` from top to bottom. Every rule is checked before anything is written. Then the
+session is marked, so that nothing changes it while it is published, the file names are reserved in
+one name space with the legacy API, and what may have changed meanwhile is checked again. A refusal
+gives the names free and leaves the session as it was. If the process dies in between, the next
+request about the session rolls it back after a minute.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,9 +16,9 @@ from typing import Final
 from pytp_broker.access import Right, confirm, use_up
 from pytp_broker.audit.requests import SessionPublication
 from pytp_broker.errors import Conflict, Problem, StoreUnavailable
-from pytp_broker.index.distributions import parse_filename
+from pytp_broker.index.distributions import Distribution, parse_filename
 from pytp_broker.index.publishing import check_active
-from pytp_broker.index.releases import check_claim, claim_for_all
+from pytp_broker.index.releases import check_claim, check_for_all, claim_for_all
 from pytp_broker.index.sessions.changing import change
 from pytp_broker.index.sessions.entering import Entered
 from pytp_broker.index.sessions.staged_bytes import keep_all
@@ -41,6 +42,7 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
     before, right = entered.session, entered.right
     if before.status is SessionStatus.PUBLISHED:
         return before
+    _check(before, right, index)
     begun = change(before, partial(begin_publish, now=index.now()), index)
     files = _records(begun, index)
     event.filenames = [file.filename for file in files][:_MAX_NAMED]
@@ -56,6 +58,14 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
     return published
 
 
+def _check(session: Session, right: Right, index: Index) -> None:
+    """Check everything that the publish needs, and write nothing."""
+    files = _records(begin_publish(session, index.now()), index)
+    check_active(session.project, index.store.find_status(session.registry, session.project))
+    _check_free(files, session, index)
+    check_for_all(_distributions(files), right.caller.registry, index)
+
+
 def _records(session: Session, index: Index) -> list[PublishedFile]:
     """Return the records that become visible, with the time of the publish."""
     now = index.now()
@@ -67,9 +77,9 @@ def _prepare(session: Session, files: Sequence[PublishedFile], right: Right, ind
     """Do everything but the one write that makes the files visible."""
     taken = index.store.reserve(session, files)
     if taken:
-        raise _conflict(taken, session, files, index)
-    registry = right.caller.registry
-    claimed = claim_for_all([parse_filename(f.filename) for f in files], registry, index)
+        _check_free(files, session, index)
+        raise _conflict({name: _being_published(name) for name in taken})
+    claimed = claim_for_all(_distributions(files), right.caller.registry, index)
     check_active(session.project, index.store.find_status(session.registry, session.project))
     use_up(right.record, session_use(session.registry, session.token), index)
     keep_all(session, live_files(session), index)
@@ -87,14 +97,16 @@ def _undo(begun: Session, before: Session, index: Index) -> None:
             index.store.release(begun)
 
 
-def _conflict(
-    taken: Sequence[str], session: Session, files: Sequence[PublishedFile], index: Index
-) -> Conflict:
-    """Return which files are in the way, and whether they are the very same."""
-    published = {f.filename: f for f in index.store.list_files(session.registry, session.project)}
-    sent = {file.filename: file for file in files}
-    reasons = {name: _reason(sent[name], published.get(name)) for name in taken}
-    named = and_more([f"`{name}`" for name in taken], len(taken))
+def _check_free(files: Sequence[PublishedFile], session: Session, index: Index) -> None:
+    """Check that none of the names is published; raise Conflict with those that are."""
+    present = {f.filename: f for f in index.store.list_files(session.registry, session.project)}
+    taken = [file for file in files if file.filename in present]
+    if taken:
+        raise _conflict({f.filename: _taken(f, present[f.filename]) for f in taken})
+
+
+def _conflict(reasons: Mapping[str, str]) -> Conflict:
+    named = and_more([f"`{name}`" for name in reasons], len(reasons))
     return Conflict(
         f"file names of this session are taken: {named}. Delete these files from the session, or "
         "publish a new version",
@@ -102,10 +114,17 @@ def _conflict(
     )
 
 
-def _reason(sent: PublishedFile, published: PublishedFile | None) -> str:
+def _taken(sent: PublishedFile, published: PublishedFile) -> str:
+    """Return why a file cannot be published, and whether it is the very file that is there."""
     name = sent.filename
-    if published is None:
-        return f"`{name}` is being published by another request"
     if published.sha256 == sent.sha256:
         return f"`{name}` is published with this very sha256, {sent.sha256}: leave it out"
     return f"`{name}` is published with the sha256 {published.sha256}: publish a new version"
+
+
+def _being_published(name: str) -> str:
+    return f"`{name}` is being published by another request"
+
+
+def _distributions(files: Sequence[PublishedFile]) -> list[Distribution]:
+    return [parse_filename(file.filename) for file in files]
