@@ -346,6 +346,14 @@ def test_an_action_with_another_url_says_what_one_looks_like(github: GitHubRunne
     assert "is not the upload URL of a registry; it looks like" in github.log
 
 
+def test_a_runner_without_a_new_python_says_what_to_add(github: GitHubRunner) -> None:
+    github.give("python3", "exit 1")
+
+    assert github.run(workflow("action")) == 1
+
+    assert "needs Python 3.11 or later: add actions/setup-python" in github.log
+
+
 def test_the_page_lists_the_inputs_and_outputs_of_the_action() -> None:
     page = (ROOT / "docs/ci.md").read_text()
     action = yaml.safe_load((ACTION / "action.yml").read_text())

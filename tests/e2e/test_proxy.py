@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -168,6 +169,45 @@ def test_the_status_is_the_commands_and_the_token_is_burned(job: Job) -> None:
     assert proxy(job, "sh", "-c", "exit 7").returncode == 7
 
     assert job.traffic(before)[-1] == BURN
+
+
+def test_a_job_that_is_cancelled_ends_its_command_and_burns_the_token(job: Job) -> None:
+    before = len(job.traffic())
+    code = "import time; print('ready', flush=True); time.sleep(60)"
+    command = (job.program, "proxy", "--url", job.upload_url, "--", sys.executable, "-c", code)
+
+    with job.start(*command) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "ready\n"
+        started.terminate()
+        started.communicate(timeout=30)
+
+    assert started.returncode == 128 + signal.SIGTERM
+    assert job.traffic(before)[-1] == BURN
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads the arguments of processes")
+def test_no_argument_of_a_process_has_the_password(job: Job) -> None:
+    code = (
+        "import os, pathlib\n"
+        "password = os.environ['TWINE_PASSWORD'].encode()\n"
+        "for pid in (os.getpid(), os.getppid()):\n"
+        "    print(password in pathlib.Path(f'/proc/{pid}/cmdline').read_bytes())"
+    )
+
+    assert proxy(job, sys.executable, "-c", code).stdout == "False\nFalse\n"
+
+
+def test_uv_asks_the_index_of_the_proxy_what_is_there(job: Job) -> None:
+    files = TinyPackage("widgets", "4.0").build(job.folder / "dist")
+    twice = command_of("uv", job, *map(str, files))
+    check = '--check-url "${UV_PUBLISH_URL%legacy/}simple/"'
+
+    assert proxy(job, *twice).returncode == 0
+    done = proxy(job, "sh", "-c", f"{shlex.join(twice)} {check}")
+
+    assert done.returncode == 0, done.stderr
+    assert "already exists" in done.stderr
 
 
 def test_a_command_that_cannot_be_started_is_said(job: Job) -> None:

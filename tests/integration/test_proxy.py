@@ -4,6 +4,7 @@ import base64
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -158,14 +159,8 @@ def test_a_client_is_kept_waiting_while_the_registry_works(
     monkeypatch.setattr(server, "INTERIM_SECONDS", 0.01)
     may_end = Event()
     relay.answer = lambda: Reply(200 if may_end.wait(20) else 500)
-    parts = urlsplit(address.upload_url)
-    head = (
-        f"POST /legacy/ HTTP/1.1\r\nHost: x\r\nAuthorization: {basic(address)}\r\n"
-        f"Content-Type: {KIND}\r\nContent-Length: {len(form())}\r\n\r\n"
-    )
 
-    with socket.create_connection((parts.hostname, parts.port or 0), 20) as connection:
-        connection.sendall(head.encode() + form())
+    with connected(address, form(), len(form())) as connection:
         interim = connection.recv(25)
         may_end.set()
         with connection.makefile("rb") as rest:
@@ -173,6 +168,39 @@ def test_a_client_is_kept_waiting_while_the_registry_works(
 
     assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert b"HTTP/1.1 200" in final
+
+
+def test_a_client_of_http_1_0_gets_one_answer(
+    relay: Relay, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "INTERIM_SECONDS", 0.01)
+
+    def wait() -> Reply:
+        Event().wait(0.1)
+        return Reply(200)
+
+    relay.answer = wait
+
+    with (
+        connected(address, form(), len(form()), "HTTP/1.0") as connection,
+        connection.makefile("rb") as answer,
+    ):
+        assert answer.read().startswith(b"HTTP/1.1 200")
+
+
+@contextmanager
+def connected(
+    address: Address, sent: bytes, length: int, version: str = "HTTP/1.1"
+) -> Iterator[socket.socket]:
+    """Connect, and send a request of this length, or its beginning."""
+    parts = urlsplit(address.upload_url)
+    head = (
+        f"POST /legacy/ {version}\r\nHost: x\r\nAuthorization: {basic(address)}\r\n"
+        f"Content-Type: {KIND}\r\nContent-Length: {length}\r\n\r\n"
+    )
+    with socket.create_connection((parts.hostname, parts.port or 0), 20) as connection:
+        connection.sendall(head.encode() + sent)
+        yield connection
 
 
 def test_uploads_go_on_at_the_same_time(relay: Relay, address: Address) -> None:
@@ -193,13 +221,7 @@ def test_uploads_go_on_at_the_same_time(relay: Relay, address: Address) -> None:
 def test_a_client_that_is_killed_in_the_middle_uploads_nothing(
     relay: Relay, address: Address
 ) -> None:
-    parts = urlsplit(address.upload_url)
-    head = (
-        f"POST /legacy/ HTTP/1.1\r\nHost: x\r\nAuthorization: {basic(address)}\r\n"
-        f"Content-Type: {KIND}\r\nContent-Length: 100000\r\n\r\n"
-    )
-    with socket.create_connection((parts.hostname, parts.port or 0), 20) as connection:
-        connection.sendall(head.encode() + form()[:60])
+    with connected(address, form()[:60], 100_000) as connection:
         connection.shutdown(socket.SHUT_WR)
         with connection.makefile("rb") as answer:
             assert b"HTTP/1.1 400" in answer.read()
@@ -212,14 +234,8 @@ def test_a_client_that_stands_still_is_left(
     relay: Relay, address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server._Handler, "timeout", 0.05)
-    parts = urlsplit(address.upload_url)
-    head = (
-        f"POST /legacy/ HTTP/1.1\r\nHost: x\r\nAuthorization: {basic(address)}\r\n"
-        f"Content-Type: {KIND}\r\nContent-Length: 100000\r\n\r\n"
-    )
 
-    with socket.create_connection((parts.hostname, parts.port or 0), 20) as connection:
-        connection.sendall(head.encode() + form()[:60])
+    with connected(address, form()[:60], 100_000) as connection:
         assert connection.recv(100) == b""
 
     assert relay.taken == []

@@ -79,10 +79,15 @@ class Relay:
         return self._answer(Request("POST", url, headers, body, token))
 
     def _answer(self, request: Request) -> Reply:
+        origin = self.at.destination.origin
         try:
-            return self.send(request)
+            reply = self.send(request)
         except UnreachableError as error:
-            return problem(UNREACHABLE, f"{self.at.destination.origin}: {error}")
+            return problem(UNREACHABLE, f"{origin}: {error}")
+        if 300 <= reply.status < 400:  # noqa: PLR2004 - the class of the status
+            # Some clients take a redirection for a success, or follow it with a GET.
+            return problem(UNREACHABLE, f"{origin} redirects, and a token is sent nowhere else")
+        return reply
 
     def _write_attestations(self, form: Form) -> None:
         if text := form.fields.get("attestations"):

@@ -135,7 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         while True:
             with suppress(FutureTimeoutError):
                 return done.result(INTERIM_SECONDS)
-            self.wfile.write(_INTERIM)
+            if self.request_version != "HTTP/1.0":  # which has no interim answers
+                self.wfile.write(_INTERIM)
 
     def _is_allowed(self) -> bool:
         given = self.headers.get("Authorization", "").encode()

@@ -266,6 +266,15 @@ def test_a_registry_that_does_not_answer_is_said(old: Proxy) -> None:
     assert old.bring(wheel()).status == 502
 
 
+def test_a_redirection_is_not_passed_on(old: Proxy) -> None:
+    old.server.plan("POST form", Reply(302, "Found", {"location": "https://evil.example/"}))
+
+    refused = old.bring(wheel())
+
+    assert refused.status == 502
+    assert "redirects" in refused.document["detail"]
+
+
 # --- pages ---------------------------------------------------------------------------------------
 
 
