@@ -23,6 +23,7 @@ from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.cutting_relay import CuttingRelay
+from tests.support.emulator import Emulator
 from tests.support.jobs import secrets_in
 
 pytestmark = pytest.mark.e2e
@@ -265,6 +266,31 @@ def test_a_large_file_is_read_from_the_disk_piece_by_piece(job: Job) -> None:
     assert wheel.name in job.visible("large")
     # A Python process with requests has 50 MB.
     assert usage.ru_maxrss * 1024 < size
+
+
+@pytest.mark.ministack
+def test_a_release_goes_straight_to_a_bucket(
+    issuer: Issuer, tmp_path: Path, emulator: Emulator
+) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text(CONFIGURATION.format(issuer=issuer.url))
+    options = (
+        *("--store", "dynamodb", "--table", "release-table", "--bucket", "release-bucket"),
+        *("--dynamodb-endpoint", emulator.endpoint_url, "--s3-endpoint", emulator.endpoint_url),
+    )
+
+    with ServerProcess(config, tmp_path / "server.log", *options) as server:
+        job = Job(tmp_path, server, issuer.start_job())
+        wheel, sdist = job.build("whole", "3.0.0")
+        grow(wheel, 30_000_000)
+        ended = job.publish()
+        assert ended.returncode == 0, ended.stderr
+        again = job.publish()
+        seen, traffic = job.visible("whole"), job.traffic()
+
+    assert not [line for line in traffic if "/bytes" in line or "/_/objects/" in line]
+    assert seen == {wheel.name, sdist.name}
+    assert "2 files published before" in again.stdout
 
 
 def grow(path: Path, size: int) -> None:
