@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from pytp_broker.audit.findings import KeySet, Leak, OperatorsToken
+from pytp_broker.audit.findings import KeySet, Leak, OperatorsToken, Verification
 from pytp_broker.audit.operations import (
     Apply,
     ConfigurationChange,
@@ -139,6 +139,9 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         made_by=_OLIVE,
         why="GitHub Actions is down",
         token_hash=_HASH,
+    ).accepted(),
+    Verification(
+        registry="acme", filename="widgets-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
     ).accepted(),
     KeySet(issuer="https://gitlab.example.com").failed(
         "stale", "the issuer did not answer in time"

@@ -18,6 +18,7 @@ from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import RuntimeStore
+from pytp_broker.verifier import Verifier
 
 Clock = Callable[[], datetime]
 
@@ -80,10 +81,12 @@ class Index(Services):
     """The services of uploads and downloads.
 
     ``max_upload_bytes`` is the largest body that this deployment's gateway and function take.
+    ``verifier`` verifies large uploads later.
     """
 
     files: FileStore
     max_upload_bytes: int
+    verifier: Verifier
 
 
 def build(  # noqa: PLR0913 - each is given by its name
@@ -126,9 +129,13 @@ def build_broker(
     )
 
 
-def build_index(services: Services, *, files: FileStore, max_upload_bytes: int) -> Index:
+def build_index(
+    services: Services, *, files: FileStore, max_upload_bytes: int, verifier: Verifier
+) -> Index:
     """Return the services of the functions that handle files."""
-    return Index(**_shared(services), files=files, max_upload_bytes=max_upload_bytes)
+    return Index(
+        **_shared(services), files=files, max_upload_bytes=max_upload_bytes, verifier=verifier
+    )
 
 
 def _shared(services: Services) -> dict[str, Any]:

@@ -97,6 +97,15 @@ class IndexSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSettings(IndexSettings):
+    """The further settings of the upload function."""
+
+    verify_function: str = _variable(
+        "PYTP_VERIFY_FUNCTION", "the name of the verify function", r"[A-Za-z0-9_-]{1,64}"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings(Settings):
     """The further settings of the broker function."""
 

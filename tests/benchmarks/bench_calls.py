@@ -23,6 +23,7 @@ from typing import Any, Final, Self
 import pytp_broker
 from pytp_broker import config
 from pytp_broker.demo.issuer import Issuer
+from pytp_broker.local.background_verifier import BackgroundVerifier
 from pytp_broker.local.deployment import build_gateway
 from pytp_broker.local.gateway import Gateway
 from pytp_broker.local.log import Log
@@ -82,7 +83,8 @@ def test_how_far_a_warm_mint_travels(tmp_path: Path) -> None:
         text = CONFIGURATION.format(issuer=issuer.url)
         loaded = config.parse(tomllib.loads(text), allow_loopback=True)
         storage.store.apply(loaded.configuration, loaded.publishers)
-        gateway = build_gateway(storage, HOST, Log(io.StringIO()))
+        log = Log(io.StringIO())
+        gateway = build_gateway(storage, HOST, log, verifier=BackgroundVerifier(log))
         asyncio.run(mint_twice(gateway, issuer, calls))
 
     print(f"\none warm mint: {len(calls.seen):,} calls of our own functions,", end=" ")

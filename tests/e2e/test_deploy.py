@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -34,10 +35,12 @@ from botocore.exceptions import ClientError
 from pytp_broker import config
 from pytp_broker.audit.record import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.http.upload_api import MEDIA_TYPE, META
+from pytp_broker.index.sessions.completing import IMMEDIATE_BYTES
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.tokens import UploadToken
 from tests.support.configurations import github_issuer, github_publisher, registry
-from tests.support.distributions import wheel
+from tests.support.distributions import wheel, wheel_members
 from tests.support.emulator import START_SECONDS
 from tests.support.issuer import Issuer
 from tests.support.ports import free_port
@@ -131,6 +134,12 @@ class Deployment:
         """Read something of the private registry."""
         return self.call("GET", path, headers=headers or {}, auth=("__token__", token))
 
+    def ask(self, method: str, link: str, token: str, **members: Any) -> requests.Response:
+        """Send a request of Upload API 2.0; a link names the host of AWS, which is not here."""
+        body = json.dumps({"meta": META, **members})
+        headers, auth = {"Content-Type": MEDIA_TYPE}, ("__token__", token)
+        return self.call(method, path_of(link), data=body, headers=headers, auth=auth)
+
     def mint(self, identity_token: str, prefix: str = "/acme") -> requests.Response:
         return self.call("POST", f"{prefix}/_/oidc/mint-token", json={"token": identity_token})
 
@@ -154,6 +163,10 @@ class Deployment:
         files = {"content": (f"widgets-{version}-py3-none-any.whl", content)}
         auth = ("__token__", token)
         return self.call("POST", f"/acme/legacy{slash}", data=form, files=files, auth=auth)
+
+
+def path_of(link: str) -> str:
+    return urlsplit(link).path
 
 
 def problem_code(answer: requests.Response) -> str:
@@ -330,6 +343,65 @@ def test_a_published_file_can_be_fetched(deployment: Deployment) -> None:
 
     assert answer.status_code == 200
     assert hashlib.sha256(answer.content).hexdigest() == file["hashes"]["sha256"]
+
+
+def allow_tags(cloud: Cloud) -> None:
+    """Let the upload function tag objects.
+
+    The template allows it for each tag. The emulator does not know the tag that a request writes
+    (`s3:RequestObjectTag`), and refuses all of them.
+    """
+    resource = cloud.client("cloudformation").describe_stack_resource(
+        StackName=STACK, LogicalResourceId="UploadRole"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    statement = {"Effect": "Allow", "Action": "s3:PutObjectTagging", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    cloud.client("iam").put_role_policy(
+        RoleName=resource, PolicyName="tags", PolicyDocument=document
+    )
+
+
+def test_a_large_file_is_checked_by_a_function_of_its_own(deployment: Deployment) -> None:
+    """Its bytes go straight to the bucket, and nothing is visible before the publish."""
+    allow_tags(deployment.cloud)
+    token, verify = deployment.new_token(), str(deployment.cloud.ca_file)
+    large = wheel(
+        "widgets",
+        "6.0",
+        members={**wheel_members("widgets", "6.0"), "noise": os.urandom(IMMEDIATE_BYTES)},
+    )
+    session = deployment.ask("POST", "/acme/upload/", token, name="widgets", version="6.0").json()
+    announced = deployment.ask(
+        "POST",
+        session["links"]["upload"],
+        token,
+        filename=large.filename,
+        size=len(large.content),
+        hashes={"sha256": large.sha256},
+        mechanism="vnd-pytp-s3-put",
+    ).json()
+    how = announced["mechanism"]
+    sent = requests.put(
+        how["url"], data=large.content, headers=how["headers"], timeout=TIMEOUT, verify=verify
+    )
+    assert sent.status_code == 200, sent.text
+
+    completed = deployment.ask("POST", announced["links"]["complete"], token)
+    assert completed.status_code == 202, completed.text
+    status, until = completed.json()["status"], time.monotonic() + 60
+    while status == "processing" and time.monotonic() < until:
+        time.sleep(0.5)
+        link = announced["links"]["file-upload-session"]
+        status = deployment.ask("GET", link, token).json()["status"]
+    assert status == "completed"
+
+    stage = deployment.call("GET", f"{path_of(session['links']['stage'])}widgets/")
+    assert large.filename in stage.text
+    assert large.filename not in deployment.read("/acme/simple/widgets/", token).text
+    published = deployment.ask("POST", session["links"]["publish"], token)
+    assert published.status_code == 201, published.text
+    assert large.filename in deployment.read("/acme/simple/widgets/", token).text
+    assert deployment.call("GET", path_of(session["links"]["stage"])).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/acme/simple/", "/acme/simple"])

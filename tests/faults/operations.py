@@ -7,7 +7,9 @@ from datetime import timedelta
 from pytp_broker.making import Making
 from pytp_broker.minting import Minted, make_to_read, make_to_upload
 from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.file_store import keys_of
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
+from pytp_broker.storage.sessions import UploadStatus
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
 from tests.faults.stage import CHANGED, CONFIGURATION, Stage, configured_rights, load, wheel
@@ -612,6 +614,36 @@ def list_all(stage: Stage) -> Attempt:
     return Attempt(stage.faulty.list_all, 200, check=is_whole)
 
 
+def verify_a_large_file(stage: Stage) -> Attempt:
+    """Verify a file of a publishing session, after the request that completed it."""
+    place = stage.stage_a_large_file(wheel())
+
+    def is_completed(_answer: Answer) -> None:
+        session = stage.engine.store.find_session(place.token)
+        assert session is not None
+        staged = session.files[place.filename]
+        assert staged.status is UploadStatus.COMPLETED
+        assert staged.file is not None
+        for key in keys_of(staged.file):
+            assert stage.engine.files.find(key) is not None
+
+    return Attempt(lambda: stage.faulty.verify_upload(place), 200, check=is_completed)
+
+
+def verify_a_bad_file(stage: Stage) -> Attempt:
+    """Verify a file whose bytes are others: it fails, no matter which call fails."""
+    place = stage.stage_a_large_file(wheel(), sent=wheel(extra="evil"))
+
+    def has_failed(_answer: Answer) -> None:
+        session = stage.engine.store.find_session(place.token)
+        assert session is not None
+        staged = session.files[place.filename]
+        assert staged.status is UploadStatus.ERROR
+        assert staged.notices
+
+    return Attempt(lambda: stage.faulty.verify_upload(place), 200, check=has_failed)
+
+
 OPERATIONS: tuple[Operation, ...] = (
     mint,
     mint_on_first_use,
@@ -657,6 +689,8 @@ OPERATIONS: tuple[Operation, ...] = (
     read_with_an_operators_token,
     remove_a_registry_of_an_operators_token,
     list_all,
+    verify_a_large_file,
+    verify_a_bad_file,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
 WRITING_OPERATIONS = (
@@ -674,6 +708,7 @@ WRITING_OPERATIONS = (
     import_a_yanked_file,
     make_a_token,
     remove_a_registry_of_an_operators_token,
+    verify_a_large_file,
 )
 
 

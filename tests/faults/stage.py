@@ -8,7 +8,8 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -23,24 +24,28 @@ from pytp_broker.cli.import_report import Report
 from pytp_broker.cli.importer import Importer
 from pytp_broker.cli.operator import Operator
 from pytp_broker.config import Loaded
+from pytp_broker.content import Held
 from pytp_broker.errors import FileExists, Forbidden, StoreUnavailable, Unauthorized
 from pytp_broker.grants import Permission
 from pytp_broker.http.messages import problem_response
 from pytp_broker.index.importing import Transfer
 from pytp_broker.index.inventory import take_inventory
 from pytp_broker.index.releases import key_of
+from pytp_broker.index.sessions.verifying import place_of, verify_upload
 from pytp_broker.minting import Minted
 from pytp_broker.names import normalize, version_in
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.file_store import FileStore, keys_of
+from pytp_broker.storage.file_store import FileStore, keys_of, staged_key
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.sessions import UploadStatus
 from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
+from pytp_broker.verifier import UploadPlace
 from tests.faults.injection import Line
-from tests.support import distributions
+from tests.support import distributions, samples
 from tests.support.deployment import Answer, Clock, Deployment, answer_of, basic
 from tests.support.distributions import Distribution
 from tests.support.fakes import stored_bytes
@@ -118,6 +123,9 @@ WITHOUT_WIDGETS = CONFIGURATION.replace('["widgets", "old"]', '["old"]')
 PROJECTS = ("widgets", "old", "new", "gadgets", "gizmos")
 PLACES = [(registry, name) for registry in ("acme", "other", "third") for name in PROJECTS]
 SWITCHED_OFF = CONFIGURATION.replace('audience = "acme"', 'audience = "acme"\nenabled = false')
+
+# How long a publishing session lives.
+WEEK = timedelta(days=7)
 
 Right = tuple[str, str, str]  # repository, registry, project
 
@@ -297,6 +305,14 @@ class Clients(Deployment):
         }
         return Answer(200, {}, json.dumps(found).encode())
 
+    def verify_upload(self, place: UploadPlace) -> Answer:
+        """Verify an upload, as the verify function does."""
+        try:
+            verify_upload(place, self.index)
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="verify"))
+        return Answer(200, {}, b"")
+
     def page(self) -> Answer:
         """Return the page of `widgets`."""
         return self.call("GET", "/acme/simple/widgets/")
@@ -385,6 +401,26 @@ class Stage(Clock):
         answer = self.honest.mint(self.identity_token(repository), **options)
         assert answer.status == 200, answer.body
         return UploadToken.parse(answer.json["token"])
+
+    def stage_a_large_file(
+        self, file: Distribution, sent: Distribution | None = None
+    ) -> UploadPlace:
+        """Let a file of a publishing session wait for its verification."""
+        content = Held((sent or file).content)
+        staged = replace(
+            samples.staged(file.filename),
+            size=content.size,
+            hashes={"sha256": file.sha256},
+            status=UploadStatus.PROCESSING,
+            processing_since=self.now,
+            attempts=0,
+            file=None,
+        )
+        session = samples.session(staged, created_at=self.now, expires_at=self.now + WEEK)
+        session = self.engine.store.add_session(session)
+        key = staged_key(session.registry, staged.upload_id, file.filename)
+        self.engine.files.save(key, content, (sent or file).sha256)
+        return place_of(session, staged)
 
     def is_visible(self, file: Distribution) -> bool:
         """Say whether these very bytes can be downloaded under their name."""

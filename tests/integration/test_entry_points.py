@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.project.test_template import ENVIRONMENT, FUNCTIONS, PATH, RESOURCES
+from tests.unit.project.test_template import ENVIRONMENT, FUNCTIONS, PATH, RESOURCES, VERIFY
 
 CALL_HANDLER = """
 import importlib, json, sys, types
@@ -22,10 +22,10 @@ print(json.dumps(handler(json.load(sys.stdin), context)))
 """
 
 
-def call_handler(function: str, event: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the function prints and then what it answers, in a process of its own."""
+def run_handler(function: str, event: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Call a function in a process of its own."""
     handler = RESOURCES[function]["Properties"]["Handler"]
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", CALL_HANDLER, handler],
         env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(PATH.parent / "functions")},
         input=json.dumps(event),
@@ -34,6 +34,11 @@ def call_handler(function: str, event: Mapping[str, Any]) -> list[dict[str, Any]
         timeout=30,
         check=False,
     )
+
+
+def call_handler(function: str, event: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the function prints and then what it answers, in a process of its own."""
+    done = run_handler(function, event)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -51,3 +56,14 @@ def test_a_function_answers_an_event_that_it_cannot_read_without_logging_it(func
     assert log["error"][0]["frames"][-1].endswith(" read_event")
     assert metric["UnexpectedErrors"] == [1.0]
     assert "pytp_secret" not in json.dumps([log, metric])
+
+
+def test_the_verify_function_fails_on_an_event_that_it_cannot_read_without_logging_it() -> None:
+    done = run_handler(VERIFY, {"secret": "stage_secret"})
+
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1] == "pytp_broker.aws.edge.TaskFailedError"
+    log, _metric = map(json.loads, done.stdout.splitlines())
+    assert log["message"] == "unexpected error"
+    assert log["error"][0]["type"] == "TypeError"
+    assert "stage_secret" not in done.stdout + done.stderr

@@ -19,6 +19,7 @@ from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import Routes, respond
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.paths import below_prefix
+from pytp_broker.index.sessions.verifying import verify_upload
 from pytp_broker.index.web.describe import render
 from pytp_broker.index.web.website import build_website
 from pytp_broker.known_readers import KnownReaders
@@ -27,6 +28,7 @@ from pytp_broker.services import Broker, Index, Services, build, build_broker, b
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Store
+from pytp_broker.verifier import UploadPlace
 from tests.support.fakes import MAX_UPLOAD_BYTES
 from tests.support.gateways import body_of
 from tests.support.scanner import SecretScanner
@@ -101,6 +103,16 @@ def answer_of(response: Response) -> Answer:
         return Answer(response.status, response.headers, read_all(content))
 
 
+class WaitingVerifier:
+    """A Verifier that does nothing until a test lets it: ``requests`` wait in their order."""
+
+    def __init__(self) -> None:
+        self.requests: list[UploadPlace] = []
+
+    def request(self, place: UploadPlace) -> None:
+        self.requests.append(place)
+
+
 class Deployment:
     """The functions, and the requests of clients to them.
 
@@ -126,6 +138,7 @@ class Deployment:
         self.store, self.files = store, files
         self._audit, self._fetch, self._wait = audit, fetch, wait
         self._scanner = scanner
+        self.verifier = WaitingVerifier()
         self.start()
 
     def start(self) -> None:
@@ -137,13 +150,17 @@ class Deployment:
             fetch_disclosure_keys=self._scanner.fetch,
             wait=self._wait,
         )
-        self.index: Index = build_index(
-            self._build(), files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES
-        )
-        self.website = build_website(
-            build_index(self._build(), files=self.files, max_upload_bytes=MAX_UPLOAD_BYTES), render
-        )
+        self.index: Index = self._build_index()
+        self.website = build_website(self._build_index(), render)
         self.introspection: Services = self._build()
+
+    def _build_index(self) -> Index:
+        return build_index(
+            self._build(),
+            files=self.files,
+            max_upload_bytes=MAX_UPLOAD_BYTES,
+            verifier=self.verifier,
+        )
 
     def _build(self) -> Services:
         clocks = [lambda: self.clock.ticks]
@@ -155,6 +172,12 @@ class Deployment:
             configurations=ConfigurationCache(self.store.load_configuration, clocks=clocks),
         )
         return replace(services, known_readers=KnownReaders(clocks))
+
+    def verify(self) -> None:
+        """Verify the uploads that wait for it, as the verify function does."""
+        waiting, self.verifier.requests[:] = self.verifier.requests[:], []
+        for place in waiting:
+            verify_upload(place, self.index)
 
     def _services(self, function: str) -> Any:
         own = {

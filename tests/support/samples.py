@@ -157,6 +157,8 @@ def staged(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> StagedFile:
             notices=("a wheel would be quicker to install",),
             file=file(filename, upload_id=upload_id),
             former_ids=("f" * 32,),
+            published_by={"repository": "octo-org/widgets"},
+            attempts=2,
         ),
         **changes,
     )

@@ -32,7 +32,7 @@ from pytp_broker.making import Making
 from pytp_broker.minting import make_to_read, make_to_upload
 from pytp_broker.names import normalize
 from pytp_broker.tokens import UploadToken
-from tests.support import distributions
+from tests.support import distributions, samples
 from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
 from tests.support.fakes import MemoryFiles, MemoryStore
 from tests.support.importing import OneFile
@@ -593,6 +593,19 @@ def test_a_file_of_one_registry_is_not_found_in_the_other(deployment: Tenants) -
     }
 
     assert list(statuses.values()) == [200, 404, 404, 404, 404]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "host"), [("/other", HOST), ("", "other.example.com"), ("", HOST)]
+)
+def test_a_staged_release_of_one_registry_is_not_there_in_the_other(
+    deployment: Tenants, prefix: str, host: str
+) -> None:
+    session = deployment.store.add_session(samples.session(samples.staged()))
+    stage = f"/stage/{session.token}/simple/widgets/"
+
+    assert deployment.send("read", "GET", f"/acme{stage}").status == 200
+    assert deployment.send("read", "GET", f"{prefix}{stage}", host=host).code == "not-found"
 
 
 @pytest.mark.parametrize("path", ["/simple/", "/simple/gadgets/", "/simple/nothing/", "{file}"])

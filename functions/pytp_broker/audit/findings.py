@@ -51,6 +51,20 @@ class OperatorsToken(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class Verification(Event):
+    """A large file of a publishing session was checked, after the request that completed it."""
+
+    name = "verification"
+
+    registry: facts.Registry
+    filename: facts.Filename
+
+    def subject(self) -> str:
+        """Return the file and its registry."""
+        return f"{self.filename} in {self.registry}"
+
+
+@dataclass(slots=True, kw_only=True)
 class KeySet(Event):
     """We could not fetch a key set, or it has keys that we cannot use."""
 

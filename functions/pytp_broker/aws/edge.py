@@ -5,7 +5,7 @@ a request holds what may be known about it.
 """
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
@@ -20,10 +20,11 @@ from pytp_broker.aws.s3 import S3Files
 from pytp_broker.aws.s3_listings import S3Listings
 from pytp_broker.endpoints import events as gateway
 from pytp_broker.endpoints.routing import Routes, S
-from pytp_broker.errors import Unexpected
+from pytp_broker.errors import Problem, Unexpected
 from pytp_broker.http.messages import problem_response
 from pytp_broker.services import Index, Services, build, build_index
 from pytp_broker.settings import IndexSettings, Settings
+from pytp_broker.verifier import NoVerifier, Verifier
 
 NAMESPACE: Final = "pytp-broker"
 
@@ -32,6 +33,11 @@ NAMESPACE: Final = "pytp-broker"
 MAX_UPLOAD_BYTES: Final = 6 * 1024 * 1024 * 3 // 4
 
 LambdaHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
+TaskHandler = Callable[[Mapping[str, str], LambdaContext], None]
+
+
+class TaskFailedError(Exception):
+    """A task could not be done now; the log of the function says why."""
 
 
 class Edge:
@@ -57,12 +63,20 @@ class Edge:
             error_type_base=settings.error_type_base,
         )
 
-    def index(self, settings: IndexSettings) -> Index:
+    def lambda_client(self) -> Any:  # noqa: ANN401 - we have no types of this service
+        """Return a client of Lambda."""
+        return self._clients.other("lambda")
+
+    def index(self, settings: IndexSettings, verifier: Verifier | None = None) -> Index:
         """Return the services of the functions that handle files."""
         s3 = self._clients.s3()
         files, listings = S3Files(s3, settings.bucket), S3Listings(lambda: s3, settings.bucket)
-        services = self.services(settings, listings)
-        return build_index(services, files=files, max_upload_bytes=MAX_UPLOAD_BYTES)
+        return build_index(
+            self.services(settings, listings),
+            files=files,
+            max_upload_bytes=MAX_UPLOAD_BYTES,
+            verifier=verifier or NoVerifier(),
+        )
 
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:
         """Return the function's Lambda handler, which answers every event even after an error."""
@@ -81,6 +95,28 @@ class Edge:
             path = event.get("rawPath", "")
             problem = problem_response(Unexpected(), path, services.error_type_base)
             return gateway.write_result(problem)
+
+        return handle
+
+    def task(self, run: Callable[[Mapping[str, str]], None]) -> TaskHandler:
+        """Return the handler of a function that no gateway calls: it runs a task.
+
+        Lambda runs a task again that has failed. It logs the error and keeps it, so the error is
+        always the same and quotes nothing.
+        """
+
+        @self._logger.inject_lambda_context(log_event=False)
+        def handle(event: Mapping[str, str], _context: LambdaContext) -> None:
+            failure: Exception | None = None
+            try:
+                run(event)
+            except Exception as error:  # noqa: BLE001 - the outermost edge
+                failure = error
+            if failure is None:
+                return
+            if not isinstance(failure, Problem):  # a Problem has left an audit record
+                self._report(failure)
+            raise TaskFailedError
 
         return handle
 

@@ -3,9 +3,11 @@
 import os
 
 from pytp_broker.aws.edge import Edge
+from pytp_broker.aws.lambda_verifier import LambdaVerifier
 from pytp_broker.endpoints.upload import ROUTES
-from pytp_broker.settings import IndexSettings
+from pytp_broker.settings import UploadSettings
 
-settings = IndexSettings.from_environment(os.environ)
+settings = UploadSettings.from_environment(os.environ)
 edge = Edge("upload")
-handler = edge.handler(ROUTES, edge.index(settings))
+verifier = LambdaVerifier(edge.lambda_client, settings.verify_function)
+handler = edge.handler(ROUTES, edge.index(settings, verifier))

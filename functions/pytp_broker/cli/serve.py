@@ -186,6 +186,7 @@ def _serve(
     certificate = given or own
     upkeep = Upkeep(site.log, site.names, site.reload, site.records, site.remove_bytes, certificate)
     stack.callback(upkeep.stop)
+    stack.callback(site.verifier.stop)
     _reload_on_sighup(upkeep)
     files = certificate.files if certificate else None
     for remark in files.remarks if files else ():
@@ -195,6 +196,7 @@ def _serve(
 
     def start(context: "ssl.SSLContext | None") -> None:
         upkeep.start(context)
+        site.verifier.start()
         _announce(url, files)
 
     server.run(gateway, listener, files, start)

@@ -30,12 +30,14 @@ class Site:
 
     def __init__(self, storage: Storage, host: str, config: Sequence[Path] | None) -> None:
         """Raise StoreUnavailable; ``config`` are the files to read again, if there are any."""
+        from pytp_broker.local.background_verifier import BackgroundVerifier
         from pytp_broker.local.deleted_files import DeletedFiles
         from pytp_broker.local.log import Log
         from pytp_broker.local.over_sessions import OverSessions
         from pytp_broker.local.upkeep import OperatorRecords
 
         self.log = Log()
+        self.verifier = BackgroundVerifier(self.log)
         self._storage = storage
         self._host = host
         self._config = config
@@ -62,8 +64,15 @@ class Site:
         from pytp_broker.local.deployment import build_gateway
         from pytp_broker.local.proxies import Proxies
 
-        urls = (disclosure_keys_url, error_type_base)
-        return build_gateway(self._storage, self._host, self.log, *urls, proxies=Proxies(proxies))
+        return build_gateway(
+            self._storage,
+            self._host,
+            self.log,
+            disclosure_keys_url,
+            error_type_base,
+            verifier=self.verifier,
+            proxies=Proxies(proxies),
+        )
 
     def certify(self, folder: Path) -> "OwnCertificate":
         """Return our own certificate for the names served; raise StoreUnavailable, OSError."""

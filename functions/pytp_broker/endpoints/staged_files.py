@@ -34,19 +34,21 @@ from pytp_broker.http.messages import Response
 from pytp_broker.http.upload_api import check_accepted, read_number, read_text
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.sessions.announcements import Announcement
+from pytp_broker.index.sessions.completing import complete
 from pytp_broker.index.sessions.ending import extend_session
 from pytp_broker.index.sessions.entering import Entered
 from pytp_broker.index.sessions.uploads import (
     Staged,
     announce,
-    complete,
     delete,
     find_staged,
     put_target,
     receive,
 )
+from pytp_broker.index.sessions.verifying import ask_again
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
+from pytp_broker.storage.sessions import UploadStatus
 
 # When a client should ask again for the status of a file. Most files are checked within seconds.
 RETRY_AFTER_SECONDS: Final = 2
@@ -75,7 +77,9 @@ def show_file(context: Context[Index, Other]) -> Response:
     """Return a file upload session as it is now."""
     with only_told_to_uploaders(context):
         check_accepted(context.request.headers)
-    return _answer(context, _enter(context)[1])
+    staged = _enter(context)[1]
+    ask_again(staged.session, staged.file, context.services)
+    return _answer(context, staged)
 
 
 def delete_file(context: Context[Index, FileCancellation]) -> Response:
@@ -91,10 +95,11 @@ def deliver_bytes(context: Context[Index, FileDelivery]) -> Response:
 
 
 def complete_file(context: Context[Index, FileCompletion]) -> Response:
-    """Check the bytes of a file, so that the file may be published."""
+    """Check the bytes of a file, so that the file may be published; a large one later."""
     read(context, lambda body: body)
-    entered, staged = _enter(context)
-    return _answer(context, complete(entered, staged, context.services), 201)
+    completed = complete(*_enter(context), context.services)
+    is_later = completed.file.status is UploadStatus.PROCESSING
+    return _answer(context, completed, 202 if is_later else 201)
 
 
 def extend_file(context: Context[Index, SessionExtension]) -> Response:

@@ -13,6 +13,7 @@ from pytp_broker.endpoints.events import Event, handle
 from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.index.web.website import build_website
 from pytp_broker.leaks import GITHUB_KEYS_URL
+from pytp_broker.local.background_verifier import BackgroundVerifier
 from pytp_broker.local.gateway import Function, Gateway
 from pytp_broker.local.log import Log
 from pytp_broker.local.objects import Objects
@@ -41,6 +42,7 @@ def build_gateway(  # noqa: PLR0913 - the last three are settings with a default
     disclosure_keys_url: str = GITHUB_KEYS_URL,
     error_type_base: str = DEFAULT_TYPE_BASE,
     *,
+    verifier: BackgroundVerifier,
     proxies: Proxies = Proxies(),  # noqa: B008 - it never changes
 ) -> Gateway:
     """Return the gateway with every function behind it; raise TemplateError, OSError."""
@@ -63,7 +65,10 @@ def build_gateway(  # noqa: PLR0913 - the last three are settings with a default
         # network.
         fetch_disclosure_keys=fetch.reach(Access(is_private=True)),
     )
-    index = build_index(services, files=storage.files, max_upload_bytes=MAX_UPLOAD_BYTES)
+    index = build_index(
+        services, files=storage.files, max_upload_bytes=MAX_UPLOAD_BYTES, verifier=verifier
+    )
+    verifier.attach(storage.store, index)
 
     async def admit(event: Event) -> int:
         return await asyncio.to_thread(max_body_bytes, event, index)

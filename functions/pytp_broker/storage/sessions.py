@@ -63,7 +63,8 @@ class StagedFile:
 
     ``hashes`` are those that the client sent, sha256 always among them. ``file`` is the record that
     publishing makes visible, once the upload is completed. ``former_ids`` are the upload ids of
-    canceled sessions of the same file name.
+    canceled sessions of the same file name. While the upload is ``processing``, ``published_by``
+    says who has completed it, and ``attempts`` how often its check has begun.
     """
 
     upload_id: str
@@ -78,6 +79,8 @@ class StagedFile:
     processing_since: datetime | None = None
     file: PublishedFile | None = None
     former_ids: tuple[str, ...] = ()
+    published_by: Mapping[str, str] = field(default_factory=dict)
+    attempts: int = 0
 
     def document(self) -> dict[str, Any]:
         """Return the file as JSON types."""
@@ -94,6 +97,8 @@ class StagedFile:
             "processing_since": _write_time(self.processing_since),
             "file": None if self.file is None else self.file.document(),
             "former_ids": list(self.former_ids),
+            "published_by": dict(self.published_by),
+            "attempts": self.attempts,
         }
 
     @classmethod
@@ -113,6 +118,8 @@ class StagedFile:
             processing_since=_read_time(document["processing_since"]),
             file=None if file is None else PublishedFile.from_document(file),
             former_ids=tuple(document["former_ids"]),
+            published_by=document.get("published_by", {}),
+            attempts=document.get("attempts", 0),
         )
 
 

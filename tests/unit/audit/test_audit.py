@@ -44,6 +44,7 @@ from tests.support.audit import SCHEMA, check
 from tests.support.configurations import github_reader, registry
 from tests.support.deployment import HOST, basic
 from tests.support.fakes import MemoryStore
+from tests.support.processing import Bench
 from tests.support.samples import file
 from tests.support.scanner import match
 from tests.support.shelf import Shelf
@@ -163,6 +164,14 @@ def sessions() -> Iterator[AuditRecord]:
     yield from client.shelf.records
 
 
+def verifications() -> Iterator[AuditRecord]:
+    good, bad = Bench(), Bench()
+    bad.files.contents.clear()
+    for bench in (good, bad):
+        bench.verify_now()
+        yield from bench.records
+
+
 def introspections() -> Iterator[AuditRecord]:
     shelf = Shelf()
     shelf.change(introspection_clients={"devpi": hashlib.sha256(SECRET.encode()).hexdigest()})
@@ -205,7 +214,7 @@ def operations() -> Iterator[Mapping[str, Any]]:
 def test_every_event_is_recorded_as_the_schema_says() -> None:
     records = [
         *(*exchanges(), *uploads(), *operators_uploads()),
-        *(*sessions(), *introspections()),
+        *(*sessions(), *verifications(), *introspections()),
     ]
     documents = [*(r.document() for r in records), *operations()]
 
@@ -216,7 +225,7 @@ def test_every_event_is_recorded_as_the_schema_says() -> None:
         d["event"] for d in documents if d["outcome"] == "accepted"
     }
     asked = {"exchange", "read-exchange", "upload", "burn", "introspection", "disclosure", "leak"}
-    asked |= {"session", "session-file"}
+    asked |= {"session", "session-file", "verification"}
     assert both == {*asked, "apply"}
 
 
@@ -495,5 +504,8 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
         *("apply", "configuration", "reopen", "yank", "project-status", "file-deletion"),
         *("import", "token-creation"),
     }
+    # A verification succeeds, or fails for the file, for the session or for the store.
+    fewer = {"verification": 4}
     # A record of a success has no reason, so each event has one set of labels for each reason.
-    assert len(EVENTS.keys() - operations) * len(REASONS) <= 400
+    asked = EVENTS.keys() - operations - fewer.keys()
+    assert len(asked) * len(REASONS) + sum(fewer.values()) <= 400

@@ -287,6 +287,17 @@ def test_every_alarm_on_an_exchange_is_on_a_reason_that_exists() -> None:
             assert labels["reason"] in known, name
 
 
+def test_there_is_an_alarm_on_files_that_could_not_be_verified() -> None:
+    alarm = ALARMS["Resources"]["FilesNotVerified"]["Properties"]
+
+    assert alarm["Namespace"] == "AWS/SQS"
+    assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Ref": "FailedVerifications"}}]
+    assert alarm["Threshold"] == 1
+    queue = TEMPLATE["Outputs"]["FailedVerifications"]["Value"]
+    assert queue == {"Fn::GetAtt": "FailedVerifications.QueueName"}
+
+
 def test_what_the_alarms_ask_for_is_an_output_of_the_broker() -> None:
     asked = ALARMS["Parameters"].keys() - {"Topic"}
 

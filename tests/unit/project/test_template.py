@@ -18,8 +18,15 @@ from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.routing import Routes
 from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.http import paths
+from pytp_broker.index.sessions.verifying import MAX_ATTEMPTS, OVERDUE
 from pytp_broker.registries import DEFAULT_REFUSALS_PER_MINUTE
-from pytp_broker.settings import BrokerSettings, IndexSettings, Settings, SettingsError
+from pytp_broker.settings import (
+    BrokerSettings,
+    IndexSettings,
+    Settings,
+    SettingsError,
+    UploadSettings,
+)
 from pytp_broker.storage.file_store import STAGED
 from pytp_broker.storage.withdrawals import GRACE
 
@@ -31,11 +38,14 @@ FUNCTIONS = (
     "WebFunction",
     "IntrospectFunction",
 )
-ROLES = ("BrokerRole", "UploadRole", "ReadRole", "WebRole", "IntrospectRole")
+# Nobody from outside calls it.
+VERIFY = "VerifyFunction"
+ROLES = ("BrokerRole", "UploadRole", "VerifyRole", "ReadRole", "WebRole", "IntrospectRole")
 ENVIRONMENT = {
     "PYTP_TABLE": "pytp-broker-Table",
     "PYTP_SHARED_HOST": "a1b2c3d4.execute-api.eu-west-1.amazonaws.com",
     "PYTP_BUCKET": "pytp-broker-bucket",
+    "PYTP_VERIFY_FUNCTION": "pytp-broker-VerifyFunction",
     "PYTP_ERROR_TYPE_BASE": "urn:pytp-broker:errors#",
     "PYTP_DISCLOSURE_KEYS_URL": "https://api.github.com/meta/public_keys/secret_scanning",
     "AWS_DEFAULT_REGION": "eu-west-1",
@@ -322,7 +332,8 @@ def environment_of(function: str) -> set[str]:
     ("function", "settings"),
     [
         ("BrokerFunction", BrokerSettings),
-        ("UploadFunction", IndexSettings),
+        ("UploadFunction", UploadSettings),
+        (VERIFY, IndexSettings),
         ("ReadFunction", IndexSettings),
         ("WebFunction", IndexSettings),
         ("IntrospectFunction", Settings),
@@ -437,6 +448,8 @@ CONTENT = ("pk", "sk", "revision", "content", "object_key")
         ("UploadRole", "BatchGetItem", ["PROJECT#acme#widgets", "YANKED#acme#widgets"], ()),
         ("UploadRole", "Query", ["YANKED#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["LISTING#acme#widgets"], CONTENT),
+        ("VerifyRole", "GetItem", ["SESSION#stage_0"], ()),
+        ("VerifyRole", "PutItem", ["SESSION#stage_0"], ("pk", "sk", "document", "revision")),
         ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
         ("IntrospectRole", "Query", ["PUBLISHER#0123"], ()),
         ("IntrospectRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
@@ -500,7 +513,9 @@ def test_the_web_function_writes_nothing(action: str, key: str) -> None:
 @pytest.mark.parametrize("action", WRITES)
 @pytest.mark.parametrize("key", ["SESSION#stage_0", "LIVE#acme#widgets"])
 def test_only_publishing_functions_write_sessions(role: str, action: str, key: str) -> None:
-    assert not is_allowed(role, action, [key], ("pk", "sk", "ttl"))
+    is_a_verification = (role, action, key) == ("VerifyRole", "PutItem", "SESSION#stage_0")
+
+    assert is_allowed(role, action, [key], ("pk", "sk", "ttl")) is is_a_verification
 
 
 @pytest.mark.promise("immutable-file")
@@ -652,7 +667,7 @@ def test_the_web_function_reads_metadata_and_no_files() -> None:
     assert reading == [metadata, LISTINGS]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", [*FUNCTIONS, VERIFY])
 def test_a_function_has_its_own_role_and_its_own_log(function: str) -> None:
     name = function.removesuffix("Function")
     properties = RESOURCES[function]["Properties"]
@@ -690,6 +705,64 @@ def test_the_code_may_not_use_the_rights_that_its_network_needs() -> None:
     }
 
 
+# --- verification --------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("separate-functions")
+@pytest.mark.parametrize("action", [*WRITES, "Query", "GetItem", "BatchGetItem"])
+@pytest.mark.parametrize(
+    "key", ["TOKEN#0", "USE#0", "TRUST#acme#", "PROJECT#a#b", "REGISTRY#a", "LIVE#a#b"]
+)
+def test_the_verify_function_sees_sessions_and_nothing_else(action: str, key: str) -> None:
+    assert not is_allowed("VerifyRole", action, [key], FILE)
+
+
+def test_the_verify_function_writes_metadata_and_no_files() -> None:
+    written = [s for s in statements("VerifyRole") if str(s["Action"]).startswith("s3:Put")]
+
+    assert [s["Action"] for s in written] == ["s3:PutObject", "s3:PutObjectTagging"]
+    for statement in written:
+        assert statement["Resource"] == {"Fn::Sub": "${Bucket.Arn}/staged/*.metadata"}
+    assert written[1]["Condition"]["StringEquals"]["s3:RequestObjectTag/state"] == [
+        "staged",
+        "dropped",
+    ]
+    assert written[1]["Condition"]["StringNotEquals"] == {"s3:ExistingObjectTag/state": "kept"}
+
+
+@pytest.mark.promise("separate-functions")
+@pytest.mark.parametrize("role", ROLES)
+def test_the_upload_function_and_no_other_lets_files_be_verified(role: str) -> None:
+    found = [s["Resource"] for s in statements(role) if s["Action"] == "lambda:InvokeFunction"]
+
+    assert found == ([{"Fn::GetAtt": "VerifyFunction.Arn"}] if role == "UploadRole" else [])
+    environment = RESOURCES["UploadFunction"]["Properties"]["Environment"]["Variables"]
+    assert environment["PYTP_VERIFY_FUNCTION"] == {"Ref": VERIFY}
+
+
+def test_lambda_tries_as_often_as_the_code_counts() -> None:
+    invocations = RESOURCES["VerifyInvocations"]["Properties"]
+
+    assert invocations["FunctionName"] == {"Ref": VERIFY}
+    assert invocations["MaximumRetryAttempts"] == MAX_ATTEMPTS - 1
+
+
+def test_an_attempt_is_overdue_only_after_lambda_has_ended_it() -> None:
+    # Lambda waits for a minute before the second attempt, and for two before the third.
+    assert RESOURCES[VERIFY]["Properties"]["Timeout"] + 120 < OVERDUE.total_seconds()
+
+
+def test_what_could_not_be_verified_goes_into_a_queue() -> None:
+    invocations = RESOURCES["VerifyInvocations"]["Properties"]
+    queue = RESOURCES["FailedVerifications"]["Properties"]
+    (sending,) = [s for s in statements("VerifyRole") if s["Action"] == "sqs:SendMessage"]
+
+    arn = {"Fn::GetAtt": "FailedVerifications.Arn"}
+    assert invocations["DestinationConfig"] == {"OnFailure": {"Destination": arn}}
+    assert sending["Resource"] == arn
+    assert queue == {"SqsManagedSseEnabled": True, "MessageRetentionPeriod": 14 * 24 * 3600}
+
+
 # --- keeping --------------------------------------------------------------------------------------
 
 
@@ -697,7 +770,7 @@ def test_every_log_is_kept_for_as_long_as_the_operator_says() -> None:
     groups = of_type("AWS::Logs::LogGroup")
     access = RESOURCES["Stage"]["Properties"]["AccessLogSettings"]
 
-    assert len(groups) == len(FUNCTIONS) + 1
+    assert len(groups) == len([*FUNCTIONS, VERIFY, "Access"])
     assert all(g == {"RetentionInDays": {"Ref": "LogRetentionDays"}} for g in groups.values())
     assert access["DestinationArn"] == {"Fn::GetAtt": "AccessLogs.Arn"}
 

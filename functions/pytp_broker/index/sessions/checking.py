@@ -1,8 +1,9 @@
 """Check the bytes of an upload to a session, exactly as those of a legacy upload are checked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import TypeAlias
 
 from pytp_broker.content import Content, Held
 from pytp_broker.errors import InvalidUpload
@@ -17,19 +18,32 @@ from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import Stored
 from pytp_broker.storage.sessions import Session, StagedFile
 
+# What is put between the content of a file and its readers.
+Reading: TypeAlias = Callable[[Content], Content]
+
+
+def as_it_is(content: Content) -> Content:
+    """Return the content itself."""
+    return content
+
 
 def check_upload(
-    session: Session, staged: StagedFile, published_by: Mapping[str, str], index: Index
+    session: Session,
+    staged: StagedFile,
+    published_by: Mapping[str, str],
+    index: Index,
+    reading: Reading = as_it_is,
 ) -> PublishedFile:
     """Return the record of an uploaded file that publishing will make visible.
 
-    Its metadata file is stored beside it. Raises InvalidUpload.
+    Its metadata file is stored beside it. Raises InvalidUpload. Nothing else is written, so it may
+    be repeated.
     """
     key = content_key_of(session, staged)
-    stored = _find(key, staged, index)
+    stored = check_arrived(session, staged, index)
     with ExitStack() as stack:
         try:
-            content = stack.enter_context(index.files.open(key))
+            content = reading(stack.enter_context(index.files.open(key)))
         except KeyError:
             raise _no_bytes(staged) from None
         _check_digests(staged, stored, content)
@@ -40,8 +54,9 @@ def check_upload(
     return file
 
 
-def _find(key: str, staged: StagedFile, index: Index) -> Stored:
-    stored = index.files.find(key)
+def check_arrived(session: Session, staged: StagedFile, index: Index) -> Stored:
+    """Check that as many bytes have arrived as were announced; raise InvalidUpload."""
+    stored = index.files.find(content_key_of(session, staged))
     if stored is None:
         raise _no_bytes(staged)
     if stored.size != staged.size:

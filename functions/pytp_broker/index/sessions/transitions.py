@@ -107,7 +107,7 @@ def add_file(session: Session, added: StagedFile) -> Session:
         _check_replaceable(present)
         former = (*present.former_ids, present.upload_id)[-_MAX_FORMER:]
         added = replace(added, former_ids=former)
-    return _with_file(session, added)
+    return with_file(session, added)
 
 
 def _check_replaceable(file: StagedFile) -> None:
@@ -127,7 +127,28 @@ def complete_file(session: Session, upload_id: str, file: PublishedFile) -> Sess
     if staged.status is UploadStatus.COMPLETED:
         return session
     check_in_progress(staged)
-    return _with_file(session, _settled(staged, status=UploadStatus.COMPLETED, file=file))
+    return with_file(session, _settled(staged, status=UploadStatus.COMPLETED, file=file))
+
+
+def defer_file(
+    session: Session, filename: str, upload_id: str, published_by: Mapping[str, str], now: datetime
+) -> Session:
+    """Return the session with a file that is checked later, after this request."""
+    check_editable(session)
+    staged = find_file(session, filename, upload_id)
+    if staged.status in {UploadStatus.PROCESSING, UploadStatus.COMPLETED}:
+        return session
+    check_in_progress(staged)
+    deferred = replace(staged, processing_since=now, published_by=published_by)
+    return with_file(session, replace(deferred, status=UploadStatus.PROCESSING))
+
+
+def recall_file(session: Session, filename: str, upload_id: str) -> Session:
+    """Return the session with a file that nobody was asked to check; it can be completed again."""
+    staged = find_file(session, filename, upload_id)
+    if staged.status is not UploadStatus.PROCESSING:
+        return session
+    return with_file(session, _settled(staged, status=UploadStatus.PENDING))
 
 
 def fail_file(session: Session, filename: str, upload_id: str, notice: str) -> Session:
@@ -135,7 +156,7 @@ def fail_file(session: Session, filename: str, upload_id: str, notice: str) -> S
     staged = find_file(session, filename, upload_id)
     if not is_editable(session) or staged.status not in _IN_PROGRESS:
         return session
-    return _with_file(session, _settled(staged, status=UploadStatus.ERROR, notices=(notice,)))
+    return with_file(session, _settled(staged, status=UploadStatus.ERROR, notices=(notice,)))
 
 
 def cancel_file(session: Session, filename: str, upload_id: str) -> Session:
@@ -146,7 +167,7 @@ def cancel_file(session: Session, filename: str, upload_id: str) -> Session:
     check_editable(session)
     if staged.status is UploadStatus.PROCESSING:
         raise Conflict(f"`{filename}` is being checked: wait for the result, then delete it")
-    return _with_file(session, _canceled(staged))
+    return with_file(session, _canceled(staged))
 
 
 def check_in_progress(staged: StagedFile) -> None:
@@ -190,7 +211,8 @@ def reopen(session: Session, before: Session) -> Session:
     return session.changed(status=before.status, processing_since=None, notices=before.notices)
 
 
-def _with_file(session: Session, file: StagedFile) -> Session:
+def with_file(session: Session, file: StagedFile) -> Session:
+    """Return the session with this file in place of the one of its name."""
     return session.changed(files={**session.files, file.filename: file})
 
 
@@ -199,4 +221,4 @@ def _canceled(file: StagedFile) -> StagedFile:
 
 
 def _settled(staged: StagedFile, **changes: Any) -> StagedFile:  # noqa: ANN401 - as replace() is typed
-    return replace(staged, processing_since=None, **changes)
+    return replace(staged, processing_since=None, published_by={}, attempts=0, **changes)

@@ -1,4 +1,4 @@
-"""A file of a session: it is announced, its bytes arrive, it is completed, or it is deleted."""
+"""A file of a session: it is announced, its bytes arrive, or it is deleted."""
 
 import secrets
 from collections.abc import Mapping
@@ -7,13 +7,12 @@ from functools import partial
 from typing import Final
 from urllib.parse import urljoin
 
-from pytp_broker.access import confirm
 from pytp_broker.audit.requests import StagedFileEvent
 from pytp_broker.content import Content
 from pytp_broker.errors import Conflict, FileExists, InvalidUpload
 from pytp_broker.index.digests import SHA256, compute_digests
 from pytp_broker.index.distributions import Distribution
-from pytp_broker.index.publishing import check_active, describe_publication, is_published
+from pytp_broker.index.publishing import check_active, is_published
 from pytp_broker.index.releases import check_release
 from pytp_broker.index.sessions.announcements import (
     POST_BYTES,
@@ -25,17 +24,13 @@ from pytp_broker.index.sessions.announcements import (
     read_hashes,
 )
 from pytp_broker.index.sessions.changing import change, find_again
-from pytp_broker.index.sessions.checking import check_upload
 from pytp_broker.index.sessions.entering import Entered
 from pytp_broker.index.sessions.staged_bytes import content_key_of, drop
 from pytp_broker.index.sessions.transitions import (
     add_file,
     cancel_file,
     check_editable,
-    check_in_progress,
     check_way,
-    complete_file,
-    fail_file,
     find_file,
 )
 from pytp_broker.services import Index
@@ -163,30 +158,6 @@ def _check_content(file: StagedFile, content: Content) -> None:
             f"the bytes of `{file.filename}` do not have the sha256 that was announced: send them "
             "again, or delete the file and announce it anew"
         )
-
-
-def complete(entered: Entered, staged: Staged, index: Index) -> Staged:
-    """Check the bytes of an upload, so that it may be published.
-
-    A failed check ends the upload, and the client must begin a new one (PEP 694). Raises
-    InvalidUpload then, and Conflict if the upload has ended before.
-    """
-    session, file = staged.session, staged.file
-    check_editable(session)
-    if file.status is UploadStatus.COMPLETED:
-        return staged
-    check_in_progress(file)
-    try:
-        checked = check_upload(session, file, describe_publication(entered.right), index)
-    except InvalidUpload as problem:
-        name, notice = file.filename, problem.detail
-        fail = partial(fail_file, filename=name, upload_id=file.upload_id, notice=notice)
-        change(session, fail, index)
-        raise
-    confirm(entered.right, index)
-    finish = partial(complete_file, upload_id=file.upload_id, file=checked)
-    changed = change(session, finish, index)
-    return Staged(changed, changed.files[file.filename])
 
 
 def delete(staged: Staged, index: Index) -> None:
