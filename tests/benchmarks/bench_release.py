@@ -85,12 +85,17 @@ def test_one_wheel_of_125_mb(at: Site, bare: BareServer) -> None:
         puts.append(bare.seconds_for(wheel))
         seconds.append(at.publish([wheel])[0])
         wheel.unlink()
+    wheel = Release(version="4.0").write(at.folder, "py3-none-any", ONE_WHEEL)
+    by_twine, _ = at.publish_with_twine([wheel])
+    assert wheel.name in at.visible
+    wheel.unlink()
     start = min(at.run(*COMMAND, "publish", "--help")[0] for _ in range(ROUNDS))
     rates = [ONE_WHEEL / each / MB for each in (median(puts), median(seconds))]
     own = ONE_WHEEL / (median(seconds) - start) / MB
     print(f"{'125 MB: bare PUT':44} {rates[0]:6.0f} MB/s")
     print(f"{'125 MB: publish, start and exchange included':44} {rates[1]:6.0f} MB/s")
     print(f"{f'125 MB: without the start of {start:.2f} s':44} {own:6.0f} MB/s")
+    print(f"{'125 MB: twine through the proxy':44} {ONE_WHEEL / by_twine / MB:6.0f} MB/s")
     print(f"{'ratio to the bare PUT':44} {rates[1] / rates[0]:6.2f} ({own / rates[0]:.2f})")
 
 

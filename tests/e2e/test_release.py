@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.emulator import Emulator
-from tests.support.large_files import RELEASE, Release
+from tests.support.large_files import MB, RELEASE, Release
 from tests.support.release_story import Site, site
 
 pytestmark = pytest.mark.e2e
@@ -41,6 +41,14 @@ def test_a_release_becomes_visible_in_one_step_and_installs(at: Site) -> None:
     assert set(numbers) <= {0, len(RELEASE)}
     assert at.install("pip")[1] == "1.0\n"
     assert at.install("uv")[1] == "1.0\n"
+
+
+def test_twine_publishes_a_large_wheel_through_the_proxy(at: Site) -> None:
+    wheel = Release(version="1.1").write(at.folder, "py3-none-any", 30 * MB)
+
+    at.publish_with_twine([wheel])
+
+    assert wheel.name in at.visible
 
 
 def test_a_killed_publish_shows_nothing_and_the_next_one_sends_what_is_missing(at: Site) -> None:
