@@ -14,6 +14,7 @@ from tempfile import SpooledTemporaryFile
 from pytp_broker.content import Opened
 from pytp_broker.errors import MalformedRequest, PayloadTooLarge
 from pytp_broker.local.answers import Receive
+from pytp_broker.local.batches import Batches
 from pytp_broker.local.gateway_events import MAX_ENCODED_BYTES
 
 
@@ -55,20 +56,21 @@ async def received(
 async def receive_body(
     receive: Receive, limits: BodyLimits, write: Callable[[bytes], object]
 ) -> None:
-    """Receive a body, and write each chunk as it comes; raise as ``received`` does."""
-    try:
-        async with asyncio.timeout(limits.seconds) as end:
-            await _receive(receive, limits, end, write)
-    except TimeoutError:
-        raise MalformedRequest(
-            f"the body arrives too slowly: after {limits.seconds} s the server needs at least "
-            f"{limits.bytes_per_second // 1024} KiB a second",
-            headers={"Connection": "close"},
-        ) from None
+    """Receive a body, and write it as it comes; raise as ``received`` does."""
+    async with Batches(write) as batches:
+        try:
+            async with asyncio.timeout(limits.seconds) as end:
+                await _receive(receive, limits, end, batches)
+        except TimeoutError:
+            raise MalformedRequest(
+                f"the body arrives too slowly: after {limits.seconds} s the server needs at least "
+                f"{limits.bytes_per_second // 1024} KiB a second",
+                headers={"Connection": "close"},
+            ) from None
 
 
 async def _receive(
-    receive: Receive, limits: BodyLimits, end: asyncio.Timeout, write: Callable[[bytes], object]
+    receive: Receive, limits: BodyLimits, end: asyncio.Timeout, batches: Batches
 ) -> None:
     earliest = end.when() or math.inf
     more, length = True, 0
@@ -79,5 +81,5 @@ async def _receive(
         chunk = message.get("body", b"")
         more, length = message.get("more_body", False), length + len(chunk)
         limits.check(length)
-        write(chunk)
+        await batches.add(chunk)
         end.reschedule(earliest + length / limits.bytes_per_second)
