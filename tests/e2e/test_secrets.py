@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import requests
@@ -73,6 +73,7 @@ class Search:
 
     identity_tokens: list[str] = field(default_factory=list)
     upload_tokens: list[str] = field(default_factory=list)
+    session_tokens: list[str] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)
 
     def add(self, place: str, *texts: object) -> None:
@@ -111,6 +112,10 @@ class Search:
         for place in expects:
             assert any(p in self.written[place] for p in prefixes), place
         assert self.hits() == {}
+        # A store and the answers have the token of a publishing session, and no log has it.
+        logs = [self.written.get(place, "") for place in ("log", "stdout", "output", "commands")]
+        assert self.session_tokens
+        assert not [token for token in self.session_tokens for log in logs if token in log]
 
 
 def test_the_search_finds_what_it_looks_for() -> None:
@@ -177,7 +182,7 @@ def test_nothing_that_a_local_run_writes_holds_a_secret(
     search.add("log", server.log.read_text())
 
     assert {e["event"] for e in map(json.loads, server.log.read_text().splitlines())} >= {
-        *("access", "exchange", "read-exchange", "upload"),
+        *("access", "exchange", "read-exchange", "upload", "session", "session-file"),
         *("burn", "introspection", "disclosure"),
     }
     search.check(expects=["log", "commands"])
@@ -200,6 +205,12 @@ def run_locally(
     for _ in range(2):
         search.upload_tokens.append(mint(session, f"{server.url}/acme", issuer))
     search.upload_tokens.append(mint_to_read(session, f"{server.url}/acme", issuer))
+    search.upload_tokens.append(mint(session, f"{server.url}/acme", issuer))
+
+    def call(method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
+        return session.request(method, server.url + path, headers=headers, data=body).text
+
+    search.session_tokens.append(stage_release(call, search.upload_tokens[-1]))
     misplace_tokens(session, server.url, issuer, list(search.upload_tokens))
     token = search.upload_tokens[-1]
     for path in misplaced_paths(token, issuer.token()):
@@ -210,6 +221,34 @@ def run_locally(
         session.get(f"{server.url}/acme/_/token/verify", auth=("__token__", token)).status_code
         == 401
     )
+
+
+def stage_release(call: Callable[[str, str, Mapping[str, str], bytes], str], token: str) -> str:
+    """Publish by Upload API 2.0, put the session's token in wrong places, and return it."""
+    file = distributions.wheel(version="0.5")
+    kind = "application/vnd.pypi.upload.v2+json"
+    headers = {"authorization": basic(f"__token__:{token}"), "content-type": kind}
+
+    def send(url: str, **members: object) -> Any:
+        body = json.dumps({"meta": {"api-version": "2.0"}, **members}).encode()
+        return json.loads(call("POST", urlsplit(url).path, headers, body))
+
+    session = send("/acme/upload/", name="widgets", version="0.5")
+    upload = send(
+        session["links"]["upload"],
+        filename=file.filename,
+        size=len(file.content),
+        hashes={"sha256": file.sha256},
+        mechanism="http-post-bytes",
+    )
+    call("POST", urlsplit(upload["mechanism"]["file_url"]).path, headers, file.content)
+    assert send(upload["links"]["complete"])["status"] == "completed"
+    staged = str(session["session-token"])
+    for path in ("/acme/upload/{}/x", "/acme/simple/{}/", "/acme/stage/{}/simple/", "/{}", "/x?{}"):
+        call("GET", path.format(staged), headers, b"")
+        call("DELETE", path.format(staged), {}, b"")
+    assert send(session["links"]["publish"])["status"] == "published"
+    return staged
 
 
 def mint_to_read(session: requests.Session, url: str, issuer: Issuer) -> str:
@@ -500,7 +539,8 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
         for client in (dynamodb, s3):
             client.close()
 
-    for event in ("exchange", "read-exchange", "upload", "burn", "introspection", "disclosure"):
+    asked = ("exchange", "read-exchange", "upload", "burn", "introspection", "disclosure")
+    for event in (*asked, "session", "session-file"):
         assert f'"event":"{event}"' in search.written["output"]
     assert '"UnexpectedErrors"' in search.written["output"]
     search.check(expects=["output", "table"])
@@ -537,6 +577,11 @@ def run_on_aws(aws: Aws, table: str, issuer: signing.Issuer, search: Search) -> 
     ):
         headers = {**upload, "authorization": basic(f"__token__:{credentials}")}
         aws.call("POST", "/acme/legacy/", headers, body)
+
+    def ask(method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
+        return str(aws.call(method, path, headers, body).text)
+
+    search.session_tokens.append(stage_release(ask, token))
     reader = {"authorization": basic(f"__token__:{token}")}
     for page in ("/acme/simple/widgets/", "/acme/project/widgets/"):
         assert "widgets-1.0" in aws.call("GET", page, reader).text

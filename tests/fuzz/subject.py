@@ -26,6 +26,7 @@ from tests.support.fakes import MemoryFiles, MemoryStore
 from tests.support.figures import INPUTS
 from tests.support.scanner import SecretScanner
 from tests.support.signing import NOW, Issuer
+from tests.support.uploading import UploadClient
 from tests.support.world import CONFIGURATION
 
 # Seconds of our own thread, so other processes do not count. Quadratic work takes longer than this.
@@ -113,6 +114,15 @@ class Subject(Deployment):
             "content-type": distributions.CONTENT_TYPE,
         }
         assert self._send("upload", event("POST", "/acme/legacy/", body, headers)).status == 200
+
+    def begin_session(self) -> str:
+        """Return the path of a publishing session with one file that is announced."""
+        client = UploadClient(self, self.authorization)
+        session = client.create("2.0")
+        link = session.headers["Location"]
+        if session.status == 201:
+            client.add(session.json, distributions.wheel(version="2.0"))
+        return link.removeprefix(f"https://{HOST}")
 
     @property
     def authorization(self) -> str:

@@ -23,6 +23,13 @@ KNOWN = [
     "burn-token",
     "discover",
     "legacy",
+    "upload",
+    "publish",
+    "extend",
+    "complete",
+    "bytes",
+    "stage",
+    "stage_" + "0" * 43,
     "simple",
     "files",
     "token",
@@ -66,7 +73,7 @@ NAMES = [
     "transfer-encoding",
 ]
 headers = st.dictionaries(st.sampled_from(NAMES) | texts, texts, max_size=4)
-methods = st.sampled_from(["GET", "HEAD", "POST", "PUT", "OPTIONS", "get", "", "\n"])
+methods = st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "get", "", "\n"])
 
 
 @given(
@@ -116,6 +123,8 @@ credentials = texts | st.binary(max_size=60).map(lambda b: base64.b64encode(b).d
 def test_any_authorization(subject: Subject, scheme: str, text: str) -> None:
     for function, method, path in (
         ("upload", "POST", "/acme/legacy/"),
+        ("upload", "POST", "/acme/upload/"),
+        ("upload", "DELETE", f"/acme/upload/stage_{'0' * 43}"),
         ("introspect", "POST", "/acme/_/token/introspect"),
         ("introspect", "GET", "/acme/_/token/verify/widgets"),
     ):
@@ -217,6 +226,64 @@ def test_a_name_that_no_store_could_hold_is_nobodys(subject: Subject, name: str)
     asked = event("POST", "/acme/_/token/introspect", body, client)
     assert subject.send("introspect", asked).json == {"active": False}
     assert subject.send("read", event("GET", f"/acme/simple/{name}/")).status == 404
+
+
+# Requests about a session: what follows its address, and bodies that are nearly right.
+PARTS = [
+    "",
+    "/publish",
+    "/extend",
+    "/files",
+    "/files/widgets-2.0-py3-none-any.whl/" + "0" * 32,
+    "/files/widgets-2.0-py3-none-any.whl/" + "0" * 32 + "/complete",
+    "/files//",
+]
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+)
+MEMBERS = ["name", "version", "filename", "size", "hashes", "mechanism", "extend-for"]
+GOOD: dict[str, Any] = {
+    "meta": {"api-version": "2.0"},
+    "name": "widgets",
+    "version": "2.0",
+    "filename": "widgets-2.0.tar.gz",
+    "size": 5,
+    "hashes": {"sha256": "0" * 64},
+    "mechanism": "http-post-bytes",
+    "extend-for": 60,
+}
+UPLOAD_TYPE = "application/vnd.pypi.upload.v2+json"
+
+
+@given(
+    st.sampled_from(["GET", "POST", "DELETE", "PUT"]),
+    st.sampled_from(PARTS) | paths,
+    st.dictionaries(st.sampled_from([*MEMBERS, "meta"]) | texts, values, max_size=3),
+    st.sampled_from([UPLOAD_TYPE, "application/json", ""]) | texts,
+)
+def test_any_request_about_a_session(
+    subject: Subject, method: str, part: str, changes: dict[str, Any], kind: str
+) -> None:
+    path = subject.begin_session() + part
+    body = json.dumps({**GOOD, **changes}).encode()
+    sent = {"authorization": subject.authorization, "content-type": kind}
+
+    answer = subject.send("upload", event(method, path, body, sent))
+
+    assert answer.status < 500
+    if answer.status >= 400 and "/upload" in path:
+        assert answer.json["meta"] == {"api-version": "2.0"}
+
+
+@given(st.dictionaries(st.sampled_from(MEMBERS), values, min_size=1, max_size=3))
+def test_any_member_of_a_session(subject: Subject, changes: dict[str, Any]) -> None:
+    """A member of another type or form is refused, whatever else the request says."""
+    for path in ("/acme/upload/", f"{subject.begin_session()}/files"):
+        body = json.dumps({**GOOD, **changes}).encode()
+        sent = {"authorization": subject.authorization, "content-type": UPLOAD_TYPE}
+        answer = subject.send("upload", event("POST", path, body, sent))
+        assert answer.status in {201, 202, 400, 403, 409, 413, 422, 429}
 
 
 def test_a_recorded_event_is_answered(subject: Subject) -> None:

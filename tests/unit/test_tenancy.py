@@ -38,6 +38,7 @@ from tests.support.fakes import MemoryFiles, MemoryStore
 from tests.support.importing import OneFile
 from tests.support.scanner import SecretScanner
 from tests.support.signing import GITHUB, Issuer, rsa_key
+from tests.support.uploading import UploadClient
 
 ENTERPRISE = "https://ghes.example.com/_services/token"
 SECRETS = {"acme": "the-secret-of-acmes-client", "other": "the-secret-of-others-client"}
@@ -479,6 +480,62 @@ def test_a_registry_that_stays_out_of_the_shared_host_is_left_out_of_its_tokens(
     (record,) = deployment.store.tokens.values()
     assert minted.status == 200
     assert record.registries == ("acme",)
+
+
+# Publishing sessions
+
+
+SESSION_REQUESTS = [
+    ("GET", "", b""),
+    ("DELETE", "", b""),
+    ("POST", "/publish", b"{}"),
+    ("POST", "/extend", b"{}"),
+    ("POST", "/files", b"{}"),
+    ("GET", f"/files/widgets-1.0.tar.gz/{'0' * 32}", b""),
+    ("DELETE", f"/files/widgets-1.0.tar.gz/{'0' * 32}", b""),
+    ("POST", f"/files/widgets-1.0.tar.gz/{'0' * 32}/bytes", b"x"),
+    ("POST", f"/files/widgets-1.0.tar.gz/{'0' * 32}/complete", b"{}"),
+    ("POST", f"/files/widgets-1.0.tar.gz/{'0' * 32}/extend", b"{}"),
+]
+
+
+def session_of_acme(deployment: Tenants) -> tuple[UploadToken, str]:
+    """Return a token of acme, and the token of a session for its `widgets`."""
+    token = deployment.acmes_token()
+    client = UploadClient(deployment, basic("__token__", token.reveal()))
+    session = client.begin()
+    client.stage(session, distributions.wheel())
+    return token, session["session-token"]
+
+
+@pytest.mark.promise("own-registry")
+@pytest.mark.parametrize("request_", SESSION_REQUESTS, ids=lambda r: f"{r[0]} {r[1]}")
+@pytest.mark.parametrize("host", [HOST, "other.example.com"])
+def test_a_session_of_one_registry_is_not_there_in_the_other(
+    shared_issuer: Tenants, request_: tuple[str, str, bytes], host: str
+) -> None:
+    token, session = session_of_acme(shared_issuer)
+    method, path, body = request_
+    theirs = shared_issuer.mint(
+        shared_issuer.github.token(aud="other"), "/other/_/oidc/mint-token"
+    ).json["token"]
+    before = (shared_issuer.written(), dict(shared_issuer.store.sessions))
+    prefix = "/other" if host == HOST else ""
+
+    for sent in (token.reveal(), theirs):
+        headers = {
+            "authorization": basic("__token__", sent),
+            "content-type": "application/vnd.pypi.upload.v2+json",
+        }
+        url = f"{prefix}/upload/{session}{path}"
+        answer = shared_issuer.send("upload", method, url, body, headers, host=host)
+        assert answer.status in {400, 403, 404}
+        at_home = f"/acme/upload/{session}{path}"
+        if sent == theirs:
+            refused = shared_issuer.send("upload", method, at_home, body, headers)
+            assert refused.status in {400, 403}
+
+    assert (shared_issuer.written(), dict(shared_issuer.store.sessions)) == before
 
 
 # Burn

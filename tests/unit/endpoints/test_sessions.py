@@ -131,6 +131,13 @@ def test_a_malformed_version_is_refused(client: Uploader, version: str) -> None:
     assert "must be a version (PEP 440)" in problem_of(answer)["detail"]
 
 
+def test_a_version_has_room_in_the_name_of_a_file(client: Uploader) -> None:
+    answer = client.create("1." + "0" * 4000)
+
+    assert client.create("1." + "1" * 4000).status == 400
+    assert answer.status == 201, "zeros are no part of a version"
+
+
 @pytest.mark.pep694("index-metadata")
 def test_members_that_we_do_not_know_are_ignored(client: Uploader) -> None:
     meta = {"api-version": "2.0", "_example.org": {"organization": "octo-org"}}

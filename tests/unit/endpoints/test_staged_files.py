@@ -211,15 +211,16 @@ def test_a_mechanism_that_we_do_not_have_is_refused(
     assert "vnd-pytp-s3-put, http-post-bytes" in problem["detail"]
 
 
+@pytest.mark.parametrize("size", [858, 10**400], ids=["one more", "more than a float holds"])
 def test_a_file_has_at_most_the_size_that_the_registry_takes(
-    client: Uploader, session: Document
+    client: Uploader, session: Document, size: int
 ) -> None:
     client.shelf.change(max_file_size=857)
 
-    answer = client.announce(session, WHEEL, PUT, size=858)
+    answer = client.announce(session, WHEEL, PUT, size=size)
 
     assert answer.status == 413
-    assert "this registry takes files of at most 857 bytes" in problem_of(answer)["detail"]
+    assert "larger than this registry takes, which is 857 bytes" in problem_of(answer)["detail"]
 
 
 def test_what_a_function_cannot_take_goes_straight_to_the_store(

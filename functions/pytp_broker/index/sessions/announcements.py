@@ -60,8 +60,8 @@ def check_size(announced: Announcement, max_file_size: int, index: Index) -> Non
         raise InvalidUpload("the file is empty: `size` must be at least 1")
     if size > max_file_size:
         raise PayloadTooLarge(
-            f"this registry takes files of at most {write_size(max_file_size)}, and "
-            f"`{printable(announced.filename)}` has {write_size(size)}"
+            f"`{announced.filename}` is larger than this registry takes, which is "
+            f"{write_size(max_file_size)}"
         )
     if announced.mechanism == POST_BYTES and size > index.max_upload_bytes:
         raise PayloadTooLarge(

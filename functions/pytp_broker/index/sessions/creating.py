@@ -16,7 +16,12 @@ from pytp_broker.index.publishing import check_active
 from pytp_broker.index.releases import check_version, key_of
 from pytp_broker.index.sessions.entering import describe
 from pytp_broker.index.sessions.transitions import LIFETIME
-from pytp_broker.names import InvalidNameError, NormalizedName, read_project
+from pytp_broker.names import (
+    MAX_FILE_NAME_CHARACTERS,
+    InvalidNameError,
+    NormalizedName,
+    read_project,
+)
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.protocols import TooManySessionsError
@@ -38,13 +43,24 @@ class Release:
     def parse(cls, name: str, version: str) -> "Release":
         """Return the release that a client names; raise InvalidUpload."""
         try:
-            return cls(read_project(name), Version(version))
+            return cls(read_project(name), _read_version(version))
         except InvalidNameError as mistake:
             raise InvalidUpload(f"the member `name` {mistake}") from None
-        except ValueError:  # InvalidVersion, or a number of too many digits
-            raise InvalidUpload(
-                f"the member `version` must be a version (PEP 440), not `{printable(version)}`"
-            ) from None
+
+
+def _read_version(text: str) -> Version:
+    """Return a version that the name of a file has room for; raise InvalidUpload."""
+    try:
+        version = Version(text)
+    except ValueError:  # InvalidVersion, or a number of too many digits
+        raise InvalidUpload(
+            f"the member `version` must be a version (PEP 440), not `{printable(text)}`"
+        ) from None
+    if len(str(version)) > MAX_FILE_NAME_CHARACTERS:
+        raise InvalidUpload(
+            f"the member `version` must have at most {MAX_FILE_NAME_CHARACTERS} characters"
+        )
+    return version
 
 
 def create(
