@@ -654,7 +654,7 @@ def read_table(client: Any, table: str, search: Search) -> None:
     items = client.scan(TableName=table, ConsistentRead=True)["Items"]
     assert {item["pk"]["S"].partition("#")[0] for item in items} == {
         *("CONFIGURATION", "OPERATOR", "PUBLISHER", "TRUST", "PROJECT", "REGISTRY"),
-        *("TOKEN", "USE", "KEYSET", "STATUS", "YANKED"),
+        *("TOKEN", "USE", "KEYSET", "STATUS", "YANKED", "SESSION", "LIVE", "LISTING"),
     }
     search.add("table", json.dumps(items))
 
