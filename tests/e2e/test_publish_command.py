@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -203,6 +204,24 @@ def test_a_client_that_is_killed_within_a_file_sends_the_others_once(
     assert killed.returncode == -signal.SIGKILL
     assert ended.stdout.startswith(f"published killed {percent}.1: 1 file sent (5.0 MB), 1 file st")
     assert {wheel.name, sdist.name} <= job.visible("killed")
+
+
+@pytest.mark.parametrize("version", ["4.0", "4.1"])
+def test_the_jobs_of_a_matrix_publish_one_release_together(
+    tmp_path: Path, server: ServerProcess, issuer: Issuer, version: str
+) -> None:
+    jobs = [Job(tmp_path / str(n), server, issuer.start_job()) for n in range(3)]
+    for number, job in enumerate(jobs):
+        wheel, sdist = job.build("whole", version)
+        sdist.unlink()
+        grow(wheel.rename(wheel.with_name(f"whole-{version}-{number}-py3-none-any.whl")), 3_000_000)
+
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(Job.publish, jobs))
+
+    assert [each.returncode for each in ended] == [0, 0, 0], [each.stderr for each in ended]
+    seen = {name for name in jobs[0].visible("whole") if f"-{version}-" in name}
+    assert seen == {f"whole-{version}-{number}-py3-none-any.whl" for number in range(3)}
 
 
 def test_a_network_that_breaks_within_a_file_is_overcome(job: Job) -> None:

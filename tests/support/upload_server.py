@@ -248,6 +248,8 @@ class UploadServer:
         return f"{NOW + lives:%Y-%m-%dT%H:%M:%SZ}"
 
     def _add(self, session: Session, members: Mapping[str, Any]) -> Reply:
+        if session.status not in {"open", "error"}:
+            return problem(409, f"the session is {session.status}")
         filename = members["filename"]
         if filename in session.uploads:
             return problem(409, f"the session has {filename}")

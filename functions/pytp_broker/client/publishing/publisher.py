@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pytp_broker.client.publishing.checks import Release
 from pytp_broker.client.publishing.destination import Destination
+from pytp_broker.client.publishing.finishing import Finishing
 from pytp_broker.client.publishing.outcome import PublishError
 from pytp_broker.client.publishing.plan import Index, Planned, make_plan
 from pytp_broker.client.publishing.progress import Board
@@ -76,8 +77,9 @@ class Publisher:
             return
         Staging(self.api, self.index, self.board, self.options.jobs).run(planned, report.releases)
         if not self.options.is_stage and not report.failures:
+            finishing = Finishing(self.api, self.board)
             for release in report.releases:
-                _publish(self.api, release)
+                finishing.run(release)
 
     def _send_forms(self, planned: Sequence[Planned], report: Report) -> None:
         """Send one form after the other; the first refusal ends it, because each is published."""
@@ -109,14 +111,3 @@ def _report_of(plan: Planned) -> ReleaseReport:
         for file in plan.release.files
     ]
     return ReleaseReport(plan.release, files, is_published=not plan.missing)
-
-
-def _publish(api: UploadApi, report: ReleaseReport) -> None:
-    """Publish a staged release; there is no session if all files were published before."""
-    if report.session is None:
-        return
-    try:
-        report.session = api.publish(report.session)
-        report.is_published = True
-    except UploadError as error:
-        report.why, report.may_pass = str(error), error.may_pass

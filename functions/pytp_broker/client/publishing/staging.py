@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import Final
 
 from pytp_broker.client.publishing.checks import Release
 from pytp_broker.client.publishing.plan import Index, Planned
@@ -16,17 +17,19 @@ from pytp_broker.client.uploads.answers import Session
 from pytp_broker.client.uploads.api import UploadApi
 from pytp_broker.client.uploads.local_files import LocalFile
 from pytp_broker.client.uploads.refusals import UploadError
-from pytp_broker.client.uploads.sending import Delivery
+from pytp_broker.client.uploads.sending import Delivery, Progress
 from pytp_broker.redaction import and_more
 
-_CONFLICT = 409
+_CONFLICT: Final = 409
+# What a server answers to changes of a session that is published or discarded.
+_MAY_BE_OVER: Final = frozenset({404, 409, 410})
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One file that goes into one session."""
+    """One file that goes into the session of its release."""
 
-    session: Session
+    release: ReleaseReport
     file: LocalFile
     report: FileReport
 
@@ -95,13 +98,32 @@ class Staging:
         report = task.report
         progress = self.board.start(task.file)
         try:
-            was_sent = Delivery(self.api, task.session, task.file, progress).run()
+            was_sent = self._bring(task, progress)
         except UploadError as error:
             self._refuse(task, error)
             return
         report.result = Result.SENT if was_sent else Result.STAGED
         report.why = ""
         self.board.end(task.file, "staged" if was_sent else "was staged before")
+
+    def _bring(self, task: _Task, progress: Progress) -> bool:
+        """Bring a file into its session, or into a new one if another run has published that."""
+        session = task.release.session
+        assert session is not None  # noqa: S101 - a task is made for an open session
+        try:
+            return Delivery(self.api, session, task.file, progress).run()
+        except UploadError as error:
+            if error.status not in _MAY_BE_OVER or not self._is_over(session):
+                raise
+        release = task.release.release
+        task.release.session = later = self.api.open(release.project, release.version)
+        return Delivery(self.api, later, task.file, progress).run()
+
+    def _is_over(self, session: Session) -> bool:
+        try:
+            return self.api.find(session.url).status in {answers.PUBLISHED, answers.CANCELED}
+        except UploadError as error:
+            return error.status in _MAY_BE_OVER
 
     def _refuse(self, task: _Task, error: UploadError) -> None:
         """Report a refusal, unless another run has just published this very file."""
@@ -123,8 +145,7 @@ class Staging:
 
 def _tasks(plan: Planned, report: ReleaseReport) -> list[_Task]:
     reports = {each.filename: each for each in report.files}
-    assert report.session is not None  # noqa: S101 - for the type checker
-    return [_Task(report.session, file, reports[file.filename]) for file in plan.missing]
+    return [_Task(report, file, reports[file.filename]) for file in plan.missing]
 
 
 def in_parallel(calls: Sequence[Callable[[], object]], jobs: int) -> None:

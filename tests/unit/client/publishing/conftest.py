@@ -1,6 +1,7 @@
 """Somebody who types `pytp-broker publish`, and the registry that answers."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -41,6 +42,10 @@ class Person:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def set_wait(self, wait: Callable[[float], None]) -> None:
+        """Let the client wait in this way."""
+        self.monkeypatch.setattr(opening, "SYSTEM", Clock(self.server.seconds, wait))
 
     def offer_legacy_alone(self) -> None:
         self.discovery = [Answer(404, {})]

@@ -93,9 +93,7 @@ def test_an_exchange_that_fails_for_a_moment_is_tried_again(
         waits(seconds)
         remote.answers.clear()
 
-    person.server.wait = wait  # type: ignore[method-assign]
-    clock = Clock(person.server.seconds, wait)
-    person.monkeypatch.setattr(opening, "SYSTEM", clock)
+    person.set_wait(wait)
 
     assert person.publish() == 0
 
