@@ -222,6 +222,11 @@ def test_the_audit_record_has_the_address_that_cloudfront_has_seen(deployed: Dep
     assert deployed.server.events("upload")[-1]["source_ip"] == CLIENT
 
 
+def test_the_server_asks_for_nothing_that_its_role_refuses(deployed: Deployed) -> None:
+    assert deployed.server.events("warning") == []
+    assert deployed.server.events("fault") == []
+
+
 def test_the_server_is_healthy(deployed: Deployed) -> None:
     assert requests.get(f"{deployed.url}/_/health", timeout=30).status_code == 200
 

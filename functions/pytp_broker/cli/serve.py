@@ -196,7 +196,7 @@ def _serve(
 
     def start(context: "ssl.SSLContext | None") -> None:
         upkeep.start(context)
-        site.verifier.start()
+        site.verifier.start(is_beside_functions=store_options.is_on_aws(arguments))
         _announce(url, files)
 
     server.run(gateway, listener, files, start)

@@ -71,9 +71,14 @@ class BackgroundVerifier:
         """Take the store that knows every session, and the index that the uploads are for."""
         self._store, self._index = store, index
 
-    def start(self) -> None:
-        """Start the threads, and take up what an earlier server has left."""
-        for target in (self._take_up, *[self._work] * _THREADS):
+    def start(self, *, is_beside_functions: bool = False) -> None:
+        """Start the threads, and take up what an earlier server has left.
+
+        Beside the functions of a broker on AWS nothing is taken up: the functions verify most
+        uploads, and to find those of this server would read the whole table.
+        """
+        first = () if is_beside_functions else (self._take_up,)
+        for target in (*first, *[self._work] * _THREADS):
             thread = Thread(target=target, name="verifier", daemon=True)
             self._threads.append(thread)
             thread.start()

@@ -40,8 +40,8 @@ class Server:
         self.verifier.attach(self.bench.store, replace(self.index, **changes))
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        self.verifier.start()
+    def running(self, *, is_beside_functions: bool = False) -> Iterator[None]:
+        self.verifier.start(is_beside_functions=is_beside_functions)
         try:
             yield
         finally:
@@ -76,6 +76,15 @@ def test_a_server_takes_up_what_another_one_has_left(server: Server) -> None:
     with server.running():
         assert server.verified.wait(SECONDS)
 
+    assert server.bench.status == "completed"
+
+
+def test_a_server_beside_functions_verifies_only_what_it_is_asked_for(server: Server) -> None:
+    with server.running(is_beside_functions=True):
+        server.verifier.request(server.bench.place)
+        assert server.verified.wait(SECONDS)
+
+    assert "list_sessions" not in server.bench.store.calls
     assert server.bench.status == "completed"
 
 
