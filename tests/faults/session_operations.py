@@ -149,6 +149,7 @@ def publish_a_session(stage: Stage) -> Attempt:
     def is_there_for_good(answer: Answer) -> None:
         assert answer.json["status"] == SessionStatus.PUBLISHED.value
         assert is_published(stage)
+        assert "reserved_by" not in repr(stage.engine.dump()), "the publish is not settled"
         assert stage.honest.upload(stage.upload_token(), wheel(extra="evil")).code == "file-exists"
 
     return Attempt(lambda: client.publish(session), 201, check=is_there_for_good)

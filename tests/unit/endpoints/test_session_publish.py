@@ -111,6 +111,16 @@ def test_a_second_publish_answers_like_the_first(client: Uploader, session: Docu
 
 
 @pytest.mark.pep694("next-session")
+def test_a_second_publish_lets_the_store_tidy_up(client: Uploader, session: Document) -> None:
+    client.publish(session)
+    client.shelf.store.calls.clear()
+
+    client.publish(session)
+
+    assert client.shelf.store.calls.count("publish_session") == 1
+    assert "save_session" not in client.shelf.store.calls
+
+
 def test_a_further_session_adds_files_to_a_published_release(
     client: Uploader, session: Document
 ) -> None:
@@ -395,6 +405,7 @@ def test_a_publish_whose_last_answer_is_lost_is_found_published(
     publish = client.shelf.store.publish_session
 
     def publish_and_fail(published: Session) -> bool:
+        monkeypatch.setattr(client.shelf.store, "publish_session", publish)
         publish(published)
         raise StoreUnavailable("the store does not answer")
 

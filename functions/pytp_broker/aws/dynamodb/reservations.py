@@ -123,7 +123,8 @@ class Reservations(Table):
         """Say whether a session has published what this mark reserved, without reading it all."""
         token, _, revision = reservation.partition("#")
         row = self._find(**session_key(token), names=("status", "revision"))
-        return row == {"status": SessionStatus.PUBLISHED.value, "revision": int(revision) + 1}
+        published = SessionStatus.PUBLISHED.value, int(revision) + 1
+        return row is not None and (row["status"], row["revision"]) == published
 
 
 def batch_of(session: Session, size: int) -> str:

@@ -41,6 +41,8 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
     """
     before, right = entered.session, entered.right
     if before.status is SessionStatus.PUBLISHED:
+        # If the last request was cut off after the decisive write, the store tidies up now.
+        index.store.publish_session(before)
         return before
     _check(before, right, index)
     begun = change(before, partial(begin_publish, now=index.now()), index)
