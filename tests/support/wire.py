@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,6 +60,8 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._clients: list[Client] = []
         self._real_time, self._now = self._loop.time, self._loop.time()
+        # With one thread, what is done last there is done after everything else.
+        self._loop.set_default_executor(ThreadPoolExecutor(1))
         self._loop.time = lambda: self._now  # type: ignore[method-assign]
 
     async def connect(self, sent: bytes = b"", *, is_tls: bool | None = None) -> Client:
@@ -98,10 +101,11 @@ class Wire:
         return client
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time pass, and whatever is due happen."""
+        """Let time pass, and whatever is due happen, in the other thread too."""
         self._now += seconds
         for _ in range(10):
             await asyncio.sleep(0)
+        await self._loop.run_in_executor(None, int)
 
     def close(self) -> None:
         """Let the clients go, and the clock."""
