@@ -25,9 +25,11 @@ from pytp_broker.demo.process import ServerProcess
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.cutting_relay import CuttingRelay
 from tests.support.emulator import Emulator
+from tests.support.indexes import PASSWORD, pypiserver, servers
 from tests.support.jobs import secrets_in
 
 pytestmark = pytest.mark.e2e
+__all__ = ["servers"]  # a fixture
 
 PROGRAM = (sys.executable, "-m", "pytp_broker.cli")
 CONFIGURATION = github_issuer("{issuer}") + registry(
@@ -285,6 +287,27 @@ def test_a_large_file_is_read_from_the_disk_piece_by_piece(job: Job) -> None:
     assert wheel.name in job.visible("large")
     # A Python process with requests has 50 MB.
     assert usage.ru_maxrss * 1024 < size
+
+
+def test_an_index_with_the_legacy_api_alone_is_published_to(
+    tmp_path: Path, servers: Path, server: ServerProcess
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    files = TinyPackage("whole", "5.0.0").build(tmp_path / "dist")
+    job = Job(tmp_path, server, {"PYTP_UPLOAD_TOKEN": PASSWORD})
+
+    with pypiserver(servers, packages, tmp_path, "__token__") as index:
+        url = index.removesuffix("simple/")
+        command = (*PROGRAM, "publish", "--url", url, "--index", index)
+        ended, again = job.run(*command), job.run(*command)
+        TinyPackage("whole", "5.0.0", greeting="other").build(tmp_path / "dist")
+        other = job.run(*command)
+
+    assert ended.returncode == 0, ended.stderr
+    assert {path.name for path in packages.iterdir()} == {path.name for path in files}
+    assert "2 files published before" in again.stdout, again.stderr
+    assert other.stderr.count("is published already with other contents") == 2
 
 
 @pytest.mark.ministack

@@ -59,11 +59,11 @@ def _make(folder: Path) -> None:
 
 
 @contextmanager
-def pypiserver(servers: Path, packages: Path, folder: Path) -> Iterator[str]:
+def pypiserver(servers: Path, packages: Path, folder: Path, user: str = USER) -> Iterator[str]:
     """Serve a folder with pypiserver, behind a password; yield the URL of its simple API."""
     digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()  # noqa: S324
     passwords = folder / "htpasswd"
-    passwords.write_text(f"{USER}:{{SHA}}{digest}\n")
+    passwords.write_text(f"{user}:{{SHA}}{digest}\n")
     port = free_port()
     protected = ("-a", "list,download,update", "-P", str(passwords))
     address = ("-i", "127.0.0.1", "-p", str(port))

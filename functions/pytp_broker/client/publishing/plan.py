@@ -7,10 +7,10 @@ from typing import Final
 from pytp_broker.client.publishing.checks import Release
 from pytp_broker.client.publishing.destination import Destination
 from pytp_broker.client.publishing.outcome import PublishError
+from pytp_broker.client.uploads import pages
 from pytp_broker.client.uploads.answers import origin_of
 from pytp_broker.client.uploads.api import Clock, patiently, send_once
 from pytp_broker.client.uploads.local_files import LocalFile
-from pytp_broker.client.uploads.sending import MAX_PAGE_BYTES, PAGE, digests_in
 from pytp_broker.client.uploads.wire import Request, Send
 from pytp_broker.redaction import Hidden
 
@@ -45,10 +45,10 @@ class Index:
         url = f"{self.destination.index_url}{project}/"
         is_ours = origin_of(url) == self.destination.origin
         # A cache on the way may have an older page.
-        headers = {"Accept": PAGE, "Accept-Encoding": "gzip", "Cache-Control": "no-cache"}
+        headers = {"Accept": pages.ACCEPT, "Accept-Encoding": "gzip", "Cache-Control": "no-cache"}
         token = self.authorize() if is_ours else _NOBODY
-        request = Request("GET", url, headers, None, token, MAX_PAGE_BYTES)
-        return digests_in(patiently(lambda: send_once(self.send, request), self.clock.wait))
+        request = Request("GET", url, headers, None, token, pages.MAX_BYTES)
+        return pages.digests_in(patiently(lambda: send_once(self.send, request), self.clock.wait))
 
 
 def make_plan(releases: Iterable[Release], index: Index) -> list[Planned]:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from pytp_broker.client.uploads import answers
+from pytp_broker.client.uploads import answers, pages
 from pytp_broker.client.uploads.answers import FileUpload, PostUrl, PutUrl, Session
 from pytp_broker.client.uploads.api import PAUSES, UploadApi, patiently, send_once
 from pytp_broker.client.uploads.bodies import Body, FilePart
@@ -13,8 +13,6 @@ from pytp_broker.client.uploads.local_files import LocalFile
 from pytp_broker.client.uploads.refusals import TRANSIENT, UploadError, refused
 from pytp_broker.client.uploads.wire import Reply, Request
 
-PAGE: Final = "application/vnd.pypi.simple.v1+json"
-MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 _FORBIDDEN: Final = 403
 _CONFLICT: Final = 409
 _PRECONDITION_FAILED: Final = 412
@@ -89,8 +87,8 @@ class Delivery:
             return None
         url = f"{self.session.stage_url.rstrip('/')}/{self.file.project}/"
         # The URL itself is the right to read; no token is needed.
-        request = Request("GET", url, {"Accept": PAGE}, max_answer_bytes=MAX_PAGE_BYTES)
-        return digests_in(send_once(self.api.send, request)).get(self.file.filename)
+        request = Request("GET", url, {"Accept": pages.ACCEPT}, max_answer_bytes=pages.MAX_BYTES)
+        return pages.digests_in(send_once(self.api.send, request)).get(self.file.filename)
 
     def _begin(self) -> FileUpload:
         """Begin the upload; one that another process has begun in the meantime is replaced."""
@@ -169,16 +167,3 @@ def _storage_refused(reply: Reply) -> UploadError:
         may_pass=reply.status in _MAY_PASS,
         status=reply.status,
     )
-
-
-def digests_in(reply: Reply) -> Mapping[str, str]:
-    """Return the sha256 of each file on a page of the simple API; nothing if there is no page."""
-    files: Any = reply.document.get("files") if reply.is_success else None
-    found: dict[str, str] = {}
-    for file in files if isinstance(files, list) else ():
-        hashes = file.get("hashes") if isinstance(file, dict) else None
-        if isinstance(hashes, dict):
-            name, digest = file.get("filename"), hashes.get("sha256")
-            if isinstance(name, str) and isinstance(digest, str):
-                found[name] = digest
-    return found
