@@ -38,6 +38,7 @@ sys.exit(main(sys.argv[1:]))
 # Imports what asks for a token; `keyring` itself comes with an extra.
 CLIENT = f"""{BASE_INSTALL}
 import pytp_broker.client.job_tokens, pytp_broker.cli.publish, pytp_broker.cli.session
+import pytp_broker.cli.run, pytp_broker.cli.proxy
 import id, requests, rich.progress
 print(*(name for name in sys.modules if name.startswith("pytp_broker.")))
 """

@@ -176,6 +176,13 @@ def test_the_artifacts_requirements_are_the_projects() -> None:
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)])
 
 
+def test_the_action_installs_what_the_client_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+
+    assert named <= pinned("infra/ci/github/requirements.txt") <= pinned("requirements/dev.txt")
+
+
 def test_the_artifact_has_nothing_of_the_commands() -> None:
     only_here = {"id", "keyring", "pydantic", "uvicorn", "trustme", "pyyaml", "uv", "moto"}
     only_here |= {"rich", "markdown-it-py", "mdurl"}
