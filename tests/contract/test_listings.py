@@ -15,7 +15,7 @@ from pytp_broker.storage.protocols import Store
 from tests.contract.test_dynamodb import CrashError, Watched, crash_at
 from tests.contract.test_project_files import PLACE, SDIST, STEPS, WHEEL, recorded
 from tests.contract.test_races import race
-from tests.support.emulator import create_bucket
+from tests.support.emulator import Emulator, create_bucket
 from tests.support.samples import Table, file, tombstone
 
 NEXT = file("widgets-3.0.tar.gz", version="3.0")
@@ -352,9 +352,21 @@ def test_a_page_is_unavailable_while_the_bucket_does_not_answer(large: Large) ->
 
 
 @pytest.mark.ministack
-def test_parallel_writers_of_one_project_leave_no_mark(ministack_table: Table) -> None:
-    store = DynamoStore(ministack_table.client, ministack_table.name)
+@pytest.mark.parametrize("max_inline_bytes", [listing_rows.MAX_INLINE_BYTES, 0])
+def test_parallel_writers_of_one_project_leave_no_mark(
+    ministack_table: Table,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    max_inline_bytes: int,
+) -> None:
+    monkeypatch.setattr(listing_rows, "MAX_INLINE_BYTES", max_inline_bytes)
+    s3 = emulator.client("s3")
+    listings = S3Listings(lambda: s3, create_bucket(s3))
+    store = DynamoStore(ministack_table.client, ministack_table.name, listings)
 
     race(64, lambda n: store.add_file(file(f"widgets-1.{n}.tar.gz", version=f"1.{n}")))
 
+    found = store.find_files(*PLACE)
+    assert found is not None
+    assert len(found.files) == 64
     assert reads_of(store, note_calls(ministack_table.client)) == FROM_LISTING
