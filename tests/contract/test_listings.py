@@ -12,11 +12,13 @@ from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3_listings import RETIRED, S3Listings
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.protocols import Store
+from pytp_broker.storage.sessions import Session
 from tests.contract.test_dynamodb import CrashError, Watched, crash_at
 from tests.contract.test_project_files import PLACE, SDIST, STEPS, WHEEL, recorded
 from tests.contract.test_races import race
+from tests.contract.test_session_publish import BOTH, begin, records
 from tests.support.emulator import Emulator, create_bucket
-from tests.support.samples import Table, file, tombstone
+from tests.support.samples import NOW, Table, file, tombstone
 
 NEXT = file("widgets-3.0.tar.gz", version="3.0")
 
@@ -65,6 +67,8 @@ def reads_of(store: Store, calls: list[str]) -> list[str]:
 
 FROM_LISTING = ["BatchGetItem"]
 FROM_ROWS = ["BatchGetItem", "Query", "Query"]
+# The listing, and the rows of the files that marks name.
+WITH_NAMED = ["BatchGetItem", "BatchGetItem"]
 
 
 def test_a_page_is_one_round_trip_after_every_change(dynamo: DynamoStore, calls: list[str]) -> None:
@@ -139,15 +143,18 @@ def test_a_crash_at_a_write_never_hides_a_change(
     assert reads_of(dynamo, calls) == FROM_LISTING
 
 
-@pytest.mark.parametrize("name", ["put_item", "update_item", "batch_get_item"])
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("put_item", WITH_NAMED), ("update_item", FROM_LISTING), ("batch_get_item", WITH_NAMED)],
+)
 def test_a_listing_that_cannot_be_written_fails_no_upload(
-    dynamo: DynamoStore, table: Table, calls: list[str], name: str
+    dynamo: DynamoStore, table: Table, calls: list[str], name: str, page: list[str]
 ) -> None:
     dynamo.add_file(file(SDIST))
     client: Any = FailingLater(table.client, name)
     DynamoStore(client, table.name).add_file(file(WHEEL))
 
-    assert reads_of(dynamo, calls) == FROM_ROWS
+    assert reads_of(dynamo, calls) == page
 
 
 class FailingLater:
@@ -171,7 +178,6 @@ class FailingLater:
         return call
 
 
-@pytest.mark.promise("many-files")
 def test_a_change_that_fails_leaves_its_mark(
     dynamo: DynamoStore, table: Table, calls: list[str], clock: Clock
 ) -> None:
@@ -182,7 +188,24 @@ def test_a_change_that_fails_leaves_its_mark(
     dynamo.add_file(NEXT)
 
     # The writer of the mark may still be alive, and make its change.
+    assert reads_of(dynamo, calls) == WITH_NAMED
+    dynamo.add_file(file(WHEEL))
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+@pytest.mark.promise("many-files")
+def test_a_page_is_read_from_all_rows_after_a_yank_that_was_interrupted(
+    dynamo: DynamoStore, table: Table, calls: list[str], clock: Clock
+) -> None:
+    dynamo.add_file(file(SDIST))
+    client: Any = Watched(table.client, after=crash_at(1))
+    with pytest.raises(CrashError):
+        DynamoStore(client, table.name, now=clock).yank_release(*PLACE, "1", "breaks")
+
     assert reads_of(dynamo, calls) == FROM_ROWS
+    dynamo.yank_release(*PLACE, "1", "breaks")
+    assert reads_of(dynamo, calls) == FROM_ROWS
+    clock.now += ABANDONED_SECONDS + 1
     dynamo.add_file(file(WHEEL))
     assert reads_of(dynamo, calls) == FROM_LISTING
 
@@ -228,6 +251,66 @@ def test_a_writer_that_loses_eight_times_leaves_its_mark(
 
     assert len(client.writes) == 2 + 8
     assert reads_of(dynamo, calls) == FROM_ROWS
+
+
+def test_a_writer_that_is_overtaken_leaves_what_the_other_wrote(
+    dynamo: DynamoStore, table: Table, calls: list[str], clock: Clock
+) -> None:
+    dynamo.add_file(file(SDIST))
+
+    def overtake(number: int) -> None:
+        if number == 4:
+            dynamo.add_file(NEXT)
+
+    client: Any = Watched(table.client, before=overtake)
+    DynamoStore(client, table.name, now=clock).add_file(file(WHEEL))
+
+    assert len(client.writes) == 6
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+# Publishing sessions
+
+
+def publish(store: DynamoStore, processing: Session) -> None:
+    assert not store.reserve(processing, records(BOTH))
+    store.publish_session(processing.published(NOW))
+
+
+@pytest.mark.parametrize("number", range(11))
+def test_a_page_after_a_publish_that_was_interrupted_is_made_from_the_listing(
+    moto_table: Table, number: int
+) -> None:
+    dynamo, calls = DynamoStore(moto_table.client, moto_table.name), note_calls(moto_table.client)
+    dynamo.add_file(NEXT)
+    processing = begin(dynamo)
+    client: Any = Watched(moto_table.client, after=crash_at(number))
+    store = DynamoStore(client, moto_table.name)
+    with pytest.raises(CrashError):
+        publish(store, processing)
+
+    found = reads_of(dynamo, calls)
+
+    # The session's row says whether a reserved file is published.
+    assert [call for call in found if call != "GetItem"] in (FROM_LISTING, WITH_NAMED)
+
+
+def test_half_of_what_was_published_together_is_looked_for_in_all_rows(
+    dynamo: DynamoStore, table: Table, calls: list[str]
+) -> None:
+    dynamo.add_file(NEXT)
+    processing = begin(dynamo)
+    client: Any = Watched(table.client, after=crash_at(4))
+    store = DynamoStore(client, table.name)
+    with pytest.raises(CrashError):
+        publish(store, processing)
+    (marks,) = (item for item in table.dump() if item["sk"]["S"] == "MARKS")
+    half = {**marks, "marks": {"SS": marks["marks"]["SS"][:1]}}
+    table.client.put_item(TableName=table.name, Item=half)
+
+    found = [call for call in reads_of(dynamo, calls) if call != "GetItem"]
+
+    assert found == ["BatchGetItem", *FROM_ROWS]
 
 
 # Large listings

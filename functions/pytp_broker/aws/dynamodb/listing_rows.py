@@ -1,9 +1,9 @@
 """Rows of DynamoDB for the listing of a project, which a page reads instead of the rows of files.
 
 ``MARKS`` has a mark for each change that is under way. ``CONTENT`` has the listing itself, or where
-it is in the bucket. Readers take the listing only if there is no mark, and if it is not older than
-the ``floor`` in ``MARKS``: a reader that gets the old ``CONTENT``, and then ``MARKS`` after the
-change, would take the change for one that the content has.
+it is in the bucket. Readers take the listing only if it is not older than the ``floor`` in
+``MARKS``: a reader that gets the old ``CONTENT``, and then ``MARKS`` after the change, would take
+the change for one that the content has.
 """
 
 import secrets

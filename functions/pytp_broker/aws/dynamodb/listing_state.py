@@ -34,10 +34,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a listing: documents of visible files by name, and why releases are yanked."""
+    """The content of a listing: documents of visible files by name, and why releases are yanked.
+
+    ``is_new`` says that it is not what is stored.
+    """
 
     documents: Mapping[str, Mapping[str, Any]]
     yanked: Mapping[str, str]
+    is_new: bool = True
 
     def pack(self) -> bytes:
         """Return the content as it is stored."""
@@ -49,16 +53,18 @@ class Content:
     def unpack(cls, octets: bytes) -> Self:
         """Return the content that was stored as this."""
         document = json.loads(zlib.decompress(octets))
-        return cls({each["filename"]: each for each in document["files"]}, document["yanked"])
+        documents = {each["filename"]: each for each in document["files"]}
+        return cls(documents, document["yanked"], is_new=False)
 
     @property
     def files(self) -> list[PublishedFile]:
         """Return the files, ordered by name."""
-        return [PublishedFile.from_document(document) for document in self.documents.values()]
+        ordered = (self.documents[name] for name in sorted(self.documents))
+        return [PublishedFile.from_document(document) for document in ordered]
 
     def with_files(self, documents: Mapping[str, Mapping[str, Any]]) -> Self:
-        """Return the content with further files."""
-        return type(self)({**self.documents, **documents}, self.yanked)
+        """Return the content with further files, or itself if there are none."""
+        return type(self)({**self.documents, **documents}, self.yanked) if documents else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +85,6 @@ class ListingState:
     def has_content(self) -> bool:
         """Say whether the content has every change but those that are marked."""
         return self.revision >= self.floor and bool(self.packed or self.key)
-
-    @property
-    def is_current(self) -> bool:
-        """Say whether the content has every change."""
-        return self.has_content and not self.marks
 
     @classmethod
     def read(cls, rows: Iterable[Mapping[str, Any]]) -> Self:

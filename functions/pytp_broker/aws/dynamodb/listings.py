@@ -1,8 +1,9 @@
 """The listing of a project, which is written with each change of its files.
 
 A writer leaves a mark, makes its change, replaces the listing by one that has the change, and takes
-its mark off. While there is a mark, readers read the rows of the files, which are always right. So
-a writer that dies makes a page slower until the next change, and never wrong.
+its mark off. While there is a mark, readers also read the rows of the files that it names, or of
+all files, and rows are always right. So a writer that dies makes a page slower until the next
+change, and never wrong.
 
 A writer that replaces the listing also includes what others have changed, and takes their marks
 off. So of many writers at once a few do the work of all.
@@ -18,7 +19,7 @@ from typing import Any, Final
 from pytp_broker.aws.dynamodb.file_rows import deleted_key, file_key, read_status, status_key
 from pytp_broker.aws.dynamodb.listing_rows import ListingRows, listing_keys
 from pytp_broker.aws.dynamodb.listing_state import ANY_FILE, Content, ListingState, Mark
-from pytp_broker.aws.dynamodb.reservations import Row
+from pytp_broker.aws.dynamodb.reservations import Row, is_whole
 from pytp_broker.aws.dynamodb.table import attributes
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.file_records import PublishedFile
@@ -46,8 +47,7 @@ class Listings(ListingRows):
         keys = (*listing_keys(place), status_key(*place))
         rows = {row["sk"]: row for row in self._read_items([attributes(**key) for key in keys])}
         status, state = rows.pop("STATUS", None), ListingState.read(rows.values())
-        content = self._find_content(state) if state.is_current else None
-        content = content or self._list_content(place)
+        content = self._make_content(place, state, state.marks)
         if content is None:
             return None
         return ProjectFiles(content.files, content.yanked, read_status(status))
@@ -98,10 +98,8 @@ class Listings(ListingRows):
     def _renew(self, place: Place, state: ListingState, mine: AbstractSet[Mark]) -> bool:
         """Include every change that was made; say whether no other writer was faster."""
         over = mine | set(filter(self._is_abandoned, state.marks))
-        present = self._find_content(state)
-        content = self._make_content(place, state, over, present)
-        revision = state.revision
-        if content is not None and content != present:
+        content, revision = self._make_content(place, state, over), state.revision
+        if content is not None and content.is_new:
             if not self._replace_content(place, state, content):
                 return False
             revision += 1
@@ -111,13 +109,19 @@ class Listings(ListingRows):
         return True
 
     def _make_content(
-        self, place: Place, state: ListingState, over: AbstractSet[Mark], present: Content | None
+        self, place: Place, state: ListingState, over: AbstractSet[Mark]
     ) -> Content | None:
-        """Return the present content with further files, or a new one if that is not enough."""
+        """Return the stored content with every change that was made; None without a file.
+
+        Marks that name files cost a look at these files. The others may stand for anything: if one
+        of them is over, the content is made anew.
+        """
+        present = self._find_content(state)
         if present is None or any(mark.filename == ANY_FILE for mark in over):
             return self._list_content(place)
         names = {mark.filename for mark in state.marks} - present.documents.keys() - {ANY_FILE}
-        return present.with_files(self._find_documents(place, sorted(names)))
+        documents = self._find_documents(place, sorted(names))
+        return self._list_content(place) if documents is None else present.with_files(documents)
 
     def _list_content(self, place: Place) -> Content | None:
         """Return the content as the rows of the files have it; None without a file."""
@@ -126,15 +130,23 @@ class Listings(ListingRows):
         documents = {file.filename: file.document() for file in visible}
         return Content(documents, withdrawn.yanked) if files else None
 
-    def _find_documents(self, place: Place, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return the documents of those of these files that are visible, by name."""
+    def _find_documents(
+        self, place: Place, names: Sequence[str]
+    ) -> dict[str, dict[str, Any]] | None:
+        """Return the documents of those of these files that are visible, by name.
+
+        None if some of them were published together with others that are missing.
+        """
         rows = [row for part in _parts_of(names) for row in self._find_named(place, part)]
         kept: dict[str, list[Row]] = {"FILE": [], "DELETED": []}
         for row in rows:
             kept[row["sk"].partition("#")[0]].append(row)
         deleted = {_name_in(row) for row in kept["DELETED"]}
-        visible = {_name_in(row): row["document"] for row in self._visible(kept["FILE"])}
-        return {name: json.loads(visible[name]) for name in visible.keys() - deleted}
+        visible = self._visible(kept["FILE"])
+        if not is_whole(visible):
+            return None
+        documents = {_name_in(row): row["document"] for row in visible}
+        return {name: json.loads(documents[name]) for name in documents.keys() - deleted}
 
     def _find_named(self, place: Place, names: Sequence[str]) -> list[Row]:
         keys = [key(*place, name) for name in names for key in (file_key, deleted_key)]
