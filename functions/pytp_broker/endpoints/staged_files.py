@@ -50,8 +50,8 @@ from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.sessions import UploadStatus
 
-# When a client should ask again for the status of a file. Most files are checked within seconds.
-RETRY_AFTER_SECONDS: Final = 2
+# When a client should ask again for the status of a file. 100 MB are checked within seconds.
+RETRY_AFTER_SECONDS: Final = 1
 
 
 def announce_file(context: Context[Index, FileAnnouncement]) -> Response:

@@ -63,7 +63,7 @@ def test_a_file_is_announced(client: Uploader, session: Document) -> None:
     answer = client.announce(session, WHEEL)
 
     assert answer.status == 202
-    assert answer.headers["Retry-After"] == "2"
+    assert answer.headers["Retry-After"] == "1"
     (file,) = stored(client, session).files.values()
     place = f"{session['links']['upload']}/{WHEEL_NAME}/{file.upload_id}"
     assert answer.headers["Location"] == place
@@ -454,7 +454,7 @@ def test_a_file_is_completed(client: Uploader, session: Document) -> None:
 
     assert answer.status == 201
     assert answer.headers["Location"] == upload["links"]["file-upload-session"]
-    assert answer.headers["Retry-After"] == "2"
+    assert answer.headers["Retry-After"] == "1"
     assert answer.json["status"] == "completed"
     assert client.see_file(upload) == answer.json
     assert client.see(session)["files"][WHEEL_NAME]["status"] == "completed"
