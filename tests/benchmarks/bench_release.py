@@ -93,6 +93,10 @@ def test_one_wheel_of_125_mb(at: Site, bare: BareServer) -> None:
     rates = [ONE_WHEEL / each / MB for each in (median(puts), median(seconds))]
     own = ONE_WHEEL / (median(seconds) - start) / MB
     print(f"{'125 MB: bare PUT':44} {rates[0]:6.0f} MB/s")
+    for alone in [median(at.put_seconds[-ROUNDS - 1 :])] if at.put_seconds else []:
+        rate = ONE_WHEEL / alone / MB
+        ratio = f"{rate / rates[0]:.2f} of the bare PUT"
+        print(f"{'125 MB: the PUT of publish alone':44} {rate:6.0f} MB/s, {ratio}")
     print(f"{'125 MB: publish, start and exchange included':44} {rates[1]:6.0f} MB/s")
     print(f"{f'125 MB: without the start of {start:.2f} s':44} {own:6.0f} MB/s")
     print(f"{'125 MB: twine through the proxy':44} {ONE_WHEEL / by_twine / MB:6.0f} MB/s")

@@ -117,6 +117,14 @@ class Site:
         return [found[1] for path in paths if (found := _COMPLETED.search(path))]
 
     @property
+    def put_seconds(self) -> list[float]:
+        """Return how long each PUT of a file took, if the server itself keeps the bytes."""
+        events = self.server.events("access")
+        return [
+            e["milliseconds"] / 1000 for e in events if (e["method"], e["status"]) == ("PUT", 200)
+        ]
+
+    @property
     def visible(self) -> list[str]:
         """Return the names of the files that installers see."""
         headers = {"Accept": "application/vnd.pypi.simple.v1+json"}
