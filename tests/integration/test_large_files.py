@@ -1,9 +1,11 @@
 """Large distributions are inspected in bounded memory, each in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,13 +36,22 @@ print(json.dumps([said, seconds, peak, content.size]))
 
 def inspect(kind: str, size: int) -> tuple[str, float, int, int]:
     """Return what the inspection said, its CPU time, the peak of memory, and the file's size."""
-    command = [sys.executable, "-P", "-c", PROGRAM, kind, str(size)]
-    environment = {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(
-        command, capture_output=True, check=True, cwd=ROOT, env=environment, timeout=300
-    )
-    said, seconds, peak, packed = json.loads(ran.stdout)
+    said, seconds, peak, packed = run("-c", PROGRAM, kind, str(size))
     return said, seconds, peak, packed
+
+
+def run(*program: str) -> list[Any]:
+    """Run a program of ours in a process of its own; return the values that it prints."""
+    ran = subprocess.run(
+        [sys.executable, "-P", *program],
+        capture_output=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    printed: list[Any] = json.loads(ran.stdout)
+    return printed
 
 
 @pytest.mark.promise("bounded-memory")
@@ -68,3 +79,14 @@ def test_a_wheel_with_very_many_members_is_inspected_in_256_mebibytes() -> None:
 
     assert said.startswith("Metadata-Version: ")
     assert peak < 256 * MEBIBYTE
+
+
+@pytest.mark.promise("bounded-memory")
+def test_half_a_gigabyte_goes_through_the_server_and_back_in_128_mebibytes() -> None:
+    size = 500_000_000
+
+    said, received, peak = run("-m", "tests.support.streaming", str(size))
+
+    assert said == "HTTP/1.1 200 OK"
+    assert received == size
+    assert peak < 128 * MEBIBYTE
