@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 from pytp_broker.cli.command import FAILED, MISUSED, CommandError, say
 from pytp_broker.client.publishing.checks import read_releases
 from pytp_broker.client.publishing.opening import Address, Opened, opened
-from pytp_broker.client.publishing.outcome import PublishError
+from pytp_broker.client.publishing.outcome import PublishError, WrongAddressError
 from pytp_broker.client.publishing.progress import Board, shown_board
 from pytp_broker.client.publishing.publisher import Options, Publisher
 from pytp_broker.client.publishing.report import ReleaseReport, Report, Result
@@ -137,6 +137,8 @@ def terminable() -> Iterator[None]:
 
 def failed(error: PublishError) -> CommandError:
     """Return the error of a command that could not begin."""
+    if isinstance(error, WrongAddressError):
+        return CommandError(error.lines, MISUSED)
     return CommandError(error.lines, TRY_AGAIN if error.may_pass else FAILED)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from pytp_broker.client.publishing.outcome import PublishError
+from pytp_broker.client.publishing.outcome import PublishError, WrongAddressError
 from pytp_broker.client.transport import Answer, Call, Send, UnreachableError
 from pytp_broker.client.uploads.answers import check_link, origin_of
 from pytp_broker.client.uploads.api import Clock, patiently
@@ -65,13 +65,15 @@ def _check_url(url: str) -> None:
     except ValueError:
         parts, is_loopback = urlsplit(""), False
     if not (parts.scheme == "https" or is_loopback) or not is_sent_host(parts.netloc):
-        raise PublishError(
+        raise WrongAddressError(
             f"--url: {printable(url)} is not an upload URL; it looks like "
             "https://packages.example.com/acme/legacy/ and has no user and no password in it"
         )
     if _INDEX.search(parts.path):
         meant = _INDEX.sub("/legacy/", url)
-        raise PublishError(f"--url: this is the URL of an index; uploads go to {printable(meant)}")
+        raise WrongAddressError(
+            f"--url: this is the URL of an index; uploads go to {printable(meant)}"
+        )
 
 
 def _index_beside(url: str) -> str | None:

@@ -13,3 +13,7 @@ class PublishError(Exception):
         self.lines = [lines] if isinstance(lines, str) else list(lines)
         self.may_pass = may_pass
         super().__init__("\n".join(self.lines))
+
+
+class WrongAddressError(PublishError):
+    """The address that the user gives is not one to which files are sent."""

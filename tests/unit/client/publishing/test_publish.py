@@ -480,14 +480,14 @@ def test_a_registry_without_an_upload_api_gets_forms(
     ],
 )
 def test_what_is_not_an_upload_url_is_said(person: Person, url: str) -> None:
-    assert person.publish(url=url) == 1
+    assert person.publish(url=url) == 2
 
     assert "is not an upload URL" in person.err
     assert not person.asked
 
 
 def test_the_url_of_an_index_is_said_with_the_right_one(person: Person) -> None:
-    assert person.publish(url=f"{ORIGIN}/acme/simple/") == 1
+    assert person.publish(url=f"{ORIGIN}/acme/simple/") == 2
 
     assert f"uploads go to {LEGACY}\n" in person.err
 
