@@ -232,3 +232,12 @@ def test_a_thousand_files_are_published_at_once(racing_store: Store) -> None:
     assert racing_store.publish_session(processing.published(NOW))
 
     assert len(racing_store.list_files("acme", "widgets")) == 1000
+
+
+def test_a_reservation_of_a_session_that_is_gone_is_void(store: Store) -> None:
+    store.reserve(BOTH.processing(NOW), records(BOTH))
+    assert visible(store) == []
+
+    store.add_file(RIVAL)
+
+    assert visible(store) == [SDIST]

@@ -196,6 +196,17 @@ def test_a_settled_publish_is_not_settled_again(table: Table, dynamo: DynamoStor
     assert names == ["update_item", *["put_item"] * 3, "update_item"]
 
 
+def test_many_rows_are_written_by_several_threads(
+    table: Table, dynamo: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_rows, "_FEW", 1)
+
+    publish(dynamo, begin(dynamo))
+
+    assert visible(dynamo) == ALL
+    assert_settled(table)
+
+
 def test_a_session_ends_by_its_time_to_live(table: Table, dynamo: DynamoStore) -> None:
     dynamo.add_session(BOTH)
     (item,) = rows(table, "SESSION#")

@@ -13,7 +13,7 @@ from pytp_broker.local.deleted_files import DeletedFiles
 from pytp_broker.local.hourly import EVERY
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.file_store import content_key, metadata_key
+from pytp_broker.storage.file_store import content_key, keys_of, metadata_key
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.storage.withdrawals import GRACE
 from tests.support.fakes import stored_bytes
@@ -80,6 +80,22 @@ def test_the_bytes_of_other_files_stay(folder: Folder) -> None:
     folder.open().remove_bytes(DUE)
 
     assert [folder.has(each) for each in OTHERS] == [[True, True]] * 3
+
+
+def test_the_bytes_of_a_file_that_came_by_a_session_are_removed_where_they_are(
+    folder: Folder,
+) -> None:
+    mine = file("widgets-3.0.tar.gz", upload_id="a" * 32)
+    other = file("widgets-3.0.tar.gz", upload_id="b" * 32)
+    folder.store.add_file(mine)
+    for key in (*keys_of(mine), *keys_of(other)):
+        folder.files.save(key, Held(b"octets"), mine.sha256)
+    folder.store.delete_file("acme", "widgets", mine.filename, tombstone())
+
+    folder.open().remove_bytes(DUE)
+
+    assert not any(is_there(folder.files, key) for key in keys_of(mine))
+    assert all(is_there(folder.files, key) for key in keys_of(other))
 
 
 def test_a_running_server_looks_each_hour(folder: Folder) -> None:
