@@ -489,7 +489,8 @@ def test_a_client_installs_in_seconds(released: Released) -> None:
         "uvicorn",
         "pyjwt",
     }
-    assert len(names) <= 24
+    # A base install shows progress with rich.
+    assert len(names - {"rich", "markdown_it_py", "mdurl", "pygments"}) <= 24
     assert size(released.keyring) < 40_000_000
 
 
