@@ -2,8 +2,10 @@
 
 - ``creating`` begins a session for one version of a project, or finds the one that is there.
 - ``entering`` is the beginning of each further request: which session, and may the caller?
-- ``uploads`` announces a file, receives its bytes, completes it and deletes it.
-- ``checking`` checks a file as an upload by the legacy API is checked.
+- ``uploads`` announces a file, receives its bytes and deletes it; ``announcements`` says what a
+  client must tell of it first.
+- ``completing`` lets the bytes be checked: by ``checking`` at once, or by ``verifying`` later.
+- ``legacy`` stages a file that comes by the legacy API.
 - ``publishing`` makes all files visible together; ``ending`` cancels a session and extends it.
 
 ``transitions`` has the changes of a session as functions from one record to the next, and
