@@ -108,6 +108,14 @@ def calls(table: Table) -> list[str]:
 
 # Round trips
 
+# A change of a project's files begins and ends with the marks of its listing.
+MARKS = "UpdateItem"
+
+
+def withdrawing(write: str) -> list[str]:
+    """Return the calls of a change after which the listing is made anew from the rows."""
+    return [MARKS, write, *("BatchGetItem", "Query", "Query", "PutItem"), MARKS]
+
 
 @pytest.mark.parametrize(
     ("call", "expected"),
@@ -129,14 +137,21 @@ def calls(table: Table) -> list[str]:
         (lambda s: s.find_release("acme", "widgets", "1"), ["BatchGetItem"]),
         (lambda s: s.save_release(release(), None), ["PutItem"]),
         (lambda s: s.reopen_release("acme", "widgets", "1", NOW), ["PutItem"]),
-        (lambda s: s.yank_release("acme", "widgets", "1", "breaks"), ["PutItem"]),
-        (lambda s: s.yank_release("acme", "widgets", "1", None), ["DeleteItem"]),
+        (lambda s: s.yank_release("acme", "widgets", "1", "breaks"), withdrawing("PutItem")),
+        (lambda s: s.yank_release("acme", "widgets", "1", None), withdrawing("DeleteItem")),
         (lambda s: s.list_withdrawn("acme", "widgets"), ["Query"]),
-        (lambda s: s.delete_file("acme", "widgets", "x", tombstone()), ["PutItem"]),
+        (
+            lambda s: s.delete_file("acme", "widgets", "x", tombstone()),
+            withdrawing("PutItem"),
+        ),
+        (lambda s: s.find_files("acme", "widgets"), ["BatchGetItem"]),
         (lambda s: s.set_status("acme", "widgets", ProjectStatus("archived")), ["PutItem"]),
         (lambda s: s.set_status("acme", "widgets", ACTIVE), ["DeleteItem"]),
         (lambda s: s.find_status("acme", "widgets"), ["GetItem"]),
-        (lambda s: s.add_file(file("widgets-2.0.tar.gz")), ["PutItem", "PutItem"]),
+        (
+            lambda s: s.add_file(file("widgets-2.0.tar.gz")),
+            [MARKS, "PutItem", "PutItem", *("BatchGetItem", "BatchGetItem", "PutItem"), MARKS],
+        ),
         (lambda s: s.load_setup(), ["Scan"]),
         (lambda s: list(s.survey("acme")), ["Scan"]),
     ],
