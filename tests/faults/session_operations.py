@@ -6,8 +6,17 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from pytp_broker.content import Held
 from pytp_broker.http.upload_api import MEDIA_TYPE
-from pytp_broker.storage.sessions import PUBLISH_TIME, SessionStatus, UploadStatus
+from pytp_broker.index.sessions.checking import check_upload
+from pytp_broker.index.sessions.staged_bytes import content_key_of
+from pytp_broker.storage.sessions import (
+    PUBLISH_TIME,
+    Session,
+    SessionStatus,
+    StagedFile,
+    UploadStatus,
+)
 from pytp_broker.tokens import UploadToken
 from tests.faults.operations import Attempt, Operation
 from tests.faults.stage import Clients, Stage, wheel
@@ -103,12 +112,31 @@ class Uploader:
 
 
 def staged(stage: Stage, *files: Distribution) -> dict[str, Any]:
-    """Return a session with completed files."""
-    honest = Uploader(stage, stage.honest)
-    session: dict[str, Any] = honest.begin().json
-    for file in files:
-        assert honest.stage(session, file).status == 201
+    """Return a session with completed files, which are stored without requests: that is quicker."""
+    session: dict[str, Any] = Uploader(stage, stage.honest).begin().json
+    store = stage.engine.store
+    present = store.find_session(session["session-token"])
+    assert present is not None
+    completed = [_completed(stage, present, file) for file in files]
+    changed = present.changed(files={each.filename: each for each in completed})
+    assert store.save_session(changed, present)
     return session
+
+
+def _completed(stage: Stage, session: Session, file: Distribution) -> StagedFile:
+    upload = StagedFile(
+        upload_id=file.sha256[:32],
+        filename=file.filename,
+        size=len(file.content),
+        hashes={"sha256": file.sha256},
+        mechanism="http-post-bytes",
+        status=UploadStatus.PENDING,
+        created_at=stage.now,
+        expires_at=session.expires_at,
+    )
+    stage.engine.files.save(content_key_of(session, upload), Held(file.content), file.sha256)
+    record = check_upload(session, upload, {"issuer": "https://ci.example.com"}, stage.honest.index)
+    return replace(upload, status=UploadStatus.COMPLETED, file=record)
 
 
 def is_published(stage: Stage) -> bool:
