@@ -637,6 +637,8 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ],
         ("LIVE#acme#widgets", "VERSION#1"): ["session_token", "ttl"],
         (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],
+        ("LISTING#acme#widgets", "MARKS"): ["floor"],
+        ("LISTING#acme#widgets", "CONTENT"): ["content", "revision"],
         (f"KEYSET#{ISSUER.url}", "KEYSET"): ["document"],
         (f"KEYSET#{ISSUER.url}", "REFRESH"): ["claimed_at", "claimed_by"],
     }

@@ -128,9 +128,8 @@ class FileRecordStore(Protocol):
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken.
 
-        Raise ReservedError while a session that publishes has reserved the name. It may take two
-        round trips: one lists the project, the other makes the file visible. It takes further ones
-        if the name is reserved.
+        Raise ReservedError while a session that publishes has reserved the name. Not one round
+        trip: it also lists the project, and brings its listing up to date.
         """
 
     def find_release(
