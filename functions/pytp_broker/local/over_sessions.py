@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from pytp_broker.index.sessions.transitions import EXPIRED, cancel, is_editable
 from pytp_broker.local.hourly import Hourly
 from pytp_broker.names import METADATA_SUFFIX
 from pytp_broker.storage.file_folder import FolderFiles
@@ -34,11 +35,20 @@ class OverSessions:
         if session.status is SessionStatus.PROCESSING:
             self._roll_back(session, now)
             return
+        if is_editable(session) and not self._expire(session):
+            return
         for key in _unneeded_keys(session):
             self._files.drop(key)
             self._files.drop(key + METADATA_SUFFIX)
         if session.kept_until < now:
             self._store.remove_session(session)
+
+    def _expire(self, session: Session) -> bool:
+        """Cancel an expired session; say whether nobody can publish or extend it any more.
+
+        The state changes first: a request that began in time may still publish these bytes.
+        """
+        return self._store.save_session(cancel(session, session.expires_at, EXPIRED), session)
 
     def _roll_back(self, session: Session, now: datetime) -> None:
         """End a publish that was interrupted; the next turn removes its bytes."""

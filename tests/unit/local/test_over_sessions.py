@@ -1,10 +1,11 @@
 """What sessions leave behind: the bytes of those that are over go, and published bytes never do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,38 @@ def test_the_bytes_of_an_expired_session_go(folder: Folder) -> None:
     assert not folder.has(WHEEL)
 
 
+class Late:
+    """A store in which a session changes after it was listed."""
+
+    def __init__(self, store: SqliteStore, change: Callable[[], object]) -> None:
+        self._store = store
+        self._change = change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def list_over_sessions(self, now: datetime) -> Sequence[Session]:
+        found = self._store.list_over_sessions(now)
+        self._change()
+        return found
+
+
+@pytest.mark.promise("immutable-file")
+def test_a_publish_that_began_in_time_keeps_its_bytes(folder: Folder) -> None:
+    late: Any = Late(folder.store, folder.publish)
+
+    OverSessions(late, folder.files).remove_bytes(EXPIRED)
+
+    assert folder.has(SDIST)
+    assert folder.has(WHEEL)
+
+
+def test_nobody_can_publish_a_session_whose_bytes_went(folder: Folder) -> None:
+    folder.sweep(EXPIRED)
+
+    assert not folder.store.save_session(MINE.processing(EXPIRED), MINE)
+
+
 def test_the_bytes_of_a_canceled_session_go(folder: Folder) -> None:
     folder.store.save_session(MINE.changed(status=SessionStatus.CANCELED, ended_at=NOW), MINE)
 
@@ -145,7 +178,9 @@ def test_an_interrupted_publish_is_rolled_back_before_its_bytes_go(folder: Folde
 
 def test_a_session_that_is_over_for_long_is_forgotten(folder: Folder) -> None:
     folder.sweep(EXPIRED + RETENTION)
-    assert folder.store.find_session(MINE.token) == MINE
+    kept = folder.store.find_session(MINE.token)
+    assert kept is not None
+    assert kept.status is SessionStatus.CANCELED
 
     folder.sweep(EXPIRED + RETENTION + timedelta(seconds=1))
     assert folder.store.find_session(MINE.token) is None
