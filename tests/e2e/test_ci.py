@@ -346,6 +346,17 @@ def test_an_action_with_another_url_says_what_one_looks_like(github: GitHubRunne
     assert "is not the upload URL of a registry; it looks like" in github.log
 
 
+def test_the_action_runs_no_python_of_the_workspace(github: GitHubRunner, tmp_path: Path) -> None:
+    github.temporary = tmp_path / "empty"
+    for name in ("pip.py", "requests.py", "pytp_broker.py"):
+        (github.job.folder / name).write_text("open('taken', 'w')")
+
+    assert github.run(workflow("action", url="https://packages.example.com/simple/")) == 1
+
+    assert "is not the upload URL of a registry" in github.log
+    assert not (github.job.folder / "taken").exists()
+
+
 def test_a_runner_without_a_new_python_says_what_to_add(github: GitHubRunner) -> None:
     github.give("python3", "exit 1")
 

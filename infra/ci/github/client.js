@@ -11,7 +11,10 @@ const NO_PYTHON =
   "pytp-broker needs Python 3.11 or later: add actions/setup-python before this step";
 
 function python(...words) {
-  const options = { stdio: "inherit", env: { ...process.env, PYTHONPATH: importPath() } };
+  // Without the safe path, `-m pip` would run a `pip.py` of the workspace, which may come from a
+  // build that must not have this job's identity.
+  const own = { PYTHONPATH: importPath(), PYTHONSAFEPATH: "1" };
+  const options = { stdio: "inherit", env: { ...process.env, ...own } };
   return spawnSync(PYTHON, words, options).status === 0;
 }
 
