@@ -18,7 +18,7 @@ from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import RuntimeStore
-from pytp_broker.verifier import Verifier
+from pytp_broker.verifier import IMMEDIATE_BYTES, Verifier
 
 Clock = Callable[[], datetime]
 
@@ -81,12 +81,13 @@ class Index(Services):
     """The services of uploads and downloads.
 
     ``max_upload_bytes`` is the largest body that this deployment's gateway and function take.
-    ``verifier`` verifies large uploads later.
+    ``verifier`` verifies uploads of more than ``immediate_bytes`` later.
     """
 
     files: FileStore
     max_upload_bytes: int
     verifier: Verifier
+    immediate_bytes: int = field(default=IMMEDIATE_BYTES, kw_only=True)
 
 
 def build(  # noqa: PLR0913 - each is given by its name
@@ -130,11 +131,20 @@ def build_broker(
 
 
 def build_index(
-    services: Services, *, files: FileStore, max_upload_bytes: int, verifier: Verifier
+    services: Services,
+    *,
+    files: FileStore,
+    max_upload_bytes: int,
+    verifier: Verifier,
+    immediate_bytes: int = IMMEDIATE_BYTES,
 ) -> Index:
     """Return the services of the functions that handle files."""
     return Index(
-        **_shared(services), files=files, max_upload_bytes=max_upload_bytes, verifier=verifier
+        **_shared(services),
+        files=files,
+        max_upload_bytes=max_upload_bytes,
+        verifier=verifier,
+        immediate_bytes=immediate_bytes,
     )
 
 

@@ -5,9 +5,12 @@ On AWS a function of its own does the work, and in ``serve`` a thread.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from pytp_broker.errors import StoreUnavailable
+
+# What a function of AWS checks within a request, whose gateway waits for half a minute.
+IMMEDIATE_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ from pytp_broker import config
 from pytp_broker.audit.record import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.http.upload_api import MEDIA_TYPE, META
-from pytp_broker.index.sessions.completing import IMMEDIATE_BYTES
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.tokens import UploadToken
+from pytp_broker.verifier import IMMEDIATE_BYTES
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.distributions import wheel, wheel_members
 from tests.support.emulator import START_SECONDS

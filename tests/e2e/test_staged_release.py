@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
 from pytp_broker.http.upload_api import MEDIA_TYPE, META
 from pytp_broker.index.sessions.announcements import POST_BYTES, PUT
-from pytp_broker.index.sessions.completing import IMMEDIATE_BYTES
+from pytp_broker.local.deployment import IMMEDIATE_BYTES
 from tests.e2e.test_publish import Clients, mint, trusting
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.distributions import wheel, wheel_members
@@ -121,12 +122,13 @@ def serving(config: Path, folder: Path) -> ServerProcess:
     return ServerProcess(config, folder / "server.log", "--data", str(folder / "data"))
 
 
-def large_wheel(version: str) -> tuple[str, bytes]:
-    """Return a wheel of `widgets` above the size that is checked at once."""
-    members = wheel_members("widgets", version)
+@cache
+def large_wheel() -> tuple[str, bytes]:
+    """Return a wheel of `widgets` 2.0 above the size that is checked at once."""
+    members = wheel_members("widgets", "2.0")
     noise = os.urandom(IMMEDIATE_BYTES)
     distribution = wheel(
-        "widgets", version, members={**members, "widgets.py": 'print("large")', "noise": noise}
+        "widgets", "2.0", members={**members, "widgets.py": 'print("large")', "noise": noise}
     )
     return distribution.filename, distribution.content
 
@@ -160,7 +162,7 @@ def test_a_large_file_is_checked_after_the_request(
 ) -> None:
     clients = Clients(tmp_path, str(server.ca_file))
     with staging(server, issuer, "2.0") as publisher:
-        completed = publisher.send(*large_wheel("2.0"), PUT)
+        completed = publisher.send(*large_wheel(), PUT)
 
         assert completed.status_code == 202, completed.text
         assert publisher.wait(completed) == "completed"
@@ -173,8 +175,8 @@ def test_a_large_file_is_checked_after_the_request(
 def test_a_server_that_was_killed_goes_on_with_what_it_was_checking(
     config: Path, issuer: Issuer, tmp_path: Path
 ) -> None:
-    with serving(config, tmp_path) as server, staging(server, issuer, "3.0") as publisher:
-        completed = publisher.send(*large_wheel("3.0"), PUT)
+    with serving(config, tmp_path) as server, staging(server, issuer, "2.0") as publisher:
+        completed = publisher.send(*large_wheel(), PUT)
         assert completed.status_code == 202, completed.text
         server.stop(signal.SIGKILL)
 
@@ -188,8 +190,8 @@ def test_a_server_that_was_killed_goes_on_with_what_it_was_checking(
 def test_a_server_ends_cleanly_while_it_checks_a_file(
     config: Path, issuer: Issuer, tmp_path: Path
 ) -> None:
-    with serving(config, tmp_path) as server, staging(server, issuer, "4.0") as publisher:
-        assert publisher.send(*large_wheel("4.0"), PUT).status_code == 202
+    with serving(config, tmp_path) as server, staging(server, issuer, "2.0") as publisher:
+        assert publisher.send(*large_wheel(), PUT).status_code == 202
 
         assert server.stop() == 0
     assert not server.events("fault")

@@ -33,6 +33,9 @@ from pytp_broker.storage.protocols import Storage
 MAX_UPLOAD_BYTES: Final = LARGEST_FILE_SIZE + MAX_FIELDS_BYTES
 # A signal must take effect within ten seconds, which includes reading and applying the file.
 _CONFIGURATION_SECONDS: Final = 5
+# A disk gives a file of this size within a second, and a client that must ask for the result asks a
+# second later.
+IMMEDIATE_BYTES: Final = 128 * 1024 * 1024
 
 
 def build_gateway(  # noqa: PLR0913 - the last three are settings with a default
@@ -66,7 +69,11 @@ def build_gateway(  # noqa: PLR0913 - the last three are settings with a default
         fetch_disclosure_keys=fetch.reach(Access(is_private=True)),
     )
     index = build_index(
-        services, files=storage.files, max_upload_bytes=MAX_UPLOAD_BYTES, verifier=verifier
+        services,
+        files=storage.files,
+        max_upload_bytes=MAX_UPLOAD_BYTES,
+        verifier=verifier,
+        immediate_bytes=IMMEDIATE_BYTES,
     )
     verifier.attach(storage.store, index)
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.index.sessions import completing
 from pytp_broker.index.sessions.verifying import UNBEGUN
 from pytp_broker.verifier import UploadPlace
 from tests.support.deployment import Answer
@@ -32,6 +31,10 @@ class Client(Uploader):
         """Return the verifications that were asked for."""
         return self.shelf.verifier.requests
 
+    def check_at_once(self, max_bytes: int) -> None:
+        """Let files up to this size be checked within the request."""
+        self.shelf.index = replace(self.shelf.index, immediate_bytes=max_bytes)
+
     def finish(self) -> Answer:
         """Complete the file."""
         return self.complete(self.upload)
@@ -41,14 +44,11 @@ class Client(Uploader):
         return self.see_file(self.upload)
 
 
-@pytest.fixture(autouse=True)
-def _every_file_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(completing, "IMMEDIATE_BYTES", 0)
-
-
 @pytest.fixture
 def client() -> Client:
-    return Client()
+    client = Client()
+    client.check_at_once(0)
+    return client
 
 
 def test_a_large_file_is_accepted_and_checked_later(client: Client) -> None:
@@ -80,8 +80,8 @@ def test_who_completed_it_is_who_published_it(client: Client) -> None:
     assert file.published_by["repository"] == "octo-org/widgets"
 
 
-def test_a_small_file_is_checked_at_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(completing, "IMMEDIATE_BYTES", len(WHEEL.content))
+def test_a_small_file_is_checked_at_once(client: Client) -> None:
+    client.check_at_once(len(WHEEL.content))
 
     answer = client.finish()
 

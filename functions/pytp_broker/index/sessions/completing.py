@@ -6,7 +6,6 @@ minute.
 
 from contextlib import suppress
 from functools import partial
-from typing import Final
 
 from pytp_broker.access import confirm
 from pytp_broker.errors import InvalidUpload, StoreUnavailable
@@ -27,8 +26,6 @@ from pytp_broker.index.sessions.verifying import ask_again, place_of
 from pytp_broker.services import Index
 from pytp_broker.storage.sessions import Session, StagedFile, UploadStatus
 
-IMMEDIATE_BYTES: Final = 16 * 1024 * 1024
-
 
 def complete(entered: Entered, staged: Staged, index: Index) -> Staged:
     """Check the bytes of an upload, so that it may be published; or let them be checked later.
@@ -44,7 +41,7 @@ def complete(entered: Entered, staged: Staged, index: Index) -> Staged:
     if file.status is UploadStatus.PROCESSING:
         ask_again(session, file, index)
         return staged
-    check = _check_now if file.size <= IMMEDIATE_BYTES else _check_later
+    check = _check_now if file.size <= index.immediate_bytes else _check_later
     try:
         changed = check(entered, file, index)
     except InvalidUpload as problem:
