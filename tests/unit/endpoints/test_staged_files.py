@@ -220,7 +220,8 @@ def test_a_file_has_at_most_the_size_that_the_registry_takes(
     answer = client.announce(session, WHEEL, PUT, size=size)
 
     assert answer.status == 413
-    assert "larger than this registry takes, which is 857 bytes" in problem_of(answer)["detail"]
+    detail = problem_of(answer)["detail"]
+    assert "takes, which is 857 bytes: ask its operator for a larger `max_file_size`" in detail
 
 
 def test_what_a_function_cannot_take_goes_straight_to_the_store(

@@ -61,7 +61,7 @@ def check_size(announced: Announcement, max_file_size: int, index: Index) -> Non
     if size > max_file_size:
         raise PayloadTooLarge(
             f"`{announced.filename}` is larger than this registry takes, which is "
-            f"{write_size(max_file_size)}"
+            f"{write_size(max_file_size)}: ask its operator for a larger `max_file_size`"
         )
     if announced.mechanism == POST_BYTES and size > index.max_upload_bytes:
         raise PayloadTooLarge(
