@@ -156,7 +156,7 @@ def _print_report(report: Report, options: Options, *, is_json: bool) -> None:
         for line in _lines(release, options):
             say(line, file=stream)
         if release.session is not None and not release.is_published:
-            _print_session(report.url, release.release.project, release.session, stream)
+            _print_session(report.url, release, release.session, stream)
     say(*(f"error: {why}" for why, _ in failures), file=sys.stderr)
     if failures:
         say(_next_step(report), file=sys.stderr)
@@ -169,15 +169,20 @@ def _lines(release: ReleaseReport, options: Options) -> Iterator[str]:
             yield f"{file.filename}: {'would be sent' if is_new else 'is published already'}"
     elif release.is_published:
         yield f"published {release.summary()}"
-    elif any(file.result in {Result.SENT, Result.STAGED} for file in release.files):
+    elif release.has_staged:
         yield f"staged {release.summary()}"
 
 
-def _print_session(url: str, project: str, session: Session, stream: TextIO) -> None:
-    """Print how to go on with a session. Its address is a secret, which the user needs here."""
-    if session.stage_url is not None:
-        print(f"  preview: pip install --index-url {session.stage_url} {project}", file=stream)
-    for action in ("publish", "discard"):
+def _print_session(url: str, report: ReleaseReport, session: Session, stream: TextIO) -> None:
+    """Print how to go on with a session. Its address is a secret, which the user needs here.
+
+    The stage has this release alone, so pip gets what it needs from its other index; without the
+    version, pip would take whatever is the highest of both.
+    """
+    if session.stage_url is not None and report.has_staged:
+        pinned = f"'{report.release.project}=={report.release.version}'"
+        print(f"  preview: pip install --extra-index-url {session.stage_url} {pinned}", file=stream)
+    for action in ("publish", "discard") if report.has_staged else ("discard",):
         command = f"pytp-broker session {action} --url {url} {session.url}"
         print(f"  {action}: {command}", file=stream)
 
@@ -185,6 +190,6 @@ def _print_session(url: str, project: str, session: Session, stream: TextIO) -> 
 def _next_step(report: Report) -> str:
     if any(release.is_published for release in report.releases):
         return "the releases above are published; run the same command again for the others"
-    if any(release.session is not None for release in report.releases):
+    if any(release.has_staged for release in report.releases):
         return "nothing is published; the same command goes on with what is staged"
     return "nothing is published"

@@ -9,6 +9,7 @@ from pytp_broker.cli.command import say
 from pytp_broker.cli.publish import add_address_arguments, failed, read_address, terminable
 from pytp_broker.client.publishing.opening import Opened, opened
 from pytp_broker.client.publishing.outcome import PublishError
+from pytp_broker.client.publishing.report import count_files
 from pytp_broker.client.uploads.answers import Session, check_link
 from pytp_broker.client.uploads.api import UploadApi
 from pytp_broker.client.uploads.refusals import UploadError
@@ -47,7 +48,7 @@ def _act(action: str, api: UploadApi, url: str) -> None:
         _print_status(session)
     elif action == "publish":
         published = api.publish(session)
-        say(f"published {len(published.files)} files")
+        say(f"published {count_files(len(published.files))}")
     else:
         api.cancel(url)
         say("the session and its files are discarded")

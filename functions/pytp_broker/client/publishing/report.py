@@ -58,6 +58,11 @@ class ReleaseReport:
     may_pass: bool = False
 
     @property
+    def has_staged(self) -> bool:
+        """Say whether a file of this run is staged."""
+        return any(file.result in {Result.SENT, Result.STAGED} for file in self.files)
+
+    @property
     def failures(self) -> Iterator[tuple[str, bool]]:
         """Yield why the release is not published, and whether that may pass."""
         for file in self.files:
@@ -82,10 +87,10 @@ class ReleaseReport:
         """Return a sentence for a reader."""
         sent = [file for file in self.files if file.result is Result.SENT]
         size = write_size(sum(file.size for file in sent))
-        parts = [f"{_files(len(sent))} sent ({size})"]
+        parts = [f"{count_files(len(sent))} sent ({size})"]
         for result, said in _BEFORE.items():
             if count := sum(file.result is result for file in self.files):
-                parts.append(f"{_files(count)} {said}")
+                parts.append(f"{count_files(count)} {said}")
         return f"{self.release.name}: {', '.join(parts)}"
 
 
@@ -108,5 +113,6 @@ class Report:
         return {"url": self.url, "api": self.api, "releases": releases}
 
 
-def _files(count: int) -> str:
+def count_files(count: int) -> str:
+    """Return how many files, for a reader."""
     return "1 file" if count == 1 else f"{count:,} files"

@@ -263,6 +263,17 @@ def test_nothing_is_published_if_one_file_is_refused(person: Person) -> None:
     assert f"discard: pytp-broker session discard --url {LEGACY} {ROOT}stage_" in person.err
 
 
+def test_a_session_that_has_nothing_can_only_be_discarded(person: Person) -> None:
+    person.server.refusals[WHEEL_NAME] = person.server.refusals[SDIST_NAME] = "too new"
+
+    assert person.publish() == 1
+
+    assert "preview: " not in person.err
+    assert " publish: " not in person.err
+    assert f"discard: pytp-broker session discard --url {LEGACY} {ROOT}stage_" in person.err
+    assert person.err.endswith("\nnothing is published\n")
+
+
 def test_a_release_that_may_not_be_made_is_said(person: Person) -> None:
     person.server.plan("POST root", problem(403, "the token is for gadgets"))
 

@@ -16,9 +16,10 @@ def session(person: Person, action: str, url: str = URL) -> int:
 def test_a_staged_release_is_not_published(person: Person) -> None:
     assert person.publish("--stage") == 0
 
+    stage = f"{ORIGIN}/acme/stage/stage_1/simple/"
     assert not person.server.published
     assert person.out.splitlines()[1:] == [
-        f"  preview: pip install --index-url {ORIGIN}/acme/stage/stage_1/simple/ widgets",
+        f"  preview: pip install --extra-index-url {stage} 'widgets==1.0'",
         f"  publish: pytp-broker session publish --url {LEGACY} {URL}",
         f"  discard: pytp-broker session discard --url {LEGACY} {URL}",
     ]
@@ -58,6 +59,14 @@ def test_a_session_is_published(person: Person) -> None:
 
     assert person.out == "published 2 files\n"
     assert len(person.server.published) == 2
+
+
+def test_one_file_is_one_file(person: Person) -> None:
+    person.publish("--stage", f"dist/{WHEEL_NAME}")
+
+    session(person, "publish")
+
+    assert person.out == "published 1 file\n"
 
 
 def test_a_session_is_discarded(person: Person) -> None:
