@@ -153,14 +153,19 @@ def _read_mechanism(members: "_Members") -> PutUrl | PostUrl:
         return PostUrl(members.link("file_url"), members.optional_link("attestations_url"))
     if (method := members.text("method", "PUT")) != "PUT":
         raise UploadError(f"the server wants `{printable(method)}` for {S3_PUT}, which is a PUT")
-    return PutUrl(_storage_url(members.text("url")), _read_headers(members.mapping("headers")))
+    url = _storage_url(members.text("url"), members.origin)
+    return PutUrl(url, _read_headers(members.mapping("headers")))
 
 
-def _storage_url(url: str) -> str:
-    """Return where bytes are put, which may be another host: it gets no token."""
-    parts = _split(url)
-    is_loopback = parts is not None and parts[0] == "http" and parts[1] in LOOPBACK_HOSTS
-    if parts is None or not (parts[0] == "https" or is_loopback):
+def _storage_url(url: str, origin: str) -> str:
+    """Return where bytes are put, which may be another host: it gets no token.
+
+    Only a registry on this machine may name a store on it. Another one could mean any service here.
+    """
+    parts, registry = _split(url), _split(origin)
+    hosts = [] if parts is None or registry is None else [parts[1], registry[1]]
+    is_local = bool(hosts) and all(host in LOOPBACK_HOSTS for host in hosts)
+    if parts is None or not (parts[0] == "https" or (parts[0] == "http" and is_local)):
         raise UploadError(f"the server wants the file at {printable(url)}, which is not https")
     return url
 
