@@ -34,8 +34,10 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            self._file.close()  # writes what it holds back, so a full disk fails here again
+        finally:
+            self.path.unlink(missing_ok=True)
 
     def write(self, octets: bytes) -> None:
         """Take the next bytes."""

@@ -257,6 +257,18 @@ def test_a_full_disk_is_a_503_and_leaves_nothing(
     assert place.gateway.lines[0]["event"] == "fault"
 
 
+def test_a_disk_that_is_full_at_the_last_bytes_keeps_none_of_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = Path("/dev/full")
+    monkeypatch.setattr(os, "fdopen", lambda *_: full.open("wb", buffering=2**20))
+
+    answered = place.put(WHEEL)
+
+    assert answered.status == 503
+    assert place.left == []
+
+
 def test_a_slow_client_loses_its_place(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "UPLOAD_SECONDS", 0)
     slow = Place(place.folder / "slow")
