@@ -55,10 +55,10 @@ def check_way(session: Session, *, is_legacy: bool) -> None:
     An open draft of PEP 694 (python/peps#5070) wants the two ways kept apart.
     """
     if session.is_legacy is not is_legacy:
-        way = "uploads of the legacy API with `staged=true`" if session.is_legacy else "its own API"
+        way = "the legacy API with `staged=true`" if session.is_legacy else "Upload API 2.0"
         raise Conflict(
-            f"a session for {session.project} {session.version} takes its files by {way}: send "
-            "them in this way, or publish or cancel that session first"
+            f"there is a session for {session.project} {session.version} that was begun by {way} "
+            "and takes files by that alone: send them so, or publish or cancel that session first"
         )
 
 
