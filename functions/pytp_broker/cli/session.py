@@ -10,7 +10,7 @@ from pytp_broker.cli.publish import add_address_arguments, failed, read_address,
 from pytp_broker.client.publishing.opening import Opened, opened
 from pytp_broker.client.publishing.outcome import PublishError
 from pytp_broker.client.publishing.report import count_files
-from pytp_broker.client.uploads.answers import Session, check_link
+from pytp_broker.client.uploads.answers import CANCELED, PUBLISHED, Session, check_link
 from pytp_broker.client.uploads.api import UploadApi
 from pytp_broker.client.uploads.refusals import UploadError
 
@@ -55,7 +55,9 @@ def _act(action: str, api: UploadApi, url: str) -> None:
 
 
 def _print_status(session: Session) -> None:
-    say(f"{session.status}, until {session.expires_at:%Y-%m-%d %H:%M} UTC")
+    is_over = session.status in {PUBLISHED, CANCELED}
+    until = "" if is_over else f", until {session.expires_at:%Y-%m-%d %H:%M} UTC"
+    say(f"{session.status}{until}")
     say(*(f"{name}: {file.status}" for name, file in session.files.items()))
     say(*(f"the registry says: {notice}" for notice in session.notices))
 

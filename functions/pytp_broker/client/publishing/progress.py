@@ -69,8 +69,12 @@ class Lines:
         self.tell(f"{file.filename}: {said}")
 
     def tell(self, sentence: str) -> None:
-        """Print a sentence, made safe for a log."""
-        print(legible(sentence), file=sys.stderr, flush=True)
+        """Print a sentence, made safe for a log.
+
+        It is one write, so that the lines of two threads do not mix.
+        """
+        sys.stderr.write(f"{legible(sentence)}\n")
+        sys.stderr.flush()
 
 
 class _Fifths:

@@ -52,6 +52,18 @@ def test_a_session_says_how_it_stands(person: Person) -> None:
     )
 
 
+@pytest.mark.parametrize(("action", "status"), [("publish", "published"), ("discard", "canceled")])
+def test_a_session_that_has_ended_has_no_time_left(
+    person: Person, action: str, status: str
+) -> None:
+    person.publish("--stage")
+    session(person, action)
+
+    session(person, "status")
+
+    assert person.out.splitlines()[0] == status
+
+
 def test_a_session_is_published(person: Person) -> None:
     person.publish("--stage")
 
