@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -179,11 +180,16 @@ def _print_session(url: str, report: ReleaseReport, session: Session, stream: Te
     The stage has this release alone, so pip gets what it needs from its other index; without the
     version, pip would take whatever is the highest of both.
     """
+    # The server chose the addresses, and a person copies the lines into a shell.
+    own = shlex.quote(session.url)
     if session.stage_url is not None and report.has_staged:
-        pinned = f"'{report.release.project}=={report.release.version}'"
-        print(f"  preview: pip install --extra-index-url {session.stage_url} {pinned}", file=stream)
+        stage, pinned = (
+            shlex.quote(session.stage_url),
+            f"'{report.release.project}=={report.release.version}'",
+        )
+        print(f"  preview: pip install --extra-index-url {stage} {pinned}", file=stream)
     for action in ("publish", "discard") if report.has_staged else ("discard",):
-        command = f"pytp-broker session {action} --url {url} {session.url}"
+        command = f"pytp-broker session {action} --url {shlex.quote(url)} {own}"
         print(f"  {action}: {command}", file=stream)
 
 

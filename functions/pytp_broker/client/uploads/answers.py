@@ -26,7 +26,9 @@ CANCELED: Final = "canceled"
 _SESSION: Final = (OPEN, PROCESSING, PUBLISHED, ERROR, CANCELED)
 _UPLOAD: Final = (PENDING, PROCESSING, COMPLETED, ERROR, CANCELED)
 
-_URL: Final = re.compile(r"[!-\[\]-~]{1,4000}")
+# Without a backslash, at which some programs end the host; and without a fragment, which is no part
+# of what is asked for, and could be a command to a CI that shows it in a log.
+_URL: Final = re.compile(r"[!\"$-\[\]-~]{1,4000}")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _HEADER_VALUE: Final = re.compile(r"[ -~]{0,4000}")
 # What a server must not set: a credential for its host alone, and what frames the request.

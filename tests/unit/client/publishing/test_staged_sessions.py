@@ -1,5 +1,7 @@
 """`publish --stage`, and `session` for what it has staged."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.distributions import SDIST_NAME, WHEEL_NAME
@@ -23,6 +25,22 @@ def test_a_staged_release_is_not_published(person: Person) -> None:
         f"  publish: pytp-broker session publish --url {LEGACY} {URL}",
         f"  discard: pytp-broker session discard --url {LEGACY} {URL}",
     ]
+
+
+@pytest.mark.parametrize("link", ["session", "stage"])
+def test_a_server_cannot_put_a_command_into_the_lines(person: Person, link: str) -> None:
+    url = f"{ROOT}stage_1;$(id)"
+
+    def change(document: dict[str, Any]) -> None:
+        if link in document.get("links", {}):
+            document["links"][link] = url
+
+    person.server.change = change
+    person.publish("--stage")
+
+    shown = [line for line in person.out.splitlines() if "$(id)" in line]
+    assert shown
+    assert all(f" '{url}'" in line for line in shown)
 
 
 def test_a_server_without_previews_shows_none(person: Person) -> None:

@@ -20,6 +20,7 @@ STRANGE_URLS = [
     "https://packages.example.com\\@evil.example/",
     "https://packages.example.com\n.evil.example/",
     "https://packages.example.com.evil.example/",
+    "https://packages.example.com/##vso[task.complete]x",
     "/acme/upload/x",
     "https://[::1/x",
     "",
