@@ -357,6 +357,14 @@ def test_the_action_runs_no_python_of_the_workspace(github: GitHubRunner, tmp_pa
     assert not (github.job.folder / "taken").exists()
 
 
+def test_the_action_looks_for_no_program_in_the_workspace(github: GitHubRunner) -> None:
+    github.give("python3", "pwd; exit 1")
+
+    assert github.run(workflow("action")) == 1
+
+    assert f"{ACTION}\n" in github.log
+
+
 def test_a_runner_without_a_new_python_says_what_to_add(github: GitHubRunner) -> None:
     github.give("python3", "exit 1")
 

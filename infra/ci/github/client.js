@@ -14,7 +14,8 @@ function python(...words) {
   // Without the safe path, `-m pip` would run a `pip.py` of the workspace, which may come from a
   // build that must not have this job's identity.
   const own = { PYTHONPATH: importPath(), PYTHONSAFEPATH: "1" };
-  const options = { stdio: "inherit", env: { ...process.env, ...own } };
+  // Windows looks for a program in the current folder first.
+  const options = { stdio: "inherit", cwd: __dirname, env: { ...process.env, ...own } };
   return spawnSync(PYTHON, words, options).status === 0;
 }
 
