@@ -93,7 +93,8 @@ def read_form(body: Content, content_type: str, max_bytes: int) -> Form:
     if body.size > max_bytes:
         raise PayloadTooLarge(
             f"the form has {_mebibytes(body.size)}; an upload takes at most"
-            f" {_mebibytes(max_bytes)} here, its other fields included"
+            f" {_mebibytes(max_bytes)} here, its other fields included: send a larger file with"
+            " `pytp-broker publish`, or with your client through `pytp-broker proxy`"
         )
     kind, options = parse_options_header(content_type)
     if kind != "multipart/form-data":

@@ -19,6 +19,7 @@ def test_an_upload_that_is_too_large_is_told_the_limit() -> None:
 
     assert answer.status == 413
     assert "an upload takes at most 4.5 MiB here" in answer.detail
+    assert "`pytp-broker publish`, or with your client through `pytp-broker proxy`" in answer.detail
     assert shelf.post(b"x" * ON_AWS).status == 400
 
 
