@@ -299,7 +299,8 @@ def test_a_session_has_a_bounded_number_of_files(client: Uploader, session: Docu
     answer = client.announce(session, sdist())
 
     assert answer.status == 409
-    assert f"at most {MAX_FILES} files" in problem_of(answer)["detail"]
+    detail = problem_of(answer)["detail"]
+    assert f"at most {MAX_FILES} files, canceled ones included: publish it" in detail
     assert upload
 
 

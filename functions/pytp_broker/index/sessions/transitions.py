@@ -102,7 +102,10 @@ def add_file(session: Session, added: StagedFile) -> Session:
     present = session.files.get(added.filename)
     if present is None:
         if len(session.files) >= MAX_FILES:
-            raise Conflict(f"a session has at most {MAX_FILES} files")
+            raise Conflict(
+                f"a session has at most {MAX_FILES} files, canceled ones included: publish it, "
+                "and send the others in a new session"
+            )
     else:
         _check_replaceable(present)
         former = (*present.former_ids, present.upload_id)[-_MAX_FORMER:]
@@ -200,7 +203,8 @@ def begin_publish(session: Session, now: datetime) -> Session:
         reasons = {name: f"`{name}` is `{status.value}`" for name, status in unready.items()}
         named = and_more([*reasons.values()], len(reasons))
         raise Conflict(
-            f"only completed files are published: {named}. Complete or delete them first",
+            f"only completed files are published: {named}. Complete what is `pending`, wait for "
+            "what is `processing`, and delete what has an `error`",
             sources=reasons,
         )
     return session.processing(now)
