@@ -65,9 +65,12 @@ class Staging:
                 self._leave(report)
 
     def _leave(self, report: ReleaseReport) -> None:
-        """Leave a session that needs nothing of ours; another run has published everything."""
-        if report.session is not None and not report.session.files:
-            with suppress(UploadError):
+        """Leave a session that needs nothing of ours; another run has published everything.
+
+        The session goes if it has no file, also none of a run that has joined it meanwhile.
+        """
+        with suppress(UploadError):
+            if report.session is not None and not self.api.find(report.session.url).files:
                 self.api.cancel(report.session.url)
         report.session, report.is_published = None, True
 

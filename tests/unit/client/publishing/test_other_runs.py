@@ -51,6 +51,19 @@ def test_a_file_that_another_run_is_sending_is_waited_for(person: Person) -> Non
     assert person.server.published == {WHEEL_NAME: wheel().content, SDIST_NAME: b"other"}
 
 
+def test_a_session_that_another_run_has_joined_is_left_to_it(person: Person) -> None:
+    def join() -> None:
+        begin_other(person)
+        person.server.published[WHEEL_NAME] = wheel().content
+
+    meanwhile(person, "/files", join)
+
+    assert person.publish(f"dist/{WHEEL_NAME}") == 0
+
+    assert person.server.session.status == "open"
+    assert [*person.server.session.uploads] == [SDIST_NAME]
+
+
 def test_a_run_that_was_killed_is_not_waited_for_without_end(person: Person) -> None:
     meanwhile(person, "/publish", lambda: begin_other(person))
 
