@@ -58,6 +58,7 @@ def test_a_session_begins(client: Uploader) -> None:
 
 
 @pytest.mark.pep694("links")
+@pytest.mark.pep694("stage-address")
 @pytest.mark.pep694("unguessable")
 def test_the_links_hold_the_token(client: Uploader) -> None:
     session = client.begin()
@@ -530,6 +531,7 @@ def test_a_session_that_has_ended_takes_no_changes(client: Uploader, end: str) -
 
 @pytest.mark.pep694("error-editable")
 @pytest.mark.pep694("released")
+@pytest.mark.pep694("session-notices")
 def test_a_publish_that_did_not_end_is_rolled_back_after_a_minute(client: Uploader) -> None:
     session = client.begin()
     (upload,) = client.stage(session, wheel())
