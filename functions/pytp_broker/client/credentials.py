@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pytp_broker.client.ambient import Environment
+from pytp_broker.client.ambient import TOKEN, TOKEN_FILE, Environment
 from pytp_broker.client.publishing.credentials import TOKEN_VARIABLE
 from pytp_broker.client.registry import USER_NAME
 
@@ -39,6 +39,8 @@ VARIABLES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 # uv refuses a token beside one of these, and a URL beside the name of an index.
 _IN_THE_WAY: Final = ("UV_PUBLISH_USERNAME", "UV_PUBLISH_PASSWORD", "UV_PUBLISH_INDEX")
+# With one of these the command could get a token by itself.
+_OURS: Final = (TOKEN_VARIABLE, TOKEN, TOKEN_FILE)
 
 
 def variables_for(url: str, token: str) -> dict[str, str]:
@@ -60,9 +62,9 @@ def with_credentials(environment: Environment, url: str, token: str) -> dict[str
 def with_proxy(environment: Environment, url: str, password: str) -> dict[str, str]:
     """Return an environment in which every client uploads to an index on this machine.
 
-    It has no token, also not one that the user gave us, and no proxy stands between.
+    It has no token, also not one that the user or the job gave us, and no proxy stands between.
     """
     names = ("NO_PROXY", "no_proxy")
     direct = {n: ",".join(filter(None, (environment.get(n), "127.0.0.1"))) for n in names}
     given = with_credentials(environment, url, password)
-    return {name: value for name, value in given.items() if name != TOKEN_VARIABLE} | direct
+    return {name: value for name, value in given.items() if name not in _OURS} | direct

@@ -39,3 +39,8 @@ def test_behind_a_proxy_no_token_of_the_user_is_left() -> None:
 
     assert "given" not in after.values()
     assert (after["NO_PROXY"], after["no_proxy"]) == ("internal,127.0.0.1", "127.0.0.1")
+
+
+@pytest.mark.parametrize("name", ["PYTP_IDENTITY_TOKEN", "PYTP_IDENTITY_TOKEN_FILE"])
+def test_beside_a_proxy_no_client_gets_the_identity_of_the_job(name: str) -> None:
+    assert name not in with_proxy({name: "secret"}, "http://127.0.0.1:1/legacy/", "password")
