@@ -20,6 +20,8 @@ BUCKET: Final = "https://bucket.example.net/"
 AUTHORIZATION: Final = "Basic X190b2tlbl9fOnNlY3JldA=="
 NOW: Final = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 MEDIA_TYPE: Final = "application/vnd.pypi.upload.v2+json"
+# How long a signed address is good.
+URL_SECONDS: Final = 900
 PAGE: Final = "application/vnd.pypi.simple.v1+json"
 
 
@@ -78,6 +80,7 @@ class UploadServer:
         self.refusals: dict[str, str] = {}
         self.has_stage = self.has_extend = True
         self.takes_attestations = False
+        self.takes_one_at_a_time = False
         self.change: Callable[[dict[str, Any]], None] = lambda _: None
         self.now = NOW
         self.waits: list[float] = []
@@ -255,6 +258,9 @@ class UploadServer:
             return problem(409, f"the session has {filename}")
         if filename in self.published:
             return problem(409, f"{filename} is published")
+        is_busy = any(each.status == "pending" for each in session.uploads.values())
+        if self.takes_one_at_a_time and is_busy:
+            return problem(409, "one file at a time")
         self._count += 1
         digest = members["hashes"]["sha256"]
         mechanism = members["mechanism"]
@@ -290,12 +296,14 @@ class UploadServer:
             "x-amz-checksum-sha256": upload.sha256,
             "If-None-Match": "*",
         }
-        target = f"{BUCKET}{upload.id}?X-Amz-Signature=1"
+        target = f"{BUCKET}{upload.id}?until={self.seconds() + URL_SECONDS:.0f}"
         return {"identifier": "vnd-pytp-s3-put", "method": "PUT", "url": target, "headers": headers}
 
     def _put(self, request: Request) -> Reply:
         assert not request.authorization.reveal()
-        key = request.url.removeprefix(BUCKET).partition("?")[0]
+        key, _, until = request.url.removeprefix(BUCKET).partition("?until=")
+        if self.seconds() > float(until):
+            return problem(403, "the address has expired")
         uploads = (u for s in self.sessions.values() for u in s.uploads.values())
         upload = next(u for u in uploads if u.id == key)
         assert request.headers == {

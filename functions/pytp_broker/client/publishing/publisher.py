@@ -11,6 +11,7 @@ from pytp_broker.client.publishing.plan import Index, Planned, make_plan
 from pytp_broker.client.publishing.progress import Board
 from pytp_broker.client.publishing.report import PRESENT, FileReport, ReleaseReport, Report, Result
 from pytp_broker.client.publishing.staging import Staging
+from pytp_broker.client.publishing.tasks import Work
 from pytp_broker.client.uploads.api import UploadApi
 from pytp_broker.client.uploads.legacy import LegacyApi
 from pytp_broker.client.uploads.local_files import LocalFile
@@ -75,7 +76,8 @@ class Publisher:
         if self.api is None:
             self._send_forms(planned, report)
             return
-        Staging(self.api, self.index, self.board, self.options.jobs).run(planned, report.releases)
+        work = Work(self.api, self.index, self.board)
+        Staging(work, self.options.jobs).run(planned, report.releases)
         if not self.options.is_stage and not report.failures:
             finishing = Finishing(self.api, self.board)
             for release in report.releases:

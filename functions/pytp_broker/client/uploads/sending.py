@@ -1,11 +1,11 @@
-"""Bring one file into a publishing session, also one that an earlier run has begun to bring."""
+"""Bring one file into a publishing session: announce it, send it, and complete it."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from pytp_broker.client.uploads import answers, pages
+from pytp_broker.client.uploads.announcing import Announced, Announcement
 from pytp_broker.client.uploads.answers import FileUpload, PostUrl, PutUrl, Session
 from pytp_broker.client.uploads.api import PAUSES, UploadApi, patiently, send_once
 from pytp_broker.client.uploads.bodies import Body, FilePart
@@ -19,6 +19,8 @@ _PRECONDITION_FAILED: Final = 412
 _LENGTH: Final = "content-length"
 # A storage answers 403 to a URL that has expired; we ask for a new one.
 _MAY_PASS: Final = TRANSIENT | {_FORBIDDEN, _CONFLICT}
+# A signed address is good for 15 minutes; one that is older than this is asked for again.
+_FRESH_SECONDS: Final = 300.0
 
 
 class Progress(Protocol):
@@ -41,16 +43,18 @@ class Delivery:
     progress: Progress
 
     def run(self) -> bool:
-        """Bring the file into the session unless it has it already; raise UploadError.
-
-        What another run has begun is finished if its bytes are there, and replaced otherwise.
-        """
-        present = self.session.files.get(self.file.filename)
-        if present is not None and self._is_there(present.url):
+        """Bring the file into the session unless it has it already; raise UploadError."""
+        announced = Announcement(self.api, self.session, self.file).make()
+        if announced is None:
             return False
-        upload = self._begin()
+        self.send(announced)
+        return True
+
+    def send(self, announced: Announced) -> None:
+        """Send the bytes of a file that is announced, and complete it; raise UploadError."""
+        upload = announced.upload
         try:
-            self._send(upload)
+            self._send(self._fresh(announced))
             self._send_attestations(upload)
             self.api.complete(upload)
         except UploadError as error:
@@ -59,51 +63,12 @@ class Delivery:
                 with suppress(UploadError):
                     self.api.delete_file(upload.url)
             raise
-        return True
 
-    def _is_there(self, url: str) -> bool:
-        """Say whether an earlier upload is this very file; remove it if it is not."""
-        try:
-            upload = self.api.find_file(url)
-            self._settle(upload)
-            if self._staged_digest() == self.file.sha256:
-                return True
-        except UploadError as error:
-            if error.may_pass:
-                raise
-        self.api.delete_file(url)
-        return False
-
-    def _settle(self, upload: FileUpload) -> None:
-        """Wait for the end of an earlier upload; raise UploadError unless the file is complete."""
-        if upload.status == answers.PENDING:
-            self.api.complete(upload)
-        else:
-            self.api.judged(upload.url)
-
-    def _staged_digest(self) -> str | None:
-        """Return the digest that the preview has of this file; None if there is no preview."""
-        if self.session.stage_url is None:
-            return None
-        url = f"{self.session.stage_url.rstrip('/')}/{self.file.project}/"
-        # The URL itself is the right to read; no token is needed.
-        request = Request("GET", url, {"Accept": pages.ACCEPT}, max_answer_bytes=pages.MAX_BYTES)
-        return pages.digests_in(send_once(self.api.send, request)).get(self.file.filename)
-
-    def _begin(self) -> FileUpload:
-        """Begin the upload; one that another process has begun in the meantime is replaced."""
-        hashes = {"sha256": self.file.sha256}
-        filename, size = self.file.filename, self.file.size
-        try:
-            return self.api.add_file(self.session, filename, size, hashes)
-        except UploadError as error:
-            if error.status != _CONFLICT:
-                raise
-            present = self.api.find(self.session.url).files.get(filename)
-            if present is None:
-                raise
-        self.api.delete_file(present.url)
-        return self.api.add_file(self.session, filename, size, hashes)
+    def _fresh(self, announced: Announced) -> FileUpload:
+        """Return an upload with an address that lives: the file may have waited for others."""
+        if self.api.clock.now() - announced.since < _FRESH_SECONDS:
+            return announced.upload
+        return self.api.find_file(announced.upload.url)
 
     def _send(self, upload: FileUpload) -> None:
         """Send the bytes, from the beginning again after a failure that may pass."""

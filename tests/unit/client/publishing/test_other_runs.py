@@ -1,11 +1,12 @@
 """Several runs that work in one session, such as the jobs of a matrix."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pytp_broker.client.publishing.finishing import WAIT_SECONDS
 from pytp_broker.client.uploads.wire import Reply, Request, Wire
 from tests.support.distributions import SDIST_NAME, WHEEL_NAME, sdist, wheel
-from tests.support.upload_server import Upload, problem
+from tests.support.upload_server import Session, Upload, problem
 from tests.unit.client.publishing.conftest import Person
 
 OTHER = Upload("f" * 32, SDIST_NAME, 5, "0" * 64, "http-post-bytes")
@@ -114,3 +115,21 @@ def test_a_session_that_cannot_be_looked_at_is_not_over(person: Person) -> None:
     person.server.plan("GET session", None, problem(403, "not yours"), problem(403, "not yours"))
 
     assert person.publish("--jobs", "1", f"dist/{WHEEL_NAME}") == 1
+
+
+def test_a_session_that_ends_while_we_send_is_followed_by_the_one_that_has_our_file(
+    person: Person,
+) -> None:
+    def stage_in_another() -> None:
+        (ours,) = person.server.session.uploads.values()
+        theirs = replace(ours, id="e" * 32, content=wheel().content, status="completed")
+        another = Session("stage_9", "widgets", "1.0", uploads={WHEEL_NAME: theirs})
+        person.server.sessions = {another.token: another}
+
+    meanwhile(person, "/complete", stage_in_another)
+
+    assert person.publish(f"dist/{WHEEL_NAME}") == 0
+
+    assert person.server.count("PUT object") == 1
+    assert f"{WHEEL_NAME}: was staged before" in person.err
+    assert person.server.published == {WHEEL_NAME: wheel().content}

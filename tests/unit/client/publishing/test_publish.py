@@ -371,18 +371,29 @@ def test_a_form_that_is_never_taken_is_said(person: Person) -> None:
 # --- servers --------------------------------------------------------------------------------------
 
 
-def test_a_server_that_takes_one_file_at_a_time_gets_one(person: Person) -> None:
-    begun = problem(409, "one file at a time")
-    person.server.plan("POST files", None, begun)
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_a_server_that_takes_one_file_at_a_time_gets_one(person: Person, jobs: str) -> None:
+    person.put(wheel("widgets", "1.0", filename="widgets-1.0-1-py3-none-any.whl"))
+    person.server.takes_one_at_a_time = True
 
-    assert person.publish() == 0
-    assert person.server.published == BYTES
+    assert person.publish("--jobs", jobs) == 0
+    assert len(person.server.published) == 3
 
 
-def test_a_conflict_of_a_single_job_is_final(person: Person) -> None:
+def test_a_conflict_of_a_single_file_is_final(person: Person) -> None:
     person.server.plan("POST files", problem(409, "never"))
 
+    assert person.publish(f"dist/{WHEEL_NAME}") == 1
+    assert person.server.count("POST files") == 1
+
+
+def test_a_conflict_that_stays_without_other_files_is_final(person: Person) -> None:
+    never = problem(409, "never")
+    person.server.plan("POST files", never, None, never)
+
     assert person.publish("--jobs", "1") == 1
+    assert f"error: {WHEEL_NAME}: the registry does not take it: never" in person.err
+    assert person.server.received == 0
 
 
 def publish_meanwhile(person: Person, name: str, content: bytes) -> None:
