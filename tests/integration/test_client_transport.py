@@ -14,6 +14,7 @@ from tests.support.misbehaving import (
     MisbehavingIssuer,
     answering,
 )
+from tests.support.untrusted import untrusted_server
 
 
 @pytest.fixture
@@ -111,6 +112,13 @@ def test_a_request_needs_no_thread_where_python_starts_none(
 def test_a_server_that_cannot_be_trusted_is_said_with_what_to_set(host: MisbehavingIssuer) -> None:
     with pytest.raises(UnreachableError, match=r"TLS connection .* in REQUESTS_CA_BUNDLE"):
         send(Call(host.url.replace("http:", "https:") + DISCOVERY))
+
+
+def test_a_certificate_that_is_not_trusted_is_no_better_later() -> None:
+    with untrusted_server() as url, pytest.raises(UnreachableError, match="CA_BUNDLE") as caught:
+        send(Call(url))
+
+    assert not caught.value.may_pass
 
 
 def test_nothing_listens_there() -> None:

@@ -11,6 +11,7 @@ from pytp_broker.client.uploads.bodies import Body, BytesPart, FilePart
 from pytp_broker.client.uploads.wire import Request, Wire
 from pytp_broker.redaction import Hidden
 from tests.support.misbehaving import BEHAVIOURS, DISCOVERY, MisbehavingIssuer, answering
+from tests.support.untrusted import untrusted_server
 
 
 @pytest.fixture
@@ -104,6 +105,13 @@ def test_a_long_answer_is_not_read(host: MisbehavingIssuer) -> None:
 def test_a_server_that_cannot_be_trusted_is_said_with_what_to_set(host: MisbehavingIssuer) -> None:
     with pytest.raises(UnreachableError, match=r"TLS connection .* in REQUESTS_CA_BUNDLE"):
         Wire().send(Request("GET", host.url.replace("http:", "https:")))
+
+
+def test_a_certificate_that_is_not_trusted_is_no_better_later() -> None:
+    with untrusted_server() as url, pytest.raises(UnreachableError, match="CA_BUNDLE") as caught:
+        Wire().send(Request("GET", url))
+
+    assert not caught.value.may_pass
 
 
 def test_a_secret_is_not_in_what_a_request_shows() -> None:

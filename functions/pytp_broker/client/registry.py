@@ -99,7 +99,7 @@ def mint(exchange: Exchange, identity_token: str, send: Send, now: float) -> Min
     try:
         answer = send(Call(exchange.mint_url, {"token": identity_token}))
     except UnreachableError as error:
-        raise RefusedError(f"{exchange.mint_url}: {error}", may_pass=True) from None
+        raise RefusedError(f"{exchange.mint_url}: {error}", may_pass=error.may_pass) from None
     token, expires = answer.text("token"), answer.document.get("expires")
     if answer.status == OK and _TOKEN.fullmatch(token):
         least = int(now) + _LEAST_SECONDS

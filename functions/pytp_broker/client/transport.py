@@ -18,15 +18,24 @@ DEADLINE_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 64 * 1024
 # Where each of our callers is told which authorities to trust; `requests` reads the others itself.
 _CA_FILES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT")
-NOT_TRUSTED: Final = (
+_NOT_TRUSTED: Final = (
     "it offers no TLS connection that can be trusted: if your own authority has signed its "
     "certificate, name the file with that authority in REQUESTS_CA_BUNDLE"
 )
+# OpenSSL's name of what is wrong, which `requests` keeps in the text alone.
+_BAD_CERTIFICATE: Final = "CERTIFICATE_VERIFY_FAILED"
 _CHUNK_BYTES: Final = 8 * 1024
 
 
 class UnreachableError(Exception):
-    """There is no answer, or one that is too long; the text says which."""
+    """There is no answer, or one that is too long; the text says which.
+
+    ``may_pass`` says that the same request may be answered later.
+    """
+
+    def __init__(self, text: str, *, may_pass: bool = True) -> None:
+        super().__init__(text)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +110,19 @@ def _send(call: Call) -> Answer:
         ) as response:
             body = _read(response.iter_content(_CHUNK_BYTES))
             return Answer(response.status_code, _parse(body))
-    except requests.exceptions.SSLError:
-        raise UnreachableError(NOT_TRUSTED) from None
+    except requests.exceptions.SSLError as error:
+        raise not_trusted(error) from None
     # OSError: a file of authorities that is not there. ValueError: a host that cannot be encoded.
     except (requests.RequestException, OSError, ValueError) as error:
         raise UnreachableError(f"it cannot be reached ({type(error).__name__})") from None
+
+
+def not_trusted(error: Exception) -> UnreachableError:
+    """Return the error of a TLS connection that failed.
+
+    A certificate that is not trusted stays so; a connection that breaks may be better later.
+    """
+    return UnreachableError(_NOT_TRUSTED, may_pass=_BAD_CERTIFICATE not in str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def _ask(call: Call, origin: str, send: Send) -> Answer:
     try:
         answer = send(call)
     except UnreachableError as error:
-        raise UploadError(f"{printable(origin)}: {error}", may_pass=True) from None
+        raise UploadError(f"{printable(origin)}: {error}", may_pass=error.may_pass) from None
     if answer.status in TRANSIENT:
         raise UploadError(f"{printable(origin)} answered {answer.status}", may_pass=True)
     return answer

@@ -219,7 +219,7 @@ def send_once(send: Send, request: Request) -> Reply:
         return send(request)
     except UnreachableError as error:
         host = printable(answers.origin_of(request.url))
-        raise UploadError(f"{host}: {error}", may_pass=True) from None
+        raise UploadError(f"{host}: {error}", may_pass=error.may_pass) from None
 
 
 def patiently(ask: Callable[[], _Result], wait: Callable[[float], object]) -> _Result:

@@ -13,7 +13,7 @@ from functools import cached_property
 from threading import Thread
 from typing import Any, Final
 
-from pytp_broker.client.transport import NOT_TRUSTED, Authorization, UnreachableError, authorities
+from pytp_broker.client.transport import Authorization, UnreachableError, authorities, not_trusted
 from pytp_broker.client.uploads.bodies import Body
 from pytp_broker.redaction import Hidden
 
@@ -119,8 +119,8 @@ class Wire:
                     {name.lower(): value for name, value in response.headers.items()},
                     _read(response.iter_content(_CHUNK_BYTES), request.max_answer_bytes),
                 )
-        except requests.exceptions.SSLError:
-            raise UnreachableError(NOT_TRUSTED) from None
+        except requests.exceptions.SSLError as error:
+            raise not_trusted(error) from None
         # OSError: a file of authorities that is not there. ValueError: a host that cannot be
         # encoded.
         except (requests.RequestException, OSError, ValueError) as error:

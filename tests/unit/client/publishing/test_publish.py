@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.client.transport import Answer
+from pytp_broker.client.transport import Answer, UnreachableError
 from pytp_broker.client.uploads.wire import Reply, Request, Wire
 from tests.support.distributions import (
     SDIST_NAME,
@@ -353,6 +353,15 @@ def test_a_registry_that_is_down_is_said(person: Person, answer: Any) -> None:
     assert person.publish() == 3
     assert person.err.startswith(f"{ORIGIN}")
     assert len(person.asked) == 5
+
+
+def test_a_registry_whose_certificate_is_not_trusted_is_not_asked_again(person: Person) -> None:
+    person.discovery = [UnreachableError("name the authority", may_pass=False)]
+
+    assert person.publish() == 1
+
+    assert person.err == f"{ORIGIN}: name the authority\n"
+    assert person.asked == [DISCOVERY]
 
 
 def test_a_registry_that_is_back_is_asked_again(person: Person) -> None:
