@@ -24,6 +24,7 @@ SHOW = "import os; print(os.environ['TWINE_REPOSITORY_URL'], os.environ['UV_PUBL
 @pytest.fixture
 def remote(monkeypatch: pytest.MonkeyPatch, quick_path: Path) -> Remote:
     """Let this process be a job with one identity token, and a broker be at the other end."""
+    monkeypatch.delenv("PYTP_UPLOAD_TOKEN", raising=False)
     remote = Remote()
     variables = {"PYTP_IDENTITY_TOKEN": remote.identity()}
     monkeypatch.setattr(
@@ -60,6 +61,17 @@ def test_a_token_that_could_not_be_burned_is_told_and_the_status_stays(
     assert run(sys.executable, "-c", "import sys; sys.exit(4)") == 4
 
     assert capfd.readouterr().err == f"pytp-broker: {NOT_BURNED}\n"
+
+
+def test_a_token_that_is_given_is_used_and_not_burned(
+    remote: Remote, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTP_UPLOAD_TOKEN", " pytp_given ")
+
+    assert run(sys.executable, "-c", SHOW) == 0
+
+    assert capfd.readouterr().out == f"{UPLOAD} pytp_given\n"
+    assert not remote.calls
 
 
 def test_without_a_token_nothing_runs(remote: Remote, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,10 @@
-"""Run an upload client with an upload token in its environment, and burn the token after it."""
+"""Run an upload client with a token in its environment; one of the job is burned after it."""
 
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from pytp_broker.cli.command import MISUSED, CommandError, say
@@ -11,8 +13,9 @@ from pytp_broker.client.child_process import Child, NotStartedError
 from pytp_broker.client.credentials import with_credentials
 from pytp_broker.client.lent_tokens import lend, tokens_to_lend
 from pytp_broker.client.locations import Location
+from pytp_broker.client.publishing.credentials import TOKEN_VARIABLE
 from pytp_broker.client.registry import RefusedError
-from pytp_broker.redaction import printable
+from pytp_broker.redaction import Hidden, printable
 
 # We failed, and the command never ran: `env` and `timeout` return the same.
 NOT_RUN: Final = 125
@@ -60,13 +63,24 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its status; raise CommandError."""
     location, child = read_upload_location(arguments.url), Child()
     try:
-        with child.signals(), lend(location, tokens_to_lend(os.environ), tell) as token:
+        with child.signals(), _lent(location) as token:
             environment = with_credentials(os.environ, location.upload_url, token.reveal())
             return child.run(arguments.child, environment)
     except (RefusedError, NoIdentityError) as refusal:
         raise CommandError(str(refusal), NOT_RUN) from None
     except NotStartedError as error:
         raise CommandError(str(error), error.status) from None
+
+
+@contextmanager
+def _lent(location: Location) -> Iterator[Hidden]:
+    """Lend the token that the user gives, which is not burned, or one of the job."""
+    given = Hidden(os.environ.get(TOKEN_VARIABLE, "").strip())
+    if given.reveal():
+        yield given
+        return
+    with lend(location, tokens_to_lend(os.environ), tell) as token:
+        yield token
 
 
 def tell(sentence: str) -> None:

@@ -40,7 +40,7 @@ VARIABLES: Final[Mapping[str, Mapping[str, str]]] = {
 # uv refuses a token beside one of these, and a URL beside the name of an index.
 _IN_THE_WAY: Final = ("UV_PUBLISH_USERNAME", "UV_PUBLISH_PASSWORD", "UV_PUBLISH_INDEX")
 # With one of these the command could get a token by itself.
-_OURS: Final = (TOKEN_VARIABLE, TOKEN, TOKEN_FILE)
+_IDENTITIES: Final = (TOKEN, TOKEN_FILE)
 
 
 def variables_for(url: str, token: str) -> dict[str, str]:
@@ -54,8 +54,12 @@ def variables_for(url: str, token: str) -> dict[str, str]:
 
 
 def with_credentials(environment: Environment, url: str, token: str) -> dict[str, str]:
-    """Return an environment in which every client uploads to a URL with a token."""
-    kept = {name: value for name, value in environment.items() if name not in _IN_THE_WAY}
+    """Return an environment in which every client uploads to a URL with a token.
+
+    The variable in which a user gives us a token is not passed on: no client reads it.
+    """
+    removed = {*_IN_THE_WAY, TOKEN_VARIABLE}
+    kept = {name: value for name, value in environment.items() if name not in removed}
     return kept | variables_for(url, token)
 
 
@@ -67,4 +71,4 @@ def with_proxy(environment: Environment, url: str, password: str) -> dict[str, s
     names = ("NO_PROXY", "no_proxy")
     direct = {n: ",".join(filter(None, (environment.get(n), "127.0.0.1"))) for n in names}
     given = with_credentials(environment, url, password)
-    return {name: value for name, value in given.items() if name not in _OURS} | direct
+    return {name: value for name, value in given.items() if name not in _IDENTITIES} | direct

@@ -44,3 +44,7 @@ def test_behind_a_proxy_no_token_of_the_user_is_left() -> None:
 @pytest.mark.parametrize("name", ["PYTP_IDENTITY_TOKEN", "PYTP_IDENTITY_TOKEN_FILE"])
 def test_beside_a_proxy_no_client_gets_the_identity_of_the_job(name: str) -> None:
     assert name not in with_proxy({name: "secret"}, "http://127.0.0.1:1/legacy/", "password")
+
+
+def test_the_variable_in_which_a_user_gives_a_token_is_not_passed_on() -> None:
+    assert "PYTP_UPLOAD_TOKEN" not in with_credentials({"PYTP_UPLOAD_TOKEN": "x"}, UPLOAD, "x")
