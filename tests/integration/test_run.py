@@ -11,12 +11,17 @@ import pytest
 from pytp_broker.cli import main, proxy
 from pytp_broker.cli import run as command
 from pytp_broker.client.job_tokens import NOT_BURNED, JobTokens
+from pytp_broker.client.proxy.relay import Relay
+from pytp_broker.client.proxy.server import Address as Local
 from pytp_broker.client.publishing.opening import Address
 from pytp_broker.client.publishing.outcome import PublishError
 from pytp_broker.client.token_cache import TokenCache
 from pytp_broker.client.transport import Answer
+from pytp_broker.client.uploads.api import UploadApi
 from pytp_broker.client.uploads.refusals import UploadError
+from pytp_broker.redaction import Hidden
 from tests.support.remote import BASE, INDEX, UPLOAD, Remote
+from tests.support.upload_server import AUTHORIZATION, ORIGIN, ROOT, UploadServer
 
 SHOW = "import os; print(os.environ['TWINE_REPOSITORY_URL'], os.environ['UV_PUBLISH_TOKEN'])"
 
@@ -174,3 +179,26 @@ def test_behind_a_proxy_a_command_that_cannot_be_started_says_why(
     assert through_proxy("no-such-command") == 127
 
     assert capfd.readouterr().err == "no-such-command: there is no such command\n"
+
+
+@pytest.mark.usefixtures("upstream")
+def test_a_session_in_the_way_is_told_with_the_commands_that_end_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = UploadServer()
+    api = UploadApi(ROOT, ORIGIN, server.send, lambda: Hidden(AUTHORIZATION))
+    session = api.open("widgets", "1.0")
+
+    @contextmanager
+    def serving(relay: Relay) -> Iterator[Local]:
+        relay.tell_of(session)
+        yield Local("http://127.0.0.1:1/legacy/", Hidden("password"))
+
+    monkeypatch.setattr(proxy, "serving", serving)
+
+    assert through_proxy("true") == 0
+
+    assert capfd.readouterr().err.splitlines() == [
+        f"pytp-broker: pytp-broker session {action} --url {UPLOAD} {session.url}"
+        for action in ("status", "publish", "discard")
+    ]

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import sys
+from functools import partial
 
 from pytp_broker.cli.command import CommandError
 from pytp_broker.cli.run import NOT_RUN, add_command_arguments, tell
@@ -11,6 +13,8 @@ from pytp_broker.client.proxy.relay import Relay
 from pytp_broker.client.proxy.server import serving
 from pytp_broker.client.publishing.opening import Address, opened
 from pytp_broker.client.publishing.outcome import PublishError
+from pytp_broker.client.publishing.report import session_command
+from pytp_broker.client.uploads.answers import Session
 from pytp_broker.client.uploads.refusals import UploadError
 from pytp_broker.client.uploads.wire import Wire
 
@@ -30,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with child.signals(), opened(address, os.environ, tell) as at:
             at.legacy.authorize()  # without a token, nothing runs
-            with serving(Relay(at, Wire().send)) as local:
+            relay = Relay(at, Wire().send, partial(_tell_of, arguments.url))
+            with serving(relay) as local:
                 environment = with_proxy(os.environ, local.upload_url, local.password.reveal())
                 return child.run(arguments.child, environment)
     except PublishError as error:
@@ -39,3 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(str(error), NOT_RUN) from None
     except NotStartedError as error:
         raise CommandError(str(error), error.status) from None
+
+
+def _tell_of(url: str, session: Session) -> None:
+    """Print how to look at a session that is in the way, and how to end it.
+
+    Its address is a secret, which the user needs here.
+    """
+    actions = ("status", "publish", "discard")
+    lines = (f"pytp-broker: {session_command(action, url, session)}\n" for action in actions)
+    print("".join(lines), end="", file=sys.stderr, flush=True)

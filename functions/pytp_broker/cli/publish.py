@@ -16,7 +16,7 @@ from pytp_broker.client.publishing.opening import Address, Opened, opened
 from pytp_broker.client.publishing.outcome import PublishError, WrongAddressError
 from pytp_broker.client.publishing.progress import Board, shown_board
 from pytp_broker.client.publishing.publisher import Options, Publisher
-from pytp_broker.client.publishing.report import ReleaseReport, Report, Result
+from pytp_broker.client.publishing.report import ReleaseReport, Report, Result, session_command
 from pytp_broker.client.publishing.selection import DEFAULT, select
 from pytp_broker.client.uploads.answers import Session
 from pytp_broker.redaction import Hidden
@@ -180,8 +180,6 @@ def _print_session(url: str, report: ReleaseReport, session: Session, stream: Te
     The stage has this release alone, so pip gets what it needs from its other index; without the
     version, pip would take whatever is the highest of both.
     """
-    # The server chose the addresses, and a person copies the lines into a shell.
-    own = shlex.quote(session.url)
     if session.stage_url is not None and report.has_staged:
         stage, pinned = (
             shlex.quote(session.stage_url),
@@ -189,8 +187,7 @@ def _print_session(url: str, report: ReleaseReport, session: Session, stream: Te
         )
         print(f"  preview: pip install --extra-index-url {stage} {pinned}", file=stream)
     for action in ("publish", "discard") if report.has_staged else ("discard",):
-        command = f"pytp-broker session {action} --url {shlex.quote(url)} {own}"
-        print(f"  {action}: {command}", file=stream)
+        print(f"  {action}: {session_command(action, url, session)}", file=stream)
 
 
 def _next_step(report: Report) -> str:

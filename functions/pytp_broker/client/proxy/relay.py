@@ -5,7 +5,7 @@ file as uploaded, and an error after that would come too late for it.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -40,10 +40,14 @@ _MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Brings files to a registry that is open; many threads may use it."""
+    """Brings files to a registry that is open; many threads may use it.
+
+    ``tell_of`` is called with a session of somebody else that is in the way.
+    """
 
     at: Opened
     send: Send
+    tell_of: Callable[[Session], object]
     _locks: dict[tuple[str, str], Lock] = field(default_factory=dict)
 
     def bring(self, form: Form) -> Reply:
@@ -124,10 +128,12 @@ class Relay:
             if name != file.filename and staged.status != answers.CANCELED
         ]
         if others:
+            self.tell_of(session)
             return problem(
                 _CONFLICT,
                 f"somebody prepares {file.project} {file.version} in a session with other files "
-                f"({', '.join(others[:20])}): publish or discard it first",
+                f"({', '.join(others[:20])}): publish or discard it first, by a command "
+                "that pytp-broker has printed",
             )
         try:
             Delivery(api, session, file, _Silence()).run()

@@ -1,5 +1,6 @@
 """What became of each file and each release."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -78,10 +79,15 @@ class ReleaseReport:
             "version": self.release.version,
             "published": self.is_published,
             "session": self.session and self.session.url,
-            "stage": self.session and self.session.stage_url,
+            "stage": self._stage_url,
             "why": self.why,
             "files": [file.document() for file in self.files],
         }
+
+    @property
+    def _stage_url(self) -> str | None:
+        """Return the address of the preview, which ends when the session is published."""
+        return None if self.session is None or self.is_published else self.session.stage_url
 
     def summary(self) -> str:
         """Return a sentence for a reader."""
@@ -111,6 +117,14 @@ class Report:
         """Return the report as JSON types."""
         releases = [release.document() for release in self.releases]
         return {"url": self.url, "api": self.api, "releases": releases}
+
+
+def session_command(action: str, url: str, session: Session) -> str:
+    """Return the command line that acts on a session of the registry at an upload URL.
+
+    The server chose the address, and a person copies the line into a shell.
+    """
+    return f"pytp-broker session {action} --url {shlex.quote(url)} {shlex.quote(session.url)}"
 
 
 def count_files(count: int) -> str:

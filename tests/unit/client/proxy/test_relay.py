@@ -15,6 +15,7 @@ from pytp_broker.client.proxy.relay import Relay
 from pytp_broker.client.publishing.destination import Destination
 from pytp_broker.client.publishing.opening import Opened
 from pytp_broker.client.publishing.plan import Index
+from pytp_broker.client.uploads.answers import Session
 from pytp_broker.client.uploads.api import Clock, UploadApi
 from pytp_broker.client.uploads.legacy import LegacyApi
 from pytp_broker.client.uploads.wire import Reply
@@ -38,6 +39,7 @@ class Proxy:
 
     def __init__(self, folder: Path, *, has_api: bool = True) -> None:
         self.folder = folder
+        self.told: list[Session] = []
         self.server = server = UploadServer()
         clock = Clock(server.seconds, server.wait)
         destination = Destination(LEGACY, ORIGIN, ROOT if has_api else None, INDEX)
@@ -53,6 +55,7 @@ class Proxy:
                 LegacyApi(LEGACY, ORIGIN, server.send, authorize, clock),
             ),
             server.send,
+            self.told.append,
         )
 
     def form(self, file: Distribution, **changes: str) -> Form:
@@ -169,6 +172,8 @@ def test_a_session_with_other_files_is_not_published_by_the_way(proxy: Proxy) ->
 
     assert refused.status == 409
     assert "publish or discard it first" in refused.document["detail"]
+    assert session.url not in refused.document["detail"]
+    assert [each.url for each in proxy.told] == [session.url]
     assert proxy.server.session.status == "open"
     assert proxy.server.received == 0
 
@@ -292,4 +297,4 @@ def test_without_an_index_there_is_no_page(proxy: Proxy) -> None:
     at = proxy.relay.at
     nowhere = replace(at, destination=Destination(LEGACY, ORIGIN, ROOT, None))
 
-    assert Relay(nowhere, proxy.server.send).page("widgets/", "").status == 404
+    assert Relay(nowhere, proxy.server.send, proxy.told.append).page("widgets/", "").status == 404

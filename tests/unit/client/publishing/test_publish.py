@@ -562,6 +562,14 @@ def test_a_report_can_be_read_by_a_program(person: Person) -> None:
     assert "published widgets 1.0" in person.err
 
 
+def test_a_report_has_the_address_of_a_preview_only_while_there_is_one(person: Person) -> None:
+    (staged,) = person.read("--stage")["releases"]
+    (published,) = person.read()["releases"]
+
+    assert staged["stage"].startswith(f"{ORIGIN}/acme/stage/")
+    assert published["stage"] is None
+
+
 @pytest.mark.parametrize("jobs", ["0", "33", "many", "-1", "٣"])
 def test_a_number_of_jobs_that_is_none_is_said(person: Person, jobs: str) -> None:
     with pytest.raises(SystemExit) as ended:
