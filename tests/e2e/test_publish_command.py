@@ -32,15 +32,25 @@ pytestmark = pytest.mark.e2e
 __all__ = ["servers"]  # a fixture
 
 PROGRAM = (sys.executable, "-m", "pytp_broker.cli")
-CONFIGURATION = github_issuer("{issuer}") + registry(
-    "acme",
-    github_publisher(
-        *("killed", "large", "staged", "whole"),
-        repository_owner_id="9919",
-        environment="release",
-    ),
-    issuers=["{issuer}"],
-    access="public",
+CONFIGURATION = (
+    github_issuer("{issuer}")
+    + registry(
+        "acme",
+        github_publisher(
+            *("killed", "large", "staged", "whole"),
+            repository_owner_id="9919",
+            environment="release",
+        ),
+        issuers=["{issuer}"],
+        access="public",
+    )
+    + registry(
+        "small",
+        github_publisher("sized", repository_owner_id="9919", environment="release"),
+        issuers=["{issuer}"],
+        access="public",
+        max_file_size="20 kB",
+    )
 )
 # Runs the command, and kills the process when one of its requests is answered, or when it has read
 # so many bytes of its files.
@@ -82,10 +92,11 @@ class Job:
     folder: Path
     server: ServerProcess
     variables: dict[str, str]
+    registry: str = "acme"
 
     @property
     def url(self) -> str:
-        return f"{self.server.url}/acme/legacy/"
+        return f"{self.server.url}/{self.registry}/legacy/"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -114,7 +125,7 @@ class Job:
     def visible(self, name: str) -> set[str]:
         """Return the names of the files that installers see."""
         answer = requests.get(
-            f"{self.server.url}/acme/simple/{name}/",
+            f"{self.server.url}/{self.registry}/simple/{name}/",
             headers={"Accept": "application/vnd.pypi.simple.v1+json"},
             verify=str(self.server.ca_file),
             timeout=30,
@@ -172,6 +183,26 @@ def test_what_is_published_is_skipped_and_nothing_else_replaces_it(job: Job) -> 
 
     assert ended.returncode == 1
     assert ended.stderr.count("is published already with other contents") == 2
+
+
+def test_a_file_that_is_too_large_is_refused_before_a_byte_and_leaves_nothing_to_wait_for(
+    job: Job,
+) -> None:
+    job.registry = "small"
+    job.build("sized", "1.0")
+    wheel, sdist = job.build("sized", "2.0")
+    grow(wheel, 1_000_000)
+    before = len(job.traffic())
+
+    refused = job.publish("--jobs", "1")
+    seen = job.traffic(before)
+    again = job.publish("dist/sized-1.0*", str(sdist))
+
+    assert refused.returncode == 1
+    assert f"error: {wheel.name}: the registry does not take it" in refused.stderr
+    assert [line for line in seen if "PUT" in line or "/bytes" in line or "complete" in line] == []
+    assert again.returncode == 0, again.stderr
+    assert len(job.visible("sized")) == 3
 
 
 @pytest.mark.parametrize("at", range(1, 13))
