@@ -14,7 +14,6 @@ from pytp_broker.client.publishing.parallel import in_parallel
 from pytp_broker.client.publishing.plan import Planned
 from pytp_broker.client.publishing.report import ReleaseReport, Result
 from pytp_broker.client.publishing.tasks import Task, Work, tasks_of
-from pytp_broker.client.uploads import answers
 from pytp_broker.client.uploads.announcing import Announced, Announcement
 from pytp_broker.client.uploads.answers import Session
 from pytp_broker.client.uploads.refusals import UploadError
@@ -51,12 +50,8 @@ class Announcing:
 
     def _open(self, report: ReleaseReport) -> bool:
         """Open or join the session of a release, and say whether it takes files."""
-        api = self.work.api
         try:
-            session = api.open(report.release.project, report.release.version)
-            if session.status not in {answers.OPEN, answers.ERROR}:
-                session = api.open(report.release.project, report.release.version)
-            report.session = api.keep_open(session)
+            report.session = self.work.api.keep_open(self.work.open(report.release))
             _ = report.session.mechanism
         except UploadError as error:
             report.why, report.may_pass = str(error), error.may_pass

@@ -1,5 +1,6 @@
 """Publish a release that is staged, together with the files that other runs are sending."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,24 +36,32 @@ class Finishing:
 
     def _publish(self, report: ReleaseReport, session: Session) -> Session:
         until, told = self.api.clock.now() + WAIT_SECONDS, ""
+        seen = _others(report, session)
         while True:
             try:
                 return self.api.publish(session)
             except UploadError as error:
-                names = self._of_others(report, session) if error.status == _CONFLICT else ""
-                if not names or self.api.clock.now() > until:
+                if error.status != _CONFLICT or self.api.clock.now() > until:
                     raise
-            if names != told:
+                before, seen = seen, _others(report, self.api.find(session.url))
+                names = _unfinished(seen)
+                # What was in the way may be finished since the answer.
+                if not names and seen == before:
+                    raise
+            if names and names != told:
                 self.board.tell(f"{report.release.name}: waits for {names}, of another run")
             told = names
-            self.api.clock.wait(_PAUSE_SECONDS)
+            if names:
+                self.api.clock.wait(_PAUSE_SECONDS)
 
-    def _of_others(self, report: ReleaseReport, session: Session) -> str:
-        """Return the names of files that other runs are still sending."""
-        ours = {file.filename for file in report.files}
-        names = [
-            name
-            for name, file in self.api.find(session.url).files.items()
-            if name not in ours and file.status in {PENDING, PROCESSING}
-        ]
-        return and_more(names, len(names))
+
+def _others(report: ReleaseReport, session: Session) -> Mapping[str, str]:
+    """Return the files of other runs in a session, each with its status."""
+    ours = {file.filename for file in report.files}
+    return {name: file.status for name, file in session.files.items() if name not in ours}
+
+
+def _unfinished(others: Mapping[str, str]) -> str:
+    """Return the names of files that other runs are still sending."""
+    names = [name for name, status in others.items() if status in {PENDING, PROCESSING}]
+    return and_more(names, len(names))

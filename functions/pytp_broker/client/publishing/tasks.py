@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from pytp_broker.client.publishing.checks import Release
 from pytp_broker.client.publishing.plan import Index, Planned
 from pytp_broker.client.publishing.progress import Board
 from pytp_broker.client.publishing.report import PRESENT, FileReport, ReleaseReport, Result
@@ -17,6 +18,7 @@ from pytp_broker.client.uploads.refusals import UploadError
 _CONFLICT: Final = 409
 # What a server answers to changes of a session that is published or discarded.
 _MAY_BE_OVER: Final = frozenset({404, 409, 410})
+_TAKES_FILES: Final = frozenset({answers.OPEN, answers.ERROR})
 
 _Done = TypeVar("_Done")
 
@@ -50,7 +52,7 @@ class Work:
     board: Board
 
     def in_session(self, task: Task, act: Callable[[Session], _Done]) -> _Done:
-        """Act in the session of a task, or in a new one if another run has published that."""
+        """Act in the session of a task, or in a new one if another run publishes that."""
         session = task.release.session
         assert session is not None  # noqa: S101 - a task is made for an open session
         try:
@@ -58,13 +60,22 @@ class Work:
         except UploadError as error:
             if error.status not in _MAY_BE_OVER or not self._is_over(session):
                 raise
-        release = task.release.release
-        task.release.session = later = self.api.open(release.project, release.version)
+        task.release.session = later = self.open(task.release.release)
         return act(later)
+
+    def open(self, release: Release) -> Session:
+        """Open or join the session of a release; raise UploadError.
+
+        One that another run is just publishing is waited for, and followed by a new one.
+        """
+        session = self.api.open(release.project, release.version)
+        if session.status in _TAKES_FILES:
+            return session
+        return self.api.open(release.project, release.version)
 
     def _is_over(self, session: Session) -> bool:
         try:
-            return self.api.find(session.url).status in {answers.PUBLISHED, answers.CANCELED}
+            return self.api.find(session.url).status not in _TAKES_FILES
         except UploadError as error:
             return error.status in _MAY_BE_OVER
 

@@ -133,3 +133,34 @@ def test_a_session_that_ends_while_we_send_is_followed_by_the_one_that_has_our_f
     assert person.server.count("PUT object") == 1
     assert f"{WHEEL_NAME}: was staged before" in person.err
     assert person.server.published == {WHEEL_NAME: wheel().content}
+
+
+def test_a_session_that_another_run_is_just_publishing_is_followed_by_a_new_one(
+    person: Person,
+) -> None:
+    def begin_to_publish() -> None:
+        person.server.session.status = "processing"
+        person.server.polls_while_processing = 3
+
+    meanwhile(person, "/files", begin_to_publish)
+
+    assert person.publish("--jobs", "1", f"dist/{WHEEL_NAME}") == 0
+
+    assert len(person.server.sessions) == 2
+    assert person.server.published == {WHEEL_NAME: wheel().content}
+
+
+def test_a_file_that_is_finished_while_we_are_refused_is_published_with_ours(
+    person: Person,
+) -> None:
+    def finish_other() -> None:
+        begin_other(person)
+        OTHER.status, OTHER.content = "completed", b"other"
+
+    meanwhile(person, "/publish", finish_other)
+    person.server.plan("POST publish", problem(409, "a file is pending"))
+
+    assert person.publish(f"dist/{WHEEL_NAME}") == 0
+
+    assert person.server.published == {WHEEL_NAME: wheel().content, SDIST_NAME: b"other"}
+    assert not person.server.waits
