@@ -27,6 +27,7 @@ from tests.support.cutting_relay import CuttingRelay
 from tests.support.emulator import Emulator
 from tests.support.indexes import PASSWORD, pypiserver, servers
 from tests.support.jobs import secrets_in
+from tests.support.memory import MEASURED
 
 pytestmark = pytest.mark.e2e
 __all__ = ["servers"]  # a fixture
@@ -308,16 +309,13 @@ def test_a_large_file_is_read_from_the_disk_piece_by_piece(job: Job) -> None:
     sdist.unlink()
     size = 150_000_000
     grow(wheel, size)
-    command = [*PROGRAM, "publish", "--url", job.url]
 
-    process = subprocess.Popen(command, env=job.environment, cwd=job.folder)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    ended = job.run(sys.executable, "-c", MEASURED, *PROGRAM, "publish", "--url", job.url)
 
-    assert process.returncode == 0
+    assert ended.returncode == 0, ended.stderr
     assert wheel.name in job.visible("large")
     # A Python process with requests has 50 MB.
-    assert usage.ru_maxrss * 1024 < size
+    assert int(ended.stdout) * 1024 < size
 
 
 def test_an_index_with_the_legacy_api_alone_is_published_to(

@@ -14,11 +14,12 @@ GIBIBYTE = 1 << 30
 MEBIBYTE = 1 << 20
 # Prints what the inspection said, its seconds, and the most memory that the process ever had.
 PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives import read_metadata_file
 from pytp_broker.index.distributions import parse_filename
 from tests.support.huge_archives import MAKERS
+from tests.support.memory import peak_memory
 
 make, size = MAKERS[sys.argv[1]], int(sys.argv[2])
 filename, content = make(size)
@@ -28,9 +29,7 @@ try:
 except InvalidUpload as refused:
     said = refused.detail
 seconds = time.process_time() - began
-unit = 1 if sys.platform == "darwin" else 1024
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-print(json.dumps([said, seconds, peak, content.size]))
+print(json.dumps([said, seconds, peak_memory(), content.size]))
 """
 
 

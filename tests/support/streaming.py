@@ -6,7 +6,6 @@ It is run as a program, in a process of its own: `python -P -m tests.support.str
 import asyncio
 import hashlib
 import json
-import resource
 import socket
 import sys
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from pytp_broker.local.objects import Objects
 from pytp_broker.storage.file_folder import FolderFiles
 from tests.support.gateways import Gateway
 from tests.support.huge_archives import zeros
+from tests.support.memory import peak_memory
 
 KEY: Final = f"staged/acme/{'0' * 32}/widgets-1.0-py3-none-any.whl"
 _PIECE: Final = 1 << 20
@@ -83,9 +83,7 @@ def main() -> None:
         files = FolderFiles(Path(folder))
         with asyncio.Runner(loop_factory=server._Loop) as runner:
             said, received = runner.run(_send_both_ways(files, int(sys.argv[1])))
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    print(json.dumps([said, received, peak]))
+    print(json.dumps([said, received, peak_memory()]))
 
 
 if __name__ == "__main__":
