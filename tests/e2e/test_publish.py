@@ -428,7 +428,7 @@ def test_errors_are_problem_objects_everywhere(
     answers = {
         404: session.get(f"{server.url}/nothing/here"),
         405: session.get(f"{server.url}/acme/legacy/"),
-        413: session.post(f"{server.url}/acme/legacy/", data=b"x" * (10 * 1024 * 1024 + 1)),
+        413: session.post(f"{server.url}/_/oidc/mint-token", data=b"x" * (1024 * 1024 + 1)),
         422: session.post(f"{server.url}/_/oidc/mint-token", data=b"{"),
     }
 

@@ -10,6 +10,7 @@ from pytp_broker.content import Held
 from pytp_broker.http.upload_api import MEDIA_TYPE
 from pytp_broker.index.sessions.checking import check_upload
 from pytp_broker.index.sessions.staged_bytes import content_key_of
+from pytp_broker.storage.session_tokens import mint_session_token
 from pytp_broker.storage.sessions import (
     PUBLISH_TIME,
     Session,
@@ -151,8 +152,11 @@ def begin_a_session(stage: Stage) -> Attempt:
     client = Uploader(stage, stage.faulty)
 
     def is_the_one(answer: Answer) -> None:
-        found = stage.engine.store.list_sessions(stage.now)
-        assert [each.token for each in found] == [answer.json["session-token"]]
+        store = stage.engine.store
+        begun = store.find_session(answer.json["session-token"])
+        assert begun is not None
+        # A session that was stored, and that nothing points at, is nobody's.
+        assert store.add_session(replace(begun, token=mint_session_token())) == begun
 
     return Attempt(client.begin, 201, check=is_the_one)
 
