@@ -47,7 +47,7 @@ class Edge:
         # The level is not a setting, because we log nothing but audit records and failures, and
         # nobody may switch audit records off.
         self._logger = Logger(service=function, level="INFO")
-        self._clients = function_clients()
+        self.clients = function_clients()
 
     def audit(self, record: AuditRecord) -> None:
         """Log an audit record as one line and count it as one metric."""
@@ -57,19 +57,15 @@ class Edge:
     def services(self, settings: Settings, listings: ListingObjects | None = None) -> Services:
         """Return the services that every function has."""
         return build(
-            RuntimeDynamoStore(self._clients.dynamodb(), settings.table, listings),
+            RuntimeDynamoStore(self.clients.dynamodb(), settings.table, listings),
             shared_host=settings.shared_host,
             audit=self.audit,
             error_type_base=settings.error_type_base,
         )
 
-    def lambda_client(self) -> Any:  # noqa: ANN401 - we have no types of this service
-        """Return a client of Lambda."""
-        return self._clients.other("lambda")
-
     def index(self, settings: IndexSettings, verifier: Verifier | None = None) -> Index:
         """Return the services of the functions that handle files."""
-        s3 = self._clients.s3()
+        s3 = self.clients.s3()
         files, listings = S3Files(s3, settings.bucket), S3Listings(lambda: s3, settings.bucket)
         return build_index(
             self.services(settings, listings),

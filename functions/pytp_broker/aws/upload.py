@@ -1,6 +1,7 @@
 """Lambda entry point of the upload function; all of this runs once, while the function starts."""
 
 import os
+from functools import partial
 
 from pytp_broker.aws.edge import Edge
 from pytp_broker.aws.lambda_verifier import LambdaVerifier
@@ -9,5 +10,5 @@ from pytp_broker.settings import UploadSettings
 
 settings = UploadSettings.from_environment(os.environ)
 edge = Edge("upload")
-verifier = LambdaVerifier(edge.lambda_client, settings.verify_function)
+verifier = LambdaVerifier(partial(edge.clients.other, "lambda"), settings.verify_function)
 handler = edge.handler(ROUTES, edge.index(settings, verifier))

@@ -42,8 +42,8 @@ class Request:
 class Response:
     """One HTTP response.
 
-    ``content`` is a body that is not in memory, and whoever sends it closes it. On AWS no response
-    has any, because files there have URLs of their own.
+    ``content`` is a body that is not in memory, and the code that sends it closes it. On AWS no
+    response has any, because files there have URLs of their own.
     """
 
     status: int
