@@ -268,7 +268,7 @@ def test_an_index_of_another_form_gets_no_identity(person: Person) -> None:
     person.monkeypatch.delenv("PYTP_UPLOAD_TOKEN")
     person.monkeypatch.setenv("PYTP_IDENTITY_TOKEN", "x.y.z")
 
-    assert person.publish(url="https://packages.example.com/root/dev/") == 1
+    assert person.publish(url="https://packages.example.com/team/dev/") == 1
     assert "there is no token" in person.err
 
 

@@ -223,7 +223,7 @@ def test_an_index_at_the_registry_gets_the_token(
 def test_an_upload_url_of_another_form_has_no_index_beside_it(person: Person) -> None:
     person.discovery = [Answer(200, {"upload-api": ROOT})]
 
-    assert person.publish(url=f"{ORIGIN}/root/dev/") == 0
+    assert person.publish(url=f"{ORIGIN}/team/dev/") == 0
 
     assert "GET page" not in person.server.log
 
