@@ -113,6 +113,8 @@ lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade f
 	@$(LOCK) pyproject.toml --extra aws --extra web $(NOT_IN_FUNCTIONS) --output-file functions/requirements.txt
 	@$(LOCK) pyproject.toml --all-extras --group build --group lint --constraint functions/requirements.txt \
 		--output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra attestations --constraint requirements/dev.txt \
+		--output-file infra/attestations/requirements.txt
 	@$(LOCK) pyproject.toml --extra aws --extra serve --extra web --constraint requirements/dev.txt \
 		--output-file requirements/container.txt
 	@$(LOCK) pyproject.toml --constraint requirements/dev.txt --output-file infra/ci/github/requirements.txt

@@ -34,6 +34,7 @@ is what the endpoints work with. These are the rooms; each imports only those be
     oidc        who is asking?
     http        what is a request, and what is an answer?
     audit       what happened?
+    provenance  who published it, and how can anyone check that?
 """
 
 __version__ = "0.1.0"

@@ -25,7 +25,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.errors import InvalidPayload, MalformedRequest, PayloadTooLarge, Unavailable
-from pytp_broker.http.strict_json import parse_json, parse_json_object
 from pytp_broker.oidc.documents import Fetch, FetchError
 from pytp_broker.oidc.jwks import RawKeys
 from pytp_broker.oidc.keycache import (
@@ -37,6 +36,7 @@ from pytp_broker.oidc.keycache import (
     UnknownKeyError,
 )
 from pytp_broker.redaction import printable
+from pytp_broker.strict_json import parse_json, parse_json_object
 from pytp_broker.tokens import MalformedTokenError, UploadToken
 
 GITHUB_KEYS_URL: Final = "https://api.github.com/meta/public_keys/secret_scanning"

@@ -15,6 +15,8 @@ from pytp_broker.known_readers import KnownReaders
 from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.documents import Fetch, Reach
 from pytp_broker.oidc.keysets import KeySets
+from pytp_broker.provenance.attester import Attester, NoAttester
+from pytp_broker.provenance.signing import NoSigner, Signer
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import RuntimeStore
@@ -81,12 +83,15 @@ class Index(Services):
     """The services of uploads and downloads.
 
     ``max_upload_bytes`` is the largest body that this deployment's gateway and function take.
-    ``verifier`` verifies uploads of more than ``immediate_bytes`` later.
+    ``verifier`` verifies uploads of more than ``immediate_bytes`` later. ``signer`` signs receipts,
+    and ``attester`` verifies attestations.
     """
 
     files: FileStore
     max_upload_bytes: int
     verifier: Verifier
+    signer: Signer = field(default_factory=NoSigner, kw_only=True)
+    attester: Attester = field(default_factory=NoAttester, kw_only=True)
     immediate_bytes: int = field(default=IMMEDIATE_BYTES, kw_only=True)
 
 
@@ -130,12 +135,14 @@ def build_broker(
     )
 
 
-def build_index(
+def build_index(  # noqa: PLR0913 - each is given by its name
     services: Services,
     *,
     files: FileStore,
     max_upload_bytes: int,
     verifier: Verifier,
+    signer: Signer | None = None,
+    attester: Attester | None = None,
     immediate_bytes: int = IMMEDIATE_BYTES,
 ) -> Index:
     """Return the services of the functions that handle files."""
@@ -144,6 +151,8 @@ def build_index(
         files=files,
         max_upload_bytes=max_upload_bytes,
         verifier=verifier,
+        signer=signer or NoSigner(),
+        attester=attester or NoAttester(),
         immediate_bytes=immediate_bytes,
     )
 

@@ -25,10 +25,10 @@ from pytp_broker.grants import Permission
 from pytp_broker.http import paths
 from pytp_broker.http.messages import Request, Response, json_response
 from pytp_broker.http.negotiation import accepts
-from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.minting import Minted
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.services import Broker
+from pytp_broker.strict_json import parse_json_object
 from pytp_broker.tokens import (
     DEFAULT_FEATURES,
     FEATURES,

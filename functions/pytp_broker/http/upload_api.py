@@ -17,8 +17,8 @@ from pytp_broker.errors import (
     UnsupportedMediaType,
 )
 from pytp_broker.http.negotiation import accepts
-from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.redaction import printable
+from pytp_broker.strict_json import parse_json_object
 
 API_VERSION: Final = "2.0"
 MEDIA_TYPE: Final = "application/vnd.pypi.upload.v2+json"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pytp_broker.errors import InvalidPayload, InvalidToken
-from pytp_broker.http.strict_json import parse_json_object
 from pytp_broker.redaction import Hidden
+from pytp_broker.strict_json import parse_json_object
 
 MAX_IDENTITY_TOKEN_BYTES: Final = 16 * 1024
 MAX_KEY_ID_CHARACTERS: Final = 256

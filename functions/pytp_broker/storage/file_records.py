@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from pytp_broker.names import is_wheel
+from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.withdrawals import Tombstone
 
@@ -26,6 +27,8 @@ class PublishedFile:
     dependencies in an sdist's PKG-INFO hold for every wheel built from it (PEP 643). Records of
     older versions lack the publishers, the token's hash and this, and then nothing is known.
     ``upload_id`` is that of the file upload session by which the file came, if it came by one.
+    ``receipt_sha256`` is the hash of the file's receipt, and ``attestations_sha256`` that of the
+    attestations that came with the file. ``attestation_state`` is what is known of them now.
     """
 
     registry: str
@@ -40,6 +43,9 @@ class PublishedFile:
     published_by: Mapping[str, str]
     has_static_dependencies: bool = False
     upload_id: str | None = None
+    receipt_sha256: str | None = None
+    attestations_sha256: str | None = None
+    attestation_state: AttestationState | None = None
 
     @property
     def advertises_metadata(self) -> bool:
@@ -52,10 +58,16 @@ class PublishedFile:
 
     def document(self) -> dict[str, Any]:
         """Return the file as JSON types."""
-        # Earlier versions do not know the member, and may still run during a deployment.
-        staged = {} if self.upload_id is None else {"upload_id": self.upload_id}
+        # Earlier versions do not know these members, and may still run during a deployment.
+        state = self.attestation_state
+        newer = {
+            "upload_id": self.upload_id,
+            "receipt_sha256": self.receipt_sha256,
+            "attestations_sha256": self.attestations_sha256,
+            "attestation_state": None if state is None else state.document(),
+        }
         return {
-            **staged,
+            **{name: value for name, value in newer.items() if value is not None},
             "registry": self.registry,
             "project": self.project,
             "version": self.version,
@@ -73,7 +85,9 @@ class PublishedFile:
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Return the file that ``document()`` described."""
         uploaded_at = datetime.fromisoformat(document["uploaded_at"])
-        return cls(**{**document, "uploaded_at": uploaded_at})
+        state = document.get("attestation_state")
+        known = None if state is None else AttestationState.from_document(state)
+        return cls(**{**document, "uploaded_at": uploaded_at, "attestation_state": known})
 
 
 @dataclass(frozen=True, slots=True)

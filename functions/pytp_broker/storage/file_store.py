@@ -100,6 +100,16 @@ def staged_key(registry: str, upload_id: str, filename: str) -> str:
     return f"{STAGED}{registry}/{upload_id}/{filename}"
 
 
+def receipt_key(registry: str, sha256: str, filename: str) -> str:
+    """Return the key of a receipt with this hash."""
+    return f"receipts/{registry}/{sha256}/{filename}"
+
+
+def attestations_key(registry: str, sha256: str, filename: str) -> str:
+    """Return the key of attestations with this hash."""
+    return f"attestations/{registry}/{sha256}/{filename}"
+
+
 def keys_of(file: PublishedFile) -> tuple[str, str]:
     """Return the keys of a file and of its metadata file.
 

@@ -12,9 +12,9 @@ from pytp_broker.cli.sources.page_links import (
     read_reason,
     read_status,
 )
-from pytp_broker.http.strict_json import parse_json
 from pytp_broker.index.offers import Offer, OfferedProject
 from pytp_broker.names import NormalizedName
+from pytp_broker.strict_json import parse_json
 
 
 def read_project_names(body: bytes) -> list[str]:

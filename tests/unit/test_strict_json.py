@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from pytp_broker.http.strict_json import parse_json
+from pytp_broker.strict_json import parse_json
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,136 @@
+"""Check a receipt: that a key of the registry has signed it, and that it is the file's.
+
+Nothing is accepted by default: ``check_receipt`` returns a receipt only after every check, and each
+refusal has a reason of its own.
+"""
+
+from base64 import urlsafe_b64decode
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from pytp_broker.provenance.dsse import STATEMENT_TYPE, Envelope, MalformedEnvelopeError
+from pytp_broker.provenance.receipt_keys import KeyDocument, ReceiptKey
+from pytp_broker.provenance.receipts import (
+    ForeignStatementError,
+    MalformedReceiptError,
+    Receipt,
+    write_time,
+)
+
+# The clocks of the registry and of the verifier may differ by this much.
+LEEWAY: Final = timedelta(minutes=5)
+
+
+class RefusedError(Exception):
+    """A receipt is not accepted: ``reason`` is a code, and the message a sentence."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A file as its verifier knows it; ``registry`` is None if the verifier names none."""
+
+    filename: str
+    sha256: str
+    size: int | None = None
+    registry: str | None = None
+
+
+def check_receipt(octets: bytes, keys: KeyDocument, subject: Subject, now: datetime) -> Receipt:
+    """Return the receipt of this file; raise RefusedError unless every check passes."""
+    envelope = _read_envelope(octets)
+    key = _find_key(envelope, keys)
+    _check_signature(envelope, key)
+    receipt = _read_receipt(envelope)
+    _check_times(receipt, key, now)
+    _check_subject(receipt, subject)
+    _check_registry(receipt, keys, subject)
+    return receipt
+
+
+def _read_envelope(octets: bytes) -> Envelope:
+    try:
+        envelope = Envelope.read(octets)
+    except MalformedEnvelopeError as error:
+        raise RefusedError(
+            "malformed-envelope", f"the receipt is not an envelope: {error}"
+        ) from None
+    if envelope.payload_type != STATEMENT_TYPE:
+        raise RefusedError("foreign-payload", "the envelope does not hold an in-toto statement")
+    return envelope
+
+
+def _find_key(envelope: Envelope, keys: KeyDocument) -> ReceiptKey:
+    key = keys.keys.get(envelope.signature.key_id)
+    if key is None:
+        raise RefusedError("unknown-key", "the receipt names a key that the registry does not have")
+    return key
+
+
+def _check_signature(envelope: Envelope, key: ReceiptKey) -> None:
+    x, y = (int.from_bytes(urlsafe_b64decode(each + "=")) for each in (key.x, key.y))
+    try:
+        public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    except ValueError:
+        raise RefusedError("unusable-key", "the key is not a point on P-256") from None
+    try:
+        public.verify(envelope.signature.octets, envelope.signed_bytes, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        raise RefusedError("wrong-signature", "the key has not signed this receipt") from None
+
+
+def _read_receipt(envelope: Envelope) -> Receipt:
+    try:
+        return Receipt.read(envelope.payload)
+    except ForeignStatementError as error:
+        raise RefusedError("foreign-statement", f"the statement is no receipt: {error}") from None
+    except MalformedReceiptError as error:
+        raise RefusedError("malformed-receipt", f"the receipt is malformed: {error}") from None
+
+
+def _check_times(receipt: Receipt, key: ReceiptKey, now: datetime) -> None:
+    at = receipt.signed_at
+    if at > now + LEEWAY:
+        raise RefusedError("from-the-future", f"the receipt says it was made at {write_time(at)}")
+    if key.revocation is not None:
+        since, reason = write_time(key.revocation.since), key.revocation.reason
+        raise RefusedError(
+            "revoked-key", f"the key of the receipt is revoked since {since}: {reason}"
+        )
+    if at < key.not_before - LEEWAY:
+        begin = write_time(key.not_before)
+        raise RefusedError("key-not-yet-valid", f"the key of the receipt signs from {begin} on")
+    if key.not_after is not None and at > key.not_after + LEEWAY:
+        end = write_time(key.not_after)
+        raise RefusedError("key-expired", f"the key of the receipt has not signed since {end}")
+
+
+def _check_subject(receipt: Receipt, subject: Subject) -> None:
+    if receipt.sha256 != subject.sha256:
+        raise RefusedError(
+            "wrong-digest",
+            f"the receipt is for a file with the sha256 {receipt.sha256}, and this one has "
+            f"{subject.sha256}",
+        )
+    if receipt.filename != subject.filename:
+        raise RefusedError("wrong-name", f"the receipt is for the file `{receipt.filename}`")
+    if subject.size is not None and receipt.size != subject.size:
+        raise RefusedError("wrong-size", f"the receipt is for a file of {receipt.size} bytes")
+
+
+def _check_registry(receipt: Receipt, keys: KeyDocument, subject: Subject) -> None:
+    if receipt.host != keys.host:
+        raise RefusedError("other-deployment", f"the receipt is of a registry at {receipt.host}")
+    for name in (keys.registry, subject.registry):
+        if name is not None and name != receipt.registry:
+            raise RefusedError(
+                "other-registry", f"the receipt is of the registry `{receipt.registry}`"
+            )
