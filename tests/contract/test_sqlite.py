@@ -210,6 +210,7 @@ def make_version_1(path: Path) -> None:
         connection.execute("DROP TABLE deleted_files")
         connection.execute("DROP TABLE sessions")
         connection.execute("DROP TABLE reserved_files")
+        connection.execute("ALTER TABLE files DROP COLUMN attestation_state")
         connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
         connection.execute("PRAGMA user_version = 1")
 

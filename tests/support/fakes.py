@@ -14,6 +14,7 @@ from pytp_broker.content import Content, Held, read_all
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import StoredKeySet
+from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import STAGED, FileStore, Stored, Target
@@ -268,6 +269,14 @@ class MemoryStore(Failing):
         if self._is_reserved(file, file.uploaded_at):
             raise ReservedError
         self.files[file.registry, file.filename] = file
+
+    @remote
+    def save_attestation_state(
+        self, registry: str, project: str, filename: str, state: AttestationState
+    ) -> None:
+        file = self.files.get((registry, filename))
+        if file is not None and file.project == project:
+            self.files[registry, filename] = file.with_attestation_state(state)
 
     @remote
     def find_release(

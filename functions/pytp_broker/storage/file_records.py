@@ -1,7 +1,7 @@
 """What the index keeps about files: each published file, and each release."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -55,6 +55,10 @@ class PublishedFile:
         sdist's only if they are static.
         """
         return is_wheel(self.filename) or self.has_static_dependencies
+
+    def with_attestation_state(self, state: AttestationState) -> Self:
+        """Return the file when this is known of its attestations."""
+        return replace(self, attestation_state=state)
 
     def document(self) -> dict[str, Any]:
         """Return the file as JSON types."""

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import KeySetStore
+from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
@@ -130,6 +131,15 @@ class FileRecordStore(Protocol):
 
         Raise ReservedError while a session that publishes has reserved the name. Not one round
         trip: it also lists the project, and brings its listing up to date.
+        """
+
+    def save_attestation_state(
+        self, registry: str, project: str, filename: str, state: AttestationState
+    ) -> None:
+        """Keep what is known now of a file's attestations, beside the file's record.
+
+        The later of two writers wins. Nothing happens if there is no such file. Not one round trip:
+        it also brings the listing up to date.
         """
 
     def find_release(

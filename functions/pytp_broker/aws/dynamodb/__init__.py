@@ -10,7 +10,8 @@ pk                                      sk                         holds
 ``PUBLISHER#identity_key``              ``…rules_hash#number``     publisher_id, projects
 ``TRUST#registry#project``              ``TRUST``                  publisher_ids
 ``TRUST#registry#``                     ``TRUST``                  publisher_ids
-``PROJECT#registry#project``            ``FILE#filename``          document, batch, reserved_by, ttl
+``PROJECT#registry#project``            ``FILE#filename``          document, batch, reserved_by,
+                                                                   attestation_state, ttl
 ``PROJECT#registry#project``            ``RELEASE#key``            document
 ``REOPENED#registry#project``           ``REOPENED#key``           until, ttl
 ``YANKED#registry#project``             ``YANKED#key``             reason

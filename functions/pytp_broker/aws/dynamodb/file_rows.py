@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from pytp_broker.aws.dynamodb.reservations import ATTEMPTS, Reservations, Row, is_whole
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes, dump
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError, ReservedError
@@ -42,6 +44,23 @@ class FileRows(Reservations):
             raise ReservedError
         if holder is not None:
             raise AlreadyPublishedError
+
+    def save_attestation_state(
+        self, registry: str, project: str, filename: str, state: AttestationState
+    ) -> None:
+        """Keep what is known now of a file's attestations, in an attribute of the file's row.
+
+        Its condition is on the key alone: a condition on an attribute would need a right to it, and
+        that right would also let the verify function write the attribute.
+        """
+        with suppress(ConditionFailedError):
+            self._call(
+                self._client.update_item,
+                Key=attributes(**file_key(registry, project, filename)),
+                UpdateExpression="SET attestation_state = :state",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeValues=attributes(**{":state": dump(state.document())}),
+            )
 
     def find_release(
         self, registry: str, project: str, key: str
@@ -161,7 +180,15 @@ def status_key(registry: str, project: str) -> dict[str, str]:
 
 def read_file(row: Mapping[str, Any]) -> PublishedFile:
     """Return the file that a row holds."""
-    return PublishedFile.from_document(json.loads(row["document"]))
+    return PublishedFile.from_document(read_document(row))
+
+
+def read_document(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document in a file's row, with what is known of its attestations now."""
+    document: dict[str, Any] = json.loads(row["document"])
+    if "attestation_state" in row:
+        document["attestation_state"] = json.loads(row["attestation_state"])
+    return document
 
 
 def read_status(row: Mapping[str, Any] | None) -> ProjectStatus:

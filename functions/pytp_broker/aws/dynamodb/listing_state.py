@@ -10,6 +10,9 @@ from pytp_broker.storage.file_records import PublishedFile
 
 # The mark of a change of which we do not know which files it is about.
 ANY_FILE: Final = ""
+# Before the name of a file that may be listed already: the change is one of what is known of it. No
+# file's name begins with it, so an earlier version that reads such a mark finds no file.
+_LISTED: Final = "~"
 _LEVEL: Final = 6
 _SEPARATOR: Final = "#"
 
@@ -22,6 +25,16 @@ class Mark:
     writer: str
     filename: str
 
+    @property
+    def changes_listed(self) -> bool:
+        """Say whether the change is one of a file that may be listed already."""
+        return self.filename.startswith(_LISTED)
+
+    @property
+    def row_name(self) -> str:
+        """Return the name in the row of the file that the change is about."""
+        return self.filename.removeprefix(_LISTED)
+
     def __str__(self) -> str:
         return _SEPARATOR.join((str(self.began_at), self.writer, self.filename))
 
@@ -30,6 +43,11 @@ class Mark:
         """Return the mark that a row holds."""
         began_at, writer, filename = text.split(_SEPARATOR, 2)
         return cls(int(began_at), writer, filename)
+
+
+def changing(filename: str) -> str:
+    """Return the name in the mark of a change of a file that may be listed already."""
+    return _LISTED + filename
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,31 @@ A writer that replaces the listing also includes what others have changed, and t
 off. So of many writers at once a few do the work of all.
 """
 
-import json
 import secrets
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from pytp_broker.aws.dynamodb.file_rows import deleted_key, file_key, read_status, status_key
+from pytp_broker.aws.dynamodb.file_rows import (
+    deleted_key,
+    file_key,
+    read_document,
+    read_status,
+    status_key,
+)
 from pytp_broker.aws.dynamodb.listing_rows import ListingRows, listing_keys
-from pytp_broker.aws.dynamodb.listing_state import ANY_FILE, Content, ListingState, Mark
+from pytp_broker.aws.dynamodb.listing_state import (
+    ANY_FILE,
+    Content,
+    ListingState,
+    Mark,
+    changing,
+)
 from pytp_broker.aws.dynamodb.reservations import Row, is_whole
 from pytp_broker.aws.dynamodb.table import attributes
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_files import ProjectFiles
 from pytp_broker.storage.protocols import AlreadyPublishedError, Place, ReservedError
@@ -56,6 +68,13 @@ class Listings(ListingRows):
         """Make the file visible; raise AlreadyPublishedError or ReservedError."""
         with self._announced((file.registry, file.project), [file.filename]):
             super().add_file(file)
+
+    def save_attestation_state(
+        self, registry: str, project: str, filename: str, state: AttestationState
+    ) -> None:
+        """Keep what is known now of a file's attestations."""
+        with self._announced((registry, project), [changing(filename)]):
+            super().save_attestation_state(registry, project, filename, state)
 
     @contextmanager
     def _announced(self, place: Place, filenames: Sequence[str] = ()) -> Iterator[None]:
@@ -119,7 +138,8 @@ class Listings(ListingRows):
         present = self._find_content(state)
         if present is None or any(mark.filename == ANY_FILE for mark in over):
             return self._list_content(place)
-        names = {mark.filename for mark in state.marks} - present.documents.keys() - {ANY_FILE}
+        marks = (m for m in state.marks if m.changes_listed or m.filename not in present.documents)
+        names = {mark.row_name for mark in marks} - {ANY_FILE}
         documents = self._find_documents(place, sorted(names))
         return self._list_content(place) if documents is None else present.with_files(documents)
 
@@ -145,8 +165,8 @@ class Listings(ListingRows):
         visible = self._visible(kept["FILE"])
         if not is_whole(visible):
             return None
-        documents = {_name_in(row): row["document"] for row in visible}
-        return {name: json.loads(documents[name]) for name in documents.keys() - deleted}
+        found = {_name_in(row): row for row in visible}
+        return {name: read_document(found[name]) for name in found.keys() - deleted}
 
     def _find_named(self, place: Place, names: Sequence[str]) -> list[Row]:
         keys = [key(*place, name) for name in names for key in (file_key, deleted_key)]

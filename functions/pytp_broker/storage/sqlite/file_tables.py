@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.project_files import ProjectFiles
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
@@ -16,7 +17,7 @@ from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 
 # The files of a project, and whether an operator has deleted each.
 _SHOWN_FILES: Final = """
-    SELECT document, deleted_files.filename IS NOT NULL
+    SELECT document, attestation_state, deleted_files.filename IS NOT NULL
     FROM files LEFT JOIN deleted_files USING (registry, project, filename)
     WHERE registry = ? AND project = ? ORDER BY filename
 """
@@ -29,7 +30,8 @@ class FileTables(Database):
         """Return the file of this name in a project, its tombstone, and the project's status."""
         with self._read() as connection:
             found = connection.execute(
-                "SELECT document FROM files WHERE registry = ? AND project = ? AND filename = ?",
+                "SELECT document, attestation_state FROM files "
+                "WHERE registry = ? AND project = ? AND filename = ?",
                 (registry, project, filename),
             ).fetchone()
             tombstone = find_tombstone(connection, (registry, project, filename))
@@ -53,6 +55,17 @@ class FileTables(Database):
                 )
             elif held != (document,):
                 raise AlreadyPublishedError
+
+    def save_attestation_state(
+        self, registry: str, project: str, filename: str, state: AttestationState
+    ) -> None:
+        """Keep what is known now of a file's attestations."""
+        with self._write() as connection:
+            connection.execute(
+                "UPDATE files SET attestation_state = ? "
+                "WHERE registry = ? AND project = ? AND filename = ?",
+                (dump(state.document()), registry, project, filename),
+            )
 
     def find_release(
         self, registry: str, project: str, key: str
@@ -88,10 +101,11 @@ class FileTables(Database):
         """Return all files of a project, ordered by name: deleted ones, too."""
         with self._read() as connection:
             found = connection.execute(
-                "SELECT document FROM files WHERE registry = ? AND project = ? ORDER BY filename",
+                "SELECT document, attestation_state FROM files "
+                "WHERE registry = ? AND project = ? ORDER BY filename",
                 (registry, project),
             ).fetchall()
-        return [read_file(document) for (document,) in found]
+        return [read_file(*row) for row in found]
 
     def find_files(self, registry: str, project: str) -> ProjectFiles | None:
         """Return what a project's page shows; None if the project never had a file."""
@@ -100,9 +114,11 @@ class FileTables(Database):
             found = connection.execute(_SHOWN_FILES, place).fetchall()
             yanked = _find_yanked(connection, place)
             status = _find_status(connection, place)
-        visible = ",".join(document for document, is_deleted in found if not is_deleted)
+        visible = [(document, state) for document, state, is_deleted in found if not is_deleted]
         # One text for all of them takes half the time that one for each would take.
-        files = [PublishedFile.from_document(each) for each in json.loads(f"[{visible}]")]
+        documents = json.loads(f"[{','.join(document for document, _ in visible)}]")
+        states = (state for _, state in visible)
+        files = [_file(*each) for each in zip(documents, states, strict=True)]
         return ProjectFiles(files, yanked, status) if found else None
 
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
@@ -131,9 +147,16 @@ class FileTables(Database):
         return [project for (project,) in found]
 
 
-def read_file(document: str) -> PublishedFile:
-    """Return the file that a row holds."""
-    return PublishedFile.from_document(json.loads(document))
+def read_file(document: str, state: str | None) -> PublishedFile:
+    """Return the file that a row holds, with what is known of its attestations now."""
+    return _file(json.loads(document), state)
+
+
+def _file(document: Mapping[str, Any], state: str | None) -> PublishedFile:
+    file = PublishedFile.from_document(document)
+    if state is None:
+        return file
+    return file.with_attestation_state(AttestationState.from_document(json.loads(state)))
 
 
 def find_tombstone(connection: sqlite3.Connection, place: tuple[str, str, str]) -> Tombstone | None:

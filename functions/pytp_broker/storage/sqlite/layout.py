@@ -8,7 +8,7 @@ from typing import Final
 
 from pytp_broker.errors import StoreUnavailable
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 
 _RELEASES: Final = (
     """CREATE TABLE releases (
@@ -133,6 +133,7 @@ SCHEMA: Final = (
         filename TEXT NOT NULL,
         project TEXT NOT NULL,
         document TEXT NOT NULL,
+        attestation_state TEXT,
         PRIMARY KEY (registry, filename)
     )""",
     "CREATE INDEX files_by_project ON files (registry, project, filename)",
@@ -155,6 +156,7 @@ _MIGRATIONS: Final = {
         SELECT json_extract(document, '$.registry'), '', publisher_id, 0 FROM publishers""",
     ),
     7: _SESSIONS,
+    8: ("ALTER TABLE files ADD COLUMN attestation_state TEXT",),
 }
 
 

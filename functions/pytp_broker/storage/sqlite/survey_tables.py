@@ -23,9 +23,9 @@ class SurveyTables(Database):
         """Yield all that is known of a registry's projects, in any order."""
         with self._read() as connection:
             yield from _marks(connection, registry)
-            files = connection.execute("SELECT document FROM files WHERE registry = ?", (registry,))
-            for (document,) in files:
-                yield read_file(document)
+            query = "SELECT document, attestation_state FROM files WHERE registry = ?"
+            for row in connection.execute(query, (registry,)):
+                yield read_file(*row)
 
 
 def _marks(connection: sqlite3.Connection, registry: str) -> Iterator[Piece]:
