@@ -6,10 +6,9 @@ from typing import Annotated, Final
 from pydantic import AfterValidator
 
 from pytp_broker.config.values import Text
-from pytp_broker.trust.comparisons import REF_GLOB, glob_for
+from pytp_broker.globs import is_open
 from pytp_broker.trust.providers import PROVIDERS
 
-_OPEN_WILDCARD: Final = re.compile(r"[^/:@#]\*")
 # Claims that every token of an issuer has, or that any job can cause.
 _COMMON_CLAIMS: Final = {
     *(claim for provider in PROVIDERS.values() for claim in provider.common_claims),
@@ -71,11 +70,8 @@ def _check_any_claim(claims: dict[str, str]) -> dict[str, str]:
 
 
 def _check_wildcards(claims: dict[str, str]) -> dict[str, str]:
-    # `my-org*` is meant for one organisation and also lets `my-org-evil` in. The owner of a
-    # repository chooses the names of its branches and tags, so `refs/tags/v*` is safe.
     for name, rule in claims.items():
-        guarded = "" if glob_for(name) is REF_GLOB else rule.partition("@refs/")[0]
-        if _OPEN_WILDCARD.search(guarded):
+        if is_open(name, rule):
             raise ValueError(f"`{name}`: a `*` must follow one of / : @ #, or begin the text")
     return claims
 

@@ -14,6 +14,8 @@ from pytp_broker.strict_json import parse_json
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://pytp-broker.github.io/pytp-broker/publish-receipt/v1"
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 9000
 
 
 class MalformedReceiptError(ValueError):
@@ -146,6 +148,9 @@ def read_time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError("no time zone")
+    # Near the ends of the calendar, adding a leeway or changing the time zone would overflow.
+    if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        raise ValueError("too long ago, or too far in the future")
     return time
 
 

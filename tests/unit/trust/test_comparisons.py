@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytp_broker.trust.comparisons import (
-    REF_GLOB,
-    TEXT_GLOB,
-    Glob,
-    fold,
-    glob_for,
-    starts_with_segment,
-)
+from pytp_broker.globs import REF_GLOB, TEXT_GLOB, Glob, glob_for
+from pytp_broker.trust.comparisons import fold, starts_with_segment
 from pytp_broker.trust.providers import PROVIDERS
 
 DOCS = Path(__file__).parents[3] / "docs"

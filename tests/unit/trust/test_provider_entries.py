@@ -13,11 +13,12 @@ import yaml
 
 from pytp_broker import config
 from pytp_broker.errors import InvalidToken
+from pytp_broker.globs import REF_GLOB
 from pytp_broker.oidc.identity import SignedClaims, TokenForm, verify
 from pytp_broker.oidc.jwks import VerificationKey
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.registries import Issuer
-from pytp_broker.trust.comparisons import REF_GLOB, is_exact, is_same_ignoring_case
+from pytp_broker.trust.comparisons import is_exact, is_same_ignoring_case
 from pytp_broker.trust.job import Job
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, Provider, Role

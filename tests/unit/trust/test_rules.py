@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.trust.comparisons import REF_GLOB, is_same_ignoring_case
+from pytp_broker.globs import REF_GLOB
+from pytp_broker.trust.comparisons import is_same_ignoring_case
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, FieldValue, Role
 from pytp_broker.trust.publishers import unpinned

@@ -162,5 +162,5 @@ def _read(chunks: Any, limit: int) -> bytes:  # noqa: ANN401 - the chunks of `re
     for chunk in chunks:
         body += chunk
         if len(body) > limit:
-            raise UnreachableError(f"its answer is longer than {limit:,} bytes")
+            raise UnreachableError(f"its answer is longer than {limit:,} bytes", may_pass=False)
     return bytes(body)

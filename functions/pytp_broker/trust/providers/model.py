@@ -7,8 +7,9 @@ from enum import Enum
 from typing import Any, Final
 from urllib.parse import quote
 
+from pytp_broker.globs import Glob
 from pytp_broker.oidc.identity import PLAIN, SignedClaims, TokenForm
-from pytp_broker.trust.comparisons import Glob, is_exact
+from pytp_broker.trust.comparisons import is_exact
 
 _ANY_TEXT: Final = r"[^\x00-\x1f\x7f]{1,255}"
 

@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
+from pytp_broker.globs import REF_GLOB
 from pytp_broker.oidc.identity import SignedClaims
-from pytp_broker.trust.comparisons import REF_GLOB
 from pytp_broker.trust.providers.fields import choice_field
 from pytp_broker.trust.providers.model import Field
 
