@@ -16,6 +16,7 @@ from tests.support.samples import (
     file,
     operation,
     publisher,
+    receipt_key,
     record,
     release,
     session,
@@ -63,6 +64,8 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "publish_session": lambda store: store.publish_session(session().published(NOW)),
     "release": lambda store: store.release(session(staged())),
     "list_sessions": lambda store: store.list_sessions(NOW),
+    "list_receipt_keys": lambda store: store.list_receipt_keys(),
+    "save_receipt_key": lambda store: store.save_receipt_key(receipt_key(), None),
     "list_projects": lambda store: store.list_projects("acme"),
 }
 EVERY_CALL = [pytest.param(call, id=name) for name, call in CALLS.items()]

@@ -31,6 +31,7 @@ from pytp_broker.storage.protocols import Store
 from pytp_broker.verifier import UploadPlace
 from tests.support.fakes import MAX_UPLOAD_BYTES
 from tests.support.gateways import body_of
+from tests.support.receipt_signing import TestSigner
 from tests.support.scanner import SecretScanner
 from tests.support.signing import NOW
 
@@ -139,6 +140,7 @@ class Deployment:
         self._audit, self._fetch, self._wait = audit, fetch, wait
         self._scanner = scanner
         self.verifier = WaitingVerifier()
+        self.signer = TestSigner()
         self.start()
 
     def start(self) -> None:
@@ -160,6 +162,7 @@ class Deployment:
             files=self.files,
             max_upload_bytes=MAX_UPLOAD_BYTES,
             verifier=self.verifier,
+            signer=self.signer,
         )
 
     def _build(self) -> Services:

@@ -15,6 +15,7 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.provenance.attester import AttestationState
+from pytp_broker.provenance.receipt_keys import ReceiptKey, oldest_first
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import STAGED, FileStore, Stored, Target
@@ -100,6 +101,7 @@ class MemoryStore(Failing):
         self.trust: dict[Place, dict[str, int]] = {}
         self.key_sets: dict[str, StoredKeySet] = {}
         self.refreshes: dict[str, datetime] = {}
+        self.receipt_keys: dict[str, ReceiptKey] = {}
         self.tokens: dict[str, TokenRecord] = {}
         self.files: dict[tuple[str, str], PublishedFile] = {}
         self.releases: dict[tuple[str, str, str], Release] = {}
@@ -200,6 +202,16 @@ class MemoryStore(Failing):
             return False
         self.refreshes[issuer_url] = now
         return True
+
+    @remote
+    def list_receipt_keys(self) -> Sequence[ReceiptKey]:
+        return oldest_first(self.receipt_keys.values())
+
+    @remote
+    def save_receipt_key(self, key: ReceiptKey, present: ReceiptKey | None) -> bool:
+        if self.receipt_keys.get(key.key_id) == present:
+            self.receipt_keys[key.key_id] = key
+        return self.receipt_keys.get(key.key_id) == key
 
     @remote
     def list_publishers(self, identity_key: str) -> Sequence[TrustedPublisher]:

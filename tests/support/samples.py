@@ -9,6 +9,7 @@ from typing import Any
 from pytp_broker.audit.operations import ConfigurationChange
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Grant, Permission
+from pytp_broker.provenance.receipt_keys import ReceiptKey
 from pytp_broker.registries import Access, Configuration, Issuer, Registry
 from pytp_broker.storage.file_records import PublishedFile, Release
 from pytp_broker.storage.sessions import Session, SessionStatus, StagedFile, UploadStatus
@@ -136,6 +137,19 @@ def file(filename: str = "widgets-1.0.tar.gz", **changes: Any) -> PublishedFile:
             requires_python=">=3.11",
             uploaded_at=NOW + timedelta(microseconds=123456),
             published_by={"issuer": GITHUB, "repository": "octo-org/widgets"},
+        ),
+        **changes,
+    )
+
+
+def receipt_key(**changes: Any) -> ReceiptKey:
+    """Return a key of receipts that begins to sign now (the point of RFC 7517 §A.1)."""
+    return replace(
+        ReceiptKey(
+            x="MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            y="4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+            not_before=NOW,
+            location="arn:aws:kms:eu-west-1:123456789012:key/1",
         ),
         **changes,
     )

@@ -4,7 +4,7 @@ import getpass
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.cli.command import CommandError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.index.releases import key_of
+from pytp_broker.provenance.signing import NoSigner, Signer
 from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
 from pytp_broker.storage.file_store import Bin
 from pytp_broker.storage.plan import Plan, Step
@@ -45,12 +46,14 @@ class Operator:
 
     ``host`` is the host that the broker's registries share, if we know it. ``bin`` takes the bytes
     of deleted files; on one machine there is none, because the server removes them itself.
+    ``signer`` signs receipts for a command that publishes files.
     """
 
     store: Store
     name: str
     host: str | None = None
     bin: Bin | None = None
+    signer: Signer = field(default_factory=NoSigner)
 
     def record(self, record: AuditRecord) -> None:
         """Store a record of what the operator does."""

@@ -25,7 +25,7 @@ from pytp_broker.cli.command import (
 from pytp_broker.cli.host_options import client_host
 from pytp_broker.cli.operator import local_user
 from pytp_broker.cli.site import Site, hosts_of
-from pytp_broker.cli.target import open_storage, reason_of
+from pytp_broker.cli.target import open_server_signer, open_storage, reason_of
 from pytp_broker.errors import DEFAULT_TYPE_BASE, TYPE_BASE, StoreUnavailable
 from pytp_broker.leaks import GITHUB_KEYS_URL
 from pytp_broker.redaction import printable
@@ -177,7 +177,9 @@ def _serve(
     url = _url(host, listener.getsockname()[1], is_tls=not arguments.no_tls)
     with _failures_told():
         folder = _open_folder(arguments.data, url, stack)
-        site = Site(stack.enter_context(open_storage(arguments, folder)), host, arguments.config)
+        storage = stack.enter_context(open_storage(arguments, folder))
+        signer = open_server_signer(arguments, folder, storage.store)
+        site = Site(storage, host, arguments.config, signer)
         site.bring_up(loaded, is_kept=arguments.data is not None)
         own = None if arguments.no_tls or given else site.certify(folder / "tls")
         gateway = site.build_gateway(
@@ -188,6 +190,7 @@ def _serve(
     stack.callback(upkeep.stop)
     stack.callback(site.verifier.stop)
     _reload_on_sighup(upkeep)
+    site.check_signer()
     files = certificate.files if certificate else None
     for remark in files.remarks if files else ():
         site.log.write("warning", by="certificate", message=remark)

@@ -9,6 +9,7 @@ from pytp_broker.cli.command import CommandError, check_host, load_configuration
 from pytp_broker.cli.operator import Operator, local_user
 from pytp_broker.cli.target import reason_of
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.provenance.signing import NoSigner, Signer
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.protocols import Storage
@@ -28,8 +29,17 @@ def hosts_of(configuration: Configuration) -> list[str]:
 class Site:
     """A broker on this machine, while it runs."""
 
-    def __init__(self, storage: Storage, host: str, config: Sequence[Path] | None) -> None:
-        """Raise StoreUnavailable; ``config`` are the files to read again, if there are any."""
+    def __init__(
+        self,
+        storage: Storage,
+        host: str,
+        config: Sequence[Path] | None,
+        signer: Signer | None = None,
+    ) -> None:
+        """Raise StoreUnavailable; ``config`` are the files to read again, if there are any.
+
+        ``signer`` signs receipts; without one nothing can be published.
+        """
         from pytp_broker.local.background_verifier import BackgroundVerifier
         from pytp_broker.local.deleted_files import DeletedFiles
         from pytp_broker.local.log import Log
@@ -41,6 +51,7 @@ class Site:
         self._storage = storage
         self._host = host
         self._config = config
+        self._signer = signer or NoSigner()
         store, files = storage.store, storage.files
         self._records = OperatorRecords(store) if isinstance(store, SqliteStore) else None
         self._deleted, self._over = None, None  # another store removes the bytes itself
@@ -71,8 +82,17 @@ class Site:
             disclosure_keys_url,
             error_type_base,
             verifier=self.verifier,
+            signer=self._signer,
             proxies=Proxies(proxies),
         )
+
+    def check_signer(self) -> None:
+        """Sign something, so that the log says at once if nothing can be published."""
+        try:
+            self._signer.sign(b"the server starts")
+        except StoreUnavailable as problem:
+            message = f"nothing can be published: {problem.operator_detail}"
+            self.log.write("warning", by="receipt-key", message=message)
 
     def certify(self, folder: Path) -> "OwnCertificate":
         """Return our own certificate for the names served; raise StoreUnavailable, OSError."""

@@ -3,6 +3,9 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +17,9 @@ from pytp_broker.storage.data_folder import DATABASE, has_database, open_data_fo
 
 if TYPE_CHECKING:
     from pytp_broker.aws.deployments import Deployed
+    from pytp_broker.provenance.signing import Signer
     from pytp_broker.storage.file_store import FileStore
-    from pytp_broker.storage.protocols import Storage
+    from pytp_broker.storage.protocols import Storage, Store
 
 
 def add_arguments(
@@ -64,11 +68,15 @@ def opened(
 def opened_with_files(
     arguments: argparse.Namespace, doing: str
 ) -> Iterator[tuple[Operator, "FileStore"]]:
-    """Open the store and the file store; every failure of them becomes a CommandError."""
+    """Open the store and the file store of a command that publishes files.
+
+    Every failure of them becomes a CommandError.
+    """
     with _failures_told(doing):
         if arguments.data is not None:
-            with _opened_folder(arguments.data) as both:
-                yield both
+            with _opened_folder(arguments.data) as (operator, files):
+                signer = _open_folder_signer(arguments.data, operator.store)
+                yield replace(operator, signer=signer), files
         else:
             found = _open_deployed(arguments, doing, is_for_writing=True)
             yield _operator_of(found), _open_files(found)
@@ -121,6 +129,25 @@ def _open_files(found: "Deployed") -> "FileStore":
         return found.open_files()
     except NotOpenedError as error:
         raise CommandError(error.lines) from None
+
+
+def _open_folder_signer(data: Path, store: "Store", *, may_replace: bool = False) -> "Signer":
+    from pytp_broker.local.folder_signer import open_signer
+
+    try:
+        return open_signer(data, store, partial(datetime.now, UTC), may_replace=may_replace)
+    except OSError as error:
+        raise CommandError(f"cannot write the key of receipts: {error}") from None
+
+
+def open_server_signer(
+    arguments: argparse.Namespace, folder: Path, store: "Store"
+) -> "Signer | None":
+    """Return the signer of ``serve``, with a key in its folder; raise StoreUnavailable."""
+    if is_on_aws(arguments):
+        return None
+    # A store that other servers use too has keys whose files are in their folders.
+    return _open_folder_signer(folder, store, may_replace=arguments.store != "sqlite")
 
 
 @contextmanager

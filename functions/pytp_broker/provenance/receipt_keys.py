@@ -123,6 +123,11 @@ def signing_key(keys: Iterable[ReceiptKey], now: datetime) -> ReceiptKey | None:
     return max(usable, key=lambda key: (key.not_before, key.key_id), default=None)
 
 
+def oldest_first(keys: Iterable[ReceiptKey]) -> Sequence[ReceiptKey]:
+    """Return keys in the order in which they began to sign."""
+    return sorted(keys, key=lambda key: (key.not_before, key.key_id))
+
+
 @dataclass(frozen=True, slots=True)
 class KeyDocument:
     """The published keys of a deployment, by id; of its registry alone if a host name is its own.

@@ -14,6 +14,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.grants import Trust
 from pytp_broker.oidc.keycache import KeySetStore
 from pytp_broker.provenance.attester import AttestationState
+from pytp_broker.provenance.receipt_keys import ReceiptKey
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
@@ -223,7 +224,16 @@ class SessionStore(Protocol):
         """
 
 
-class RuntimeStore(ConfigurationStore, TokenStore, FileRecordStore, SessionStore, Protocol):
+class ReceiptKeyStore(Protocol):
+    """Store of the public keys of receipts, for those who sign and for those who verify."""
+
+    def list_receipt_keys(self) -> Sequence[ReceiptKey]:
+        """Return every key that there ever was, oldest first."""
+
+
+class RuntimeStore(
+    ConfigurationStore, TokenStore, FileRecordStore, SessionStore, ReceiptKeyStore, Protocol
+):
     """Store as the functions of a deployment use it; it changes nothing that an operator writes."""
 
 
@@ -300,6 +310,13 @@ class OperatorStore(Protocol):
 
     def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:
         """Give a project a status; the later of two writers wins."""
+
+    def save_receipt_key(self, key: ReceiptKey, present: ReceiptKey | None) -> bool:
+        """Replace the present key of this id, or None, by this one; say whether it is stored now.
+
+        False if the stored key is another one: of two writers at the same time, one wins. Nothing
+        removes a key, because old receipts need it.
+        """
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return operators' records in their order, each with its ``time``. Not one round trip."""

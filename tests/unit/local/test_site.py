@@ -14,6 +14,7 @@ from pytp_broker.cli.command import load_configuration
 from pytp_broker.cli.site import Site
 from pytp_broker.content import Held
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.local.folder_signer import open_signer
 from pytp_broker.local.log import Log
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_store import content_key
@@ -21,7 +22,8 @@ from pytp_broker.storage.protocols import Storage, Store
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.storage.withdrawals import GRACE
 from tests.support.fakes import MemoryStore, stored_bytes
-from tests.support.samples import file, tombstone
+from tests.support.receipt_signing import TestSigner
+from tests.support.samples import NOW, file, tombstone
 
 
 @pytest.fixture
@@ -59,6 +61,33 @@ def test_a_store_whose_records_cannot_be_followed_has_none_to_tell(
 
     assert running.records() == []
     assert running.names() == ["packages.example.com", "acme.example.com"]
+
+
+def test_a_server_that_can_sign_says_nothing(tmp_path: Path) -> None:
+    storage = Storage(cast("Store", MemoryStore()), FolderFiles(tmp_path / "files"))
+    running = Site(storage, "packages.example.com", None, TestSigner())
+    running.log = Log(StringIO())
+
+    running.check_signer()
+
+    assert logged(running) == ""
+
+
+def test_a_server_that_cannot_sign_says_at_once_that_nothing_can_be_published(
+    tmp_path: Path, store: SqliteStore
+) -> None:
+    signer = open_signer(tmp_path, store, lambda: NOW)
+    (key,) = store.list_receipt_keys()
+    path = tmp_path / "receipt-keys" / f"{key.key_id}.pem"
+    path.unlink()
+    storage = Storage(store, FolderFiles(tmp_path / "files"))
+    running = Site(storage, "packages.example.com", None, signer)
+    running.log = Log(StringIO())
+
+    running.check_signer()
+
+    assert "warning" in logged(running)
+    assert f"nothing can be published: {path} is missing; restore it" in logged(running)
 
 
 def test_a_store_that_fails_while_the_file_is_read_again_is_told(

@@ -28,6 +28,7 @@ pk                                      sk                         holds
 ``SESSION#token``                       ``SESSION``                document, revision, status,
                                                                    expires_at, ttl
 ``LIVE#registry#project``               ``VERSION#key``            session_token, ttl
+``RECEIPTKEYS``                         ``KEY#key_id``             document
 ``OPERATOR``                            ``time#suffix``            document
 ======================================  =========================  ================================
 
@@ -44,13 +45,14 @@ from pytp_broker.aws.dynamodb.configuration_rows import ConfigurationRows
 from pytp_broker.aws.dynamodb.key_set_rows import KeySetRows
 from pytp_broker.aws.dynamodb.listings import Listings
 from pytp_broker.aws.dynamodb.publisher_rows import PublisherRows
+from pytp_broker.aws.dynamodb.receipt_key_rows import ReceiptKeyRows
 from pytp_broker.aws.dynamodb.session_rows import SessionRows
 from pytp_broker.aws.dynamodb.token_rows import TokenRows
 from pytp_broker.storage.sessions import Session
 
 
 class RuntimeDynamoStore(
-    ConfigurationRows, PublisherRows, TokenRows, KeySetRows, Listings, SessionRows
+    ConfigurationRows, PublisherRows, TokenRows, KeySetRows, Listings, SessionRows, ReceiptKeyRows
 ):
     """The RuntimeStore of the functions: one table, through the low-level client that is passed in.
 

@@ -36,6 +36,7 @@ _ROWS: Final = (
     ("KEYSET#", "REFRESH"),
     ("SESSION#", "SESSION"),
     ("LIVE#", "VERSION#"),
+    ("RECEIPTKEYS", "KEY#"),
     ("OPERATOR", ""),
 )
 _ADVICE: Final = (

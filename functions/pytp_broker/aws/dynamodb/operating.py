@@ -3,11 +3,12 @@
 from pytp_broker.aws.dynamodb import RuntimeDynamoStore
 from pytp_broker.aws.dynamodb.applying import Applying
 from pytp_broker.aws.dynamodb.operator_rows import OperatorRows
+from pytp_broker.aws.dynamodb.receipt_key_rows import WrittenReceiptKeyRows
 from pytp_broker.aws.dynamodb.survey_rows import SurveyRows
 from pytp_broker.storage.withdrawals import Tombstone
 
 
-class DynamoStore(Applying, RuntimeDynamoStore, OperatorRows, SurveyRows):
+class DynamoStore(Applying, RuntimeDynamoStore, OperatorRows, SurveyRows, WrittenReceiptKeyRows):
     """A complete Store: what the functions call, and what only an operator may do."""
 
     def yank_release(self, registry: str, project: str, key: str, reason: str | None) -> None:

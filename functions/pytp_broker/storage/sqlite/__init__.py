@@ -8,6 +8,7 @@ from pytp_broker.storage.sqlite.file_tables import FileTables
 from pytp_broker.storage.sqlite.key_set_tables import KeySetTables
 from pytp_broker.storage.sqlite.operator_tables import OperatorTables
 from pytp_broker.storage.sqlite.publisher_tables import PublisherTables
+from pytp_broker.storage.sqlite.receipt_key_tables import ReceiptKeyTables
 from pytp_broker.storage.sqlite.session_tables import SessionTables
 from pytp_broker.storage.sqlite.survey_tables import SurveyTables
 from pytp_broker.storage.sqlite.token_tables import TokenTables
@@ -20,6 +21,7 @@ class SqliteStore(
     KeySetTables,
     FileTables,
     SessionTables,
+    ReceiptKeyTables,
     OperatorTables,
     SurveyTables,
 ):

@@ -78,6 +78,9 @@ _SESSIONS: Final = (
     )""",
     "CREATE INDEX reserved_files_by_session ON reserved_files (reservation)",
 )
+_RECEIPT_KEYS: Final = (
+    "CREATE TABLE receipt_keys (key_id TEXT PRIMARY KEY, document TEXT NOT NULL)",
+)
 # Values that queries search for have columns; the rest is a JSON document, read back whole.
 SCHEMA: Final = (
     "CREATE TABLE switches (name TEXT PRIMARY KEY, enabled INTEGER NOT NULL)",
@@ -142,6 +145,7 @@ SCHEMA: Final = (
     *_STATUSES,
     *_DELETED,
     *_SESSIONS,
+    *_RECEIPT_KEYS,
 )
 # By version of the file: the statements that bring the file to the next version.
 _MIGRATIONS: Final = {
@@ -156,7 +160,10 @@ _MIGRATIONS: Final = {
         SELECT json_extract(document, '$.registry'), '', publisher_id, 0 FROM publishers""",
     ),
     7: _SESSIONS,
-    8: ("ALTER TABLE files ADD COLUMN attestation_state TEXT",),
+    8: (
+        "ALTER TABLE files ADD COLUMN attestation_state TEXT",
+        *_RECEIPT_KEYS,
+    ),
 }
 
 
