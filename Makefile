@@ -50,7 +50,7 @@ emulator: .venv-emulator/.requirements ## Make .venv-emulator: ministack, a loca
 sam: .venv-sam/.requirements ## Make .venv-sam: sam and cfn-lint
 
 check: lint ## Check style and types, and run the unit tests: about a minute
-	@$(BIN)/pytest $(IN_PARALLEL) tests/unit -m 'not simulated' $(ARGS)
+	@$(BIN)/pytest $(IN_PARALLEL) tests/unit -m 'not simulated and not ministack' $(ARGS)
 
 test: install emulator sam ## Run every test (WORKERS=auto on all processors); what cannot run here skips
 	@$(WITH_PYTHON313) $(BIN)/pytest $(IN_PARALLEL) --cov $(ARGS)

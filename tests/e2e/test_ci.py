@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -63,21 +63,6 @@ CONFIGURATION = (
 )
 MINT, BURN = "/_/oidc/mint-token 200", "/_/oidc/burn-token 202"
 MASKS = {"yes": 1, "no": 0}
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("server")
-    config = folder / "broker.toml"
-    config.write_text(CONFIGURATION.format(issuer=issuer.url))
-    with ServerProcess(config, folder / "server.log") as running:
-        yield running
 
 
 @pytest.fixture

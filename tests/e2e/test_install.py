@@ -44,19 +44,6 @@ UNKNOWN: Final = UploadToken.mint("f" * 32).reveal()
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def config(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "broker.toml"
-    path.write_text(CONFIGURATION.format(issuer=issuer.url))
-    return path
-
-
-@pytest.fixture(scope="module")
 def server(config: Path, issuer: Issuer) -> Iterator[ServerProcess]:
     with ServerProcess(config, config.parent / "server.log") as running:
         publish(running, issuer, config.parent)

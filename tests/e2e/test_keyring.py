@@ -6,7 +6,7 @@ Each runs as its user runs it, in the environment of a CI job, against `pytp-bro
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,21 +62,6 @@ UPLOAD = "POST /acme/legacy/ 200"
 BURN = "POST /acme/_/oidc/burn-token 202"
 # The variable that GitLab's documentation has for the audience `pytp-127.0.0.1/acme`.
 GITLAB_VARIABLE = "PYTP_127_0_0_1_ACME_ID_TOKEN"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("server")
-    config = folder / "broker.toml"
-    config.write_text(CONFIGURATION.format(issuer=issuer.url))
-    with ServerProcess(config, folder / "server.log") as running:
-        yield running
 
 
 class Job(jobs.Job):

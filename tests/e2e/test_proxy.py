@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -20,11 +19,10 @@ from pytp_broker.client.proxy.server import serving
 from pytp_broker.client.uploads.wire import Reply
 from pytp_broker.demo.issuer import Issuer, github_job
 from pytp_broker.demo.packages import TinyPackage
-from pytp_broker.demo.process import ServerProcess
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.distributions import recorded, wheel_members
 from tests.support.jobs import Job, write_flit_project, write_project
-from tests.support.released import ROOT, Released
+from tests.support.released import ROOT
 
 pytestmark = pytest.mark.e2e
 
@@ -42,26 +40,6 @@ CONFIGURATION = github_issuer("{issuer}") + registry(
 MINT = "POST /acme/_/oidc/mint-token 200"
 BURN = "POST /acme/_/oidc/burn-token 202"
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("server")
-    config = folder / "broker.toml"
-    config.write_text(CONFIGURATION.format(issuer=issuer.url))
-    with ServerProcess(config, folder / "server.log") as running:
-        yield running
-
-
-@pytest.fixture
-def job(tmp_path: Path, released: Released, server: ServerProcess, issuer: Issuer) -> Job:
-    return Job(tmp_path, released, server, issuer.start_job())
 
 
 def command_of(client: str, job: Job, *files: str) -> list[str]:

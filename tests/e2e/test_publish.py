@@ -137,25 +137,6 @@ class Clients:
         return self.run(sys.executable, target / f"{name}.py").stdout
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def config(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "broker.toml"
-    path.write_text(CONFIGURATION.format(issuer=issuer.url))
-    return path
-
-
-@pytest.fixture(scope="module")
-def server(config: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(config, config.parent / "server.log") as running:
-        yield running
-
-
 @pytest.fixture
 def clients(server: ServerProcess, tmp_path: Path) -> Clients:
     return Clients(tmp_path, str(server.ca_file))

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,21 +135,6 @@ class Job:
     def traffic(self, since: int = 0) -> list[str]:
         seen = self.server.events("access")[since:]
         return [f"{r['method']} {r['path']} {r['status']}" for r in seen]
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("server")
-    config = folder / "broker.toml"
-    config.write_text(CONFIGURATION.format(issuer=issuer.url))
-    with ServerProcess(config, folder / "server.log") as running:
-        yield running
 
 
 @pytest.fixture
@@ -341,10 +325,8 @@ def test_an_index_with_the_legacy_api_alone_is_published_to(
 
 @pytest.mark.ministack
 def test_a_release_goes_straight_to_a_bucket(
-    issuer: Issuer, tmp_path: Path, emulator: Emulator
+    config: Path, issuer: Issuer, tmp_path: Path, emulator: Emulator
 ) -> None:
-    config = tmp_path / "broker.toml"
-    config.write_text(CONFIGURATION.format(issuer=issuer.url))
     options = (
         *("--store", "dynamodb", "--table", "release-table", "--bucket", "release-bucket"),
         *("--dynamodb-endpoint", emulator.endpoint_url, "--s3-endpoint", emulator.endpoint_url),

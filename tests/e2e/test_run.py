@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,9 @@ from uv import find_uv_bin
 from pytp_broker.client.credentials import VARIABLES
 from pytp_broker.demo.issuer import Issuer, github_job
 from pytp_broker.demo.packages import TinyPackage
-from pytp_broker.demo.process import ServerProcess
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.jobs import Job, write_flit_project, write_project
-from tests.support.released import ROOT, Released
+from tests.support.released import ROOT
 
 pytestmark = pytest.mark.e2e
 
@@ -38,26 +36,6 @@ MINT = "POST /acme/_/oidc/mint-token 200"
 UPLOAD = "POST /acme/legacy/ 200"
 BURN = "POST /acme/_/oidc/burn-token 202"
 SHOW = "import os; print(os.environ['TWINE_PASSWORD'])"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("server")
-    config = folder / "broker.toml"
-    config.write_text(CONFIGURATION.format(issuer=issuer.url))
-    with ServerProcess(config, folder / "server.log") as running:
-        yield running
-
-
-@pytest.fixture
-def job(tmp_path: Path, released: Released, server: ServerProcess, issuer: Issuer) -> Job:
-    return Job(tmp_path, released, server, issuer.start_job())
 
 
 def run(job: Job, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:

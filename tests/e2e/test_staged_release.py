@@ -99,19 +99,6 @@ def staging(server: ServerProcess, issuer: Issuer, version: str) -> Iterator[Pub
         yield publisher
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def config(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "broker.toml"
-    path.write_text(CONFIGURATION.format(issuer=issuer.url))
-    return path
-
-
 @pytest.fixture
 def server(config: Path, tmp_path: Path) -> Iterator[ServerProcess]:
     with serving(config, tmp_path) as running:
