@@ -128,7 +128,7 @@ def circleci(project_id: str, pipeline_definition_id: str, **claims: str) -> Ide
 class Leaf:
     """A certificate of a job, and the key that it is for, which a real job throws away."""
 
-    key: ec.EllipticCurvePrivateKey
+    key: Any
     certificate: x509.Certificate
 
     @property
@@ -155,9 +155,10 @@ class Authority:
         lifetime: timedelta = LIFETIME,
         usage: ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
         has_timestamp: bool = True,
+        key: Any = None,
     ) -> Leaf:
-        """Return a certificate for a new key, with the log's promise to list it."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """Return a certificate with the log's promise to list it; by default for a new key."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))
@@ -268,15 +269,21 @@ class TransparencyLog:
 
 @dataclass
 class Sigstore:
-    """A certificate authority and its logs. Tests may take a step of ``attest`` on their own."""
+    """A certificate authority and its logs. Tests may take a step of ``attest`` on their own.
+
+    With ``authority_of``, it has the authority of another one, and a transparency log of its own.
+    """
 
     organization: str = "sigstore.example.com"
+    authority_of: "Sigstore | None" = None
     authority: Authority = field(init=False)
-    certificates: CertificateLog = field(default_factory=CertificateLog)
+    certificates: CertificateLog = field(init=False)
     log: TransparencyLog = field(init=False)
 
     def __post_init__(self) -> None:
-        self.authority = Authority(self.organization)
+        other = self.authority_of
+        self.authority = other.authority if other else Authority(self.organization)
+        self.certificates = other.certificates if other else CertificateLog()
         self.log = TransparencyLog(f"rekor.{self.organization}")
 
     def attest(self, filename: str, sha256: str, identity: Identity, *, at: datetime = NOW) -> str:
@@ -348,7 +355,8 @@ def sign(leaf: Leaf, payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """Return the signature of a payload in its envelope (DSSE)."""
     kind = payload_type.encode()
     signed = b" ".join((b"DSSEv1", b"%d" % len(kind), kind, b"%d" % len(payload), payload))
-    return leaf.key.sign(signed, ec.ECDSA(SHA256()))
+    signature: bytes = leaf.key.sign(signed, ec.ECDSA(SHA256()))
+    return signature
 
 
 def _entry_body(leaf: Leaf, payload: bytes, signature: bytes) -> dict[str, Any]:
@@ -455,7 +463,7 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
     )
 
 
-def _key_id(key: ec.EllipticCurvePrivateKey) -> x509.SubjectKeyIdentifier:
+def _key_id(key: Any) -> x509.SubjectKeyIdentifier:
     return x509.SubjectKeyIdentifier.from_public_key(key.public_key())
 
 
