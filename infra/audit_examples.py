@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from pytp_broker.audit.findings import KeySet, Leak, OperatorsToken, Verification
+from pytp_broker.audit.findings import KeySet, Leak, OperatorsToken, Timestamp, Verification
 from pytp_broker.audit.operations import (
     Apply,
     ConfigurationChange,
@@ -143,6 +143,9 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
     Verification(
         registry="acme", filename="widgets-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
     ).accepted(),
+    Timestamp(registry="acme", filename="widgets-1.2.0-py3-none-any.whl").missing(
+        "the time-stamping authority did not answer in time"
+    ),
     KeySet(issuer="https://gitlab.example.com").failed(
         "stale", "the issuer did not answer in time"
     ),

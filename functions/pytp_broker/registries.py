@@ -188,12 +188,34 @@ def default_audience(place: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Timestamping:
+    """A time-stamping authority (RFC 3161), which says when a receipt's signature existed.
+
+    ``ca_pem`` holds the authorities that sign the certificate of its host, instead of the public
+    ones. The certificates that sign timestamps are others, and only a verifier needs these.
+    """
+
+    url: str
+    ca_pem: str = ""
+
+    def document(self) -> dict[str, str]:
+        """Return the authority as JSON types."""
+        return {"url": self.url, "ca_pem": self.ca_pem}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, str]) -> Self:
+        """Return the authority that ``document()`` described."""
+        return cls(document["url"], document["ca_pem"])
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything an operator configures except the publishers, which are looked up one by one."""
 
     issuers: Mapping[str, Issuer] = field(default_factory=dict)
     registries: Mapping[str, Registry] = field(default_factory=dict)
     enabled: bool = True
+    timestamping: Timestamping | None = None
 
     def is_open(self, registry: str) -> bool:
         """Say whether neither the broker nor this registry is switched off."""

@@ -17,6 +17,7 @@ from pytp_broker.oidc.documents import Fetch, Reach
 from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.provenance.attester import Attester, NoAttester
 from pytp_broker.provenance.signing import NoSigner, Signer
+from pytp_broker.provenance.timestamps import NoStamper, Stamper
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import RuntimeStore
@@ -84,13 +85,14 @@ class Index(Services):
 
     ``max_upload_bytes`` is the largest body that this deployment's gateway and function take.
     ``verifier`` verifies uploads of more than ``immediate_bytes`` later. ``signer`` signs receipts,
-    and ``attester`` verifies attestations.
+    ``stamper`` gets timestamps for them, and ``attester`` verifies attestations.
     """
 
     files: FileStore
     max_upload_bytes: int
     verifier: Verifier
     signer: Signer = field(default_factory=NoSigner, kw_only=True)
+    stamper: Stamper = field(default_factory=NoStamper, kw_only=True)
     attester: Attester = field(default_factory=NoAttester, kw_only=True)
     immediate_bytes: int = field(default=IMMEDIATE_BYTES, kw_only=True)
 
@@ -142,6 +144,7 @@ def build_index(  # noqa: PLR0913 - each is given by its name
     max_upload_bytes: int,
     verifier: Verifier,
     signer: Signer | None = None,
+    stamper: Stamper | None = None,
     attester: Attester | None = None,
     immediate_bytes: int = IMMEDIATE_BYTES,
 ) -> Index:
@@ -152,6 +155,7 @@ def build_index(  # noqa: PLR0913 - each is given by its name
         max_upload_bytes=max_upload_bytes,
         verifier=verifier,
         signer=signer or NoSigner(),
+        stamper=stamper or NoStamper(),
         attester=attester or NoAttester(),
         immediate_bytes=immediate_bytes,
     )

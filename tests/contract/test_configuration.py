@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.registries import Configuration
+from pytp_broker.registries import Configuration, Timestamping
 from pytp_broker.storage.plan import Plan, Setup
 from pytp_broker.storage.protocols import WHOLE_REGISTRY, Store
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS, with_built_in
@@ -360,3 +360,47 @@ def test_what_an_earlier_version_wrote_about_built_in_issuers_holds_until_the_ne
     assert plan.losses == ()
     assert store.load_configuration().issuers == before.issuers
     assert all(store.load_configuration().is_enabled("acme", url) for url in own)
+
+
+def test_a_time_stamping_authority_is_loaded(store: Store) -> None:
+    wanted = configuration(timestamping=Timestamping("https://tsa.example.com/", "PEM"))
+
+    plan = store.apply(wanted, [])
+
+    assert "+ timestamping https://tsa.example.com/" in plan.lines
+    assert store.load_configuration() == with_built_in(wanted)
+    assert store.load_setup().configuration == wanted
+
+
+def test_another_time_stamping_authority_takes_the_place_of_the_first(store: Store) -> None:
+    first, second = (
+        configuration(timestamping=Timestamping(f"https://{name}.example.com/")) for name in "ab"
+    )
+    store.apply(first, [])
+
+    plan = store.apply(second, [])
+
+    assert plan.lines == (
+        "- timestamping https://a.example.com/",
+        "+ timestamping https://b.example.com/",
+    )
+    assert store.load_configuration().timestamping == second.timestamping
+
+
+def test_other_certificates_of_an_authority_are_a_change(store: Store) -> None:
+    authority = Timestamping("https://tsa.example.com/")
+    store.apply(configuration(timestamping=authority), [])
+
+    plan = store.apply(configuration(timestamping=replace(authority, ca_pem="PEM")), [])
+
+    assert plan.lines == ("~ timestamping https://tsa.example.com/",)
+    assert store.load_configuration().timestamping == replace(authority, ca_pem="PEM")
+
+
+def test_a_time_stamping_authority_that_is_no_longer_configured_is_gone(store: Store) -> None:
+    store.apply(configuration(timestamping=Timestamping("https://tsa.example.com/")), [])
+
+    plan = store.apply(configuration(), [])
+
+    assert plan.lines == ("- timestamping https://tsa.example.com/",)
+    assert store.load_configuration() == with_built_in(configuration())

@@ -210,6 +210,7 @@ def make_version_1(path: Path) -> None:
         connection.execute("DROP TABLE deleted_files")
         connection.execute("DROP TABLE sessions")
         connection.execute("DROP TABLE reserved_files")
+        connection.execute("DROP TABLE timestamping")
         connection.execute("ALTER TABLE files DROP COLUMN attestation_state")
         connection.execute("DROP TABLE receipt_keys")
         connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
@@ -237,6 +238,7 @@ def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path
         assert list(store.list_files("acme", "widgets")) == [file()]
         assert store.add_session(session()) == session()
         assert store.list_receipt_keys() == []
+        assert store.load_configuration().timestamping is None
 
 
 def test_a_token_that_was_stored_without_permissions_may_upload(sqlite_store: SqliteStore) -> None:

@@ -21,7 +21,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from pytp_broker.oidc import connections, sockets
 from pytp_broker.oidc.documents import FetchError
-from pytp_broker.oidc.fetch import MAX_DOCUMENT_BYTES, MAX_THREADS, HttpFetch
+from pytp_broker.oidc.fetch import MAX_DOCUMENT_BYTES, MAX_THREADS, HttpFetch, Kinds
 from pytp_broker.registries import ENVIRONMENT_PROXY, Access
 from tests.support.lookups import NAME, never, refusal_of, resolve
 from tests.support.misbehaving import (
@@ -122,6 +122,37 @@ def test_a_host_name_that_is_looked_up_for_ever_does_not_hold_us(
     assert refusals.count("the issuer did not answer in time") == MAX_THREADS
     over.set()
     _wait_until(lambda: _threads() <= before)
+
+
+def test_a_body_may_be_sent_with_its_kind_and_the_kind_of_the_answer(
+    issuer: MisbehavingIssuer, fetch: HttpFetch
+) -> None:
+    issuer.misbehave(answering(b"reply"))
+
+    answer = fetch.post(issuer.jwks_url, b"query", Kinds("application/query", "application/reply"))
+
+    assert answer == b"reply"
+    (head,) = issuer.heads
+    assert head.startswith(f"POST {JWKS} ")
+    for line in (
+        "Content-Type: application/query",
+        "Accept: application/reply",
+        "Content-Length: 5",
+    ):
+        assert f"\r\n{line}\r\n" in head
+
+
+@pytest.mark.parametrize("behaviour", SLOW)
+def test_the_deadline_holds_for_a_body_that_is_sent(
+    issuer: MisbehavingIssuer, hasty: HttpFetch, behaviour: str
+) -> None:
+    issuer.misbehave(BEHAVIOURS[behaviour])
+    started_at = time.monotonic()
+
+    with pytest.raises(FetchError):
+        hasty.post(issuer.jwks_url, b"query", Kinds("application/query", "application/reply"))
+
+    assert time.monotonic() - started_at < SOON_SECONDS
 
 
 @pytest.mark.parametrize(("size", "fits"), [(MAX_DOCUMENT_BYTES, True), (100 * 1024 + 1, False)])

@@ -31,6 +31,8 @@ NARROWER_REASONS: Final[Mapping[str, str]] = {
     "or the issuer withdrew them by publishing no usable key.",
     "duplicate-key-id": "An issuer publishes different keys with one id; we use none of these.",
     "unusable-key": "An issuer publishes keys that are malformed or too weak; we do not use them.",
+    "no-timestamp": "The time-stamping authority did not answer in time, or not as it should; "
+    "the receipt of the file has no timestamp.",
     "needs-prune": "A configuration would remove registries, publishers or readers, "
     "and `apply` was not given `--prune`.",
 }

@@ -65,6 +65,28 @@ class Verification(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class Timestamp(Event):
+    """A receipt has no timestamp, although the registry has a time-stamping authority.
+
+    The file is published all the same.
+    """
+
+    name = "timestamp"
+    outcomes = ("refused",)
+
+    registry: facts.Registry
+    filename: facts.Filename
+
+    def subject(self) -> str:
+        """Return the file and its registry."""
+        return f"{self.filename} in {self.registry}"
+
+    def missing(self, operator_detail: str) -> AuditRecord:
+        """Return the record of a receipt without a timestamp."""
+        return self.record("refused", "no-timestamp", operator_detail=operator_detail)
+
+
+@dataclass(slots=True, kw_only=True)
 class KeySet(Event):
     """We could not fetch a key set, or it has keys that we cannot use."""
 

@@ -81,10 +81,16 @@ class Resolver:
             self._mistakes += find_shadows(tuple(known.values()), None)
         if self._mistakes:
             raise ConfigurationError(self._sources.write(self._mistakes))
-        configuration = registries.Configuration(own, known, enabled=self._model.enabled)
+        configuration = registries.Configuration(
+            own, known, enabled=self._model.enabled, timestamping=self._timestamping()
+        )
         return Loaded(
             configuration, publishers, tuple(self._sources.write(self._remarks)), self._sources
         )
+
+    def _timestamping(self) -> registries.Timestamping | None:
+        model = self._model.timestamping
+        return None if model is None else registries.Timestamping(model.url, model.ca_file or "")
 
     def _complain(self, path: KeyPath, text: str) -> None:
         self._mistakes.append(Mistake(path, text))

@@ -163,10 +163,11 @@ def read_source(path: Path) -> Source:
 def _anchor(document: dict[str, Any], folder: Path) -> None:
     """Resolve the relative paths in a document against its file's folder, not the current one."""
     issuers = document.get("issuers")
-    for issuer in issuers if isinstance(issuers, list) else []:
-        file = issuer.get("ca_file") if isinstance(issuer, dict) else None
+    tables = [*(issuers if isinstance(issuers, list) else []), document.get("timestamping")]
+    for table in tables:
+        file = table.get("ca_file") if isinstance(table, dict) else None
         if isinstance(file, str) and file.strip():
-            issuer["ca_file"] = str(folder / file.strip())
+            table["ca_file"] = str(folder / file.strip())
 
 
 def _decode(name: str, content: bytes) -> str:

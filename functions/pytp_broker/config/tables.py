@@ -32,6 +32,7 @@ from pytp_broker.config.values import (
     ReleaseOpenDays,
     Sha256,
     Text,
+    TimestampingUrl,
     is_one_of,
     one_of,
 )
@@ -246,12 +247,20 @@ class RegistryModel(_Table):
     readers: list[ReaderModel] = []  # type: ignore[valid-type]
 
 
+class TimestampingModel(_Table):
+    """A time-stamping authority (RFC 3161), which countersigns receipts."""
+
+    url: TimestampingUrl
+    ca_file: CertificatesFile | None = None
+
+
 class BrokerModel(_Table):
     """The configuration of a broker: issuers, registries, and their publishers and readers."""
 
     enabled: bool = True
     issuers: list[IssuerModel] = []
     registries: list[RegistryModel] = []
+    timestamping: TimestampingModel | None = None
 
 
 # The lists of publishers and readers, each with its providers' tables.
@@ -261,6 +270,7 @@ TRUSTED: Final[Mapping[tuple[str, ...], Mapping[str, type[_Table]]]] = {
 }
 _MODELS: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     (): BrokerModel,
+    ("timestamping",): TimestampingModel,
     ("issuers",): IssuerModel,
     ("registries",): RegistryModel,
     ("registries", "introspection_clients"): IntrospectionClientModel,
@@ -278,6 +288,7 @@ TABLES: Final[Mapping[tuple[str, ...], Mapping[str, bool]]] = {
 _SELF_HOSTED: Final = next(p for p in PROVIDERS.values() if "HOST" in (p.issuer_shape or ""))
 # An example value for each required key, as it is written in the file.
 EXAMPLES: Final[Mapping[tuple[str, ...], str]] = {
+    ("timestamping", "url"): '"https://timestamps.example.com"',
     ("issuers", "url"): f'"{(_SELF_HOSTED.issuer_shape or "").replace("HOST", "ci.example.com")}"',
     ("issuers", "provider"): f'"{_SELF_HOSTED.name}"',
     ("registries", "name"): '"acme"',

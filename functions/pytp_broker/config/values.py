@@ -81,6 +81,19 @@ def _check_issuer_url(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def _check_timestamping_url(text: str, info: ValidationInfo) -> str:
+    loopback = bool(info.context and info.context[ALLOW_LOOPBACK])
+    if not text.isascii() or not text.isprintable() or any(c in text for c in " #@\\"):
+        raise ValueError("is not a plain URL: it must have no fragment and no user name")
+    url = _split(text)
+    is_here = loopback and url.hostname in LOOPBACK_HOSTS
+    if url.scheme != "https" and not (is_here and url.scheme == "http"):
+        raise ValueError("must be https (http only for this machine, in `serve`)")
+    if not is_here and not is_public_host_name(url.hostname or ""):
+        raise ValueError("must name its host by a fully qualified name, not by an address")
+    return text
+
+
 def _split(text: str) -> SplitResult:
     """Return the parts of a URL; raise ValueError if it has a port that is not valid."""
     with suppress(ValueError):  # hides Python's own words for a malformed address or port
@@ -189,6 +202,7 @@ def _looks_like(pattern: str) -> WithJsonSchema:
 
 Text = Annotated[str, BeforeValidator(_strip), Field(min_length=1), AfterValidator(_check_visible)]
 IssuerUrl = Annotated[Text, Field(max_length=255), AfterValidator(_check_issuer_url)]
+TimestampingUrl = Annotated[Text, Field(max_length=255), AfterValidator(_check_timestamping_url)]
 HostName = Annotated[Text, AfterValidator(_check_host)]
 JwksHost = Annotated[Text, AfterValidator(_check_jwks_host)]
 Audience = Annotated[Text, AfterValidator(_check_audience)]

@@ -25,6 +25,7 @@ from pytp_broker.provenance.signing import Signer
 from pytp_broker.registries import LARGEST_FILE_SIZE, Access
 from pytp_broker.services import Broker, Clock, Index, build, build_broker, build_index
 from pytp_broker.settings import environment_proxy
+from pytp_broker.stamping import make_stamper
 from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_store import FileStore
@@ -76,6 +77,7 @@ def build_gateway(  # noqa: PLR0913 - the last four are settings with a default
         max_upload_bytes=MAX_UPLOAD_BYTES,
         verifier=verifier,
         signer=signer,
+        stamper=make_stamper(services.now, only_public=False),
         immediate_bytes=IMMEDIATE_BYTES,
     )
     verifier.attach(storage.store, index)

@@ -4,9 +4,12 @@
 import costs more than all else in the function.
 """
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from copy import copy
+from dataclasses import dataclass
+from functools import partial
 from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +36,17 @@ _HEADERS: Final = {
 }
 
 
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """The media types of what is sent and of the answer that is wanted."""
+
+    sent: str
+    wanted: str
+
+
 class HttpFetch:
     """Gets small documents; many threads may share it.
 
@@ -49,12 +63,13 @@ class HttpFetch:
         deadline_seconds: float = DEADLINE_SECONDS,
         ca_file: str | None = None,
         environment_proxy: str = "",
+        max_threads: int = MAX_THREADS,
     ) -> None:
         self._only_public = only_public
         self._deadline_seconds = deadline_seconds
         self._ca_file = ca_file
         self._access, self._environment_proxy = PUBLIC_ACCESS, environment_proxy
-        self._threads = BoundedSemaphore(MAX_THREADS)
+        self._threads = BoundedSemaphore(max_threads)
 
     def reach(self, access: Access) -> "HttpFetch":
         """Return a fetcher with an issuer's own access settings; it has this one's limits."""
@@ -67,24 +82,39 @@ class HttpFetch:
 
         Redirects are not followed. The deadline holds against an issuer that sends a byte a second.
         """
+        return self._ask("GET", url)
+
+    def post(self, url: str, body: bytes, kinds: Kinds) -> bytes:
+        """Return the answer to a body that is sent, within the same limits; raise FetchError."""
+        headers = {"Content-Type": kinds.sent, "Accept": kinds.wanted}
+        return self._ask("POST", url, body, headers)
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> bytes:
         if not self._threads.acquire(blocking=False):
             raise FetchError("too many documents are being fetched at this time")
         answer: Future[bytes] = Future()
-        Thread(target=self._fetch_into, args=(answer, url), daemon=True).start()
+        send = partial(self._send, method, url, body, headers)
+        Thread(target=self._fetch_into, args=(answer, send), daemon=True).start()
         try:
             return answer.result(self._deadline_seconds)
         except FutureTimeoutError:
             raise FetchError("the issuer did not answer in time") from None
 
-    def _fetch_into(self, answer: "Future[bytes]", url: str) -> None:
+    def _fetch_into(self, answer: "Future[bytes]", send: Callable[[], bytes]) -> None:
         try:
-            answer.set_result(self._get(url))
+            answer.set_result(send())
         except Exception as error:  # noqa: BLE001 - crosses a thread; it is raised again over there
             answer.set_exception(error)
         finally:
             self._threads.release()
 
-    def _get(self, url: str) -> bytes:
+    def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
         import requests
         from urllib3.exceptions import HTTPError
 
@@ -92,8 +122,11 @@ class HttpFetch:
         try:
             with (
                 self._open_session() as session,
-                session.get(
+                session.request(
+                    method,
                     url,
+                    data=body,
+                    headers=dict(headers),
                     timeout=self._deadline_seconds,
                     allow_redirects=False,
                     stream=True,

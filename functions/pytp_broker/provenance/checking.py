@@ -5,10 +5,12 @@ refusal has a reason of its own.
 """
 
 from base64 import urlsafe_b64decode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -21,8 +23,9 @@ from pytp_broker.provenance.receipts import (
     Receipt,
     write_time,
 )
+from pytp_broker.provenance.timestamps import TimestampError, verify_timestamp
 
-# The clocks of the registry and of the verifier may differ by this much.
+# The clocks of the registry, of the verifier and of a time-stamping authority may differ by this.
 LEEWAY: Final = timedelta(minutes=5)
 
 
@@ -44,16 +47,41 @@ class Subject:
     registry: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A receipt that passed every check; and when it existed, if an authority says so."""
+
+    receipt: Receipt
+    timestamped_at: datetime | None = None
+
+
 def check_receipt(octets: bytes, keys: KeyDocument, subject: Subject, now: datetime) -> Receipt:
     """Return the receipt of this file; raise RefusedError unless every check passes."""
+    return accept_receipt(octets, keys, subject, now).receipt
+
+
+def accept_receipt(
+    octets: bytes,
+    keys: KeyDocument,
+    subject: Subject,
+    now: datetime,
+    roots: Sequence[x509.Certificate] = (),
+) -> Accepted:
+    """Return the receipt of this file, and its time; raise RefusedError unless all is right.
+
+    ``roots`` are the time-stamping authorities that the verifier trusts. With them, a timestamp
+    must be good. Without them it proves nothing, and nobody looks at it.
+    """
     envelope = _read_envelope(octets)
     key = _find_key(envelope, keys)
     _check_signature(envelope, key)
     receipt = _read_receipt(envelope)
+    timestamped_at = _find_time(envelope, receipt, roots)
     _check_times(receipt, key, now)
+    _check_revocation(key, envelope, timestamped_at)
     _check_subject(receipt, subject)
     _check_registry(receipt, keys, subject)
-    return receipt
+    return Accepted(receipt, timestamped_at)
 
 
 def _read_envelope(octets: bytes) -> Envelope:
@@ -96,21 +124,58 @@ def _read_receipt(envelope: Envelope) -> Receipt:
         raise RefusedError("malformed-receipt", f"the receipt is malformed: {error}") from None
 
 
+def _find_time(
+    envelope: Envelope, receipt: Receipt, roots: Sequence[x509.Certificate]
+) -> datetime | None:
+    """Return when the signature existed, as a trusted authority says; None without a timestamp."""
+    if envelope.timestamp is None or not roots:
+        return None
+    try:
+        at = verify_timestamp(envelope.timestamp, envelope.signature.octets, roots)
+    except TimestampError as error:
+        raise RefusedError("wrong-timestamp", f"the timestamp is not good: {error}") from None
+    if receipt.signed_at - at > LEEWAY:
+        raise RefusedError(
+            "wrong-timestamp", "the receipt says that it is younger than its timestamp"
+        )
+    return at
+
+
 def _check_times(receipt: Receipt, key: ReceiptKey, now: datetime) -> None:
     at = receipt.signed_at
     if at > now + LEEWAY:
         raise RefusedError("from-the-future", f"the receipt says it was made at {write_time(at)}")
-    if key.revocation is not None:
-        since, reason = write_time(key.revocation.since), key.revocation.reason
-        raise RefusedError(
-            "revoked-key", f"the key of the receipt is revoked since {since}: {reason}"
-        )
     if at < key.not_before - LEEWAY:
         begin = write_time(key.not_before)
         raise RefusedError("key-not-yet-valid", f"the key of the receipt signs from {begin} on")
     if key.not_after is not None and at > key.not_after + LEEWAY:
         end = write_time(key.not_after)
         raise RefusedError("key-expired", f"the key of the receipt has not signed since {end}")
+
+
+def _check_revocation(key: ReceiptKey, envelope: Envelope, timestamped_at: datetime | None) -> None:
+    """Refuse a receipt of a revoked key, unless a timestamp proves that the receipt is older.
+
+    Its own time proves nothing: a thief of the key writes what time it should have.
+    """
+    if key.revocation is None:
+        return
+    since = key.revocation.since
+    if timestamped_at is not None and timestamped_at < since:
+        return
+    revoked = f"the key of the receipt is revoked since {write_time(since)}"
+    raise RefusedError(
+        "revoked-key", f"{revoked}: {key.revocation.reason}; {_why(envelope, timestamped_at)}"
+    )
+
+
+def _why(envelope: Envelope, timestamped_at: datetime | None) -> str:
+    """Return why no timestamp saves a receipt of a revoked key."""
+    if timestamped_at is not None:
+        return f"the receipt has a timestamp of {write_time(timestamped_at)}"
+    if envelope.timestamp is None:
+        return "the receipt has no timestamp that proves that it is older"
+    return "its timestamp may prove that it is older: give the authority's certificates"
 
 
 def _check_subject(receipt: Receipt, subject: Subject) -> None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.registries import Configuration, Issuer, Registry, Timestamping
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # The part that one step adds, changes or removes; the main switch is a bool.
-Part: TypeAlias = bool | Issuer | Registry | TrustedPublisher
+Part: TypeAlias = bool | Timestamping | Issuer | Registry | TrustedPublisher
 
 
 class Verb(StrEnum):
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     """The kind of part that a step changes."""
 
     SWITCH = "switch"
+    TIMESTAMPING = "timestamping"
     ISSUER = "issuer"
     REGISTRY = "registry"
     PUBLISHER = "publisher"
@@ -55,10 +56,16 @@ class Setup:
         main = self.configuration
         return {
             (Kind.SWITCH, "main"): main.enabled,
+            **_timestamping_of(main),
             **{(Kind.ISSUER, url): issuer for url, issuer in main.issuers.items()},
             **{(Kind.REGISTRY, name): registry for name, registry in main.registries.items()},
             **{(_kind_of(p), rules): p for rules, p in self.publishers.items()},
         }
+
+
+def _timestamping_of(main: Configuration) -> dict[tuple[Kind, str], Part]:
+    authority = main.timestamping
+    return {} if authority is None else {(Kind.TIMESTAMPING, authority.url): authority}
 
 
 def _kind_of(publisher: TrustedPublisher) -> Kind:
@@ -69,8 +76,8 @@ def _kind_of(publisher: TrustedPublisher) -> Kind:
 class Step:
     """One change.
 
-    ``key`` is the URL of an issuer, the name of a registry, or the hash of the rules of a
-    publisher or a reader.
+    ``key`` is the URL of an issuer or of the time-stamping authority, the name of a registry, or
+    the hash of the rules of a publisher or a reader.
     ``before`` is None for what is added, and ``after`` for what is removed.
     """
 

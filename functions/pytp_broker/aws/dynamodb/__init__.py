@@ -6,6 +6,7 @@ pk                                      sk                         holds
 ``CONFIGURATION``                       ``MAIN``                   document: the main switch
 ``CONFIGURATION``                       ``ISSUER#url``             document
 ``CONFIGURATION``                       ``REGISTRY#name``          document
+``CONFIGURATION``                       ``TIMESTAMPING``           document
 ``PUBLISHER#identity_key``              ``registry#rules_hash``    document, publisher_id, pins
 ``PUBLISHER#identity_key``              ``…rules_hash#number``     publisher_id, projects
 ``TRUST#registry#project``              ``TRUST``                  publisher_ids

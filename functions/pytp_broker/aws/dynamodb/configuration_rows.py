@@ -1,15 +1,16 @@
-"""Rows of DynamoDB for the configuration: the main switch, issuers and registries."""
+"""Rows of DynamoDB for the configuration: the main switch, issuers, registries and timestamps."""
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pytp_broker.aws.dynamodb.table import Table
-from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.registries import Configuration, Issuer, Registry, Timestamping
 from pytp_broker.trust.built_in import with_built_in
 
 CONFIGURATION: Final = "CONFIGURATION"
 MAIN: Final = "MAIN"
+_TIMESTAMPING: Final = "TIMESTAMPING"
 
 
 class ConfigurationRows(Table):
@@ -22,8 +23,10 @@ class ConfigurationRows(Table):
 
 def parts_of(configuration: Configuration) -> dict[str, Any]:
     """Return the documents of a configuration by their sort keys."""
+    authority = configuration.timestamping
     return {
         MAIN: {"enabled": configuration.enabled},
+        **({} if authority is None else {_TIMESTAMPING: authority.document()}),
         **{f"ISSUER#{i.url}": i.document() for i in configuration.issuers.values()},
         **{registry_key(r.name): r.document() for r in configuration.registries.values()},
     }
@@ -45,4 +48,5 @@ def read_configuration(rows: Iterable[Mapping[str, Any]]) -> Configuration:
         {issuer.url: issuer for issuer in issuers},
         {registry.name: registry for registry in registries},
         parts.get(MAIN, {"enabled": True})["enabled"],
+        Timestamping.from_document(parts[_TIMESTAMPING]) if _TIMESTAMPING in parts else None,
     )

@@ -1,11 +1,11 @@
-"""Tables of SQLite for the configuration: the main switch, issuers and registries."""
+"""Tables of SQLite for the configuration: the main switch, issuers, registries and timestamps."""
 
 import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from pytp_broker.registries import Configuration, Issuer, Registry
+from pytp_broker.registries import Configuration, Issuer, Registry, Timestamping
 from pytp_broker.storage.plan import Approve, Kind, Plan, Setup, Step, make_plan
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.storage.sqlite.publisher_tables import list_publishers, save_pins, save_publisher
@@ -16,6 +16,7 @@ from pytp_broker.trust.publishers import TrustedPublisher
 # The tables of what a plan changes, and the column of a step's key.
 _TABLES: Final = {
     Kind.SWITCH: ("switches", "name"),
+    Kind.TIMESTAMPING: ("timestamping", "url"),
     Kind.ISSUER: ("issuers", "url"),
     Kind.REGISTRY: ("registries", "name"),
     Kind.PUBLISHER: ("publishers", "rules_hash"),
@@ -63,7 +64,13 @@ def _load_written(connection: sqlite3.Connection) -> Configuration:
         {url: Issuer.from_document(json.loads(document)) for url, document in issuers},
         {name: Registry.from_document(json.loads(document)) for name, document in registries},
         bool(switches.get("main", True)),
+        _load_timestamping(connection),
     )
+
+
+def _load_timestamping(connection: sqlite3.Connection) -> Timestamping | None:
+    row = connection.execute("SELECT document FROM timestamping").fetchone()
+    return None if row is None else Timestamping.from_document(json.loads(row[0]))
 
 
 def _execute(connection: sqlite3.Connection, plan: Plan) -> None:
@@ -77,7 +84,7 @@ def _execute_step(connection: sqlite3.Connection, step: Step) -> None:
     part = step.after
     if isinstance(part, TrustedPublisher):
         save_publisher(connection, part)
-    elif isinstance(part, Issuer | Registry):
+    elif isinstance(part, Issuer | Registry | Timestamping):
         connection.execute(
             f"INSERT OR REPLACE INTO {table} ({column}, document) VALUES (?, ?)",  # noqa: S608 - ours
             (step.key, dump(part.document())),

@@ -81,6 +81,7 @@ _SESSIONS: Final = (
 _RECEIPT_KEYS: Final = (
     "CREATE TABLE receipt_keys (key_id TEXT PRIMARY KEY, document TEXT NOT NULL)",
 )
+_TIMESTAMPING: Final = ("CREATE TABLE timestamping (url TEXT PRIMARY KEY, document TEXT NOT NULL)",)
 # Values that queries search for have columns; the rest is a JSON document, read back whole.
 SCHEMA: Final = (
     "CREATE TABLE switches (name TEXT PRIMARY KEY, enabled INTEGER NOT NULL)",
@@ -146,6 +147,7 @@ SCHEMA: Final = (
     *_DELETED,
     *_SESSIONS,
     *_RECEIPT_KEYS,
+    *_TIMESTAMPING,
 )
 # By version of the file: the statements that bring the file to the next version.
 _MIGRATIONS: Final = {
@@ -163,6 +165,7 @@ _MIGRATIONS: Final = {
     8: (
         "ALTER TABLE files ADD COLUMN attestation_state TEXT",
         *_RECEIPT_KEYS,
+        *_TIMESTAMPING,
     ),
 }
 
