@@ -2,7 +2,14 @@
 
 from typing import Any, Final
 
-from pytp_broker.audit.findings import KeySet, Leak, OperatorsToken, Timestamp, Verification
+from pytp_broker.audit.findings import (
+    KeySet,
+    Leak,
+    OperatorsToken,
+    ProvenanceChange,
+    Timestamp,
+    Verification,
+)
 from pytp_broker.audit.operations import (
     Apply,
     ConfigurationChange,
@@ -32,6 +39,7 @@ _HOST: Final = "packages.example.com"
 _ADDRESS: Final = "192.0.2.1"
 _HASH: Final = "3f8a90c2d1e4"
 _PUBLISHER: Final = "0d5f4c1e"
+_GITHUB: Final = "https://token.actions.githubusercontent.com"
 _OLIVE: Final = "arn:aws:iam::123456789012:user/olive"
 _SESSION: Final[dict[str, Any]] = {
     "host": _HOST,
@@ -49,7 +57,7 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         host=_HOST,
         path="/acme/_/oidc/mint-token",
         source_ip=_ADDRESS,
-        issuer="https://token.actions.githubusercontent.com",
+        issuer=_GITHUB,
         provider="github",
         repository=Legible("octo-org/widgets"),
         workflow=Legible("octo-org/widgets/.github/workflows/release.yml@refs/tags/v1.2.0"),
@@ -68,7 +76,7 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         path="/acme/_/oidc/mint-read-token",
         source_ip=_ADDRESS,
         registry="acme",
-        issuer="https://token.actions.githubusercontent.com",
+        issuer=_GITHUB,
         provider="github",
         repository=Legible("octo-org/gadgets"),
         workflow=Legible("octo-org/gadgets/.github/workflows/test.yml@refs/pull/7/merge"),
@@ -146,6 +154,16 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
     Timestamp(registry="acme", filename="widgets-1.2.0-py3-none-any.whl").missing(
         "the time-stamping authority did not answer in time"
     ),
+    ProvenanceChange(
+        registry="acme",
+        project="widgets",
+        version="1.2.0",
+        filenames=["widgets-1.2.0-py3-none-any.whl"],
+        basis="publication",
+        provenance=["full", "changed"],
+        compared_with="1.1.0",
+        new_sources=[f"octo-org/widgets (.github/workflows/nightly.yml) at {_GITHUB}"],
+    ).accepted(),
     KeySet(issuer="https://gitlab.example.com").failed(
         "stale", "the issuer did not answer in time"
     ),

@@ -117,6 +117,31 @@ Unchanged: TypeAlias = Annotated[
     bool, Meaning("True if this very file was published before, so that nothing was written.")
 ]
 
+# The provenance of a release
+Basis: TypeAlias = Annotated[
+    Literal["publication", "attestation"],
+    Meaning(
+        "What is compared: who published the files of the releases, or who signed their "
+        "attestations."
+    ),
+]
+ProvenanceWords: TypeAlias = Annotated[
+    Sequence[str],
+    Meaning(
+        "What can be said of the release: `full`, `partial` or `no` provenance, and `lost`, "
+        "`changed` or `inconsistent`."
+    ),
+]
+ComparedWith: TypeAlias = Annotated[
+    str, Meaning("The version of the latest earlier release that has provenance.")
+]
+NewSources: TypeAlias = Annotated[
+    Sequence[str],
+    Meaning(
+        "The repositories and workflows that the earlier release does not have; at most a few."
+    ),
+]
+
 # The identity token
 Issuer: TypeAlias = Annotated[
     str,

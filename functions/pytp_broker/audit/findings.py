@@ -9,6 +9,7 @@ from pytp_broker.audit.record import AuditRecord, Event
 KeySetReason: TypeAlias = Literal[
     "refresh-failed", "stale", "no-keys", "duplicate-key-id", "unusable-key"
 ]
+Basis: TypeAlias = Literal["publication", "attestation"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,6 +85,33 @@ class Timestamp(Event):
     def missing(self, operator_detail: str) -> AuditRecord:
         """Return the record of a receipt without a timestamp."""
         return self.record("refused", "no-timestamp", operator_detail=operator_detail)
+
+
+@dataclass(slots=True, kw_only=True)
+class ProvenanceChange(Event):
+    """A release lost the provenance that an earlier one has, or comes from another source.
+
+    An import keeps the record among those of operators, with `by`.
+    """
+
+    name = "provenance"
+    outcomes = ("accepted",)
+
+    registry: facts.Registry
+    project: facts.Project
+    version: facts.Version
+    filenames: facts.Filenames
+    basis: facts.Basis
+    provenance: facts.ProvenanceWords
+    compared_with: facts.ComparedWith
+    new_sources: facts.NewSources
+    by: facts.By | None = None
+
+    def subject(self) -> str:
+        """Return the release, what became of it, and with which one it was compared."""
+        words = ", ".join(self.provenance)
+        release = f"{self.project} {self.version} in {self.registry}"
+        return f"{release}: by {self.basis}: {words}, compared with {self.compared_with}"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Read ``upload`` from top to bottom. It has three stages: the form says what the 
 inspection says what the file is, and the last stage makes it visible. The right to upload is
 checked first, so that a stranger learns nothing about files. The bytes are stored before the one
 conditional write that makes the file visible, so a crash leaves unused bytes, never half a file.
+If the release then comes from elsewhere than the one before it, a record of that follows.
 """
 
 from pytp_broker.access import (
@@ -30,6 +31,7 @@ from pytp_broker.index.forms import (
     compute_sent_digests,
 )
 from pytp_broker.index.inspection import Candidate, Facts, inspect
+from pytp_broker.index.provenance import find_changes
 from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
 from pytp_broker.index.storing import describe, make_visible, save_bytes
 from pytp_broker.redaction import printable
@@ -57,7 +59,10 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     facts = inspect(candidate)
 
     file = store_content(facts, right, index)
+    changes = find_changes([file], caller.configuration.issuers, index)
     commit(file, candidate, right, admission, index)
+    for each in changes:
+        index.audit(each.accepted())
 
 
 def admit(form: Form, caller: Caller, index: Index, event: Upload) -> Right:

@@ -151,6 +151,17 @@ def operators_uploads() -> Iterator[AuditRecord]:
     yield from shelf.records
 
 
+def losses() -> Iterator[AuditRecord]:
+    shelf = Shelf()
+    shelf.publish(distributions.wheel())
+    shelf.advance(days=1)
+    making = Making("user olive", reason="the CI is down")
+    made = make_to_upload("acme", "widgets", making, timedelta(minutes=15), shelf.now)
+    shelf.store.tokens[made.token.lookup_id] = made.record
+    shelf.post(distributions.form(distributions.wheel(version="2.0")), shelf.basic(made.token))
+    yield from shelf.records
+
+
 def sessions() -> Iterator[AuditRecord]:
     client = Uploader(Shelf())
     session = client.begin()
@@ -217,7 +228,7 @@ def operations() -> Iterator[Mapping[str, Any]]:
 @pytest.mark.promise("recorded")
 def test_every_event_is_recorded_as_the_schema_says() -> None:
     records = [
-        *(*exchanges(), *uploads(), *operators_uploads()),
+        *(*exchanges(), *uploads(), *operators_uploads(), *losses()),
         *(*sessions(), *verifications(), *introspections(), *timestamps()),
     ]
     documents = [*(r.document() for r in records), *operations()]
@@ -509,7 +520,8 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
         *("import", "token-creation"),
     }
     # A verification succeeds, or fails for the file, for the session or for the store.
-    fewer = {"verification": 4, "timestamp": 1}
+    # The others are only found.
+    fewer = {"verification": 4, "timestamp": 1, "provenance": 1, "operators-token": 1}
     alone = {"no-timestamp"}  # the reason of one of these
     # A record of a success has no reason, so each event has one set of labels for each reason.
     asked = EVENTS.keys() - operations - fewer.keys()

@@ -92,18 +92,18 @@ def asked_by(shelf: Shelf, distribution: Distribution) -> list[str]:
     return [call for call in shelf.store.calls if call != "load_configuration"]
 
 
-def test_an_upload_asks_the_store_four_times(shelf: Shelf) -> None:
+def test_an_upload_asks_the_store_five_times(shelf: Shelf) -> None:
     shelf.publish(wheel())
 
     asked = asked_by(shelf, sdist())
 
-    assert asked == ["find_token", "find_entry", "find_release", "add_file"]
+    assert asked == ["find_token", "find_entry", "find_release", "find_files", "add_file"]
 
 
 def test_the_first_file_of_a_release_begins_its_record(shelf: Shelf) -> None:
     asked = asked_by(shelf, wheel())
 
-    release = ["find_release", "list_files", "save_release"]
+    release = ["find_release", "list_files", "find_files", "save_release"]
     assert asked == ["find_token", "find_entry", *release, "add_file"]
 
 

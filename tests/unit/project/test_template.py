@@ -445,6 +445,7 @@ CONTENT = ("pk", "sk", "revision", "content", "object_key")
         ("UploadRole", "GetItem", ["STATUS#acme#widgets"], ()),
         ("UploadRole", "UpdateItem", ["LISTING#acme#widgets"], MARKS),
         ("UploadRole", "BatchGetItem", ["LISTING#acme#widgets"], ()),
+        ("UploadRole", "BatchGetItem", ["LISTING#acme#widgets", "STATUS#acme#widgets"], ()),
         ("UploadRole", "BatchGetItem", ["PROJECT#acme#widgets", "YANKED#acme#widgets"], ()),
         ("UploadRole", "Query", ["YANKED#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["LISTING#acme#widgets"], CONTENT),

@@ -14,9 +14,11 @@ from functools import partial
 from typing import Final
 
 from pytp_broker.access import Right, confirm, use_up
+from pytp_broker.audit.findings import ProvenanceChange
 from pytp_broker.audit.requests import SessionPublication
 from pytp_broker.errors import Conflict, Problem, StoreUnavailable
 from pytp_broker.index.distributions import Distribution, parse_filename
+from pytp_broker.index.provenance import find_changes
 from pytp_broker.index.publishing import check_active
 from pytp_broker.index.releases import check_claim, check_for_all, claim_for_all
 from pytp_broker.index.sessions.changing import change
@@ -44,7 +46,7 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
         # If the last request was cut off after the decisive write, the store tidies up now.
         index.store.publish_session(before)
         return before
-    _check(before, right, index)
+    changes = _check(before, right, index)
     begun = change(before, partial(begin_publish, now=index.now()), index)
     files = _records(begun, index)
     event.filenames = [file.filename for file in files][:_MAX_NAMED]
@@ -57,15 +59,18 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
     published = begun.published(index.now())
     if not index.store.publish_session(published):
         raise StoreUnavailable("the publish took too long and was rolled back: publish again")
+    for each in changes:
+        index.audit(each.accepted())
     return published
 
 
-def _check(session: Session, right: Right, index: Index) -> None:
-    """Check everything that the publish needs, and write nothing."""
+def _check(session: Session, right: Right, index: Index) -> Sequence[ProvenanceChange]:
+    """Check everything that the publish needs, and write nothing; return what the project loses."""
     files = _records(begin_publish(session, index.now()), index)
     check_active(session.project, index.store.find_status(session.registry, session.project))
     _check_free(files, session, index)
     check_for_all(_distributions(files), right.caller.registry, index)
+    return find_changes(files, right.caller.configuration.issuers, index)
 
 
 def _records(session: Session, index: Index) -> list[PublishedFile]:

@@ -1,0 +1,192 @@
+"""Where the files of a project come from, release by release, and what a publication changes.
+
+A file has provenance if a job published it, because the registry has verified the job's identity. A
+file that an operator published or imported has none. Attestations are compared apart: the job has
+signed them, and a person who has only stolen an upload token cannot make them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from packaging.version import Version
+
+from pytp_broker.audit.findings import Basis, ProvenanceChange
+from pytp_broker.index.releases import key_of
+from pytp_broker.provenance.attester import AttestationStatus
+from pytp_broker.provenance.continuity import Continuity, ReleaseSources, Source, Word, compare_all
+from pytp_broker.registries import Issuer
+from pytp_broker.services import Index
+from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.trust.providers import provider_at
+from pytp_broker.trust.providers.model import Provider, Role
+
+Issuers: TypeAlias = Mapping[str, Issuer]
+# The files of each release by the release's key, the lowest version first.
+Releases: TypeAlias = Mapping[str, Sequence[PublishedFile]]
+# Returns the source of a file; None if it has none.
+FindSource: TypeAlias = Callable[[PublishedFile], Source | None]
+
+# A record names this many files and sources.
+_MAX_NAMED: Final = 100
+_MAX_SOURCES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseProvenance:
+    """The provenance of a release: by who published its files, and by verified attestations."""
+
+    published: Continuity
+    attested: Continuity
+
+
+def group_releases(files: Iterable[PublishedFile]) -> Releases:
+    """Return the files of a project by the keys of their releases, the lowest version first."""
+    spelled: dict[str, list[PublishedFile]] = {}
+    for file in files:
+        spelled.setdefault(file.version, []).append(file)
+    found: dict[str, list[PublishedFile]] = {}
+    for version, spelling in sorted((Version(spelling), spelling) for spelling in spelled):
+        found.setdefault(key_of(version), []).extend(spelled[spelling])
+    return found
+
+
+def compare_releases(releases: Releases, issuers: Issuers) -> Mapping[str, ReleaseProvenance]:
+    """Return the provenance of each release of a project, by the release's key."""
+    sources = _Sources(issuers)
+    published = _compare(releases, sources.of_publication)
+    attested = _compare(releases, sources.of_verified_attestations)
+    return {key: ReleaseProvenance(published[key], attested[key]) for key in releases}
+
+
+def find_changes(
+    files: Sequence[PublishedFile], issuers: Issuers, index: Index
+) -> Sequence[ProvenanceChange]:
+    """Return what a project loses when these files of one release become visible.
+
+    It takes the round trips of a listing. Raises StoreUnavailable, so that nothing is published
+    without this look.
+    """
+    first = files[0]
+    found = index.store.find_files(first.registry, first.project)
+    return list_changes(found.files if found else (), files, issuers)
+
+
+def list_changes(
+    present: Iterable[PublishedFile], files: Sequence[PublishedFile], issuers: Issuers
+) -> Sequence[ProvenanceChange]:
+    """Return what a project loses when these files of one release join those that are present."""
+    names = {file.filename for file in files}
+    others = [file for file in present if file.filename not in names]
+    before, after = group_releases(others), group_releases([*others, *files])
+    sources = _Sources(issuers)
+    by_basis: dict[Basis, FindSource] = {
+        "publication": sources.of_publication,
+        "attestation": sources.of_attestations,
+    }
+    found = (
+        _find_change(basis, _compare(before, find), _compare(after, find), files)
+        for basis, find in by_basis.items()
+    )
+    return [change for change in found if change is not None]
+
+
+def _find_change(
+    basis: Basis,
+    before: Mapping[str, Continuity],
+    after: Mapping[str, Continuity],
+    files: Sequence[PublishedFile],
+) -> ProvenanceChange | None:
+    """Return what the release of these files has lost, or a source that is new in it.
+
+    A release that lacks a source of the earlier one may not be complete: by the legacy API, files
+    of another job may follow. So that alone is shown on pages, and leaves no record.
+    """
+    first = files[0]
+    key = key_of(Version(first.version))
+    was, now = before.get(key), after[key]
+    is_lost = Word.LOST in now.words and not (was and Word.LOST in was.words)
+    new = [source for source in now.added if not (was and source in was.added)]
+    if not is_lost and not new:
+        return None
+    return ProvenanceChange(
+        registry=first.registry,
+        project=first.project,
+        version=first.version,
+        filenames=[file.filename for file in files[:_MAX_NAMED]],
+        basis=basis,
+        provenance=[word.value for word in now.words],
+        compared_with=now.compared_with or "",
+        new_sources=[str(source) for source in new[:_MAX_SOURCES]],
+    )
+
+
+def _compare(releases: Releases, find_source: FindSource) -> Mapping[str, Continuity]:
+    described = {
+        key: ReleaseSources(
+            version=files[0].version,
+            published_at=min(file.uploaded_at for file in files),
+            sources=tuple(map(find_source, files)),
+        )
+        for key, files in releases.items()
+    }
+    compared = compare_all(described.values())
+    return {key: compared[release.version] for key, release in described.items()}
+
+
+class _Sources:
+    """Finds the sources of files."""
+
+    def __init__(self, issuers: Issuers) -> None:
+        self._issuers = issuers
+
+    def of_publication(self, file: PublishedFile) -> Source | None:
+        """Return the job that published a file; None if an operator did, or an import."""
+        recorded = file.published_by
+        issuer = recorded.get("issuer")
+        if issuer is None:
+            return None
+        provider = provider_at(issuer, self._issuers)
+        return Source(
+            issuer, _name(recorded, provider), _workflow(recorded), _ids(recorded, provider)
+        )
+
+    def of_verified_attestations(self, file: PublishedFile) -> Source | None:
+        """Return the job whose attestations of a file are verified, if they are."""
+        return self._of_attestations(file, {AttestationStatus.VERIFIED})
+
+    def of_attestations(self, file: PublishedFile) -> Source | None:
+        """Return the job whose attestations of a file are verified, or may be soon."""
+        return self._of_attestations(file, {AttestationStatus.VERIFIED, AttestationStatus.PENDING})
+
+    def _of_attestations(
+        self, file: PublishedFile, accepted: set[AttestationStatus]
+    ) -> Source | None:
+        state = file.attestation_state
+        # They are verified against the job that published the file, so that is their source.
+        return self.of_publication(file) if state and state.status in accepted else None
+
+
+def _name(recorded: Mapping[str, str], provider: Provider | None) -> str:
+    """Return what identifies a job at its issuer: its repository, or else an account.
+
+    The subject of a generic issuer may have another text in each run, so there the publishers that
+    gave the right identify the job.
+    """
+    if provider is not None and provider.is_generic and "publishers" in recorded:
+        return f"publisher {recorded['publishers']}"
+    return recorded.get("repository") or recorded.get("actor", "")
+
+
+def _workflow(recorded: Mapping[str, str]) -> str:
+    """Return the workflow without the branch, tag or commit at which it ran."""
+    workflow = recorded.get("workflow", "")
+    for point in (recorded.get("ref"), recorded.get("sha")):
+        if point and workflow.endswith(f"@{point}"):
+            return workflow.removesuffix(f"@{point}")
+    return workflow.partition("@refs/")[0]
+
+
+def _ids(recorded: Mapping[str, str], provider: Provider | None) -> tuple[tuple[str, str], ...]:
+    pins = provider.fields_of(Role.PIN) if provider else ()
+    return tuple((pin.name, recorded[pin.name]) for pin in pins if pin.name in recorded)
