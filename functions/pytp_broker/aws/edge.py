@@ -22,6 +22,7 @@ from pytp_broker.endpoints import events as gateway
 from pytp_broker.endpoints.routing import Routes, S
 from pytp_broker.errors import Problem, Unexpected
 from pytp_broker.http.messages import problem_response
+from pytp_broker.provenance.timestamps import Stamper
 from pytp_broker.services import Index, Services, build, build_index
 from pytp_broker.settings import IndexSettings, Settings
 from pytp_broker.verifier import NoVerifier, Verifier
@@ -63,7 +64,12 @@ class Edge:
             error_type_base=settings.error_type_base,
         )
 
-    def index(self, settings: IndexSettings, verifier: Verifier | None = None) -> Index:
+    def index(
+        self,
+        settings: IndexSettings,
+        verifier: Verifier | None = None,
+        stamper: Stamper | None = None,
+    ) -> Index:
         """Return the services of the functions that handle files."""
         s3 = self.clients.s3()
         files, listings = S3Files(s3, settings.bucket), S3Listings(lambda: s3, settings.bucket)
@@ -72,6 +78,7 @@ class Edge:
             files=files,
             max_upload_bytes=MAX_UPLOAD_BYTES,
             verifier=verifier or NoVerifier(),
+            stamper=stamper,
         )
 
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:

@@ -6,9 +6,12 @@ from functools import partial
 from pytp_broker.aws.edge import Edge
 from pytp_broker.aws.lambda_verifier import LambdaVerifier
 from pytp_broker.endpoints.upload import ROUTES
+from pytp_broker.services import utc_now
 from pytp_broker.settings import UploadSettings
+from pytp_broker.stamping import make_stamper
 
 settings = UploadSettings.from_environment(os.environ)
 edge = Edge("upload")
 verifier = LambdaVerifier(partial(edge.clients.other, "lambda"), settings.verify_function)
-handler = edge.handler(ROUTES, edge.index(settings, verifier))
+stamper = make_stamper(utc_now, only_public=True)
+handler = edge.handler(ROUTES, edge.index(settings, verifier, stamper))

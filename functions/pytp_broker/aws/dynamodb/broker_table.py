@@ -19,6 +19,7 @@ _ROWS: Final = (
     ("CONFIGURATION", "MAIN"),
     ("CONFIGURATION", "ISSUER#"),
     ("CONFIGURATION", "REGISTRY#"),
+    ("CONFIGURATION", "TIMESTAMPING"),
     ("PUBLISHER#", ""),
     ("TRUST#", "TRUST"),
     ("PROJECT#", "FILE#"),
