@@ -29,6 +29,7 @@ _COMMANDS: Final = (
     "file",
     "release",
     "import",
+    "trust-root",
     "audit",
     "schema",
     "secret",
@@ -50,6 +51,9 @@ _LIBRARIES: Final = _AWS | {
     "keyring",
     "multipart",
     "pydantic",
+    "pypi_attestations",
+    "sigstore",
+    "tuf",
     "uv",
     "uvicorn",
     "yaml",
@@ -59,6 +63,7 @@ _OWN_EXTRAS: Final = {
     "login": "keyring",
     "logout": "keyring",
     "serve": "serve",
+    "trust-root": "attestations",
 }
 
 
@@ -121,7 +126,7 @@ class _CommandParser(_Parser):
         """Declare the command's arguments, then parse; raise CommandError."""
         if self.name and self.get_default("run") is None:
             with _missing_extra_named(self.name):
-                module = import_module(f"pytp_broker.cli.{self.name}")
+                module = import_module(f"pytp_broker.cli.{_module(self.name)}")
             module.add_arguments(self)
             self.set_defaults(run=module.run)
         return super().parse_known_args(*arguments, **options)
@@ -144,5 +149,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _summary(name: str) -> str:
     """Return what a command does: the first line of its module, which is not imported for it."""
-    source = pkgutil.get_data(__name__, f"{name}.py") or b""
+    source = pkgutil.get_data(__name__, f"{_module(name)}.py") or b""
     return source.decode().split('"""')[1].partition("\n")[0]
+
+
+def _module(name: str) -> str:
+    """Return the module of a command, which has no hyphen in its name."""
+    return name.replace("-", "_")

@@ -9,6 +9,7 @@ from pytp_broker.cli.command import CommandError, check_host, load_configuration
 from pytp_broker.cli.operator import Operator, local_user
 from pytp_broker.cli.target import reason_of
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.provenance.attester import Attester, NoAttester
 from pytp_broker.provenance.signing import NoSigner, Signer
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_folder import FolderFiles
@@ -35,10 +36,12 @@ class Site:
         host: str,
         config: Sequence[Path] | None,
         signer: Signer | None = None,
+        attester: Attester | None = None,
     ) -> None:
         """Raise StoreUnavailable; ``config`` are the files to read again, if there are any.
 
-        ``signer`` signs receipts; without one nothing can be published.
+        ``signer`` signs receipts; without one nothing can be published. ``attester`` verifies
+        attestations.
         """
         from pytp_broker.local.background_verifier import BackgroundVerifier
         from pytp_broker.local.deleted_files import DeletedFiles
@@ -52,6 +55,7 @@ class Site:
         self._host = host
         self._config = config
         self._signer = signer or NoSigner()
+        self._attester = attester or NoAttester()
         store, files = storage.store, storage.files
         self._records = OperatorRecords(store) if isinstance(store, SqliteStore) else None
         self._deleted, self._over = None, None  # another store removes the bytes itself
@@ -83,6 +87,7 @@ class Site:
             error_type_base,
             verifier=self.verifier,
             signer=self._signer,
+            attester=self._attester,
             proxies=Proxies(proxies),
         )
 

@@ -21,6 +21,7 @@ from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.local.uploads import Admit, Uploads
 from pytp_broker.oidc.fetch import HttpFetch
+from pytp_broker.provenance.attester import Attester
 from pytp_broker.provenance.signing import Signer
 from pytp_broker.registries import LARGEST_FILE_SIZE, Access
 from pytp_broker.services import Broker, Clock, Index, build, build_broker, build_index
@@ -40,7 +41,7 @@ _CONFIGURATION_SECONDS: Final = 5
 IMMEDIATE_BYTES: Final = 128 * 1024 * 1024
 
 
-def build_gateway(  # noqa: PLR0913 - the last four are settings with a default
+def build_gateway(  # noqa: PLR0913 - the last five are settings with a default
     storage: Storage,
     shared_host: str,
     log: Log,
@@ -49,6 +50,7 @@ def build_gateway(  # noqa: PLR0913 - the last four are settings with a default
     *,
     verifier: BackgroundVerifier,
     signer: Signer | None = None,
+    attester: Attester | None = None,
     proxies: Proxies = Proxies(),  # noqa: B008 - it never changes
 ) -> Gateway:
     """Return the gateway with every function behind it; raise TemplateError, OSError."""
@@ -78,6 +80,7 @@ def build_gateway(  # noqa: PLR0913 - the last four are settings with a default
         verifier=verifier,
         signer=signer,
         stamper=make_stamper(services.now, only_public=False),
+        attester=attester,
         immediate_bytes=IMMEDIATE_BYTES,
     )
     verifier.attach(storage.store, index)

@@ -50,11 +50,15 @@ _PUBLISHERS: Final[Mapping[object, Any]] = {
 
 
 class SigstoreAttester:
-    """An Attester of this process. It reads the trusted root again when the file changes."""
+    """An Attester of this process.
 
-    def __init__(self, trusted_root_file: Path = SHIPPED_ROOT) -> None:
-        self._file = trusted_root_file
-        self._read: tuple[tuple[int, int], _Authorities] | None = None
+    The first of the trusted roots that exists is used; by default, the one that the package ships.
+    It is read again when it changes.
+    """
+
+    def __init__(self, *trusted_roots: Path) -> None:
+        self._files = trusted_roots or (SHIPPED_ROOT,)
+        self._read: tuple[tuple[Path, int, int], _Authorities] | None = None
 
     def verify(self, question: AttestationQuestion) -> AttestationState:
         """Return what is known of the attestations; raise StoreUnavailable without a root."""
@@ -68,17 +72,18 @@ class SigstoreAttester:
         return AttestationState(AttestationStatus.VERIFIED)
 
     def _authorities(self) -> "_Authorities":
+        file = next((each for each in self._files if each.exists()), self._files[-1])
         try:
-            status = self._file.stat()
-            version = (status.st_mtime_ns, status.st_size)
+            status = file.stat()
+            version = (file, status.st_mtime_ns, status.st_size)
             if self._read is None or self._read[0] != version:
-                self._read = (version, _Authorities.read(self._file))
+                self._read = (version, _Authorities.read(file))
+            return self._read[1]
         except (OSError, ValueError, SigstoreError) as error:
             raise StoreUnavailable(
                 "attestations cannot be verified now",
-                operator_detail=f"the trusted root {self._file} cannot be read: {error}",
+                operator_detail=f"the trusted root {file} cannot be read: {error}",
             ) from None
-        return self._read[1]
 
 
 @dataclass(frozen=True, slots=True)

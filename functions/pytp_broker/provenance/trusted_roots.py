@@ -11,11 +11,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+# The name of the trusted root in Sigstore's repository, and in the folder of a refresh.
+FETCHED: Final = "trusted_root.json"
 _FOLDER: Final = Path(__file__).parent / "roots"
-SHIPPED_ROOT: Final = _FOLDER / "trusted_root.json"
+SHIPPED_ROOT: Final = _FOLDER / FETCHED
 TUF_ROOT: Final = _FOLDER / "tuf_root.json"
 # When Sigstore published the two files; docs/trust-root.md says it too.
 SHIPPED_ON: Final = date(2026, 6, 1)
+
+
+def folder_of(data: Path) -> Path:
+    """Return where a data folder keeps the trusted root that was fetched."""
+    return data / "trust-root"
 
 
 def read_log_ids(document: Mapping[str, Any], name: str) -> frozenset[bytes]:

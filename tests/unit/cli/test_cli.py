@@ -175,13 +175,13 @@ WITHOUT_A_BROKER = {
     "run",
     "proxy",
 }
-WITHOUT_A_BROKER |= {"publish", "session"}
+WITHOUT_A_BROKER |= {"publish", "session", "trust-root"}
 
 
 def declared(name: str) -> Iterator[dict[str, str | None]]:
     """Yield the options, with their help, of each action of a command, or of the command itself."""
     parser = argparse.ArgumentParser()
-    import_module(f"pytp_broker.cli.{name}").add_arguments(parser)
+    import_module(f"pytp_broker.cli.{name.replace('-', '_')}").add_arguments(parser)
     nested = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     for leaf in nested[0].values() if nested else [parser]:
         yield {option: a.help for a in leaf._actions for option in a.option_strings}

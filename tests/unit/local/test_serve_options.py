@@ -180,3 +180,14 @@ def test_a_server_without_a_file_needs_a_folder_that_has_a_configuration(
     assert status == 2
     assert seen.startswith("give --config: ")
     assert not machine.data.exists()
+
+
+def test_a_trusted_root_that_is_not_a_file_is_refused(machine: Machine) -> None:
+    status, seen = machine.type(
+        *("serve", "--config", str(machine.config), "--data", str(machine.data)),
+        *("--trusted-root", str(machine.folder / "root.json")),
+    )
+
+    assert status == 2
+    assert seen == f"--trusted-root: {machine.folder / 'root.json'} is not a file\n"
+    assert not machine.data.exists()

@@ -141,7 +141,7 @@ def test_every_command_shown_exists() -> None:
     (subcommands,) = (a for a in _parser()._actions if a.dest == "command" or a.choices)
     known: Any = subcommands.choices
 
-    shown = set(commands(r"pytp-broker (\w+)"))
+    shown = set(commands(r"pytp-broker (\w[\w-]*)"))
 
     assert {"serve", "apply", "validate"} <= shown <= set(known)
 
@@ -429,7 +429,7 @@ def test_the_stored_rows_are_those_of_the_store() -> None:
 
 def test_every_file_of_a_command_is_a_command() -> None:
     files = {
-        path.stem
+        path.stem.replace("_", "-")
         for path in (PACKAGE / "cli").glob("*.py")
         if re.search("\n(def run\\(|run = )", path.read_text())
         and "\ndef add_arguments(" in path.read_text()
