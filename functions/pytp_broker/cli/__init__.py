@@ -39,6 +39,7 @@ _COMMANDS: Final = (
     "session",
     "run",
     "proxy",
+    "verify",
     "demo",
 )
 # The libraries that an install may lack. A command that lacks one names an extra: the command's own
@@ -64,6 +65,7 @@ _OWN_EXTRAS: Final = {
     "logout": "keyring",
     "serve": "serve",
     "trust-root": "attestations",
+    "verify": "verify",
 }
 
 

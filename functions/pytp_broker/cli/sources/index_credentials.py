@@ -1,13 +1,11 @@
 """The credentials for another index, and the URL of that index without them."""
 
-import netrc
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from pytp_broker.client.netrc_file import find_in_netrc
 from pytp_broker.redaction import Hidden, printable
 
 USERNAME_VARIABLE: Final = "PYTP_SOURCE_USERNAME"
@@ -48,7 +46,9 @@ def shown(url: str) -> str:
 def find_credential(url: str, environ: Mapping[str, str]) -> Credential | None:
     """Return the credential in the URL, in the environment or in netrc, in this order."""
     parts = urlsplit(url)
-    found = _in_url(parts) or _in_environment(environ) or _in_netrc(parts.hostname or "", environ)
+    found = (
+        _in_url(parts) or _in_environment(environ) or find_in_netrc(parts.hostname or "", environ)
+    )
     return Credential(origin_of(url), found[0], Hidden(found[1])) if found else None
 
 
@@ -61,17 +61,3 @@ def _in_url(parts: SplitResult) -> tuple[str, str] | None:
 def _in_environment(environ: Mapping[str, str]) -> tuple[str, str] | None:
     password = environ.get(PASSWORD_VARIABLE)
     return (environ.get(USERNAME_VARIABLE, _TOKEN_USER), password) if password else None
-
-
-def _in_netrc(host: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return what netrc has for this very host; its `default` is not for a host that is named."""
-    named = environ.get("NETRC")
-    paths = [Path(named)] if named else [Path("~/.netrc"), Path("~/_netrc")]
-    for path in (each.expanduser() for each in paths):
-        try:
-            found = netrc.netrc(os.fspath(path)).hosts.get(host)
-        except (OSError, netrc.NetrcParseError):
-            continue
-        if found is not None:
-            return found[0] or found[1] or "", found[2] or ""
-    return None

@@ -1,0 +1,117 @@
+"""Verify files: a receipt of the registry for each, its attestations, and what the user expects."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from packaging.version import InvalidVersion, Version
+
+from pytp_broker.client.publishing.parallel import in_parallel
+from pytp_broker.client.verifying.attestations import NONE, AttestationChecks, Finding
+from pytp_broker.client.verifying.evidence import Evidence
+from pytp_broker.client.verifying.outcome import NotVerifiedError
+from pytp_broker.client.verifying.policy import Policy
+from pytp_broker.client.verifying.targets import HashedRequirement, Meant, Target, Unverifiable
+from pytp_broker.names import normalize
+from pytp_broker.provenance.checking import RefusedError, Subject, check_receipt
+from pytp_broker.provenance.receipts import Receipt
+
+_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one file. It is verified only if there is no ``error``.
+
+    ``receipt`` is there if it is good, also if the user expects another publisher. ``sha256`` is
+    None if nobody knows it. ``is_expected`` is None without a policy.
+    """
+
+    filename: str
+    source: str
+    sha256: str | None = None
+    receipt: Receipt | None = None
+    attestations: Finding = NONE
+    is_expected: bool | None = None
+    error: NotVerifiedError | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        """Say whether everything that was asked for holds."""
+        return self.error is None and self.receipt is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Verifies files by some evidence, at the time of ``now``."""
+
+    evidence: Evidence
+    checks: AttestationChecks
+    policy: Policy | None
+    now: Callable[[], datetime]
+
+    def verify(self, meant: Sequence[Meant]) -> list[Verdict]:
+        """Return a verdict for each file that is meant; several at the same time."""
+        found: list[list[Verdict]] = [[] for _ in meant]
+        calls = [partial(self._judge, each, found[at]) for at, each in enumerate(meant)]
+        in_parallel(calls, _AT_ONCE)
+        return [verdict for each in found for verdict in each]
+
+    def _judge(self, each: Meant, verdicts: list[Verdict]) -> None:
+        if not isinstance(each, HashedRequirement):
+            verdicts.append(self._judge_file(each))
+            return
+        try:
+            verdicts += map(self._judge_file, self.evidence.find_files(each))
+        except NotVerifiedError as error:
+            verdicts.append(Verdict(each.project, each.source, error=error))
+
+    def _judge_file(self, each: Target | Unverifiable) -> Verdict:
+        if isinstance(each, Unverifiable):
+            return Verdict(each.name, each.source, error=each.error)
+        known = partial(Verdict, each.filename, each.source, each.sha256)
+        try:
+            receipt = self._check_receipt(each)
+        except NotVerifiedError as error:
+            return known(error=error)
+        finding = self.checks.check(each, receipt, self.evidence)
+        difference, is_expected = self._compare(each, receipt, finding)
+        return known(receipt, finding, is_expected, difference)
+
+    def _check_receipt(self, target: Target) -> Receipt:
+        trusted = self.evidence.trusted
+        subject = Subject(target.filename, target.sha256, target.size, trusted.registry)
+        octets = self.evidence.find_receipt(target)
+        try:
+            receipt = check_receipt(octets, trusted.keys, subject, self.now())
+        except RefusedError as error:
+            raise NotVerifiedError(error.reason, str(error)) from None
+        _check_release(receipt, target)
+        return receipt
+
+    def _compare(
+        self, target: Target, receipt: Receipt, finding: Finding
+    ) -> tuple[NotVerifiedError | None, bool | None]:
+        """Return what is wrong with a file that the registry has taken, and if it is expected."""
+        error, is_expected = None, None
+        if self.policy is not None:
+            error = self.policy.compare(target.project, receipt, finding)
+            is_expected = error is None
+        return finding.refusal or error, is_expected
+
+
+def _check_release(receipt: Receipt, target: Target) -> None:
+    """Check that the receipt has the project and the version that the file's name has.
+
+    A policy is by project, and it must not be the one of another project.
+    """
+    try:
+        is_same_version = Version(receipt.version) == target.version
+    except InvalidVersion:
+        is_same_version = False
+    if normalize(receipt.project) != target.project or not is_same_version:
+        raise NotVerifiedError(
+            "wrong-release", f"the receipt is for {receipt.project} {receipt.version}"
+        )
