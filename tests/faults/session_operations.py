@@ -142,7 +142,8 @@ def _completed(stage: Stage, session: Session, file: Distribution) -> StagedFile
 
 def is_published(stage: Stage) -> bool:
     """Say whether both files are visible; check that otherwise none is."""
-    visible = {stage.is_visible(each) for each in (WHEEL, SDIST)}
+    seen = {(file.filename, file.sha256) for file in stage.visible_files()}
+    visible = {(each.filename, each.sha256) in seen for each in (WHEEL, SDIST)}
     assert len(visible) == 1, "half a release is visible"
     return visible == {True}
 

@@ -429,7 +429,7 @@ class Stage(Clock):
         }
 
     def visible_files(self) -> Iterator[PublishedFile]:
-        return files_in(self.engine.store)
+        return files_in(self.engine.look().store)
 
     # What must always hold
 
