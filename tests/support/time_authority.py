@@ -4,9 +4,14 @@ It writes its replies byte by byte: the libraries that can write them refuse to 
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any, Final
 
 from cryptography import x509
@@ -135,6 +140,34 @@ class TimeAuthority:
             _sequence(_oid(_ECDSA)),
             _octets(signature),
         )
+
+
+@contextmanager
+def serving(authority: TimeAuthority, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve an authority on loopback while the block lasts; return the URL that takes queries."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            query = self.rfile.read(int(self.headers["Content-Length"]))
+            reply = authority.answer(query)
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", "application/timestamp-reply")
+            self.send_header("Content-Length", str(len(reply)))
+            self.end_headers()
+            self.wfile.write(reply)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        scheme = "http" if context is None else "https"
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        try:
+            yield f"{scheme}://127.0.0.1:{server.server_port}/ask"
+        finally:
+            server.shutdown()
 
 
 class Line:

@@ -28,6 +28,7 @@ from pytp_broker.client.verifying.outcome import VerifyError
 from pytp_broker.client.verifying.policy import read_policy
 from pytp_broker.client.verifying.report import Report
 from pytp_broker.client.verifying.selection import Chosen, choose, find_meant
+from pytp_broker.client.verifying.timestamp_roots import read_timestamp_roots
 from pytp_broker.client.verifying.verifier import Verifier
 from pytp_broker.redaction import printable
 
@@ -55,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="the trusted root of Sigstore for attestations (default: the one of this version)",
+    )
+    parser.add_argument(
+        "--timestamp-roots",
+        type=Path,
+        metavar="FILE",
+        help="certificates of the time-stamping authorities that you trust, as PEM: timestamps of "
+        "receipts are checked, and save those that are older than the revocation of their key",
     )
     parser.add_argument(
         "--policy",
@@ -114,7 +122,8 @@ def _verify(arguments: argparse.Namespace) -> Report:
     chosen = choose(find_meant(arguments.files), arguments.project)
     evidence = _find_evidence(arguments, chosen)
     checks = _find_checks(arguments.trusted_root)
-    verifier = Verifier(evidence, checks, policy, lambda: datetime.now(UTC))
+    roots = read_timestamp_roots(arguments.timestamp_roots)
+    verifier = Verifier(evidence, checks, policy, lambda: datetime.now(UTC), roots)
     return Report(verifier.verify(chosen.meant), chosen.left_out)
 
 

@@ -169,6 +169,7 @@ def test_the_document_has_everything(
                     "signedAt": "2026-11-28T12:00:00.000000Z",
                     "publication": JOB.document(),
                 },
+                "timestampedAt": None,
                 "attestations": {"status": "none", "reason": ""},
             }
         ],

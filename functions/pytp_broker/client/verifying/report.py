@@ -84,6 +84,7 @@ def _document(verdict: Verdict) -> dict[str, Any]:
         "detail": None if error is None else str(error),
         "expected": verdict.is_expected,
         "receipt": None if receipt is None else _describe(receipt),
+        "timestampedAt": verdict.timestamped_at and write_time(verdict.timestamped_at),
         "attestations": {
             "status": verdict.attestations.status.value,
             "reason": verdict.attestations.reason,
@@ -121,6 +122,8 @@ def _facts(verdict: Verdict, receipt: Receipt) -> Iterator[tuple[str, str]]:
     if publication.kind is Kind.JOB:
         by = f"{by} {_shown(publication.issuer or 'an unknown issuer')}"
     yield "published", f"{_minute(receipt.uploaded_at)} {by}"
+    if verdict.timestamped_at is not None:
+        yield "timestamp", f"{_minute(verdict.timestamped_at)}, by an authority that you trust"
     for claim, label in _SHOWN:
         if text := publication.claims.get(claim):
             yield label, _shown(text)

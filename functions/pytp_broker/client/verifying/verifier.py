@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from packaging.version import InvalidVersion, Version
 
@@ -15,8 +15,11 @@ from pytp_broker.client.verifying.outcome import NotVerifiedError
 from pytp_broker.client.verifying.policy import Policy
 from pytp_broker.client.verifying.targets import HashedRequirement, Meant, Target, Unverifiable
 from pytp_broker.names import normalize
-from pytp_broker.provenance.checking import RefusedError, Subject, check_receipt
+from pytp_broker.provenance.checking import Accepted, RefusedError, Subject, accept_receipt
 from pytp_broker.provenance.receipts import Receipt
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 _AT_ONCE: Final = 8
 
@@ -26,7 +29,8 @@ class Verdict:
     """What became of one file. It is verified only if there is no ``error``.
 
     ``receipt`` is there if it is good, also if the user expects another publisher. ``sha256`` is
-    None if nobody knows it. ``is_expected`` is None without a policy.
+    None if nobody knows it. ``is_expected`` is None without a policy. ``timestamped_at`` is when
+    the receipt existed, if a time-stamping authority that the user trusts says so.
     """
 
     filename: str
@@ -36,6 +40,7 @@ class Verdict:
     attestations: Finding = NONE
     is_expected: bool | None = None
     error: NotVerifiedError | None = None
+    timestamped_at: datetime | None = None
 
     @property
     def is_verified(self) -> bool:
@@ -45,12 +50,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Verifies files by some evidence, at the time of ``now``."""
+    """Verifies files by some evidence, at the time of ``now``.
+
+    ``timestamp_roots`` are the time-stamping authorities that the user trusts.
+    """
 
     evidence: Evidence
     checks: AttestationChecks
     policy: Policy | None
     now: Callable[[], datetime]
+    timestamp_roots: Sequence["Certificate"] = ()
 
     def verify(self, meant: Sequence[Meant]) -> list[Verdict]:
         """Return a verdict for each file that is meant; several at the same time."""
@@ -73,23 +82,26 @@ class Verifier:
             return Verdict(each.name, each.source, error=each.error)
         known = partial(Verdict, each.filename, each.source, each.sha256)
         try:
-            receipt = self._check_receipt(each)
+            accepted = self._check_receipt(each)
         except NotVerifiedError as error:
             return known(error=error)
+        receipt = accepted.receipt
         finding = self.checks.check(each, receipt, self.evidence)
         difference, is_expected = self._compare(each, receipt, finding)
-        return known(receipt, finding, is_expected, difference)
+        return known(receipt, finding, is_expected, difference, accepted.timestamped_at)
 
-    def _check_receipt(self, target: Target) -> Receipt:
+    def _check_receipt(self, target: Target) -> Accepted:
         trusted = self.evidence.trusted
         subject = Subject(target.filename, target.sha256, target.size, trusted.registry)
         octets = self.evidence.find_receipt(target)
         try:
-            receipt = check_receipt(octets, trusted.keys, subject, self.now())
+            accepted = accept_receipt(
+                octets, trusted.keys, subject, self.now(), self.timestamp_roots
+            )
         except RefusedError as error:
             raise NotVerifiedError(error.reason, str(error)) from None
-        _check_release(receipt, target)
-        return receipt
+        _check_release(accepted.receipt, target)
+        return accepted
 
     def _compare(
         self, target: Target, receipt: Receipt, finding: Finding
