@@ -70,6 +70,8 @@ class _Origin:
     identity: Mapping[str, str] = field(default_factory=dict)
     identity_key: str = ""
     made_by: Making | None = None
+    provider: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict)
 
 
 def mint(
@@ -160,6 +162,9 @@ def _origin_of(job: Job, publishers: tuple[TrustedPublisher, ...]) -> _Origin:
         issuer=job.claims.issuer,
         identity=job.identity,
         identity_key=publishers[0].identity_key,
+        provider=job.provider.name,
+        # All publishers of one job expect the same ids: those that its claims have.
+        pins={name: text for each in publishers for name, text in each.expected_ids.items()},
     )
 
 
@@ -178,6 +183,8 @@ def _mint(lookup_id: str, terms: _Terms, origin: _Origin, now: datetime) -> Mint
         kept_until=terms.needed_until + REPLAY_MARGIN,
         identity_key=origin.identity_key,
         made_by=origin.made_by,
+        provider=origin.provider,
+        pins=origin.pins,
     )
     return Minted(token, record)
 

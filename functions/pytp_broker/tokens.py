@@ -12,7 +12,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
@@ -137,7 +137,8 @@ class TokenRecord:
     single-use token has been used. ``identity_key`` finds the publishers again. ``projects`` says
     for each registry what the token was minted for; messages use it, and it gives no right.
     ``made_by`` is None unless an operator made the token; such a record has no issuer, no identity
-    and no publishers.
+    and no publishers. ``provider`` is the kind of the job's CI service, and ``pins`` are the
+    immutable ids that the publishers expect of the job: both say later who published.
     """
 
     lookup_id: str
@@ -154,6 +155,8 @@ class TokenRecord:
     burned_at: datetime | None = None
     used_for: str | None = None
     made_by: Making | None = None
+    provider: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def signer(self) -> str | None:
@@ -234,6 +237,8 @@ class TokenRecord:
             "expires_at": int(self.expires_at.timestamp()),
             "kept_until": int(self.kept_until.timestamp()),
             "made_by": None if self.made_by is None else self.made_by.document(),
+            "provider": self.provider,
+            "pins": dict(self.pins),
         }
 
     def _scope(self) -> list[tuple[str, str, list[str]]]:
@@ -268,8 +273,10 @@ class TokenRecord:
             identity_key=document.get("identity_key", ""),
             burned_at=None if burned_at is None else datetime.fromtimestamp(burned_at, UTC),
             used_for=used_for,
-            # The documents of earlier versions lack this member, as operators made no tokens.
+            # The documents of earlier versions lack these members.
             made_by=_read_making(document.get("made_by")),
+            provider=document.get("provider", ""),
+            pins=document.get("pins", {}),
         )
 
 

@@ -30,10 +30,12 @@ from pytp_broker.grants import Permission
 from pytp_broker.http.messages import problem_response
 from pytp_broker.index.importing import Transfer
 from pytp_broker.index.inventory import take_inventory
+from pytp_broker.index.receipts import Notary
 from pytp_broker.index.releases import key_of
 from pytp_broker.index.sessions.verifying import place_of, verify_upload
 from pytp_broker.minting import Minted
 from pytp_broker.names import normalize, version_in
+from pytp_broker.provenance.signing import Signer
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import FileStore, keys_of, staged_key
@@ -46,11 +48,13 @@ from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.verifier import UploadPlace
 from tests.faults.injection import Line
 from tests.support import distributions, samples
-from tests.support.deployment import Answer, Clock, Deployment, answer_of, basic
+from tests.support.deployment import HOST, Answer, Clock, Deployment, answer_of, basic
 from tests.support.distributions import Distribution
 from tests.support.fakes import stored_bytes
 from tests.support.figures import FAULTS
 from tests.support.importing import OneFile
+from tests.support.receipt_signing import TestSigner
+from tests.support.receipts import read_receipt
 from tests.support.scanner import SecretScanner, match
 from tests.support.signing import Issuer
 
@@ -161,6 +165,7 @@ class Engine:
     look: Callable[[], Picture]
     fill: Callable[[Loaded], object]
     line: Line = field(default_factory=Line)  # laid through the engine itself, if at all
+    signer: Signer = field(default_factory=TestSigner)
     address: Mapping[str, str] = field(default_factory=dict)
 
     def dump(self) -> list[str]:
@@ -181,6 +186,10 @@ class Clients(Deployment):
             scanner=stage.scanner,
         )
         self._stage = stage
+
+    def sign_with(self, signer: Signer) -> None:
+        """Let another signer make the receipts."""
+        self.index = replace(self.index, signer=signer)
 
     def mint(self, identity_token: str, prefix: str = "/acme", *, single: bool = False) -> Answer:
         members: dict[str, Any] = {"features": ["single-use-token"]} if single else {}
@@ -266,9 +275,10 @@ class Clients(Deployment):
         source = OneFile(normalize("widgets"), file, yanked)
         report = Report("acme", source.name)
         operator = Operator(self.store, "user olive")
-        transfer = Transfer(report.registry, report.source, operator.name)
+        transfer = Transfer(report.registry, report.source, operator.name, "a" * 64)
+        notary = Notary(HOST, self.index.signer, self.files, lambda: self._stage.now)
         try:
-            made = Importer((operator, self.files), source, transfer, report, Lines())
+            made = Importer((operator, notary), source, transfer, report, Lines())
             made.run(source.list_projects())
         except StoreUnavailable as problem:
             return answer_of(problem_response(problem, instance="import"))
@@ -370,6 +380,7 @@ class Stage(Clock):
             engine.fill(self.configured[-1])
         end = faulty or engine
         self.faulty = Clients(end.store, end.files, self)
+        self.faulty.sign_with(end.signer)
         self.line = end.line
         self.line.delay = self.let_a_call_be_slow
 
@@ -438,6 +449,7 @@ class Stage(Clock):
         rows, store = self.engine.look()
         self._check_no_token_is_lost_or_doubled(store)
         self._check_nothing_is_visible_without_its_bytes(store)
+        self._check_nothing_is_visible_without_its_receipt(store)
         self._check_a_release_has_one_spelling(store)
         self._check_no_right_is_given_that_is_not_configured(store)
         self._check_no_secret_is_recorded(rows)
@@ -458,6 +470,10 @@ class Stage(Clock):
             content, octets = (stored_bytes(self.engine.files, key) for key in keys_of(file))
             assert hashlib.sha256(content).hexdigest() == file.sha256
             assert hashlib.sha256(octets).hexdigest() == file.metadata_sha256
+
+    def _check_nothing_is_visible_without_its_receipt(self, store: Store) -> None:
+        for file in files_in(store):
+            assert read_receipt(file, self.engine.files, self.now).project == file.project
 
     def _check_a_release_has_one_spelling(self, store: Store) -> None:
         spellings: dict[tuple[str, str, str], set[str]] = {}

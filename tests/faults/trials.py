@@ -23,6 +23,7 @@ def behind_a_line(engine: Engine) -> Engine:
         engine.look,
         engine.fill,
         engine.line,
+        signer=Remote(engine.signer, engine.line),
     )
 
 

@@ -21,6 +21,7 @@ from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import content_key
 from pytp_broker.storage.sqlite import SqliteStore
+from tests.support.deployment import HOST
 from tests.support.distributions import Distribution
 from tests.support.fake_web import INDEX
 from tests.support.fakes import stored_bytes
@@ -80,10 +81,10 @@ class Move:
         self.errors = seen.err
         return seen.out + (f"exit {status}\n" if status else "")
 
-    def run(self, options: str) -> int:
-        return main(
-            ["import", "--registry", "acme", *shlex.split(options), "--data", str(self.data)]
-        )
+    def run(self, options: str, *, host: str | None = HOST) -> int:
+        named = [] if host is None else ["--host", host]
+        place = ["--data", str(self.data), *named]
+        return main(["import", "--registry", "acme", *shlex.split(options), *place])
 
     def folder(self, options: str = "") -> str:
         return self.type(f"--from-folder {self.packages} {options}")

@@ -36,6 +36,7 @@ from tests.support import distributions, samples
 from tests.support.deployment import HOST, Answer, Clock, Deployment, basic
 from tests.support.fakes import MemoryFiles, MemoryStore
 from tests.support.importing import OneFile
+from tests.support.receipts import AUDIT, notary
 from tests.support.scanner import SecretScanner
 from tests.support.signing import GITHUB, Issuer, rsa_key
 from tests.support.uploading import UploadClient
@@ -795,8 +796,9 @@ def move_in(deployment: Tenants, operator: Operator) -> None:
     file = distributions.wheel("shared", "2.0")
     source = OneFile(normalize("shared"), file, yanked="breaks")
     report = Report("acme", source.name)
-    transfer = Transfer("acme", source.name, operator.name)
-    made = Importer((operator, deployment.files), source, transfer, report, Lines())
+    transfer = Transfer("acme", source.name, operator.name, AUDIT)
+    storage = (operator, notary(deployment.files))
+    made = Importer(storage, source, transfer, report, Lines())
     made.run(source.list_projects())
     assert report.imported == 1
 

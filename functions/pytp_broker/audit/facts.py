@@ -93,6 +93,14 @@ ImportSource: TypeAlias = Annotated[
 ]
 Imported: TypeAlias = Annotated[int, Meaning("How many files were imported.")]
 NotImported: TypeAlias = Annotated[int, Meaning("How many files or projects were refused.")]
+Nonce: TypeAlias = Annotated[
+    str,
+    Meaning(
+        "A random number. The receipts of the files have the hash of this record, and with the "
+        "number nobody can guess the record from its hash.",
+        pattern="^[0-9a-f]{32}$",
+    ),
+]
 Filename: TypeAlias = Annotated[str, Meaning("The name of the file.")]
 Sha256: TypeAlias = Annotated[str, Meaning("The SHA-256 of the file.", pattern="^[0-9a-f]{64}$")]
 Filenames: TypeAlias = Annotated[

@@ -103,9 +103,10 @@ class Import(Operation):
     import_source: facts.ImportSource
     imported: facts.Imported | None = None
     not_imported: facts.NotImported | None = None
+    nonce: facts.Nonce | None = None
 
     def begun(self) -> AuditRecord:
-        """Return the record that is stored before the first file."""
+        """Return the record that is stored before the first file, whose hash receipts have."""
         return self.record("begun")
 
 

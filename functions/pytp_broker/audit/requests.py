@@ -97,6 +97,7 @@ class Upload(RegistryEvent):
     sha256: facts.Sha256 | None = None
     session: facts.SessionHash | None = None
     unchanged: facts.Unchanged | None = None
+    nonce: facts.Nonce | None = None
 
     def subject(self) -> str:
         """Return the file, or as much of its place as is known."""
@@ -156,6 +157,7 @@ class SessionPublication(SessionEvent):
     action: facts.SessionAction = "publish"
     filenames: facts.Filenames | None = None
     file_count: facts.FileCount | None = None
+    nonce: facts.Nonce | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,17 +9,20 @@ from urllib.parse import urlsplit
 
 from pytp_broker.cli import target
 from pytp_broker.cli.command import FAILED, INTERRUPTED, MISUSED, CommandError, note, say
+from pytp_broker.cli.host_options import shared_host
 from pytp_broker.cli.import_progress import shown_progress
 from pytp_broker.cli.import_report import Report
 from pytp_broker.cli.importer import Importer, recorded
 from pytp_broker.cli.named import find_registry
+from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.sources.downloads import Downloads
 from pytp_broker.cli.sources.folder import Folder
 from pytp_broker.cli.sources.index_credentials import find_credential, without_credentials
 from pytp_broker.cli.sources.simple_index import SimpleIndex
 from pytp_broker.cli.sources.source import Listing, Source, SourceError
-from pytp_broker.index.importing import Transfer
+from pytp_broker.index.receipts import Notary
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
+from pytp_broker.services import utc_now
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--registry", required=True, metavar="NAME", help="the registry to fill")
     _add_source_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--host",
+        metavar="NAME",
+        help="the broker's host name, which the receipts of the files name (default: that of the "
+        "stack, or of the last server on the data folder)",
+    )
     target.add_arguments(parser, has_bucket=True)
 
 
@@ -126,10 +135,20 @@ def _read_project(name: str) -> NormalizedName:
 
 def _import(arguments: argparse.Namespace, source: Source, listing: Listing) -> Report:
     with target.opened_with_files(arguments, "import") as storage:
-        operator, _ = storage
-        registry = find_registry(arguments.registry, operator).name
-        report = Report(registry, source.name)
-        transfer = Transfer(registry, source.name, operator.name)
-        with recorded(report, operator), shown_progress() as progress:
-            Importer(storage, source, transfer, report, progress).run(listing)
+        operator, files = storage
+        report = Report(find_registry(arguments.registry, operator).name, source.name)
+        notary = Notary(_find_host(arguments, operator), operator.signer, files, utc_now)
+        with recorded(report, operator) as transfer, shown_progress() as progress:
+            Importer((operator, notary), source, transfer, report, progress).run(listing)
     return report
+
+
+def _find_host(arguments: argparse.Namespace, operator: Operator) -> str:
+    host = shared_host(arguments.host) or operator.host
+    if host is None:
+        raise CommandError(
+            "the broker's host name is not known here, and the receipts of the files name it: "
+            "give it with --host",
+            MISUSED,
+        )
+    return host

@@ -23,9 +23,9 @@ from pytp_broker.index.importing import (
     store_delivery,
 )
 from pytp_broker.index.offers import Offer, OfferedProject
+from pytp_broker.index.receipts import Notary
 from pytp_broker.redaction import printable
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.withdrawals import Tombstone
 
 _PARTLY_YANKED = (
@@ -42,7 +42,7 @@ class Desk:
     """
 
     operator: Operator
-    files: FileStore
+    notary: Notary
     source: Source
     transfer: Transfer
     count: Count
@@ -89,7 +89,7 @@ class ProjectImport:
             if existing is not None:
                 check_present(existing, None, delivery.digests[SHA256])
                 return self._outcome(offer, Result.PRESENT)
-            file = store_delivery(distribution, delivery, desk.transfer, desk.files)
+            file = store_delivery(distribution, delivery, desk.transfer, desk.notary)
         self.marks.keep(distribution)
         if not commit(file, desk.operator.store):
             return self._outcome(offer, Result.PRESENT)

@@ -22,8 +22,8 @@ from pytp_broker.cli.sources.patience import patiently
 from pytp_broker.cli.sources.source import Listing, Source, SourceError, Stray
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.index.importing import Transfer
+from pytp_broker.index.receipts import Notary, hash_record, make_nonce
 from pytp_broker.names import NormalizedName
-from pytp_broker.storage.file_store import FileStore
 
 AT_ONCE: Final = 8
 # So many files in a row that a source does not answer for: it is down.
@@ -33,16 +33,18 @@ Task = Callable[[], Outcome]
 
 
 @contextmanager
-def recorded(report: Report, operator: Operator) -> Iterator[None]:
+def recorded(report: Report, operator: Operator) -> Iterator[Transfer]:
     """Keep an audit record that the import begins, and one of how it ended.
 
     The second is missing if the import was interrupted. The record of each file names the operator
-    and the source too.
+    and the source too, and its receipt has the hash of the first audit record.
     """
-    event = Import(by=operator.name, registry=report.registry, import_source=report.source)
-    operator.record(event.begun())
+    registry, source = report.registry, report.source
+    event = Import(by=operator.name, registry=registry, import_source=source, nonce=make_nonce())
+    begun = event.begun()
+    operator.record(begun)
     try:
-        yield
+        yield Transfer(registry, source, operator.name, hash_record(begun))
     except StoreUnavailable as problem:
         with suppress(StoreUnavailable):  # then only the first record exists
             operator.record(event.refused(problem))
@@ -56,16 +58,18 @@ class Importer:
 
     def __init__(
         self,
-        storage: tuple[Operator, FileStore],
+        storage: tuple[Operator, Notary],
         source: Source,
         transfer: Transfer,
         report: Report,
         progress: Progress,
     ) -> None:
-        self._operator, files = storage
+        self._operator, notary = storage
         self._report, self._progress = report, progress
         self._stopping = Event()
-        self._desk = Desk(self._operator, files, source, transfer, self._count, self._stopping.wait)
+        self._desk = Desk(
+            self._operator, notary, source, transfer, self._count, self._stopping.wait
+        )
 
     def run(self, listing: Listing) -> None:
         """Import every project of a listing; raise StoreUnavailable."""

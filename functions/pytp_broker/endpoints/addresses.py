@@ -25,6 +25,9 @@ _INTROSPECTION_ADVICE: Final = f"Indexes ask about tokens at {{root}}{{prefix}}{
 _UPLOAD_ADVICE: Final = f"Upload URLs have the form {{root}}{{prefix}}{paths.LEGACY}"
 _UPLOAD_API_ADVICE: Final = f"Publishing sessions begin at {{root}}{{prefix}}{paths.UPLOAD_ROOT}"
 _INDEX_ADVICE: Final = f"Index URLs have the form {{root}}{{prefix}}{paths.PROJECTS}"
+_RECEIPT_ADVICE: Final = "Receipts have the form " + paths.RECEIPT.url(
+    "{root}{prefix}", project="PROJECT", version="VERSION", filename="FILE"
+)
 _PAGES_ADVICE: Final = f"Pages for people begin at {{root}}{{prefix}}{paths.HOME}"
 # Path segments that show what the client meant, and the advice for it. The first one decides.
 _ADVICE: Final = (
@@ -37,6 +40,7 @@ _ADVICE: Final = (
 )
 _ADVICE_FOR_READERS: Final = (
     (frozenset({"simple", "files"}), _INDEX_ADVICE),
+    (frozenset({"integrity"}), _RECEIPT_ADVICE),
     (frozenset({"project"}), _PAGES_ADVICE),
 )
 

@@ -1,10 +1,11 @@
-"""The read function: what installers ask for (PEP 503, PEP 691, PEP 658)."""
+"""The read function: what installers ask for (PEP 503, PEP 691, PEP 658), and receipts."""
 
 from typing import Final
 
 from pytp_broker.audit.requests import Other
 from pytp_broker.endpoints.index_files import answer_content, answer_metadata, wanted_file
 from pytp_broker.endpoints.index_pages import check_repeatable, page, project_in, redirect
+from pytp_broker.endpoints.integrity import receipt
 from pytp_broker.endpoints.previews import stage_file, stage_project, stage_projects
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.grants import Permission
@@ -69,6 +70,7 @@ ROUTES: Final[Routes[Index]] = (
     Route(paths.PROJECTS, READING, projects, needs=Permission.READ),
     Route(paths.PROJECT, READING, project, needs=Permission.READ),
     Route(paths.FILE, READING, file, needs=Permission.READ),
+    Route(paths.RECEIPT, READING, receipt, needs=Permission.READ),
     Route(paths.STAGE_PROJECTS, READING, stage_projects),
     Route(paths.STAGE_PROJECT, READING, stage_project),
     Route(paths.STAGE_FILE, READING, stage_file),

@@ -25,13 +25,14 @@ def page_caching(*, is_public: bool, varies_by: Sequence[str] = ()) -> dict[str,
     return {"Cache-Control": f"private, {PAGE}", **_vary(*varies_by, "Authorization")}
 
 
-def file_caching(*, is_public: bool) -> dict[str, str]:
+def file_caching(*, is_public: bool, varies_by: Sequence[str] = ()) -> dict[str, str]:
     """Return the headers of a file.
 
     Only the client may keep it: a shared cache would go on to offer a file that the operator has
     quarantined or deleted.
     """
-    return {"Cache-Control": f"private, {FILE}", **_vary(*([] if is_public else ["Authorization"]))}
+    authorized = () if is_public else ("Authorization",)
+    return {"Cache-Control": f"private, {FILE}", **_vary(*varies_by, *authorized)}
 
 
 def _vary(*names: str) -> dict[str, str]:

@@ -99,6 +99,9 @@ PROJECTS: Final = Path("/simple/")
 PROJECT: Final = Path("/simple/{project}/")
 FILE: Final = Path("/files/{sha256}/{filename}")
 
+# PyPI's addresses of what is known about a file, and the receipt among it.
+RECEIPT: Final = Path("/integrity/{project}/{version}/{filename}/receipt")
+
 # A release before it is published. Below it the pages are those of `PROJECTS` and what follows it.
 STAGE: Final = Path("/stage/{session}")
 STAGE_PROJECTS: Final = Path(f"{STAGE}{PROJECTS}")
@@ -118,7 +121,7 @@ VERIFY_PROJECT: Final = Path("/_/token/verify/{project+}")
 ALL: Final = (
     *(WELL_KNOWN, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, MINT_READ, BURN, DISCLOSE, HEALTH),
     *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT, VERIFY_READER),
-    *(STAGE_PROJECTS, STAGE_PROJECT, STAGE_FILE),
+    *(RECEIPT, STAGE_PROJECTS, STAGE_PROJECT, STAGE_FILE),
     *(UPLOAD_ROOT, SESSION, PUBLISH, EXTEND, STAGED_FILES),
     *(STAGED_FILE, STAGED_BYTES, COMPLETE, EXTEND_FILE),
     *(HOME, PROJECT_PAGE, RELEASE_PAGE, STYLE),

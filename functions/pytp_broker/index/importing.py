@@ -17,10 +17,10 @@ from pytp_broker.index.digests import SHA256
 from pytp_broker.index.distributions import Distribution, read_as, read_filename
 from pytp_broker.index.inspection import Candidate, inspect
 from pytp_broker.index.offers import Offer
+from pytp_broker.index.receipts import Notary, certify
 from pytp_broker.index.storing import describe, make_visible, save_bytes
 from pytp_broker.names import NormalizedName
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import AlreadyPublishedError, FileRecordStore
 from pytp_broker.storage.withdrawals import Tombstone
 
@@ -32,11 +32,15 @@ _BOUND_TO_ITS_CONTENT: Final = frozenset({SHA256, "sha384", "sha512", "blake2b",
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """An import as a file's record names it: the registry, the source, and who imports."""
+    """An import as a file's record names it: the registry, the source, and who imports.
+
+    ``audit_sha256`` is the hash of the audit record that says that the import begins.
+    """
 
     registry: str
     source: str
     operator: str
+    audit_sha256: str
 
     @property
     def published_by(self) -> Mapping[str, str]:
@@ -65,9 +69,12 @@ def check_name(offer: Offer, project: NormalizedName) -> Distribution:
 
 
 def store_delivery(
-    distribution: Distribution, delivery: Delivery, transfer: Transfer, files: FileStore
+    distribution: Distribution, delivery: Delivery, transfer: Transfer, notary: Notary
 ) -> PublishedFile:
-    """Check what was delivered and store it; nobody can see it yet. Raises InvalidUpload."""
+    """Check what was delivered, and store it with its receipt; nobody can see it yet.
+
+    Raises InvalidUpload.
+    """
     facts = inspect(Candidate(distribution, delivery.content, delivery.digests[SHA256]))
     file = describe(
         facts,
@@ -75,8 +82,8 @@ def store_delivery(
         uploaded_at=delivery.uploaded_at,
         published_by=transfer.published_by,
     )
-    save_bytes(file, facts, files)
-    return file
+    save_bytes(file, facts, notary.files)
+    return certify(file, transfer.audit_sha256, notary)
 
 
 def commit(file: PublishedFile, store: FileRecordStore) -> bool:

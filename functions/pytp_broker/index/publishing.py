@@ -2,9 +2,10 @@
 
 Read ``upload`` from top to bottom. It has three stages: the form says what the client sends, the
 inspection says what the file is, and the last stage makes it visible. The right to upload is
-checked first, so that a stranger learns nothing about files. The bytes are stored before the one
-conditional write that makes the file visible, so a crash leaves unused bytes, never half a file.
-If the release then comes from elsewhere than the one before it, a record of that follows.
+checked first, so that a stranger learns nothing about files. The bytes and the receipt are stored
+before the one conditional write that makes the file visible, so a crash leaves unused bytes, never
+half a file and never a file without a receipt. If the release then comes from elsewhere than the
+one before it, a record of that follows.
 """
 
 from pytp_broker.access import (
@@ -32,6 +33,7 @@ from pytp_broker.index.forms import (
 )
 from pytp_broker.index.inspection import Candidate, Facts, inspect
 from pytp_broker.index.provenance import find_changes
+from pytp_broker.index.receipts import Notary, certify, hash_record, make_nonce
 from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
 from pytp_broker.index.storing import describe, make_visible, save_bytes
 from pytp_broker.redaction import printable
@@ -58,7 +60,7 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     admission = check_release(candidate.distribution, caller.registry, index)
     facts = inspect(candidate)
 
-    file = store_content(facts, right, index)
+    file = store_content(facts, right, index, event)
     changes = find_changes([file], caller.configuration.issuers, index)
     commit(file, candidate, right, admission, index)
     for each in changes:
@@ -142,10 +144,11 @@ def is_published(entry: Entry, sha256: str) -> bool:
     return True
 
 
-def store_content(facts: Facts, right: Right, index: Index) -> PublishedFile:
-    """Store the bytes, which are not visible yet; return the record that will publish the file.
+def store_content(facts: Facts, right: Right, index: Index, event: Upload) -> PublishedFile:
+    """Store the bytes and the receipt; return the record that will make the file visible.
 
-    Raises Unauthorized for a single-use token that has been used up.
+    The receipt has the hash of the record of this event, which is complete by then. Raises
+    Unauthorized for a single-use token that has been used up.
     """
     file = describe(
         facts,
@@ -155,7 +158,8 @@ def store_content(facts: Facts, right: Right, index: Index) -> PublishedFile:
     )
     check_unused(right.record, _use(file))
     save_bytes(file, facts, index.files)
-    return file
+    event.nonce = make_nonce()
+    return certify(file, hash_record(event.accepted()), Notary.of(index))
 
 
 def commit(
@@ -190,8 +194,11 @@ def describe_publication(right: Right) -> dict[str, str]:
     if record.made_by is not None:
         by = {"operator": record.made_by.operator, "reason": record.made_by.reason}
         return {**by, "token_hash": token_hash}
+    provider = {"provider": record.provider} if record.provider else {}
     return {
         "issuer": record.issuer,
+        **provider,
+        **record.pins,
         **record.identity,
         "publishers": ", ".join(right.publisher_ids),
         "token_hash": token_hash,

@@ -17,7 +17,7 @@ from pytp_broker.index.releases import key_of
 from pytp_broker.redaction import printable
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import Entry, PublishedFile
-from pytp_broker.storage.file_store import keys_of
+from pytp_broker.storage.file_store import keys_of, receipt_key
 
 
 def find_listing(registry: str, project: str, index: Index) -> ProjectListing:
@@ -49,16 +49,42 @@ def find_file(registry: str, sha256: str, filename: str, index: Index) -> Publis
     entry = _find_entry(registry, filename, index)
     if entry is None or entry.file is None or entry.file.sha256 != sha256:
         raise NotFound("there is no such file in this registry")
+    return _offered(entry.file, entry)
+
+
+def find_file_of_release(
+    registry: str, project: str, version: str, filename: str, index: Index
+) -> PublishedFile:
+    """Return the published file of this name in a release, however the version is spelled.
+
+    Raises NotFound; if an operator has withdrawn the file, the error says why.
+    """
+    entry = _find_entry(registry, filename, index)
+    file = None if entry is None else entry.file
+    if entry is None or file is None or not _is_of_release(file, project, version):
+        raise NotFound("there is no such file in this registry")
+    return _offered(file, entry)
+
+
+def _is_of_release(file: PublishedFile, project: str, version: str) -> bool:
+    try:
+        return file.project == project and Version(file.version) == Version(version)
+    except ValueError:  # also for a number of thousands of digits
+        return False
+
+
+def _offered(file: PublishedFile, entry: Entry) -> PublishedFile:
+    """Return the file of an entry; raise Withheld if an operator has withdrawn it."""
     if entry.tombstone is not None:
         raise Withheld(
-            f"the registry's operator has deleted `{filename}`: {entry.tombstone.reason}"
+            f"the registry's operator has deleted `{file.filename}`: {entry.tombstone.reason}"
         )
     if not entry.status.offers_files:
         raise Withheld(
-            f"the registry's operator has quarantined the project `{entry.file.project}`, so its "
+            f"the registry's operator has quarantined the project `{file.project}`, so its "
             f"files cannot be downloaded: {entry.status.reason}"
         )
-    return entry.file
+    return file
 
 
 def _find_entry(registry: str, filename: str, index: Index) -> Entry | None:
@@ -89,6 +115,16 @@ def read_metadata(file: PublishedFile, index: Index) -> bytes:
     """Return the file's METADATA or PKG-INFO; raise StoreUnavailable."""
     _, metadata = keys_of(file)
     with _opened(metadata, index) as content:
+        return read_all(content)
+
+
+def read_receipt(file: PublishedFile, index: Index) -> bytes:
+    """Return the file's receipt; raise NotFound if it has none, or StoreUnavailable."""
+    if file.receipt_sha256 is None:
+        raise NotFound(
+            f"`{file.filename}` has no receipt: it was published before this registry made them"
+        )
+    with _opened(receipt_key(file.registry, file.receipt_sha256, file.filename), index) as content:
         return read_all(content)
 
 

@@ -1,7 +1,7 @@
 """What the index keeps about files: each published file, and each release."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -22,10 +22,11 @@ class PublishedFile:
     """One visible file of the index; it never changes.
 
     ``project`` is the normalised name that ``filename`` begins with. ``published_by`` keeps who
-    published: issuer and signed claims (repository, run, …), the ids of the ``publishers`` that
-    gave the right, and the beginning of the token's hash. ``has_static_dependencies`` says that the
-    dependencies in an sdist's PKG-INFO hold for every wheel built from it (PEP 643). Records of
-    older versions lack the publishers, the token's hash and this, and then nothing is known.
+    published: issuer, ``provider`` and signed claims (repository, run, …), the immutable ids that
+    the publishers expect, the ids of the ``publishers`` that gave the right, and the beginning of
+    the token's hash. ``has_static_dependencies`` says that the dependencies in an sdist's PKG-INFO
+    hold for every wheel built from it (PEP 643). Records of older versions lack some of these, and
+    then nothing is known.
     ``upload_id`` is that of the file upload session by which the file came, if it came by one.
     ``receipt_sha256`` is the hash of the file's receipt, and ``attestations_sha256`` that of the
     attestations that came with the file. ``attestation_state`` is what is known of them now.
@@ -91,7 +92,9 @@ class PublishedFile:
         uploaded_at = datetime.fromisoformat(document["uploaded_at"])
         state = document.get("attestation_state")
         known = None if state is None else AttestationState.from_document(state)
-        return cls(**{**document, "uploaded_at": uploaded_at, "attestation_state": known})
+        # A later version may have written members that this one does not know, and may still run.
+        ours = {each.name: document[each.name] for each in fields(cls) if each.name in document}
+        return cls(**{**ours, "uploaded_at": uploaded_at, "attestation_state": known})
 
 
 @dataclass(frozen=True, slots=True)

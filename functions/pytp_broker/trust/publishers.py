@@ -74,6 +74,13 @@ class TrustedPublisher:
         """Return the fields in the order in which the provider lists them."""
         return {f.name: self.fields[f.name] for f in self.provider.fields if f.name in self.fields}
 
+    @property
+    def expected_ids(self) -> dict[str, str]:
+        """Return the immutable ids that the publisher expects, given or pinned."""
+        names = (each.name for each in self.provider.fields_of(Role.PIN))
+        known = {**self.fields, **self.pins}
+        return {name: str(known[name]) for name in names if name in known}
+
     def with_pins(self, pins: Mapping[str, str]) -> Self:
         """Return the same publisher with these ids pinned."""
         return replace(self, pins=pins)

@@ -8,13 +8,15 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from pytp_broker.aws.deployments import Address, _find
+from pytp_broker.aws.deployments import Address, Deployed, _find
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.cli import main
+from pytp_broker.cli.operator import Operator
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.storage.file_store import content_key
 from tests.support.distributions import wheel
 from tests.support.emulator import REGION, create_bucket, create_table
+from tests.support.receipt_signing import TestSigner
 
 
 class Account:
@@ -32,15 +34,21 @@ class Account:
     def run(self, *options: str) -> int:
         folder = ("--from-folder", str(self.packages))
         place = ("--table", self.table, "--region", REGION)
-        return main(["import", "--registry", "acme", *folder, *place, *options])
+        host = ("--host", "packages.example.com")
+        return main(["import", "--registry", "acme", *folder, *place, *host, *options])
 
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account]:
     for name in ("AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pytp_broker.cli.target._operator_of", _operator_who_signs)
     with mock_aws():
         yield Account(tmp_path)
+
+
+def _operator_who_signs(found: Deployed) -> Operator:
+    return Operator(found.store, str(found.operator), found.host, found.bin, TestSigner())
 
 
 def test_a_file_is_imported_into_the_table_and_the_bucket(account: Account) -> None:

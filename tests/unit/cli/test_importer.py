@@ -18,8 +18,9 @@ from pytp_broker.index.offers import Offer, OfferedProject
 from pytp_broker.names import NormalizedName, normalize
 from tests.support.distributions import wheel
 from tests.support.fakes import MemoryFiles, MemoryStore
+from tests.support.receipts import AUDIT, notary
 
-TRANSFER = Transfer("acme", "a test", "user olive")
+TRANSFER = Transfer("acme", "a test", "user olive", AUDIT)
 
 
 class Together:
@@ -50,7 +51,7 @@ class Together:
 
 def importer(source: Together) -> tuple[Importer, Report]:
     report = Report("acme", source.name)
-    storage = (Operator(MemoryStore(), "user olive"), MemoryFiles())
+    storage = (Operator(MemoryStore(), "user olive"), notary(MemoryFiles()))
     return Importer(storage, source, TRANSFER, report, Lines()), report
 
 

@@ -16,9 +16,10 @@ from pytp_broker.storage.withdrawals import Tombstone
 from tests.support.distributions import Distribution, sdist, wheel
 from tests.support.fake_web import HTML, JSON
 from tests.support.old_packages import zip_sdist
+from tests.support.receipts import AUDIT, notary
 from tests.support.shelf import Shelf
 
-TRANSFER = Transfer("acme", "https://old.example.com/simple/", "user olive")
+TRANSFER = Transfer("acme", "https://old.example.com/simple/", "user olive", AUDIT)
 LONG_AGO = datetime(2015, 1, 1, tzinfo=UTC)
 OLD_SDIST = sdist("my-widgets", filename="My.Widgets-1.0.tar.gz")
 
@@ -27,7 +28,7 @@ def moved(shelf: Shelf, file: Distribution, project: str, at: datetime = LONG_AG
     """Import a file."""
     distribution = check_name(Offer(file.filename, "", {}), normalize(project))
     delivery = Delivery(Held(file.content), {SHA256: file.sha256}, at)
-    stored = store_delivery(distribution, delivery, TRANSFER, shelf.files)
+    stored = store_delivery(distribution, delivery, TRANSFER, notary(shelf.files))
     assert commit(stored, shelf.store)
     return stored
 
@@ -99,7 +100,7 @@ def test_nobody_sees_a_file_before_the_last_write(shelf: Shelf) -> None:
     distribution = check_name(Offer(wheel().filename, "", {}), normalize("widgets"))
     delivery = Delivery(Held(wheel().content), {SHA256: wheel().sha256}, LONG_AGO)
 
-    store_delivery(distribution, delivery, TRANSFER, shelf.files)
+    store_delivery(distribution, delivery, TRANSFER, notary(shelf.files))
 
     assert shelf.get("/acme/simple/widgets/").status == 404
 
@@ -108,7 +109,7 @@ def test_a_file_that_is_deleted_meanwhile_stays_deleted(shelf: Shelf) -> None:
     moved(shelf, wheel(), "widgets")
     distribution = check_name(Offer(wheel().filename, "", {}), normalize("widgets"))
     delivery = Delivery(Held(wheel().content), {SHA256: wheel().sha256}, shelf.now)
-    again = store_delivery(distribution, delivery, TRANSFER, shelf.files)
+    again = store_delivery(distribution, delivery, TRANSFER, notary(shelf.files))
     tombstone = Tombstone("contains a password", "user olive", shelf.now)
     shelf.store.delete_file("acme", "widgets", wheel().filename, tombstone)
 

@@ -26,7 +26,7 @@ from pytp_broker.registries import default_audience
 from pytp_broker.storage.sqlite.layout import SCHEMA
 from pytp_broker.trust.readers import READERS, NoIdentityError
 from tests.support.configurations import github_reader, registry
-from tests.support.distributions import metadata, wheel
+from tests.support.distributions import WHEEL_NAME, metadata, wheel
 from tests.support.fakes import MemoryStore
 from tests.support.scanner import match
 from tests.support.shelf import Shelf
@@ -332,6 +332,7 @@ def answers_of_the_index() -> Iterator[tuple[str, Any]]:
     yield "file", client.add(session, wheel())
     yield "projects", shelf.get("/acme/simple/", JSON).json
     yield "project", shelf.get("/acme/simple/widgets/", JSON).json
+    yield "receipt", shelf.get(f"/acme/integrity/widgets/1.0/{WHEEL_NAME}/receipt").json
 
 
 @cache
@@ -352,6 +353,7 @@ def answers() -> dict[str, Any]:
         "file",
         "projects",
         "project",
+        "receipt",
     ],
 )
 def test_the_answers_shown_have_the_form_of_ours(name: str) -> None:

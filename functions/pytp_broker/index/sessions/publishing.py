@@ -1,10 +1,10 @@
 """Publish a session: all its files become visible in one write, or none does.
 
 Read ``publish`` from top to bottom. Every rule is checked before anything is written. Then the
-session is marked, so that nothing changes it while it is published, the file names are reserved in
-one name space with the legacy API, and what may have changed meanwhile is checked again. A refusal
-gives the names free and leaves the session as it was. If the process dies in between, the next
-request about the session rolls it back after a minute.
+session is marked, so that nothing changes it while it is published, the receipts are made, the file
+names are reserved in one name space with the legacy API, and what may have changed meanwhile is
+checked again. A refusal gives the names free and leaves the session as it was. If the process dies
+in between, the next request about the session rolls it back after a minute.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from pytp_broker.errors import Conflict, Problem, StoreUnavailable
 from pytp_broker.index.distributions import Distribution, parse_filename
 from pytp_broker.index.provenance import find_changes
 from pytp_broker.index.publishing import check_active
+from pytp_broker.index.receipts import Notary, certify_all, hash_record, make_nonce
 from pytp_broker.index.releases import check_claim, check_for_all, claim_for_all
 from pytp_broker.index.sessions.changing import change
 from pytp_broker.index.sessions.entering import Entered
@@ -49,10 +50,8 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
     changes = _check(before, right, index)
     begun = change(before, partial(begin_publish, now=index.now()), index)
     files = _records(begun, index)
-    event.filenames = [file.filename for file in files][:_MAX_NAMED]
-    event.file_count = len(files)
     try:
-        _prepare(begun, files, right, index)
+        _prepare(begun, _certify(files, index, event), right, index)
     except Problem:
         _undo(begun, before, index)
         raise
@@ -78,6 +77,19 @@ def _records(session: Session, index: Index) -> list[PublishedFile]:
     now = index.now()
     records = (file.file for file in live_files(session))
     return [replace(record, uploaded_at=now) for record in records if record is not None]
+
+
+def _certify(
+    files: Sequence[PublishedFile], index: Index, event: SessionPublication
+) -> Sequence[PublishedFile]:
+    """Make the receipts of the files; return the records that name them.
+
+    Each receipt has the hash of the record of this event, which is complete from here on.
+    """
+    event.filenames = [file.filename for file in files][:_MAX_NAMED]
+    event.file_count = len(files)
+    event.nonce = make_nonce()
+    return certify_all(files, hash_record(event.accepted()), Notary.of(index))
 
 
 def _prepare(session: Session, files: Sequence[PublishedFile], right: Right, index: Index) -> None:
