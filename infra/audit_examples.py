@@ -15,6 +15,7 @@ from pytp_broker.audit.operations import (
     ConfigurationChange,
     FileDeletion,
     Import,
+    ReceiptKeyChange,
     Reopening,
     StatusChange,
     TokenCreation,
@@ -175,6 +176,13 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         why="GitHub Actions is down",
         token_hash=_HASH,
         expires_at="2026-11-22T12:15:00+00:00",
+    ).accepted(),
+    ReceiptKeyChange(
+        by=_OLIVE,
+        key_id="kX3pZ0S5QmJ3sB8bqFv1n9rJ0k2oYw7cD4eT6uL1iHg",
+        key_change="revoked",
+        key_time="2026-11-22T12:00:00.000000Z",
+        why="the disk was stolen",
     ).accepted(),
     Apply(by=_OLIVE, configuration_sha256="0" * 64).accepted(),
     ConfigurationChange(

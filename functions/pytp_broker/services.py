@@ -18,7 +18,7 @@ from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.provenance.attester import Attester, NoAttester
 from pytp_broker.provenance.signing import NoSigner, Signer
 from pytp_broker.provenance.timestamps import NoStamper, Stamper
-from pytp_broker.storage.cache import ConfigurationCache
+from pytp_broker.storage.cache import ConfigurationCache, ReceiptKeyCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import RuntimeStore
 from pytp_broker.verifier import IMMEDIATE_BYTES, Verifier
@@ -60,10 +60,11 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Broker(Services):
-    """The services of the broker function: for the exchange, and for leaked tokens."""
+    """The services of the broker function: the exchange, leaked tokens, and keys of receipts."""
 
     key_sets: KeySets
     disclosure_keys: DisclosureKeys
+    receipt_keys: ReceiptKeyCache
     budget: RefusalBudget = field(default_factory=RefusalBudget)
     health: Health = field(default_factory=Health)
 
@@ -117,12 +118,13 @@ def build(  # noqa: PLR0913 - each is given by its name
     )
 
 
-def build_broker(
+def build_broker(  # noqa: PLR0913 - each is given by its name
     services: Services,
     *,
     reach: Reach,
     disclosure_keys_url: str,
     fetch_disclosure_keys: Fetch,
+    receipt_keys: ReceiptKeyCache | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> Broker:
     """Return the services of the broker function.
@@ -134,6 +136,7 @@ def build_broker(
         **_shared(services),
         key_sets=KeySets(reach, store, audit, wait),
         disclosure_keys=DisclosureKeys(disclosure_keys_url, fetch_disclosure_keys, store, audit),
+        receipt_keys=receipt_keys or ReceiptKeyCache(store.list_receipt_keys),
     )
 
 

@@ -25,7 +25,7 @@ from pytp_broker.index.web.website import build_website
 from pytp_broker.known_readers import KnownReaders
 from pytp_broker.oidc.documents import Fetch
 from pytp_broker.services import Broker, Index, Services, build, build_broker, build_index
-from pytp_broker.storage.cache import ConfigurationCache
+from pytp_broker.storage.cache import ConfigurationCache, ReceiptKeyCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Store
 from pytp_broker.verifier import UploadPlace
@@ -150,6 +150,7 @@ class Deployment:
             reach=lambda _access: self._fetch,
             disclosure_keys_url=self._scanner.keys_url,
             fetch_disclosure_keys=self._scanner.fetch,
+            receipt_keys=ReceiptKeyCache(self.store.list_receipt_keys, [lambda: self.clock.ticks]),
             wait=self._wait,
         )
         self.index: Index = self._build_index()

@@ -69,8 +69,8 @@ class Desk:
         return [json.loads(line) for line in self.type("audit").splitlines()]
 
 
-def documented_members(title: str) -> set[str]:
-    """Return the members that the page lists under a title."""
-    section = PAGE.partition(f"\n### {title}\n")[2].partition("\n### ")[0]
+def documented_members(title: str, page: str = PAGE) -> set[str]:
+    """Return the members that a page lists under a title."""
+    section = page.partition(f"\n### {title}\n")[2].partition("\n##")[0]
     rows = re.findall(r"^\| (`.+?) \| ", section, re.MULTILINE)
     return {name for row in rows for name in re.findall("`(.+?)`", row)}

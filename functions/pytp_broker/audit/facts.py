@@ -172,6 +172,26 @@ Run: TypeAlias = Annotated[Legible, Meaning("Signed claim: the run, build or job
 Actor: TypeAlias = Annotated[Legible, Meaning("Signed claim: who or what started the job.")]
 KeyIds: TypeAlias = Annotated[Sequence[str], Meaning("The ids of the faulty keys; at most a few.")]
 
+
+# The keys of receipts
+ReceiptKeyId: TypeAlias = Annotated[
+    str, Meaning("The id of a key of receipts: its JWK thumbprint, as the registry publishes it.")
+]
+KeyChange: TypeAlias = Annotated[
+    Literal["registered", "ended", "revoked"],
+    Meaning(
+        "What became of the key: it signs from a time on, another key takes its place, or nobody "
+        "must trust it."
+    ),
+]
+KeyTime: TypeAlias = Annotated[
+    str,
+    Meaning(
+        "From when the key signs, until when it signs, or since when it may be in wrong hands, "
+        "in ISO 8601."
+    ),
+]
+
 # The token
 Publishers: TypeAlias = Annotated[
     Sequence[str],

@@ -126,6 +126,18 @@ class TokenCreation(Operation):
 
 
 @dataclass(slots=True, kw_only=True)
+class ReceiptKeyChange(Operation):
+    """An operator registered, ended or revoked a key of receipts."""
+
+    name = "receipt-key"
+
+    key_id: facts.ReceiptKeyId
+    key_change: facts.KeyChange
+    key_time: facts.KeyTime
+    why: facts.Why | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class OperatorBurn(Operation):
     """An operator burned an upload token; then the record has `by`."""
 

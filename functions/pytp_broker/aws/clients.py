@@ -1,15 +1,20 @@
 """Clients of AWS services, each with timeouts that suit its caller."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import boto3
 from botocore.config import Config
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
 
 # For the functions: clients wait 5 s for an exchange. DynamoDB and S3 answer in milliseconds, so a
 # second attempt on another connection helps more than a longer wait for the first.
@@ -55,10 +60,30 @@ class Clients:
             "s3", config=self.config.merge(signed), endpoint_url=self.endpoint_url
         )
 
+    def kms(self) -> "KMSClient":
+        """Return a client of KMS."""
+        return self.session.client("kms", config=self.config, endpoint_url=self.endpoint_url)
+
     def other(self, service: str) -> Any:  # noqa: ANN401 - we have no types of these services
         """Return a client of a service that only commands ask."""
         session: Any = self.session
         return session.client(service, config=self.config, endpoint_url=self.endpoint_url)
+
+
+def made_once(make: Callable[[], T]) -> Callable[[], T]:
+    """Return what makes a client at its first call, and gives the same one to every thread.
+
+    Two threads must not make a client with one session at the same time.
+    """
+    lock, made = Lock(), list[T]()
+
+    def get() -> T:
+        with lock:
+            if not made:
+                made.append(make())
+            return made[0]
+
+    return get
 
 
 def function_clients() -> Clients:

@@ -3,23 +3,34 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pytp_broker.aws.clients import Clients, command_clients, server_clients, stand_in_clients
+from pytp_broker.aws.clients import (
+    Clients,
+    command_clients,
+    made_once,
+    server_clients,
+    stand_in_clients,
+)
 from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table, ensure_table
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.aws.kms_keys import KmsKeys
+from pytp_broker.aws.kms_signer import KmsSigner
 from pytp_broker.aws.s3 import S3Files, ensure_bucket
 from pytp_broker.aws.s3_bin import S3Bin
 from pytp_broker.aws.s3_listings import S3Listings
+from pytp_broker.services import utc_now
+from pytp_broker.storage.cache import ReceiptKeyCache
 from pytp_broker.storage.file_store import Bin, FileStore
 from pytp_broker.storage.protocols import Storage, Store
 
 _TABLE: Final = "AWS::DynamoDB::Table"
 _BUCKET: Final = "AWS::S3::Bucket"
+_KEY: Final = "AWS::KMS::Key"
 
 
 class NotOpenedError(Exception):
@@ -49,6 +60,7 @@ class Deployed:
     """A broker on AWS: its store, and if we know them, its bin, its host and the operator.
 
     ``open_files`` opens its file store, which most commands do not need. It raises NotOpenedError.
+    ``signer`` signs receipts with KMS, and ``key_maker`` makes keys there.
     """
 
     store: Store
@@ -56,6 +68,8 @@ class Deployed:
     host: str | None
     operator: str | None
     open_files: Callable[[], FileStore]
+    signer: KmsSigner
+    key_maker: KmsKeys
 
 
 def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Deployed:
@@ -68,18 +82,22 @@ def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Depl
         client = clients.dynamodb()
     with _failures_told(doing, asked):
         check_table(client, found.table, is_for_writing=is_for_writing)
+    store = DynamoStore(client, found.table, _listings(found.bucket, clients))
+    make_kms = made_once(clients.kms)
     return Deployed(
-        DynamoStore(client, found.table, _listings(found.bucket, clients)),
+        store,
         S3Bin(clients.s3, found.bucket) if found.bucket else None,
         found.host,
         _find_operator(clients),
         partial(_open_files, found.bucket, clients),
+        KmsSigner(make_kms, ReceiptKeyCache(store.list_receipt_keys), utc_now),
+        KmsKeys(make_kms, address.stack, found.key),
     )
 
 
 def _listings(bucket: str | None, clients: Clients) -> S3Listings | None:
     # Making a client takes a third of a second, and most commands need none.
-    return S3Listings(cache(clients.s3), bucket) if bucket else None
+    return S3Listings(made_once(clients.s3), bucket) if bucket else None
 
 
 def _open_files(bucket: str | None, clients: Clients) -> FileStore:
@@ -110,6 +128,12 @@ def open_for_server(address: Address) -> Storage:
     return Storage(DynamoStore(dynamodb, found.table, listings), S3Files(s3, found.bucket))
 
 
+def server_signer(region: str | None, store: Store) -> KmsSigner:
+    """Return the signer of ``serve`` on AWS."""
+    keys = ReceiptKeyCache(store.list_receipt_keys)
+    return KmsSigner(made_once(server_clients(region).kms), keys, utc_now)
+
+
 @contextmanager
 def _failures_told(doing: str, *asked: str) -> Iterator[None]:
     try:
@@ -134,11 +158,15 @@ def _describe(address: Address, clients: Clients) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The names of a broker's table and bucket, and its host; None if we do not know one."""
+    """The names of a broker's table and bucket, its host, and its template's key.
+
+    None stands for one that we do not know.
+    """
 
     table: str
     bucket: str | None
     host: str | None
+    key: str | None = None
 
 
 def _find(address: Address, clients: Clients) -> _Found:
@@ -154,7 +182,8 @@ def _find(address: Address, clients: Clients) -> _Found:
         host = find_host(described["Stacks"][0])
     buckets = _names_of(_BUCKET, resources)
     bucket = address.bucket or (buckets[0] if len(buckets) == 1 else None)
-    return _Found(_find_table(resources, address), bucket, host)
+    keys = _names_of(_KEY, resources)
+    return _Found(_find_table(resources, address), bucket, host, keys[0] if keys else None)
 
 
 def _find_table(resources: Sequence[Mapping[str, Any]], address: Address) -> str:

@@ -22,6 +22,7 @@ from pytp_broker.endpoints import events as gateway
 from pytp_broker.endpoints.routing import Routes, S
 from pytp_broker.errors import Problem, Unexpected
 from pytp_broker.http.messages import problem_response
+from pytp_broker.provenance.signing import Signer
 from pytp_broker.provenance.timestamps import Stamper
 from pytp_broker.services import Index, Services, build, build_index
 from pytp_broker.settings import IndexSettings, Settings
@@ -69,16 +70,19 @@ class Edge:
         settings: IndexSettings,
         verifier: Verifier | None = None,
         stamper: Stamper | None = None,
+        make_signer: Callable[[Services], Signer] | None = None,
     ) -> Index:
         """Return the services of the functions that handle files."""
         s3 = self.clients.s3()
         files, listings = S3Files(s3, settings.bucket), S3Listings(lambda: s3, settings.bucket)
+        services = self.services(settings, listings)
         return build_index(
-            self.services(settings, listings),
+            services,
             files=files,
             max_upload_bytes=MAX_UPLOAD_BYTES,
             verifier=verifier or NoVerifier(),
             stamper=stamper,
+            signer=make_signer(services) if make_signer else None,
         )
 
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:

@@ -4,6 +4,7 @@ import os
 from functools import partial
 
 from pytp_broker.aws.edge import Edge
+from pytp_broker.aws.kms_signer import open_signer
 from pytp_broker.aws.lambda_verifier import LambdaVerifier
 from pytp_broker.endpoints.upload import ROUTES
 from pytp_broker.services import utc_now
@@ -14,4 +15,5 @@ settings = UploadSettings.from_environment(os.environ)
 edge = Edge("upload")
 verifier = LambdaVerifier(partial(edge.clients.other, "lambda"), settings.verify_function)
 stamper = make_stamper(utc_now, only_public=True)
-handler = edge.handler(ROUTES, edge.index(settings, verifier, stamper))
+signer = open_signer(edge.clients.kms())
+handler = edge.handler(ROUTES, edge.index(settings, verifier, stamper, signer))

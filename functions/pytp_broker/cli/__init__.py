@@ -28,6 +28,7 @@ _COMMANDS: Final = (
     "project",
     "file",
     "release",
+    "receipt-key",
     "import",
     "trust-root",
     "audit",

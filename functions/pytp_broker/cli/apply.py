@@ -6,6 +6,7 @@ from typing import Final
 from pytp_broker.cli import target
 from pytp_broker.cli.command import add_config_argument, check_host, load_configuration, note, say
 from pytp_broker.cli.host_options import shared_host
+from pytp_broker.cli.key_changes import register_first
 
 _NEEDS_PRUNE: Final = (
     "without --dry-run, `apply` needs --prune for this configuration, because it would remove a "
@@ -48,7 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
             plan = operator.plan(loaded)
         else:
             plan = operator.apply(loaded, prune=arguments.prune)
-    say(*plan.lines or ["no changes"])
+        say(*plan.lines or ["no changes"])
+        if not arguments.dry_run and arguments.data is None:
+            register_first(operator)
     if plan.losses and not arguments.prune:  # only a dry run comes here
         note(_NEEDS_PRUNE)
     return 0

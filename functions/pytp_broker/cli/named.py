@@ -81,6 +81,11 @@ def read_reason(text: str) -> str:
     return _read_line("--reason", text, "everybody who installs the project can read it")
 
 
+def read_key_reason(text: str) -> str:
+    """Return why a key is revoked; raise CommandError."""
+    return _read_line("--reason", text, "everybody who verifies receipts can read it")
+
+
 def read_person(text: str) -> str:
     """Return for whom a token is, as audit records keep it; raise CommandError."""
     return _read_line("--for", text, "audit records keep it")

@@ -16,7 +16,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.cli.command import CommandError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.index.releases import key_of
-from pytp_broker.provenance.signing import NoSigner, Signer
+from pytp_broker.provenance.signing import KeyMaker, NoSigner, Signer
 from pytp_broker.redaction import MAX_SENTENCE_CHARACTERS
 from pytp_broker.storage.file_store import Bin
 from pytp_broker.storage.plan import Plan, Step
@@ -46,7 +46,8 @@ class Operator:
 
     ``host`` is the host that the broker's registries share, if we know it. ``bin`` takes the bytes
     of deleted files; on one machine there is none, because the server removes them itself.
-    ``signer`` signs receipts for a command that publishes files.
+    ``signer`` signs receipts for a command that publishes files, and ``key_maker`` makes keys for
+    it.
     """
 
     store: Store
@@ -54,6 +55,7 @@ class Operator:
     host: str | None = None
     bin: Bin | None = None
     signer: Signer = field(default_factory=NoSigner)
+    key_maker: KeyMaker | None = None
 
     def record(self, record: AuditRecord) -> None:
         """Store a record of what the operator does."""

@@ -61,7 +61,7 @@ def opened(
                 yield operator
         else:
             found = _open_deployed(arguments, doing, is_for_writing=is_for_writing)
-            yield _operator_of(found)
+            yield _operator_of(found, getattr(arguments, "kms_key", None))
 
 
 @contextmanager
@@ -97,12 +97,16 @@ def reason_of(problem: StoreUnavailable) -> str:
 
 @contextmanager
 def _opened_folder(folder: Path) -> Iterator[tuple[Operator, "FileStore"]]:
+    from pytp_broker.local.key_folder import KeyFolder
     from pytp_broker.local.lock import last_host
 
     if not has_database(folder):
         raise CommandError(f"{folder} is not the data folder of a broker: it has no {DATABASE}")
     with open_data_folder(folder) as storage:
-        yield Operator(storage.store, local_user(), last_host(folder)), storage.files
+        operator = Operator(
+            storage.store, local_user(), last_host(folder), key_maker=KeyFolder(folder)
+        )
+        yield operator, storage.files
 
 
 def _open_deployed(
@@ -118,8 +122,15 @@ def _open_deployed(
         raise CommandError(error.lines) from None
 
 
-def _operator_of(found: "Deployed") -> Operator:
-    return Operator(found.store, found.operator or local_user(), found.host, found.bin)
+def _operator_of(found: "Deployed", kms_key: str | None = None) -> Operator:
+    return Operator(
+        found.store,
+        found.operator or local_user(),
+        found.host,
+        found.bin,
+        found.signer,
+        replace(found.key_maker, given=kms_key),
+    )
 
 
 def _open_files(found: "Deployed") -> "FileStore":
@@ -134,10 +145,7 @@ def _open_files(found: "Deployed") -> "FileStore":
 def _open_folder_signer(data: Path, store: "Store", *, may_replace: bool = False) -> "Signer":
     from pytp_broker.local.folder_signer import open_signer
 
-    try:
-        return open_signer(data, store, partial(datetime.now, UTC), may_replace=may_replace)
-    except OSError as error:
-        raise CommandError(f"cannot write the key of receipts: {error}") from None
+    return open_signer(data, store, partial(datetime.now, UTC), may_replace=may_replace)
 
 
 def open_server_signer(
@@ -145,7 +153,9 @@ def open_server_signer(
 ) -> "Signer | None":
     """Return the signer of ``serve``, with a key in its folder; raise StoreUnavailable."""
     if is_on_aws(arguments):
-        return None
+        from pytp_broker.aws.deployments import server_signer
+
+        return server_signer(arguments.region, store)
     # A store that other servers use too has keys whose files are in their folders.
     return _open_folder_signer(folder, store, may_replace=arguments.store != "sqlite")
 

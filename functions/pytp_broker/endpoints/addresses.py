@@ -29,8 +29,10 @@ _RECEIPT_ADVICE: Final = "Receipts have the form " + paths.RECEIPT.url(
     "{root}{prefix}", project="PROJECT", version="VERSION", filename="FILE"
 )
 _PAGES_ADVICE: Final = f"Pages for people begin at {{root}}{{prefix}}{paths.HOME}"
+_RECEIPT_KEYS_ADVICE: Final = f"The keys of receipts are at {{root}}{paths.RECEIPT_KEYS}"
 # Path segments that show what the client meant, and the advice for it. The first one decides.
 _ADVICE: Final = (
+    (frozenset({"pytp-receipt-keys", "receipt-keys"}), _RECEIPT_KEYS_ADVICE),
     (frozenset({".well-known", "pytp", "discover"}), _DISCOVERY_ADVICE),
     (frozenset({"mint-read-token"}), _READ_EXCHANGE_ADVICE),
     (frozenset({"oidc", "audience", "mint-token", "burn-token"}), _EXCHANGE_ADVICE),

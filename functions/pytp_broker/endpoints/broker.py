@@ -10,6 +10,7 @@ from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Burn, Disclosure, Exchange, JobEvent, Other, ReadExchange
 from pytp_broker.budgets import network_of
 from pytp_broker.destinations import Destination, locate
+from pytp_broker.endpoints.receipt_keys import receipt_keys
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.errors import (
     AudienceNotEnabled,
@@ -256,6 +257,7 @@ def health(context: Context[Broker, Other]) -> Response:
 
 ROUTES: Final[Routes[Broker]] = (
     Route(paths.WELL_KNOWN, ("GET",), well_known),
+    Route(paths.RECEIPT_KEYS, ("GET",), receipt_keys),
     Route(paths.DISCOVER, ("GET",), beside_upload),
     Route(paths.AUDIENCE, ("GET",), audience),
     Route(paths.MINT, ("POST",), mint, event=Exchange),

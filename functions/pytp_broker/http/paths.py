@@ -71,6 +71,7 @@ def _is_variable(name: str) -> bool:
 
 
 WELL_KNOWN: Final = Path("/.well-known/pytp")
+RECEIPT_KEYS: Final = Path("/.well-known/pytp-receipt-keys")
 DISCOVER: Final = Path("/_/oidc/discover")
 AUDIENCE: Final = Path("/_/oidc/audience")
 MINT: Final = Path("/_/oidc/mint-token")
@@ -119,7 +120,8 @@ VERIFY_READER: Final = Path("/_/token/verify-reader")
 VERIFY_PROJECT: Final = Path("/_/token/verify/{project+}")
 
 ALL: Final = (
-    *(WELL_KNOWN, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, MINT_READ, BURN, DISCLOSE, HEALTH),
+    *(WELL_KNOWN, RECEIPT_KEYS, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, MINT_READ, BURN),
+    *(DISCLOSE, HEALTH),
     *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT, VERIFY_READER),
     *(RECEIPT, STAGE_PROJECTS, STAGE_PROJECT, STAGE_FILE),
     *(UPLOAD_ROOT, SESSION, PUBLISH, EXTEND, STAGED_FILES),

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -12,9 +11,8 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.key_folder import KeyFileError, KeyFolder
 from pytp_broker.provenance.dsse import Signature
 from pytp_broker.provenance.receipt_keys import ReceiptKey, oldest_first
+from pytp_broker.provenance.signing import UNSIGNED
 from pytp_broker.storage.protocols import Store
-
-_REFUSAL: Final = "the registry cannot sign a receipt now; try again later"
 
 
 class FolderSigner:
@@ -41,7 +39,7 @@ class FolderSigner:
         try:
             private_key = self._folder.load(key)
         except KeyFileError as error:
-            raise StoreUnavailable(_REFUSAL, operator_detail=str(error)) from None
+            raise StoreUnavailable(UNSIGNED, operator_detail=str(error)) from None
         return Signature(key.key_id, private_key.sign(message, ec.ECDSA(SHA256())))
 
     def _choose(self) -> ReceiptKey:
@@ -52,7 +50,7 @@ class FolderSigner:
         keys = in_force(self._list_keys(), self._now())
         if not keys:
             raise StoreUnavailable(
-                _REFUSAL,
+                UNSIGNED,
                 operator_detail="no key of receipts is in force: make a new one with "
                 "`pytp-broker receipt-key rotate`",
             )
@@ -65,7 +63,7 @@ def open_signer(
     """Return the signer of a data folder, and make the first key if there is none.
 
     With ``may_replace`` it also makes a key if no file of those in force is here; else their files
-    are lost, and an operator must decide. Raises StoreUnavailable, OSError.
+    are lost, and an operator must decide. Raises StoreUnavailable.
     """
     folder = KeyFolder(data)
     keys = store.list_receipt_keys()

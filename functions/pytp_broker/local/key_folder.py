@@ -6,10 +6,10 @@ reads such a file can sign receipts in the broker's name, so we refuse one that 
 
 import os
 import stat
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.receipt_keys import ReceiptKey, key_from_point
 
 FOLDER: Final = "receipt-keys"
@@ -33,20 +34,31 @@ class KeyFileError(Exception):
 
 
 class KeyFolder:
-    """The private keys in a data folder."""
+    """The private keys in a data folder, and the KeyMaker of such a broker."""
+
+    # The signer reads the folder, with the same clock.
+    delay: ClassVar[timedelta] = timedelta(0)
+    lead: ClassVar[timedelta] = timedelta(0)
 
     def __init__(self, data: Path) -> None:
         self._data = data
         self._folder = data / FOLDER
 
-    def make(self, now: datetime) -> ReceiptKey:
-        """Write a new private key, durably; return its public key. Raises OSError."""
+    def make(self, not_before: datetime) -> ReceiptKey:
+        """Write a new private key, durably; return its public key. Raises StoreUnavailable."""
         private_key = ec.generate_private_key(ec.SECP256R1())
-        key = key_from_point(_point_of(private_key), now)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = key_from_point(_point_of(private_key), not_before)
         pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _write(self._path(key), pem)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(self._path(key), pem)
+        except OSError as error:
+            cause = f"{self._folder}: {error.strerror}"
+            raise StoreUnavailable("the key cannot be written", operator_detail=cause) from None
         return key
+
+    def make_first(self, not_before: datetime) -> None:
+        """Return None: ``serve`` makes the first key when it starts."""
 
     def has(self, key: ReceiptKey) -> bool:
         """Say whether there is a file for a key, good or bad."""

@@ -15,7 +15,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from pytp_broker.provenance.dsse import STATEMENT_TYPE, Envelope, MalformedEnvelopeError
+from pytp_broker.provenance.dsse import (
+    STATEMENT_TYPE,
+    Envelope,
+    MalformedEnvelopeError,
+    Signature,
+)
 from pytp_broker.provenance.receipt_keys import KeyDocument, ReceiptKey
 from pytp_broker.provenance.receipts import (
     ForeignStatementError,
@@ -74,7 +79,7 @@ def accept_receipt(
     """
     envelope = _read_envelope(octets)
     key = _find_key(envelope, keys)
-    _check_signature(envelope, key)
+    check_signature(envelope.signature, envelope.signed_bytes, key)
     receipt = _read_receipt(envelope)
     timestamped_at = _find_time(envelope, receipt, roots)
     _check_times(receipt, key, now)
@@ -103,14 +108,15 @@ def _find_key(envelope: Envelope, keys: KeyDocument) -> ReceiptKey:
     return key
 
 
-def _check_signature(envelope: Envelope, key: ReceiptKey) -> None:
+def check_signature(signature: Signature, message: bytes, key: ReceiptKey) -> None:
+    """Check that a key has signed a message; raise RefusedError."""
     x, y = (int.from_bytes(urlsafe_b64decode(each + "=")) for each in (key.x, key.y))
     try:
         public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
     except ValueError:
         raise RefusedError("unusable-key", "the key is not a point on P-256") from None
     try:
-        public.verify(envelope.signature.octets, envelope.signed_bytes, ec.ECDSA(SHA256()))
+        public.verify(signature.octets, message, ec.ECDSA(SHA256()))
     except InvalidSignature:
         raise RefusedError("wrong-signature", "the key has not signed this receipt") from None
 

@@ -1,9 +1,14 @@
 """Sign receipts: with a key of KMS on AWS, or with a key in the data folder of one machine."""
 
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.dsse import Signature
+from pytp_broker.provenance.receipt_keys import ReceiptKey
+
+# What a caller learns if nothing can be signed; only the operator may know why.
+UNSIGNED: Final = "the registry cannot sign a receipt now; try again later"
 
 
 class Signer(Protocol):
@@ -14,6 +19,24 @@ class Signer(Protocol):
 
         Raises StoreUnavailable if nothing can be signed now.
         """
+
+
+class KeyMaker(Protocol):
+    """Makes private keys where the signer finds them, for the operator's commands."""
+
+    @property
+    def delay(self) -> timedelta:
+        """Return how long it may take until a new key can sign everywhere."""
+
+    @property
+    def lead(self) -> timedelta:
+        """Return by how much our clock may be ahead of those that choose a key."""
+
+    def make(self, not_before: datetime) -> ReceiptKey:
+        """Make a private key; return its public key. Raises StoreUnavailable."""
+
+    def make_first(self, not_before: datetime) -> ReceiptKey | None:
+        """Return the key for a broker without any; None if it cannot be made. As ``make``."""
 
 
 class NoSigner:

@@ -23,6 +23,7 @@ from pytp_broker.aws.edge import Edge
 from pytp_broker.cli.file import delete
 from pytp_broker.cli.import_report import Report
 from pytp_broker.cli.importer import recorded
+from pytp_broker.cli.key_changes import revoke
 from pytp_broker.cli.operator import Operator, RemovalError
 from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import reopen, yank
@@ -45,7 +46,7 @@ from tests.support.configurations import github_reader, registry
 from tests.support.deployment import HOST, basic
 from tests.support.fakes import MemoryStore
 from tests.support.processing import Bench
-from tests.support.samples import file
+from tests.support.samples import NOW, file, receipt_key
 from tests.support.scanner import match
 from tests.support.shelf import Shelf
 from tests.support.uploading import Uploader
@@ -220,6 +221,8 @@ def operations() -> Iterator[Mapping[str, Any]]:
     delete(Namespace(registry="acme", filename=file().filename, reason="leaks"), operator)
     making = {"read": True, "person": "Dana", "upload": None, "reason": None}
     create(Namespace(registry="acme", **making, days=None, minutes=None), operator)
+    operator.store.save_receipt_key(receipt_key(), None)
+    revoke(receipt_key(), NOW, "lost", operator)
     with recorded(Report("acme", "https://old.example.com/simple/"), operator):
         pass
     yield from store.operator_records
@@ -517,7 +520,7 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
     # Operators' records count in no metric.
     operations = {
         *("apply", "configuration", "reopen", "yank", "project-status", "file-deletion"),
-        *("import", "token-creation"),
+        *("import", "token-creation", "receipt-key"),
     }
     # A verification succeeds, or fails for the file, for the session or for the store.
     # The others are only found.

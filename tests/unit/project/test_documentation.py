@@ -28,6 +28,7 @@ from pytp_broker.trust.readers import READERS, NoIdentityError
 from tests.support.configurations import github_reader, registry
 from tests.support.distributions import WHEEL_NAME, metadata, wheel
 from tests.support.fakes import MemoryStore
+from tests.support.samples import NOW, receipt_key
 from tests.support.scanner import match
 from tests.support.shelf import Shelf
 from tests.support.uploading import Uploader
@@ -308,6 +309,9 @@ def answers_of_the_broker() -> Iterator[tuple[str, Any]]:
     world = World()
     found = world.call("GET", "/.well-known/pytp", query={"discover": "/acme/legacy/"})
     yield "discovery", found.json
+    known = receipt_key().ended(NOW).revoked(NOW, "lost")
+    world.store.save_receipt_key(known, None)
+    yield "receipt keys", world.call("GET", "/.well-known/pytp-receipt-keys").json
     yield "audience", world.call("GET", "/acme/_/oidc/audience").json
     minted = world.mint(world.token()).json
     yield "mint", minted
@@ -344,6 +348,7 @@ def answers() -> dict[str, Any]:
     "name",
     [
         "discovery",
+        "receipt keys",
         "audience",
         "mint",
         "mint read",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pytp_broker.aws.kms_keys import TAG as KEY_TAG
 from pytp_broker.aws.s3 import STATE
 from pytp_broker.aws.s3_bin import TAG
 from pytp_broker.aws.s3_listings import RETIRED
@@ -145,6 +146,7 @@ def is_match(key: str, method: str, path: str, reading: Reading) -> bool:
 
 CONTRACT = {
     "/.well-known/pytp": "BrokerFunction",
+    "/.well-known/pytp-receipt-keys": "BrokerFunction",
     "/_/oidc/discover": "BrokerFunction",
     "/_/oidc/audience": "BrokerFunction",
     "/_/oidc/mint-token": "BrokerFunction",
@@ -420,6 +422,7 @@ CONTENT = ("pk", "sk", "revision", "content", "object_key")
     [
         ("BrokerRole", "Query", ["CONFIGURATION"], ()),
         ("BrokerRole", "Query", ["PUBLISHER#0123"], ()),
+        ("BrokerRole", "Query", ["RECEIPTKEYS"], ()),
         ("BrokerRole", "UpdateItem", ["PUBLISHER#0123"], ("pk", "sk", "publisher_id", "pins")),
         ("BrokerRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST##"], ()),
         ("BrokerRole", "PutItem", ["TOKEN#0123"], TOKEN),
@@ -428,6 +431,7 @@ CONTENT = ("pk", "sk", "revision", "content", "object_key")
         ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], FILE),
         ("BrokerRole", "PutItem", ["KEYSET#https://ci.example.com"], CLAIM),
         ("UploadRole", "Query", ["CONFIGURATION"], ()),
+        ("UploadRole", "Query", ["RECEIPTKEYS"], ()),
         ("UploadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#widgets"], ()),
         ("UploadRole", "BatchGetItem", ENTRY, ()),
         ("UploadRole", "Query", ["PROJECT#acme#widgets"], ()),
@@ -704,6 +708,42 @@ def test_the_code_may_not_use_the_rights_that_its_network_needs() -> None:
     assert statement["Condition"] == {
         "ArnEquals": {"lambda:SourceFunctionArn": {"Fn::GetAtt": "BrokerFunction.Arn"}}
     }
+
+
+# --- receipts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("separate-functions")
+@pytest.mark.parametrize("role", ROLES)
+def test_the_upload_function_and_no_other_signs_receipts(role: str) -> None:
+    found = [s for s in statements(role) if "kms:" in json.dumps(s["Action"])]
+
+    if role != "UploadRole":
+        assert found == []
+        return
+    (signing,) = found
+    assert signing["Action"] == "kms:Sign"
+    key = "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*"
+    assert signing["Resource"] == {"Fn::Sub": key}
+    # A key that `receipt-key rotate` makes later has the tag too.
+    stack = {"Ref": "AWS::StackName"}
+    assert signing["Condition"] == {"StringEquals": {f"aws:ResourceTag/{KEY_TAG}": stack}}
+
+
+def test_the_first_key_of_receipts_has_the_tag_and_stays() -> None:
+    resource = RESOURCES["ReceiptKey"]
+    properties = resource["Properties"]
+
+    assert (properties["KeySpec"], properties["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
+    assert properties["Tags"] == [{"Key": KEY_TAG, "Value": {"Ref": "AWS::StackName"}}]
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.promise("least-rights")
+@pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
+def test_no_function_may_write_the_keys_of_receipts(role: str, action: str) -> None:
+    assert not is_allowed(role, action, ["RECEIPTKEYS"], FILE)
 
 
 # --- verification --------------------------------------------------------------------------------
