@@ -137,10 +137,11 @@ def test_a_server_that_listens_everywhere_must_be_told_its_name(
 def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
-    assert re.findall(r"^    (\w+)(?: |$)", seen, re.MULTILINE) == [
+    assert re.findall(r"^    ([\w-]+)(?: |$)", seen, re.MULTILINE) == [
         *("serve", "apply", "validate", "explain", "registry", "publisher", "reader"),
-        *("issuer", "token", "project", "file", "release", "import", "audit", "schema"),
-        *("secret", "login", "logout", "publish", "session", "run", "proxy", "demo"),
+        *("issuer", "token", "project", "file", "release", "receipt-key", "import"),
+        *("trust-root", "audit", "schema", "secret", "login", "logout", "publish"),
+        *("session", "run", "proxy", "verify", "demo"),
     ]
 
 

@@ -165,10 +165,11 @@ def test_each_change_of_a_rotation_is_recorded(
     for record in records:
         check(record)
     new = desk.store.list_receipt_keys()[-1]
-    assert [(r["event"], r["key_id"], r["key_change"]) for r in records] == [
+    # They have the same time, because the clock stands still.
+    assert {(r["event"], r["key_id"], r["key_change"]) for r in records} == {
         ("receipt-key", new.key_id, "registered"),
         ("receipt-key", keys[1].key_id, "ended"),
-    ]
+    }
     assert all(record["by"] == desk.operator for record in records)
 
 
