@@ -176,7 +176,7 @@ WITHOUT_A_BROKER = {
     "run",
     "proxy",
 }
-WITHOUT_A_BROKER |= {"publish", "session", "trust-root"}
+WITHOUT_A_BROKER |= {"publish", "session", "trust-root", "verify"}
 
 
 def declared(name: str) -> Iterator[dict[str, str | None]]:
