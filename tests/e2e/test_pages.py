@@ -25,6 +25,8 @@ PAGES = {
     "search": "/acme/?q=cog",
     "project": PROJECT,
     "yanked": f"{PROJECT}2.0/",
+    "lost": f"{PROJECT}1.1.0/",
+    "changed": f"{PROJECT}3.0rc1/",
     "hostile": "/acme/project/hostile/",
     "quarantined": "/acme/project/bolt-cli/",
     "404": "/acme/simpel/widgets/",
@@ -192,7 +194,9 @@ def test_a_private_registry_tells_a_browser_without_a_token_to_give_one(
 
 
 @every_theme
-@pytest.mark.parametrize(("page", "height"), [("list", 800), ("project", 2060), ("404", 420)])
+@pytest.mark.parametrize(
+    ("page", "height"), [("list", 800), ("project", 2060), ("changed", 1030), ("404", 420)]
+)
 def test_a_page_has_the_colours_of_the_readers_system(
     browser: Browser, tmp_path: Path, theme: str, page: str, height: int
 ) -> None:

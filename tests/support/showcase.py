@@ -1,7 +1,7 @@
 """A registry worth looking at: the data folder of a `serve`, with projects, releases and states."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from pytp_broker.grants import Grant, Permission
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.inspection import Candidate, inspect
 from pytp_broker.index.storing import describe, save_bytes
+from pytp_broker.provenance.attester import AttestationState, AttestationStatus
 from pytp_broker.storage.data_folder import open_data_folder
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ProjectStatus
@@ -41,6 +42,9 @@ JOB: Final = {
     "run": "11855712345",
     "actor": "octocat",
 }
+NIGHTLY: Final = {**JOB, "workflow": JOB["workflow"].replace("release.yml", "nightly.yml")}
+OPERATOR: Final = {"operator": "user olive", "reason": "GitHub Actions is down"}
+VERIFIED: Final = AttestationState(AttestationStatus.VERIFIED)
 _KEY: Final = recorded_identity_key(JOB, PROVIDERS["github"]) or ""
 README: Final = """\
 # widgets
@@ -149,10 +153,15 @@ def reader_token(folder: Path) -> UploadToken:
 
 def _publish_widgets(storage: Storage) -> None:
     for age, version in enumerate(("2.1.0", "2.0", "1.2.0", "1.1.0", "1.0.0")):
-        text = _metadata("widgets", version, README)
+        text, at = _metadata("widgets", version, README), PUBLISHED_AT - timedelta(days=40 * age)
+        by = OPERATOR if version == "1.1.0" else JOB
         for distribution in (wheel(version=version, text=text), sdist(version=version, text=text)):
-            _publish(storage, distribution, PUBLISHED_AT - timedelta(days=40 * age))
-    _publish(storage, wheel(version="3.0rc1", text=_metadata("widgets", "3.0rc1", README)))
+            file = _publish(storage, distribution, at, published_by=by)
+            if version == "2.1.0":
+                place = (file.registry, file.project, file.filename)
+                storage.store.save_attestation_state(*place, VERIFIED)
+    candidate = wheel(version="3.0rc1", text=_metadata("widgets", "3.0rc1", README))
+    _publish(storage, candidate, published_by=NIGHTLY)
 
 
 def _metadata(name: str, version: str, description: str) -> str:
@@ -171,11 +180,12 @@ def _publish(
     distribution: Distribution,
     at: datetime = PUBLISHED_AT,
     registry_name: str = "acme",
+    published_by: Mapping[str, str] = JOB,
 ) -> PublishedFile:
     """Publish a file as an upload does, after its token was checked."""
     name, content = parse_filename(distribution.filename), Held(distribution.content)
     facts = inspect(Candidate(name, content, distribution.sha256))
-    file = describe(facts, registry=registry_name, uploaded_at=at, published_by=JOB)
+    file = describe(facts, registry=registry_name, uploaded_at=at, published_by=published_by)
     save_bytes(file, facts, storage.files)
     storage.store.add_file(file)
     return file

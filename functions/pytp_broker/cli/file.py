@@ -24,6 +24,7 @@ from pytp_broker.cli.named import (
     read_refusal,
 )
 from pytp_broker.cli.operator import Operator
+from pytp_broker.cli.release_items import provenance_item
 from pytp_broker.errors import InvalidUpload, StoreUnavailable
 from pytp_broker.file_sizes import write_size
 from pytp_broker.index.distributions import read_filename
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     named = actions.add_actions(parser)
     listing = actions.add_action(named, "list", list_all, "list the published files", doing=_DOING)
-    summary = "show a file, and who published it"
+    summary = "show a file, who published it, and how the provenance of its release has changed"
     showing = actions.add_action(named, "show", show, summary, doing=_DOING)
     summary = (
         "delete a file: nobody gets it any more, and its name is never used again; "
@@ -124,7 +125,7 @@ def list_all(arguments: argparse.Namespace, operator: Operator) -> int:
 
 
 def show(arguments: argparse.Namespace, operator: Operator) -> int:
-    """Print one file, and who published it."""
+    """Print one file, who published it, and what is said of its release."""
     name = _read_project(arguments, operator)
     configuration = operator.store.load_configuration()
     registry = choose_registry(arguments.registry, configuration)
@@ -133,7 +134,9 @@ def show(arguments: argparse.Namespace, operator: Operator) -> int:
     if arguments.filename not in files:
         advice = advise(arguments.filename, files, "its files are")
         raise CommandError(f"the project `{name}` has no file `{arguments.filename}`; {advice}")
-    print_item(file_item(files[arguments.filename], project, configuration.issuers), arguments)
+    file, issuers = files[arguments.filename], configuration.issuers
+    provenance = provenance_item(file.version, project, issuers)
+    print_item({**file_item(file, project, issuers), "provenance": provenance}, arguments)
     return 0
 
 

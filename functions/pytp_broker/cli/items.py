@@ -3,7 +3,7 @@
 import hashlib
 import re
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pytp_broker.audit.record import hash_prefix
@@ -146,17 +146,6 @@ def project_item(project: ProjectInventory, registry: str) -> dict[str, Any]:
     }
 
 
-def release_item(version: str, files: Sequence[PublishedFile], yanked: str | None) -> Item:
-    """Return a release in short."""
-    return {
-        "version": version,
-        "files": len(files),
-        "size": sum(file.size for file in files),
-        "first_upload_at": min(file.uploaded_at for file in files),
-        "yanked": yanked,
-    }
-
-
 def file_item(
     file: PublishedFile, project: ProjectInventory, issuers: Mapping[str, Issuer]
 ) -> Item:
@@ -177,6 +166,8 @@ def file_item(
         "deleted_at": tombstone and tombstone.deleted_at,
         "deleted_by": tombstone and tombstone.deleted_by,
         "published_by": _publication_item(file.published_by, issuers),
+        "receipt_sha256": file.receipt_sha256,
+        "attestations": file.attestation_state and file.attestation_state.document(),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from pytp_broker.cli import actions
 from pytp_broker.cli.command import say
-from pytp_broker.cli.items import project_item, release_item, trusted_item
+from pytp_broker.cli.items import project_item, trusted_item
 from pytp_broker.cli.listing import (
     Column,
     add_json_argument,
@@ -21,6 +21,7 @@ from pytp_broker.cli.named import (
     read_refusal,
 )
 from pytp_broker.cli.operator import Operator
+from pytp_broker.cli.release_items import release_items
 from pytp_broker.index.inventory import take_inventory
 from pytp_broker.names import normalize
 from pytp_broker.registries import Registry
@@ -92,10 +93,7 @@ def show(arguments: argparse.Namespace, operator: Operator) -> int:
     if not (project.files or trusted):
         raise no_project(registry, name, operator)
     project.publisher_ids.update(each.publisher_id for each in trusted)
-    releases = [
-        release_item(version, files, project.yank_of(files[0]))
-        for version, files in project.releases()
-    ]
+    releases = release_items(project, operator.store.load_configuration().issuers)
     publishers = [trusted_item(each) for each in trusted]
     shown = project_item(project, registry.name)
     print_item({**shown, "releases": releases, "trusted_publishers": publishers}, arguments)

@@ -7,6 +7,7 @@ signed them, and a person who has only stolen an upload token cannot make them.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, TypeAlias
 
 from packaging.version import Version
@@ -14,7 +15,14 @@ from packaging.version import Version
 from pytp_broker.audit.findings import Basis, ProvenanceChange
 from pytp_broker.index.releases import key_of
 from pytp_broker.provenance.attester import AttestationStatus
-from pytp_broker.provenance.continuity import Continuity, ReleaseSources, Source, Word, compare_all
+from pytp_broker.provenance.continuity import (
+    Continuity,
+    ReleaseSources,
+    Source,
+    Word,
+    compare,
+    compare_all,
+)
 from pytp_broker.registries import Issuer
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
@@ -30,6 +38,8 @@ FindSource: TypeAlias = Callable[[PublishedFile], Source | None]
 # A record names this many files and sources.
 _MAX_NAMED: Final = 100
 _MAX_SOURCES: Final = 10
+# What is said of a release that has no file.
+_NOTHING: Final = Continuity((), 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,9 @@ def list_changes(
         "publication": sources.of_publication,
         "attestation": sources.of_attestations,
     }
+    key = key_of(Version(files[0].version))
     found = (
-        _find_change(basis, _compare(before, find), _compare(after, find), files)
+        _find_change(basis, _compare_one(key, before, find), _compare_one(key, after, find), files)
         for basis, find in by_basis.items()
     )
     return [change for change in found if change is not None]
@@ -93,8 +104,8 @@ def list_changes(
 
 def _find_change(
     basis: Basis,
-    before: Mapping[str, Continuity],
-    after: Mapping[str, Continuity],
+    was: Continuity,
+    now: Continuity,
     files: Sequence[PublishedFile],
 ) -> ProvenanceChange | None:
     """Return what the release of these files has lost, or a source that is new in it.
@@ -102,13 +113,11 @@ def _find_change(
     A release that lacks a source of the earlier one may not be complete: by the legacy API, files
     of another job may follow. So that alone is shown on pages, and leaves no record.
     """
-    first = files[0]
-    key = key_of(Version(first.version))
-    was, now = before.get(key), after[key]
-    is_lost = Word.LOST in now.words and not (was and Word.LOST in was.words)
-    new = [source for source in now.added if not (was and source in was.added)]
+    is_lost = Word.LOST in now.words and Word.LOST not in was.words
+    new = [source for source in now.added if source not in was.added]
     if not is_lost and not new:
         return None
+    first = files[0]
     return ProvenanceChange(
         registry=first.registry,
         project=first.project,
@@ -122,27 +131,47 @@ def _find_change(
 
 
 def _compare(releases: Releases, find_source: FindSource) -> Mapping[str, Continuity]:
-    described = {
-        key: ReleaseSources(
-            version=files[0].version,
-            published_at=min(file.uploaded_at for file in files),
-            sources=tuple(map(find_source, files)),
-        )
-        for key, files in releases.items()
-    }
+    described = {key: _describe(files, find_source) for key, files in releases.items()}
     compared = compare_all(described.values())
     return {key: compared[release.version] for key, release in described.items()}
 
 
+def _compare_one(key: str, releases: Releases, find_source: FindSource) -> Continuity:
+    """Return what ``_compare`` says of one release, without a look at all others."""
+    if key not in releases:
+        return _NOTHING
+    in_order = sorted(releases, key=lambda each: _published_at(releases[each]))
+    before = reversed(in_order[: in_order.index(key)])
+    described = (_describe(releases[each], find_source) for each in before)
+    earlier = next((release for release in described if release.covered), None)
+    return compare(_describe(releases[key], find_source), earlier)
+
+
+def _describe(files: Sequence[PublishedFile], find_source: FindSource) -> ReleaseSources:
+    sources = tuple(map(find_source, files))
+    return ReleaseSources(files[0].version, _published_at(files), sources)
+
+
+def _published_at(files: Sequence[PublishedFile]) -> datetime:
+    return min(file.uploaded_at for file in files)
+
+
 class _Sources:
-    """Finds the sources of files."""
+    """Finds the sources of files. A project may have thousands, of which a few are different."""
 
     def __init__(self, issuers: Issuers) -> None:
         self._issuers = issuers
+        self._found: dict[tuple[tuple[str, str], ...], Source | None] = {}
 
     def of_publication(self, file: PublishedFile) -> Source | None:
         """Return the job that published a file; None if an operator did, or an import."""
         recorded = file.published_by
+        key = tuple(recorded.items())
+        if key not in self._found:
+            self._found[key] = self._read(recorded)
+        return self._found[key]
+
+    def _read(self, recorded: Mapping[str, str]) -> Source | None:
         issuer = recorded.get("issuer")
         if issuer is None:
             return None

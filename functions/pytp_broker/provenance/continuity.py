@@ -101,8 +101,9 @@ def compare(release: ReleaseSources, earlier: ReleaseSources | None) -> Continui
     """Return what can be said of a release, given the earlier one that has provenance, if any."""
     mine = _distinct(release.sources)
     theirs = _distinct(() if earlier is None else earlier.sources)
-    added = _without(mine, theirs) if theirs else ()
-    removed = _without(theirs, mine) if mine else ()
+    is_same = mine == theirs
+    added = _without(mine, theirs) if theirs and not is_same else ()
+    removed = _without(theirs, mine) if mine and not is_same else ()
     holds: Mapping[Word, bool] = {
         _coverage(release): True,
         Word.LOST: bool(theirs and not mine),
@@ -128,6 +129,8 @@ def _coverage(release: ReleaseSources) -> Word:
 def _distinct(sources: Sequence[Source | None]) -> tuple[Source, ...]:
     """Return each source once. Those with more ids come first, so that the others join them."""
     given = {source for source in sources if source is not None}
+    if len(given) < 2:  # noqa: PLR2004 - as nearly always
+        return tuple(given)
     found: list[Source] = []
     for source in sorted(given, key=lambda each: (-len(each.ids), each)):
         if not any(map(source.is_same, found)):

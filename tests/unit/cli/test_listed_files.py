@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pytp_broker.provenance.attester import AttestationState, AttestationStatus
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.withdrawals import Tombstone
 from tests.support.desk import NOW, Desk, documented_members
@@ -20,7 +21,20 @@ JOB = {
     "run": "11855712345",
     "actor": "octocat",
 }
+FULL = {
+    "words": ["full"],
+    "files": 1,
+    "with_provenance": 1,
+    "compared_with": None,
+    "added": [],
+    "removed": [],
+}
+NONE = {**FULL, "words": ["no"], "with_provenance": 0}
 PUBLISHED_BY = {"issuer": GITHUB, **JOB, "publishers": "id-1, id-2", "token_hash": "0123456789ab"}
+
+
+PERSON = {"operator": "user olive", "reason": "the CI is down"}
+LATER: dict[str, Any] = {"uploaded_at": NOW + timedelta(days=1)}
 
 
 @pytest.fixture
@@ -104,6 +118,7 @@ def test_a_project_is_shown_with_releases_and_publishers(shop: Desk) -> None:
         "size": 1234,
         "first_upload_at": "2026-11-22T12:00:00.123456+00:00",
         "yanked": "breaks",
+        "provenance": ["full"],
     }
     assert seen["publishers"] == ["id-1"]
     assert seen["trusted_publishers"] == [
@@ -119,7 +134,7 @@ def test_a_project_is_read_at_a_glance(shop: Desk) -> None:
     assert lines[:2] == ["registry            acme", "name                widgets"]
     assert (
         f"{'':18}  version 1.0, files 1, size 1,234, first_upload_at 2026-11-21 12:00Z, "
-        "yanked breaks"
+        "yanked breaks, provenance full"
     ) in lines
     assert lines[-1] == "trusted_publishers  id id-1, provider github, identity octo-org/widgets"
 
@@ -205,6 +220,9 @@ def test_a_file_is_shown_with_who_published_it(shop: Desk) -> None:
             "imported_from": None,
             "imported_by": None,
         },
+        "receipt_sha256": None,
+        "attestations": None,
+        "provenance": {"published": FULL, "attested": NONE},
     }
 
 
@@ -247,6 +265,36 @@ def test_a_file_of_an_operators_token_is_shown_as_that_operators(desk: Desk) -> 
     assert desk.type("file list acme").endswith("  operator: user olive\n")
 
 
+def test_the_receipt_and_the_attestations_of_a_file_are_shown(shop: Desk) -> None:
+    shop.store.add_file(file("widgets-3.0.tar.gz", version="3.0", receipt_sha256="2" * 64))
+    state = AttestationState(AttestationStatus.UNVERIFIED, "signed by a private Sigstore")
+    shop.store.save_attestation_state("acme", "widgets", "widgets-3.0.tar.gz", state)
+
+    seen = shop.read("file show acme widgets-3.0.tar.gz")
+
+    assert seen["receipt_sha256"] == "2" * 64
+    assert seen["attestations"] == {
+        "status": "unverified",
+        "reason": "signed by a private Sigstore",
+    }
+
+
+def test_a_file_says_how_the_provenance_of_its_release_has_changed(shop: Desk) -> None:
+    shop.store.add_file(file("widgets-3.0.tar.gz", version="3.0", published_by=PERSON, **LATER))
+
+    seen = shop.type("file show acme widgets-3.0.tar.gz")
+
+    assert "  published words no, lost, files 1, with_provenance 0, compared_with 2.0rc1\n" in seen
+
+
+def test_nothing_is_said_of_a_release_whose_files_are_deleted(shop: Desk) -> None:
+    shop.store.delete_file("acme", "widgets", SDIST, Tombstone("secret", "user olive", NOW))
+
+    seen = shop.read(f"file show acme {SDIST}")["provenance"]
+
+    assert seen["published"]["words"] == []
+
+
 def test_a_deleted_file_is_shown_with_who_deleted_it(shop: Desk) -> None:
     at = NOW.replace(microsecond=0)
     shop.store.delete_file("acme", "widgets", SDIST, Tombstone("secret", "user olive", at))
@@ -278,6 +326,56 @@ def test_the_publisher_of_a_file_leads_to_its_rules(shop: Desk) -> None:
     assert shop.read(f"publisher show {publisher_id}")["fields"]["workflow"] == "release.yml"
 
 
+# --- releases -------------------------------------------------------------------------------------
+
+
+def test_releases_are_listed_with_their_provenance(shop: Desk) -> None:
+    shop.store.yank_release("acme", "widgets", "1.1", "breaks")
+    shop.store.add_file(file("widgets-3.0.tar.gz", version="3.0", published_by=PERSON, **LATER))
+
+    assert shop.type("release list acme widgets").splitlines() == [
+        "version  files  size    first upload       yanked  provenance",
+        "3.0      1      1.2 kB  2026-11-23 12:00Z          no, lost",
+        "2.0rc1   1      1.2 kB  2026-11-21 12:00Z          full",
+        "1.1      2      2.5 MB  2026-11-21 12:00Z  breaks  full, changed",
+        "1.0      1      1.2 kB  2026-11-21 12:00Z          full",
+    ]
+
+
+def test_a_release_in_json_has_documented_members(shop: Desk) -> None:
+    (*_, first) = shop.read("release list acme widgets")
+    shown = shop.read("release show acme Widgets 1.1.0")
+
+    assert set(shown) == documented_members("Release")
+    assert set(shown["published"]) == documented_members("Provenance")
+    assert set(first) == set(shown) - {"registry", "project", "filenames", "published", "attested"}
+    assert (shown["registry"], shown["project"], shown["version"]) == ("acme", "widgets", "1.1")
+    assert shown["filenames"] == ["widgets-1.1-py3-none-any.whl", "widgets-1.1.tar.gz"]
+
+
+def test_a_release_from_elsewhere_names_the_sources(shop: Desk) -> None:
+    by = {"issuer": GITHUB, "repository": "mona/widgets"}
+    shop.store.add_file(file("widgets-3.0.tar.gz", version="3.0", published_by=by, **LATER))
+
+    seen = shop.read("release show acme widgets 3.0")
+
+    assert seen["provenance"] == ["full", "changed"]
+    assert seen["published"]["compared_with"] == "2.0rc1"
+    assert seen["published"]["added"] == [f"mona/widgets at {GITHUB}"]
+    assert seen["published"]["removed"] == [f"octo-org/widgets at {GITHUB}"]
+
+
+def test_a_source_cannot_forge_a_line_of_a_table(shop: Desk) -> None:
+    by = {"issuer": GITHUB, "repository": "mona/x\nversion  9.9\x1b[31m\u202e"}
+    shop.store.add_file(file("widgets-3.0.tar.gz", version="3.0", published_by=by, **LATER))
+
+    for line in ("release show acme widgets 3.0", "file show acme widgets-3.0.tar.gz"):
+        seen = shop.type(line)
+        assert "\nversion  9.9" not in seen
+        assert "\x1b" not in seen
+        assert "\u202e" not in seen
+
+
 # --- what is not there ----------------------------------------------------------------------------
 
 
@@ -300,6 +398,10 @@ def test_the_publisher_of_a_file_leads_to_its_rules(shop: Desk) -> None:
             "the registry `acme` has no project `wid\ufffdgets`; did you mean `widgets`?",
             1,
         ),
+        ("release list acmee widgets", "there is no registry `acmee`; did you mean `acme`?", 1),
+        ("release list acme x", "the registry `acme` has no project `x`; its projects are: ", 1),
+        ("release show acme widgets 9", "`widgets` has no release `9`; it has `2.0rc1`, `1.1`", 1),
+        ("release show acme widgets x\x1b", "`x\ufffd` is not a version (PEP 440)", 2),
         ("file list acmee", "there is no registry `acmee`; did you mean `acme`?", 1),
         ("file show acmee widgets-1.0.tar.gz", "there is no registry `acmee`; did you", 1),
         (

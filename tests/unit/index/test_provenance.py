@@ -1,9 +1,12 @@
 """Where the files of releases come from, and the record of a publication that changes it."""
 
+import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from pytp_broker.audit.findings import ProvenanceChange
 from pytp_broker.index.provenance import (
@@ -12,6 +15,7 @@ from pytp_broker.index.provenance import (
     group_releases,
     list_changes,
 )
+from pytp_broker.index.releases import key_of
 from pytp_broker.making import Making
 from pytp_broker.minting import make_to_upload
 from pytp_broker.provenance.attester import AttestationState, AttestationStatus
@@ -233,6 +237,23 @@ def test_a_release_without_attestations_has_lost_those_of_the_earlier_one(
     assert changes(published("1.0", "verified", **JOB), by=published("2.0", state, **JOB)) == (
         expected
     )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_record_says_what_the_page_will_say(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    jobs = [workflow("release.yml"), workflow("nightly.yml"), OPERATOR]
+    *present, last = [
+        replace(
+            published(f"{number // 2}.0", filename=f"widgets-{number}.whl", **chance.choice(jobs)),
+            uploaded_at=NOW + timedelta(days=chance.randrange(4)),
+        )
+        for number in range(10)
+    ]
+
+    words = said(*present, last)[key_of(Version(last.version))]
+
+    assert {found[1] for found in changes(*present, by=last)} <= {words}
 
 
 def test_a_record_names_a_bounded_number_of_files_and_sources() -> None:

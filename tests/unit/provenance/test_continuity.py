@@ -30,6 +30,7 @@ def words(release: ReleaseSources, *earlier: Source | None) -> str:
     return " ".join(word.value for word in found.words)
 
 
+@pytest.mark.promise("meant-changes")
 @pytest.mark.parametrize(
     ("release", "earlier", "said"),
     [

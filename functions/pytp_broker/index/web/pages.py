@@ -16,6 +16,7 @@ from pytp_broker.file_sizes import write_size
 from pytp_broker.index.web.snippets import Install, stanza
 from pytp_broker.index.web.style import style_url
 from pytp_broker.index.web.website import Part, ShownProject, Site
+from pytp_broker.redaction import printable
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 
@@ -61,6 +62,7 @@ def _environment() -> Environment:
         "size": write_size,
         "date": _date,
         "moment": _moment,
+        "printable": printable,
         "safe_html": Markup,
     }
     environment.globals |= {"stanza": stanza, "style_url": style_url()}

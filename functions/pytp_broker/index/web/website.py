@@ -1,15 +1,17 @@
 """What the pages for people show: the projects of a registry, and one project with a release."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Generic, Self, TypeVar
 
 from pytp_broker.http import paths
+from pytp_broker.index.provenance import Issuers, ReleaseProvenance, compare_releases
 from pytp_broker.index.reading import find_listing, read_metadata
 from pytp_broker.index.web.about import About, Abouts
 from pytp_broker.index.web.descriptions import Render
 from pytp_broker.index.web.origins import Origin, find_origins
 from pytp_broker.index.web.versions import ShownRelease, find_latest, find_release, releases_of
+from pytp_broker.index.web.words import ShownContinuity, explain, marks
 from pytp_broker.names import normalize
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Index
@@ -93,25 +95,31 @@ class Part(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The release that a page shows: what it says about itself, and who published its files."""
+    """The release that a page shows: what it says about itself, and who published its files.
+
+    ``provenance`` compares it with earlier releases.
+    """
 
     release: ShownRelease
     about: About
     origins: Sequence[Origin]
+    provenance: Sequence[ShownContinuity]
 
 
 @dataclass(frozen=True, slots=True)
 class ShownProject:
     """A project as its page shows it.
 
-    ``latest`` is the version that an installer would take, or empty if all are yanked. A
-    quarantined project has no releases and no ``details``.
+    ``latest`` is the version that an installer would take, or empty if all are yanked. ``marks``
+    has the words of warning about the provenance of each release by its key. A quarantined project
+    has no releases and no ``details``.
     """
 
     project: str
     status: ProjectStatus
     releases: Part[ShownRelease]
     latest: str
+    marks: Mapping[str, Sequence[str]]
     details: Details | None
 
 
@@ -135,13 +143,22 @@ def find_project(
     releases = releases_of(listing)
     latest = find_latest(releases)
     shown = _choose(releases, latest) if version is None else find_release(releases, version)
+    shown_part = Part.of(releases, part)
+    provenance = _compare(releases, configuration.issuers)
     return ShownProject(
         project=listing.project,
         status=listing.status,
-        releases=Part.of(releases, part),
+        releases=shown_part,
         latest=latest.spelling if latest else "",
-        details=_find_details(shown, configuration, website) if shown else None,
+        marks={each.key: marks(provenance[each.key]) for each in shown_part.items},
+        details=_find_details(shown, provenance, configuration, website) if shown else None,
     )
+
+
+def _compare(releases: Sequence[ShownRelease], issuers: Issuers) -> Mapping[str, ReleaseProvenance]:
+    lowest_first = reversed(releases)
+    files = {each.key: [listed.file for listed in each.files] for each in lowest_first}
+    return compare_releases(files, issuers)
 
 
 def _choose(releases: Sequence[ShownRelease], latest: ShownRelease | None) -> ShownRelease | None:
@@ -149,7 +166,13 @@ def _choose(releases: Sequence[ShownRelease], latest: ShownRelease | None) -> Sh
     return latest or next(iter(releases), None)
 
 
-def _find_details(release: ShownRelease, configuration: Configuration, website: Website) -> Details:
+def _find_details(
+    release: ShownRelease,
+    provenance: Mapping[str, ReleaseProvenance],
+    configuration: Configuration,
+    website: Website,
+) -> Details:
     file = release.described_by
     about = website.abouts.find(file.metadata_sha256, lambda: read_metadata(file, website))
-    return Details(release, about, find_origins(release.files, configuration, website))
+    origins = find_origins(release.files, configuration, website)
+    return Details(release, about, origins, explain(provenance[release.key]))
