@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from pytp_broker.client.transport import UnreachableError
 from pytp_broker.client.uploads.wire import Reply, Request
 from pytp_broker.provenance.dsse import Envelope
 from pytp_broker.provenance.receipt_keys import KeyDocument
-from pytp_broker.provenance.receipts import Kind, Publication, Receipt
+from pytp_broker.provenance.receipts import Kind, Publication, Receipt, write_time
 from tests.support.distributions import Distribution
 from tests.support.receipt_signing import TestSigner
 
@@ -85,11 +85,18 @@ class SigningRegistry:
     def publish(self, file: Distribution, **changes: Any) -> None:
         """Serve a file's receipt."""
         receipt = self.receipt(file, **changes)
-        self.serve(url_of(file, "receipt"), self.sign(receipt))
+        self.serve(url_of(file, "receipt", receipt.version), self.sign(receipt))
 
     def show(self, project: str, *files: Distribution) -> None:
-        """Serve the page of a project."""
-        listed = [{"filename": f.filename, "hashes": {"sha256": f.sha256}} for f in files]
+        """Serve the page of a project, whose files came one second after the other."""
+        listed = [
+            {
+                "filename": file.filename,
+                "hashes": {"sha256": file.sha256},
+                "upload-time": write_time(NOW + timedelta(seconds=number)),
+            }
+            for number, file in enumerate(files)
+        ]
         self.serve(f"{INDEX}{project}/", json.dumps({"files": listed}).encode())
 
     def send(self, request: Request) -> Reply:

@@ -7,16 +7,19 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from packaging.version import Version
+
 from pytp_broker.cli.command import FAILED, MISUSED, CommandError, say
 from pytp_broker.client.uploads.wire import Wire
 from pytp_broker.client.verifying.attestations import AttestationChecks, find_sigstore
 from pytp_broker.client.verifying.evidence import Evidence, Trusted
+from pytp_broker.client.verifying.history import find_histories
 from pytp_broker.client.verifying.index_evidence import (
     INDEX_VARIABLE,
     Network,
@@ -27,9 +30,10 @@ from pytp_broker.client.verifying.kept_evidence import KeptEvidence, read_keys_f
 from pytp_broker.client.verifying.outcome import VerifyError
 from pytp_broker.client.verifying.policy import read_policy
 from pytp_broker.client.verifying.report import Report
-from pytp_broker.client.verifying.selection import Chosen, choose, find_meant
+from pytp_broker.client.verifying.selection import Chosen, choose, find_meant, is_list
 from pytp_broker.client.verifying.timestamp_roots import read_timestamp_roots
-from pytp_broker.client.verifying.verifier import Verifier
+from pytp_broker.client.verifying.verifier import AT_ONCE, Verdict, Verifier
+from pytp_broker.names import NormalizedName, normalize
 from pytp_broker.redaction import printable
 
 # The network or the registry failed: the same command may succeed later.
@@ -69,6 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="whom you expect as the publisher of each project, as TOML",
+    )
+    parser.add_argument(
+        "--history",
+        action=argparse.BooleanOptionalAction,
+        help="compare each release with the one before it (default: not for lists of files)",
     )
     parser.add_argument(
         "--project",
@@ -124,7 +133,27 @@ def _verify(arguments: argparse.Namespace) -> Report:
     checks = _find_checks(arguments.trusted_root)
     roots = read_timestamp_roots(arguments.timestamp_roots)
     verifier = Verifier(evidence, checks, policy, lambda: datetime.now(UTC), roots)
-    return Report(verifier.verify(chosen.meant), chosen.left_out)
+    verdicts = verifier.verify(chosen.meant)
+    releases = _releases_of(verdicts) if _wants_history(arguments) else ()
+    histories = find_histories(releases, evidence, verifier.read_receipt, AT_ONCE)
+    return Report(verdicts, chosen.left_out, histories)
+
+
+def _wants_history(arguments: argparse.Namespace) -> bool:
+    """Say whether releases are compared with earlier ones, which takes a receipt of each file.
+
+    By default not for lists, which may have hundreds of releases.
+    """
+    if arguments.index is None and arguments.keys is not None:
+        return False
+    wanted: bool | None = arguments.history
+    return not any(map(is_list, arguments.files)) if wanted is None else wanted
+
+
+def _releases_of(verdicts: Sequence[Verdict]) -> Iterator[tuple[NormalizedName, Version]]:
+    for verdict in verdicts:
+        if verdict.receipt is not None:
+            yield normalize(verdict.receipt.project), Version(verdict.receipt.version)
 
 
 def _find_evidence(arguments: argparse.Namespace, chosen: Chosen) -> Evidence:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -57,6 +58,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[SigningRegistry]:
 def file(registry: SigningRegistry, quick_path: Path) -> Path:
     """Return a published wheel."""
     registry.publish(wheel())
+    registry.show("widgets", wheel())
     return put(quick_path, wheel())
 
 
@@ -95,6 +97,7 @@ def test_a_verified_file_says_who_published_it_where_and_when(
         "  ref          refs/tags/v1.0",
         f"  run          {RUN}",
         "  attestations none",
+        "widgets 1.0: full provenance; no earlier release has any",
         "1 of 1 files verified",
     ]
 
@@ -174,6 +177,17 @@ def test_the_document_has_everything(
             }
         ],
         "unchecked": [],
+        "releases": [
+            {
+                "project": "widgets",
+                "version": "1.0",
+                "words": ["full"],
+                "comparedWith": None,
+                "newSources": [],
+                "goneSources": [],
+                "detail": None,
+            }
+        ],
     }
 
 
@@ -226,6 +240,66 @@ def test_a_receipt_cannot_spoof_why_it_is_refused(
     first, last = printed(capsys)
     assert first.startswith("widgets-1.0-py3-none-any.whl: NOT VERIFIED: wrong-name")
     assert last == "0 of 1 files verified"
+
+
+# --- earlier releases ------------------------------------------------------------------------
+
+OTHER: Final = replace(JOB, claims={**JOB.claims, "repository": "octo-org/evil"})
+
+
+def test_a_publisher_who_differs_from_the_earlier_one_is_said(
+    registry: SigningRegistry, quick_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = wheel(version="0.9")
+    registry.publish(old, version="0.9")
+    registry.publish(wheel(), publication=OTHER)
+    registry.show("widgets", old, wheel())
+    path = str(put(quick_path, wheel()))
+
+    assert main(["verify", path, "--index", INDEX]) == 0
+
+    workflow = "octo-org/widgets/.github/workflows/release.yml"
+    ending = f"({workflow}) at {JOB.issuer}, repository_owner_id 9919"
+    assert printed(capsys)[-4:] == [
+        "widgets 1.0: full, changed provenance, compared with 0.9",
+        f"  new          octo-org/evil {ending}",
+        f"  gone         octo-org/widgets {ending.replace('octo-org/widgets/', '')}",
+        "1 of 1 files verified",
+    ]
+
+
+def test_a_list_is_compared_only_if_that_is_wanted(
+    registry: SigningRegistry, quick_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.publish(wheel())
+    registry.show("widgets", wheel())
+    lock = quick_path / "pylock.toml"
+    lock.write_text(pylock({"name": "widgets", "wheels": [locked(wheel())]}))
+    command = ["verify", str(lock), "--index", INDEX, "--json"]
+
+    assert main(command) == 0
+    assert document(capsys)["releases"] == []
+    assert main([*command, "--history"]) == 0
+    assert len(document(capsys)["releases"]) == 1
+
+
+def test_a_file_is_not_compared_if_that_is_not_wanted(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(file), "--index", INDEX, "--json", "--no-history"]) == 0
+
+    assert document(capsys)["releases"] == []
+
+
+def test_an_index_that_lists_nothing_does_not_change_the_verdict(
+    registry: SigningRegistry, quick_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.publish(wheel())
+
+    assert main(["verify", str(put(quick_path, wheel())), "--index", INDEX]) == 0
+
+    why = "the index does not list the release"
+    assert f"widgets 1.0: not compared with earlier releases: {why}" in printed(capsys)
 
 
 # --- the policy ------------------------------------------------------------------------------

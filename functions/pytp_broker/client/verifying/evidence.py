@@ -1,11 +1,13 @@
 """What speaks for files: the keys of a registry, and a receipt for each file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from pytp_broker.client.verifying.offers import Offered
 from pytp_broker.client.verifying.outcome import VerifyError
 from pytp_broker.client.verifying.targets import HashedRequirement, Target, Unverifiable
+from pytp_broker.names import NormalizedName
 from pytp_broker.provenance.receipt_keys import KeyDocument
 from pytp_broker.strict_json import parse_json
 
@@ -38,6 +40,9 @@ class Evidence(Protocol):
 
     def find_files(self, requirement: HashedRequirement) -> Iterator[Target | Unverifiable]:
         """Yield the file of each hash of a requirement."""
+
+    def list_files(self, project: NormalizedName) -> Sequence[Offered]:
+        """Return all files of a project."""
 
 
 def read_keys(octets: bytes, source: str) -> KeyDocument:

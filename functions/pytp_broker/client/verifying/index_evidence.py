@@ -1,6 +1,6 @@
 """Receipts and keys of a registry, fetched from its index."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from pytp_broker.client.verifying.evidence import (
     Trusted,
     read_keys,
 )
+from pytp_broker.client.verifying.offers import Offered, read_offers
 from pytp_broker.client.verifying.outcome import NotVerifiedError, VerifyError
 from pytp_broker.client.verifying.reading import UNAUTHORIZED, Reading, find_authorization
 from pytp_broker.client.verifying.targets import (
@@ -23,7 +24,7 @@ from pytp_broker.client.verifying.targets import (
     Unverifiable,
     target_named,
 )
-from pytp_broker.names import is_sent_host, without_port
+from pytp_broker.names import NormalizedName, is_sent_host, without_port
 from pytp_broker.provenance.dsse import MAX_ENVELOPE_BYTES
 from pytp_broker.provenance.receipt_keys import KeyDocument
 from pytp_broker.redaction import printable
@@ -80,13 +81,21 @@ class IndexEvidence:
             else:
                 yield target_named(found, sha256, None, requirement.source, requirement.folder)
 
+    def list_files(self, project: NormalizedName) -> Sequence[Offered]:
+        """Return all files of a project; raise NotVerifiedError."""
+        return tuple(read_offers(self._page_of(project).document))
+
     def _names(self, requirement: HashedRequirement) -> Mapping[str, str]:
         """Return the name of each file of a project, by its hash."""
-        url = f"{self.location.base_url}/simple/{requirement.project}/"
+        digests = digests_in(self._page_of(requirement.project))
+        return {digest: name for name, digest in digests.items()}
+
+    def _page_of(self, project: NormalizedName) -> Reply:
+        url = f"{self.location.base_url}/simple/{project}/"
         reply = self.reading.get(url, _PAGE, MAX_BYTES)
         if reply.status != _NOT_FOUND:
             self._read(reply, "page")
-        return {digest: name for name, digest in digests_in(reply).items()}
+        return reply
 
     def _url(self, target: Target, what: str) -> str:
         parts = (target.project, str(target.version), target.filename, what)

@@ -1,6 +1,6 @@
 """Receipts and keys on the disk: nothing is asked, and no connection is opened."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,8 +11,10 @@ from pytp_broker.client.verifying.evidence import (
     Trusted,
     read_keys,
 )
+from pytp_broker.client.verifying.offers import Offered
 from pytp_broker.client.verifying.outcome import NotVerifiedError, VerifyError
 from pytp_broker.client.verifying.targets import HashedRequirement, Target, Unverifiable
+from pytp_broker.names import NormalizedName
 from pytp_broker.provenance.dsse import MAX_ENVELOPE_BYTES
 from pytp_broker.provenance.receipt_keys import KeyDocument
 from pytp_broker.redaction import printable
@@ -47,6 +49,10 @@ class KeptEvidence:
             "no-index", "a requirements file names no files: name the index with --index"
         )
         yield Unverifiable(requirement.project, requirement.source, error, requirement.project)
+
+    def list_files(self, project: NormalizedName) -> Sequence[Offered]:
+        """Raise NotVerifiedError: only the index knows all files."""
+        raise NotVerifiedError("no-index", f"only the index knows all files of {project}")
 
     def _path(self, target: Target, suffix: str) -> Path:
         if self.receipts is not None and not self.receipts.is_dir() and suffix == RECEIPT_SUFFIX:

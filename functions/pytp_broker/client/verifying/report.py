@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pytp_broker.client.verifying.history import History
+from pytp_broker.client.verifying.history_report import describe_history, lines_of_history
 from pytp_broker.client.verifying.verifier import Verdict
 from pytp_broker.provenance.receipts import Kind, Receipt, write_time
 from pytp_broker.redaction import legible, printable
@@ -32,10 +34,14 @@ _SHOWN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The verdicts on all files, and the names of what the user wanted to leave out."""
+    """The verdicts on all files, and the names of what the user wanted to leave out.
+
+    ``histories`` compare releases of verified files with those before them.
+    """
 
     verdicts: Sequence[Verdict]
     unchecked: Sequence[str] = ()
+    histories: Sequence[History] = ()
 
     @property
     def is_verified(self) -> bool:
@@ -56,6 +62,7 @@ class Report:
                 "verified": self.is_verified,
                 "files": [_document(each) for each in self.verdicts],
                 "unchecked": [*self.unchecked],
+                "releases": [describe_history(each) for each in self.histories],
             }
         )
         return document
@@ -64,6 +71,8 @@ class Report:
         """Yield everything in words, line by line."""
         for verdict in self.verdicts:
             yield from _lines(verdict)
+        for history in self.histories:
+            yield from lines_of_history(history)
         yield self._summary()
         if self.unchecked:
             yield f"not checked, because of --project: {len(self.unchecked)} others"

@@ -37,6 +37,11 @@ def find_meant(paths: Sequence[Path]) -> list[Meant]:
     return [each for path in paths for each in _meant_by(path)]
 
 
+def is_list(path: Path) -> bool:
+    """Say whether a path is that of a file which lists others."""
+    return _PYLOCK.fullmatch(path.name) is not None or path.suffix == ".txt"
+
+
 def _meant_by(path: Path) -> Iterator[Meant]:
     try:
         if path.is_dir():

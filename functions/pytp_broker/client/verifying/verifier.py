@@ -21,7 +21,8 @@ from pytp_broker.provenance.receipts import Receipt
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-_AT_ONCE: Final = 8
+# Files that are asked about at the same time.
+AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,12 @@ class Verifier:
         """Return a verdict for each file that is meant; several at the same time."""
         found: list[list[Verdict]] = [[] for _ in meant]
         calls = [partial(self._judge, each, found[at]) for at, each in enumerate(meant)]
-        in_parallel(calls, _AT_ONCE)
+        in_parallel(calls, AT_ONCE)
         return [verdict for each in found for verdict in each]
+
+    def read_receipt(self, target: Target) -> Receipt:
+        """Return the receipt of a file if it is good; raise NotVerifiedError."""
+        return self._check_receipt(target).receipt
 
     def _judge(self, each: Meant, verdicts: list[Verdict]) -> None:
         if not isinstance(each, HashedRequirement):

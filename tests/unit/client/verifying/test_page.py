@@ -12,6 +12,7 @@ from pytp_broker.client.verifying.index_evidence import INDEX_VARIABLE, USUAL_VA
 from pytp_broker.client.verifying.policy import read_policy
 from pytp_broker.client.verifying.policy_members import MEMBERS
 from pytp_broker.client.verifying.report import VERSION
+from pytp_broker.provenance.continuity import Word
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs/verify.md").read_text()
@@ -71,6 +72,12 @@ def test_the_page_names_every_exit_status() -> None:
 @pytest.mark.parametrize("name", [INDEX_VARIABLE, *USUAL_VARIABLES])
 def test_the_page_names_every_variable(name: str) -> None:
     assert f"`{name}`" in PAGE
+
+
+def test_the_page_names_every_word_of_a_comparison() -> None:
+    named = [name for row in rows("words") for name in code(row)]
+
+    assert named == [word.value for word in Word]
 
 
 @pytest.mark.parametrize("status", Status)
