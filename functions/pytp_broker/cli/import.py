@@ -20,9 +20,11 @@ from pytp_broker.cli.sources.folder import Folder
 from pytp_broker.cli.sources.index_credentials import find_credential, without_credentials
 from pytp_broker.cli.sources.simple_index import SimpleIndex
 from pytp_broker.cli.sources.source import Listing, Source, SourceError
+from pytp_broker.index.countersigning import Countersigner
 from pytp_broker.index.receipts import Notary
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
 from pytp_broker.services import utc_now
+from pytp_broker.stamping import make_stamper
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,10 +139,19 @@ def _import(arguments: argparse.Namespace, source: Source, listing: Listing) -> 
     with target.opened_with_files(arguments, "import") as storage:
         operator, files = storage
         report = Report(find_registry(arguments.registry, operator).name, source.name)
-        notary = Notary(_find_host(arguments, operator), operator.signer, files, utc_now)
+        host, countersigner = _find_host(arguments, operator), _countersign(operator, report)
+        notary = Notary(host, operator.signer, files, utc_now, countersigner)
         with recorded(report, operator) as transfer, shown_progress() as progress:
             Importer((operator, notary), source, transfer, report, progress).run(listing)
     return report
+
+
+def _countersign(operator: Operator, report: Report) -> Countersigner:
+    """Return what gets timestamps of the receipts; the report has those that it does not get."""
+    authority = operator.store.load_configuration().timestamping
+    # The operator has written the authority's URL, and runs this command.
+    stamper = make_stamper(utc_now, only_public=False)
+    return Countersigner.of_import(authority, stamper, report.miss_timestamp)
 
 
 def _find_host(arguments: argparse.Namespace, operator: Operator) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.file_sizes import write_size
 from pytp_broker.redaction import and_more, legible
 
@@ -59,6 +60,7 @@ class Report:
     refused: list[Outcome] = field(default_factory=list)
     remarks: list[Outcome] = field(default_factory=list)
     stopped: str = ""
+    without_timestamp: list[str] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -76,6 +78,10 @@ class Report:
         if outcome.why:
             self.remarks.append(outcome)
 
+    def miss_timestamp(self, record: AuditRecord) -> None:
+        """Note a file whose receipt has no timestamp, as an audit record says it."""
+        self.without_timestamp.append(str(record.facts["operator_detail"]))
+
     def document(self) -> dict[str, Any]:
         """Return the report as JSON types."""
         return {
@@ -87,6 +93,7 @@ class Report:
             "left_out": self.left_out,
             "refused": [outcome.document() for outcome in self.refused],
             "remarks": [outcome.document() for outcome in self.remarks],
+            "without_timestamp": len(self.without_timestamp),
             "stopped": self.stopped,
         }
 
@@ -102,6 +109,8 @@ class Report:
             yield f"{_files(self.left_out)} {_was(self.left_out)} left out: not a distribution"
         for why, names in self._grouped_remarks().items():
             yield f"{why}: {and_more(names, len(names))}"
+        for why in self.without_timestamp[:1]:
+            yield f"{_files(len(self.without_timestamp))} got no timestamp: {legible(why)}"
         if self.refused:
             yield f"refused {_files(len(self.refused))}:"
             yield from (f"  {outcome.name}: {legible(outcome.why)}" for outcome in self.refused)

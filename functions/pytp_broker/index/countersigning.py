@@ -4,6 +4,7 @@ A file is published without one if the authority fails, and an audit record says
 release together wait for a limited time, because the client waits for them.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Final, Self
 
 from pytp_broker.audit.findings import Timestamp
 from pytp_broker.audit.record import Audit
-from pytp_broker.provenance.timestamps import Stamper, TimestampError
+from pytp_broker.provenance.timestamps import NoStamper, Stamper, TimestampError
 from pytp_broker.registries import Timestamping
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
@@ -37,6 +38,11 @@ class Countersigner:
         until = time.monotonic() + SECONDS_PER_PUBLICATION
         return cls(authority, index.stamper, index.audit, until)
 
+    @classmethod
+    def of_import(cls, authority: Timestamping | None, stamper: Stamper, audit: Audit) -> Self:
+        """Return what gets timestamps for an import, for which no client waits."""
+        return cls(authority, stamper, audit, math.inf)
+
     def stamp(self, file: PublishedFile, signature: bytes) -> bytes | None:
         """Return a timestamp of the signature of a file's receipt, or None without one."""
         if self.authority is None:
@@ -54,3 +60,6 @@ class Countersigner:
             raise TimestampError(
                 f"it was not asked: the files before this one took {SECONDS_PER_PUBLICATION:g} s"
             )
+
+
+NO_TIMESTAMPS: Final = Countersigner(None, NoStamper(), lambda _: None, math.inf)

@@ -13,6 +13,7 @@ from typing import Final
 
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.content import Held
+from pytp_broker.index.countersigning import NO_TIMESTAMPS, Countersigner
 from pytp_broker.provenance.dsse import Envelope, canonical, encode_signed
 from pytp_broker.provenance.receipts import Kind, Publication, Receipt
 from pytp_broker.provenance.signing import Signer
@@ -35,17 +36,22 @@ _CLAIMS: Final = ("repository", "workflow", "environment", "ref", "sha", "run", 
 
 @dataclass(frozen=True, slots=True)
 class Notary:
-    """What makes the receipts of a deployment: its host name, who signs, where they are kept."""
+    """What makes the receipts of a publication: its host name, who signs, where they are kept.
+
+    ``countersigner`` gets their timestamps.
+    """
 
     host: str
     signer: Signer
     files: FileStore
     now: Clock
+    countersigner: Countersigner = NO_TIMESTAMPS
 
     @classmethod
     def of(cls, index: Index) -> "Notary":
-        """Return what makes the receipts of an index."""
-        return cls(index.shared_host, index.signer, index.files, index.now)
+        """Return what makes the receipts of a publication that begins now."""
+        countersigner = Countersigner.of(index)
+        return cls(index.shared_host, index.signer, index.files, index.now, countersigner)
 
 
 def make_nonce() -> str:
@@ -70,7 +76,8 @@ def certify(file: PublishedFile, audit_sha256: str, notary: Notary) -> Published
     """
     payload = describe(file, audit_sha256, notary).write()
     signature = notary.signer.sign(encode_signed(payload))
-    octets = Envelope(payload, signature).write()
+    timestamp = notary.countersigner.stamp(file, signature.octets)
+    octets = Envelope(payload, signature, timestamp).write()
     sha256 = hashlib.sha256(octets).hexdigest()
     notary.files.save(receipt_key(file.registry, sha256, file.filename), Held(octets), sha256)
     return replace(file, receipt_sha256=sha256)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.audit_docs import DOCS, write_page, write_schema
-from pytp_broker.audit.findings import KeySetReason, Timestamp
+from pytp_broker.audit.findings import KeySetReason
 from pytp_broker.audit.record import MAX_MESSAGE_CHARACTERS, AuditRecord
 from pytp_broker.audit.requests import Upload
 from pytp_broker.aws.edge import Edge
@@ -49,6 +49,7 @@ from tests.support.processing import Bench
 from tests.support.samples import NOW, file, receipt_key
 from tests.support.scanner import match
 from tests.support.shelf import Shelf
+from tests.support.time_authority import AUTHORITY
 from tests.support.uploading import Uploader
 from tests.support.world import World
 
@@ -185,7 +186,11 @@ def verifications() -> Iterator[AuditRecord]:
 
 
 def timestamps() -> Iterator[AuditRecord]:
-    yield Timestamp(registry="acme", filename="widgets-1.0.tar.gz").missing("no answer in time")
+    shelf = Shelf()
+    shelf.configuration = replace(shelf.configuration, timestamping=AUTHORITY)
+    shelf.apply()
+    shelf.publish(distributions.wheel())  # nothing asks the authority here
+    yield from shelf.records
 
 
 def introspections() -> Iterator[AuditRecord]:

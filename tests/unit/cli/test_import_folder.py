@@ -412,6 +412,7 @@ def test_the_report_as_json_has_every_refusal(move: Move) -> None:
             }
         ],
         "remarks": [],
+        "without_timestamp": 0,
         "stopped": "",
     }
     assert json.dumps(report)
