@@ -2,9 +2,10 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,8 +29,8 @@ def test_demo_shows_the_whole_story_on_one_screen(capsys: pytest.CaptureFixture[
 
     assert len(lines) <= 40
     assert [line for line in lines if line.startswith("✗")] == []
-    assert len([line for line in lines if line.startswith("✓")]) == 10
-    assert re.fullmatch(r"All 10 steps passed in \d+\.\d s", lines[-1])
+    assert len([line for line in lines if line.startswith("✓")]) == 11
+    assert re.fullmatch(r"All 11 steps passed in \d+\.\d s", lines[-1])
     assert not any("\x1b" in line or "pytp_" in line for line in lines)
 
 
@@ -90,6 +91,24 @@ def test_a_step_that_sees_something_else_fails(
     monkeypatch.setattr(stage, "_audience", lambda _registry: "acme")
     with pytest.raises(StepError, match="exchange for a read token was answered 503"):
         stage.install_as_reader()
+    with pytest.raises(StepError, match="/keys was answered 503"):
+        stage._keep("/keys", "keys.json")
+
+
+def test_a_verification_that_asks_the_registry_fails_the_demo(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = stage._verify
+
+    def ask_and_verify(*files: Path, succeeds: bool) -> Mapping[str, Any]:
+        stage._ask("/_/oidc/audience")
+        return verify(*files, succeeds=succeeds)
+
+    stage.publish("umbrella")
+    monkeypatch.setattr(stage, "_verify", ask_and_verify)
+
+    with pytest.raises(StepError, match="the registry was asked"):
+        stage.verify_offline()
 
 
 def test_demo_does_without_pip(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,25 @@ class Clients:
             with error:
                 return error.code, json.load(error)
 
+    def _keep(self, path: str, name: str) -> Path:
+        """Write into a file what the server has at a path."""
+        status, document = self._ask(path)
+        if status != HTTPStatus.OK:
+            raise StepError(f"{path} was answered {status}")
+        file = self._folder / name
+        file.write_text(json.dumps(document))
+        return file
+
+    def _verify(
+        self, file: Path, receipt: Path, keys: Path, *, succeeds: bool
+    ) -> Mapping[str, Any]:
+        """Verify a file by its receipt alone; return what the command says of it."""
+        command = (sys.executable, "-m", "pytp_broker.cli", "verify", "--json", str(file))
+        options = ("--receipt", str(receipt), "--keys", str(keys))
+        verdict: dict[str, Any]
+        (verdict,) = json.loads(self._run(*command, *options, succeeds=succeeds))["files"]
+        return verdict
+
     def _traffic(self, expected: set[HTTPStatus]) -> list[str]:
         """Return the requests since the last call; the last one must have an expected status."""
         requests = self._new_events("access")
@@ -110,11 +129,11 @@ class Clients:
         return _describe(requests)
 
     def _reason(self) -> str:
-        """Return why the last exchange was refused, from the broker's audit record."""
+        """Return why the last exchange was refused: a sentence of the broker's audit record."""
         exchanges = self._new_events("exchange")
         if not exchanges or exchanges[-1]["outcome"] != "refused":
             raise StepError("the exchange was not refused")
-        reason, detail = exchanges[-1]["reason"], exchanges[-1]["detail"]
+        reason, detail = exchanges[-1]["reason"], exchanges[-1]["detail"].partition(". ")[0]
         text = f"{reason}: {detail}"
         return textwrap.fill(
             text, _WIDTH, subsequent_indent="    ", break_on_hyphens=False, max_lines=3

@@ -90,8 +90,9 @@ def _story(stage: "Stage") -> list[Step]:
         ("acme: uv publishes a wheel and an sdist", lambda: stage.publish("acme")),
         ("acme is private: without a token, uv installs nothing", stage.install_without_token),
         ("acme: another job of the owner installs with a read token", stage.install_as_reader),
-        ("umbrella: uv publishes", lambda: stage.publish("umbrella")[2:]),  # as acme
+        ("umbrella: uv publishes", lambda: stage.publish("umbrella")[2:3]),  # as acme
         ("umbrella is public: pip installs without a token", stage.install_with_pip),
+        ("offline, its receipt proves who published the wheel", stage.verify_offline),
         ("a burned upload token is refused", stage.use_burned_token),
         ("acme's upload token is refused at umbrella", stage.use_token_elsewhere),
         ("another repository's job is refused", stage.publish_as_stranger),
@@ -160,6 +161,28 @@ class Stage(Clients):
         self._run(*pip, *options, *trust, "--index-url", index, package.name)
         return [f"pip install --index-url {index} {package.name}", *self._greet(package, target)]
 
+    def verify_offline(self) -> list[str]:
+        """Prove who published a wheel, by its receipt and the keys; a changed wheel must fail."""
+        package = self._package("umbrella")
+        (wheel,) = (self._folder / "dist").glob(f"{package.module}-*.whl")
+        changed = self._folder / wheel.name
+        changed.write_bytes(wheel.read_bytes() + b"more")
+        place = {"project": package.name, "version": package.version, "filename": wheel.name}
+        receipt = self._keep(paths.RECEIPT.url("/umbrella", **place), "receipt.json")
+        keys = self._keep(paths.RECEIPT_KEYS.url(""), "keys.json")
+        self._traffic({HTTPStatus.OK})
+        claims = self._verify(wheel, receipt, keys, succeeds=True)["receipt"]["publication"][
+            "claims"
+        ]
+        refused = self._verify(changed, receipt, keys, succeeds=False)
+        if self._new_events("access"):
+            raise StepError("the registry was asked")
+        return [
+            f"pytp-broker verify {wheel.name} --receipt {receipt.name} --keys {keys.name}",
+            f"{claims['workflow']}, commit {claims['sha'][:7]}",
+            f"the same wheel, changed: {refused['reason']}",
+        ]
+
     def _uv_install(self, registry: str, target: Path) -> tuple[str, ...]:
         options = ("--python", sys.executable, "--target", str(target))
         index = paths.PROJECTS.url(f"{self.server.url}/{registry}")
@@ -202,7 +225,7 @@ class Stage(Clients):
         second, _ = self._mint("acme", identity_token)
         if (first, second) != (HTTPStatus.OK, HTTPStatus.UNPROCESSABLE_ENTITY):
             raise StepError(f"answered {first} and {second}")
-        return [*self._traffic({HTTPStatus.UNPROCESSABLE_ENTITY})[-2:], self._reason()]
+        return [*self._traffic({HTTPStatus.UNPROCESSABLE_ENTITY})[-1:], self._reason()]
 
 
 def _credentials(registry: str, token: str) -> dict[str, str]:
