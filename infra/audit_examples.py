@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from pytp_broker.audit.findings import (
+    Attestation,
     KeySet,
     Leak,
     OperatorsToken,
@@ -34,6 +35,7 @@ from pytp_broker.audit.requests import (
     Upload,
 )
 from pytp_broker.errors import FileExists, NotFound
+from pytp_broker.provenance.attester import AttestationState, AttestationStatus
 from pytp_broker.redaction import Legible
 
 _HOST: Final = "packages.example.com"
@@ -165,6 +167,13 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         compared_with="1.1.0",
         new_sources=[f"octo-org/widgets (.github/workflows/nightly.yml) at {_GITHUB}"],
     ).accepted(),
+    Attestation(
+        registry="acme", project="widgets", filename="widgets-1.2.0-py3-none-any.whl"
+    ).settled(
+        AttestationState(
+            AttestationStatus.REFUSED, "the certificate names the repository octo-org/other"
+        )
+    ),
     KeySet(issuer="https://gitlab.example.com").failed(
         "stale", "the issuer did not answer in time"
     ),

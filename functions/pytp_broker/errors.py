@@ -236,7 +236,7 @@ class NotFound(Problem):
 
 
 class Withheld(NotFound):
-    """There was something at this address, and an operator has withdrawn it."""
+    """The address is right, and what it is for is not served: the detail says why."""
 
     def advise(self, advice: str) -> None:
         """Leave the detail as it is: no other address is right."""

@@ -97,7 +97,8 @@ class Registry:
     ``introspection_clients`` are the other indexes that may ask about its tokens: the id of each,
     and the SHA-256 of its secret in hex. ``release_open_days`` is how long a release takes files
     after its first one; None means no limit. ``access`` says who may read: PRIVATE or PUBLIC.
-    ``max_file_size`` is how many bytes a published file may have.
+    ``max_file_size`` is how many bytes a published file may have. With ``require_attestations`` a
+    file of a job is published only if its attestations are verified.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Registry:
     release_open_days: int | None = DEFAULT_RELEASE_OPEN_DAYS
     access: str = PRIVATE
     max_file_size: int = DEFAULT_MAX_FILE_SIZE
+    require_attestations: bool = False
 
     @property
     def is_public(self) -> bool:
@@ -148,6 +150,7 @@ class Registry:
             "release_open_days": self.release_open_days,
             "access": self.access,
             "max_file_size": self.max_file_size,
+            "require_attestations": self.require_attestations,
         }
 
     @classmethod
@@ -170,6 +173,7 @@ class Registry:
             release_open_days=document.get("release_open_days", DEFAULT_RELEASE_OPEN_DAYS),
             access=document.get("access", PRIVATE),
             max_file_size=document.get("max_file_size", DEFAULT_MAX_FILE_SIZE),
+            require_attestations=document.get("require_attestations", False),
         )
 
 

@@ -1,11 +1,11 @@
-"""Ask for the verification of a large upload, which takes longer than a request should.
+"""Ask for a verification that a request does not wait for: of a large upload, or of attestations.
 
 On AWS a function of its own does the work, and in ``serve`` a thread.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeAlias
 
 from pytp_broker.errors import StoreUnavailable
 
@@ -37,11 +37,38 @@ class UploadPlace:
         return cls(**document)
 
 
-class Verifier(Protocol):
-    """Verifies uploads later; ``index.sessions.verifying`` is what it does then."""
+@dataclass(frozen=True, slots=True)
+class AttestationPlace:
+    """A published file whose attestations are to be verified."""
 
-    def request(self, place: UploadPlace) -> None:
-        """Let an upload be verified soon, at least once; raise StoreUnavailable.
+    registry: str
+    project: str
+    filename: str
+
+    def document(self) -> dict[str, str]:
+        """Return the place as JSON types."""
+        return {"registry": self.registry, "project": self.project, "filename": self.filename}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, str]) -> Self:
+        """Return the place that ``document()`` described."""
+        return cls(**document)
+
+
+Place: TypeAlias = UploadPlace | AttestationPlace
+
+
+def read_place(document: Mapping[str, str]) -> Place:
+    """Return the place of either kind that ``document()`` described."""
+    is_upload = "upload_id" in document
+    return (UploadPlace if is_upload else AttestationPlace).from_document(document)
+
+
+class Verifier(Protocol):
+    """Verifies later; ``index.verifying`` is what it does then."""
+
+    def request(self, place: Place) -> None:
+        """Let this place be verified soon, at least once; raise StoreUnavailable.
 
         A request may be lost with the machine that took it. Then somebody must ask again.
         """
@@ -50,7 +77,7 @@ class Verifier(Protocol):
 class NoVerifier:
     """The verifier of a function that takes no uploads: nobody asks it."""
 
-    def request(self, place: UploadPlace) -> None:
+    def request(self, place: Place) -> None:
         """Raise StoreUnavailable."""
         raise StoreUnavailable(
             "the file cannot be checked here", operator_detail=f"no verifier for {place.filename}"

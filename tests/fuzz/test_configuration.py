@@ -45,6 +45,7 @@ KEYS = [
     *("introspection_clients", "id", "secret_sha256", *PROVIDERS),
     *("repository", "workflow", "environment", "ref", "events"),
     *("readers", "read_token_lifetime", "max_file_size", "owner", "namespace", "domain", "account"),
+    "require_attestations",
 ]
 
 

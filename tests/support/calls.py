@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pytp_broker.oidc.keycache import StoredKeySet
+from pytp_broker.provenance.attester import AttestationState, AttestationStatus
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import Store
 from tests.support.samples import (
@@ -45,6 +46,9 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     ),
     "find_entry": lambda store: store.find_entry("acme", "widgets", "widgets-1.0.tar.gz"),
     "add_file": lambda store: store.add_file(file()),
+    "save_attestation_state": lambda store: store.save_attestation_state(
+        "acme", "widgets", "widgets-1.0.tar.gz", AttestationState(AttestationStatus.VERIFIED)
+    ),
     "find_release": lambda store: store.find_release("acme", "widgets", "1"),
     "save_release": lambda store: store.save_release(release(), None),
     "reopen_release": lambda store: store.reopen_release("acme", "widgets", "1", NOW),

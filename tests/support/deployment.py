@@ -19,7 +19,7 @@ from pytp_broker.endpoints.events import handle
 from pytp_broker.endpoints.routing import Routes, respond
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.paths import below_prefix
-from pytp_broker.index.sessions.verifying import verify_upload
+from pytp_broker.index.verifying import verify
 from pytp_broker.index.web.describe import render
 from pytp_broker.index.web.website import build_website
 from pytp_broker.known_readers import KnownReaders
@@ -28,7 +28,8 @@ from pytp_broker.services import Broker, Index, Services, build, build_broker, b
 from pytp_broker.storage.cache import ConfigurationCache, ReceiptKeyCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Store
-from pytp_broker.verifier import UploadPlace
+from pytp_broker.verifier import Place
+from tests.support.attesting import SayingAttester
 from tests.support.fakes import MAX_UPLOAD_BYTES
 from tests.support.gateways import body_of
 from tests.support.receipt_signing import TestSigner
@@ -108,9 +109,9 @@ class WaitingVerifier:
     """A Verifier that does nothing until a test lets it: ``requests`` wait in their order."""
 
     def __init__(self) -> None:
-        self.requests: list[UploadPlace] = []
+        self.requests: list[Place] = []
 
-    def request(self, place: UploadPlace) -> None:
+    def request(self, place: Place) -> None:
         self.requests.append(place)
 
 
@@ -141,6 +142,7 @@ class Deployment:
         self._scanner = scanner
         self.verifier = WaitingVerifier()
         self.signer = TestSigner()
+        self.attester = SayingAttester()
         self.start()
 
     def start(self) -> None:
@@ -164,6 +166,7 @@ class Deployment:
             max_upload_bytes=MAX_UPLOAD_BYTES,
             verifier=self.verifier,
             signer=self.signer,
+            attester=self.attester,
         )
 
     def _build(self) -> Services:
@@ -178,10 +181,10 @@ class Deployment:
         return replace(services, known_readers=KnownReaders(clocks))
 
     def verify(self) -> None:
-        """Verify the uploads that wait for it, as the verify function does."""
+        """Verify what waits for it, as the verify function does."""
         waiting, self.verifier.requests[:] = self.verifier.requests[:], []
         for place in waiting:
-            verify_upload(place, self.index)
+            verify(place, self.index)
 
     def _services(self, function: str) -> Any:
         own = {

@@ -288,8 +288,8 @@ class UploadServer:
         return self._answer(status, document)
 
     def _mechanism(self, url: str, upload: Upload) -> dict[str, Any]:
+        more = {"attestations_url": f"{url}/attestations"} if self.takes_attestations else {}
         if upload.mechanism == "http-post-bytes":
-            more = {"attestations_url": f"{url}/attestations"} if self.takes_attestations else {}
             return {"identifier": "http-post-bytes", "file_url": f"{url}/bytes", **more}
         headers = {
             "Content-Length": str(upload.size),
@@ -297,7 +297,8 @@ class UploadServer:
             "If-None-Match": "*",
         }
         target = f"{BUCKET}{upload.id}?until={self.seconds() + URL_SECONDS:.0f}"
-        return {"identifier": "vnd-pytp-s3-put", "method": "PUT", "url": target, "headers": headers}
+        way = {"identifier": "vnd-pytp-s3-put", "method": "PUT", "url": target, "headers": headers}
+        return {**way, **more}
 
     def _put(self, request: Request) -> Reply:
         assert not request.authorization.reveal()

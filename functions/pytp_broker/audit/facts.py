@@ -33,6 +33,10 @@ NARROWER_REASONS: Final[Mapping[str, str]] = {
     "unusable-key": "An issuer publishes keys that are malformed or too weak; we do not use them.",
     "no-timestamp": "The time-stamping authority did not answer in time, or not as it should; "
     "the receipt of the file has no timestamp.",
+    "attestations-unverified": "Nobody here can verify the attestations of a file, "
+    "such as those of a private Sigstore; `detail` says why.",
+    "attestations-refused": "The attestations of a file are wrong, "
+    "such as those of another publisher; `detail` says why.",
     "needs-prune": "A configuration would remove registries, publishers or readers, "
     "and `apply` was not given `--prune`.",
 }
@@ -111,7 +115,17 @@ FileCount: TypeAlias = Annotated[
     int, Meaning("How many files, including those that `filenames` has no room for.")
 ]
 SessionAction: TypeAlias = Annotated[
-    Literal["create", "extend", "cancel", "publish", "announce", "deliver", "complete", "delete"],
+    Literal[
+        "create",
+        "extend",
+        "cancel",
+        "publish",
+        "announce",
+        "deliver",
+        "attest",
+        "complete",
+        "delete",
+    ],
     Meaning("What somebody asked for in a publishing session, or for one file of it."),
 ]
 SessionHash: TypeAlias = Annotated[

@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 
 from pytp_broker.audit import facts
 from pytp_broker.audit.record import AuditRecord, Event
+from pytp_broker.provenance.attester import AttestationState, AttestationStatus
 
 KeySetReason: TypeAlias = Literal[
     "refresh-failed", "stale", "no-keys", "duplicate-key-id", "unusable-key"
@@ -63,6 +64,27 @@ class Verification(Event):
     def subject(self) -> str:
         """Return the file and its registry."""
         return f"{self.filename} in {self.registry}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Attestation(Event):
+    """The attestations of a published file were verified, after the request that published it."""
+
+    name = "attestation"
+
+    registry: facts.Registry
+    project: facts.Project
+    filename: facts.Filename
+
+    def subject(self) -> str:
+        """Return the file and its registry."""
+        return f"{self.filename} in {self.registry}"
+
+    def settled(self, state: AttestationState) -> AuditRecord:
+        """Return the record of what is known of the attestations now."""
+        if state.status is AttestationStatus.VERIFIED:
+            return self.accepted()
+        return self.record("refused", f"attestations-{state.status.value}", state.reason)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -192,6 +192,15 @@ class FileDelivery(StagedFileEvent):
 
 
 @dataclass(slots=True, kw_only=True)
+class AttestationDelivery(StagedFileEvent):
+    """A client sent the attestations of a file of a publishing session."""
+
+    name = "session-file"
+
+    action: facts.SessionAction = "attest"
+
+
+@dataclass(slots=True, kw_only=True)
 class FileCompletion(StagedFileEvent):
     """A client asked to complete the upload of a file, whose bytes we then check."""
 

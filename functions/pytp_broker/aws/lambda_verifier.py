@@ -1,4 +1,4 @@
-"""Let the verify function verify an upload: the upload function does not wait for it."""
+"""Let the verify function verify something: the upload function does not wait for it."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.aws.failed_calls import cause_of
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.verifier import UploadPlace
+from pytp_broker.verifier import Place
 
 
 class LambdaVerifier:
@@ -19,8 +19,8 @@ class LambdaVerifier:
         self._function = function
         self._client: Any = None
 
-    def request(self, place: UploadPlace) -> None:
-        """Put the upload into Lambda's queue for the function; raise StoreUnavailable."""
+    def request(self, place: Place) -> None:
+        """Put the place into Lambda's queue for the function; raise StoreUnavailable."""
         try:
             if self._client is None:
                 self._client = self._make_client()
@@ -31,6 +31,6 @@ class LambdaVerifier:
             )
         except (ClientError, BotoCoreError) as error:
             raise StoreUnavailable(
-                "the file cannot be checked now; complete the upload again",
+                "the file cannot be checked now: try again",
                 operator_detail=cause_of(error),
             ) from None

@@ -3,11 +3,11 @@
 import os
 
 from pytp_broker.aws.edge import Edge
-from pytp_broker.index.sessions.verifying import verify_upload
+from pytp_broker.index.verifying import verify
 from pytp_broker.settings import IndexSettings
-from pytp_broker.verifier import UploadPlace
+from pytp_broker.verifier import read_place
 
 settings = IndexSettings.from_environment(os.environ)
 edge = Edge("verify")
 index = edge.index(settings)
-handler = edge.task(lambda event: verify_upload(UploadPlace.from_document(event), index))
+handler = edge.task(lambda event: verify(read_place(event), index))

@@ -36,6 +36,7 @@ def registry_item(registry: Registry, configuration: Configuration, host: str) -
         "shared_host_exchange": registry.shared_host_exchange,
         "release_open_days": registry.release_open_days,
         "max_file_size": registry.max_file_size,
+        "require_attestations": registry.require_attestations,
         "refusals_per_minute": registry.refusals_per_minute,
         "introspection_clients": [
             {"id": each, "secret_sha256_prefix": hash_prefix(secret)} for each, secret in clients

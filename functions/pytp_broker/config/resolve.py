@@ -182,6 +182,7 @@ class Resolver:
                 release_open_days=model.release_open_days,
                 access=model.access,
                 max_file_size=model.max_file_size,
+                require_attestations=model.require_attestations,
             )
 
     def _introspection_clients(self, index: int, model: RegistryModel) -> dict[str, str]:

@@ -242,6 +242,7 @@ class RegistryModel(_Table):
     release_open_days: ReleaseOpenDays = registries.DEFAULT_RELEASE_OPEN_DAYS
     access: ReadAccess = registries.PRIVATE
     max_file_size: FileSize = registries.DEFAULT_MAX_FILE_SIZE
+    require_attestations: bool = False
     introspection_clients: list[IntrospectionClientModel] = []
     publishers: list[PublisherModel] = []  # type: ignore[valid-type]
     readers: list[ReaderModel] = []  # type: ignore[valid-type]

@@ -26,6 +26,16 @@ def project_in(context: AnyContext) -> NormalizedName:
         raise NotFound(f"the name in this address {mistake}") from None
 
 
+def secure_base_of(context: AnyContext) -> str | None:
+    """Return the URL of the registry, or None if it is reached without TLS.
+
+    A link to provenance must be absolute, and of a secure origin (PEP 740).
+    """
+    if context.request.scheme != "https":
+        return None
+    return f"https://{context.destination.host}{context.destination.base_path}"
+
+
 def check_repeatable(name: str) -> None:
     """Check that an answer may repeat a name; raise NotFound if it looks like a token."""
     if printable(name, len(name)) != name:

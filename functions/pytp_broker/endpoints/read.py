@@ -4,9 +4,16 @@ from typing import Final
 
 from pytp_broker.audit.requests import Other
 from pytp_broker.endpoints.index_files import answer_content, answer_metadata, wanted_file
-from pytp_broker.endpoints.index_pages import check_repeatable, page, project_in, redirect
+from pytp_broker.endpoints.index_pages import (
+    check_repeatable,
+    page,
+    project_in,
+    redirect,
+    secure_base_of,
+)
 from pytp_broker.endpoints.integrity import receipt
 from pytp_broker.endpoints.previews import stage_file, stage_project, stage_projects
+from pytp_broker.endpoints.provenance import provenance
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths
@@ -40,7 +47,7 @@ def project(context: Context[Index, Other]) -> Response:
     listing = find_listing(registry, name, context.services)
     content_type = choose_type(context.request.headers.get("accept", ""))
     render = pages.project_json if content_type == JSON else pages.project_html
-    return _page(context, content_type, render(listing, base_path))
+    return _page(context, content_type, render(listing, base_path, secure_base_of(context)))
 
 
 def _ends_in_slash(context: Context[Index, Other]) -> bool:
@@ -71,6 +78,7 @@ ROUTES: Final[Routes[Index]] = (
     Route(paths.PROJECT, READING, project, needs=Permission.READ),
     Route(paths.FILE, READING, file, needs=Permission.READ),
     Route(paths.RECEIPT, READING, receipt, needs=Permission.READ),
+    Route(paths.PROVENANCE, READING, provenance, needs=Permission.READ),
     Route(paths.STAGE_PROJECTS, READING, stage_projects),
     Route(paths.STAGE_PROJECT, READING, stage_project),
     Route(paths.STAGE_FILE, READING, stage_file),

@@ -72,6 +72,7 @@ def upload_document(
         "mechanism": {
             "identifier": file.mechanism,
             **_way(file, paths.STAGED_BYTES.url(base, **place), target),
+            "attestations_url": paths.STAGED_ATTESTATIONS.url(base, **place),
         },
         **_notices(file.notices),
     }

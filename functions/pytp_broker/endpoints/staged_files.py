@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pytp_broker.audit.requests import (
+    AttestationDelivery,
     FileAnnouncement,
     FileCancellation,
     FileCompletion,
@@ -15,6 +16,7 @@ from pytp_broker.audit.requests import (
     SessionExtension,
     StagedFileEvent,
 )
+from pytp_broker.content import read_all
 from pytp_broker.endpoints.routing import Context, Route, Routes
 from pytp_broker.endpoints.session_documents import upload_document, upload_url
 from pytp_broker.endpoints.session_requests import (
@@ -40,6 +42,7 @@ from pytp_broker.index.sessions.entering import Entered
 from pytp_broker.index.sessions.uploads import (
     Staged,
     announce,
+    attest,
     delete,
     find_staged,
     put_target,
@@ -94,6 +97,12 @@ def deliver_bytes(context: Context[Index, FileDelivery]) -> Response:
     return no_content()
 
 
+def deliver_attestations(context: Context[Index, AttestationDelivery]) -> Response:
+    """Take the attestations of a file (PEP 740), as a JSON array."""
+    attest(_enter(context)[1], read_all(context.request.content), context.services)
+    return no_content()
+
+
 def complete_file(context: Context[Index, FileCompletion]) -> Response:
     """Check the bytes of a file, so that the file may be published; a large one later."""
     read(context, lambda body: body)
@@ -141,6 +150,7 @@ ROUTES: Final[Routes[Index]] = (
     Route(paths.STAGED_FILE, ("GET",), show_file, needs=_UPLOAD),
     Route(paths.STAGED_FILE, ("DELETE",), delete_file, FileCancellation, _UPLOAD),
     Route(paths.STAGED_BYTES, ("POST",), deliver_bytes, FileDelivery, _UPLOAD),
+    Route(paths.STAGED_ATTESTATIONS, ("POST",), deliver_attestations, AttestationDelivery, _UPLOAD),
     Route(paths.COMPLETE, ("POST",), complete_file, FileCompletion, _UPLOAD),
     Route(paths.EXTEND_FILE, ("POST",), extend_file, SessionExtension, _UPLOAD),
 )

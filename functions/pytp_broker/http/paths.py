@@ -92,6 +92,7 @@ PUBLISH: Final = Path(f"{SESSION}/publish")
 EXTEND: Final = Path(f"{SESSION}/extend")
 STAGED_FILES: Final = Path(f"{SESSION}/files")
 STAGED_FILE: Final = Path(f"{STAGED_FILES}/{{filename}}/{{upload}}")
+STAGED_ATTESTATIONS: Final = Path(f"{STAGED_FILE}/attestations")
 STAGED_BYTES: Final = Path(f"{STAGED_FILE}/bytes")
 COMPLETE: Final = Path(f"{STAGED_FILE}/complete")
 EXTEND_FILE: Final = Path(f"{STAGED_FILE}/extend")
@@ -101,6 +102,7 @@ PROJECT: Final = Path("/simple/{project}/")
 FILE: Final = Path("/files/{sha256}/{filename}")
 
 # PyPI's addresses of what is known about a file, and the receipt among it.
+PROVENANCE: Final = Path("/integrity/{project}/{version}/{filename}/provenance")
 RECEIPT: Final = Path("/integrity/{project}/{version}/{filename}/receipt")
 
 # A release before it is published. Below it the pages are those of `PROJECTS` and what follows it.
@@ -123,9 +125,9 @@ ALL: Final = (
     *(WELL_KNOWN, RECEIPT_KEYS, DISCOVER, AUDIENCE, MINT, GITHUB_MINT, MINT_READ, BURN),
     *(DISCLOSE, HEALTH),
     *(LEGACY, PROJECTS, PROJECT, FILE, INTROSPECT, VERIFY, VERIFY_PROJECT, VERIFY_READER),
-    *(RECEIPT, STAGE_PROJECTS, STAGE_PROJECT, STAGE_FILE),
+    *(RECEIPT, PROVENANCE, STAGE_PROJECTS, STAGE_PROJECT, STAGE_FILE),
     *(UPLOAD_ROOT, SESSION, PUBLISH, EXTEND, STAGED_FILES),
-    *(STAGED_FILE, STAGED_BYTES, COMPLETE, EXTEND_FILE),
+    *(STAGED_FILE, STAGED_ATTESTATIONS, STAGED_BYTES, COMPLETE, EXTEND_FILE),
     *(HOME, PROJECT_PAGE, RELEASE_PAGE, STYLE),
 )
 # The paths of requests with large bodies, of which a server on one machine reads none before it

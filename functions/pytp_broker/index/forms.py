@@ -36,8 +36,9 @@ _DIGESTS: Final = {
 # Whether to stage the file instead of publishing it (python/peps#5070, an open draft of PEP 694).
 _STAGED: Final = "staged"
 _BOOLEANS: Final = {"": False, "false": False, "true": True}
+_ATTESTATIONS: Final = "attestations"
 _TEXT_FIELDS: Final = (
-    *(":action", "protocol_version", "filetype", "name", "version", _STAGED),
+    *(":action", "protocol_version", "filetype", "name", "version", _STAGED, _ATTESTATIONS),
     *_DIGESTS,
 )
 _CONTENT: Final = "content"
@@ -69,6 +70,11 @@ class Form:
         if len(self.files) != 1:
             raise InvalidUpload("the form must have one file in the field `content`")
         return self.files[0]
+
+    @property
+    def attestations(self) -> bytes | None:
+        """Return the attestations of the file (PEP 740), or None; raise InvalidUpload."""
+        return self.text(_ATTESTATIONS).encode() or None
 
     def text(self, name: str) -> str:
         """Return a field's one value; an absent field is empty, because pdm sends it empty.
@@ -136,7 +142,8 @@ def _check_headers(segment: MultipartSegment) -> None:
 
 
 def _check_size(segment: MultipartSegment, octets: Part) -> None:
-    limit = MAX_TEXT_BYTES if segment.name in _TEXT_FIELDS else MAX_FIELD_BYTES
+    is_short = segment.name in _TEXT_FIELDS and segment.name != _ATTESTATIONS
+    limit = MAX_TEXT_BYTES if is_short else MAX_FIELD_BYTES
     if octets.size > limit:
         raise InvalidUpload(f"the form's `{printable(segment.name)}` is longer than {limit} bytes")
 

@@ -13,11 +13,15 @@ from pytp_broker.index.metadata import CoreMetadata, parse_metadata
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file whose name is right; what is inside is not checked yet."""
+    """A file whose name is right; what is inside is not checked yet.
+
+    ``attestations`` came with it, and their form is right.
+    """
 
     distribution: Distribution
     content: Content
     sha256: str
+    attestations: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,11 @@ def projects_html(projects: Sequence[str], base_path: str) -> bytes:
     return _html("Projects", links)
 
 
-def project_json(listing: ProjectListing, base_path: str) -> bytes:
-    """Return a project's page as JSON."""
+def project_json(listing: ProjectListing, base_path: str, secure_base: str | None = None) -> bytes:
+    """Return a project's page as JSON.
+
+    ``secure_base`` is the https URL of the registry, for links to provenance (PEP 740).
+    """
     # The first of two spellings of a version counts.
     spellings = dict.fromkeys(listed.file.version for listed in listing.files)
     versions = sorted({Version(spelling) for spelling in spellings})
@@ -46,15 +49,18 @@ def project_json(listing: ProjectListing, base_path: str) -> bytes:
             "meta": _META,
             "name": listing.project,
             "versions": [str(version) for version in versions],
-            "files": [_file_document(listed, base_path) for listed in listing.files],
+            "files": [_file_document(each, base_path, secure_base) for each in listing.files],
             "project-status": _status_document(listing.status),
         }
     )
 
 
-def project_html(listing: ProjectListing, base_path: str) -> bytes:
-    """Return a project's page as HTML."""
-    links = [_link(_file_attributes(each, base_path), each.file.filename) for each in listing.files]
+def project_html(listing: ProjectListing, base_path: str, secure_base: str | None = None) -> bytes:
+    """Return a project's page as HTML; ``secure_base`` is as in its JSON."""
+    links = [
+        _link(_file_attributes(each, base_path, secure_base), each.file.filename)
+        for each in listing.files
+    ]
     return _html(f"Links for {listing.project}", links, _status_tags(listing.status))
 
 
@@ -75,7 +81,7 @@ def _status_tags(status: ProjectStatus) -> list[str]:
     ]
 
 
-def _file_document(listed: ListedFile, base_path: str) -> dict[str, Any]:
+def _file_document(listed: ListedFile, base_path: str, secure_base: str | None) -> dict[str, Any]:
     file, yanked = listed.file, listed.state.yanked
     document = {
         "filename": file.filename,
@@ -89,7 +95,18 @@ def _file_document(listed: ListedFile, base_path: str) -> dict[str, Any]:
         document["core-metadata"] = {"sha256": file.metadata_sha256}
     if file.requires_python is not None:
         document["requires-python"] = file.requires_python
+    if (provenance := _provenance_url(file, secure_base)) is not None:
+        document["provenance"] = provenance
     return document
+
+
+def _provenance_url(file: PublishedFile, secure_base: str | None) -> str | None:
+    """Return the URL of the provenance of a file whose attestations are verified."""
+    if secure_base is None or not file.is_attested:
+        return None
+    return paths.PROVENANCE.url(
+        secure_base, project=file.project, version=file.version, filename=file.filename
+    )
 
 
 def _time_text(moment: datetime) -> str:
@@ -97,7 +114,7 @@ def _time_text(moment: datetime) -> str:
     return text.replace("+00:00", "Z")
 
 
-def _file_attributes(listed: ListedFile, base_path: str) -> dict[str, str]:
+def _file_attributes(listed: ListedFile, base_path: str, secure_base: str | None) -> dict[str, str]:
     file, yanked = listed.file, listed.state.yanked
     attributes = {"href": f"{_file_url(file, base_path)}#sha256={file.sha256}"}
     if file.advertises_metadata:
@@ -108,6 +125,8 @@ def _file_attributes(listed: ListedFile, base_path: str) -> dict[str, str]:
         attributes["data-requires-python"] = file.requires_python
     if yanked is not None:
         attributes["data-yanked"] = yanked
+    if (provenance := _provenance_url(file, secure_base)) is not None:
+        attributes["data-provenance"] = provenance
     return attributes
 
 

@@ -22,6 +22,7 @@ from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
 from pytp_broker.errors import FileDeleted, FileExists, PayloadTooLarge, ProjectClosed
 from pytp_broker.file_sizes import write_size
+from pytp_broker.index.attesting import ask_if_pending, attach, check_attestations
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.distributions import parse_filename
 from pytp_broker.index.forms import (
@@ -54,8 +55,9 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     candidate = read_candidate(form, event)
     entry = find_entry(candidate, right, index)
     check_open(candidate, entry)
-    if is_published(entry, candidate.sha256):
+    if entry.file is not None and is_published(entry, candidate.sha256):
         event.unchanged = True
+        ask_if_pending(entry.file, index)
         return
     admission = check_release(candidate.distribution, caller.registry, index)
     facts = inspect(candidate)
@@ -65,6 +67,7 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     commit(file, candidate, right, admission, index)
     for each in changes:
         index.audit(each.accepted())
+    ask_if_pending(file, index)
 
 
 def admit(form: Form, caller: Caller, index: Index, event: Upload) -> Right:
@@ -88,7 +91,10 @@ def read_candidate(form: Form, event: Upload) -> Candidate:
     distribution = parse_filename(file.filename)
     check_form(form, distribution)
     check_digests(form, digests)
-    return Candidate(distribution, file.content, digests[SHA256])
+    attestations = form.attestations
+    if attestations is not None:
+        check_attestations(attestations, file.filename, digests[SHA256])
+    return Candidate(distribution, file.content, digests[SHA256], attestations)
 
 
 def check_size(size: int, registry: Registry) -> None:
@@ -148,7 +154,7 @@ def store_content(facts: Facts, right: Right, index: Index, event: Upload) -> Pu
     """Store the bytes and the receipt; return the record that will make the file visible.
 
     The receipt has the hash of the record of this event, which is complete by then. Raises
-    Unauthorized for a single-use token that has been used up.
+    Unauthorized for a single-use token that has been used up, and what ``attach`` raises.
     """
     file = describe(
         facts,
@@ -157,6 +163,7 @@ def store_content(facts: Facts, right: Right, index: Index, event: Upload) -> Pu
         published_by=describe_publication(right),
     )
     check_unused(right.record, _use(file))
+    file = attach(file, facts.candidate.attestations, right.caller.registry, index)
     save_bytes(file, facts, index.files)
     event.nonce = make_nonce()
     return certify(file, hash_record(event.accepted()), Notary.of(index))

@@ -1,10 +1,11 @@
-"""Verify large uploads in threads of the server.
+"""Verify large uploads and attestations in threads of the server.
 
 What waits is in memory alone. A server that starts takes up every upload that another one has left
-``processing``, and a client that asks for a long time causes another request.
+``processing``, and every file whose attestations are ``pending``. A client that asks for a long
+time causes another request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -12,12 +13,15 @@ from typing import Final
 
 from pytp_broker.content import Content
 from pytp_broker.errors import Problem, StoreUnavailable
-from pytp_broker.index.sessions.verifying import MAX_ATTEMPTS, place_of, verify_upload
+from pytp_broker.index.attesting import PENDING
+from pytp_broker.index.sessions.verifying import MAX_ATTEMPTS, place_of
+from pytp_broker.index.verifying import verify
 from pytp_broker.local.log import Log
 from pytp_broker.services import Index
+from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.protocols import Store
-from pytp_broker.storage.sessions import Session, UploadStatus
-from pytp_broker.verifier import UploadPlace
+from pytp_broker.storage.sessions import UploadStatus
+from pytp_broker.verifier import AttestationPlace, Place
 
 # A place takes less than a kilobyte. What is more than these is asked for again later.
 MAX_WAITING: Final = 10_000
@@ -30,7 +34,7 @@ _END_SECONDS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    place: UploadPlace
+    place: Place
     attempts_left: int = MAX_ATTEMPTS
 
 
@@ -63,8 +67,8 @@ class BackgroundVerifier:
         self._over = Event()
         self._threads: list[Thread] = []
 
-    def request(self, place: UploadPlace) -> None:
-        """Let an upload wait for a thread."""
+    def request(self, place: Place) -> None:
+        """Let a place wait for a thread."""
         self._queue(_Task(place))
 
     def attach(self, store: Store, index: Index) -> None:
@@ -92,19 +96,33 @@ class BackgroundVerifier:
             thread.join(_END_SECONDS)
 
     def _take_up(self) -> None:
-        for session in self._list_sessions():
-            for upload in session.files.values():
-                if upload.status is UploadStatus.PROCESSING:
-                    self.request(place_of(session, upload))
+        for place in self._insist(self._list_left):
+            self.request(place)
 
-    def _list_sessions(self) -> Sequence[Session]:
+    def _insist(self, find: Callable[[], Sequence[Place]]) -> Sequence[Place]:
+        """Return what is found once the store answers."""
         while not self._over.is_set():
             try:
-                return self._store.list_sessions(self._index.now())
+                return find()
             except StoreUnavailable as problem:
                 self._log.write("warning", by="verifier", message=problem.detail)
                 self._over.wait(_RETRY_SECONDS)
         return ()
+
+    def _list_left(self) -> Sequence[Place]:
+        return [*self._list_uploads(), *self._list_attestations()]
+
+    def _list_uploads(self) -> Iterator[Place]:
+        for session in self._store.list_sessions(self._index.now()):
+            for upload in session.files.values():
+                if upload.status is UploadStatus.PROCESSING:
+                    yield place_of(session, upload)
+
+    def _list_attestations(self) -> Iterator[Place]:
+        for registry in self._store.load_configuration().registries:
+            for piece in self._store.survey(registry):
+                if isinstance(piece, PublishedFile) and piece.attestation_state == PENDING:
+                    yield AttestationPlace(registry, piece.project, piece.filename)
 
     def _work(self) -> None:
         while (task := self._waiting.get()) is not None:
@@ -113,9 +131,9 @@ class BackgroundVerifier:
                 self._queue(replace(task, attempts_left=task.attempts_left - 1))
 
     def _is_done(self, task: _Task) -> bool:
-        """Verify an upload; say whether that is done, which is also so if we give up."""
+        """Verify a place; say whether that is done, which is also so if we give up."""
         try:
-            verify_upload(task.place, self._index, self._interruptible)
+            verify(task.place, self._index, self._interruptible)
         except Exception as error:  # noqa: BLE001 - the outermost edge of this thread
             if not isinstance(error, Problem):  # a Problem has left an audit record
                 self._log.fault(error)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from pytp_broker.names import is_wheel
-from pytp_broker.provenance.attester import AttestationState
+from pytp_broker.provenance.attester import AttestationState, AttestationStatus
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.withdrawals import Tombstone
 
@@ -56,6 +56,12 @@ class PublishedFile:
         sdist's only if they are static.
         """
         return is_wheel(self.filename) or self.has_static_dependencies
+
+    @property
+    def is_attested(self) -> bool:
+        """Say whether attestations of the file are verified."""
+        state = self.attestation_state
+        return state is not None and state.status is AttestationStatus.VERIFIED
 
     def with_attestation_state(self, state: AttestationState) -> Self:
         """Return the file when this is known of its attestations."""

@@ -64,7 +64,9 @@ class StagedFile:
     ``hashes`` are those that the client sent, sha256 always among them. ``file`` is the record that
     publishing makes visible, once the upload is completed. ``former_ids`` are the upload ids of
     canceled sessions of the same file name. While the upload is ``processing``, ``published_by``
-    says who has completed it, and ``attempts`` how often its check has begun.
+    says who has completed it, and ``attempts`` how often its check has begun. Attestations
+    that the client has sent for it have the hash ``attestations_sha256``; if they are required, the
+    upload fails unless they are verified.
     """
 
     upload_id: str
@@ -81,10 +83,18 @@ class StagedFile:
     former_ids: tuple[str, ...] = ()
     published_by: Mapping[str, str] = field(default_factory=dict)
     attempts: int = 0
+    attestations_sha256: str | None = None
+    requires_attestations: bool = False
 
     def document(self) -> dict[str, Any]:
         """Return the file as JSON types."""
+        # Earlier versions do not know these members, and most uploads have none of them.
+        newer = {
+            "attestations_sha256": self.attestations_sha256,
+            "requires_attestations": self.requires_attestations,
+        }
         return {
+            **{name: value for name, value in newer.items() if value},
             "upload_id": self.upload_id,
             "filename": self.filename,
             "size": self.size,
@@ -120,6 +130,8 @@ class StagedFile:
             former_ids=tuple(document["former_ids"]),
             published_by=document.get("published_by", {}),
             attempts=document.get("attempts", 0),
+            attestations_sha256=document.get("attestations_sha256"),
+            requires_attestations=document.get("requires_attestations", False),
         )
 
 

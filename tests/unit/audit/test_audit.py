@@ -41,6 +41,7 @@ from pytp_broker.registries import Configuration, Registry
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.providers import PROVIDERS
 from tests.support import distributions
+from tests.support.attesting import REFUSED, VERIFIED, attest
 from tests.support.audit import SCHEMA, check
 from tests.support.configurations import github_reader, registry
 from tests.support.deployment import HOST, basic
@@ -193,6 +194,15 @@ def timestamps() -> Iterator[AuditRecord]:
     yield from shelf.records
 
 
+def attestations() -> Iterator[AuditRecord]:
+    for said in (VERIFIED, REFUSED):
+        shelf, wheel = Shelf(), distributions.wheel()
+        shelf.attester.state = said
+        shelf.publish(wheel, distributions.fields(wheel, attestations=attest(wheel)))
+        shelf.verify()
+        yield from shelf.records
+
+
 def introspections() -> Iterator[AuditRecord]:
     shelf = Shelf()
     shelf.change(introspection_clients={"devpi": hashlib.sha256(SECRET.encode()).hexdigest()})
@@ -237,7 +247,7 @@ def operations() -> Iterator[Mapping[str, Any]]:
 def test_every_event_is_recorded_as_the_schema_says() -> None:
     records = [
         *(*exchanges(), *uploads(), *operators_uploads(), *losses()),
-        *(*sessions(), *verifications(), *introspections(), *timestamps()),
+        *(*sessions(), *verifications(), *introspections(), *timestamps(), *attestations()),
     ]
     documents = [*(r.document() for r in records), *operations()]
 
@@ -248,7 +258,7 @@ def test_every_event_is_recorded_as_the_schema_says() -> None:
         d["event"] for d in documents if d["outcome"] == "accepted"
     }
     asked = {"exchange", "read-exchange", "upload", "burn", "introspection", "disclosure", "leak"}
-    asked |= {"session", "session-file", "verification"}
+    asked |= {"session", "session-file", "verification", "attestation"}
     assert both == {*asked, "apply"}
 
 
@@ -521,16 +531,18 @@ def test_labels_are_bounded_whatever_the_caller_sends(
 def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
     codes = {problem.code for problem in all_problems()}
 
-    assert len(REASONS - codes) < 10
+    assert len(REASONS - codes) <= 11
     # Operators' records count in no metric.
     operations = {
         *("apply", "configuration", "reopen", "yank", "project-status", "file-deletion"),
         *("import", "token-creation", "receipt-key"),
     }
     # A verification succeeds, or fails for the file, for the session or for the store.
-    # The others are only found.
+    # Attestations are verified, unverified or refused, or the store fails. The others are only
+    # found.
     fewer = {"verification": 4, "timestamp": 1, "provenance": 1, "operators-token": 1}
-    alone = {"no-timestamp"}  # the reason of one of these
+    fewer["attestation"] = 4
+    alone = {"no-timestamp", "attestations-unverified", "attestations-refused"}  # reasons of these
     # A record of a success has no reason, so each event has one set of labels for each reason.
     asked = EVENTS.keys() - operations - fewer.keys()
     assert len(asked) * len(REASONS - alone) + sum(fewer.values()) <= 410

@@ -9,9 +9,10 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from pytp_broker.aws.edge import Edge, TaskFailedError
 from pytp_broker.aws.lambda_verifier import LambdaVerifier
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.verifier import NoVerifier, UploadPlace
+from pytp_broker.verifier import AttestationPlace, NoVerifier, Place, UploadPlace, read_place
 
 PLACE = UploadPlace("stage_0", "acme", "widgets-1.0.tar.gz", "5" * 32)
+ATTESTED = AttestationPlace("acme", "widgets", "widgets-1.0.tar.gz")
 THROTTLED = ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
 
 
@@ -33,14 +34,15 @@ class Lambda:
             raise self._error
 
 
-def test_the_function_gets_the_place_of_the_upload_and_nobody_waits_for_it() -> None:
+@pytest.mark.parametrize("place", [PLACE, ATTESTED], ids=lambda place: type(place).__name__)
+def test_the_function_gets_the_place_and_nobody_waits_for_it(place: Place) -> None:
     client = Lambda()
 
-    LambdaVerifier(client.make, "verify").request(PLACE)
+    LambdaVerifier(client.make, "verify").request(place)
 
     (asked,) = client.asked
     assert (asked["FunctionName"], asked["InvocationType"]) == ("verify", "Event")
-    assert UploadPlace.from_document(json.loads(asked["Payload"])) == PLACE
+    assert read_place(json.loads(asked["Payload"])) == place
 
 
 def test_the_client_is_made_for_the_first_large_file_and_no_sooner() -> None:
@@ -58,7 +60,7 @@ def test_the_client_is_made_for_the_first_large_file_and_no_sooner() -> None:
 def test_a_function_that_cannot_be_asked_is_told_with_the_call_and_its_error(
     error: Exception,
 ) -> None:
-    with pytest.raises(StoreUnavailable, match="complete the upload again") as refused:
+    with pytest.raises(StoreUnavailable, match="cannot be checked now") as refused:
         LambdaVerifier(Lambda(error).make, "verify").request(PLACE)
 
     cause = "Invoke: TooManyRequestsException" if error is THROTTLED else "ConnectTimeoutError"

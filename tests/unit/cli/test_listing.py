@@ -90,6 +90,7 @@ def test_a_registry_is_shown_with_its_settings(shop: Desk) -> None:
         "shared_host_exchange": False,
         "release_open_days": 14,
         "max_file_size": 1_073_741_824,
+        "require_attestations": False,
         "refusals_per_minute": 300,
         "introspection_clients": [{"id": "devpi", "secret_sha256_prefix": "5" * 12}],
     }

@@ -93,6 +93,22 @@ def test_a_wrong_size_says_what_is_right(value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "is_required"), [("", False), ("require_attestations = true", True)]
+)
+def test_a_registry_says_whether_its_files_need_attestations(line: str, is_required: bool) -> None:
+    text = f'[[registries]]\nname = "acme"\n{line}\n'
+
+    assert parse(text).configuration.registries["acme"].require_attestations is is_required
+    assert fits_the_schema(text)
+
+
+def test_whether_files_need_attestations_is_not_a_text() -> None:
+    (line,) = mistakes('[[registries]]\nname = "acme"\nrequire_attestations = "yes"\n')
+
+    assert line.startswith("registries[1].require_attestations: ")
+
+
+@pytest.mark.parametrize(
     ("line", "is_public"), [("", False), ('access = "private"', False), ('access = "public"', True)]
 )
 def test_a_registry_is_private_unless_it_says_otherwise(line: str, is_public: bool) -> None:

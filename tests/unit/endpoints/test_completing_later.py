@@ -7,7 +7,7 @@ import pytest
 
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.index.sessions.verifying import UNBEGUN
-from pytp_broker.verifier import UploadPlace
+from pytp_broker.verifier import Place
 from tests.support.deployment import Answer
 from tests.support.distributions import wheel
 from tests.support.shelf import Shelf
@@ -27,7 +27,7 @@ class Client(Uploader):
             assert self.deliver(self.upload, WHEEL.content).status == 204
 
     @property
-    def requests(self) -> list[UploadPlace]:
+    def requests(self) -> list[Place]:
         """Return the verifications that were asked for."""
         return self.shelf.verifier.requests
 
@@ -180,7 +180,7 @@ def test_a_request_that_was_lost_is_made_again_by_a_completion(client: Client) -
 class SilentVerifier:
     """The verify function cannot be asked."""
 
-    def request(self, _place: UploadPlace) -> None:
+    def request(self, _place: Place) -> None:
         raise StoreUnavailable("the file cannot be checked now; complete the upload again")
 
 
@@ -197,7 +197,7 @@ def test_a_verification_that_cannot_be_asked_for_can_be_asked_for_again(client: 
 
 def test_a_file_that_was_checked_in_spite_of_that_stays_completed(client: Client) -> None:
     class LateVerifier(SilentVerifier):
-        def request(self, place: UploadPlace) -> None:
+        def request(self, place: Place) -> None:
             client.requests.append(place)
             client.shelf.verify()
             super().request(place)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import distributions
+from tests.support.attesting import attest
 from tests.support.distributions import (
     BOUNDARY,
     SDIST_NAME,
@@ -24,6 +25,7 @@ from tests.support.distributions import (
     wheel,
 )
 from tests.support.shelf import Shelf
+from tests.support.sigstores import PUBLISH, SLSA
 
 TWO_NAMES = 'form-data; name="x"\r\nContent-Disposition: form-data; name="name"'
 
@@ -66,7 +68,7 @@ def uv(d: Distribution) -> list[bytes]:
     return [
         *texts(sent),
         content,
-        text_part("attestations", '[{"version": 1}]' * 1000),
+        text_part("attestations", attest(d, PUBLISH, SLSA)),
     ]
 
 

@@ -21,7 +21,7 @@ from pytp_broker.index.sessions.verifying import (
 from pytp_broker.names import METADATA_SUFFIX
 from pytp_broker.storage.file_store import Stored, keys_of
 from pytp_broker.storage.sessions import Session, UploadStatus
-from pytp_broker.verifier import UploadPlace
+from pytp_broker.verifier import Place
 from tests.support.distributions import Distribution, sdist
 from tests.support.fakes import MemoryFiles
 from tests.support.processing import KEY, PUBLISHED_BY, UPLOAD_ID, WHEEL, Bench
@@ -353,7 +353,7 @@ def test_a_file_that_breaks_every_check_fails_at_the_last_attempt(bench: Bench) 
     assert bench.status == "error"
 
 
-def ask(bench: Bench, after: timedelta) -> list[UploadPlace]:
+def ask(bench: Bench, after: timedelta) -> list[Place]:
     """Ask for the status after some time; return what is requested then."""
     bench.now += after
     session: Session = bench.store.sessions[bench.session.token]

@@ -15,7 +15,8 @@ from pytp_broker.index.sessions.verifying import MAX_ATTEMPTS
 from pytp_broker.local import background_verifier
 from pytp_broker.local.background_verifier import BackgroundVerifier
 from pytp_broker.local.log import Log
-from tests.support import samples
+from tests.support import distributions, samples
+from tests.support.attesting import VERIFIED, attest
 from tests.support.processing import Bench
 
 # No test waits for so long, unless it fails or the machine is busy.
@@ -87,6 +88,20 @@ def test_a_server_beside_functions_verifies_only_what_it_is_asked_for(server: Se
 
     assert "list_sessions" not in server.bench.store.calls
     assert server.bench.status == "completed"
+
+
+def test_a_server_verifies_attestations_that_another_one_has_left_pending(server: Server) -> None:
+    server.bench.change_session(files={})
+    wheel, store = distributions.wheel(), server.bench.store
+    server.bench.publish(wheel, distributions.fields(wheel, attestations=attest(wheel)))
+    server.bench.publish(distributions.sdist())
+    assert server.bench.verifier.requests  # and the server that would verify them has ended
+
+    with server.running():
+        assert server.verified.wait(SECONDS)
+
+    found = {name: file.attestation_state for (_, name), file in store.files.items()}
+    assert found == {wheel.filename: VERIFIED, distributions.sdist().filename: None}
 
 
 def test_a_server_takes_up_nothing_that_does_not_wait(server: Server) -> None:

@@ -414,6 +414,7 @@ RESERVED = (*FILE, "reserved_by", "batch")
 SESSION = (*FILE, "revision", "status", "expires_at", "ttl")
 TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
 MARKS = ("pk", "sk", "marks", "floor")
+ATTESTED = ("pk", "sk", "attestation_state")
 CONTENT = ("pk", "sk", "revision", "content", "object_key")
 
 
@@ -454,6 +455,13 @@ CONTENT = ("pk", "sk", "revision", "content", "object_key")
         ("UploadRole", "Query", ["YANKED#acme#widgets"], ()),
         ("UploadRole", "PutItem", ["LISTING#acme#widgets"], CONTENT),
         ("VerifyRole", "GetItem", ["SESSION#stage_0"], ()),
+        ("VerifyRole", "BatchGetItem", ENTRY, ()),
+        ("VerifyRole", "UpdateItem", ["PROJECT#acme#widgets"], ATTESTED),
+        ("VerifyRole", "BatchGetItem", ["LISTING#acme#widgets"], ()),
+        ("VerifyRole", "UpdateItem", ["LISTING#acme#widgets"], MARKS),
+        ("VerifyRole", "PutItem", ["LISTING#acme#widgets"], CONTENT),
+        ("VerifyRole", "Query", ["PROJECT#acme#widgets"], ()),
+        ("VerifyRole", "Query", ["YANKED#acme#widgets"], ()),
         ("VerifyRole", "PutItem", ["SESSION#stage_0"], ("pk", "sk", "document", "revision")),
         ("IntrospectRole", "Query", ["CONFIGURATION"], ()),
         ("IntrospectRole", "Query", ["PUBLISHER#0123"], ()),
@@ -525,7 +533,8 @@ def test_only_publishing_functions_write_sessions(role: str, action: str, key: s
 
 @pytest.mark.promise("immutable-file")
 def test_an_update_cannot_change_the_record_of_a_file() -> None:
-    assert not is_allowed("UploadRole", "UpdateItem", ["PROJECT#acme#widgets"], FILE)
+    for role in ("UploadRole", "VerifyRole"):
+        assert not is_allowed(role, "UpdateItem", ["PROJECT#acme#widgets"], FILE)
 
 
 @pytest.mark.promise("separate-functions")
@@ -625,8 +634,9 @@ def test_the_upload_function_reads_staged_files_and_no_others() -> None:
     assert reading["Resource"] == {"Fn::Sub": "${Bucket.Arn}/staged/*"}
 
 
-def test_the_upload_function_keeps_listings_and_retires_them() -> None:
-    keeping, retiring = (s for s in statements("UploadRole") if s["Resource"] == LISTINGS)
+@pytest.mark.parametrize("role", ["UploadRole", "VerifyRole"])
+def test_a_function_that_changes_files_keeps_listings_and_retires_them(role: str) -> None:
+    keeping, retiring = (s for s in statements(role) if s["Resource"] == LISTINGS)
 
     assert keeping["Action"] == ["s3:GetObject", "s3:PutObject"]
     assert retiring["Action"] == "s3:PutObjectTagging"
@@ -751,15 +761,41 @@ def test_no_function_may_write_the_keys_of_receipts(role: str, action: str) -> N
 
 @pytest.mark.promise("separate-functions")
 @pytest.mark.parametrize("action", [*WRITES, "Query", "GetItem", "BatchGetItem"])
-@pytest.mark.parametrize(
-    "key", ["TOKEN#0", "USE#0", "TRUST#acme#", "PROJECT#a#b", "REGISTRY#a", "LIVE#a#b"]
-)
-def test_the_verify_function_sees_sessions_and_nothing_else(action: str, key: str) -> None:
+@pytest.mark.parametrize("key", ["TOKEN#0", "USE#0", "TRUST#acme#", "REGISTRY#a", "LIVE#a#b"])
+def test_the_verify_function_sees_no_tokens_and_no_publishers(action: str, key: str) -> None:
     assert not is_allowed("VerifyRole", action, [key], FILE)
 
 
+@pytest.mark.promise("separate-functions")
+@pytest.mark.parametrize("action", WRITES)
+@pytest.mark.parametrize("key", ["PROJECT#a#b", "YANKED#a#b", "STATUS#a#b"])
+def test_the_verify_function_publishes_nothing_and_withdraws_nothing(action: str, key: str) -> None:
+    assert not is_allowed("VerifyRole", action, [key], FILE)
+
+
+@pytest.mark.promise("separate-functions")
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "VerifyRole"])
+def test_no_other_function_changes_what_is_known_of_attestations(role: str) -> None:
+    assert not is_allowed(role, "UpdateItem", ["PROJECT#acme#widgets"], ATTESTED)
+
+
+def test_attestations_are_written_by_uploads_and_read_by_verifiers_and_readers() -> None:
+    attestations = "${Bucket.Arn}/attestations/*"
+    rights = {
+        role: [s["Action"] for s in statements(role) if attestations in json.dumps(s["Resource"])]
+        for role in ROLES
+    }
+
+    assert {role: found for role, found in rights.items() if found} == {
+        "UploadRole": ["s3:PutObject"],
+        "VerifyRole": ["s3:GetObject"],
+        "ReadRole": ["s3:GetObject"],
+    }
+
+
 def test_the_verify_function_writes_metadata_and_no_files() -> None:
-    written = [s for s in statements("VerifyRole") if str(s["Action"]).startswith("s3:Put")]
+    tagged_or_put = [s for s in statements("VerifyRole") if str(s["Action"]).startswith("s3:Put")]
+    written = [s for s in tagged_or_put if s["Resource"] != LISTINGS]
 
     assert [s["Action"] for s in written] == ["s3:PutObject", "s3:PutObjectTagging"]
     for statement in written:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pytp_broker.client.publishing.outcome import PublishError
-from pytp_broker.client.uploads.local_files import ATTESTATION_SUFFIX
+from pytp_broker.client.uploads.local_files import ANY_ATTESTATION_SUFFIX
 from pytp_broker.names import SDIST_SUFFIX, ZIP_SUFFIX, is_wheel
 from pytp_broker.redaction import printable
 
@@ -24,7 +24,7 @@ def select(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns or (DEFAULT,):
         paths = list(_match(pattern))
         found |= dict.fromkeys(paths)
-        if not paths and not pattern.endswith(ATTESTATION_SUFFIX):
+        if not paths and not pattern.endswith(ANY_ATTESTATION_SUFFIX):
             missing.append(f"{printable(pattern)}: no file; build the distributions first")
     if missing or not found:
         raise PublishError(missing or ["there is no file to publish"])
@@ -33,7 +33,7 @@ def select(patterns: Sequence[str]) -> list[Path]:
 
 def _match(pattern: str) -> Iterator[Path]:
     """Yield what a pattern means; attestations go with the file that they are for."""
-    if pattern.endswith(ATTESTATION_SUFFIX):
+    if pattern.endswith(ANY_ATTESTATION_SUFFIX):
         return
     path = Path(pattern)
     if path.is_dir():

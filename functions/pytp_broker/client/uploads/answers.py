@@ -46,6 +46,7 @@ class PutUrl:
 
     url: str
     headers: Mapping[str, str]
+    attestations_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +152,13 @@ def read_upload(document: Mapping[str, Any], origin: str) -> FileUpload:
 
 def _read_mechanism(members: "_Members") -> PutUrl | PostUrl:
     identifier = members.one_of("identifier", MECHANISMS)
+    attestations_url = members.optional_link("attestations_url")
     if identifier == POST_BYTES:
-        return PostUrl(members.link("file_url"), members.optional_link("attestations_url"))
+        return PostUrl(members.link("file_url"), attestations_url)
     if (method := members.text("method", "PUT")) != "PUT":
         raise UploadError(f"the server wants `{printable(method)}` for {S3_PUT}, which is a PUT")
     url = _storage_url(members.text("url"), members.origin)
-    return PutUrl(url, _read_headers(members.mapping("headers")))
+    return PutUrl(url, _read_headers(members.mapping("headers")), attestations_url)
 
 
 def _storage_url(url: str, origin: str) -> str:

@@ -19,8 +19,10 @@ from packaging.version import InvalidVersion, Version
 from pytp_broker.names import SDIST_SUFFIX, ZIP_SUFFIX, is_file_name, is_wheel
 from pytp_broker.redaction import printable
 
-# Beside a file: a JSON array of PEP 740's attestations, where pypi-attestations puts it.
+# Beside a file: PEP 740's attestations, where pypi-attestations puts them. Other tools have a word
+# of their own in the place of `publish`.
 ATTESTATION_SUFFIX: Final = ".publish.attestation"
+ANY_ATTESTATION_SUFFIX: Final = ".attestation"
 MAX_ATTESTATION_BYTES: Final = 1024 * 1024
 _MAX_METADATA_BYTES: Final = 4 * 1024 * 1024
 _MAX_MEMBERS: Final = 100_000
@@ -61,16 +63,14 @@ class LocalFile:
     @cached_property
     def attestations(self) -> bytes:
         """Return the JSON array of attestations beside the file; empty if there is none."""
-        beside = self.path.with_name(self.filename + ATTESTATION_SUFFIX)
-        if not beside.is_file():
-            return b""
-        octets = beside.read_bytes() if beside.stat().st_size <= MAX_ATTESTATION_BYTES else b""
-        text = octets.strip()
-        if text.startswith(b"{"):
-            return b"[" + text + b"]"
-        if not text.startswith(b"["):
-            raise FileError(f"{beside.name} is not a JSON object or array of at most 1 MiB")
-        return text
+        beside = sorted(filter(self._is_attestation, self.path.parent.iterdir()))
+        members = [member for path in beside if (member := _read_members(path))]
+        return b"[" + b",".join(members) + b"]" if beside else b""
+
+    def _is_attestation(self, path: Path) -> bool:
+        word = path.name.removeprefix(f"{self.filename}.").removesuffix(ANY_ATTESTATION_SUFFIX)
+        is_beside = path.name == f"{self.filename}.{word}{ANY_ATTESTATION_SUFFIX}"
+        return is_beside and "." not in word and path.is_file()
 
     @cached_property
     def metadata(self) -> bytes:
@@ -101,6 +101,17 @@ class LocalFile:
                 if count > _MAX_MEMBERS:
                     break
         return _no_pkg_info()
+
+
+def _read_members(path: Path) -> bytes:
+    """Return the JSON objects in a file, which may be in an array; raise FileError."""
+    octets = path.read_bytes() if path.stat().st_size <= MAX_ATTESTATION_BYTES else b""
+    text = octets.strip()
+    if text.startswith(b"[") and text.endswith(b"]"):
+        return text[1:-1].strip()
+    if not text.startswith(b"{"):
+        raise FileError(f"{path.name} is not a JSON object or array of at most 1 MiB")
+    return text
 
 
 def _no_pkg_info() -> bytes:

@@ -117,7 +117,7 @@ class Delivery:
     def _send_attestations(self, upload: FileUpload) -> None:
         """Send the attestations beside the file if there are some and the server takes them."""
         attestations = self.file.attestations
-        url = upload.target.attestations_url if isinstance(upload.target, PostUrl) else None
+        url = None if upload.target is None else upload.target.attestations_url
         if url is None or not attestations:
             return
         headers = {"Content-Type": "application/json"}

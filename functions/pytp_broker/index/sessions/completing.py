@@ -1,5 +1,7 @@
 """Complete an upload: a small file is checked in the request, a large one after it.
 
+A file with attestations is checked after it too, because another function verifies these.
+
 A check takes about a second for 100 MB, and a request to the gateway of AWS ends after half a
 minute.
 """
@@ -9,11 +11,13 @@ from functools import partial
 
 from pytp_broker.access import confirm
 from pytp_broker.errors import InvalidUpload, StoreUnavailable
+from pytp_broker.index.attesting import check_required, is_required
 from pytp_broker.index.publishing import describe_publication
 from pytp_broker.index.sessions.changing import change
 from pytp_broker.index.sessions.checking import check_arrived, check_upload
 from pytp_broker.index.sessions.entering import Entered
 from pytp_broker.index.sessions.transitions import (
+    Deferral,
     check_editable,
     check_in_progress,
     complete_file,
@@ -41,7 +45,12 @@ def complete(entered: Entered, staged: Staged, index: Index) -> Staged:
     if file.status is UploadStatus.PROCESSING:
         ask_again(session, file, index)
         return staged
-    check = _check_now if file.size <= index.immediate_bytes else _check_later
+    published_by, registry = describe_publication(entered.right), entered.right.caller.registry
+    if file.attestations_sha256 is None:
+        # The upload does not fail: its attestations may still come.
+        check_required(None, published_by, registry)
+    is_small = file.size <= index.immediate_bytes and file.attestations_sha256 is None
+    check = _check_now if is_small else _check_later
     try:
         changed = check(entered, file, index)
     except InvalidUpload as problem:
@@ -68,12 +77,14 @@ def _check_later(entered: Entered, file: StagedFile, index: Index) -> Session:
     session, right = entered.session, entered.right
     check_arrived(session, file, index)
     confirm(right, index)
-    published_by, now = describe_publication(right), index.now()
+    published_by = describe_publication(right)
+    must_have = is_required(published_by, right.caller.registry)
+    deferral = Deferral(index.now(), published_by, must_have)
     is_mine = False
 
     def defer(present: Session) -> Session:
         nonlocal is_mine
-        deferred = defer_file(present, file.filename, file.upload_id, published_by, now)
+        deferred = defer_file(present, file.filename, file.upload_id, deferral)
         is_mine = deferred is not present
         return deferred
 

@@ -13,6 +13,7 @@ from pytp_broker.access import Caller, Right, check_unused, confirm
 from pytp_broker.audit.requests import Upload
 from pytp_broker.content import Held
 from pytp_broker.errors import Problem, StoreUnavailable
+from pytp_broker.index.attesting import attach
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.forms import Form
 from pytp_broker.index.inspection import Candidate, Facts, inspect
@@ -82,6 +83,7 @@ def _store(
         uploaded_at=index.now(),
         published_by=describe_publication(right),
     )
+    record = attach(record, candidate.attestations, right.caller.registry, index)
     staged = StagedFile(
         upload_id=new_upload_id(),
         filename=record.filename,

@@ -17,6 +17,7 @@ from pytp_broker.access import Right, confirm, use_up
 from pytp_broker.audit.findings import ProvenanceChange
 from pytp_broker.audit.requests import SessionPublication
 from pytp_broker.errors import Conflict, Problem, StoreUnavailable
+from pytp_broker.index.attesting import ask_if_pending, lacks_attestations
 from pytp_broker.index.distributions import Distribution, parse_filename
 from pytp_broker.index.provenance import find_changes
 from pytp_broker.index.publishing import check_active
@@ -27,6 +28,7 @@ from pytp_broker.index.sessions.entering import Entered
 from pytp_broker.index.sessions.staged_bytes import keep_all
 from pytp_broker.index.sessions.transitions import begin_publish, live_files, reopen
 from pytp_broker.redaction import and_more
+from pytp_broker.registries import Registry
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.session_tokens import session_use
@@ -46,6 +48,7 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
     if before.status is SessionStatus.PUBLISHED:
         # If the last request was cut off after the decisive write, the store tidies up now.
         index.store.publish_session(before)
+        _ask_about_attestations(before, index)
         return before
     changes = _check(before, right, index)
     begun = change(before, partial(begin_publish, now=index.now()), index)
@@ -60,12 +63,21 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
         raise StoreUnavailable("the publish took too long and was rolled back: publish again")
     for each in changes:
         index.audit(each.accepted())
+    _ask_about_attestations(published, index)
     return published
+
+
+def _ask_about_attestations(session: Session, index: Index) -> None:
+    """Let the attestations be verified that nobody could verify before the publish."""
+    for staged in live_files(session):
+        if staged.file is not None:
+            ask_if_pending(staged.file, index)
 
 
 def _check(session: Session, right: Right, index: Index) -> Sequence[ProvenanceChange]:
     """Check everything that the publish needs, and write nothing; return what the project loses."""
     files = _records(begin_publish(session, index.now()), index)
+    _check_attested(files, right.caller.registry)
     check_active(session.project, index.store.find_status(session.registry, session.project))
     _check_free(files, session, index)
     check_for_all(_distributions(files), right.caller.registry, index)
@@ -122,6 +134,22 @@ def _check_free(files: Sequence[PublishedFile], session: Session, index: Index) 
     taken = [file for file in files if file.filename in present]
     if taken:
         raise _conflict({f.filename: _taken(f, present[f.filename]) for f in taken})
+
+
+def _check_attested(files: Sequence[PublishedFile], registry: Registry) -> None:
+    """Check that each file has verified attestations if its registry requires them.
+
+    The registry may have begun to require them after the file was completed. Raises Conflict.
+    """
+    lacking = [f.filename for f in files if lacks_attestations(f, registry)]
+    if lacking:
+        reasons = {name: f"`{name}` has no verified attestations" for name in lacking}
+        raise Conflict(
+            f"the registry `{registry.name}` publishes only files with verified attestations: "
+            f"{and_more([*reasons.values()], len(reasons))}. Delete these files from the session, "
+            "and send them again with attestations",
+            sources=reasons,
+        )
 
 
 def _conflict(reasons: Mapping[str, str]) -> Conflict:

@@ -5,7 +5,7 @@ that is not: it raises Conflict with the state and what to do.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -123,6 +123,28 @@ def _check_replaceable(file: StagedFile) -> None:
         raise Conflict(f"the upload of `{file.filename}` has failed: delete it, then send it again")
 
 
+def attest_file(session: Session, filename: str, upload_id: str, digest: str) -> Session:
+    """Return the session with the attestations of a file whose upload is not completed yet.
+
+    They replace those that were sent before. Raises Conflict.
+    """
+    check_editable(session)
+    staged = find_file(session, filename, upload_id)
+    check_attestable(staged)
+    if staged.attestations_sha256 == digest:
+        return session
+    return with_file(session, replace(staged, attestations_sha256=digest))
+
+
+def check_attestable(staged: StagedFile) -> None:
+    """Check that an upload takes attestations, which come before its completion (PEP 694)."""
+    if staged.status is not UploadStatus.PENDING:
+        raise Conflict(
+            f"the upload of `{staged.filename}` is `{staged.status.value}`: attestations must come "
+            "before it is completed"
+        )
+
+
 def complete_file(session: Session, upload_id: str, file: PublishedFile) -> Session:
     """Return the session with a file whose bytes were checked; raise Conflict."""
     check_editable(session)
@@ -130,20 +152,40 @@ def complete_file(session: Session, upload_id: str, file: PublishedFile) -> Sess
     if staged.status is UploadStatus.COMPLETED:
         return session
     check_in_progress(staged)
+    if staged.attestations_sha256 != file.attestations_sha256:
+        raise Conflict(
+            f"attestations of `{file.filename}` arrived while it was completed: complete it again"
+        )
     return with_file(session, _settled(staged, status=UploadStatus.COMPLETED, file=file))
 
 
-def defer_file(
-    session: Session, filename: str, upload_id: str, published_by: Mapping[str, str], now: datetime
-) -> Session:
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """A check that is made after a request: since when, for whom, and whether it is the strict one.
+
+    ``requires_attestations`` says that the upload fails without verified attestations.
+    """
+
+    since: datetime
+    published_by: Mapping[str, str]
+    requires_attestations: bool = False
+
+
+def defer_file(session: Session, filename: str, upload_id: str, deferral: Deferral) -> Session:
     """Return the session with a file that is checked later, after this request."""
     check_editable(session)
     staged = find_file(session, filename, upload_id)
     if staged.status in {UploadStatus.PROCESSING, UploadStatus.COMPLETED}:
         return session
     check_in_progress(staged)
-    deferred = replace(staged, processing_since=now, published_by=published_by)
-    return with_file(session, replace(deferred, status=UploadStatus.PROCESSING))
+    deferred = replace(
+        staged,
+        status=UploadStatus.PROCESSING,
+        processing_since=deferral.since,
+        published_by=deferral.published_by,
+        requires_attestations=deferral.requires_attestations,
+    )
+    return with_file(session, deferred)
 
 
 def recall_file(session: Session, filename: str, upload_id: str) -> Session:
@@ -225,4 +267,5 @@ def _canceled(file: StagedFile) -> StagedFile:
 
 
 def _settled(staged: StagedFile, **changes: Any) -> StagedFile:  # noqa: ANN401 - as replace() is typed
-    return replace(staged, processing_since=None, published_by={}, attempts=0, **changes)
+    ended = replace(staged, processing_since=None, published_by={}, attempts=0)
+    return replace(ended, requires_attestations=False, **changes)

@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 from pytp_broker.audit.requests import StagedFileEvent
 from pytp_broker.content import Content
 from pytp_broker.errors import Conflict, FileExists, InvalidUpload
+from pytp_broker.index.attesting import check_attestations, save_attestations
 from pytp_broker.index.digests import SHA256, compute_digests
 from pytp_broker.index.distributions import Distribution
 from pytp_broker.index.publishing import check_active, is_published
@@ -28,7 +29,9 @@ from pytp_broker.index.sessions.entering import Entered
 from pytp_broker.index.sessions.staged_bytes import content_key_of, drop
 from pytp_broker.index.sessions.transitions import (
     add_file,
+    attest_file,
     cancel_file,
+    check_attestable,
     check_editable,
     check_way,
     find_file,
@@ -145,6 +148,21 @@ def receive(staged: Staged, content: Content, index: Index) -> None:
     if present.status is UploadStatus.CANCELED:
         drop(session, file, index)
         raise Conflict(f"the upload of `{file.filename}` was canceled while its bytes arrived")
+
+
+def attest(staged: Staged, octets: bytes, index: Index) -> None:
+    """Store the attestations of an upload, in place of those that were sent before.
+
+    Raises InvalidUpload if their form is wrong, and Conflict if the upload takes none.
+    """
+    session, file = staged.session, staged.file
+    check_editable(session)
+    check_attestable(file)
+    check_attestations(octets, file.filename, file.hashes[SHA256])
+    digest = save_attestations(session.registry, file.filename, octets, index)
+    name, upload_id = file.filename, file.upload_id
+    add = partial(attest_file, filename=name, upload_id=upload_id, digest=digest)
+    change(session, add, index)
 
 
 def _check_content(file: StagedFile, content: Content) -> None:

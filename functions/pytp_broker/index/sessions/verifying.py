@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from pytp_broker.audit.findings import Verification
 from pytp_broker.errors import InvalidUpload, Problem, StoreUnavailable
+from pytp_broker.index.attesting import record_state, verify_staged
 from pytp_broker.index.sessions.changing import change
 from pytp_broker.index.sessions.checking import Reading, as_it_is, check_upload
 from pytp_broker.index.sessions.staged_bytes import content_key_of
@@ -84,10 +85,12 @@ def place_of(session: Session, staged: StagedFile) -> UploadPlace:
 
 def _complete(place: UploadPlace, session: Session, index: Index, reading: Reading) -> None:
     staged = session.files[place.filename]
-    file = check_upload(session, staged, staged.published_by, index, reading)
+    checked = check_upload(session, staged, staged.published_by, index, reading)
+    file = verify_staged(checked, staged, index)
     finish = partial(complete_file, upload_id=place.upload_id, file=file)
     if _change(place, finish, index) is not None:
         index.audit(_event(place).accepted())
+        record_state(file, index)
     elif _is_canceled(place, index):
         # The request that canceled it has removed its bytes, and did not know of this metadata.
         index.files.drop(content_key_of(session, staged) + METADATA_SUFFIX)

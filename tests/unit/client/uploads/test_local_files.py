@@ -110,7 +110,24 @@ def test_attestations_beside_a_file_are_an_array(quick_path: Path, text: str, se
     assert file.attestations == seen
 
 
-@pytest.mark.parametrize("octets", [b"hello", b"", b"[" * (1024 * 1024 + 1)])
+def test_the_attestations_of_every_tool_are_one_array(quick_path: Path) -> None:
+    file = read_local(put(quick_path, "widgets-1.0.tar.gz", b"x"))
+    put(quick_path, "widgets-1.0.tar.gz.slsa.attestation", b'[ {"b": 2} ]\n')
+    put(quick_path, "widgets-1.0.tar.gz.publish.attestation", b'{"a": 1}')
+
+    assert file.attestations == b'[{"a": 1},{"b": 2}]'
+
+
+def test_the_attestations_of_another_file_are_left_alone(quick_path: Path) -> None:
+    file = read_local(put(quick_path, "widgets-1.0.tar.gz", b"x"))
+    for name in ("widgets-1.0.zip.publish", "widgets-1.0.tar.gz", "widgets-1.0.tar.gz.a.b", "x"):
+        put(quick_path, f"{name}.attestation", b"{}")
+    (quick_path / "widgets-1.0.tar.gz.folder.attestation").mkdir()
+
+    assert file.attestations == b""
+
+
+@pytest.mark.parametrize("octets", [b"hello", b"", b"[", b"[" * (1024 * 1024 + 1)])
 def test_attestations_of_another_form_are_said(quick_path: Path, octets: bytes) -> None:
     file = read_local(put(quick_path, "widgets-1.0.tar.gz", b"x"))
     put(quick_path, "widgets-1.0.tar.gz.publish.attestation", octets)

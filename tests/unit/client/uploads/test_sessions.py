@@ -442,8 +442,10 @@ def attested(client: Client) -> None:
     client.server.mechanisms = ["http-post-bytes"]
 
 
-def test_attestations_are_sent_where_the_server_takes_them(client: Client) -> None:
+@pytest.mark.parametrize("mechanism", ["http-post-bytes", "vnd-pytp-s3-put"])
+def test_attestations_are_sent_where_the_server_takes_them(client: Client, mechanism: str) -> None:
     attested(client)
+    client.server.mechanisms = [mechanism]
     client.server.takes_attestations = True
 
     client.deliver()
