@@ -205,6 +205,7 @@ def test_the_document_says_why_a_file_is_not_verified(
 SPOOF: Final = "x\r\x1b[2K\u202eevil: verified\n2 of 2 files verified"
 
 
+@pytest.mark.promise("plain-text")
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_names_cannot_spoof_what_is_printed(
     registry: SigningRegistry,
@@ -359,6 +360,7 @@ def test_a_mistake_in_the_policy_exits_with_2_and_asks_nobody(
 # --- lists -----------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("whole-list")
 def test_a_lock_file_is_verified_as_a_whole(
     registry: SigningRegistry, quick_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -521,6 +523,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.promise("no-connection")
 def test_with_keys_alone_no_socket_is_opened(tmp_path: Path) -> None:
     registry = SigningRegistry(TestSigner(not_before=LONG_AGO))
     at = LONG_AGO + timedelta(days=1)

@@ -138,6 +138,7 @@ def test_the_worst_of_several_counts(target: Target) -> None:
     assert finding == Finding(Status.REFUSED, "because")
 
 
+@pytest.mark.promise("others-attestations")
 @pytest.mark.parametrize(
     "publisher",
     [

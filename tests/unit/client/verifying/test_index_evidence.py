@@ -24,6 +24,7 @@ from pytp_broker.client.verifying.targets import Target, target_named
 from pytp_broker.redaction import Hidden
 from tests.support.distributions import Distribution, wheel
 from tests.support.proofs import HOST, INDEX, KEYS_URL, SigningRegistry, url_of
+from tests.support.receipt_signing import TestSigner
 
 OWN: Final = "https://acme.example.com"
 OWN_INDEX: Final = f"{OWN}/simple/"
@@ -69,16 +70,28 @@ def test_a_registry_with_a_host_of_its_own_has_the_keys_of_its_deployment(
     assert registry.urls == [OWN_KEYS, KEYS_URL]
 
 
+@pytest.mark.promise("own-keys")
 def test_a_host_cannot_give_keys_for_another_one(registry: SigningRegistry) -> None:
     """A stranger's registry says that it belongs to ours, with a key of its own."""
-    stranger = {**registry.keys(HOST, "acme").document(), "keys": []}
-    evil = {**stranger, "keys": [{**registry.keys().document()["keys"][0], "x": "A" * 43}]}
-    registry.serve(OWN_KEYS, json.dumps(evil).encode())
+    stranger = TestSigner("stranger")
+    registry.serve(OWN_KEYS, json.dumps(stranger.published(HOST, "acme").document()).encode())
+
+    trusted = opened(registry, OWN_INDEX).trusted
+
+    assert trusted.keys == registry.keys()
+    assert stranger.key.key_id not in trusted.keys.keys
+
+
+def test_a_document_without_a_key_that_can_be_used_is_refused(registry: SigningRegistry) -> None:
+    (key,) = registry.keys().document()["keys"]
+    document = {"host": HOST, "keys": [{**key, "x": "A" * 43}]}
+    registry.serve(KEYS_URL, json.dumps(document).encode())
 
     with pytest.raises(VerifyError, match="has no key that we can use"):
-        opened(registry, OWN_INDEX)
+        opened(registry)
 
 
+@pytest.mark.promise("own-keys")
 def test_a_deployment_must_say_that_it_is_what_the_registry_says(
     registry: SigningRegistry,
 ) -> None:
@@ -263,6 +276,7 @@ def ask(
     return evidence.find_receipt(target(wheel()))
 
 
+@pytest.mark.promise("token-to-one-host")
 def test_nothing_is_sent_before_the_registry_asks_for_it(private: SigningRegistry) -> None:
     ask(private, INDEX.replace("https://", "https://__token__:secret@"))
 

@@ -61,6 +61,7 @@ def test_a_file_may_be_named_by_itself_or_by_its_path(tmp_path: Path) -> None:
     assert {t.filename for t in found if isinstance(t, Target)} == {wheel().filename}
 
 
+@pytest.mark.promise("whole-list")
 @pytest.mark.parametrize(
     ("package", "reason"),
     [
@@ -132,6 +133,7 @@ def test_comments_and_options_about_indexes_allow_nothing(tmp_path: Path) -> Non
     assert reasons(read(tmp_path, "requirements.txt", text)) == [""]
 
 
+@pytest.mark.promise("whole-list")
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -168,6 +170,7 @@ def test_a_comment_does_not_hide_the_line_after_it(tmp_path: Path) -> None:
     assert found.project == "evil"
 
 
+@pytest.mark.promise("whole-list")
 def test_a_comment_that_installers_end_differently_is_refused(tmp_path: Path) -> None:
     text = f"widgets==1 --hash=sha256:{A} # a comment \\\nevil==1 --hash=sha256:{B}\n"
 

@@ -65,6 +65,7 @@ def test_a_publisher_who_is_as_expected_is_accepted(tmp_path: Path, receipt: Rec
     assert compare(read(tmp_path, FULL), receipt) is None
 
 
+@pytest.mark.promise("nothing-by-default")
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -132,6 +133,7 @@ def test_the_rule_for_files_of_this_kind_says_what_is_wrong(
     assert said.startswith("repository is `octo-org/gadgets`, and the policy expects `octo-org/w")
 
 
+@pytest.mark.promise("nothing-by-default")
 def test_a_project_without_an_entry_is_refused(tmp_path: Path, receipt: Receipt) -> None:
     said = compare(read(tmp_path, FULL), replace(receipt, project="gadgets"))
 

@@ -12,9 +12,12 @@ from pytp_broker.client.verifying.attestations import AttestationChecks
 from pytp_broker.client.verifying.evidence import Trusted
 from pytp_broker.client.verifying.index_evidence import Network, open_index
 from pytp_broker.client.verifying.kept_evidence import KeptEvidence
+from pytp_broker.client.verifying.outcome import NotVerifiedError
 from pytp_broker.client.verifying.selection import find_meant
 from pytp_broker.client.verifying.verifier import Verdict, Verifier
+from pytp_broker.names import normalize
 from pytp_broker.provenance.dsse import canonical
+from pytp_broker.provenance.receipts import Kind, Publication
 from tests.support.distributions import Distribution, sdist, wheel
 from tests.support.proofs import INDEX, NOW, SigningRegistry, put, url_of
 from tests.support.receipt_signing import TestSigner
@@ -58,6 +61,7 @@ def test_a_receipt_beside_the_file_verifies_it(registry: SigningRegistry, tmp_pa
     assert registry.asked == []
 
 
+@pytest.mark.promise("nothing-by-default")
 def test_a_file_without_a_receipt_is_not_verified(
     registry: SigningRegistry, tmp_path: Path
 ) -> None:
@@ -122,6 +126,7 @@ REFUSED: dict[str, tuple[str, Change]] = {
 }
 
 
+@pytest.mark.promise("nothing-by-default")
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_receipt_that_is_wrong_verifies_nothing(
     registry: SigningRegistry, tmp_path: Path, name: str
@@ -135,6 +140,7 @@ def test_a_receipt_that_is_wrong_verifies_nothing(
     assert verdict.receipt is None
 
 
+@pytest.mark.promise("nothing-by-default")
 @pytest.mark.parametrize("name", sorted(REFUSED.keys() - {"of another registry"}))
 def test_a_kept_receipt_that_is_wrong_verifies_nothing(
     registry: SigningRegistry, tmp_path: Path, name: str
@@ -157,6 +163,18 @@ def test_the_keys_of_one_registry_verify_no_other(
     (verdict,) = Verifier(evidence, CHECKS, None, lambda: NOW).verify(find_meant([path]))
 
     assert reason(verdict) == "other-registry"
+
+
+@pytest.mark.promise("registrys-word")
+def test_whatever_the_registry_has_signed_is_its_word(
+    registry: SigningRegistry, tmp_path: Path
+) -> None:
+    lie = Publication(kind=Kind.JOB, issuer="https://x.example", claims={"repository": "not/true"})
+    registry.publish(wheel(), publication=lie)
+
+    (verdict,) = verify(registry, put(tmp_path, wheel()))
+
+    assert verdict.is_verified
 
 
 def test_a_changed_file_is_not_verified(registry: SigningRegistry, tmp_path: Path) -> None:
@@ -215,6 +233,11 @@ def test_a_page_that_is_refused_verifies_nothing(registry: SigningRegistry, tmp_
 
     assert reason(verdict) == "unauthorized"
     assert "not for you" in str(verdict.error)
+
+
+def test_kept_receipts_do_not_say_which_files_there_are(registry: SigningRegistry) -> None:
+    with pytest.raises(NotVerifiedError, match="only the index knows all files of widgets"):
+        KeptEvidence(Trusted(registry.keys()), None).list_files(normalize("widgets"))
 
 
 def test_a_requirement_needs_an_index(registry: SigningRegistry, tmp_path: Path) -> None:
