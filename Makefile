@@ -115,8 +115,8 @@ lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade f
 		--output-file requirements/dev.txt
 	@$(LOCK) pyproject.toml --extra attestations --constraint requirements/dev.txt \
 		--output-file infra/attestations/requirements.txt
-	@$(LOCK) pyproject.toml --extra aws --extra serve --extra web --constraint requirements/dev.txt \
-		--output-file requirements/container.txt
+	@$(LOCK) pyproject.toml --extra attestations --extra aws --extra serve --extra web \
+		--constraint requirements/dev.txt --output-file requirements/container.txt
 	@$(LOCK) pyproject.toml --constraint requirements/dev.txt --output-file infra/ci/github/requirements.txt
 	@$(LOCK) --group emulator --output-file requirements/emulator.txt
 	@$(LOCK) --group sam --output-file requirements/sam.txt

@@ -44,17 +44,34 @@ def finish(build: Path) -> None:
         # `sam build` copies the checkout, with the byte code of the Python that ran there.
         for cache in [*package.rglob("__pycache__")]:
             shutil.rmtree(cache)
-        if not compileall.compile_dir(
-            package.parent,
-            quiet=1,
-            force=True,
-            workers=0,
-            invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
-        ):
-            sys.exit(f"{package.parent} does not compile")
+        compile_all(package.parent)
+    for layer in build.glob("*/python"):
+        leave_out(layer, packages[0].parent)
+        compile_all(layer)
     architectures = {a for a in map(architecture_of, build.rglob("*.so*")) if a is not None}
     if architectures:
         pin(build / "template.yaml", architectures)
+
+
+def leave_out(layer: Path, function: Path) -> None:
+    """Remove from a layer what every function has itself; the two were locked together."""
+    for entry in layer.iterdir():
+        if (function / entry.name).is_dir():
+            shutil.rmtree(entry)
+        elif (function / entry.name).exists():
+            entry.unlink()
+
+
+def compile_all(folder: Path) -> None:
+    """Compile a folder for any date; exit with a message when something does not compile."""
+    if not compileall.compile_dir(
+        folder,
+        quiet=1,
+        force=True,
+        workers=0,
+        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+    ):
+        sys.exit(f"{folder} does not compile")
 
 
 def architecture_of(library: Path) -> str | None:

@@ -97,7 +97,16 @@ class IndexSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UploadSettings(IndexSettings):
+class VerifySettings(IndexSettings):
+    """The further settings of the functions that let attestations be verified."""
+
+    attest_function: str = _variable(
+        "PYTP_ATTEST_FUNCTION", "the name of the attest function", r"[A-Za-z0-9_-]{1,64}"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSettings(VerifySettings):
     """The further settings of the upload function."""
 
     verify_function: str = _variable(

@@ -18,7 +18,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
@@ -35,16 +35,24 @@ from botocore.exceptions import ClientError
 from pytp_broker import config
 from pytp_broker.audit.record import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.aws.lambda_attester import LambdaAttester
 from pytp_broker.http.upload_api import MEDIA_TYPE, META
 from pytp_broker.oidc.keycache import StoredKeySet
+from pytp_broker.provenance.attester import (
+    AttestationQuestion,
+    AttestationState,
+    AttestationStatus,
+)
 from pytp_broker.tokens import UploadToken
 from pytp_broker.verifier import IMMEDIATE_BYTES
+from tests.support.claims import captured
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.distributions import wheel, wheel_members
 from tests.support.emulator import START_SECONDS
 from tests.support.issuer import Issuer
 from tests.support.ports import free_port
 from tests.support.signing import public_jwk
+from tests.support.sigstores import Sigstore, github
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
 
@@ -361,6 +369,35 @@ def allow_tags(cloud: Cloud) -> None:
     )
 
 
+def test_attestations_are_verified_by_a_function_of_its_own(deployment: Deployment) -> None:
+    filename, sha256 = "widgets-1.0-py3-none-any.whl", "ab" * 32
+    sigstore = Sigstore()
+    packed = {"trusted_root.json": json.dumps(sigstore.trusted_root())}
+    deployment.cloud.client("s3").put_object(
+        Bucket=deployment.outputs["Bucket"],
+        Key="trust-root/000000000001-0123456789abcdef.json",
+        Body=json.dumps(packed).encode(),
+        IfNoneMatch="*",
+    )
+    question = AttestationQuestion(
+        sigstore.attest(filename, sha256, github(captured("github"))),
+        filename,
+        sha256,
+        {"kind": "GitHub", "repository": "octo-org/widgets", "workflow": "release.yml"},
+    )
+
+    states = [
+        LambdaAttester(
+            lambda: deployment.cloud.client("lambda"), deployment.outputs["AttestFunction"]
+        ).verify(each)
+        for each in (question, replace(question, sha256="cd" * 32))
+    ]
+
+    assert states[0] == AttestationState(AttestationStatus.VERIFIED)
+    assert states[1].status is AttestationStatus.REFUSED
+    assert states[1].reason.startswith("wrong-digest: ")
+
+
 def test_a_large_file_is_checked_by_a_function_of_its_own(deployment: Deployment) -> None:
     """Its bytes go straight to the bucket, and nothing is visible before the publish."""
     allow_tags(deployment.cloud)
@@ -551,7 +588,7 @@ def test_logs_hold_an_audit_record_and_no_token(deployment: Deployment) -> None:
     assert not any(minted in line or identity_token[-40:] in line for line in lines)
 
 
-@pytest.mark.parametrize("logs", ["BrokerLogs", "UploadLogs", "ReadLogs", "WebLogs"])
+@pytest.mark.parametrize("logs", ["BrokerLogs", "UploadLogs", "AttestLogs", "ReadLogs", "WebLogs"])
 def test_nothing_unexpected_has_happened(deployment: Deployment, logs: str) -> None:
     assert not [line for line in log_lines(deployment, logs) if "UnexpectedErrors" in line]
 
@@ -589,6 +626,8 @@ def physical_id(deployment: Deployment, logical_id: str) -> str:
         ("ReadRole", "put_item"),
         ("ReadRole", "update_item"),
         ("WebRole", "put_item"),
+        ("AttestRole", "scan"),
+        ("TrustRootRole", "put_item"),
     ],
 )
 def test_a_role_may_not_do_what_it_does_not_list(

@@ -11,6 +11,11 @@ import pytest
 
 from tests.unit.project.test_template import ENVIRONMENT, FUNCTIONS, PATH, RESOURCES, VERIFY
 
+WITHOUT_CREDENTIALS = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("AWS_") or name == "AWS_EC2_METADATA_DISABLED"
+}
 CALL_HANDLER = """
 import importlib, json, sys, types
 module, _, name = sys.argv[1].rpartition(".")
@@ -27,7 +32,7 @@ def run_handler(function: str, event: Mapping[str, Any]) -> subprocess.Completed
     handler = RESOURCES[function]["Properties"]["Handler"]
     return subprocess.run(
         [sys.executable, "-c", CALL_HANDLER, handler],
-        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(PATH.parent / "functions")},
+        env={**WITHOUT_CREDENTIALS, **ENVIRONMENT, "PYTHONPATH": str(PATH.parent / "functions")},
         input=json.dumps(event),
         capture_output=True,
         text=True,
@@ -58,8 +63,11 @@ def test_a_function_answers_an_event_that_it_cannot_read_without_logging_it(func
     assert "pytp_secret" not in json.dumps([log, metric])
 
 
-def test_the_verify_function_fails_on_an_event_that_it_cannot_read_without_logging_it() -> None:
-    done = run_handler(VERIFY, {"secret": "stage_secret"})
+@pytest.mark.parametrize("function", [VERIFY, "AttestFunction"])
+def test_a_function_inside_fails_on_an_event_that_it_cannot_read_without_logging_it(
+    function: str,
+) -> None:
+    done = run_handler(function, {"secret": "stage_secret"})
 
     assert done.returncode != 0
     assert done.stderr.splitlines()[-1] == "pytp_broker.aws.edge.TaskFailedError"
@@ -67,3 +75,13 @@ def test_the_verify_function_fails_on_an_event_that_it_cannot_read_without_loggi
     assert log["message"] == "unexpected error"
     assert log["error"][0]["type"] == "TypeError"
     assert "stage_secret" not in done.stdout + done.stderr
+
+
+def test_the_trust_root_function_says_why_it_has_failed() -> None:
+    done = run_handler("TrustRootFunction", {})
+
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1] == "pytp_broker.aws.edge.TaskFailedError"
+    (log,) = map(json.loads, done.stdout.splitlines())
+    assert log["message"] == "the trusted root cannot be reached now; try again"
+    assert log["why"] == "NoCredentialsError"

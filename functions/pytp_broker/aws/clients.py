@@ -69,6 +69,16 @@ class Clients:
         session: Any = self.session
         return session.client(service, config=self.config, endpoint_url=self.endpoint_url)
 
+    def waiting(self, service: str, seconds: int) -> Any:  # noqa: ANN401 - as `other`
+        """Return a client of a service that may think for so long; it asks once."""
+        patient = Config(
+            read_timeout=seconds, retries={"mode": "standard", "total_max_attempts": 1}
+        )
+        session: Any = self.session
+        return session.client(
+            service, config=self.config.merge(patient), endpoint_url=self.endpoint_url
+        )
+
 
 def made_once(make: Callable[[], T]) -> Callable[[], T]:
     """Return what makes a client at its first call, and gives the same one to every thread.

@@ -6,7 +6,8 @@ a request holds what may be known about it.
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
@@ -16,12 +17,14 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.aws.clients import function_clients
 from pytp_broker.aws.dynamodb import RuntimeDynamoStore
 from pytp_broker.aws.dynamodb.listing_rows import ListingObjects
+from pytp_broker.aws.lambda_attester import LambdaAttester
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.aws.s3_listings import S3Listings
 from pytp_broker.endpoints import events as gateway
 from pytp_broker.endpoints.routing import Routes, S
 from pytp_broker.errors import Problem, Unexpected
 from pytp_broker.http.messages import problem_response
+from pytp_broker.provenance.attester import Attester
 from pytp_broker.provenance.signing import Signer
 from pytp_broker.provenance.timestamps import Stamper
 from pytp_broker.services import Index, Services, build, build_index
@@ -34,8 +37,12 @@ NAMESPACE: Final = "pytp-broker"
 # itself refuses a larger request, with its own 413.
 MAX_UPLOAD_BYTES: Final = 6 * 1024 * 1024 * 3 // 4
 
+# The function answers in milliseconds, but takes seconds to start.
+ATTEST_SECONDS: Final = 15
+
+A = TypeVar("A")
 LambdaHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
-TaskHandler = Callable[[Mapping[str, str], LambdaContext], None]
+TaskHandler = Callable[[Mapping[str, Any], LambdaContext], A]
 
 
 class TaskFailedError(Exception):
@@ -71,6 +78,8 @@ class Edge:
         verifier: Verifier | None = None,
         stamper: Stamper | None = None,
         make_signer: Callable[[Services], Signer] | None = None,
+        *,
+        attester: Attester | None = None,
     ) -> Index:
         """Return the services of the functions that handle files."""
         s3 = self.clients.s3()
@@ -83,7 +92,12 @@ class Edge:
             verifier=verifier or NoVerifier(),
             stamper=stamper,
             signer=make_signer(services) if make_signer else None,
+            attester=attester,
         )
+
+    def attester(self, function: str) -> Attester:
+        """Return what lets the attest function verify attestations."""
+        return LambdaAttester(partial(self.clients.waiting, "lambda", ATTEST_SECONDS), function)
 
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:
         """Return the function's Lambda handler, which answers every event even after an error."""
@@ -105,7 +119,7 @@ class Edge:
 
         return handle
 
-    def task(self, run: Callable[[Mapping[str, str]], None]) -> TaskHandler:
+    def task(self, run: Callable[[Mapping[str, Any]], A]) -> TaskHandler[A]:
         """Return the handler of a function that no gateway calls: it runs a task.
 
         Lambda runs a task again that has failed. It logs the error and keeps it, so the error is
@@ -113,19 +127,28 @@ class Edge:
         """
 
         @self._logger.inject_lambda_context(log_event=False)
-        def handle(event: Mapping[str, str], _context: LambdaContext) -> None:
-            failure: Exception | None = None
+        def handle(event: Mapping[str, Any], _context: LambdaContext) -> A:
             try:
-                run(event)
+                return run(event)
             except Exception as error:  # noqa: BLE001 - the outermost edge
                 failure = error
-            if failure is None:
-                return
             if not isinstance(failure, Problem):  # a Problem has left an audit record
                 self._report(failure)
             raise TaskFailedError
 
         return handle
+
+    def unaudited_task(self, run: Callable[[Mapping[str, Any]], A]) -> TaskHandler[A]:
+        """Return the handler of a task that keeps no audit records: the log says why it failed."""
+
+        def run_and_tell(event: Mapping[str, Any]) -> A:
+            try:
+                return run(event)
+            except Problem as problem:
+                self._logger.warning(problem.detail, why=problem.operator_detail)
+                raise
+
+        return self.task(run_and_tell)
 
     def _report(self, error: Exception) -> None:
         # Log types and places only, because a message or a local variable may quote the request.

@@ -53,6 +53,20 @@ def test_the_artifact_has_nothing_that_no_function_runs(built: Path) -> None:
     assert left == {"exchange.py", "storage/protocols.py"}
 
 
+def test_a_layer_has_nothing_that_the_functions_have(built: Path) -> None:
+    function, layer = built / "BrokerFunction", built / "AttestationLibraries" / "python"
+    for folder, names in ((function, ("both", "one.py")), (layer, ("both", "other", "one.py"))):
+        for name in names:
+            file = folder / name if name.endswith(".py") else folder / name / "__init__.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("ANSWER = 42\n")
+
+    finish_build().finish(built)
+
+    assert [path.name for path in layer.iterdir()] == ["other"]
+    assert [*(layer / "other/__pycache__").glob("*.pyc")]
+
+
 def test_what_is_left_out_is_there_to_be_left_out() -> None:
     package = INFRA.parent / "functions" / "pytp_broker"
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from pytp_broker.aws.edge import ATTEST_SECONDS
 from pytp_broker.aws.kms_keys import TAG as KEY_TAG
 from pytp_broker.aws.s3 import STATE
 from pytp_broker.aws.s3_bin import TAG
 from pytp_broker.aws.s3_listings import RETIRED
+from pytp_broker.aws.s3_trust_roots import PREFIX
 from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.routing import Routes
 from pytp_broker.errors import DEFAULT_TYPE_BASE
@@ -27,6 +29,7 @@ from pytp_broker.settings import (
     Settings,
     SettingsError,
     UploadSettings,
+    VerifySettings,
 )
 from pytp_broker.storage.file_store import STAGED
 from pytp_broker.storage.withdrawals import GRACE
@@ -41,12 +44,24 @@ FUNCTIONS = (
 )
 # Nobody from outside calls it.
 VERIFY = "VerifyFunction"
-ROLES = ("BrokerRole", "UploadRole", "VerifyRole", "ReadRole", "WebRole", "IntrospectRole")
+ATTESTING = ("AttestFunction", "TrustRootFunction")
+INSIDE = (VERIFY, *ATTESTING)
+ROLES = (
+    "BrokerRole",
+    "UploadRole",
+    "VerifyRole",
+    "AttestRole",
+    "TrustRootRole",
+    "ReadRole",
+    "WebRole",
+    "IntrospectRole",
+)
 ENVIRONMENT = {
     "PYTP_TABLE": "pytp-broker-Table",
     "PYTP_SHARED_HOST": "a1b2c3d4.execute-api.eu-west-1.amazonaws.com",
     "PYTP_BUCKET": "pytp-broker-bucket",
     "PYTP_VERIFY_FUNCTION": "pytp-broker-VerifyFunction",
+    "PYTP_ATTEST_FUNCTION": "pytp-broker-AttestFunction",
     "PYTP_ERROR_TYPE_BASE": "urn:pytp-broker:errors#",
     "PYTP_DISCLOSURE_KEYS_URL": "https://api.github.com/meta/public_keys/secret_scanning",
     "AWS_DEFAULT_REGION": "eu-west-1",
@@ -292,7 +307,11 @@ def test_every_endpoint_in_the_code_is_routed(function: str) -> None:
 
 def test_the_gateway_may_call_every_function_that_it_routes_to() -> None:
     permissions = of_type("AWS::Lambda::Permission").values()
-    callable_names = {permission["FunctionName"]["Ref"] for permission in permissions}
+    callable_names = {
+        permission["FunctionName"]["Ref"]
+        for permission in permissions
+        if permission["Principal"] == "apigateway.amazonaws.com"
+    }
 
     assert callable_names == set(routes().values()) == set(FUNCTIONS)
 
@@ -335,7 +354,9 @@ def environment_of(function: str) -> set[str]:
     [
         ("BrokerFunction", BrokerSettings),
         ("UploadFunction", UploadSettings),
-        (VERIFY, IndexSettings),
+        (VERIFY, VerifySettings),
+        ("AttestFunction", IndexSettings),
+        ("TrustRootFunction", IndexSettings),
         ("ReadFunction", IndexSettings),
         ("WebFunction", IndexSettings),
         ("IntrospectFunction", Settings),
@@ -682,7 +703,7 @@ def test_the_web_function_reads_metadata_and_no_files() -> None:
     assert reading == [metadata, LISTINGS]
 
 
-@pytest.mark.parametrize("function", [*FUNCTIONS, VERIFY])
+@pytest.mark.parametrize("function", [*FUNCTIONS, *INSIDE])
 def test_a_function_has_its_own_role_and_its_own_log(function: str) -> None:
     name = function.removesuffix("Function")
     properties = RESOURCES[function]["Properties"]
@@ -812,7 +833,9 @@ def test_the_verify_function_writes_metadata_and_no_files() -> None:
 def test_the_upload_function_and_no_other_lets_files_be_verified(role: str) -> None:
     found = [s["Resource"] for s in statements(role) if s["Action"] == "lambda:InvokeFunction"]
 
-    assert found == ([{"Fn::GetAtt": "VerifyFunction.Arn"}] if role == "UploadRole" else [])
+    verify, attest = ({"Fn::GetAtt": f"{name}.Arn"} for name in (VERIFY, "AttestFunction"))
+    called = {"UploadRole": [verify, attest], "VerifyRole": [attest]}
+    assert found == called.get(role, [])
     environment = RESOURCES["UploadFunction"]["Properties"]["Environment"]["Variables"]
     assert environment["PYTP_VERIFY_FUNCTION"] == {"Ref": VERIFY}
 
@@ -840,6 +863,51 @@ def test_what_could_not_be_verified_goes_into_a_queue() -> None:
     assert queue == {"SqsManagedSseEnabled": True, "MessageRetentionPeriod": 14 * 24 * 3600}
 
 
+# --- attestations --------------------------------------------------------------------------------
+
+TRUST_ROOTS = {"Fn::Sub": f"${{Bucket.Arn}}/{PREFIX}*"}
+
+
+@pytest.mark.promise("separate-functions")
+@pytest.mark.parametrize(
+    ("role", "actions"),
+    [("AttestRole", ["s3:GetObject"]), ("TrustRootRole", ["s3:GetObject", "s3:PutObject"])],
+)
+def test_what_reads_attestations_may_only_reach_trusted_roots(
+    role: str, actions: list[str]
+) -> None:
+    found = {as_list(s["Action"])[0]: s for s in statements(role)}
+
+    assert found.keys() == {"s3:GetObject", "s3:ListBucket", "logs:CreateLogStream"}
+    assert as_list(found["s3:GetObject"]["Action"]) == actions
+    assert found["s3:GetObject"]["Resource"] == TRUST_ROOTS
+    assert found["s3:ListBucket"]["Condition"] == {"StringEquals": {"s3:prefix": PREFIX}}
+
+
+def test_the_libraries_are_in_a_layer_of_the_functions_that_need_them() -> None:
+    layers = {name: RESOURCES[name]["Properties"].get("Layers") for name in [*FUNCTIONS, *INSIDE]}
+
+    has_layer = {name for name, layer in layers.items() if layer is not None}
+    assert has_layer == {*ATTESTING}
+    assert layers["AttestFunction"] == [{"Ref": "AttestationLibraries"}]
+
+
+def test_an_answer_is_awaited_for_as_long_as_the_function_may_take() -> None:
+    timeout = RESOURCES["AttestFunction"]["Properties"]["Timeout"]
+
+    assert timeout <= ATTEST_SECONDS < RESOURCES["UploadFunction"]["Properties"]["Timeout"]
+
+
+def test_the_trusted_root_is_fetched_every_day() -> None:
+    rule = RESOURCES["TrustRootSchedule"]["Properties"]
+    permission = RESOURCES["TrustRootPermission"]["Properties"]
+
+    assert rule["ScheduleExpression"] == "rate(1 day)"
+    assert [each["Arn"] for each in rule["Targets"]] == [{"Fn::GetAtt": "TrustRootFunction.Arn"}]
+    assert permission["FunctionName"] == {"Ref": "TrustRootFunction"}
+    assert permission["SourceArn"] == {"Fn::GetAtt": "TrustRootSchedule.Arn"}
+
+
 # --- keeping --------------------------------------------------------------------------------------
 
 
@@ -847,7 +915,7 @@ def test_every_log_is_kept_for_as_long_as_the_operator_says() -> None:
     groups = of_type("AWS::Logs::LogGroup")
     access = RESOURCES["Stage"]["Properties"]["AccessLogSettings"]
 
-    assert len(groups) == len([*FUNCTIONS, VERIFY, "Access"])
+    assert len(groups) == len([*FUNCTIONS, *INSIDE, "Access"])
     assert all(g == {"RetentionInDays": {"Ref": "LogRetentionDays"}} for g in groups.values())
     assert access["DestinationArn"] == {"Fn::GetAtt": "AccessLogs.Arn"}
 
@@ -899,6 +967,13 @@ def test_the_bucket_removes_deleted_files_and_unpublished_ones_and_no_others() -
             "TagFilters": [TAG],
             "ExpirationInDays": 1,
             "NoncurrentVersionExpiration": {"NoncurrentDays": GRACE.days},
+        },
+        "OldTrustRoots": {
+            "Id": "",
+            "Status": "Enabled",
+            "Prefix": PREFIX,
+            "ExpirationInDays": 180,
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
         },
         "StagedFiles": {
             "Id": "",

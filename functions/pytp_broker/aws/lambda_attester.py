@@ -1,0 +1,50 @@
+"""Let the attest function verify attestations, and wait for its answer.
+
+It takes milliseconds once it runs, and a few seconds if it must start first.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pytp_broker.aws.failed_calls import cause_of
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.provenance.attester import AttestationQuestion, AttestationState
+
+
+class LambdaAttester:
+    """An Attester that invokes a function. Most uploads need none, so the client is made late."""
+
+    def __init__(self, make_client: Callable[[], Any], function: str) -> None:
+        self._make_client = make_client
+        self._function = function
+        self._client: Any = None
+
+    def verify(self, question: AttestationQuestion) -> AttestationState:
+        """Return what the function says; raise StoreUnavailable."""
+        payload = json.dumps(question.document())
+        try:
+            if self._client is None:
+                self._client = self._make_client()
+            answer = self._client.invoke(FunctionName=self._function, Payload=payload)
+            octets = answer["Payload"].read()
+        except (ClientError, BotoCoreError) as error:
+            raise _unavailable(cause_of(error)) from None
+        if "FunctionError" in answer:
+            raise _unavailable("the attest function failed; its log says why")
+        return _read(octets)
+
+
+def _read(octets: bytes) -> AttestationState:
+    try:
+        return AttestationState.from_document(json.loads(octets))
+    except (KeyError, TypeError, ValueError):
+        raise _unavailable("the attest function gave an answer that is not a state") from None
+
+
+def _unavailable(operator_detail: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        "attestations cannot be verified now; try again", operator_detail=operator_detail
+    )
