@@ -1,7 +1,7 @@
-"""Verify the attestations of a file (PEP 740), and compare their publisher with the receipt's."""
+"""Verify the attestations of a file (PEP 740) for the publisher that its receipt names."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -11,30 +11,16 @@ from typing import Any, Final
 from pytp_broker.client.verifying.evidence import MAX_PROVENANCE_BYTES, Evidence
 from pytp_broker.client.verifying.outcome import NotVerifiedError
 from pytp_broker.client.verifying.targets import Target
-from pytp_broker.client.verifying.workflows import find_workflow_file
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.attester import (
     AttestationQuestion,
-    AttestationStatus,
     Attester,
 )
-from pytp_broker.provenance.receipts import Publication, Receipt
+from pytp_broker.provenance.publishers import describe_publisher
+from pytp_broker.provenance.receipts import Receipt
 from pytp_broker.provenance.trusted_roots import SHIPPED_ROOT
 from pytp_broker.strict_json import parse_json
 
-# What the issuer of each kind of publisher is, or begins with.
-_ISSUERS: Final[Mapping[str, str]] = {
-    "CircleCI": "https://oidc.circleci.com/org/",
-    "GitHub": "https://token.actions.githubusercontent.com",
-    "GitLab": "https://gitlab.com",
-    "Google": "https://accounts.google.com",
-}
-# Members of a publisher that a receipt has too, and the claim that says the same.
-_CLAIMS: Final = (
-    *(("repository", "repository"), ("vcs_origin", "repository"), ("email", "actor")),
-    ("pipeline_definition_id", "workflow"),
-)
-_WORKFLOWS: Final = ("workflow", "workflow_filepath")
 _MAX_BUNDLES: Final = 10
 _NO_LIBRARY: Final = "install 'pytp-broker[attestations]' to check them"
 _VERSION: Final = 1
@@ -83,14 +69,6 @@ NONE: Final = Finding(Status.NONE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Bundle:
-    """Attestations of one publisher, as the provenance object has them."""
-
-    publisher: Mapping[str, Any]
-    attestations: list[Any]
-
-
-@dataclass(frozen=True, slots=True)
 class AttestationChecks:
     """Verifies the attestations of files with what ``find_attester`` returns, if that is something.
 
@@ -130,8 +108,8 @@ def find_sigstore(trusted_root: Path | None) -> Attester | None:
     return SigstoreAttester(trusted_root or SHIPPED_ROOT)
 
 
-def _read_bundles(octets: bytes) -> list[_Bundle]:
-    """Return the bundles of a provenance object; raise ValueError with what is wrong with it."""
+def _read_bundles(octets: bytes) -> list[list[Any]]:
+    """Return the attestations of each bundle; raise ValueError with what is wrong with them."""
     if len(octets) > MAX_PROVENANCE_BYTES:
         raise ValueError(f"has more than {MAX_PROVENANCE_BYTES:,} bytes")
     try:
@@ -143,62 +121,36 @@ def _read_bundles(octets: bytes) -> list[_Bundle]:
     entries = document.get("attestation_bundles")
     if not isinstance(entries, list) or not 0 < len(entries) <= _MAX_BUNDLES:
         raise ValueError(f"must have 1 to {_MAX_BUNDLES} bundles")
-    return [_read_bundle(entry) for entry in entries]
+    return [_read_attestations(entry) for entry in entries]
 
 
-def _read_bundle(entry: Any) -> _Bundle:  # noqa: ANN401 - from outside
+def _read_attestations(entry: Any) -> list[Any]:  # noqa: ANN401 - from outside
     members = entry if isinstance(entry, dict) else {}
-    publisher, attestations = members.get("publisher"), members.get("attestations")
-    if not isinstance(publisher, dict) or not isinstance(attestations, list) or not attestations:
-        raise ValueError("has a bundle without a publisher or without attestations")
-    if not isinstance(publisher.get("kind"), str):
-        raise ValueError("has a publisher without a kind")  # noqa: TRY004 - as all others
-    return _Bundle(publisher, attestations)
+    attestations = members.get("attestations")
+    if not isinstance(attestations, list) or not attestations:
+        raise ValueError("has a bundle without attestations")
+    return attestations
 
 
-def _check_bundle(attester: Attester, bundle: _Bundle, target: Target, receipt: Receipt) -> Finding:
-    text = json.dumps(bundle.attestations)
-    question = AttestationQuestion(text, target.filename, target.sha256, bundle.publisher)
+def _check_bundle(
+    attester: Attester, attestations: Sequence[Any], target: Target, receipt: Receipt
+) -> Finding:
+    """Verify attestations of one bundle for the job that the receipt names.
+
+    The provenance object names a publisher too, but nobody has signed that.
+    """
+    publication = receipt.publication
+    named = {"issuer": publication.issuer, "provider": publication.provider}
+    known = {name: text for name, text in named.items() if text is not None}
+    publisher = describe_publisher({**publication.pins, **publication.claims, **known})
+    question = AttestationQuestion(
+        json.dumps(attestations), target.filename, target.sha256, publisher
+    )
     try:
         state = attester.verify(question)
     except StoreUnavailable as error:
         return Finding(Status.NOT_CHECKED, error.detail)
-    if state.status is AttestationStatus.VERIFIED:
-        return _compare(bundle.publisher, receipt)
     return Finding(Status(state.status.value), state.reason)
-
-
-def _compare(publisher: Mapping[str, Any], receipt: Receipt) -> Finding:
-    """Return VERIFIED if the publisher is the job of the receipt: the index may name any."""
-    publication = receipt.publication
-    begin, shared = _ISSUERS.get(publisher["kind"]), list(_shared(publisher, publication))
-    if begin is None or publication.issuer is None or not shared:
-        return Finding(Status.UNVERIFIED, "the receipt names no job to compare the publisher with")
-    if not _is_of(publication.issuer, begin):
-        return _other_publisher(f"of the kind `{publisher['kind']}`")
-    for said, claimed in shared:
-        if claimed is None or said.lower() != claimed.lower():
-            return _other_publisher(f"of `{said}`")
-    return Finding(Status.VERIFIED)
-
-
-def _is_of(issuer: str, begin: str) -> bool:
-    return issuer.startswith(begin) if begin.endswith("/") else issuer == begin
-
-
-def _shared(
-    publisher: Mapping[str, Any], publication: Publication
-) -> Iterator[tuple[str, str | None]]:
-    """Yield what the publisher says, and what the receipt says in its place."""
-    claimed = [(member, publication.claims.get(claim)) for member, claim in _CLAIMS]
-    claimed += [(member, find_workflow_file(publication)) for member in _WORKFLOWS]
-    for member, text in claimed:
-        if isinstance(publisher.get(member), str):
-            yield publisher[member], text
-
-
-def _other_publisher(what: str) -> Finding:
-    return Finding(Status.REFUSED, f"they are {what}, and the receipt names another publisher")
 
 
 # What one bundle says counts for all, if it is further to the right.
