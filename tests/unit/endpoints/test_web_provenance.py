@@ -159,6 +159,23 @@ def test_readers_of_a_private_registry_see_the_words(shelf: Visited) -> None:
     assert words(shelf.read(PROJECT)).startswith("full ")
 
 
+def test_each_file_links_to_its_receipt(shelf: Visited) -> None:
+    links = shelf.visit(PROJECT).links
+
+    receipts = [link for link in links if link.endswith("/receipt")]
+    assert receipts == [
+        "/acme/integrity/widgets/2.0/widgets-2.0-py3-none-any.whl/receipt",
+        "/acme/integrity/widgets/2.0/widgets-2.0.tar.gz/receipt",
+    ]
+    assert [shelf.get(link).status for link in receipts] == [200, 200]
+
+
+def test_a_file_of_an_older_version_links_to_no_receipt(shelf: Visited) -> None:
+    alter(shelf, NEW, receipt_sha256=None)
+
+    assert not [link for link in shelf.visit(PROJECT).links if link.endswith("/receipt")]
+
+
 # --- attestations ---------------------------------------------------------------------------------
 
 

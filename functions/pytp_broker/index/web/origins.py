@@ -25,8 +25,9 @@ _LABELS: Final[Mapping[str, str]] = {
     "actor": "Started by",
     _REASON: "Because",
 }
-# Only an operator can use the ids of publishers: the page shows their rules.
-_UNSHOWN: Final = frozenset({_PUBLISHERS})
+# Only an operator can use the ids of publishers: the page shows their rules. The heading has the
+# provider.
+_UNSHOWN: Final = frozenset({_PUBLISHERS, "provider"})
 
 
 @dataclass(frozen=True, slots=True)

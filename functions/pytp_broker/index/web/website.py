@@ -74,6 +74,11 @@ class Site:
         """Return the path of a file."""
         return paths.FILE.url(self.base_path, sha256=file.sha256, filename=file.filename)
 
+    def receipt(self, file: PublishedFile) -> str:
+        """Return the path of a file's receipt."""
+        place = {"project": file.project, "version": file.version, "filename": file.filename}
+        return paths.RECEIPT.url(self.base_path, **place)
+
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[T]):
