@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pytp_broker.cli.import_delivery import Count, delivered
 from pytp_broker.cli.import_marks import Marks
+from pytp_broker.cli.import_provenance import ProvenanceWatch
 from pytp_broker.cli.import_report import Outcome, Result
 from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.sources.patience import patiently
@@ -62,6 +63,7 @@ class ProjectImport:
     present: Mapping[str, PublishedFile]
     deleted: Mapping[str, Tombstone]
     marks: Marks
+    watch: ProvenanceWatch
 
     def take(self, offer: Offer) -> Outcome:
         """Import a file unless it is here; raise StoreUnavailable."""
@@ -91,6 +93,7 @@ class ProjectImport:
                 return self._outcome(offer, Result.PRESENT)
             file = store_delivery(distribution, delivery, desk.transfer, desk.notary)
         self.marks.keep(distribution)
+        self.watch.look(file)
         if not commit(file, desk.operator.store):
             return self._outcome(offer, Result.PRESENT)
         return self._outcome(offer, Result.IMPORTED, self._remark(offer, distribution), file.size)

@@ -16,6 +16,7 @@ from pytp_broker.audit.operations import Import
 from pytp_broker.cli.import_marks import Marks
 from pytp_broker.cli.import_progress import Progress
 from pytp_broker.cli.import_project import Desk, ProjectImport
+from pytp_broker.cli.import_provenance import ProvenanceWatch
 from pytp_broker.cli.import_report import Outcome, Report, Result
 from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.sources.patience import patiently
@@ -115,7 +116,9 @@ class Importer:
         present = {file.filename: file for file in store.list_files(registry, project)}
         withdrawn = store.list_withdrawn(registry, project)
         marks = Marks(offered, registry, withdrawn.yanked, self._operator)
-        return ProjectImport(desk, offered, present, withdrawn.deleted, marks)
+        visible = (file for name, file in present.items() if name not in withdrawn.deleted)
+        watch = ProvenanceWatch(visible, self._operator)
+        return ProjectImport(desk, offered, present, withdrawn.deleted, marks, watch)
 
     def _end(self, outcome: Outcome) -> None:
         self._report.add(outcome)
