@@ -573,6 +573,23 @@ def upload_with_an_operators_token(stage: Stage) -> Attempt:
     )
 
 
+def upload_that_loses_provenance(stage: Stage) -> Attempt:
+    """Upload as an operator, after a release that a job published: a record says so."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    stage.advance(seconds=1)
+    made = made_to_upload(stage)
+    assert stage.honest.make_token(made).status == 200
+
+    def is_on_record(_answer: Answer) -> None:
+        assert stage.is_visible(wheel(version="2.0"))
+        found = [record.facts for record in stage.records if record.event == "provenance"]
+        assert [facts["provenance"] for facts in found][:1] == [["no", "lost"]]
+
+    return Attempt(
+        lambda: stage.faulty.upload(made.token, wheel(version="2.0")), 200, check=is_on_record
+    )
+
+
 def read_with_an_operators_token(stage: Stage) -> Attempt:
     """Read a page of a private registry with a token that an operator made."""
     made = made_to_read(stage)
@@ -686,6 +703,7 @@ OPERATIONS: tuple[Operation, ...] = (
     read_with_a_token_of_another_registry,
     make_a_token,
     upload_with_an_operators_token,
+    upload_that_loses_provenance,
     read_with_an_operators_token,
     remove_a_registry_of_an_operators_token,
     list_all,

@@ -82,6 +82,16 @@ def find_changes(
     return list_changes(found.files if found else (), files, issuers)
 
 
+def report_changes(changes: Sequence[ProvenanceChange], index: Index) -> None:
+    """Leave the records, just before the decisive write.
+
+    If the write was made and its answer is lost, the client sends the file again, and then nothing
+    is written or looked at. So a record may be one too many, and never one too few.
+    """
+    for change in changes:
+        index.audit(change.accepted())
+
+
 def list_changes(
     present: Iterable[PublishedFile], files: Sequence[PublishedFile], issuers: Issuers
 ) -> Sequence[ProvenanceChange]:

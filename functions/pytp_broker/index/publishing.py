@@ -4,8 +4,8 @@ Read ``upload`` from top to bottom. It has three stages: the form says what the 
 inspection says what the file is, and the last stage makes it visible. The right to upload is
 checked first, so that a stranger learns nothing about files. The bytes and the receipt are stored
 before the one conditional write that makes the file visible, so a crash leaves unused bytes, never
-half a file and never a file without a receipt. If the release then comes from elsewhere than the
-one before it, a record of that follows.
+half a file and never a file without a receipt. If the release comes from elsewhere than the one
+before it, a record says so first.
 """
 
 from pytp_broker.access import (
@@ -33,7 +33,7 @@ from pytp_broker.index.forms import (
     compute_sent_digests,
 )
 from pytp_broker.index.inspection import Candidate, Facts, inspect
-from pytp_broker.index.provenance import find_changes
+from pytp_broker.index.provenance import find_changes, report_changes
 from pytp_broker.index.receipts import Notary, certify, hash_record, make_nonce
 from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
 from pytp_broker.index.storing import describe, make_visible, save_bytes
@@ -63,10 +63,7 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
     facts = inspect(candidate)
 
     file = store_content(facts, right, index, event)
-    changes = find_changes([file], caller.configuration.issuers, index)
     commit(file, candidate, right, admission, index)
-    for each in changes:
-        index.audit(each.accepted())
     ask_if_pending(file, index)
 
 
@@ -179,12 +176,14 @@ def commit(
     if a slow upload finds the project closed, Unauthorized for a token that has been used up, and
     what ``confirm`` raises for a right that has ended meanwhile.
     """
+    changes = find_changes([file], right.caller.configuration.issuers, index)
     use_up(right.record, _use(file), index)
     claimed = claim_release(admission, index)
     confirm(right, index)
     if is_old(right, index):
         check_open(candidate, find_entry(candidate, right, index))
     check_claim(claimed, index)
+    report_changes(changes, index)
     try:
         make_visible(file, index.store)
     except AlreadyPublishedError:

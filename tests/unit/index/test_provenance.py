@@ -24,7 +24,7 @@ from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.withdrawals import Tombstone
 from tests.support import distributions
 from tests.support.distributions import Distribution, sdist, wheel
-from tests.support.samples import NOW, file
+from tests.support.samples import NOW, file, release
 from tests.support.shelf import IDENTITY, Shelf
 from tests.support.signing import GITHUB
 from tests.support.uploading import Uploader
@@ -371,10 +371,22 @@ def test_nothing_is_published_without_the_look_at_earlier_releases(shelf: Shelf)
     assert found_in(shelf) == []
 
 
-def test_a_record_follows_the_file_and_not_a_refusal(shelf: Shelf) -> None:
+@pytest.mark.promise("provenance-watched")
+def test_the_record_is_there_before_the_file_is(shelf: Shelf) -> None:
+    """If the answer of the decisive write is lost, the client's next upload changes nothing."""
     shelf.store.fail_next("add_file")
 
     assert upload_as_operator(shelf, wheel(version="2.0")) == 503
+
+    assert len(found_in(shelf)) == 1
+
+
+def test_a_refused_upload_leaves_no_record_of_provenance(shelf: Shelf) -> None:
+    """The release has another spelling of the version: that is found when it is claimed."""
+    other = release(spellings=("2.0.0",), key="2", claimed_at=shelf.now)
+    shelf.between(lambda: shelf.store.save_release(other, None))
+
+    assert upload_as_operator(shelf, wheel(version="2.0")) == 400
 
     assert found_in(shelf) == []
 

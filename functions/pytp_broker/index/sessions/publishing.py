@@ -19,7 +19,7 @@ from pytp_broker.audit.requests import SessionPublication
 from pytp_broker.errors import Conflict, Problem, StoreUnavailable
 from pytp_broker.index.attesting import ask_if_pending, lacks_attestations
 from pytp_broker.index.distributions import Distribution, parse_filename
-from pytp_broker.index.provenance import find_changes
+from pytp_broker.index.provenance import find_changes, report_changes
 from pytp_broker.index.publishing import check_active
 from pytp_broker.index.receipts import Notary, certify_all, hash_record, make_nonce
 from pytp_broker.index.releases import check_claim, check_for_all, claim_for_all
@@ -58,11 +58,10 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
     except Problem:
         _undo(begun, before, index)
         raise
+    report_changes(changes, index)
     published = begun.published(index.now())
     if not index.store.publish_session(published):
         raise StoreUnavailable("the publish took too long and was rolled back: publish again")
-    for each in changes:
-        index.audit(each.accepted())
     _ask_about_attestations(published, index)
     return published
 
