@@ -195,7 +195,7 @@ def test_a_private_registry_tells_a_browser_without_a_token_to_give_one(
 
 @every_theme
 @pytest.mark.parametrize(
-    ("page", "height"), [("list", 800), ("project", 2060), ("changed", 1030), ("404", 420)]
+    ("page", "height"), [("list", 800), ("project", 2180), ("changed", 1030), ("404", 420)]
 )
 def test_a_page_has_the_colours_of_the_readers_system(
     browser: Browser, tmp_path: Path, theme: str, page: str, height: int

@@ -49,7 +49,8 @@ def test_a_fault_does_no_harm_and_a_retry_heals_it_on_moto(
 KEYS = "find_key_set claim_key_set_refresh save_key_set"
 PINS = "find_token pin_publisher pin_publisher"
 RELEASE = "find_release list_files"
-UPLOAD = f"find_token find_entry {RELEASE} save save find_files use_token save_release add_file"
+SAVES = "save save sign save"
+UPLOAD = f"find_token find_entry {RELEASE} {SAVES} find_files use_token save_release add_file"
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_verified_attestations_are_a_second_basis(shelf: Visited) -> None:
     page = shelf.visit(PROJECT)
 
     assert words(page).endswith("Attestations full Every file has attestations that are verified.")
-    assert page.text.count("attestations verified") == 2
+    assert page.text.count("Attestations verified") == 2
 
 
 def test_attestations_of_a_part_of_the_files(shelf: Visited) -> None:
@@ -241,13 +241,35 @@ def test_attestations_of_two_workflows_are_inconsistent(shelf: Visited) -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "links"),
+    [
+        ("verified", ["/acme/integrity/widgets/2.0/widgets-2.0.tar.gz/provenance"]),
+        ("unverified", ["/acme/integrity/widgets/2.0/widgets-2.0.tar.gz/provenance"]),
+        ("pending", []),
+        ("refused", []),
+    ],
+)
+def test_only_attestations_that_are_served_have_a_link(
+    shelf: Visited, state: str, links: list[str]
+) -> None:
+    attest(shelf, NEW, state, ".tar.gz")
+
+    found = [link for link in shelf.visit(PROJECT).links if link.endswith("/provenance")]
+    assert found == links
+
+
+@pytest.mark.parametrize(
     ("state", "reason", "shown"),
     [
-        ("pending", "", "attestations pending"),
-        ("unverified", "signed by a private CA", "attestations unverified signed by a private CA"),
-        ("refused", "bad signature", "attestations refused bad signature"),
-        ("refused", "\u202eesrever\x1b[1m", "attestations refused \ufffdesrever\ufffd[1m"),
-        ("refused", "<script>x</script>", "attestations refused <script>x</script>"),
+        ("pending", "", "Attestations pending"),
+        (
+            "unverified",
+            "signed by a private CA",
+            "Attestations unverified signed by a private CA",
+        ),
+        ("refused", "bad signature", "Attestations refused bad signature"),
+        ("refused", "\u202eesrever\x1b[1m", "Attestations refused \ufffdesrever\ufffd[1m"),
+        ("refused", "<script>x</script>", "Attestations refused <script>x</script>"),
     ],
 )
 def test_a_file_says_what_is_known_of_its_attestations(

@@ -13,6 +13,7 @@ from pytp_broker.index.web.origins import Origin, find_origins
 from pytp_broker.index.web.versions import ShownRelease, find_latest, find_release, releases_of
 from pytp_broker.index.web.words import ShownContinuity, explain, marks
 from pytp_broker.names import normalize
+from pytp_broker.provenance.attester import AttestationStatus
 from pytp_broker.registries import Configuration
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
@@ -22,6 +23,7 @@ from pytp_broker.storage.protocols import Place
 T = TypeVar("T")
 
 PART_ITEMS: Final = 200
+_SERVED: Final = frozenset({AttestationStatus.VERIFIED, AttestationStatus.UNVERIFIED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,18 @@ class Site:
 
     def receipt(self, file: PublishedFile) -> str:
         """Return the path of a file's receipt."""
-        place = {"project": file.project, "version": file.version, "filename": file.filename}
-        return paths.RECEIPT.url(self.base_path, **place)
+        return paths.RECEIPT.url(self.base_path, **_place_of(file))
+
+    def attestations(self, file: PublishedFile) -> str | None:
+        """Return the path of a file's attestations; None if nobody is given them."""
+        state = file.attestation_state
+        if state is None or state.status not in _SERVED:
+            return None
+        return paths.PROVENANCE.url(self.base_path, **_place_of(file))
+
+
+def _place_of(file: PublishedFile) -> dict[str, str]:
+    return {"project": file.project, "version": file.version, "filename": file.filename}
 
 
 @dataclass(frozen=True, slots=True)
