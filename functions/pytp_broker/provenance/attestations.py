@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
+from pytp_broker.names import MAX_FILE_NAME_CHARACTERS
 from pytp_broker.provenance.receipts import STATEMENT
 from pytp_broker.redaction import printable
 from pytp_broker.strict_json import parse_json
@@ -123,12 +124,18 @@ def _check_subject(statement: Mapping[str, Any], filename: str, sha256: str) -> 
 def _is_same_file(one: str, other: str) -> bool:
     """Say whether two file names mean one distribution (PEP 740 compares what they say)."""
     try:
-        return one == other or _parse(one) == _parse(other)
+        return one == other or parse_name(one) == parse_name(other)
     except ValueError:
         return False
 
 
-def _parse(filename: str) -> object:
+def parse_name(filename: str) -> object:
+    """Return what the name of a distribution says, however it is spelled; raise ValueError.
+
+    A wheel's three lists of tags are multiplied, so a name of some kilobytes would take minutes.
+    """
+    if len(filename) > MAX_FILE_NAME_CHARACTERS:
+        raise ValueError("too long")
     is_wheel = filename.endswith(".whl")
     return parse_wheel_filename(filename) if is_wheel else parse_sdist_filename(filename)
 

@@ -5,24 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
-
+from pytp_broker.provenance.attestations import MAX_BYTES, PREDICATE_TYPES, parse_name
 from pytp_broker.provenance.attester import AttestationQuestion
 from pytp_broker.provenance.judgement import Reason, RefusedError
+from pytp_broker.provenance.receipts import STATEMENT
 from pytp_broker.redaction import printable
 from pytp_broker.strict_json import parse_json
 
-STATEMENT: Final = "https://in-toto.io/Statement/v1"
-PREDICATES: Final = frozenset(
-    {"https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v1"}
-)
-# One has 6 KB. That of SLSA's generator for a workflow with many inputs has 40 KB.
-MAX_BYTES: Final = 512 * 1024
 _MEMBERS: Final = {
     "": {"version", "verification_material", "envelope"},
     "verification_material": {"certificate", "transparency_entries"},
@@ -52,7 +41,7 @@ def _read_array(text: str) -> Sequence[Any]:
     if len(text) > MAX_BYTES:
         raise RefusedError(Reason.TOO_LARGE, f"they have more than {MAX_BYTES} characters")
     array = _parse(text.encode(errors="replace"), "they are")
-    if not isinstance(array, list) or not 1 <= len(array) <= len(PREDICATES):
+    if not isinstance(array, list) or not 1 <= len(array) <= len(PREDICATE_TYPES):
         raise _malformed("they are not an array of one or two attestations")
     return array
 
@@ -65,13 +54,19 @@ def _parse(octets: bytes, subject: str) -> object:
 
 
 def _check_members(document: object) -> Mapping[str, Any]:
-    """Return the attestation; one with a further member is not what PEP 740 knows."""
+    """Return the attestation, which has at least the members that PEP 740 says.
+
+    A later version of the format may add more of them. But the envelope has what is signed, so
+    nothing stands beside it: neither a second signature nor another statement.
+    """
     if not isinstance(document, dict):
         raise _malformed("an attestation is not an object")
     for name, members in _MEMBERS.items():
         part = document[name] if name else document
-        if not isinstance(part, dict) or part.keys() != members:
-            raise _malformed(f"`{name or 'attestation'}` has other members than PEP 740 says")
+        if not isinstance(part, dict) or not part.keys() >= members:
+            raise _malformed(f"`{name or 'attestation'}` lacks a member of PEP 740")
+    if document["envelope"].keys() != _MEMBERS["envelope"]:
+        raise _malformed("its `envelope` has more than a statement and its signature")
     if document["version"] != 1 or document["version"] is True:
         raise _malformed("its `version` is not 1")
     return document
@@ -83,7 +78,7 @@ def _check_statement(document: Mapping[str, Any], question: AttestationQuestion)
     if not isinstance(statement, dict) or statement.get("_type") != STATEMENT:
         raise RefusedError(Reason.FOREIGN_STATEMENT, "its statement is not an in-toto Statement v1")
     kind = statement.get("predicateType")
-    if not isinstance(kind, str) or kind not in PREDICATES:
+    if not isinstance(kind, str) or kind not in PREDICATE_TYPES:
         shown = printable(str(kind))
         raise RefusedError(Reason.FOREIGN_PREDICATE, f"its predicate type `{shown}` is not known")
     _check_subject(statement.get("subject"), question)
@@ -98,7 +93,7 @@ def _check_subject(subjects: object, question: AttestationQuestion) -> None:
             raise RefusedError(
                 Reason.WRONG_SUBJECT, "its statement does not have one subject with a digest"
             )
-    if _parse_name(name) != _parse_name(question.filename):
+    if not _is_same_file(name, question.filename):
         raise RefusedError(
             Reason.WRONG_SUBJECT, f"its statement is about the file `{printable(name)}`"
         )
@@ -109,15 +104,13 @@ def _check_subject(subjects: object, question: AttestationQuestion) -> None:
         )
 
 
-def _parse_name(filename: str) -> object:
-    """Return what a file name says, however it is spelled."""
+def _is_same_file(one: str, other: str) -> bool:
+    """Say whether both names mean one distribution; raise RefusedError if one is no name."""
     try:
-        if filename.endswith(".whl"):
-            return parse_wheel_filename(filename)
-        return parse_sdist_filename(filename)
-    except (InvalidWheelFilename, InvalidSdistFilename):
+        return parse_name(one) == parse_name(other)
+    except ValueError:
         raise RefusedError(
-            Reason.WRONG_SUBJECT, f"`{printable(filename)}` is not the name of a distribution"
+            Reason.WRONG_SUBJECT, f"`{printable(one)}` is not the name of a distribution"
         ) from None
 
 

@@ -1,6 +1,7 @@
 """The form of attestations: what is refused at once, each with a reason of its own."""
 
 import json
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -165,6 +166,16 @@ def test_a_statement_about_something_else_is_refused(changes: dict[str, Any], re
 )
 def test_an_attestation_of_another_file_is_refused(name: str) -> None:
     assert f"it is about `{name}`, and the file is" in refusal(attestation(name, SHA256))
+
+
+def test_a_name_with_a_million_tags_takes_no_time() -> None:
+    tags = "-".join([".".join(f"py{number}" for number in range(100))] * 3)
+
+    start = perf_counter()
+    told = refusal(attestation(f"widgets-1.0-{tags}.whl", SHA256))
+
+    assert "and the file is" in told
+    assert perf_counter() - start < 1
 
 
 def test_two_of_one_kind_are_refused() -> None:

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from pytp_broker.provenance.attestations import MAX_BYTES
 from pytp_broker.provenance.judgement import Reason
-from pytp_broker.provenance.statements import MAX_BYTES
 from pytp_broker.provenance.trusted_roots import SHIPPED_ON
 
 PAGE = (Path(__file__).parents[3] / "docs/trust-root.md").read_text()
