@@ -35,6 +35,7 @@ from pytp_broker.registries import Access
 from pytp_broker.tokens import UploadToken
 from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
 from tests.support import distributions, signing
+from tests.support.attesting import attestation
 from tests.support.deployment import basic
 from tests.support.emulator import REGION, create_bucket, create_table, make_client
 from tests.support.gateways import body_of
@@ -243,13 +244,33 @@ def stage_release(call: Callable[[str, str, Mapping[str, str], bytes], str], tok
         mechanism="http-post-bytes",
     )
     call("POST", urlsplit(upload["mechanism"]["file_url"]).path, headers, file.content)
+    url = urlsplit(upload["mechanism"]["attestations_url"]).path
+    for text in misplaced_attestations(token, file):
+        assert '"invalid-upload"' in call("POST", url, headers, text.encode())
     assert send(upload["links"]["complete"])["status"] == "completed"
     staged = str(session["session-token"])
-    for path in ("/acme/upload/{}/x", "/acme/simple/{}/", "/acme/stage/{}/simple/", "/{}", "/x?{}"):
-        call("GET", path.format(staged), headers, b"")
-        call("DELETE", path.format(staged), {}, b"")
+    for path in (
+        "/acme/integrity/{}/1/{}/provenance",
+        "/acme/upload/{}/x",
+        "/acme/simple/{}/",
+        "/acme/stage/{}/simple/",
+        "/{}",
+        "/x?{}",
+    ):
+        call("GET", path.replace("{}", staged), headers, b"")
+        call("DELETE", path.replace("{}", staged), {}, b"")
     assert send(session["links"]["publish"])["status"] == "published"
     return staged
+
+
+def misplaced_attestations(secret: str, file: distributions.Distribution) -> list[str]:
+    """Return attestations with a secret where somebody may have put one."""
+    named = [
+        attestation(secret, file.sha256),
+        attestation(file.filename, file.sha256, secret),
+        attestation(file.filename, secret),
+    ]
+    return [secret, json.dumps([secret]), *(json.dumps([each]) for each in named)]
 
 
 def mint_to_read(session: requests.Session, url: str, issuer: Issuer) -> str:
@@ -500,6 +521,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "PYTP_ERROR_TYPE_BASE": "urn:pytp-broker:errors#",
         "PYTP_DISCLOSURE_KEYS_URL": SecretScanner().keys_url,
         "PYTP_VERIFY_FUNCTION": "pytp-broker-VerifyFunction",
+        "PYTP_ATTEST_FUNCTION": "pytp-broker-AttestFunction",
         "POWERTOOLS_LOGGER_LOG_EVENT": "true",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",
     }

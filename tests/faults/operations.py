@@ -1,23 +1,28 @@
 """The operations of clients and operators, each as a request that can be sent again and again."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pytp_broker.making import Making
 from pytp_broker.minting import Minted, make_to_read, make_to_upload
+from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import keys_of
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.sessions import UploadStatus
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
-from tests.faults.stage import CHANGED, CONFIGURATION, Stage, configured_rights, load, wheel
+from pytp_broker.verifier import AttestationPlace
+from tests.faults.stage import CHANGED, CONFIGURATION, STRICT, Stage, configured_rights, load, wheel
+from tests.support.attesting import PENDING, REFUSED, VERIFIED, attest
 from tests.support.deployment import Answer
 from tests.support.figures import FAULTS
 
 # uv tries an exchange four times in all, twine an upload five times after the first.
 ATTEMPTS = 5
+ATTESTED = AttestationPlace("acme", "widgets", wheel().filename)
 QUARANTINED = ProjectStatus("quarantined", "malware")
 
 
@@ -644,7 +649,7 @@ def verify_a_large_file(stage: Stage) -> Attempt:
         for key in keys_of(staged.file):
             assert stage.engine.files.find(key) is not None
 
-    return Attempt(lambda: stage.faulty.verify_upload(place), 200, check=is_completed)
+    return Attempt(lambda: stage.faulty.verify_place(place), 200, check=is_completed)
 
 
 def verify_a_bad_file(stage: Stage) -> Attempt:
@@ -658,7 +663,85 @@ def verify_a_bad_file(stage: Stage) -> Attempt:
         assert staged.status is UploadStatus.ERROR
         assert staged.notices
 
-    return Attempt(lambda: stage.faulty.verify_upload(place), 200, check=has_failed)
+    return Attempt(lambda: stage.faulty.verify_place(place), 200, check=has_failed)
+
+
+def _state(stage: Stage) -> AttestationState | None:
+    """Return what is known of the attestations of the wheel, as every reader sees it."""
+    file = wheel()
+    store = stage.engine.store
+    entry = store.find_entry("acme", "widgets", file.filename)
+    page = store.find_files("acme", "widgets")
+    assert entry.file is not None
+    assert page is not None
+    assert list(page.files) == [entry.file]
+    assert stage.is_visible(file)
+    return entry.file.attestation_state
+
+
+def upload_with_attestations(stage: Stage) -> Attempt:
+    """Upload a file with attestations, which are verified after it."""
+    token, sent = stage.upload_token(), attest(wheel())
+
+    def are_pending_and_may_be_verified(_answer: Answer) -> None:
+        assert _state(stage) == PENDING
+        assert stage.honest.verify_place(ATTESTED).status == 200
+        assert _state(stage) == VERIFIED
+
+    return Attempt(
+        lambda: stage.faulty.upload(token, wheel(), attestations=sent),
+        200,
+        check=are_pending_and_may_be_verified,
+    )
+
+
+def upload_where_attestations_are_required(stage: Stage) -> Attempt:
+    """Upload to a registry that publishes only verified attestations: they are verified first."""
+    stage.configure(STRICT)
+    token, sent = stage.upload_token(), attest(wheel())
+
+    def are_verified(_answer: Answer) -> None:
+        assert _state(stage) == VERIFIED
+
+    return Attempt(
+        lambda: stage.faulty.upload(token, wheel(), attestations=sent), 200, check=are_verified
+    )
+
+
+def upload_refused_attestations(stage: Stage) -> Attempt:
+    """Upload attestations of another publisher there: refused, no matter which call fails."""
+    stage.configure(STRICT)
+    stage.faulty.attester.state = REFUSED
+    token, sent = stage.upload_token(), attest(wheel())
+    return Attempt(
+        lambda: stage.faulty.upload(token, wheel(), attestations=sent), 400, "invalid-upload"
+    )
+
+
+def verify_attestations(stage: Stage) -> Attempt:
+    """Verify the attestations of a published file: every page has the state, or none has."""
+    sent = attest(wheel())
+    assert stage.honest.upload(stage.upload_token(), wheel(), attestations=sent).status == 200
+
+    def are_verified(_answer: Answer) -> None:
+        assert _state(stage) == VERIFIED
+
+    return Attempt(lambda: stage.faulty.verify_place(ATTESTED), 200, check=are_verified)
+
+
+def read_provenance(stage: Stage) -> Attempt:
+    """Read the provenance of a file."""
+    sent = attest(wheel())
+    assert stage.honest.upload(stage.upload_token(), wheel(), attestations=sent).status == 200
+    assert stage.honest.verify_place(ATTESTED).status == 200
+    path = f"/acme/integrity/widgets/1.0/{wheel().filename}/provenance"
+
+    def has_them(answer: Answer) -> None:
+        (bundle,) = answer.json["attestation_bundles"]
+        assert bundle["publisher"]["repository"] == "octo-org/widgets"
+        assert bundle["attestations"] == json.loads(sent)
+
+    return Attempt(lambda: stage.faulty.call("GET", path), 200, check=has_them)
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -709,6 +792,11 @@ OPERATIONS: tuple[Operation, ...] = (
     list_all,
     verify_a_large_file,
     verify_a_bad_file,
+    upload_with_attestations,
+    upload_where_attestations_are_required,
+    upload_refused_attestations,
+    verify_attestations,
+    read_provenance,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
 WRITING_OPERATIONS = (
@@ -727,6 +815,7 @@ WRITING_OPERATIONS = (
     make_a_token,
     remove_a_registry_of_an_operators_token,
     verify_a_large_file,
+    verify_attestations,
 )
 
 

@@ -22,6 +22,7 @@ from pytp_broker.tokens import UploadToken
 from tests.faults.operations import Attempt, Operation
 from tests.faults.stage import Clients, Stage, wheel
 from tests.support import distributions
+from tests.support.attesting import VERIFIED, attest
 from tests.support.deployment import Answer, basic
 from tests.support.distributions import Distribution
 
@@ -52,10 +53,20 @@ class Uploader:
         if answer.status >= 400 or answer.json["status"] == UploadStatus.COMPLETED.value:
             return answer
         upload = answer.json
+        sent = self._send_bytes(upload, file)
+        return sent if sent.status >= 400 else self.complete(upload)
+
+    def deliver(self, session: Mapping[str, Any], file: Distribution) -> Mapping[str, Any]:
+        """Return the upload of a file whose bytes are there, and that is not completed."""
+        upload: Mapping[str, Any] = self._announced(session, file).json
+        assert self._send_bytes(upload, file).status == 204
+        return upload
+
+    def _send_bytes(self, upload: Mapping[str, Any], file: Distribution) -> Answer:
         url = upload["mechanism"]["file_url"]
-        sent = self._send("POST", url, file.content, "application/octet-stream")
-        if sent.status >= 400:
-            return sent
+        return self._send("POST", url, file.content, "application/octet-stream")
+
+    def complete(self, upload: Mapping[str, Any]) -> Answer:
         return self._send("POST", upload["links"]["complete"], {})
 
     def _announced(self, session: Mapping[str, Any], file: Distribution) -> Answer:
@@ -73,6 +84,11 @@ class Uploader:
             "mechanism": "http-post-bytes",
         }
         return self._send("POST", session["links"]["upload"], members)
+
+    def attest(self, upload: Mapping[str, Any], file: Distribution) -> Answer:
+        """Send the attestations of a file; sending them again changes nothing."""
+        url = upload["mechanism"]["attestations_url"]
+        return self._send("POST", url, attest(file).encode(), "application/json")
 
     def publish(self, session: Mapping[str, Any]) -> Answer:
         """Publish a session; wait while the publish of an earlier call may still go on."""
@@ -174,6 +190,23 @@ def stage_a_file(stage: Stage) -> Attempt:
     return Attempt(lambda: client.stage(session, WHEEL), 201, check=may_be_published)
 
 
+def attest_a_staged_file(stage: Stage) -> Attempt:
+    """Send the attestations of a file before its completion: they are published with it."""
+    honest = Uploader(stage, stage.honest)
+    session = honest.begin().json
+    upload = honest.deliver(session, WHEEL)
+    client = Uploader(stage, stage.faulty)
+
+    def are_published(_answer: Answer) -> None:
+        assert honest.complete(upload).status == 202
+        stage.honest.verify()
+        assert honest.publish(session).status == 201
+        (file,) = stage.visible_files()
+        assert file.attestation_state == VERIFIED
+
+    return Attempt(lambda: client.attest(upload, WHEEL), 204, check=are_published)
+
+
 def publish_a_session(stage: Stage) -> Attempt:
     """Publish two files: they become visible together, however often it is tried."""
     client, session = Uploader(stage, stage.faulty), staged(stage, WHEEL, SDIST)
@@ -242,6 +275,7 @@ def cancel_a_session(stage: Stage) -> Attempt:
 SESSION_OPERATIONS: tuple[Operation, ...] = (
     begin_a_session,
     stage_a_file,
+    attest_a_staged_file,
     publish_a_session,
     publish_a_session_once,
     delete_a_staged_file,

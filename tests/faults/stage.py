@@ -32,20 +32,21 @@ from pytp_broker.index.importing import Transfer
 from pytp_broker.index.inventory import take_inventory
 from pytp_broker.index.receipts import Notary
 from pytp_broker.index.releases import key_of
-from pytp_broker.index.sessions.verifying import place_of, verify_upload
+from pytp_broker.index.sessions.verifying import place_of
+from pytp_broker.index.verifying import verify as verify_place
 from pytp_broker.minting import Minted
 from pytp_broker.names import normalize, version_in
 from pytp_broker.provenance.signing import Signer
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.file_store import FileStore, keys_of, staged_key
+from pytp_broker.storage.file_store import FileStore, attestations_key, keys_of, staged_key
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sessions import UploadStatus
 from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
-from pytp_broker.verifier import UploadPlace
+from pytp_broker.verifier import Place, UploadPlace
 from tests.faults.injection import Line
 from tests.support import distributions, samples
 from tests.support.deployment import HOST, Answer, Clock, Deployment, answer_of, basic
@@ -126,6 +127,9 @@ projects = ["gizmos"]
 WITHOUT_WIDGETS = CONFIGURATION.replace('["widgets", "old"]', '["old"]')
 PROJECTS = ("widgets", "old", "new", "gadgets", "gizmos")
 PLACES = [(registry, name) for registry in ("acme", "other", "third") for name in PROJECTS]
+STRICT = CONFIGURATION.replace(
+    'audience = "acme"', 'audience = "acme"\nrequire_attestations = true'
+)
 SWITCHED_OFF = CONFIGURATION.replace('audience = "acme"', 'audience = "acme"\nenabled = false')
 
 # How long a publishing session lives.
@@ -315,10 +319,10 @@ class Clients(Deployment):
         }
         return Answer(200, {}, json.dumps(found).encode())
 
-    def verify_upload(self, place: UploadPlace) -> Answer:
-        """Verify an upload, as the verify function does."""
+    def verify_place(self, place: Place) -> Answer:
+        """Verify what is at a place, as the verify function does."""
         try:
-            verify_upload(place, self.index)
+            verify_place(place, self.index)
         except StoreUnavailable as problem:
             return answer_of(problem_response(problem, instance="verify"))
         return Answer(200, {}, b"")
@@ -450,6 +454,7 @@ class Stage(Clock):
         self._check_no_token_is_lost_or_doubled(store)
         self._check_nothing_is_visible_without_its_bytes(store)
         self._check_nothing_is_visible_without_its_receipt(store)
+        self._check_nothing_is_visible_without_its_attestations(store)
         self._check_a_release_has_one_spelling(store)
         self._check_no_right_is_given_that_is_not_configured(store)
         self._check_no_secret_is_recorded(rows)
@@ -474,6 +479,14 @@ class Stage(Clock):
     def _check_nothing_is_visible_without_its_receipt(self, store: Store) -> None:
         for file in files_in(store):
             assert read_receipt(file, self.engine.files, self.now).project == file.project
+
+    def _check_nothing_is_visible_without_its_attestations(self, store: Store) -> None:
+        for file in files_in(store):
+            if (digest := file.attestations_sha256) is not None:
+                key = attestations_key(file.registry, digest, file.filename)
+                octets = stored_bytes(self.engine.files, key)
+                assert hashlib.sha256(octets).hexdigest() == digest
+                assert file.attestation_state is not None
 
     def _check_a_release_has_one_spelling(self, store: Store) -> None:
         spellings: dict[tuple[str, str, str], set[str]] = {}
