@@ -357,6 +357,7 @@ def close_project(
             f"file delete acme {file} --reason {secret}",
             f"file delete acme {secret} --reason mistake",
             f"file show acme {secret}",
+            f"release show acme widgets {secret}",
             f"token create --registry acme --read --for {secret}",
             f"token create --registry acme --upload widgets --reason {secret}",
             f"token create --registry acme --upload {secret} --reason mistake",
@@ -370,6 +371,7 @@ def close_project(
             f"file delete {secret} {file} --reason mistake",
             *(f"{name} show {secret}" for name in ("registry", "issuer", "publisher", "token")),
             *(f"project show acme {secret}", f"file list acme {secret}"),
+            *(f"release list acme {secret}", f"release show {secret} widgets 1.0"),
             f"token create --registry {secret} --read --for Dana",
             *(f"file show {secret} {file}", f"publisher list --registry {secret}"),
         ):
@@ -386,6 +388,7 @@ READS = (
     *("registry list", "registry show acme", "issuer list", "publisher list", "token list"),
     "reader list",
     *("project list acme", "project show acme widgets", "file list acme", "file list acme widgets"),
+    *("release list acme widgets", "release show acme widgets 1.0"),
     *(f"issuer show {signing.GITHUB}", "audit"),
 )
 

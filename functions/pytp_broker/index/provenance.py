@@ -23,10 +23,11 @@ from pytp_broker.provenance.continuity import (
     compare,
     compare_all,
 )
+from pytp_broker.provenance.sources import find_source
 from pytp_broker.registries import Issuer
 from pytp_broker.services import Index
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.trust.providers import provider_at
+from pytp_broker.trust.providers import PROVIDERS, provider_at
 from pytp_broker.trust.providers.model import Provider, Role
 
 Issuers: TypeAlias = Mapping[str, Issuer]
@@ -185,10 +186,17 @@ class _Sources:
         issuer = recorded.get("issuer")
         if issuer is None:
             return None
-        provider = provider_at(issuer, self._issuers)
-        return Source(
-            issuer, _name(recorded, provider), _workflow(recorded), _ids(recorded, provider)
+        provider = self._provider_of(issuer, recorded)
+        return find_source(
+            issuer,
+            recorded,
+            publishers=recorded.get("publishers", "") if provider and provider.is_generic else "",
+            ids=_find_ids(recorded, provider),
         )
+
+    def _provider_of(self, issuer: str, recorded: Mapping[str, str]) -> Provider | None:
+        """Return the provider; records of older versions do not name it."""
+        return PROVIDERS.get(recorded.get("provider", "")) or provider_at(issuer, self._issuers)
 
     def of_verified_attestations(self, file: PublishedFile) -> Source | None:
         """Return the job whose attestations of a file are verified, if they are."""
@@ -206,26 +214,6 @@ class _Sources:
         return self.of_publication(file) if state and state.status in accepted else None
 
 
-def _name(recorded: Mapping[str, str], provider: Provider | None) -> str:
-    """Return what identifies a job at its issuer: its repository, or else an account.
-
-    The subject of a generic issuer may have another text in each run, so there the publishers that
-    gave the right identify the job.
-    """
-    if provider is not None and provider.is_generic and "publishers" in recorded:
-        return f"publisher {recorded['publishers']}"
-    return recorded.get("repository") or recorded.get("actor", "")
-
-
-def _workflow(recorded: Mapping[str, str]) -> str:
-    """Return the workflow without the branch, tag or commit at which it ran."""
-    workflow = recorded.get("workflow", "")
-    for point in (recorded.get("ref"), recorded.get("sha")):
-        if point and workflow.endswith(f"@{point}"):
-            return workflow.removesuffix(f"@{point}")
-    return workflow.partition("@refs/")[0]
-
-
-def _ids(recorded: Mapping[str, str], provider: Provider | None) -> tuple[tuple[str, str], ...]:
+def _find_ids(recorded: Mapping[str, str], provider: Provider | None) -> Mapping[str, str]:
     pins = provider.fields_of(Role.PIN) if provider else ()
-    return tuple((pin.name, recorded[pin.name]) for pin in pins if pin.name in recorded)
+    return {pin.name: recorded[pin.name] for pin in pins if pin.name in recorded}

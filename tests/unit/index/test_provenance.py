@@ -116,6 +116,15 @@ def test_a_job_of_a_generic_issuer_is_known_by_its_publishers() -> None:
     assert said(before, published("2.0", **other, actor="run:2"))["2"] == "full changed"
 
 
+def test_the_provider_that_was_recorded_counts_when_the_issuer_is_gone() -> None:
+    job = {"issuer": "https://gone.example.com", "provider": "github"}
+    ids = {"repository": "octo-org/widgets", "repository_owner_id": "9919"}
+    before = published("1.0", **job, **ids)
+
+    after = published("2.0", **job, **{**ids, "repository_owner_id": "666"})
+    assert said(before, after)["2"] == "full changed"
+
+
 def test_a_record_of_an_older_version_is_known_by_its_subject() -> None:
     job = {"issuer": GENERIC, "actor": "project:1"}
 

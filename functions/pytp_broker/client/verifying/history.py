@@ -19,6 +19,7 @@ from pytp_broker.client.verifying.targets import Target
 from pytp_broker.names import NormalizedName
 from pytp_broker.provenance.continuity import Continuity, ReleaseSources, Source, compare
 from pytp_broker.provenance.receipts import Publication, Receipt
+from pytp_broker.provenance.sources import find_source
 
 # A release before which are more releases without provenance is compared with none of them.
 MOST_RELEASES: Final = 10
@@ -119,17 +120,10 @@ def _source_of(publication: Publication) -> Source | None:
     """Return the job that published a file; None if no job did."""
     if publication.issuer is None:
         return None
-    claims = publication.claims
-    name = claims.get("repository") or claims.get("actor", "")
-    if publication.provider == _GENERIC and publication.publishers:
-        name = f"publisher {', '.join(publication.publishers)}"
-    return Source(publication.issuer, name, _workflow(claims), tuple(publication.pins.items()))
-
-
-def _workflow(claims: Mapping[str, str]) -> str:
-    """Return the workflow without the branch, tag or commit at which it ran."""
-    workflow = claims.get("workflow", "")
-    for point in (claims.get("ref"), claims.get("sha")):
-        if point and workflow.endswith(f"@{point}"):
-            return workflow.removesuffix(f"@{point}")
-    return workflow.partition("@refs/")[0]
+    is_generic = publication.provider == _GENERIC
+    return find_source(
+        publication.issuer,
+        publication.claims,
+        publishers=", ".join(publication.publishers) if is_generic else "",
+        ids=publication.pins,
+    )
