@@ -15,7 +15,16 @@ from pytp_broker.storage.sessions import UploadStatus
 from pytp_broker.tokens import UploadToken
 from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.verifier import AttestationPlace
-from tests.faults.stage import CHANGED, CONFIGURATION, STRICT, Stage, configured_rights, load, wheel
+from tests.faults.stage import (
+    CHANGED,
+    CONFIGURATION,
+    STRICT,
+    Clients,
+    Stage,
+    configured_rights,
+    load,
+    wheel,
+)
 from tests.support.attesting import PENDING, REFUSED, VERIFIED, attest
 from tests.support.deployment import Answer
 from tests.support.figures import FAULTS
@@ -277,7 +286,8 @@ def apply(stage: Stage) -> Attempt:
         assert stage.engine.store.load_configuration() == with_built_in(new.configuration)
         stage.configured = [new]
         stage.let_caches_end()
-        fresh = stage.honest
+        new_token = stage.upload_token()
+        fresh = Clients(stage.engine.look().store, stage.engine.files, stage)
         for repository, token in tokens:
             rights = {(repository, *place) for place in fresh.rights_of(token)}
             # The publisher of gadgets has got another rule, and is another one now.
@@ -285,7 +295,6 @@ def apply(stage: Stage) -> Attempt:
             assert rights == {right for right in kept if "gadgets" not in right[0:3:2]} & {
                 right for right in kept if right[0] == repository
             }
-        new_token = stage.upload_token()
         assert fresh.rights_of(new_token) == {("acme", "widgets"), ("acme", "new")}
 
     return Attempt(lambda: stage.faulty.apply(new), 200, check=is_applied)
