@@ -104,7 +104,7 @@ class ReceiptKey:
                 *("EC", "P-256", "ES256"),
                 key.key_id,
             )
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, ValueError):
             raise ValueError("not a key of receipts") from None
         if not is_ours:
             raise ValueError("not a key of receipts")
