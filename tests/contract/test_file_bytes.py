@@ -21,7 +21,7 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.names import MAX_FILE_NAME_CHARACTERS
 from pytp_broker.storage import file_folder
 from pytp_broker.storage.file_folder import FolderFiles
-from pytp_broker.storage.file_store import FileStore, content_key, metadata_key
+from pytp_broker.storage.file_store import FileStore, content_key, metadata_key, receipt_key
 from tests.support.emulator import Emulator, create_bucket, make_client
 from tests.support.fakes import stored_bytes
 
@@ -67,6 +67,16 @@ def test_the_longest_file_name_leaves_room_for_its_metadata(files: FileStore) ->
     assert (
         stored_bytes(files, metadata_key("acme", "0" * 64, longest)) == b"Metadata-Version: 2.4\n"
     )
+
+
+def test_the_longest_file_name_has_room_for_its_receipt(files: FileStore) -> None:
+    longest = FILENAME.rjust(MAX_FILE_NAME_CHARACTERS, "w")
+    key = receipt_key("a" * 63, "0" * 64, longest)
+
+    save(files, key, b"a receipt")
+    save(files, key, b"a receipt")
+
+    assert stored_bytes(files, key) == b"a receipt"
 
 
 def test_many_bytes_are_saved_and_read_back(files: FileStore) -> None:

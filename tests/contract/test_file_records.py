@@ -28,6 +28,18 @@ def test_a_file_keeps_that_its_dependencies_are_static(store: Store) -> None:
     )
 
 
+def test_a_file_keeps_the_hash_of_its_receipt(store: Store) -> None:
+    certified = file(receipt_sha256="2" * 64)
+
+    store.add_file(certified)
+
+    found = store.find_files("acme", "widgets")
+    assert store.find_entry("acme", "widgets", "widgets-1.0.tar.gz").file == certified
+    assert list(store.list_files("acme", "widgets")) == [certified]
+    assert found is not None
+    assert list(found.files) == [certified]
+
+
 def test_what_may_be_absent_comes_back_absent(store: Store) -> None:
     store.add_file(file(requires_python=None, published_by={}))
 

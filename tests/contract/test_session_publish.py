@@ -1,6 +1,7 @@
 """Publishing a session: reserve, publish_session, release, and add_file against them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -42,6 +43,17 @@ def begin(store: Store, mine: Session = BOTH) -> Session:
     processing = mine.processing(NOW)
     assert store.save_session(processing, mine)
     return processing
+
+
+def test_the_receipts_that_were_reserved_are_published(store: Store) -> None:
+    """The session itself does not know them: they are made when its publish begins."""
+    processing = begin(store)
+    certified = [replace(each, receipt_sha256="2" * 64) for each in records(BOTH)]
+
+    store.reserve(processing, certified)
+    store.publish_session(processing.published(NOW))
+
+    assert {each.receipt_sha256 for each in store.list_files("acme", "widgets")} == {"2" * 64}
 
 
 def test_published_files_become_visible_in_one_write(store: Store) -> None:

@@ -1,5 +1,6 @@
 """The operations of clients and operators, each as a request that can be sent again and again."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -345,6 +346,17 @@ def read_a_yanked_release(stage: Stage) -> Attempt:
         assert b'data-yanked="breaks"' in answer.body
 
     return Attempt(stage.faulty.page, 200, check=says_so)
+
+
+def read_a_receipt(stage: Stage) -> Attempt:
+    """Read the receipt of a file: it is the whole one, or none."""
+    assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
+    (file,) = stage.visible_files()
+
+    def is_the_one_that_was_signed(answer: Answer) -> None:
+        assert hashlib.sha256(answer.body).hexdigest() == file.receipt_sha256
+
+    return Attempt(lambda: stage.faulty.receipt(file), 200, check=is_the_one_that_was_signed)
 
 
 def quarantine(stage: Stage) -> Attempt:
@@ -776,6 +788,7 @@ OPERATIONS: tuple[Operation, ...] = (
     yank,
     unyank,
     read_a_yanked_release,
+    read_a_receipt,
     quarantine,
     end_quarantine,
     upload_to_a_closed_project,

@@ -327,6 +327,11 @@ class Clients(Deployment):
             return answer_of(problem_response(problem, instance="verify"))
         return Answer(200, {}, b"")
 
+    def receipt(self, file: PublishedFile) -> Answer:
+        """Return the receipt of a file."""
+        place = f"{file.project}/{file.version}/{file.filename}"
+        return self.call("GET", f"/{file.registry}/integrity/{place}/receipt")
+
     def page(self) -> Answer:
         """Return the page of `widgets`."""
         return self.call("GET", "/acme/simple/widgets/")

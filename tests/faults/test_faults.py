@@ -71,6 +71,7 @@ UPLOAD = f"find_token find_entry {RELEASE} {SAVES} find_files use_token save_rel
             "find_entry open save_attestation_state",
         ),
         ("read_provenance", "load_configuration find_entry open"),
+        ("read_a_receipt", "load_configuration find_entry open"),
         ("burn", "load_configuration burn_token"),
         ("disclose", "load_configuration find_key_set save_key_set burn_token burn_token"),
         ("consume", "load_configuration find_token use_token"),
