@@ -14,6 +14,7 @@ import platform
 import re
 import signal
 import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,7 @@ from botocore.exceptions import ClientError
 from pytp_broker import config
 from pytp_broker.audit.record import HASH_PREFIX_DIGITS
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.aws.kms_keys import TAG
 from pytp_broker.aws.lambda_attester import LambdaAttester
 from pytp_broker.http.upload_api import MEDIA_TYPE, META
 from pytp_broker.oidc.keycache import StoredKeySet
@@ -43,6 +45,9 @@ from pytp_broker.provenance.attester import (
     AttestationState,
     AttestationStatus,
 )
+from pytp_broker.provenance.checking import check_signature
+from pytp_broker.provenance.dsse import Signature
+from pytp_broker.storage.cache import CONFIGURATION_MAX_AGE_SECONDS
 from pytp_broker.tokens import UploadToken
 from pytp_broker.verifier import IMMEDIATE_BYTES
 from tests.support.claims import captured
@@ -199,11 +204,35 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         made = Deployment(cloud, outputs, issuer, private_issuer)
         text = CONFIGURATION.format(issuer=issuer.url, private_issuer=private_issuer.url)
         loaded = config.parse(tomllib.loads(text), allow_loopback=True)
+        register_the_first_key(made, folder)
         made.store.apply(loaded.configuration, loaded.publishers)
         # Deployed functions fetch nothing from this machine: they find what was fetched before.
         keys = [public_jwk(key, key_id) for key_id, key in issuer.keys.items()]
         made.store.save_key_set(issuer.url, StoredKeySet(keys, datetime.now(UTC)))
         yield made
+
+
+def register_the_first_key(deployment: Deployment, folder: Path) -> None:
+    """Apply a small configuration with the operator's command, which also registers the key."""
+    path = folder / "broker.toml"
+    path.write_text(registry("acme"))
+    seen = operate(deployment, "apply", "--config", str(path))
+    assert "the first key of receipts is " in seen
+
+
+def operate(deployment: Deployment, *arguments: str) -> str:
+    """Run a command of the operator on the stack; return what it prints."""
+    environment = {"PATH": os.environ["PATH"], **deployment.cloud.environment}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytp_broker.cli", *arguments, "--stack", STACK],
+        env={**environment, "PYTHONPATH": str(ROOT / "functions")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def need(path: Path, remedy: str) -> None:
@@ -643,15 +672,16 @@ def test_a_role_may_not_do_what_it_does_not_list(
         "batch_write_item": {"RequestItems": {table: [{"PutRequest": {"Item": key}}]}},
         "execute_statement": {"Statement": f'DELETE FROM "{table}"'},  # noqa: S608 - PartiQL
     }
+    client = client_with_rights_of(deployment, role, "dynamodb")
 
     with pytest.raises(ClientError) as refused:
-        getattr(client_with_rights_of(deployment, role), operation)(**requests_of[operation])
+        getattr(client, operation)(**requests_of[operation])
 
     assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
 
 
-def client_with_rights_of(deployment: Deployment, logical_id: str) -> Any:
-    """Return a DynamoDB client of a user with the role's own policies.
+def client_with_rights_of(deployment: Deployment, logical_id: str, service: str) -> Any:
+    """Return a client of a user with the role's own policies.
 
     We cannot assume the role itself, because it trusts only Lambda.
     """
@@ -662,4 +692,62 @@ def client_with_rights_of(deployment: Deployment, logical_id: str) -> Any:
         document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
         iam.put_user_policy(UserName=user, PolicyName=policy, PolicyDocument=json.dumps(document))
     key = iam.create_access_key(UserName=user)["AccessKey"]
-    return deployment.cloud.client("dynamodb", key["AccessKeyId"], key["SecretAccessKey"])
+    return deployment.cloud.client(service, key["AccessKeyId"], key["SecretAccessKey"])
+
+
+# --- keys of receipts -----------------------------------------------------------------------------
+
+
+def sign(client: Any, key_id: str) -> bytes:
+    answer = client.sign(
+        KeyId=key_id, Message=b"a receipt", MessageType="RAW", SigningAlgorithm="ECDSA_SHA_256"
+    )
+    return bytes(answer["Signature"])
+
+
+@pytest.mark.promise("signed-receipt")
+def test_a_rotated_key_signs_with_the_rights_of_the_upload_function_and_is_published(
+    deployment: Deployment,
+) -> None:
+    made = json.loads(operate(deployment, "receipt-key", "rotate", "--json"))
+
+    keys = {key.key_id: key for key in deployment.store.list_receipt_keys()}
+    uploading = client_with_rights_of(deployment, "UploadRole", "kms")
+    assert made["state"] == "begins"
+    assert len(keys) == 2
+    for key in keys.values():
+        octets = sign(uploading, key.location)
+        check_signature(Signature(key.key_id, octets), b"a receipt", key)
+    until = time.monotonic() + 2 * CONFIGURATION_MAX_AGE_SECONDS
+    published: set[str] = set()
+    while published != keys.keys() and time.monotonic() < until:
+        time.sleep(0.5)
+        answer = deployment.call("GET", "/.well-known/pytp-receipt-keys")
+        published = {key["kid"] for key in answer.json()["keys"]}
+    assert published == keys.keys()
+
+
+@pytest.mark.promise("signed-receipt")
+@pytest.mark.parametrize("role", ["BrokerRole", "ReadRole", "VerifyRole", "WebRole"])
+def test_no_other_function_may_sign(deployment: Deployment, role: str) -> None:
+    key, *_ = deployment.store.list_receipt_keys()
+    kms = client_with_rights_of(deployment, role, "kms")
+
+    with pytest.raises(ClientError) as refused:
+        sign(kms, key.location)
+
+    assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+@pytest.mark.promise("signed-receipt")
+def test_the_upload_function_signs_with_no_key_of_another_stack(deployment: Deployment) -> None:
+    kms = deployment.cloud.client("kms")
+    tags = [{"TagKey": TAG, "TagValue": "another-stack"}]
+    others = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY", Tags=tags)
+    plain = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    uploading = client_with_rights_of(deployment, "UploadRole", "kms")
+
+    for each in (others, plain):
+        with pytest.raises(ClientError) as refused:
+            sign(uploading, each["KeyMetadata"]["Arn"])
+        assert refused.value.response["Error"]["Code"] == "AccessDeniedException"

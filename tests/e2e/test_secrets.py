@@ -160,6 +160,7 @@ def serving(scanner: SecretScanner) -> Iterator[str]:
 
 
 @pytest.mark.promise("no-secret-written")
+@pytest.mark.promise("readable-key")
 @pytest.mark.e2e
 def test_nothing_that_a_local_run_writes_holds_a_secret(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -180,6 +181,7 @@ def test_nothing_that_a_local_run_writes_holds_a_secret(
             server.stop()
         search.identity_tokens += issuer.issued
     read_folder(data, search)
+    check_private_keys(data, search)
     search.add("stdout", server.output)
     search.add("log", server.log.read_text())
 
@@ -361,6 +363,7 @@ def close_project(
             f"token create --registry acme --read --for {secret}",
             f"token create --registry acme --upload widgets --reason {secret}",
             f"token create --registry acme --upload {secret} --reason mistake",
+            f"receipt-key revoke x --reason {secret}",
         ):
             assert run(command) == 2
         for command in (
@@ -374,6 +377,7 @@ def close_project(
             *(f"release list acme {secret}", f"release show {secret} widgets 1.0"),
             f"token create --registry {secret} --read --for Dana",
             *(f"file show {secret} {file}", f"publisher list --registry {secret}"),
+            *(f"receipt-key show {secret}", f"receipt-key revoke {secret} --reason lost"),
         ):
             assert run(command) == 1
     for command in (
@@ -389,7 +393,7 @@ READS = (
     "reader list",
     *("project list acme", "project show acme widgets", "file list acme", "file list acme widgets"),
     *("release list acme widgets", "release show acme widgets 1.0"),
-    *(f"issuer show {signing.GITHUB}", "audit"),
+    *(f"issuer show {signing.GITHUB}", "receipt-key list", "audit"),
 )
 
 
@@ -433,6 +437,7 @@ def operate(data: Path, issuer: Issuer, search: Search, capsys: pytest.CaptureFi
     move_in(data.parent, target, search.upload_tokens[-1], issuer.token())
     read_all(target)
     make_tokens(target, search, capsys)
+    change_keys(target)
     assert main(["token", "burn", "--all", *target]) == 0
     read_all(target)
     search.add("commands", *capsys.readouterr())
@@ -452,6 +457,21 @@ def make_tokens(
         printed = capsys.readouterr()
         search.upload_tokens.append(printed.out.removesuffix("\n"))
         search.add("commands", printed.err)
+
+
+def change_keys(target: tuple[str, str], *kms_key: str) -> None:
+    """Make a new key of receipts."""
+    assert main(["receipt-key", "rotate", *kms_key, *target]) == 0
+
+
+def check_private_keys(data: Path, search: Search) -> None:
+    """Check that a private key is in its own file and nowhere else."""
+    files = list((data / "receipt-keys").iterdir())
+    assert len(files) > 1
+    for path in files:
+        secret = max(path.read_text().splitlines(), key=len)
+        found = [place for place, text in search.written.items() if secret in text]
+        assert found == [f"file {path.name}"]
 
 
 def read_folder(folder: Path, search: Search) -> None:
@@ -554,6 +574,7 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
         config = tmp_path / "broker.toml"
         config.write_text(configuration(signing.GITHUB))
         assert main(["apply", "--config", str(config), "--table", table]) == 0
+        change_keys(("--table", table), "--kms-key", make_kms_key())
 
         monkeypatch.setattr(fetch, "HttpFetch", lambda **_: Documents(issuer, scanner))
         with started() as modules:
@@ -571,6 +592,13 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
         assert f'"event":"{event}"' in search.written["output"]
     assert '"UnexpectedErrors"' in search.written["output"]
     search.check(expects=["output", "table"])
+
+
+def make_kms_key() -> str:
+    client = make_client("kms")
+    made = client.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    client.close()
+    return str(made["KeyMetadata"]["KeyId"])
 
 
 @contextmanager
@@ -682,6 +710,7 @@ def read_table(client: Any, table: str, search: Search) -> None:
     assert {item["pk"]["S"].partition("#")[0] for item in items} == {
         *("CONFIGURATION", "OPERATOR", "PUBLISHER", "TRUST", "PROJECT", "REGISTRY"),
         *("TOKEN", "USE", "KEYSET", "STATUS", "YANKED", "SESSION", "LIVE", "LISTING"),
+        "RECEIPTKEYS",
     }
     search.add("table", json.dumps(items, default=_unpacked))
 
@@ -701,4 +730,4 @@ def read_bucket(client: Any, bucket: str, search: Search) -> None:
         body = found.pop("Body").read().decode("latin-1")
         tags = client.get_object_tagging(Bucket=bucket, Key=key, VersionId=version)["TagSet"]
         search.add("bucket", key, found, tags, body)
-    assert len(keys) == 6
+    assert len(keys) == 9  # each of three files with its metadata and its receipt

@@ -98,6 +98,7 @@ def test_a_deployment_without_a_key_says_what_to_do() -> None:
     assert "run `pytp-broker apply` after the first deployment" in Site().refusal()
 
 
+@pytest.mark.promise("revoked-key")
 def test_a_revoked_key_signs_nothing_ten_seconds_later() -> None:
     site = Site(first=timedelta(days=1))
     site.signer.sign(MESSAGE)

@@ -48,6 +48,7 @@ def test_below_a_registrys_prefix_the_right_address_is_named(world: World) -> No
     assert f"https://{HOST}{URL}" in answer.json["detail"]
 
 
+@pytest.mark.promise("revoked-key")
 def test_a_revocation_is_seen_within_seconds(world: World) -> None:
     world.call("GET", URL)
     world.store.save_receipt_key(KEY.revoked(NOW, "the disk was stolen"), KEY)

@@ -58,6 +58,7 @@ def test_the_first_start_makes_a_key_that_its_public_key_verifies(
     private_key.public_key().verify(signature.octets, b"a receipt", ec.ECDSA(SHA256()))
 
 
+@pytest.mark.promise("readable-key")
 def test_nobody_but_its_owner_can_read_the_private_key(tmp_path: Path, store: SqliteStore) -> None:
     opened(tmp_path, store)
 
@@ -87,6 +88,7 @@ def test_the_newest_key_in_force_signs(tmp_path: Path, store: SqliteStore) -> No
     assert signer.sign(b"a receipt").key_id == newest.key_id
 
 
+@pytest.mark.promise("revoked-key")
 def test_a_revoked_key_signs_nothing_more(tmp_path: Path, store: SqliteStore) -> None:
     signer = opened(tmp_path, store)
     (key,) = store.list_receipt_keys()
@@ -137,6 +139,7 @@ def test_on_a_shared_store_a_server_without_a_file_makes_a_key_of_its_own(
     assert len(store.list_receipt_keys()) == 2
 
 
+@pytest.mark.promise("readable-key")
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o601, 0o666])
 def test_a_file_that_other_users_may_use_is_refused(
     tmp_path: Path, store: SqliteStore, mode: int

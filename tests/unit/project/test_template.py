@@ -744,7 +744,7 @@ def test_the_code_may_not_use_the_rights_that_its_network_needs() -> None:
 # --- receipts -------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("separate-functions")
+@pytest.mark.promise("signed-receipt")
 @pytest.mark.parametrize("role", ROLES)
 def test_the_upload_function_and_no_other_signs_receipts(role: str) -> None:
     found = [s for s in statements(role) if "kms:" in json.dumps(s["Action"])]
@@ -771,7 +771,7 @@ def test_the_first_key_of_receipts_has_the_tag_and_stays() -> None:
     assert resource["UpdateReplacePolicy"] == "Retain"
 
 
-@pytest.mark.promise("least-rights")
+@pytest.mark.promise("signed-receipt")
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, WRITES)])
 def test_no_function_may_write_the_keys_of_receipts(role: str, action: str) -> None:
     assert not is_allowed(role, action, ["RECEIPTKEYS"], FILE)
