@@ -4,8 +4,7 @@ The statement must be about the file. The certificate must be of an authority of
 valid when the transparency log took the entry, listed by a certificate log, and of the publisher.
 The log's entry must be of this signature, and proven. The library checks the last two sentences.
 
-This file alone imports the library, which takes half a second; nothing imports it before it is
-needed.
+Importing the library takes half a second, so nothing imports this file before it is needed.
 """
 
 import json
@@ -15,13 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
-from pypi_attestations import (
-    Attestation,
-    CircleCIPublisher,
-    GitHubPublisher,
-    GitLabPublisher,
-    GooglePublisher,
-)
+from pypi_attestations import Attestation
 from sigstore.errors import CertValidationError, VerificationError
 from sigstore.errors import Error as SigstoreError
 from sigstore.models import Bundle, TrustedRoot
@@ -34,6 +27,7 @@ from pytp_broker.provenance.attester import (
     AttestationState,
     AttestationStatus,
 )
+from pytp_broker.provenance.identities import policy_of
 from pytp_broker.provenance.judgement import Reason, RefusedError, UnverifiedError
 from pytp_broker.provenance.statements import Sent, read_sent
 from pytp_broker.provenance.trusted_roots import SHIPPED_ROOT, read_log_ids
@@ -41,12 +35,6 @@ from pytp_broker.redaction import legible
 
 # The library quotes whole proofs.
 _MAX_SENTENCE_CHARACTERS: Final = 300
-_PUBLISHERS: Final[Mapping[object, Any]] = {
-    "CircleCI": CircleCIPublisher,
-    "GitHub": GitHubPublisher,
-    "GitLab": GitLabPublisher,
-    "Google": GooglePublisher,
-}
 
 
 class SigstoreAttester:
@@ -135,7 +123,7 @@ def _verify_one(sent: Sent, publisher: Mapping[str, Any], authorities: _Authorit
         certificate = _read_certificate(sent)
         _check_is_known(certificate, sent, authorities)
         _verify_evidence(sent, authorities.verifier)
-        _check_identity(certificate, _policy_of(publisher))
+        _check_identity(certificate, policy_of(publisher))
     except (RefusedError, UnverifiedError):
         raise
     except Exception as error:  # noqa: BLE001 - see above
@@ -211,19 +199,6 @@ def _bundle_of(sent: Sent) -> Bundle:
         raise RefusedError(
             Reason.MALFORMED, f"its log entry or its signature is malformed ({kind})"
         ) from None
-
-
-def _policy_of(publisher: Mapping[str, Any]) -> VerificationPolicy:
-    kind = publisher.get("kind")
-    try:
-        known = _PUBLISHERS[kind].model_validate(dict(publisher))
-    except (KeyError, TypeError, ValueError):
-        raise UnverifiedError(
-            Reason.UNKNOWN_PUBLISHER,
-            f"no certificate can name a publisher of the kind `{kind}` as this server knows it",
-        ) from None
-    policy: VerificationPolicy = known._as_policy()  # noqa: SLF001 - only `verify` uses it, online
-    return policy
 
 
 def _check_identity(certificate: x509.Certificate, policy: VerificationPolicy) -> None:

@@ -125,6 +125,86 @@ def test_an_attestation_of_the_publishers_job_is_verified(
     assert state == AttestationState(AttestationStatus.VERIFIED)
 
 
+GHES: Final = "https://github.acme.example.com"
+GITLAB: Final = "https://gitlab.acme.example.com"
+# The issuers inside a company, what their certificates say, and what we keep of their jobs.
+OWN: Final[Mapping[str, tuple[Identity, dict[str, Any]]]] = {
+    "github-server": (
+        github({**captured("github"), "iss": f"{GHES}/_services/token"}, GHES),
+        {"kind": "pytp:github", "issuer": f"{GHES}/_services/token"},
+    ),
+    "github-subdomain": (
+        github(
+            {**captured("github"), "iss": "https://token.actions.acme.ghe.com"},
+            "https://acme.ghe.com",
+        ),
+        {"kind": "pytp:github", "issuer": "https://token.actions.acme.ghe.com"},
+    ),
+    "github-enterprise": (
+        github({**captured("github"), "iss": f"{captured('github')['iss']}/acme"}),
+        {"kind": "pytp:github", "issuer": f"{captured('github')['iss']}/acme"},
+    ),
+    "gitlab": (
+        gitlab(
+            {
+                **captured("gitlab"),
+                "iss": GITLAB,
+                "ci_config_ref_uri": captured("gitlab")["ci_config_ref_uri"].replace(
+                    "gitlab.com", "gitlab.acme.example.com"
+                ),
+            }
+        ),
+        {"kind": "pytp:gitlab", "issuer": GITLAB},
+    ),
+}
+
+
+def own(name: str, **changes: str) -> tuple[Identity, dict[str, Any]]:
+    """Return the identity of a job, and its publisher with these claims changed."""
+    identity, publisher = OWN[name]
+    workflow = identity.claims[18].removeprefix("https://")
+    if publisher["kind"] == "pytp:github":
+        workflow = workflow.partition("/")[2]
+    claims = {"workflow": workflow, "sha": identity.claims[13], **changes}
+    return identity, {**publisher, "claims": claims}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_attestation_of_a_company_is_verified_with_its_own_sigstore(name: str) -> None:
+    identity, publisher = own(name)
+
+    state = ask(json.dumps([made(identity=identity)]), publisher=publisher)
+
+    assert state == AttestationState(AttestationStatus.VERIFIED)
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(
+    "change",
+    [{"_8": "https://issuer.example.com"}, {"_13": "0" * 40}, {"_18": "https://x.example.com/y"}],
+    ids=["issuer", "commit", "workflow"],
+)
+def test_an_attestation_of_another_job_of_a_company_is_refused(
+    name: str, change: Mapping[str, str]
+) -> None:
+    identity, publisher = own(name)
+
+    state = ask(json.dumps([made(identity=identity.but(**change))]), publisher=publisher)
+
+    assert state.status is AttestationStatus.REFUSED
+    assert state.reason.startswith("wrong-identity: ")
+
+
+def test_a_job_whose_commit_is_not_recorded_cannot_be_verified() -> None:
+    identity, publisher = own("gitlab")
+    del publisher["claims"]["sha"]
+
+    state = ask(json.dumps([made(identity=identity)]), publisher=publisher)
+
+    assert state.status is AttestationStatus.UNVERIFIED
+    assert state.reason.startswith("unknown-publisher: ")
+
+
 def test_two_attestations_of_different_kinds_are_verified() -> None:
     provenance = made(statement(WHEEL, HASH, SLSA, {"buildDefinition": {}}))
 
@@ -666,7 +746,15 @@ def test_those_with_a_certificate_in_an_unknown_log_are_unverified() -> None:
 
 
 @pytest.mark.parametrize(
-    "publisher", [{"kind": "Buildkite"}, {"kind": "GitHub"}, {"kind": ["GitHub"]}, {}]
+    "publisher",
+    [
+        {"kind": "pytp:buildkite", "issuer": "https://agent.buildkite.com", "claims": {}},
+        {"kind": "pytp:github"},
+        {"kind": "pytp:github", "issuer": 1, "claims": []},
+        {"kind": "GitHub"},
+        {"kind": ["GitHub"]},
+        {},
+    ],
 )
 def test_those_of_a_publisher_without_an_identity_are_unverified(
     publisher: Mapping[str, Any],
