@@ -20,6 +20,9 @@ from pytp_broker.client.verifying.outcome import NotVerifiedError
 from pytp_broker.redaction import Hidden
 
 UNAUTHORIZED: Final = 401
+# After so many requests without an answer, each asked several times, nothing more is asked: a list
+# of a thousand files would take hours.
+MOST_FAILURES: Final = 3
 _NOBODY: Final = Hidden("")
 
 
@@ -33,10 +36,15 @@ class Reading:
     _authorization: Hidden = _NOBODY
     _is_known: bool = False
     _failure: NotVerifiedError | None = None
+    _failures: int = 0
     _lock: Lock = field(default_factory=Lock)
 
     def get(self, url: str, accept: str, limit: int) -> Reply:
         """Return an answer that will not be another one in a moment; raise NotVerifiedError."""
+        if self._failures >= MOST_FAILURES:
+            raise NotVerifiedError(
+                "no-answer", "the registry did not answer for other files", may_pass=True
+            )
         headers = {"Accept": f"{accept}, application/problem+json;q=0.1"}
         request = Request("GET", url, headers, max_answer_bytes=limit)
         try:
@@ -44,6 +52,7 @@ class Reading:
             if reply.status == UNAUTHORIZED and self._find().reveal():
                 reply = self._ask(request, self._authorization)
         except UploadError as error:
+            self._failures += error.may_pass
             raise NotVerifiedError("no-answer", str(error), may_pass=error.may_pass) from None
         return reply
 

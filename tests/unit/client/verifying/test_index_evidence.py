@@ -20,6 +20,7 @@ from pytp_broker.client.verifying.index_evidence import (
     open_index,
 )
 from pytp_broker.client.verifying.outcome import NotVerifiedError, VerifyError
+from pytp_broker.client.verifying.reading import MOST_FAILURES
 from pytp_broker.client.verifying.targets import Target, target_named
 from pytp_broker.redaction import Hidden
 from tests.support.distributions import Distribution, wheel
@@ -210,6 +211,21 @@ def test_a_registry_that_does_not_answer_is_asked_again(registry: SigningRegistr
 
     assert caught.value.may_pass
     assert waited == [*PAUSES]
+
+
+def test_a_registry_that_is_down_is_not_asked_for_every_file(registry: SigningRegistry) -> None:
+    evidence = opened(registry)
+    registry.replies[url_of(wheel(), "receipt")] = UnreachableError("it cannot be reached")
+
+    for _ in range(MOST_FAILURES):
+        with pytest.raises(NotVerifiedError, match="cannot be reached"):
+            evidence.find_receipt(target(wheel()))
+    before = len(registry.asked)
+    with pytest.raises(NotVerifiedError, match="did not answer for other files") as caught:
+        evidence.find_receipt(target(wheel()))
+
+    assert caught.value.may_pass
+    assert len(registry.asked) == before
 
 
 def test_a_registry_that_is_busy_is_asked_again(registry: SigningRegistry) -> None:
