@@ -111,6 +111,8 @@ def record(secret: str = "secret", **changes: Any) -> TokenRecord:
             expires_at=NOW + timedelta(minutes=15),
             kept_until=NOW + timedelta(minutes=20),
             identity_key="key of octo-org/widgets",
+            provider="github",
+            pins={"repository_id": "70107786"},
         ),
         **changes,
     )

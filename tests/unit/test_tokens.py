@@ -5,6 +5,7 @@ import secrets
 import traceback
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,18 @@ def test_a_record_survives_storage() -> None:
     kept = record(UploadToken.mint(LOOKUP_ID))
 
     assert TokenRecord.from_document(kept.document(), burned_at=None, used_for=None) == kept
+
+
+def test_a_record_of_an_earlier_version_tells_neither_provider_nor_pins() -> None:
+    kept = replace(
+        record(UploadToken.mint(LOOKUP_ID)), provider="github", pins={"repository_id": "1"}
+    )
+    document = kept.document()
+    read = partial(TokenRecord.from_document, burned_at=None, used_for=None)
+
+    assert read(document) == kept
+    del document["provider"], document["pins"]
+    assert (read(document).provider, read(document).pins) == ("", {})
 
 
 def test_a_token_is_live_until_its_last_second() -> None:

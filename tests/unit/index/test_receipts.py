@@ -1,6 +1,7 @@
 """Receipts: every file that becomes visible has one, which says who published it."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -209,6 +210,31 @@ def test_the_receipt_of_an_import_says_neither_who_nor_from_where(shelf: Shelf) 
     assert b"olive" not in receipt.write()
     assert b"old.example.com" not in receipt.write()
     check_predicate(receipt)
+
+
+# The page
+
+
+def test_the_receipt_shown_on_the_page_is_one() -> None:
+    page = (ROOT / "docs/receipts.md").read_text()
+    (shown,) = re.findall(r"<!-- receipt statement -->\n```json\n(.*?)```", page, re.DOTALL)
+    receipt = Receipt.read(shown.encode())
+
+    check_predicate(receipt)
+    assert json.loads(receipt.write()) == json.loads(shown)
+    assert (
+        describe_publication(
+            {
+                **receipt.publication.claims,
+                **receipt.publication.pins,
+                "issuer": str(receipt.publication.issuer),
+                "provider": str(receipt.publication.provider),
+                "publishers": ", ".join(receipt.publication.publishers),
+                "token_hash": str(receipt.publication.token_hash),
+            }
+        )
+        == receipt.publication
+    )
 
 
 # The audit record
