@@ -12,7 +12,7 @@ SHORT = (ROOT / "SECURITY.md").read_text()
 MODEL = (ROOT / "docs" / "security-model.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", MODEL, re.MULTILINE | re.DOTALL))
 # The parts of the model, and the least number of sentences in each. To remove one is a decision.
-PARTS = {"What we assume": 8, "What we prevent": 57, "What we do not prevent": 20}
+PARTS = {"What we assume": 8, "What we prevent": 60, "What we do not prevent": 21}
 NAMES = {part: re.findall(r"^- `([a-z-]+)`: ", SECTIONS[part], re.MULTILINE) for part in PARTS}
 EVERY = [name for names in NAMES.values() for name in names]
 

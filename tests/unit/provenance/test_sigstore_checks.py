@@ -545,6 +545,8 @@ WRONG: Final[Mapping[str, tuple[Callable[[], Any], Reason]]] = {
 }
 
 
+@pytest.mark.promise("verified-attestation")
+@pytest.mark.promise("bounded-attestation")
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_attestation_is_refused_with_its_own_reason(name: str) -> None:
     make, reason = WRONG[name]
@@ -678,6 +680,7 @@ def _texts(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.promise("verified-attestation")
 @pytest.mark.parametrize("path", _texts(UNCHANGED), ids=lambda path: "-".join(map(str, path)))
 def test_no_character_of_an_attestation_can_be_changed(path: tuple[Any, ...]) -> None:
     *parents, name = path
@@ -775,6 +778,17 @@ def test_a_wrong_one_counts_more_than_an_unverified_one() -> None:
 
 
 # --- The trusted root ---------------------------------------------------------------------------
+
+
+@pytest.mark.promise("sigstores-word")
+def test_who_has_the_keys_of_the_trusted_root_can_attest_anything(tmp_path: Path) -> None:
+    stolen = Sigstore()
+    text = stolen.attest(WHEEL, HASH, JOB)  # nobody has asked the job
+
+    attester = SigstoreAttester(stolen.write_trusted_root(tmp_path / "trusted_root.json"))
+
+    state = attester.verify(AttestationQuestion(text, WHEEL, HASH, PUBLISHER))
+    assert state.status is AttestationStatus.VERIFIED
 
 
 def test_a_new_trusted_root_takes_effect_at_once(tmp_path: Path) -> None:

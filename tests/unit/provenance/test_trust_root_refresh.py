@@ -132,6 +132,7 @@ def _has_a_root_without_logs(repository: Repository) -> None:
     repository.publish(json.dumps({**Sigstore().trusted_root(), "tlogs": []}).encode())
 
 
+@pytest.mark.promise("signed-trust-root")
 @pytest.mark.parametrize(
     "spoil",
     [
