@@ -17,6 +17,7 @@ from pytp_broker.minting import make_to_upload
 from pytp_broker.names import normalize
 from pytp_broker.registries import PRIVATE
 from pytp_broker.tokens import UploadToken
+from tests.support.attesting import attest
 from tests.support.deployment import HOST, Answer
 from tests.support.distributions import sdist, wheel
 from tests.support.shelf import Shelf, shelf_publisher
@@ -37,6 +38,9 @@ REQUESTS: dict[str, Callable[[Uploader, Document, Document], Answer]] = {
     "see file": lambda c, _, f: c.send("GET", f["links"]["file-upload-session"]),
     "delete file": lambda c, _, f: c.delete_file(f),
     "deliver": lambda c, _, f: c.deliver(f, wheel().content),
+    "attest": lambda c, _, f: c.send(
+        "POST", f"{f['links']['file-upload-session']}/attestations", body=attest(wheel()).encode()
+    ),
     "complete": lambda c, _, f: c.complete(f),
     "extend file": lambda c, _, f: c.send("POST", f["links"]["extend"], {"extend-for": 60}),
 }

@@ -76,7 +76,11 @@ def test_a_file_is_announced(client: Uploader, session: Document) -> None:
         },
         "status": "pending",
         "expires-at": session["expires-at"],
-        "mechanism": {"identifier": "http-post-bytes", "file_url": f"{place}/bytes"},
+        "mechanism": {
+            "identifier": "http-post-bytes",
+            "file_url": f"{place}/bytes",
+            "attestations_url": f"{place}/attestations",
+        },
     }
 
 
@@ -94,7 +98,7 @@ def test_the_bytes_may_go_straight_to_the_store(client: Uploader, session: Docum
     upload = client.add(session, WHEEL, PUT)
 
     mechanism = upload["mechanism"]
-    assert mechanism.keys() == {"identifier", "url", "method", "headers"}
+    assert mechanism.keys() == {"identifier", "url", "method", "headers", "attestations_url"}
     assert (mechanism["identifier"], mechanism["method"]) == (PUT, "PUT")
     assert mechanism["url"].startswith(f"https://{HOST}/_/objects/staged/acme/")
     assert mechanism["headers"]["If-None-Match"] == "*"
@@ -116,7 +120,9 @@ def test_a_completed_file_has_no_address_of_the_store(client: Uploader, session:
     upload = client.add(session, WHEEL, PUT)
     put_bytes(client, session, WHEEL.content)
 
-    assert client.complete(upload).json["mechanism"] == {"identifier": PUT}
+    mechanism = client.complete(upload).json["mechanism"]
+    assert mechanism.keys() == {"identifier", "attestations_url"}
+    assert mechanism["identifier"] == PUT
 
 
 def put_bytes(client: Uploader, session: Document, content: bytes) -> None:
