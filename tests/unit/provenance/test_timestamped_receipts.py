@@ -80,6 +80,7 @@ def test_a_receipt_may_have_no_timestamp() -> None:
     assert check_receipt(octets, keys(), SUBJECT, LATER) == accepted.receipt
 
 
+@pytest.mark.promise("older-than-the-theft")
 def test_a_receipt_of_a_revoked_key_is_accepted_if_it_is_proved_to_be_older() -> None:
     since = NOW + timedelta(seconds=1)
 
@@ -107,6 +108,7 @@ def test_what_the_clock_of_the_authority_may_be_late_is_no_proof() -> None:
     assert reason == "revoked-key"
 
 
+@pytest.mark.promise("older-than-the-theft")
 def test_a_receipt_of_a_revoked_key_proves_nothing_by_its_own_time() -> None:
     reason, said = refusal(signed().write(), NOW + timedelta(days=10))
 
@@ -114,6 +116,7 @@ def test_a_receipt_of_a_revoked_key_proves_nothing_by_its_own_time() -> None:
     assert said.endswith("the receipt has no timestamp that proves that it is older")
 
 
+@pytest.mark.promise("older-than-the-theft")
 def test_a_timestamp_that_nobody_checks_saves_no_receipt_of_a_revoked_key() -> None:
     reason, said = refusal(stamped(), NOW + timedelta(days=10), trusted=False)
 
@@ -121,6 +124,7 @@ def test_a_timestamp_that_nobody_checks_saves_no_receipt_of_a_revoked_key() -> N
     assert said.endswith("may prove that it is older: give the authority's certificates")
 
 
+@pytest.mark.promise("older-than-the-theft")
 def test_a_receipt_that_was_made_with_a_stolen_key_cannot_be_dated_back() -> None:
     stolen_at = NOW + timedelta(days=10)
 

@@ -2,6 +2,8 @@
 
 import base64
 import random
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -261,3 +263,12 @@ def test_a_file_without_certificates_has_no_authority(pem: bytes) -> None:
 def test_a_function_that_signs_nothing_asks_nobody() -> None:
     with pytest.raises(TimestampError, match=r"nothing here asks https://timestamps\.example\.com"):
         NoStamper().stamp(AUTHORITY, SIGNATURE)
+
+
+def test_a_registry_without_an_authority_loads_no_library() -> None:
+    script = (
+        "import sys, pytp_broker.stamping, pytp_broker.provenance.checking\n"
+        "sys.exit('rfc3161_client' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
