@@ -9,9 +9,9 @@ import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from packaging.version import Version
@@ -22,6 +22,7 @@ from pytp_broker.audit.record import AuditRecord
 from pytp_broker.cli.import_progress import Lines
 from pytp_broker.cli.import_report import Report
 from pytp_broker.cli.importer import Importer
+from pytp_broker.cli.key_changes import revoke, rotate
 from pytp_broker.cli.operator import Operator
 from pytp_broker.config import Loaded
 from pytp_broker.content import Held
@@ -36,6 +37,7 @@ from pytp_broker.index.sessions.verifying import place_of
 from pytp_broker.index.verifying import verify as verify_place
 from pytp_broker.minting import Minted
 from pytp_broker.names import normalize, version_in
+from pytp_broker.provenance.receipt_keys import ReceiptKey
 from pytp_broker.provenance.signing import Signer
 from pytp_broker.registries import Registry
 from pytp_broker.storage.file_records import PublishedFile
@@ -54,7 +56,7 @@ from tests.support.distributions import Distribution
 from tests.support.fakes import stored_bytes
 from tests.support.figures import FAULTS
 from tests.support.importing import OneFile
-from tests.support.receipt_signing import TestSigner
+from tests.support.receipt_signing import TestSigner, make_private_key, receipt_key_of
 from tests.support.receipts import read_receipt
 from tests.support.scanner import SecretScanner, match
 from tests.support.signing import Issuer
@@ -175,6 +177,21 @@ class Engine:
     def dump(self) -> list[str]:
         """Return every row but the cached key sets."""
         return self.look().rows
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A KeyMaker, whose private keys are nowhere: each has a number."""
+
+    number: int
+    delay: ClassVar[timedelta] = timedelta(0)
+    lead: ClassVar[timedelta] = timedelta(0)
+
+    def make(self, not_before: datetime) -> ReceiptKey:
+        return receipt_key_of(make_private_key(f"key {self.number}"), not_before)
+
+    def make_first(self, not_before: datetime) -> ReceiptKey:
+        return self.make(not_before)
 
 
 class Clients(Deployment):
@@ -298,6 +315,25 @@ class Clients(Deployment):
             return answer_of(problem_response(problem, instance="token"))
         return Answer(200 if is_there else 404, {}, b"")
 
+    def rotate_key(self) -> Answer:
+        """Make a new key of receipts, as the command does."""
+        self._stage.rotations += 1
+        number = self._stage.rotations
+        operator = Operator(self.store, "user olive", key_maker=Keys(number))
+        try:
+            rotate(operator, self._stage.now + timedelta(seconds=number))
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="receipt-key"))
+        return Answer(200, {}, b"")
+
+    def revoke_key(self, key: ReceiptKey) -> Answer:
+        """Revoke a key of receipts, as the command does."""
+        try:
+            revoke(key, self._stage.now, "lost", Operator(self.store, "user olive"))
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="receipt-key"))
+        return Answer(200, {}, b"")
+
     def set_status(self, status: ProjectStatus) -> Answer:
         """Give `widgets` a status, as the command does."""
         try:
@@ -384,6 +420,7 @@ class Stage(Clock):
         self.repositories: dict[str, str] = {}  # whose each identity token is
         self.honest = Clients(engine.store, engine.files, self)
         self.configured: list[Loaded] = []
+        self.rotations = 0
         if configuration:
             self.configured.append(load(configuration))
             engine.fill(self.configured[-1])

@@ -4,11 +4,13 @@ import pytest
 
 from tests.faults.engines import DynamoEngines, Engines
 from tests.faults.injection import Fault
+from tests.faults.key_operations import KEY_OPERATIONS
 from tests.faults.operations import OPERATIONS, WRITING_OPERATIONS, Operation
 from tests.faults.session_operations import SESSION_OPERATIONS, WRITING_SESSION_OPERATIONS
 from tests.faults.trials import try_every_call
 
 WRITING = (*WRITING_OPERATIONS, *WRITING_SESSION_OPERATIONS)
+EVERY = (*OPERATIONS, *SESSION_OPERATIONS, *KEY_OPERATIONS)
 
 every_fault = pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 
@@ -21,7 +23,7 @@ def each(operations: tuple[Operation, ...]) -> pytest.MarkDecorator:
 
 @pytest.mark.promise("lost-answer")
 @every_fault
-@each((*OPERATIONS, *SESSION_OPERATIONS))
+@each(EVERY)
 def test_a_fault_does_no_harm_and_a_retry_heals_it(
     sqlite_engines: Engines, operation: Operation, fault: Fault
 ) -> None:
@@ -30,7 +32,7 @@ def test_a_fault_does_no_harm_and_a_retry_heals_it(
 
 @pytest.mark.ministack
 @every_fault
-@each(tuple(each for each in (*OPERATIONS, *SESSION_OPERATIONS) if each not in WRITING))
+@each(tuple(each for each in EVERY if each not in WRITING))
 def test_a_fault_does_no_harm_and_a_retry_heals_it_on_ministack(
     ministack_engines: DynamoEngines, operation: Operation, fault: Fault
 ) -> None:
@@ -46,6 +48,7 @@ def test_a_fault_does_no_harm_and_a_retry_heals_it_on_moto(
     try_every_call(moto_engines, operation, fault)
 
 
+KEY_CHANGE = "add_operator_record save_receipt_key"
 KEYS = "find_key_set claim_key_set_refresh save_key_set"
 PINS = "find_token pin_publisher pin_publisher"
 RELEASE = "find_release list_files"
@@ -98,6 +101,9 @@ UPLOAD = f"find_token find_entry {RELEASE} {SAVES} find_files use_token save_rel
             "read_with_an_operators_token",
             "load_configuration find_token find_files",
         ),
+        ("rotate_a_key", f"list_receipt_keys {KEY_CHANGE} {KEY_CHANGE}"),
+        ("revoke_a_key", KEY_CHANGE),
+        ("read_the_keys", "load_configuration list_receipt_keys"),
         ("download_a_deleted_file", "load_configuration find_entry"),
         ("download_from_a_quarantined_project", "load_configuration find_entry"),
     ],
@@ -106,6 +112,6 @@ def test_the_calls_that_are_broken_are_these(
     sqlite_engines: Engines, operation: str, calls: str
 ) -> None:
     """Without this, an operation that no longer makes a call would pass unnoticed."""
-    (found,) = [o for o in OPERATIONS if o.__name__ == operation]
+    (found,) = [o for o in EVERY if o.__name__ == operation]
 
     assert try_every_call(sqlite_engines, found, Fault.BEFORE) == calls.split()

@@ -35,7 +35,7 @@ def register_first(operator: Operator) -> None:
     say(f"the first key of receipts is {key.key_id}")
 
 
-def rotate(operator: Operator) -> ReceiptKey:
+def rotate(operator: Operator, now: datetime) -> ReceiptKey:
     """Make a key that signs from now on, and let those before it end; return it.
 
     If a key signs now, the new one begins only when it is known everywhere. If the command is
@@ -43,7 +43,7 @@ def rotate(operator: Operator) -> ReceiptKey:
     """
     maker = operator.key_maker
     assert maker is not None  # noqa: S101 - every broker that a command opens has one
-    now, before = datetime.now(UTC), operator.store.list_receipt_keys()
+    before = operator.store.list_receipt_keys()
     has_another = any(key.signs_at(now) for key in before)
     key = maker.make(now + maker.delay if has_another else now - maker.lead)
     try:

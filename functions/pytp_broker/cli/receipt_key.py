@@ -102,7 +102,7 @@ def rotate(arguments: argparse.Namespace, operator: Operator) -> int:
     """Make a key, and print it."""
     if arguments.kms_key is not None and arguments.data is not None:
         raise CommandError("--kms-key is for a broker on AWS: leave it out", MISUSED)
-    key = rotate_key(operator)
+    key = rotate_key(operator, datetime.now(UTC))
     if arguments.json:
         _print_changed(key, arguments, operator)
     else:
