@@ -30,6 +30,7 @@ from pytp_broker.client.verifying.kept_evidence import KeptEvidence, read_keys_f
 from pytp_broker.client.verifying.outcome import VerifyError
 from pytp_broker.client.verifying.policy import read_policy
 from pytp_broker.client.verifying.report import Report
+from pytp_broker.client.verifying.saving import SavedEvidence
 from pytp_broker.client.verifying.selection import Chosen, choose, find_meant, is_list
 from pytp_broker.client.verifying.timestamp_roots import read_timestamp_roots
 from pytp_broker.client.verifying.verifier import AT_ONCE, Verdict, Verifier
@@ -109,6 +110,12 @@ def _add_evidence_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the receipt, or a folder of receipts (default: NAME.receipt beside each file)",
     )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the keys, and the receipts of verified files, to verify them again offline",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -129,11 +136,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> Report:
     policy = None if arguments.policy is None else read_policy(arguments.policy)
     chosen = choose(find_meant(arguments.files), arguments.project)
-    evidence = _find_evidence(arguments, chosen)
+    evidence = SavedEvidence(_find_evidence(arguments, chosen))
     checks = _find_checks(arguments.trusted_root)
     roots = read_timestamp_roots(arguments.timestamp_roots)
     verifier = Verifier(evidence, checks, policy, lambda: datetime.now(UTC), roots)
     verdicts = verifier.verify(chosen.meant)
+    if arguments.save is not None:
+        evidence.save(arguments.save, verdicts)
     releases = _releases_of(verdicts) if _wants_history(arguments) else ()
     histories = find_histories(releases, evidence, verifier.read_receipt, AT_ONCE)
     return Report(verdicts, chosen.left_out, histories)
@@ -144,7 +153,7 @@ def _wants_history(arguments: argparse.Namespace) -> bool:
 
     By default not for lists, which may have hundreds of releases.
     """
-    if arguments.index is None and arguments.keys is not None:
+    if _is_offline(arguments):
         return False
     wanted: bool | None = arguments.history
     return not any(map(is_list, arguments.files)) if wanted is None else wanted
@@ -159,13 +168,20 @@ def _releases_of(verdicts: Sequence[Verdict]) -> Iterator[tuple[NormalizedName, 
 def _find_evidence(arguments: argparse.Namespace, chosen: Chosen) -> Evidence:
     """Return what speaks for the files; raise VerifyError. With keys alone nothing is asked."""
     _check_receipt_option(arguments, chosen.meant)
+    if arguments.save is not None and _is_offline(arguments):
+        raise VerifyError("--save keeps what an index has: it goes with --index")
     keys = None if arguments.keys is None else read_keys_file(arguments.keys)
-    if keys is not None and arguments.index is None:
+    if keys is not None and _is_offline(arguments):
         return KeptEvidence(Trusted(keys, keys.registry), arguments.receipt)
     network = Network(Wire().send, time.sleep, os.environ)
     if arguments.index is not None:
         return open_index(arguments.index, keys, network)
     return find_index(keys, network)
+
+
+def _is_offline(arguments: argparse.Namespace) -> bool:
+    """Say whether the user has the keys and names no index."""
+    return arguments.index is None and arguments.keys is not None
 
 
 def _check_receipt_option(arguments: argparse.Namespace, meant: Sequence[object]) -> None:

@@ -17,6 +17,7 @@ import time_machine
 from pytp_broker.cli import main, verify
 from pytp_broker.client.transport import UnreachableError
 from pytp_broker.provenance.receipts import Kind, Publication
+from tests.support.claims import captured
 from tests.support.distributions import Distribution, sdist, wheel
 from tests.support.proofs import (
     INDEX,
@@ -31,6 +32,7 @@ from tests.support.proofs import (
     url_of,
 )
 from tests.support.receipt_signing import TestSigner
+from tests.support.sigstores import Sigstore, github
 
 LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 MET: Final = f"""
@@ -376,6 +378,19 @@ def test_a_lock_file_is_verified_as_a_whole(
     assert main(["verify", str(lock), "--index", INDEX]) == 0
 
 
+def test_a_requirements_file_is_verified_by_its_hashes(
+    registry: SigningRegistry, quick_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.publish(wheel())
+    registry.show("widgets", wheel())
+    path = quick_path / "requirements.txt"
+    path.write_text(f"widgets==1.0 --hash=sha256:{wheel().sha256}\n")
+
+    assert main(["verify", str(path), "--index", INDEX]) == 0
+
+    assert printed(capsys)[0] == f"{wheel().filename}: verified"
+
+
 def test_what_is_left_out_is_said(
     registry: SigningRegistry, quick_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -434,6 +449,7 @@ def test_a_host_without_keys_exits_with_1(registry: SigningRegistry, file: Path)
         ["--index", INDEX, "--receipt", "x.receipt"],
         ["--receipt", "x.receipt"],
         ["--keys", "missing.json"],
+        ["--keys", "missing.json", "--save", "proofs"],
         ["--index", INDEX, "--project", "gadgets"],
         ["--index", INDEX, "--policy", "missing.toml"],
         ["--index", INDEX, "--trusted-root", "missing.json"],
@@ -510,6 +526,69 @@ def test_a_folder_is_no_file_of_keys(registry: SigningRegistry, quick_path: Path
 
 # With the tracer of coverage and a hook, Python 3.11 crashes.
 UNWATCHED: Final = {n: v for n, v in os.environ.items() if not n.startswith("COVERAGE")}
+
+
+def test_what_is_saved_verifies_the_same_files_without_an_index(
+    registry: SigningRegistry, quick_path: Path
+) -> None:
+    for each in (wheel(), sdist()):
+        registry.publish(each)
+        put(quick_path, each)
+    registry.serve(url_of(wheel(), "provenance"), b"{}")
+    proofs = quick_path / "proofs"
+    (quick_path / "broken.whl").write_text("x")
+
+    assert main(["verify", str(quick_path), "--index", INDEX, "--save", str(proofs)]) == 1
+
+    assert sorted(path.name for path in proofs.iterdir()) == [
+        "keys.json",
+        f"{sdist().filename}.receipt",
+    ]
+    before = len(registry.asked)
+    offline = ["--keys", str(proofs / "keys.json"), "--receipt", str(proofs)]
+    assert main(["verify", str(quick_path / sdist().filename), *offline]) == 0
+    assert main(["verify", str(quick_path / wheel().filename), *offline]) == 1
+    assert len(registry.asked) == before
+
+
+def test_the_provenance_object_is_saved_too(registry: SigningRegistry, quick_path: Path) -> None:
+    registry.publish(wheel())
+    text = Sigstore().attest(wheel().filename, wheel().sha256, github(captured("github")))
+    bundle = {"publisher": {"kind": "GitHub"}, "attestations": json.loads(text)}
+    provenance = json.dumps({"version": 1, "attestation_bundles": [bundle]}).encode()
+    registry.serve(url_of(wheel(), "provenance"), provenance)
+    proofs = quick_path / "proofs"
+    path = str(put(quick_path, wheel()))
+
+    assert main(["verify", path, "--index", INDEX, "--save", str(proofs)]) == 0
+
+    assert (proofs / f"{wheel().filename}.provenance").read_bytes() == provenance
+
+
+def test_saved_keys_are_for_the_registry_alone(
+    registry: SigningRegistry, quick_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.publish(wheel())
+    path = put(quick_path, wheel())
+    proofs = quick_path / "proofs"
+    assert main(["verify", str(path), "--index", INDEX, "--save", str(proofs)]) == 0
+    other = registry.sign(registry.receipt(wheel(), registry="other"))
+    (proofs / f"{wheel().filename}.receipt").write_bytes(other)
+    capsys.readouterr()
+
+    offline = ["--keys", str(proofs / "keys.json"), "--receipt", str(proofs), "--json"]
+    assert main(["verify", str(path), *offline]) == 1
+
+    assert document(capsys)["files"][0]["reason"] == "other-registry"
+
+
+def test_what_cannot_be_saved_is_said(
+    file: Path, quick_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(file), "--index", INDEX, "--save", str(file)]) == 1
+    assert f"--save {file}: File exists" in capsys.readouterr().err
+
+
 # Every socket of this process ends it.
 NO_NETWORK: Final = """
 import os, sys
