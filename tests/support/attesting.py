@@ -11,6 +11,8 @@ from pytp_broker.provenance.attester import (
     AttestationState,
     AttestationStatus,
 )
+from pytp_broker.trust.providers import PROVIDERS
+from tests.support.claims import captured
 from tests.support.distributions import Distribution
 from tests.support.sigstores import PUBLISH, statement
 
@@ -55,6 +57,13 @@ def attest(distribution: Distribution, *kinds: str) -> str:
     """Return the JSON array that a client sends with a file."""
     named = distribution.filename, distribution.sha256
     return json.dumps([attestation(*named, kind) for kind in kinds or (PUBLISH,)])
+
+
+def recorded(provider: str, **changes: str) -> dict[str, str]:
+    """Return what the record of a file says after the captured job of a provider published it."""
+    claims, names = captured(provider), PROVIDERS[provider].recorded.items()
+    known = {name: claims[claim] for name, claim in names if claims.get(claim)}
+    return {"issuer": claims["iss"], "provider": provider, **known, **changes}
 
 
 def changed(document: Mapping[str, Any], path: str, value: object) -> dict[str, Any]:

@@ -176,6 +176,9 @@ Provider: TypeAlias = Annotated[str, Meaning("The kind of CI service behind the 
 Repository: TypeAlias = Annotated[
     Legible, Meaning("Signed claim: the repository or project of the job.")
 ]
+ProjectId: TypeAlias = Annotated[
+    Legible, Meaning("Signed claim: the id of the job's project, where that has no name.")
+]
 Workflow: TypeAlias = Annotated[
     Legible, Meaning("Signed claim: the workflow, pipeline or job definition.")
 ]

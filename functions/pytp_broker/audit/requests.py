@@ -35,6 +35,7 @@ class JobEvent(RequestEvent):
     issuer: facts.Issuer | None = None
     provider: facts.Provider | None = None
     repository: facts.Repository | None = None
+    project_id: facts.ProjectId | None = None
     workflow: facts.Workflow | None = None
     environment: facts.Environment | None = None
     ref: facts.Ref | None = None

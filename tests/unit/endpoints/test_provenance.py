@@ -129,6 +129,7 @@ def test_head_has_no_body() -> None:
 # --- what is not served ---------------------------------------------------------------------------
 
 
+@pytest.mark.promise("linked-if-verified")
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -210,6 +211,7 @@ def test_the_page_of_a_project_leads_to_verified_provenance() -> None:
     assert shelf.get(entry(shelf)["provenance"].removeprefix(f"https://{HOST}")).status == 200
 
 
+@pytest.mark.promise("linked-if-verified")
 @pytest.mark.parametrize("state", [PENDING, UNVERIFIED, REFUSED])
 def test_it_leads_to_no_provenance_that_is_not_verified(state: AttestationState) -> None:
     shelf = stocked(state)

@@ -317,6 +317,7 @@ def test_without_an_answer_the_file_is_processing_and_asked_about_again(client: 
     assert client.look()["status"] == "completed"
 
 
+@pytest.mark.promise("required-attestations")
 @pytest.mark.parametrize(
     ("has_them", "state"), [(False, VERIFIED), (True, UNVERIFIED), (True, None)]
 )

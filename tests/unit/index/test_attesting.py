@@ -261,6 +261,7 @@ def test_a_file_is_visible_once_they_are_verified(strict: Shelf) -> None:
     assert not strict.verifier.requests
 
 
+@pytest.mark.promise("required-attestations")
 @pytest.mark.parametrize("said", [UNVERIFIED, REFUSED])
 def test_a_file_whose_attestations_are_not_verified_is_refused_with_the_reason(
     strict: Shelf, said: AttestationState
@@ -288,6 +289,7 @@ def test_if_nobody_can_say_it_now_the_upload_may_be_repeated(strict: Shelf) -> N
     assert state(strict) == VERIFIED
 
 
+@pytest.mark.promise("required-attestations")
 def test_a_file_without_attestations_is_refused(strict: Shelf) -> None:
     answer = strict.publish(WHEEL)
 

@@ -1,26 +1,15 @@
 """The publisher of a provenance object, from what a file's record says of its job."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pypi_attestations import AttestationBundle, GitHubPublisher, GitLabPublisher, GooglePublisher
 
 from pytp_broker.provenance.publishers import describe_publisher
-from pytp_broker.trust.providers import PROVIDERS
+from tests.support.attesting import recorded
 
 GITHUB = "https://token.actions.githubusercontent.com"
-CAPTURED = Path(__file__).parents[2] / "providers"
-
-
-def recorded(provider: str, **changes: str) -> dict[str, str]:
-    """Return what the record of a file says after a job of this provider has published it."""
-    claims = json.loads((CAPTURED / f"{provider}.json").read_text())
-    names = PROVIDERS[provider].recorded.items()
-    known = {name: claims[claim] for name, claim in names if claims.get(claim)}
-    return {"issuer": claims["iss"], "provider": provider, **known, **changes}
 
 
 def test_a_job_of_github_has_pypis_kind() -> None:
@@ -52,10 +41,10 @@ def test_a_service_account_of_google_has_pypis_kind() -> None:
     }
 
 
-def test_a_job_of_circleci_has_pypis_kind_if_its_project_is_recorded() -> None:
-    assert describe_publisher(recorded("circleci", project_id="22")) == {
+def test_a_job_of_circleci_has_pypis_kind() -> None:
+    assert describe_publisher(recorded("circleci")) == {
         "kind": "CircleCI",
-        "project_id": "22",
+        "project_id": "22222222-0000-4000-8000-000000000002",
         "pipeline_definition_id": "33333333-0000-4000-8000-000000000003",
     }
 
@@ -113,7 +102,7 @@ def test_a_job_of_another_issuer_never_has_pypis_kind(changes: Mapping[str, str]
         ("gitlab", {"workflow": "gitlab.com/group/other//.gitlab-ci.yml@refs/tags/v1.2.0"}),
         ("gitlab", {"repository": ""}),
         ("google", {"actor": ""}),
-        ("circleci", {}),
+        ("circleci", {"project_id": ""}),
         ("circleci", {"project_id": "22", "workflow": ""}),
     ],
 )

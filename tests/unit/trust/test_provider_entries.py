@@ -141,7 +141,7 @@ def _provider_row(provider: Provider) -> str:
 @pytest.mark.parametrize("name", [n for n in NAMES if PROVIDERS[n].recorded])
 def test_what_is_recorded_is_in_the_captured_claims(name: str) -> None:
     claims = signed(captured(name))
-    ours = {"repository", "run", "sha", "ref", "workflow", "environment", "actor"}
+    ours = {"repository", "run", "sha", "ref", "workflow", "environment", "actor", "project_id"}
 
     assert PROVIDERS[name].recorded.keys() <= ours
     assert all(claims.text(claim) for claim in PROVIDERS[name].recorded.values())

@@ -94,6 +94,7 @@ CIRCLECI: Final = Provider(
     agreements={"oidc.circleci.com/org-id": _is_organization},
     recorded={
         "repository": "oidc.circleci.com/vcs-origin",
+        "project_id": "oidc.circleci.com/project-id",
         "run": "oidc.circleci.com/pipeline-id",
         "ref": "oidc.circleci.com/vcs-ref",
         "workflow": "oidc.circleci.com/pipeline-definition-id",
