@@ -231,6 +231,7 @@ def test_a_file_that_is_listed_already_is_no_reason_to_leave_out_the_record() ->
     assert changes(published("1.0", **JOB), by, by=by) == [("publication", "no lost", [])]
 
 
+@pytest.mark.promise("provenance-watched")
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
