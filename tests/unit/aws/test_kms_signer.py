@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from pytp_broker.aws.kms_signer import KmsSigner
+from pytp_broker.aws.kms_signer import KmsSigner, open_signer
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.checking import check_signature
 from pytp_broker.provenance.receipt_keys import ReceiptKey
@@ -18,6 +18,7 @@ from pytp_broker.storage.cache import CONFIGURATION_MAX_AGE_SECONDS, ReceiptKeyC
 from tests.support.fakes import MemoryStore
 from tests.support.receipt_signing import make_private_key, receipt_key_of
 from tests.support.signing import NOW
+from tests.support.world import World
 
 MESSAGE = b"a receipt"
 
@@ -127,6 +128,17 @@ def test_keys_that_cannot_be_read_are_the_stores_failure() -> None:
     with pytest.raises(StoreUnavailable, match="the store does not answer"):
         site.signer.sign(MESSAGE)
     assert site.kms.asked == []
+
+
+def test_the_signer_of_a_function_reads_the_keys_of_its_store() -> None:
+    world, kms = World(), Kms(first=make_private_key("first"))
+    key = receipt_key_of(make_private_key("first"), NOW, _arn("first"))
+    world.store.save_receipt_key(key, None)
+    client: Any = kms
+
+    signature = open_signer(client)(world.index).sign(MESSAGE)
+
+    check_signature(signature, MESSAGE, key)
 
 
 THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "Sign")

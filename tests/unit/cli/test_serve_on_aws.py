@@ -4,6 +4,7 @@ import argparse
 import json
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from moto import mock_aws
 
 from pytp_broker import config
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.aws.kms_keys import KmsKeys
 from pytp_broker.cli import _parser
 from pytp_broker.cli.command import CommandError
-from pytp_broker.cli.target import open_storage
+from pytp_broker.cli.target import open_server_signer, open_storage
+from pytp_broker.provenance.checking import check_signature
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.configurations import registry
 from tests.support.emulator import REGION, Emulator, create_table
+from tests.support.samples import NOW
 
 
 @pytest.fixture
@@ -55,6 +60,35 @@ def test_it_makes_nothing(table: str, tmp_path: Path) -> None:
     client = boto3.client("dynamodb", region_name=REGION)
     assert client.list_tables()["TableNames"] == [table]
     client.close()
+
+
+def test_it_signs_with_a_key_of_the_broker_and_makes_none(table: str, tmp_path: Path) -> None:
+    arguments = options(f"--table {table} --bucket files")
+    kms = boto3.client("kms", region_name=REGION)
+    made = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    key = KmsKeys(lambda: kms, given=made["KeyMetadata"]["KeyId"]).make(NOW)
+
+    with open_storage(arguments, tmp_path) as storage:
+        storage.store.save_receipt_key(key, None)
+        signer = open_server_signer(arguments, tmp_path, storage.store)
+        assert signer is not None
+        check_signature(signer.sign(b"a receipt"), b"a receipt", key)
+        assert list(storage.store.list_receipt_keys()) == [key]
+
+    assert list(tmp_path.iterdir()) == []
+    kms.close()
+
+
+def test_beside_stand_ins_each_server_has_a_key_of_its_own(tmp_path: Path) -> None:
+    endpoints = "--dynamodb-endpoint http://127.0.0.1:1 --s3-endpoint http://127.0.0.1:1"
+    arguments = options(f"--config x {endpoints}")
+
+    with closing(SqliteStore(tmp_path / "broker.sqlite3")) as store:
+        for name in ("one", "another", "one"):
+            signer = open_server_signer(arguments, tmp_path / name, store)
+            assert signer is not None
+            signer.sign(b"a receipt")
+        assert len(store.list_receipt_keys()) == 2
 
 
 @pytest.mark.ministack
