@@ -88,6 +88,8 @@ class MisbehavingIssuer(signing.Issuer):
     def _answer(self, connection: socket.socket) -> None:
         head = connection.makefile("rb")
         lines = [line.decode("latin-1") for line in iter(head.readline, b"\r\n") if line]
+        # A connection that is closed with something unread is reset, and the answer may be lost.
+        head.read(_length_of(lines))
         head.close()
         self.heads.append("".join(lines))
         path = lines[0].split(" ")[1]
@@ -100,6 +102,11 @@ class MisbehavingIssuer(signing.Issuer):
     @property
     def last_path(self) -> str:
         return self.heads[-1].split(" ", 2)[1]
+
+
+def _length_of(lines: list[str]) -> int:
+    fields = (line.partition(":") for line in lines)
+    return sum(int(value) for name, _, value in fields if name.lower() == "content-length")
 
 
 # --- behaviours -----------------------------------------------------------------------------------
