@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from pytp_broker.cli import store_options
+from pytp_broker.cli import attestation_options, store_options
 from pytp_broker.cli.command import (
     MISUSED,
     CommandError,
@@ -28,14 +28,12 @@ from pytp_broker.cli.site import Site, hosts_of
 from pytp_broker.cli.target import open_server_signer, open_storage, reason_of
 from pytp_broker.errors import DEFAULT_TYPE_BASE, TYPE_BASE, StoreUnavailable
 from pytp_broker.leaks import GITHUB_KEYS_URL
-from pytp_broker.provenance.trusted_roots import FETCHED, SHIPPED_ROOT, folder_of
 from pytp_broker.redaction import printable
 
 if TYPE_CHECKING:
     import ssl
 
     from pytp_broker.config import Loaded
-    from pytp_broker.local.attester import LocalAttester
     from pytp_broker.local.certificates import CertificateFiles
     from pytp_broker.local.given_certificate import GivenCertificate
     from pytp_broker.local.upkeep import Upkeep
@@ -73,13 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the beginning of every error's `type`, such as the URL of your copy of "
         "docs/errors.md with a `#` at its end (default: %(default)s)",
     )
-    parser.add_argument(
-        "--trusted-root",
-        type=Path,
-        metavar="FILE",
-        help="the trusted root of your own Sigstore, if attestations come from it (default: the "
-        "public one, which `trust-root refresh` brings up to date)",
-    )
+    attestation_options.add_arguments(parser)
     _add_address_arguments(parser.add_argument_group("address"))
     _add_tls_arguments(parser.add_argument_group("TLS"))
     store_options.add_arguments(parser.add_argument_group("store"))
@@ -163,8 +155,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise CommandError("--cert and --key belong together: give both, or neither", MISUSED)
     if arguments.cert is not None and arguments.no_tls:
         raise CommandError("--no-tls serves plain http: leave out --cert and --key", MISUSED)
-    if arguments.trusted_root is not None and not arguments.trusted_root.is_file():
-        raise CommandError(f"--trusted-root: {arguments.trusted_root} is not a file", MISUSED)
+    attestation_options.check(arguments)
     store_options.check(arguments)
 
 
@@ -190,7 +181,7 @@ def _serve(
         folder = _open_folder(arguments.data, url, stack)
         storage = stack.enter_context(open_storage(arguments, folder))
         signer = open_server_signer(arguments, folder, storage.store)
-        attester = _attester(arguments, folder)
+        attester = attestation_options.open_attester(arguments, folder)
         site = Site(storage, host, arguments.config, signer, attester)
         site.bring_up(loaded, is_kept=arguments.data is not None)
         own = None if arguments.no_tls or given else site.certify(folder / "tls")
@@ -215,14 +206,6 @@ def _serve(
         _announce(url, files)
 
     server.run(gateway, listener, files, start)
-
-
-def _attester(arguments: argparse.Namespace, folder: Path) -> "LocalAttester":
-    """Return what verifies attestations, with the operator's trusted root or the one fetched."""
-    from pytp_broker.local.attester import LocalAttester
-
-    own: Path | None = arguments.trusted_root
-    return LocalAttester(own) if own else LocalAttester(folder_of(folder) / FETCHED, SHIPPED_ROOT)
 
 
 def _read_certificate(

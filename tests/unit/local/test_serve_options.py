@@ -1,5 +1,6 @@
 """The options of `serve` that are checked before anything is written."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,12 +183,39 @@ def test_a_server_without_a_file_needs_a_folder_that_has_a_configuration(
     assert not machine.data.exists()
 
 
-def test_a_trusted_root_that_is_not_a_file_is_refused(machine: Machine) -> None:
-    status, seen = machine.type(
+def serve_with_root(machine: Machine) -> tuple[int, str]:
+    return machine.type(
         *("serve", "--config", str(machine.config), "--data", str(machine.data)),
         *("--trusted-root", str(machine.folder / "root.json")),
     )
 
+
+def test_a_trusted_root_that_is_not_a_file_is_refused(machine: Machine) -> None:
+    status, seen = serve_with_root(machine)
+
     assert status == 2
     assert seen == f"--trusted-root: {machine.folder / 'root.json'} is not a file\n"
     assert not machine.data.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"mediaType": "x"}'])
+def test_a_file_that_is_not_a_trusted_root_is_refused(machine: Machine, content: str) -> None:
+    (machine.folder / "root.json").write_text(content)
+
+    status, seen = serve_with_root(machine)
+
+    assert status == 2
+    assert seen.endswith("root.json is not a trusted root of Sigstore\n")
+    assert not machine.data.exists()
+
+
+def test_a_trusted_root_needs_the_library(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine.folder / "root.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "pytp_broker.provenance.sigstore_checks", None)
+
+    status, seen = serve_with_root(machine)
+
+    assert status == 2
+    assert seen.endswith("pip install 'pytp-broker[attestations]'\n")
