@@ -31,6 +31,7 @@ from pytp_broker.demo.process import ServerProcess
 from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc import fetch
+from pytp_broker.provenance.dsse import Envelope
 from pytp_broker.registries import Access
 from pytp_broker.tokens import UploadToken
 from tests.e2e.test_publish import Clients, masked_token, mint, misplace_tokens, trusting
@@ -189,7 +190,7 @@ def test_nothing_that_a_local_run_writes_holds_a_secret(
         *("access", "exchange", "read-exchange", "upload", "session", "session-file"),
         *("burn", "introspection", "disclosure"),
     }
-    search.check(expects=["log", "commands"])
+    search.check(expects=["log", "commands", "receipts"])
 
 
 def keep(answer: requests.Response, search: Search) -> None:
@@ -478,6 +479,13 @@ def read_folder(folder: Path, search: Search) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             search.add(f"file {path.name}", path, path.read_bytes().decode("latin-1"))
+            if "receipts" in path.parts:
+                search.add("receipts", payload_of(path.read_bytes()))
+
+
+def payload_of(receipt: bytes) -> str:
+    """Return what a receipt says; its envelope has that in base64."""
+    return Envelope.read(receipt).payload.decode()
 
 
 # --- on AWS ---------------------------------------------------------------------------------------
@@ -591,7 +599,7 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
     for event in (*asked, "session", "session-file"):
         assert f'"event":"{event}"' in search.written["output"]
     assert '"UnexpectedErrors"' in search.written["output"]
-    search.check(expects=["output", "table"])
+    search.check(expects=["output", "table", "receipts"])
 
 
 def make_kms_key() -> str:
@@ -727,7 +735,9 @@ def read_bucket(client: Any, bucket: str, search: Search) -> None:
     keys = [(version["Key"], version["VersionId"]) for version in versions]
     for key, version in keys:
         found = client.get_object(Bucket=bucket, Key=key, VersionId=version)
-        body = found.pop("Body").read().decode("latin-1")
+        octets = found.pop("Body").read()
         tags = client.get_object_tagging(Bucket=bucket, Key=key, VersionId=version)["TagSet"]
-        search.add("bucket", key, found, tags, body)
+        search.add("bucket", key, found, tags, octets.decode("latin-1"))
+        if key.startswith("receipts/"):
+            search.add("receipts", payload_of(octets))
     assert len(keys) == 9  # each of three files with its metadata and its receipt
