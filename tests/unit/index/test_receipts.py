@@ -187,6 +187,7 @@ def test_the_exchange_keeps_the_provider_and_the_ids_that_publishers_expect(
     assert record.pins == {"repository_owner_id": "9919", "repository_id": "70107786"}
 
 
+@pytest.mark.promise("public-receipt")
 def test_an_operators_receipt_says_why_and_not_who(shelf: Shelf) -> None:
     assert shelf.post(form(wheel()), emergency(shelf)).status == 200
 
@@ -199,6 +200,7 @@ def test_an_operators_receipt_says_why_and_not_who(shelf: Shelf) -> None:
     check_predicate(receipt)
 
 
+@pytest.mark.promise("public-receipt")
 def test_the_receipt_of_an_import_says_neither_who_nor_from_where(shelf: Shelf) -> None:
     import_wheel(shelf)
 
@@ -240,12 +242,14 @@ def test_the_receipt_shown_on_the_page_is_one() -> None:
 # The audit record
 
 
+@pytest.mark.promise("receipt-of-its-record")
 def test_a_receipt_has_the_hash_of_the_record_of_its_upload(shelf: Shelf) -> None:
     shelf.publish(wheel())
 
     assert receipt_of(shelf).audit_sha256 == hash_record(shelf.record)
 
 
+@pytest.mark.promise("receipt-of-its-record")
 def test_the_receipts_of_a_session_have_the_hash_of_the_record_of_its_publish(
     client: Uploader,
 ) -> None:
@@ -260,6 +264,7 @@ def test_the_receipts_of_a_session_have_the_hash_of_the_record_of_its_publish(
     assert hashes == {hash_record(record)}
 
 
+@pytest.mark.promise("receipt-of-its-record")
 def test_nobody_can_guess_a_record_from_its_hash(shelf: Shelf) -> None:
     """An address is one of four billion, which a computer tries in minutes."""
     shelf.publish(wheel())
@@ -281,6 +286,7 @@ def test_a_refused_upload_has_no_nonce(shelf: Shelf) -> None:
 # No receipt, no file
 
 
+@pytest.mark.promise("no-file-without-receipt")
 def test_nothing_is_published_without_a_signature(shelf: Shelf) -> None:
     shelf.signer.fail_next("sign")
 
@@ -302,6 +308,7 @@ def test_a_single_use_token_survives_a_signer_that_is_down(shelf: Shelf) -> None
     assert statuses == [503, 200]
 
 
+@pytest.mark.promise("no-file-without-receipt")
 def test_nothing_is_published_if_the_receipt_cannot_be_stored(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +325,7 @@ def test_nothing_is_published_if_the_receipt_cannot_be_stored(
     assert shelf.filenames == []
 
 
+@pytest.mark.promise("no-file-without-receipt")
 def test_a_session_whose_files_cannot_be_signed_stays_as_it_was(client: Uploader) -> None:
     session = client.begin()
     client.stage(session, wheel(), sdist())
@@ -394,6 +402,7 @@ def every_token(shelf: Shelf) -> Iterator[str]:
     yield emergency(shelf)
 
 
+@pytest.mark.promise("public-receipt")
 def test_no_receipt_holds_a_token(shelf: Shelf) -> None:
     text = metadata("widgets", "1.0", "Summary: plain")
     shelf.publish(wheel(text=text))
