@@ -31,6 +31,7 @@ _THREADS: Final = 16
 MAX_PUBLISHERS: Final = 100
 _NONCE_BYTES: Final = 16
 
+# What is recorded of the jobs of nearly all providers.
 _CLAIMS: Final = ("repository", "workflow", "environment", "ref", "sha", "run", "actor")
 
 
@@ -132,12 +133,17 @@ def describe_publication(published_by: Mapping[str, str]) -> Publication:
         kind=Kind.JOB,
         issuer=issuer,
         provider=name,
-        claims={name: published_by[name] for name in _CLAIMS if name in published_by},
+        claims=_read_claims(published_by, provider),
         pins=_read_pins(published_by, provider),
         publishers=_read_publishers(published_by),
         run_url=None if provider is None else provider.find_run_url(issuer, published_by),
         token_hash=token_hash,
     )
+
+
+def _read_claims(published_by: Mapping[str, str], provider: Provider | None) -> dict[str, str]:
+    names = _CLAIMS if provider is None else provider.recorded
+    return {name: published_by[name] for name in names if name in published_by}
 
 
 def _read_pins(published_by: Mapping[str, str], provider: Provider | None) -> dict[str, str]:
