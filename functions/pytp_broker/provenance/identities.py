@@ -37,7 +37,7 @@ def policy_of(publisher: Mapping[str, Any]) -> VerificationPolicy:
     except (KeyError, TypeError, ValueError):
         raise UnverifiedError(
             Reason.UNKNOWN_PUBLISHER,
-            f"no certificate can name a publisher of the kind `{kind}` as this server knows it",
+            f"no certificate can name a publisher of the kind `{kind}` with these members",
         ) from None
     found: VerificationPolicy = known._as_policy()  # noqa: SLF001 - only `verify` uses it, online
     return found

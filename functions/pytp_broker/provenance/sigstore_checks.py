@@ -146,7 +146,7 @@ def _check_is_known(certificate: x509.Certificate, sent: Sent, authorities: _Aut
         issuer = certificate.issuer.rfc4514_string()
         raise UnverifiedError(
             Reason.FOREIGN_AUTHORITY,
-            f"the certificate is of `{issuer}`, which this server does not know; a private "
+            f"the certificate is of `{issuer}`, which is not in the trusted root; a private "
             "Sigstore has such certificates",
         )
     if sent.log_id is None:
@@ -156,11 +156,11 @@ def _check_is_known(certificate: x509.Certificate, sent: Sent, authorities: _Aut
         )
     if sent.log_id not in authorities.transparency_logs:
         raise UnverifiedError(
-            Reason.UNKNOWN_LOG, "this server does not know the transparency log of the entry"
+            Reason.UNKNOWN_LOG, "the transparency log of the entry is not in the trusted root"
         )
     if not authorities.certificate_logs.issuperset(_certificate_logs(certificate)):
         raise UnverifiedError(
-            Reason.UNKNOWN_LOG, "this server does not know the log of the certificate"
+            Reason.UNKNOWN_LOG, "the log of the certificate is not in the trusted root"
         )
 
 

@@ -734,7 +734,7 @@ def test_those_in_an_unknown_transparency_log_are_unverified() -> None:
 
     assert state.status is AttestationStatus.UNVERIFIED
     assert (
-        state.reason == "unknown-log: this server does not know the transparency log of the entry"
+        state.reason == "unknown-log: the transparency log of the entry is not in the trusted root"
     )
 
 
@@ -745,7 +745,7 @@ def test_those_with_a_certificate_in_an_unknown_log_are_unverified() -> None:
     state = ask(json.dumps([recorded(leaf)]))
 
     assert state.status is AttestationStatus.UNVERIFIED
-    assert state.reason == "unknown-log: this server does not know the log of the certificate"
+    assert state.reason == "unknown-log: the log of the certificate is not in the trusted root"
 
 
 @pytest.mark.parametrize(
