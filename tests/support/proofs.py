@@ -1,7 +1,7 @@
 """A registry that signs receipts and serves them, without sockets: what `verify` asks."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,13 +87,19 @@ class SigningRegistry:
         receipt = self.receipt(file, **changes)
         self.serve(url_of(file, "receipt", receipt.version), self.sign(receipt))
 
-    def show(self, project: str, *files: Distribution) -> None:
-        """Serve the page of a project, whose files came one second after the other."""
+    def show(
+        self, project: str, *files: Distribution, attested: Collection[Distribution] = ()
+    ) -> None:
+        """Serve the page of a project, whose files came one second after the other.
+
+        It links the provenance of those that are ``attested``.
+        """
         listed = [
             {
                 "filename": file.filename,
                 "hashes": {"sha256": file.sha256},
                 "upload-time": write_time(NOW + timedelta(seconds=number)),
+                **({"provenance": f"{BASE}/of/{file.filename}"} if file in attested else {}),
             }
             for number, file in enumerate(files)
         ]

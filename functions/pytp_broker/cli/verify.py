@@ -144,7 +144,7 @@ def _verify(arguments: argparse.Namespace) -> Report:
     if arguments.save is not None:
         evidence.save(arguments.save, verdicts)
     releases = _releases_of(verdicts) if _wants_history(arguments) else ()
-    histories = find_histories(releases, evidence, verifier.read_receipt, AT_ONCE)
+    histories = find_histories(releases, evidence, verifier, AT_ONCE)
     return Report(verdicts, chosen.left_out, histories)
 
 

@@ -188,6 +188,7 @@ def test_the_document_has_everything(
                 "newSources": [],
                 "goneSources": [],
                 "detail": None,
+                "attested": None,
             }
         ],
     }
@@ -302,7 +303,7 @@ def test_an_index_that_lists_nothing_does_not_change_the_verdict(
     assert main(["verify", str(put(quick_path, wheel())), "--index", INDEX]) == 0
 
     why = "the index does not list the release"
-    assert f"widgets 1.0: not compared with earlier releases: {why}" in printed(capsys)
+    assert f"widgets 1.0: provenance not compared with earlier releases: {why}" in printed(capsys)
 
 
 # --- the policy ------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
-"""Compare who published a release with who published the one before it, by their receipts.
+"""Compare who published a release, and who attested it, with the releases before it.
 
-The words are those of ``provenance.continuity``. The index says which files there are, and the
-receipts say all the rest.
+The words are those of ``provenance.continuity``. The index says which files there are and which
+have attestations; their receipts and the attestations say all the rest.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from packaging.version import Version
 
@@ -27,24 +28,42 @@ MOST_FILES: Final = 200
 # A generic issuer's subject may have another text in each run.
 _GENERIC: Final = "generic"
 
-# Returns the receipt of a file if it is good; raises NotVerifiedError.
-ReadReceipt = Callable[[Target], Receipt]
+
+class Proofs(Protocol):
+    """Reads who published a file. Each method raises NotVerifiedError if that is not proven."""
+
+    def read_receipt(self, target: Target) -> Receipt:
+        """Return the receipt of a file if it is good."""
+
+    def read_attested_receipt(self, target: Target) -> Receipt:
+        """Return the receipt of a file if it and the file's attestations are good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a release compares with an earlier one, or why nobody knows."""
+
+    continuity: Continuity | None = None
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How a release compares with the one before it, or why nobody knows."""
+    """How a release compares with earlier ones, by who published it and by attestations.
+
+    ``attested`` is None if the index links no attestations of it or of an earlier release.
+    """
 
     project: NormalizedName
     version: Version
-    continuity: Continuity | None = None
-    why_not: str = ""
+    published: Comparison
+    attested: Comparison | None = None
 
 
 def find_histories(
     releases: Iterable[tuple[NormalizedName, Version]],
     evidence: Evidence,
-    read_receipt: ReadReceipt,
+    proofs: Proofs,
     jobs: int,
 ) -> list[History]:
     """Return how each release compares with the one before it, in their order."""
@@ -52,61 +71,113 @@ def find_histories(
     found: dict[tuple[NormalizedName, Version], History] = {}
 
     def find(project: NormalizedName, version: Version) -> None:
-        found[project, version] = _find(project, version, evidence, read_receipt)
+        found[project, version] = _find(project, version, evidence, proofs)
 
     in_parallel([partial(find, *release) for release in wanted], jobs)
     return [found[release] for release in wanted]
 
 
-def _find(
-    project: NormalizedName, version: Version, evidence: Evidence, read_receipt: ReadReceipt
-) -> History:
+def _find(project: NormalizedName, version: Version, evidence: Evidence, proofs: Proofs) -> History:
     try:
-        releases = _group(evidence.list_files(project))
-        present = _read(releases.get(version, ()), read_receipt)
-        earlier = _find_earlier(version, releases, read_receipt)
+        present, before = _split(version, _group(evidence.list_files(project)))
     except NotVerifiedError as error:
-        return History(project, version, why_not=str(error))
-    return History(project, version, compare(present, earlier))
+        return History(project, version, Comparison(why_not=str(error)))
+    published = _compare(partial(_compare_published, present, before, proofs))
+    if not any(map(_has_attestations, (present, *before))):
+        return History(project, version, published)
+    attested = _compare(partial(_compare_attested, present, before, proofs))
+    return History(project, version, published, attested)
 
 
-def _find_earlier(
-    version: Version, releases: Mapping[Version, Sequence[Offered]], read_receipt: ReadReceipt
-) -> ReleaseSources | None:
-    """Return the latest release before this one that has provenance; None if none has any."""
-    first = {each: min(o.uploaded_at for o in files) for each, files in releases.items()}
-    before = [each for each, time in first.items() if time < first[version]]
-    latest = sorted(before, key=lambda each: first[each], reverse=True)
-    for each in latest[:MOST_RELEASES]:
-        found = _read(releases[each], read_receipt)
+def _compare(find: Callable[[], Continuity]) -> Comparison:
+    try:
+        return Comparison(find())
+    except NotVerifiedError as error:
+        return Comparison(why_not=str(error))
+
+
+def _split(
+    version: Version, releases: Mapping[Version, Sequence[Offered]]
+) -> tuple[Sequence[Offered], Sequence[Sequence[Offered]]]:
+    """Return the files of a release, and those of each earlier one, the latest of them first."""
+    present = releases.get(version)
+    if present is None:
+        raise NotVerifiedError("not-in-registry", "the index does not list the release")
+    begun = _begun(present)
+    before = [files for files in releases.values() if _begun(files) < begun]
+    return present, sorted(before, key=_begun, reverse=True)
+
+
+def _compare_published(
+    present: Sequence[Offered], before: Sequence[Sequence[Offered]], proofs: Proofs
+) -> Continuity:
+    release = _read_published(present, proofs)
+    return compare(release, _find_earlier(before, proofs))
+
+
+def _compare_attested(
+    present: Sequence[Offered], before: Sequence[Sequence[Offered]], proofs: Proofs
+) -> Continuity:
+    """Compare with the latest earlier release of which the index links attestations."""
+    release = _read_attested(present, proofs)
+    earlier = next(filter(_has_attestations, before), None)
+    return compare(release, None if earlier is None else _read_attested(earlier, proofs))
+
+
+def _find_earlier(before: Sequence[Sequence[Offered]], proofs: Proofs) -> ReleaseSources | None:
+    """Return the latest earlier release that has provenance; None if none has any."""
+    for files in before[:MOST_RELEASES]:
+        found = _read_published(files, proofs)
         if found.covered:
             return found
-    if len(latest) > MOST_RELEASES:
+    if len(before) > MOST_RELEASES:
         why = f"the {MOST_RELEASES} releases before it have no provenance"
         raise NotVerifiedError("no-receipt", why)
     return None
 
 
-def _read(files: Sequence[Offered], read_receipt: ReadReceipt) -> ReleaseSources:
-    """Return the sources of a release's files; raise NotVerifiedError if one is not good."""
-    if not files:
-        raise NotVerifiedError("not-in-registry", "the index does not list the release")
+def _read_published(files: Sequence[Offered], proofs: Proofs) -> ReleaseSources:
+    """Return who published each file of a release; raise NotVerifiedError if one is not good."""
+    _check_number(files)
+    receipts = [_read_one(offered.target, proofs.read_receipt) for offered in files]
+    return _release(files, [_source_of(receipt.publication) for receipt in receipts])
+
+
+def _read_attested(files: Sequence[Offered], proofs: Proofs) -> ReleaseSources:
+    """Return who attested each file of a release; raise NotVerifiedError if one is not good."""
+    _check_number(files)
+    return _release(files, [_attested_source(offered, proofs) for offered in files])
+
+
+def _attested_source(offered: Offered, proofs: Proofs) -> Source | None:
+    if not offered.is_attested:
+        return None
+    return _source_of(proofs.read_attested_receipt(offered.target).publication)
+
+
+def _check_number(files: Sequence[Offered]) -> None:
     if len(files) > MOST_FILES:
         raise NotVerifiedError("no-receipt", f"a release has more than {MOST_FILES} files")
-    receipts = [_read_one(offered.target, read_receipt) for offered in files]
-    return ReleaseSources(
-        version=receipts[0].version,
-        published_at=min(receipt.uploaded_at for receipt in receipts),
-        sources=tuple(_source_of(receipt.publication) for receipt in receipts),
-    )
 
 
-def _read_one(target: Target, read_receipt: ReadReceipt) -> Receipt:
+def _release(files: Sequence[Offered], sources: Sequence[Source | None]) -> ReleaseSources:
+    return ReleaseSources(str(files[0].target.version), _begun(files), tuple(sources))
+
+
+def _read_one(target: Target, read_receipt: Callable[[Target], Receipt]) -> Receipt:
     try:
         return read_receipt(target)
     except NotVerifiedError as error:
         why = f"{target.filename} is not verified ({error.reason})"
         raise NotVerifiedError(error.reason, why) from None
+
+
+def _begun(files: Sequence[Offered]) -> datetime:
+    return min(offered.uploaded_at for offered in files)
+
+
+def _has_attestations(files: Sequence[Offered]) -> bool:
+    return any(offered.is_attested for offered in files)
 
 
 def _group(files: Sequence[Offered]) -> Mapping[Version, Sequence[Offered]]:

@@ -1,4 +1,7 @@
-"""Read which files a project's page of the simple API offers, and since when (PEP 700)."""
+"""Read which files a project's page of the simple API offers, since when, and what is linked.
+
+PEP 700 has the time, and PEP 740 the link to attestations.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +17,11 @@ _INDEX: Final = "the index"
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A file that an index offers, and when it was uploaded."""
+    """A file that an index offers, when it was uploaded, and whether it links attestations."""
 
     target: Target
     uploaded_at: datetime
+    is_attested: bool
 
 
 def read_offers(document: Mapping[str, Any]) -> Iterator[Offered]:
@@ -36,6 +40,8 @@ def _read_offer(file: Mapping[str, Any]) -> Offered | None:
         return None
     target = target_named(name, sha256, None, _INDEX, Path())
     try:
-        return Offered(target, read_time(time)) if isinstance(target, Target) else None
+        uploaded_at = read_time(time)
     except ValueError:
         return None
+    is_attested = isinstance(file.get("provenance"), str)
+    return Offered(target, uploaded_at, is_attested) if isinstance(target, Target) else None

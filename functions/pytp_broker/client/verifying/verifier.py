@@ -73,6 +73,15 @@ class Verifier:
         """Return the receipt of a file if it is good; raise NotVerifiedError."""
         return self._check_receipt(target).receipt
 
+    def read_attested_receipt(self, target: Target) -> Receipt:
+        """Return a file's receipt if it and the attestations are good; raise NotVerifiedError."""
+        receipt = self.read_receipt(target)
+        finding = self.checks.check(target, receipt, self.evidence)
+        if not finding.is_verified:
+            why = f"the attestations of {target.filename} are not verified here: {finding.said}"
+            raise NotVerifiedError("wrong-attestations", why)
+        return receipt
+
     def _judge(self, each: Meant, verdicts: list[Verdict]) -> None:
         if not isinstance(each, HashedRequirement):
             verdicts.append(self._judge_file(each))

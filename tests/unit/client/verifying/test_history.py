@@ -8,7 +8,7 @@ from packaging.version import Version
 
 from pytp_broker.client.verifying import history
 from pytp_broker.client.verifying.attestations import AttestationChecks
-from pytp_broker.client.verifying.history import History, find_histories
+from pytp_broker.client.verifying.history import Comparison, History, find_histories
 from pytp_broker.client.verifying.index_evidence import Network, open_index
 from pytp_broker.client.verifying.offers import read_offers
 from pytp_broker.client.verifying.verifier import Verifier
@@ -32,13 +32,13 @@ def compare(
     evidence = open_index(INDEX, None, Network(registry.send, lambda _: None, {}))
     verifier = Verifier(evidence, AttestationChecks(lambda: None), None, lambda: NOW)
     release = (normalize("widgets"), Version(version))
-    return find_histories([release] * times, evidence, verifier.read_receipt, 2)
+    return find_histories([release] * times, evidence, verifier, 2)
 
 
 def words(registry: SigningRegistry, *published: Published, version: str = "1.0") -> list[str]:
     (found,) = compare(registry, *published, version=version)
-    assert found.continuity is not None, found.why_not
-    return [word.value for word in found.continuity.words]
+    assert found.published.continuity is not None, found.published.why_not
+    return [word.value for word in found.published.continuity.words]
 
 
 def whl(version: str) -> Distribution:
@@ -99,8 +99,8 @@ def test_releases_without_provenance_are_passed_over(registry: SigningRegistry) 
 
     (compared,) = compare(registry, *found)
 
-    assert compared.continuity is not None
-    assert compared.continuity.compared_with == "0.8"
+    assert compared.published.continuity is not None
+    assert compared.published.continuity.compared_with == "0.8"
 
 
 def test_a_later_release_is_not_compared_with(registry: SigningRegistry) -> None:
@@ -118,7 +118,9 @@ def test_a_release_that_is_not_listed_is_not_compared(registry: SigningRegistry)
     (found,) = compare(registry, (whl("0.9"), JOB))
 
     assert found == History(
-        normalize("widgets"), Version("1.0"), None, "the index does not list the release"
+        normalize("widgets"),
+        Version("1.0"),
+        Comparison(why_not="the index does not list the release"),
     )
 
 
@@ -130,9 +132,9 @@ def test_an_earlier_file_without_a_good_receipt_is_said(registry: SigningRegistr
     evidence = open_index(INDEX, None, Network(registry.send, lambda _: None, {}))
     verifier = Verifier(evidence, AttestationChecks(lambda: None), None, lambda: NOW)
     release = (normalize("widgets"), Version("1.0"))
-    (found,) = find_histories([release], evidence, verifier.read_receipt, 1)
+    (found,) = find_histories([release], evidence, verifier, 1)
 
-    assert found.why_not == f"{whl('0.9').filename} is not verified (other-registry)"
+    assert found.published.why_not == f"{whl('0.9').filename} is not verified (other-registry)"
 
 
 def test_only_so_many_releases_are_asked_for(
@@ -143,7 +145,7 @@ def test_only_so_many_releases_are_asked_for(
 
     (compared,) = compare(registry, *found)
 
-    assert compared.why_not == "the 1 releases before it have no provenance"
+    assert compared.published.why_not == "the 1 releases before it have no provenance"
 
 
 def test_only_so_many_files_are_asked_for(
@@ -153,7 +155,7 @@ def test_only_so_many_files_are_asked_for(
 
     (compared,) = compare(registry, (whl("1.0"), JOB), (sdist(), JOB))
 
-    assert compared.why_not == "a release has more than 1 files"
+    assert compared.published.why_not == "a release has more than 1 files"
 
 
 FILE: dict[str, Any] = {
