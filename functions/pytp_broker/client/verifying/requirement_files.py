@@ -34,18 +34,33 @@ _SHA256: Final = re.compile("sha256:([0-9a-fA-F]{64})")
 # As pip reads a file: a comment begins at a `#` at the beginning of a line or after a blank.
 _COMMENT: Final = re.compile(r"(^|\s)#.*$")
 _CONTINUES: Final = "\\"
+# As pip looks for the encoding of a file: in a comment of one of its first two lines.
+_ENCODING: Final = re.compile(rb"^#.*?coding[:=]\s*([-\w.]+)")
+_UTF_8: Final = frozenset((b"utf-8", b"utf8"))
 
 
 def read_requirements(path: Path) -> Iterator[Meant]:
     """Yield what each line of a requirements file allows; raise NotVerifiedError."""
+    octets = read_list(path)
+    _check_encoding(octets)
     try:
-        text = read_list(path).decode()
+        text = octets.decode()
     except UnicodeDecodeError:
         raise unreadable("is not UTF-8") from None
     meant = [each for line in _lines(text) if (each := _read_line(line, path)) is not None]
     if not meant:
         raise NotVerifiedError("empty-list", "it allows no file")
     yield from meant
+
+
+def _check_encoding(octets: bytes) -> None:
+    """Refuse a file with an encoding of its own, by which pip finds lines in our comments."""
+    for line in octets.split(b"\n")[:2]:
+        found = _ENCODING.search(line)
+        if found is not None and found[1].lower() not in _UTF_8:
+            raise NotVerifiedError(
+                "ambiguous", "a comment in it names an encoding, and installers disagree about that"
+            )
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -177,6 +177,36 @@ def test_a_comment_that_installers_end_differently_is_refused(tmp_path: Path) ->
     assert reasons(read(tmp_path, "requirements.txt", text)) == ["ambiguous"]
 
 
+@pytest.mark.promise("whole-list")
+@pytest.mark.parametrize(
+    "begin",
+    [
+        "# -*- coding: utf-7 -*-\n",
+        "--pre\n# vim: fileencoding=UTF-7\n",
+        "# coding: utf-7 coding: utf-8\n",
+    ],
+)
+def test_an_encoding_in_which_pip_finds_other_lines_is_refused(tmp_path: Path, begin: str) -> None:
+    # In UTF-7, `+AAo-` ends the line.
+    text = f"{begin}widgets==1 --hash=sha256:{A}\n# +AAo-evil==1 --hash=sha256:{B}\n"
+
+    assert reasons(read(tmp_path, "requirements.txt", text)) == ["ambiguous"]
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        "# -*- coding: UTF-8 -*-\n",
+        "# coding: utf8\n",
+        "# made by a tool\n# for widgets\n# coding: utf-7\n",
+    ],
+)
+def test_a_list_may_say_that_it_is_utf_8(tmp_path: Path, begin: str) -> None:
+    (found,) = read(tmp_path, "requirements.txt", f"{begin}widgets==1 --hash=sha256:{A}\n")
+
+    assert isinstance(found, HashedRequirement)
+
+
 def test_a_name_that_continues_on_the_next_line_is_not_verified(tmp_path: Path) -> None:
     text = f"wid\\\ngets==1 --hash=sha256:{A}\n"
 
