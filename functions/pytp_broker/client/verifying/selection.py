@@ -23,11 +23,15 @@ from pytp_broker.names import (
     ZIP_SUFFIX,
     InvalidNameError,
     NormalizedName,
-    is_wheel,
     read_project,
 )
 from pytp_broker.redaction import printable
 
+# pip and uv install archives of many kinds, and a folder of downloads may have any of them.
+_INSTALLABLE: Final = (
+    *(".whl", SDIST_SUFFIX, ZIP_SUFFIX, ".tgz", ".tar", ".tar.bz2", ".tbz", ".tbz2"),
+    *(".tar.xz", ".txz", ".tar.lz", ".tlz", ".tar.lzma", ".tar.zst"),
+)
 # PEP 751.
 _PYLOCK: Final = re.compile(r"pylock(\.[^.]+)?\.toml")
 
@@ -72,7 +76,8 @@ def _in_folder(folder: Path) -> Iterable[Meant]:
 
 
 def _is_distribution(name: str) -> bool:
-    return is_wheel(name) or name.endswith((SDIST_SUFFIX, ZIP_SUFFIX))
+    """Say whether pip or uv may install a file of this name, also one that no index takes now."""
+    return name.lower().endswith(_INSTALLABLE)
 
 
 def _on_disk(path: Path) -> Target:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pip._internal.utils import filetypes
 
 from pytp_broker.client.verifying.outcome import VerifyError
 from pytp_broker.client.verifying.selection import choose, find_meant
@@ -42,6 +43,30 @@ def test_a_folder_means_its_distributions_alone(tmp_path: Path) -> None:
     names = [each.filename for each in find_meant([tmp_path]) if isinstance(each, Target)]
 
     assert names == [wheel().filename, sdist().filename]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("evil-1.0.tar.bz2", "evil-1.0.tgz", "evil-1.0.tar.xz", "evil-1.0.tar", "evil-1.0.tbz"),
+        *("evil-1.0.tar.lzma", "evil-1.0.tar.zst", "evil-1.0-py3-none-any.WHL", "evil-1.0.TAR.GZ"),
+    ],
+)
+def test_what_an_installer_takes_from_a_folder_is_not_left_out(tmp_path: Path, name: str) -> None:
+    # `pip download` may have fetched it, and `pip install --find-links` installs it.
+    put(tmp_path, wheel())
+    (tmp_path / name).write_bytes(b"evil")
+
+    (found,) = (each for each in find_meant([tmp_path]) if isinstance(each, Unverifiable))
+
+    assert (found.name, found.error.reason) == (name, "not-a-distribution")
+
+
+def test_a_folder_means_every_archive_that_pip_installs(tmp_path: Path) -> None:
+    for extension in filetypes.ARCHIVE_EXTENSIONS:
+        (tmp_path / f"evil-1.0{extension}").write_bytes(b"evil")
+
+    assert len(find_meant([tmp_path])) == len(filetypes.ARCHIVE_EXTENSIONS)
 
 
 def test_a_folder_without_distributions_is_not_verified(tmp_path: Path) -> None:
