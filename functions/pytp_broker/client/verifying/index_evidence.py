@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import quote
 
@@ -79,7 +80,7 @@ class IndexEvidence:
                 project = requirement.project
                 yield Unverifiable(project, requirement.source, error, project)
             else:
-                yield target_named(found, sha256, None, requirement.source, requirement.folder)
+                yield _of_project(found, sha256, requirement)
 
     def list_files(self, project: NormalizedName) -> Sequence[Offered]:
         """Return all files of a project; raise NotVerifiedError."""
@@ -113,6 +114,21 @@ class IndexEvidence:
             )
             raise NotVerifiedError("unauthorized", f"the registry gives no {what}: {said}")
         raise NotVerifiedError("no-answer", f"the registry gives no {what}: {said}")
+
+
+def _of_project(
+    filename: str, sha256: str, requirement: HashedRequirement
+) -> Target | Unverifiable:
+    """Return the file of a requirement, if its name is one of the project that is required.
+
+    A policy is by project, and a page must not choose which one counts.
+    """
+    source, project = requirement.source, requirement.project
+    target = target_named(filename, sha256, None, source, requirement.folder)
+    if target.project in {None, project}:
+        return target
+    why = f"the registry has the sha256 {sha256} as a file of {target.project}"
+    return Unverifiable(project, source, NotVerifiedError("not-in-registry", why), project)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +223,7 @@ def _fetch_trusted(location: Location, network: Network) -> Trusted:
 
 
 def _fetch_from_deployment(host: str, origin: str, network: Network) -> KeyDocument:
-    named = f"[{host}]" if ":" in host else host
+    named = _in_url(host)
     if not is_sent_host(named) or without_port(named) != named:
         raise VerifyError(
             f"{origin} says that it belongs to {printable(host)}, which is not a host",
@@ -221,6 +237,14 @@ def _fetch_from_deployment(host: str, origin: str, network: Network) -> KeyDocum
         )
     # The deployment's own host may be that of another registry, and its keys are the same ones.
     return replace(keys, registry=None)
+
+
+def _in_url(host: str) -> str:
+    """Return a host as a URL has it: an IPv6 address in brackets."""
+    try:
+        return f"[{IPv6Address(host)}]"
+    except ValueError:
+        return host
 
 
 def _fetch_keys(origin: str, network: Network) -> KeyDocument:

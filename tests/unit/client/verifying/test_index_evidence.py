@@ -104,7 +104,13 @@ def test_a_deployment_must_say_that_it_is_what_the_registry_says(
         opened(registry, OWN_INDEX)
 
 
-@pytest.mark.parametrize("host", ["x.example.com:99", "x.example.com/a", "user@x.example.com", ""])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("x.example.com:99", "127.0.0.1:80", "0.0:0", "::1%eth0", "[::1]:80"),
+        *("x.example.com/a", "user@x.example.com", ""),
+    ],
+)
 def test_a_deployment_must_be_a_host(registry: SigningRegistry, host: str) -> None:
     registry.serve(OWN_KEYS, json.dumps(registry.keys(host, "acme").document()).encode())
 

@@ -213,6 +213,22 @@ def test_a_hash_that_the_registry_does_not_have_is_not_verified(
     assert reason(verdict) == "not-in-registry"
 
 
+@pytest.mark.promise("whole-list")
+def test_a_page_cannot_give_a_hash_to_another_project(
+    registry: SigningRegistry, tmp_path: Path
+) -> None:
+    # The policy of the other project would count, and its receipt is good.
+    other = wheel("gadgets")
+    registry.show("widgets", other)
+    path = tmp_path / "requirements.txt"
+    path.write_text(f"widgets==1.0 --hash=sha256:{other.sha256}\n")
+
+    (verdict,) = verify(registry, path)
+
+    assert reason(verdict) == "not-in-registry"
+    assert "as a file of gadgets" in str(verdict.error)
+
+
 def test_a_requirement_of_a_project_that_the_registry_lacks_is_not_verified(
     registry: SigningRegistry, tmp_path: Path
 ) -> None:
