@@ -39,6 +39,7 @@ _COLUMNS: Final = (
     Column("first upload", "first_upload_at"),
     Column("yanked", "yanked"),
     Column("provenance", "provenance", write_line),
+    Column("attestations", "attestations", write_line),
 )
 
 run = actions.run

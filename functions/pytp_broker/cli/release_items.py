@@ -30,7 +30,7 @@ def release_items(project: ProjectInventory, issuers: Issuers) -> list[Item]:
             "size": sum(file.size for file in files),
             "first_upload_at": min(file.uploaded_at for file in files),
             "yanked": project.yank_of(files[0]),
-            "provenance": _words(compared[key_of(Version(version))].published),
+            **_said(compared[key_of(Version(version))]),
         }
         for version, files in project.releases()
     ]
@@ -53,6 +53,16 @@ def filenames_of(version: str, files: list[PublishedFile]) -> list[str]:
     """Return the names of the files of a release."""
     key = key_of(Version(version))
     return [file.filename for file in files if key_of(Version(file.version)) == key]
+
+
+def _said(found: ReleaseProvenance) -> Item:
+    """Return the words for a release; none for attestations in a project that never has any."""
+    attested = found.attested
+    is_attested = attested.covered > 0 or attested.compared_with is not None
+    return {
+        "provenance": _words(found.published),
+        "attestations": _words(attested) if is_attested else [],
+    }
 
 
 def _continuity_item(continuity: Continuity) -> Item:

@@ -119,6 +119,7 @@ def test_a_project_is_shown_with_releases_and_publishers(shop: Desk) -> None:
         "first_upload_at": "2026-11-22T12:00:00.123456+00:00",
         "yanked": "breaks",
         "provenance": ["full"],
+        "attestations": [],
     }
     assert seen["publishers"] == ["id-1"]
     assert seen["trusted_publishers"] == [
@@ -334,11 +335,27 @@ def test_releases_are_listed_with_their_provenance(shop: Desk) -> None:
     shop.store.add_file(file("widgets-3.0.tar.gz", version="3.0", published_by=PERSON, **LATER))
 
     assert shop.type("release list acme widgets").splitlines() == [
-        "version  files  size    first upload       yanked  provenance",
+        "version  files  size    first upload       yanked  provenance     attestations",
         "3.0      1      1.2 kB  2026-11-23 12:00Z          no, lost",
         "2.0rc1   1      1.2 kB  2026-11-21 12:00Z          full",
         "1.1      2      2.5 MB  2026-11-21 12:00Z  breaks  full, changed",
         "1.0      1      1.2 kB  2026-11-21 12:00Z          full",
+    ]
+
+
+def test_releases_are_listed_with_attestations_that_they_have_lost(shop: Desk) -> None:
+    """A thief of an upload token publishes as the job, and cannot attest as the job."""
+    shop.store.add_file(file("widgets-3.0.tar.gz", version="3.0", **LATER))
+    at = LATER["uploaded_at"] + timedelta(days=1)
+    shop.store.add_file(file("widgets-4.0.tar.gz", version="4.0", uploaded_at=at))
+    state = AttestationState(AttestationStatus.VERIFIED)
+    shop.store.save_attestation_state("acme", "widgets", "widgets-3.0.tar.gz", state)
+
+    assert shop.type("release list acme widgets").splitlines()[:4] == [
+        "version  files  size    first upload       yanked  provenance     attestations",
+        "4.0      1      1.2 kB  2026-11-24 12:00Z          full           no, lost",
+        "3.0      1      1.2 kB  2026-11-23 12:00Z          full           full",
+        "2.0rc1   1      1.2 kB  2026-11-21 12:00Z          full",
     ]
 
 
