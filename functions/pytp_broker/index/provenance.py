@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from packaging.version import Version
 
 from pytp_broker.audit.findings import Basis, ProvenanceChange
+from pytp_broker.index.attesting import PENDING
 from pytp_broker.index.releases import key_of
 from pytp_broker.provenance.attester import AttestationStatus
 from pytp_broker.provenance.continuity import (
@@ -83,8 +84,25 @@ def find_changes(
     return list_changes(found.files if found else (), files, issuers)
 
 
+def find_lost_attestations(file: PublishedFile, index: Index) -> Sequence[ProvenanceChange]:
+    """Return what the release of a visible file lost when its attestations were not verified.
+
+    While they were pending they counted, as if they were good. Raises StoreUnavailable.
+    """
+    found = index.store.find_files(file.registry, file.project)
+    others = [each for each in (found.files if found else ()) if each.filename != file.filename]
+    # The record of a file with attestations names its provider, so no issuer is needed.
+    find, key = _Sources({}).of_attestations, key_of(Version(file.version))
+    was, now = (
+        _compare_one(key, group_releases([*others, each]), find)
+        for each in (file.with_attestation_state(PENDING), file)
+    )
+    change = _find_change("attestation", was, now, [file])
+    return [] if change is None else [change]
+
+
 def report_changes(changes: Sequence[ProvenanceChange], index: Index) -> None:
-    """Leave the records, just before the decisive write.
+    """Leave the records: of a publication, just before the decisive write.
 
     If the write was made and its answer is lost, the client sends the file again, and then nothing
     is written or looked at. So a record may be one too many, and never one too few.

@@ -6,6 +6,7 @@ says. Whatever fails is tried again, and the file stays ``pending`` until then.
 
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.index.attesting import PENDING, ask, event_of, read_attestations, record_state
+from pytp_broker.index.provenance import find_lost_attestations, report_changes
 from pytp_broker.index.sessions.checking import Reading, as_it_is
 from pytp_broker.index.sessions.verifying import verify_upload
 from pytp_broker.services import Index
@@ -30,7 +31,9 @@ def verify_attestations(place: AttestationPlace, index: Index) -> None:
     if file is None or file.attestation_state != PENDING:
         return
     try:
-        record_state(_settle(file, index), index)
+        settled = _settle(file, index)
+        record_state(settled, index)
+        _report_loss(settled, index)
     except StoreUnavailable as problem:
         index.audit(event_of(file).refused(problem))
         raise
@@ -40,3 +43,13 @@ def _settle(file: PublishedFile, index: Index) -> PublishedFile:
     state = ask(file, read_attestations(file, index), index)
     index.store.save_attestation_state(file.registry, file.project, file.filename, state)
     return file.with_attestation_state(state)
+
+
+def _report_loss(file: PublishedFile, index: Index) -> None:
+    """Record if the release has lost attestations, because those of this file are not verified.
+
+    The state is stored before we look, so that of two files that are verified at once, one sees the
+    state of the other.
+    """
+    if not file.is_attested:
+        report_changes(find_lost_attestations(file, index), index)
