@@ -66,8 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timestamp-roots",
         type=Path,
         metavar="FILE",
-        help="certificates of the time-stamping authorities that you trust, as PEM: timestamps of "
-        "receipts are checked, and save those that are older than the revocation of their key",
+        help="certificates of the time-stamping authorities that you trust, as PEM: the timestamps "
+        "of receipts are checked, and a receipt that is older than the revocation of its key is "
+        "good",
     )
     parser.add_argument(
         "--policy",
