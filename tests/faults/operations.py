@@ -750,6 +750,18 @@ def verify_attestations(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.verify_place(ATTESTED), 200, check=are_verified)
 
 
+def verify_refused_attestations(stage: Stage) -> Attempt:
+    """Verify attestations of another publisher: they are never good, no matter which call fails."""
+    sent = attest(wheel())
+    assert stage.honest.upload(stage.upload_token(), wheel(), attestations=sent).status == 200
+    stage.faulty.attester.state = REFUSED
+
+    def are_refused(_answer: Answer) -> None:
+        assert _state(stage) == REFUSED
+
+    return Attempt(lambda: stage.faulty.verify_place(ATTESTED), 200, check=are_refused)
+
+
 def read_provenance(stage: Stage) -> Attempt:
     """Read the provenance of a file."""
     sent = attest(wheel())
@@ -818,6 +830,7 @@ OPERATIONS: tuple[Operation, ...] = (
     upload_where_attestations_are_required,
     upload_refused_attestations,
     verify_attestations,
+    verify_refused_attestations,
     read_provenance,
 )
 # The operations that we try on moto, which does not behave like DynamoDB under concurrency.
@@ -838,6 +851,7 @@ WRITING_OPERATIONS = (
     remove_a_registry_of_an_operators_token,
     verify_a_large_file,
     verify_attestations,
+    verify_refused_attestations,
 )
 
 

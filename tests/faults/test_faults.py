@@ -73,6 +73,10 @@ UPLOAD = f"find_token find_entry {RELEASE} {SAVES} find_files use_token save_rel
             "verify_attestations",
             "find_entry open save_attestation_state",
         ),
+        (
+            "verify_refused_attestations",
+            "find_entry open save_attestation_state find_files",
+        ),
         ("read_provenance", "load_configuration find_entry open"),
         ("read_a_receipt", "load_configuration find_entry open"),
         ("burn", "load_configuration burn_token"),
