@@ -28,13 +28,21 @@ from pytp_broker.provenance.attester import (
     AttestationStatus,
 )
 from pytp_broker.provenance.identities import policy_of
-from pytp_broker.provenance.judgement import Reason, RefusedError, UnverifiedError
+from pytp_broker.provenance.judgement import (
+    NotVerifiedError,
+    Reason,
+    RefusedError,
+    UnverifiedError,
+)
 from pytp_broker.provenance.statements import Sent, read_sent
 from pytp_broker.provenance.trusted_roots import SHIPPED_ROOT, read_log_ids
 from pytp_broker.redaction import legible
 
 # The library quotes whole proofs.
 _MAX_SENTENCE_CHARACTERS: Final = 300
+# Some of our own sentences quote a certificate, in which a stranger may name a book. The reason is
+# kept with the file, and every listing of the project repeats it.
+_MAX_REASON_CHARACTERS: Final = 600
 
 
 class SigstoreAttester:
@@ -54,9 +62,9 @@ class SigstoreAttester:
         try:
             _verify_all(question, authorities)
         except UnverifiedError as error:
-            return AttestationState(AttestationStatus.UNVERIFIED, str(error))
+            return AttestationState(AttestationStatus.UNVERIFIED, _reason_of(error))
         except RefusedError as error:
-            return AttestationState(AttestationStatus.REFUSED, str(error))
+            return AttestationState(AttestationStatus.REFUSED, _reason_of(error))
         return AttestationState(AttestationStatus.VERIFIED)
 
     def _authorities(self) -> "_Authorities":
@@ -206,6 +214,11 @@ def _check_identity(certificate: x509.Certificate, policy: VerificationPolicy) -
         policy.verify(certificate)
     except (VerificationError, x509.ExtensionNotFound) as error:
         raise RefusedError(Reason.WRONG_IDENTITY, _shorten(error)) from None
+
+
+def _reason_of(error: NotVerifiedError) -> str:
+    """Return the reason as a plain text that is short and safe to show."""
+    return str(legible(str(error), _MAX_REASON_CHARACTERS))
 
 
 def _shorten(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Attestations: good ones are verified, and each wrong one is refused with its own reason."""
 
+import base64
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -13,10 +14,12 @@ from time import perf_counter
 from typing import Any, Final
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.attester import (
@@ -708,6 +711,32 @@ def test_those_of_a_private_sigstore_are_unverified() -> None:
     assert state.status is AttestationStatus.UNVERIFIED
     assert state.reason.startswith("foreign-authority: ")
     assert "fulcio.githubapp.com" in state.reason
+
+
+def test_a_reason_is_short_and_safe_to_show_whatever_a_certificate_says() -> None:
+    # The reason is kept with the file, and every listing of the project repeats it.
+    issuer = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, "\x1b[31m\u202e" + "a" * 50)] * 1000
+    )
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW)
+        .sign(key, SHA256())
+    )
+    encoded_certificate = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()
+
+    state = ask(json.dumps([with_material(certificate=encoded_certificate)]))
+
+    assert state.status is AttestationStatus.UNVERIFIED
+    assert state.reason.startswith("foreign-authority: ")
+    assert len(state.reason) < 1000
+    assert state.reason.isprintable()
 
 
 def test_those_of_a_private_repository_have_no_entry_and_are_unverified() -> None:
