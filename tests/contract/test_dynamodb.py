@@ -29,6 +29,7 @@ from tests.support.samples import (
     file,
     for_repository,
     publisher,
+    receipt_key,
     record,
     release,
     session,
@@ -622,7 +623,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ],
         ("TRUST#acme#widgets", "TRUST"): ["publisher_ids"],
         ("TRUST#acme#", "TRUST"): ["publisher_ids"],
-        ("PROJECT#acme#widgets", "FILE#widgets-1.0.tar.gz"): ["document"],
+        ("PROJECT#acme#widgets", "FILE#widgets-1.0.tar.gz"): ["attestation_state", "document"],
         ("PROJECT#acme#widgets", "RELEASE#1"): ["document"],
         ("REOPENED#acme#widgets", "REOPENED#1"): ["ttl", "until"],
         ("YANKED#acme#widgets", "YANKED#1"): ["reason"],
@@ -642,6 +643,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ("LISTING#acme#widgets", "CONTENT"): ["content", "revision"],
         (f"KEYSET#{ISSUER.url}", "KEYSET"): ["document"],
         (f"KEYSET#{ISSUER.url}", "REFRESH"): ["claimed_at", "claimed_by"],
+        ("RECEIPTKEYS", f"KEY#{receipt_key().key_id}"): ["document"],
     }
 
 
