@@ -21,12 +21,12 @@ from pytp_broker.client.verifying.targets import (
 )
 from pytp_broker.names import normalize
 
-# Options that let pip install no file whose hash is not in the list.
-_HARMLESS: Final = frozenset(
+# Options that let pip install no file whose hash is not in the list: alone, and with one value.
+_ALONE: Final = frozenset(("--no-index", "--prefer-binary", "--require-hashes", "--pre"))
+_WITH_VALUE: Final = frozenset(
     (
-        *("-i", "--index-url", "--extra-index-url", "--no-index", "-f", "--find-links"),
-        *("--trusted-host", "--no-binary", "--only-binary", "--prefer-binary"),
-        *("--require-hashes", "--pre", "--use-feature"),
+        *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host"),
+        *("--no-binary", "--only-binary", "--use-feature"),
     )
 )
 _HASH: Final = "--hash"
@@ -97,11 +97,26 @@ def _read_line(line: str, path: Path) -> Meant | None:
 
 
 def _read_options(line: str, words: Sequence[str], path: Path) -> Unverifiable | None:
-    options = {word.partition("=")[0] for word in words if word.startswith("-")}
-    if options <= _HARMLESS:
+    if _are_harmless(words):
         return None
     why = "this line may allow other files; a list that it includes is verified if you name it too"
     return _refuse(line, path, "not-followed", why)
+
+
+def _are_harmless(words: Sequence[str]) -> bool:
+    """Say whether a line has harmless options and nothing else.
+
+    pip ignores what follows an option, and uv installs `evil` for `--no-index evil`.
+    """
+    left = iter(words)
+    for word in left:
+        option, sign, _ = word.partition("=")
+        if option in _WITH_VALUE:
+            if not sign and next(left, "-").startswith("-"):
+                return False
+        elif word not in _ALONE:
+            return False
+    return True
 
 
 def _with_hashes(requirement: Requirement, options: Sequence[str], path: Path) -> Meant:

@@ -149,6 +149,15 @@ def test_comments_and_options_about_indexes_allow_nothing(tmp_path: Path) -> Non
         ("-rother.txt", "not-followed"),
         ("--requirement=other.txt", "not-followed"),
         ("--pre -r other.txt", "not-followed"),
+        # uv installs this one, and pip ignores it.
+        ("--no-index evil==1", "not-followed"),
+        ("--require-hashes evil==1", "not-followed"),
+        ("--no-index \\\n evil==1", "not-followed"),
+        ("--no-index=evil", "not-followed"),
+        ("-i https://x.example.com/simple evil==1", "not-followed"),
+        ("--find-links=https://x.example.com evil==1", "not-followed"),
+        ("--find-links --no-index evil==1", "not-followed"),
+        ("--trusted-host", "not-followed"),
         ("-c other.txt", "not-followed"),
         ("-e .", "not-followed"),
         # pip ends a line at a comment of its own line, so this hash has no requirement.
