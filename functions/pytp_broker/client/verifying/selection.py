@@ -1,7 +1,7 @@
 """Find what the user means: distributions, folders of them, and files that list some."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,11 +34,23 @@ _INSTALLABLE: Final = (
 )
 # PEP 751.
 _PYLOCK: Final = re.compile(r"pylock(\.[^.]+)?\.toml")
+# What lies beside a distribution in `dist/` and says where it comes from.
+_EVIDENCE: Final = re.compile(r"(.+)\.(?:receipt|provenance|[^.]+\.attestation)")
 
 
 def find_meant(paths: Sequence[Path]) -> list[Meant]:
-    """Return what some paths mean, in their order."""
-    return [each for path in paths for each in _meant_by(path)]
+    """Return what some paths mean, in their order.
+
+    A shell makes `dist/*` to the files there, so what is about another one of them means nothing.
+    """
+    named = {*paths}
+    return [each for path in paths if not _is_about(path, named) for each in _meant_by(path)]
+
+
+def _is_about(path: Path, named: Collection[Path]) -> bool:
+    """Say whether a path is that of a receipt or an attestation of a file that is named too."""
+    found = _EVIDENCE.fullmatch(path.name)
+    return found is not None and path.with_name(found[1]) in named
 
 
 def is_list(path: Path) -> bool:

@@ -62,6 +62,27 @@ def test_what_an_installer_takes_from_a_folder_is_not_left_out(tmp_path: Path, n
     assert (found.name, found.error.reason) == (name, "not-a-distribution")
 
 
+@pytest.mark.parametrize("suffix", ["receipt", "provenance", "publish.attestation"])
+def test_what_a_shell_names_beside_a_distribution_is_not_a_file_of_its_own(
+    tmp_path: Path, suffix: str
+) -> None:
+    file = put(tmp_path, wheel())
+    beside = file.with_name(f"{file.name}.{suffix}")
+    beside.write_text("{}")
+
+    (found,) = find_meant([beside, file])
+
+    assert isinstance(found, Target)
+    assert found.filename == file.name
+
+
+def test_an_attestation_without_its_distribution_is_not_verified(tmp_path: Path) -> None:
+    found = only(find_meant([tmp_path / "widgets-1.0-py3-none-any.whl.publish.attestation"]))
+
+    assert isinstance(found, Unverifiable)
+    assert found.error.reason == "not-a-distribution"
+
+
 def test_a_folder_means_every_archive_that_pip_installs(tmp_path: Path) -> None:
     for extension in filetypes.ARCHIVE_EXTENSIONS:
         (tmp_path / f"evil-1.0{extension}").write_bytes(b"evil")
