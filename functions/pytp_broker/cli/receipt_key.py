@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the id or ARN of a key of KMS that you have made, instead of a new one; with --table "
         "it is needed",
     )
-    summary = "say that a private key may be in wrong hands: no receipt of it is accepted any more"
+    summary = "revoke a key: only its receipts with an earlier timestamp still count"
     revoking = actions.add_action(
         named, "revoke", revoke, summary, doing=_CHANGING, is_for_writing=True
     )
