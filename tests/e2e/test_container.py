@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from pytp_broker import config
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.aws.kms_keys import KmsKeys
 from pytp_broker.cli import main
 from pytp_broker.demo.process import ServerProcess
 from tests.e2e.test_publish import Clients
@@ -32,6 +34,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.ministack]
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/x"
+BROKER_STACK = "broker"
 CLIENT, EDGE = "192.0.2.1", "198.51.100.9"
 
 
@@ -60,6 +63,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         loaded = config.parse(tomllib.loads(registry("acme")), allow_loopback=False)
         store = DynamoStore(emulator.client("dynamodb"), table)
         store.apply(loaded.configuration, loaded.publishers)
+        keys = KmsKeys(lambda: emulator.client("kms"), BROKER_STACK)
+        store.save_receipt_key(keys.make(datetime.now(UTC)), None)
         deploy(emulator, table, bucket)
         credentials = credentials_of_the_task(emulator)
         with pytest.MonkeyPatch.context() as patch:
@@ -90,6 +95,7 @@ def deploy(emulator: Emulator, table: str, bucket: str) -> None:
         Image=f"registry.example.com/pytp-broker@sha256:{'0' * 64}",
         Table=table,
         Bucket=bucket,
+        BrokerStack=BROKER_STACK,
         VpcId=network,
         LoadBalancerSubnetIds=subnets,
         ServerSubnetIds=subnets,
@@ -192,6 +198,7 @@ def test_twine_publishes_through_the_server_what_the_stores_of_the_stack_then_ha
         "Contents"
     ][:1]
     assert stored["Size"] == file.size == wheel.stat().st_size > 29 * MB
+    assert file.receipt_sha256
 
 
 def test_the_server_may_neither_read_files_nor_scan_the_table(deployed: Deployed) -> None:

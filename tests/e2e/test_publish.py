@@ -684,6 +684,7 @@ def test_an_operator_finds_who_published_a_file_and_by_which_rule(
         publisher = list_command(clients, data, "publisher", "show", publisher_id)
         projects = list_command(clients, data, "project", "list", "acme")
 
+    assert shown.pop("provenance")["published"]["words"] == ["full"]
     assert shown == file
     assert job["token_hash"] == UploadToken.parse(masked_token(published)).hash[:12]
     assert (job["repository"], job["provider"]) == ("octo-org/widgets", "github")
