@@ -53,6 +53,7 @@ _LIBRARIES: Final = _AWS | {
     "keyring",
     "multipart",
     "pydantic",
+    "rfc3161_client",
     "pypi_attestations",
     "sigstore",
     "tuf",
@@ -103,10 +104,19 @@ def _missing_extra_named(command: str) -> Iterator[None]:
         library = (error.name or "").partition(".")[0]
         if library not in _LIBRARIES:
             raise
-        extra = "aws" if library in _AWS else _OWN_EXTRAS.get(command, "cli")
+        extra = _extra_with(library, command)
         raise CommandError(
             f"`{command}` needs {library}: pip install 'pytp-broker[{extra}]'"
         ) from None
+
+
+def _extra_with(library: str, command: str) -> str:
+    """Return the extra that a command needs for a library."""
+    if library in _AWS:
+        return "aws"
+    if (command, library) == ("verify", "rfc3161_client"):
+        return "timestamps"
+    return _OWN_EXTRAS.get(command, "cli")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -84,6 +84,11 @@ def check_reply(octets: bytes, query: Query, signature: bytes, now: datetime) ->
         raise TimestampError(f"its time is {write_time(reply.made_at)}: is our clock right?")
 
 
+def check_library() -> None:
+    """Raise ModuleNotFoundError unless timestamps can be read here."""
+    import rfc3161_client  # noqa: F401
+
+
 def read_roots(pem: bytes) -> tuple[x509.Certificate, ...]:
     """Return the certificates of authorities in a PEM file; raise ValueError."""
     try:

@@ -1,6 +1,7 @@
 """`verify --timestamp-roots`: what a timestamp proves to a user."""
 
 import json
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -137,3 +138,22 @@ def test_a_file_without_certificates_is_a_mistake(
     assert folder.verify_with_roots() == 2
 
     assert f"roots.pem: {said}" in capsys.readouterr().err
+
+
+def test_an_install_that_cannot_read_timestamps_names_the_extra(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "rfc3161_client", None)
+
+    assert folder.verify_with_roots() == 1
+
+    needed = "`verify` needs rfc3161_client: pip install 'pytp-broker[timestamps]'\n"
+    assert capsys.readouterr().err == needed
+
+
+def test_without_authorities_no_library_is_needed(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rfc3161_client", None)
+
+    assert folder.verify() == 0

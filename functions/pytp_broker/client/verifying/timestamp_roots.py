@@ -15,11 +15,15 @@ _MAX_BYTES: Final = 1024 * 1024
 
 
 def read_timestamp_roots(path: Path | None) -> Sequence["Certificate"]:
-    """Return the certificates in a file, or none without a file; raise VerifyError."""
-    from pytp_broker.provenance.timestamps import read_roots
+    """Return the certificates in a file, or none without a file.
+
+    Raises VerifyError, and ModuleNotFoundError without the library that reads timestamps.
+    """
+    from pytp_broker.provenance.timestamps import check_library, read_roots
 
     if path is None:
         return ()
+    check_library()
     shown = f"--timestamp-roots {printable(str(path))}"
     try:
         with path.open("rb") as file:
