@@ -92,7 +92,7 @@ def test_a_step_that_sees_something_else_fails(
     with pytest.raises(StepError, match="exchange for a read token was answered 503"):
         stage.install_as_reader()
     with pytest.raises(StepError, match="/keys was answered 503"):
-        stage._keep("/keys", "keys.json")
+        stage._keep("/keys", Path("keys.json"))
 
 
 def test_a_verification_that_asks_the_registry_fails_the_demo(

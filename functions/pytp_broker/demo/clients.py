@@ -1,5 +1,6 @@
 """The clients of the demo: uv, pip, requests of our own, and what the broker logged of them."""
 
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import textwrap
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from pytp_broker.demo.issuer import Issuer
     from pytp_broker.demo.packages import TinyPackage
     from pytp_broker.demo.process import ServerProcess
+    from pytp_broker.demo.sigstore import Sigstore
+    from pytp_broker.demo.sigstore_authority import Identity
+
+# Files in the folder of the demo: the keys of receipts, and who signs certificates for jobs.
+KEYS: Final = "keys.json"
+TRUSTED_ROOT: Final = "trusted_root.json"
 
 _CLIENT_SECONDS: Final = 60
 _WIDTH: Final = 110
@@ -30,10 +38,13 @@ class StepError(Exception):
 
 
 class Clients:
-    """The issuer, the server and the packages, and clients that work with them."""
+    """The issuer, the Sigstore, the server and the packages, and clients that work with them."""
 
-    def __init__(self, folder: Path, issuer: "Issuer", server: "ServerProcess") -> None:
+    def __init__(
+        self, folder: Path, issuer: "Issuer", sigstore: "Sigstore", server: "ServerProcess"
+    ) -> None:
         self.issuer = issuer
+        self.sigstore = sigstore
         self.server = server
         self._folder = folder
         self._seen = {"access": 0, "exchange": 0}
@@ -48,13 +59,40 @@ class Clients:
 
         return TinyPackage(f"hello-{registry}", greeting=f"hello from {registry}")
 
-    def _uv_publish(self, registry: str, environment: Mapping[str, str], *, succeeds: bool) -> str:
+    def _uv_publish(
+        self,
+        registry: str,
+        environment: Mapping[str, str],
+        *,
+        succeeds: bool,
+        identity: "Identity | None" = None,
+    ) -> str:
+        """Publish a wheel and an sdist, and if the job has an identity, their attestations."""
         files = self._package(registry).build(self._folder / "dist")
+        attestations = () if identity is None else [self._attest(each, identity) for each in files]
         url = paths.LEGACY.url(f"{self.server.url}/{registry}")
-        command = (uv(), "publish", "--publish-url", url, *map(str, files))
+        command = (uv(), "publish", "--publish-url", url, *map(str, (*files, *attestations)))
         if "GITHUB_ACTIONS" in environment:
             command = (*command, "--trusted-publishing", "always")
         return self._run(*command, environment=environment, succeeds=succeeds)
+
+    def _identity(self, repository: str) -> "Identity":
+        """Return the identity by which the Sigstore knows a job of a repository."""
+        from pytp_broker.demo.issuer import github_job
+        from pytp_broker.demo.sigstore_authority import github
+
+        server = self.issuer.url.replace("http:", "https:")
+        return github({**github_job(repository), "iss": self.issuer.url}, server)
+
+    def _attest(self, file: Path, identity: "Identity") -> Path:
+        """Let a job sign a file; return the attestation, which is beside the file."""
+        from pytp_broker.demo.sigstore import statement
+
+        said = statement(file.name, hashlib.sha256(file.read_bytes()).hexdigest())
+        attestation = file.with_name(f"{file.name}.publish.attestation")
+        made = self.sigstore.attestation(said, identity, at=datetime.now(UTC))
+        attestation.write_text(json.dumps(made))
+        return attestation
 
     def _run(
         self,
@@ -102,21 +140,17 @@ class Clients:
             with error:
                 return error.code, json.load(error)
 
-    def _keep(self, path: str, name: str) -> Path:
+    def _keep(self, path: str, file: Path) -> None:
         """Write into a file what the server has at a path."""
         status, document = self._ask(path)
         if status != HTTPStatus.OK:
             raise StepError(f"{path} was answered {status}")
-        file = self._folder / name
         file.write_text(json.dumps(document))
-        return file
 
-    def _verify(
-        self, file: Path, receipt: Path, keys: Path, *, succeeds: bool
-    ) -> Mapping[str, Any]:
-        """Verify a file by its receipt alone; return what the command says of it."""
+    def _verify(self, file: Path, *, succeeds: bool) -> Mapping[str, Any]:
+        """Verify a file by what was kept in `dist`; return what the command says of it."""
         command = (sys.executable, "-m", "pytp_broker.cli", "verify", "--json", str(file))
-        options = ("--receipt", str(receipt), "--keys", str(keys))
+        options = ("--receipt", "dist", "--keys", KEYS, "--trusted-root", TRUSTED_ROOT)
         verdict: dict[str, Any]
         (verdict,) = json.loads(self._run(*command, *options, succeeds=succeeds))["files"]
         return verdict

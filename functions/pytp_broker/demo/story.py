@@ -12,13 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pytp_broker.demo.clients import Clients, StepError, uv
+from pytp_broker.demo.clients import KEYS, TRUSTED_ROOT, Clients, StepError, uv
 from pytp_broker.demo.screen import Screen
 from pytp_broker.http import paths
 
 if TYPE_CHECKING:
     from pytp_broker.demo.issuer import Issuer
     from pytp_broker.demo.process import ServerProcess
+    from pytp_broker.demo.sigstore import Sigstore
 
 _REPOSITORIES: Final = {"acme": "octo-org/widgets", "umbrella": "umbrella-corp/gadgets"}
 _MASK: Final = "::add-mask::"
@@ -46,6 +47,7 @@ repository_owner_id = "9919"
 name = "umbrella"
 issuers = ["{issuer}"]
 access = "public"
+require_attestations = true
 [[registries.publishers]]
 projects = ["hello-umbrella"]
 [registries.publishers.github]
@@ -70,16 +72,20 @@ def play() -> bool:
 def _set_up(stack: ExitStack) -> "Stage":
     from pytp_broker.demo.issuer import Issuer
     from pytp_broker.demo.process import ServerError, ServerProcess
+    from pytp_broker.demo.sigstore import Sigstore
 
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pytp-broker-demo-")))
     issuer = stack.enter_context(Issuer())
     config = folder / "broker.toml"
     config.write_text(_CONFIGURATION.format(issuer=issuer.url))
+    sigstore = Sigstore()
+    root = sigstore.write_trusted_root(folder / TRUSTED_ROOT)
+    options = ("--trusted-root", str(root))
     try:
-        server = stack.enter_context(ServerProcess(config, folder / "server.log"))
+        server = stack.enter_context(ServerProcess(config, folder / "server.log", *options))
     except ServerError as error:
         raise StepError(f"the broker does not start: {error}") from None
-    return Stage(folder, issuer, server)
+    return Stage(folder, issuer, sigstore, server)
 
 
 Step = tuple[str, Callable[[], list[str]]]
@@ -90,9 +96,13 @@ def _story(stage: "Stage") -> list[Step]:
         ("acme: uv publishes a wheel and an sdist", lambda: stage.publish("acme")),
         ("acme is private: without a token, uv installs nothing", stage.install_without_token),
         ("acme: another job of the owner installs with a read token", stage.install_as_reader),
-        ("umbrella: uv publishes", lambda: stage.publish("umbrella")[2:3]),  # as acme
+        # As acme, but for the attestations.
+        (
+            "umbrella: uv publishes, with the attestations that umbrella requires",
+            lambda: stage.publish("umbrella")[2:3],
+        ),
         ("umbrella is public: pip installs without a token", stage.install_with_pip),
-        ("offline, its receipt proves who published the wheel", stage.verify_offline),
+        ("offline, receipt and attestation prove who published the wheel", stage.verify_offline),
         ("a burned upload token is refused", stage.use_burned_token),
         ("acme's upload token is refused at umbrella", stage.use_token_elsewhere),
         ("another repository's job is refused", stage.publish_as_stranger),
@@ -117,16 +127,19 @@ def _play(story: list[Step], screen: Screen) -> list[bool]:
 class Stage(Clients):
     """Every step of the story."""
 
-    def __init__(self, folder: Path, issuer: "Issuer", server: "ServerProcess") -> None:
-        super().__init__(folder, issuer, server)
+    def __init__(
+        self, folder: Path, issuer: "Issuer", sigstore: "Sigstore", server: "ServerProcess"
+    ) -> None:
+        super().__init__(folder, issuer, sigstore, server)
         self._masked: dict[str, str] = {}
 
     # Steps that must succeed
 
     def publish(self, registry: str) -> list[str]:
-        """Let a job of the trusted repository publish with uv."""
-        job = self._job(_REPOSITORIES[registry])
-        output = self._uv_publish(registry, job, succeeds=True)
+        """Let a job of the trusted repository sign its files, and publish them with uv."""
+        repository = _REPOSITORIES[registry]
+        identity = self._identity(repository)
+        output = self._uv_publish(registry, self._job(repository), succeeds=True, identity=identity)
         self._masked[registry] = output.partition(_MASK)[2].partition("\n")[0]
         return self._traffic({HTTPStatus.OK, HTTPStatus.ACCEPTED})
 
@@ -162,26 +175,33 @@ class Stage(Clients):
         return [f"pip install --index-url {index} {package.name}", *self._greet(package, target)]
 
     def verify_offline(self) -> list[str]:
-        """Prove who published a wheel, by its receipt and the keys; a changed wheel must fail."""
-        package = self._package("umbrella")
-        (wheel,) = (self._folder / "dist").glob(f"{package.module}-*.whl")
+        """Prove who published a wheel, by what was kept of it; a changed wheel must fail."""
+        wheel = self._keep_proofs("umbrella")
         changed = self._folder / wheel.name
         changed.write_bytes(wheel.read_bytes() + b"more")
-        place = {"project": package.name, "version": package.version, "filename": wheel.name}
-        receipt = self._keep(paths.RECEIPT.url("/umbrella", **place), "receipt.json")
-        keys = self._keep(paths.RECEIPT_KEYS.url(""), "keys.json")
-        self._traffic({HTTPStatus.OK})
-        claims = self._verify(wheel, receipt, keys, succeeds=True)["receipt"]["publication"][
-            "claims"
-        ]
-        refused = self._verify(changed, receipt, keys, succeeds=False)
+        verified = self._verify(wheel, succeeds=True)
+        refused = self._verify(changed, succeeds=False)
         if self._new_events("access"):
             raise StepError("the registry was asked")
+        claims = verified["receipt"]["publication"]["claims"]
+        attested = f"attestations: {verified['attestations']['status']}"
         return [
-            f"pytp-broker verify {wheel.name} --receipt {receipt.name} --keys {keys.name}",
+            f"pytp-broker verify {wheel.name} --keys {KEYS} --trusted-root {TRUSTED_ROOT}",
             f"{claims['workflow']}, commit {claims['sha'][:7]}",
-            f"the same wheel, changed: {refused['reason']}",
+            f"{attested}; the same wheel, changed: {refused['reason']}",
         ]
+
+    def _keep_proofs(self, registry: str) -> Path:
+        """Keep a wheel's receipt and provenance beside it, and the keys; return the wheel."""
+        package = self._package(registry)
+        (wheel,) = (self._folder / "dist").glob(f"{package.module}-*.whl")
+        place = {"project": package.name, "version": package.version, "filename": wheel.name}
+        for kind, path in {"receipt": paths.RECEIPT, "provenance": paths.PROVENANCE}.items():
+            beside = wheel.with_name(f"{wheel.name}.{kind}")
+            self._keep(path.url(f"/{registry}", **place), beside)
+        self._keep(paths.RECEIPT_KEYS.url(""), self._folder / KEYS)
+        self._traffic({HTTPStatus.OK})
+        return wheel
 
     def _uv_install(self, registry: str, target: Path) -> tuple[str, ...]:
         options = ("--python", sys.executable, "--target", str(target))
