@@ -664,3 +664,24 @@ def test_configurations_of_many_pages_are_loaded_whole(table: Table) -> None:
 
     assert store.load_configuration() == with_built_in(many)
     assert store.apply(many, []).lines == ()
+
+
+# Keys of receipts
+
+
+@pytest.mark.parametrize(("theirs", "is_stored"), [("the same", True), ("another", False)])
+def test_a_key_that_another_writer_has_stored_meanwhile_is_not_replaced(
+    table: Table, theirs: str, is_stored: bool
+) -> None:
+    mine = receipt_key()
+    stored = mine if theirs == "the same" else mine.ended(NOW)
+    other = DynamoStore(table.client, table.name)
+
+    def overtake(_: int) -> None:
+        other.save_receipt_key(stored, None)
+
+    slow = watch(table, before=overtake)
+
+    assert DynamoStore(slow, table.name).save_receipt_key(mine, None) is is_stored
+
+    assert list(other.list_receipt_keys()) == [stored]

@@ -68,9 +68,8 @@ def publish(entered: Entered, index: Index, event: SessionPublication) -> Sessio
 
 def _ask_about_attestations(session: Session, index: Index) -> None:
     """Let the attestations be verified that nobody could verify before the publish."""
-    for staged in live_files(session):
-        if staged.file is not None:
-            ask_if_pending(staged.file, index)
+    for file in _records(session, index):
+        ask_if_pending(file, index)
 
 
 def _check(session: Session, right: Right, index: Index) -> Sequence[ProvenanceChange]:

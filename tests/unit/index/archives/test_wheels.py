@@ -2,6 +2,7 @@
 
 import struct
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -594,6 +595,16 @@ def test_an_end_of_zip64_that_not_all_tools_look_at_is_refused(shelf: Shelf) -> 
     content = rawzip.archive(entries, zip64=plain)
 
     assert_upload_refused(shelf, Distribution(WHEEL_NAME, content), "second directory (zip64)")
+
+
+def test_a_directory_whose_last_member_goes_beyond_its_end_is_refused(shelf: Shelf) -> None:
+    *first, last = rawzip.wheel_entries()
+    extra = struct.pack("<HH", 0x9999, 5)
+    content = bytearray(rawzip.archive([*first, replace(last, extra=extra)]))
+    struct.pack_into("<H", content, content.rindex(b"PK\1\2") + 30, len(extra) + 5)
+
+    refused = "directory is not at its end"
+    assert_upload_refused(shelf, Distribution(WHEEL_NAME, bytes(content)), refused)
 
 
 def test_two_end_records_are_refused(shelf: Shelf) -> None:

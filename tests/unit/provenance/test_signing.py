@@ -1,0 +1,13 @@
+"""Signing where nothing is published."""
+
+import pytest
+
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.provenance.signing import NoSigner
+
+
+def test_a_function_that_publishes_nothing_signs_nothing() -> None:
+    with pytest.raises(StoreUnavailable, match="no receipt can be made here") as refused:
+        NoSigner().sign(b"a receipt")
+
+    assert refused.value.operator_detail == "no signer for 9 bytes"
