@@ -112,11 +112,9 @@ def _missing_extra_named(command: str) -> Iterator[None]:
 
 def _extra_with(library: str, command: str) -> str:
     """Return the extra that a command needs for a library."""
-    if library in _AWS:
-        return "aws"
     if (command, library) == ("verify", "rfc3161_client"):
         return "timestamps"
-    return _OWN_EXTRAS.get(command, "cli")
+    return "aws" if library in _AWS else _OWN_EXTRAS.get(command, "cli")
 
 
 class _Parser(argparse.ArgumentParser):

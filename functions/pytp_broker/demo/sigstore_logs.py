@@ -67,7 +67,7 @@ class TransparencyLog:
                 "logIndex": str(index),
                 "rootHash": to_base64(root),
                 "treeSize": str(len(self.leaves)),
-                "hashes": [to_base64(each) for each in _proof(index, self.leaves)],
+                "hashes": [to_base64(each) for each in _proof_of_last(self.leaves)],
                 "checkpoint": {"envelope": self.sign_head(len(self.leaves), root)},
             },
             "canonicalizedBody": to_base64(body),
@@ -117,13 +117,11 @@ def _root(leaves: Sequence[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + _root(leaves[:split]) + _root(leaves[split:])).digest()
 
 
-def _proof(index: int, leaves: Sequence[bytes]) -> list[bytes]:
+def _proof_of_last(leaves: Sequence[bytes]) -> list[bytes]:
     if len(leaves) == 1:
         return []
     split = _split(len(leaves))
-    if index < split:
-        return [*_proof(index, leaves[:split]), _root(leaves[split:])]
-    return [*_proof(index - split, leaves[split:]), _root(leaves[:split])]
+    return [*_proof_of_last(leaves[split:]), _root(leaves[:split])]
 
 
 def _split(count: int) -> int:

@@ -94,6 +94,12 @@ def test_real_attestations_are_what_they_are(case: Mapping[str, Any]) -> None:
     assert state.status.value == case["status"], state.reason
 
 
+def test_a_claim_of_any_length_is_read() -> None:
+    long = made(identity=JOB.but(_20="x" * 300))
+
+    assert ask(json.dumps([long])).status is AttestationStatus.VERIFIED
+
+
 @pytest.mark.parametrize(
     ("identity", "publisher"),
     [
