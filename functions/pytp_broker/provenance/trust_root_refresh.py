@@ -1,8 +1,8 @@
 """Fetch the newest trusted root of Sigstore by The Update Framework (TUF).
 
-The package ships the metadata that the fetching begins with (``TUF_ROOT``), so no server is
-trusted. What was fetched is kept beside the root: a server cannot offer something older later. A
-refresh that fails changes nothing.
+The fetching begins with metadata that comes with the library, which is installed by its hash. So no
+server is trusted. What was fetched is kept beside the root: a server cannot offer something older
+later. A refresh that fails changes nothing.
 """
 
 import json
@@ -13,13 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from sigstore._utils import read_embedded
 from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.ngclient.fetcher import FetcherInterface
 from tuf.ngclient.updater import Updater
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from pytp_broker.provenance.sigstore_checks import check_trusted_root
-from pytp_broker.provenance.trusted_roots import FETCHED, TUF_ROOT
+from pytp_broker.provenance.trusted_roots import FETCHED
 
 SIGSTORE_URL: Final = "https://tuf-repo-cdn.sigstore.dev"
 _METADATA: Final = "tuf"
@@ -58,7 +59,7 @@ def refresh(
             metadata_base_url=url,
             target_base_url=f"{url.rstrip('/')}/targets/",
             fetcher=fetcher or Urllib3Fetcher(socket_timeout=_SOCKET_SECONDS),
-            bootstrap=TUF_ROOT.read_bytes() if tuf_root is None else tuf_root,
+            bootstrap=tuf_root or read_embedded("root.json", SIGSTORE_URL),
         )
         updater.refresh()
         has_changed = _replace(updater, folder)

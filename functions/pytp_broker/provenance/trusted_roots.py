@@ -1,8 +1,7 @@
 """The trusted root of Sigstore: the authorities and logs by which attestations are verified.
 
 The package ships the one of the public Sigstore. Its operators change it once or twice a year;
-`trust_root_refresh` fetches the newer ones by The Update Framework (TUF), which begins with
-``TUF_ROOT`` and trusts no server.
+`trust_root_refresh` fetches the newer ones by The Update Framework (TUF), which trusts no server.
 """
 
 import base64
@@ -13,10 +12,8 @@ from typing import Any, Final
 
 # The name of the trusted root in Sigstore's repository, and in the folder of a refresh.
 FETCHED: Final = "trusted_root.json"
-_FOLDER: Final = Path(__file__).parent / "roots"
-SHIPPED_ROOT: Final = _FOLDER / FETCHED
-TUF_ROOT: Final = _FOLDER / "tuf_root.json"
-# When Sigstore published the two files; docs/trust-root.md says it too.
+SHIPPED_ROOT: Final = Path(__file__).parent / "roots" / FETCHED
+# When Sigstore published it; docs/trust-root.md says it too.
 SHIPPED_ON: Final = date(2026, 6, 1)
 
 

@@ -1,12 +1,13 @@
 """The trusted root: the newest one is fetched, and nothing that is not signed is taken."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import time_machine
 from sigstore._utils import read_embedded
 
 from pytp_broker.provenance import trust_root_refresh
@@ -19,7 +20,7 @@ from pytp_broker.provenance.trust_root_refresh import (
     pack,
     unpack,
 )
-from pytp_broker.provenance.trusted_roots import SHIPPED_ROOT, TUF_ROOT
+from pytp_broker.provenance.trusted_roots import SHIPPED_ON, SHIPPED_ROOT
 from tests.support.claims import captured
 from tests.support.sigstores import Sigstore, github
 from tests.support.tuf_repositories import URL, Repository
@@ -44,9 +45,8 @@ def refresh(folder: Path, repository: Repository) -> Refreshed:
     return trust_root_refresh.refresh(folder, URL, repository.root, repository)
 
 
-def test_the_shipped_files_are_those_of_the_library() -> None:
+def test_the_shipped_root_is_that_of_the_library() -> None:
     assert SHIPPED_ROOT.read_bytes() == read_embedded("trusted_root.json", SIGSTORE_URL)
-    assert TUF_ROOT.read_bytes() == read_embedded("root.json", SIGSTORE_URL)
 
 
 def test_the_newest_trusted_root_is_fetched(tmp_path: Path, repository: Repository) -> None:
@@ -58,6 +58,18 @@ def test_the_newest_trusted_root_is_fetched(tmp_path: Path, repository: Reposito
     assert (first.has_changed, second.has_changed) == (True, True)
     assert (first.version, second.version) == (1, 2)
     assert (tmp_path / "trusted_root.json").read_bytes() == root_of("second.example.com")
+
+
+def test_without_another_beginning_only_sigstores_own_keys_count(
+    tmp_path: Path, repository: Repository
+) -> None:
+    # The library's metadata expires some months after this day.
+    day = datetime.combine(SHIPPED_ON, time(), UTC)
+
+    with time_machine.travel(day), pytest.raises(RefreshFailedError, match="was signed by 0/"):
+        trust_root_refresh.refresh(tmp_path, URL, fetcher=repository)
+
+    assert not (tmp_path / "trusted_root.json").exists()
 
 
 def test_a_root_that_has_not_changed_is_not_fetched_again(
