@@ -1,7 +1,13 @@
 """What the unit tests share."""
 
-import pytest
+from collections.abc import Iterator
+from typing import Any
 
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.support.emulator import REGION
 from tests.support.world import World
 
 
@@ -9,3 +15,14 @@ from tests.support.world import World
 def world() -> World:
     """Return a broker in memory, with two registries that trust octo-org/widgets at GitHub."""
     return World()
+
+
+@pytest.fixture
+def kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a client of a simulated KMS."""
+    for name in ("AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        client = boto3.client("kms", region_name=REGION)
+        yield client
+        client.close()

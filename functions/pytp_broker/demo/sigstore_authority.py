@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from pytp_broker.demo.sigstore_bytes import to_base64, write_time
 from pytp_broker.demo.sigstore_logs import START, CertificateLog
+from pytp_broker.local.authority import key_usage
 
 LIFETIME: Final = timedelta(minutes=10)
 
@@ -111,7 +112,7 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(at)
             .not_valid_after(at + lifetime)
-            .add_extension(_usage(signs=True), critical=True)
+            .add_extension(key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(_key_id(key), critical=False)
             .add_extension(_authority_key_id(self.key), critical=False)
@@ -154,7 +155,7 @@ def _sign_authority(
         .not_valid_before(START)
         .not_valid_after(_END)
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(key_usage(signs_certificates=True), critical=True)
         .add_extension(_key_id(key), critical=False)
         .add_extension(_authority_key_id(issuer_key), critical=False)
     )
@@ -167,20 +168,6 @@ def _name(organization: str, name: str) -> x509.Name:
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
             x509.NameAttribute(NameOID.COMMON_NAME, f"{organization} {name}"),
         ]
-    )
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=signs,
-        key_cert_sign=not signs,
-        crl_sign=not signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
     )
 
 

@@ -55,7 +55,7 @@ class Authority:
         # subject.
         name = _name(f"pytp-broker local CA {serial:x}"[:64])
         permitted = [_constraint(each) for each in names]
-        usage = _key_usage(signs_certificates=True)
+        usage = key_usage(signs_certificates=True)
         builder = (
             _builder(name, name, key.public_key(), serial)
             .not_valid_before(now - _SKEW)
@@ -119,7 +119,7 @@ class Authority:
             .not_valid_before(now - _SKEW)
             .not_valid_after(ends_at)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(key_usage(signs_certificates=False), critical=True)
             .add_extension(issuer_key(identifier.value), critical=False)
             .add_extension(alternatives, critical=False)
         )
@@ -142,7 +142,8 @@ def _builder(
     )
 
 
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """Return what a key may sign: certificates, or else what is not one (RFC 5280 §4.2.1.3)."""
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         key_cert_sign=signs_certificates,

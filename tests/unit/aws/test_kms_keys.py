@@ -1,75 +1,61 @@
 """Keys of receipts in KMS: made with the tag of their stack, and registered with their ARN."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from pytp_broker.aws.clients import made_once
 from pytp_broker.aws.kms_keys import TAG, KmsKeys
 from pytp_broker.errors import StoreUnavailable
-from tests.support.emulator import REGION
 from tests.support.signing import NOW
 
 
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_PROFILE", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    with mock_aws():
-        made = boto3.client("kms", region_name=REGION)
-        yield made
-        made.close()
-
-
-def new_key(client: Any, spec: str = "ECC_NIST_P256", usage: str = "SIGN_VERIFY") -> str:
-    answer = client.create_key(KeySpec=spec, KeyUsage=usage)
+def new_key(kms: Any, spec: str = "ECC_NIST_P256", usage: str = "SIGN_VERIFY") -> str:
+    answer = kms.create_key(KeySpec=spec, KeyUsage=usage)
     return str(answer["KeyMetadata"]["KeyId"])
 
 
-def test_a_new_key_has_the_tag_with_which_the_upload_function_may_sign(client: Any) -> None:
-    key = KmsKeys(lambda: client, "pytp-broker").make(NOW)
+def test_a_new_key_has_the_tag_with_which_the_upload_function_may_sign(kms: Any) -> None:
+    key = KmsKeys(lambda: kms, "pytp-broker").make(NOW)
 
-    described = client.describe_key(KeyId=key.location)["KeyMetadata"]
-    tags = client.list_resource_tags(KeyId=key.location)["Tags"]
+    described = kms.describe_key(KeyId=key.location)["KeyMetadata"]
+    tags = kms.list_resource_tags(KeyId=key.location)["Tags"]
     assert (described["KeySpec"], described["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
     assert tags == [{"TagKey": TAG, "TagValue": "pytp-broker"}]
     assert key.location.endswith(described["KeyId"])
     assert key.not_before == NOW
 
 
-def test_the_first_key_is_the_one_that_the_template_has_made(client: Any) -> None:
-    key_id = new_key(client)
+def test_the_first_key_is_the_one_that_the_template_has_made(kms: Any) -> None:
+    key_id = new_key(kms)
 
-    key = KmsKeys(lambda: client, "pytp-broker", key_id).make_first(NOW)
+    key = KmsKeys(lambda: kms, "pytp-broker", key_id).make_first(NOW)
 
     assert key is not None
     assert key.location.endswith(key_id)
 
 
-def test_a_stack_without_a_key_has_no_first_one(client: Any) -> None:
-    assert KmsKeys(lambda: client, "pytp-broker").make_first(NOW) is None
-    assert client.list_keys()["Keys"] == []
+def test_a_stack_without_a_key_has_no_first_one(kms: Any) -> None:
+    assert KmsKeys(lambda: kms, "pytp-broker").make_first(NOW) is None
+    assert kms.list_keys()["Keys"] == []
 
 
-def test_a_key_that_the_operator_gives_is_taken_instead_of_a_new_one(client: Any) -> None:
-    given = new_key(client)
+def test_a_key_that_the_operator_gives_is_taken_instead_of_a_new_one(kms: Any) -> None:
+    given = new_key(kms)
 
-    key = KmsKeys(lambda: client, given=given).make(NOW)
+    key = KmsKeys(lambda: kms, given=given).make(NOW)
 
     assert key.location.endswith(given)
-    assert len(client.list_keys()["Keys"]) == 1
+    assert len(kms.list_keys()["Keys"]) == 1
 
 
-def test_without_a_stack_a_key_must_be_given(client: Any) -> None:
+def test_without_a_stack_a_key_must_be_given(kms: Any) -> None:
     with pytest.raises(StoreUnavailable, match="name the broker with --stack, or a key of KMS"):
-        KmsKeys(lambda: client).make(NOW)
+        KmsKeys(lambda: kms).make(NOW)
 
-    assert client.list_keys()["Keys"] == []
+    assert kms.list_keys()["Keys"] == []
 
 
 @pytest.mark.parametrize(
@@ -81,16 +67,16 @@ def test_without_a_stack_a_key_must_be_given(client: Any) -> None:
         ("ECC_NIST_P256", "KEY_AGREEMENT"),
     ],
 )
-def test_a_key_of_another_kind_is_refused(client: Any, spec: str, usage: str) -> None:
-    given = new_key(client, spec, usage)
+def test_a_key_of_another_kind_is_refused(kms: Any, spec: str, usage: str) -> None:
+    given = new_key(kms, spec, usage)
 
     with pytest.raises(StoreUnavailable, match="cannot sign receipts: make one with"):
-        KmsKeys(lambda: client, given=given).make(NOW)
+        KmsKeys(lambda: kms, given=given).make(NOW)
 
 
-def test_a_key_that_is_not_there_is_told_in_the_words_of_aws(client: Any) -> None:
+def test_a_key_that_is_not_there_is_told_in_the_words_of_aws(kms: Any) -> None:
     with pytest.raises(StoreUnavailable) as refused:
-        KmsKeys(lambda: client, given="00000000-0000-0000-0000-000000000000").make(NOW)
+        KmsKeys(lambda: kms, given="00000000-0000-0000-0000-000000000000").make(NOW)
 
     assert refused.value.operator_detail == "GetPublicKey: NotFoundException"
     assert "00000000-0000-0000-0000-000000000000" in str(refused.value.__context__)

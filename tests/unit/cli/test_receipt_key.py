@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import pytest
 import time_machine
-from moto import mock_aws
 
 from pytp_broker.aws.kms_keys import KmsKeys
 from pytp_broker.cli.key_changes import register_first
@@ -321,27 +320,17 @@ def test_since_needs_a_time_zone(desk: Desk, keys: list[ReceiptKey], since: str)
 # --- the first key --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_PROFILE", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    with mock_aws():
-        made = boto3.client("kms", region_name=REGION)
-        yield made
-        made.close()
-
-
-def operator_of_a_stack(client: Any) -> Operator:
+def operator_of_a_stack(kms: Any) -> Operator:
     """Return an operator at a new stack, whose template has made a key."""
-    made = client.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
-    maker = KmsKeys(lambda: client, "pytp-broker", made["KeyMetadata"]["KeyId"])
+    made = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    maker = KmsKeys(lambda: kms, "pytp-broker", made["KeyMetadata"]["KeyId"])
     return Operator(MemoryStore(), "user olive", key_maker=maker)
 
 
 def test_apply_registers_the_key_of_the_stack_and_no_other(
-    client: Any, capsys: pytest.CaptureFixture[str]
+    kms: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator = operator_of_a_stack(client)
+    operator = operator_of_a_stack(kms)
 
     register_first(operator)
     register_first(operator)
@@ -352,8 +341,8 @@ def test_apply_registers_the_key_of_the_stack_and_no_other(
     assert (record["key_id"], record["key_change"]) == (key.key_id, "registered")
 
 
-def test_the_first_key_signs_even_if_the_operators_clock_is_ahead(client: Any) -> None:
-    operator = operator_of_a_stack(client)
+def test_the_first_key_signs_even_if_the_operators_clock_is_ahead(kms: Any) -> None:
+    operator = operator_of_a_stack(kms)
 
     with time_machine.travel(NOW + timedelta(minutes=4)):
         register_first(operator)

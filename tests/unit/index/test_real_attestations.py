@@ -1,35 +1,22 @@
 """Real attestations of a Sigstore of our own: from the upload of a job to what a consumer reads."""
 
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 from pypi_attestations import Provenance
 
 from pytp_broker.provenance.attester import AttestationStatus
-from pytp_broker.provenance.sigstore_checks import SigstoreAttester
 from pytp_broker.storage.file_records import PublishedFile
 from tests.support.attesting import recorded
 from tests.support.claims import captured
 from tests.support.deployment import Answer
 from tests.support.distributions import Distribution, fields, sdist, wheel
+from tests.support.shared_sigstore import attester, sigstore
 from tests.support.shelf import Shelf
-from tests.support.sigstores import Identity, Sigstore, github
+from tests.support.sigstores import Identity, github
 
 WHEEL = wheel()
 CLAIMS = captured("github")
-
-
-@cache
-def sigstore() -> Sigstore:
-    return Sigstore()
-
-
-@cache
-def attester() -> SigstoreAttester:
-    return SigstoreAttester(sigstore().write_trusted_root(Path(mkdtemp()) / "trusted_root.json"))
 
 
 def shelf_of_a_job() -> Shelf:

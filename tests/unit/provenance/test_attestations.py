@@ -1,7 +1,6 @@
 """The form of attestations: what is refused at once, each with a reason of its own."""
 
 import json
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from pytp_broker.provenance.attestations import (
 )
 from tests.support.attesting import attestation, attestation_of, changed, without
 from tests.support.sigstores import PUBLISH, SLSA, Sigstore, google, statement
+from tests.support.work import count_calls
 
 NAME = "widgets-1.0-py3-none-any.whl"
 SHA256 = "5" * 64
@@ -168,14 +168,14 @@ def test_an_attestation_of_another_file_is_refused(name: str) -> None:
     assert f"it is about `{name}`, and the file is" in refusal(attestation(name, SHA256))
 
 
-def test_a_name_with_a_million_tags_takes_no_time() -> None:
+def test_the_tags_of_a_name_are_not_multiplied_into_a_million() -> None:
     tags = "-".join([".".join(f"py{number}" for number in range(100))] * 3)
+    sent = attestation(f"widgets-1.0-{tags}.whl", SHA256)
 
-    start = perf_counter()
-    told = refusal(attestation(f"widgets-1.0-{tags}.whl", SHA256))
+    told, calls = count_calls(lambda: refusal(sent))
 
     assert "and the file is" in told
-    assert perf_counter() - start < 1
+    assert calls < 10_000
 
 
 def test_two_of_one_kind_are_refused() -> None:
