@@ -9,13 +9,11 @@ from pytp_broker.errors import NotAcceptable
 from pytp_broker.http.browsers import NO_SNIFFING
 from pytp_broker.http.caching import file_caching
 from pytp_broker.http.messages import Response
-from pytp_broker.http.negotiation import accepts, has_current
+from pytp_broker.http.negotiation import PLAIN_JSON, choose_json, has_current
 from pytp_broker.index.reading import find_file_of_release, read_receipt
 from pytp_broker.services import Index
 
 ENVELOPE: Final = "application/vnd.dsse.envelope.v1+json"
-_JSON: Final = "application/json"
-_ANYTHING: Final = ("application/*", "*/*")
 
 
 def receipt(context: Context[Index, Other]) -> Response:
@@ -43,11 +41,8 @@ def receipt(context: Context[Index, Other]) -> Response:
 
 
 def _choose_type(accept: str) -> str:
-    """Return the type of an envelope, or of JSON for a client that names that; NotAcceptable."""
-    if accepts(accept, (ENVELOPE,)):
-        return ENVELOPE
-    if accepts(accept, (_JSON,)):
-        return _JSON
-    if not accept or accepts(accept, _ANYTHING):
-        return ENVELOPE
-    raise NotAcceptable(f"a receipt is {ENVELOPE} or {_JSON}: accept one of these")
+    """Return the type of an envelope, or JSON for a client that likes that better."""
+    chosen = choose_json(accept, ENVELOPE)
+    if chosen is None:
+        raise NotAcceptable(f"a receipt is {ENVELOPE} or {PLAIN_JSON}: accept one of these")
+    return chosen

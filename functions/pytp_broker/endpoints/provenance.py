@@ -9,14 +9,12 @@ from pytp_broker.errors import NotAcceptable
 from pytp_broker.http.browsers import NO_SNIFFING
 from pytp_broker.http.caching import page_caching
 from pytp_broker.http.messages import Response
-from pytp_broker.http.negotiation import accepts
+from pytp_broker.http.negotiation import PLAIN_JSON, choose_json
 from pytp_broker.index.attesting import check_served, read_attestations, write_provenance
 from pytp_broker.index.reading import find_file_of_release
 from pytp_broker.services import Index
 
 INTEGRITY: Final = "application/vnd.pypi.integrity.v1+json"
-_JSON: Final = "application/json"
-_ANYTHING: Final = ("application/*", "*/*")
 
 
 def provenance(context: Context[Index, Other]) -> Response:
@@ -36,9 +34,8 @@ def provenance(context: Context[Index, Other]) -> Response:
 
 
 def _choose_type(accept: str) -> str:
-    """Return the type of the integrity API, or JSON for a client that names only that."""
-    if not accept or accepts(accept, (INTEGRITY, *_ANYTHING)):
-        return INTEGRITY
-    if accepts(accept, (_JSON,)):
-        return _JSON
-    raise NotAcceptable(f"provenance is {INTEGRITY} or {_JSON}: accept one of these")
+    """Return the type of the integrity API, or JSON for a client that likes that better."""
+    chosen = choose_json(accept, INTEGRITY)
+    if chosen is None:
+        raise NotAcceptable(f"provenance is {INTEGRITY} or {PLAIN_JSON}: accept one of these")
+    return chosen

@@ -7,6 +7,7 @@ from typing import Final
 JSON: Final = "application/vnd.pypi.simple.v1+json"
 HTML: Final = "application/vnd.pypi.simple.v1+html"
 PLAIN_HTML: Final = "text/html"
+PLAIN_JSON: Final = "application/json"
 
 # The better type comes first, for a client that prefers neither. Browsers and curl send a wildcard;
 # a client that reads only JSON does not.
@@ -36,6 +37,23 @@ def choose_type(accept: str) -> str:
     acceptable = [(quality, _RANKS[name]) for name, quality in preferences if name in _RANKS]
     quality, rank = max(acceptable, default=(0.0, 0))
     return list(_TYPES.values())[-rank] if quality > 0 else PLAIN_HTML
+
+
+def choose_json(accept: str, own: str) -> str | None:
+    """Return which the client likes better: a JSON type of our own, or plain JSON.
+
+    Ours is the better one for a client that prefers neither; None if it accepts neither. For each
+    type, the most specific element of the header counts (RFC 9110 §12.5.1).
+    """
+    qualities = dict(map(_parse_preference, (accept or "*/*").lower().split(",")))
+    found = {name: _quality_of(name, qualities) for name in (own, PLAIN_JSON)}
+    best = max(found, key=found.__getitem__)
+    return best if found[best] > 0 else None
+
+
+def _quality_of(name: str, qualities: Mapping[str, float]) -> float:
+    named = [each for each in (name, "application/*", "*/*") if each in qualities]
+    return qualities[named[0]] if named else 0.0
 
 
 def accepts(accept: str, names: Container[str]) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pytp_broker.http.negotiation import PLAIN_JSON, choose_json
 from tests.support.deployment import Answer
 from tests.support.distributions import sdist
 from tests.support.shelf import Shelf
@@ -9,6 +10,7 @@ from tests.support.stock import HTML, JSON, WHEEL, WHEEL_PATH, stocked_shelf
 
 PIP = f"{JSON}, {HTML}; q=0.1, text/html; q=0.01"
 UV = f"{JSON}, {HTML};q=0.2, text/html;q=0.01"
+OWN = "application/vnd.example+json"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
@@ -182,3 +184,25 @@ def test_a_range_of_another_file_means_the_whole(shelf: Shelf) -> None:
 
     assert ranged(shelf, "bytes=0-1", if_range='"x"').status == 200
     assert ranged(shelf, "bytes=0-1", if_range=tag).status == 206
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", OWN),
+        ("*/*", OWN),
+        ("application/*", OWN),
+        (f"{OWN}, application/json", OWN),
+        ("application/json", PLAIN_JSON),
+        ("application/json, */*;q=0.1", PLAIN_JSON),
+        (f"{OWN};q=0, */*;q=0.1", PLAIN_JSON),
+        (f"{OWN};q=0.2, application/json;q=0.1", OWN),
+        ("application/json;q=0, application/*", OWN),
+        ("text/html", None),
+        ("*/*;q=0", None),
+    ],
+)
+def test_the_more_specific_element_decides_about_a_type_of_json(
+    accept: str, chosen: str | None
+) -> None:
+    assert choose_json(accept, OWN) == chosen
