@@ -106,7 +106,7 @@ class Import(Operation):
     nonce: facts.Nonce | None = None
 
     def begun(self) -> AuditRecord:
-        """Return the record that is stored before the first file, whose hash receipts have."""
+        """Return the record that is stored before the first file; receipts have its hash."""
         return self.record("begun")
 
 

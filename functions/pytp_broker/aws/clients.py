@@ -70,7 +70,7 @@ class Clients:
         return session.client(service, config=self.config, endpoint_url=self.endpoint_url)
 
     def waiting(self, service: str, seconds: int) -> Any:  # noqa: ANN401 - as `other`
-        """Return a client of a service that may think for so long; it asks once."""
+        """Return a client that waits this long for an answer, and never repeats a request."""
         patient = Config(
             read_timeout=seconds, retries={"mode": "standard", "total_max_attempts": 1}
         )

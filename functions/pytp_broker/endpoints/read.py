@@ -11,9 +11,9 @@ from pytp_broker.endpoints.index_pages import (
     redirect,
     secure_base_of,
 )
-from pytp_broker.endpoints.integrity import receipt
 from pytp_broker.endpoints.previews import stage_file, stage_project, stage_projects
 from pytp_broker.endpoints.provenance import provenance
+from pytp_broker.endpoints.receipts import receipt
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
 from pytp_broker.grants import Permission
 from pytp_broker.http import paths

@@ -131,7 +131,7 @@ class BackgroundVerifier:
                 self._queue(replace(task, attempts_left=task.attempts_left - 1))
 
     def _is_done(self, task: _Task) -> bool:
-        """Verify a place; say whether that is done, which is also so if we give up."""
+        """Verify what is at a place; say whether the task is over: done, or given up."""
         try:
             verify(task.place, self._index, self._interruptible)
         except Exception as error:  # noqa: BLE001 - the outermost edge of this thread

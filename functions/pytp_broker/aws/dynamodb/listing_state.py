@@ -10,8 +10,9 @@ from pytp_broker.storage.file_records import PublishedFile
 
 # The mark of a change of which we do not know which files it is about.
 ANY_FILE: Final = ""
-# Before the name of a file that may be listed already: the change is one of what is known of it. No
-# file's name begins with it, so an earlier version that reads such a mark finds no file.
+# A mark with this before the file's name says that an attestation state has changed. The file may
+# be in the listing already, with the old state. No file's name begins with this, so an earlier
+# version that reads such a mark finds no file.
 _LISTED: Final = "~"
 _LEVEL: Final = 6
 _SEPARATOR: Final = "#"
@@ -27,7 +28,7 @@ class Mark:
 
     @property
     def changes_listed(self) -> bool:
-        """Say whether the change is one of a file that may be listed already."""
+        """Say whether the listing may have the file already, with an old state."""
         return self.filename.startswith(_LISTED)
 
     @property
@@ -46,7 +47,7 @@ class Mark:
 
 
 def changing(filename: str) -> str:
-    """Return the name in the mark of a change of a file that may be listed already."""
+    """Return what the mark of a changed attestation state has in place of the file's name."""
     return _LISTED + filename
 
 

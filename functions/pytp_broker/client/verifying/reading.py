@@ -40,7 +40,7 @@ class Reading:
     _lock: Lock = field(default_factory=Lock)
 
     def get(self, url: str, accept: str, limit: int) -> Reply:
-        """Return an answer that will not be another one in a moment; raise NotVerifiedError."""
+        """Return the answer to a request; raise NotVerifiedError without one."""
         if self._failures >= MOST_FAILURES:
             raise NotVerifiedError(
                 "no-answer", "the registry did not answer for other files", may_pass=True

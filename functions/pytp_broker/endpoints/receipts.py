@@ -1,4 +1,4 @@
-"""Answer with what is known about where a file comes from."""
+"""Answer with the receipt of a file."""
 
 from typing import Final
 
