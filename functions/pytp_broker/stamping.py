@@ -79,6 +79,6 @@ def make_stamper(now: Callable[[], datetime], *, only_public: bool) -> Authority
 
 
 def _in_its_words(explanation: str) -> str:
-    """Return what a fetcher says of an issuer, said of an authority."""
+    """Return an explanation about an issuer as one about the time-stamping authority."""
     own_table = explanation.replace("the issuer's table", "`[timestamping]`")
     return own_table.replace("the issuer", "the time-stamping authority")

@@ -29,7 +29,7 @@ class WrittenReceiptKeyRows(Table):
         stored = None if found is None else _read(found)
         if stored != present:
             return stored == key
-        # We compare the stored text, because another version may have written the same key differently.
+        # We compare the stored text: another version may have written the same key differently.
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
         if found is not None:
             condition = {
