@@ -494,6 +494,7 @@ SESSION_REQUESTS = [
     ("POST", "/files", b"{}"),
     ("GET", f"/files/widgets-1.0.tar.gz/{'0' * 32}", b""),
     ("DELETE", f"/files/widgets-1.0.tar.gz/{'0' * 32}", b""),
+    ("POST", f"/files/widgets-1.0.tar.gz/{'0' * 32}/attestations", b"[]"),
     ("POST", f"/files/widgets-1.0.tar.gz/{'0' * 32}/bytes", b"x"),
     ("POST", f"/files/widgets-1.0.tar.gz/{'0' * 32}/complete", b"{}"),
     ("POST", f"/files/widgets-1.0.tar.gz/{'0' * 32}/extend", b"{}"),
@@ -666,11 +667,31 @@ def test_a_staged_release_of_one_registry_is_not_there_in_the_other(
     assert deployment.send("read", "GET", f"{prefix}{stage}", host=host).code == "not-found"
 
 
-@pytest.mark.parametrize("path", ["/simple/", "/simple/gadgets/", "/simple/nothing/", "{file}"])
+@pytest.mark.promise("own-registry")
+def test_a_receipt_of_one_registry_is_not_found_in_the_other(deployment: Tenants) -> None:
+    assert deployment.upload(deployment.acmes_token(), "widgets").status == 200
+    (file,) = deployment.store.files.values()
+    path = f"/integrity/widgets/1.0/{file.filename}/receipt"
+    acmes, others = bearer(deployment.acmes_token()), bearer(deployment.others_token())
+
+    at_home = deployment.send("read", "GET", f"/acme{path}", headers=acmes)
+    elsewhere = deployment.send("read", "GET", f"/other{path}", headers=others)
+    at_its_host = deployment.send("read", "GET", path, headers=others, host="other.example.com")
+
+    assert (at_home.status, elsewhere.status, at_its_host.status) == (200, 404, 404)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/simple/", "/simple/gadgets/", "/simple/nothing/", "{file}"),
+        *("/integrity/gadgets/1.0/{name}/receipt", "/integrity/gadgets/1.0/{name}/provenance"),
+    ],
+)
 def test_a_token_of_one_registry_reads_nothing_in_the_other(deployment: Tenants, path: str) -> None:
     assert deployment.upload(deployment.others_token(), "gadgets", "/other/legacy/").status == 200
     (file,) = deployment.store.files.values()
-    at = path.format(file=f"/files/{file.sha256}/{file.filename}")
+    at = path.format(file=f"/files/{file.sha256}/{file.filename}", name=file.filename)
 
     with_prefix = deployment.send(
         "read", "GET", f"/other{at}", headers=bearer(deployment.acmes_token())
