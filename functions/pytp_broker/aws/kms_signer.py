@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.aws.failed_calls import cause_of
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.provenance.checking import RefusedError, check_signature
+from pytp_broker.provenance.checking import ReceiptRefusedError, check_signature
 from pytp_broker.provenance.dsse import Signature
 from pytp_broker.provenance.receipt_keys import ReceiptKey, signing_key
 from pytp_broker.provenance.signing import UNSIGNED
@@ -93,7 +93,7 @@ def _check(signature: Signature, message: bytes, key: ReceiptKey) -> None:
     """
     try:
         check_signature(signature, message, key)
-    except RefusedError as error:
+    except ReceiptRefusedError as error:
         raise _refusal(f"key {key.key_id}: the answer of KMS is wrong: {error}") from None
 
 

@@ -34,7 +34,7 @@ from pytp_broker.provenance.timestamps import TimestampError, verify_timestamp
 LEEWAY: Final = timedelta(minutes=5)
 
 
-class RefusedError(Exception):
+class ReceiptRefusedError(Exception):
     """A receipt is not accepted: ``reason`` is a code, and the message a sentence."""
 
     def __init__(self, reason: str, sentence: str) -> None:
@@ -61,7 +61,7 @@ class Accepted:
 
 
 def check_receipt(octets: bytes, keys: KeyDocument, subject: Subject, now: datetime) -> Receipt:
-    """Return the receipt of this file; raise RefusedError unless every check passes."""
+    """Return the receipt of this file; raise ReceiptRefusedError unless every check passes."""
     return accept_receipt(octets, keys, subject, now).receipt
 
 
@@ -72,7 +72,7 @@ def accept_receipt(
     now: datetime,
     roots: Sequence[x509.Certificate] = (),
 ) -> Accepted:
-    """Return the receipt of this file, and its time; raise RefusedError unless all is right.
+    """Return the receipt of this file, and its time; raise ReceiptRefusedError unless all is right.
 
     ``roots`` are the time-stamping authorities that the verifier trusts. With them, a timestamp
     must be good. Without them it proves nothing, and nobody looks at it.
@@ -93,41 +93,51 @@ def _read_envelope(octets: bytes) -> Envelope:
     try:
         envelope = Envelope.read(octets)
     except MalformedEnvelopeError as error:
-        raise RefusedError(
+        raise ReceiptRefusedError(
             "malformed-envelope", f"the receipt is not an envelope: {error}"
         ) from None
     if envelope.payload_type != STATEMENT_TYPE:
-        raise RefusedError("foreign-payload", "the envelope does not hold an in-toto statement")
+        raise ReceiptRefusedError(
+            "foreign-payload", "the envelope does not hold an in-toto statement"
+        )
     return envelope
 
 
 def _find_key(envelope: Envelope, keys: KeyDocument) -> ReceiptKey:
     key = keys.keys.get(envelope.signature.key_id)
     if key is None:
-        raise RefusedError("unknown-key", "the receipt names a key that the registry does not have")
+        raise ReceiptRefusedError(
+            "unknown-key", "the receipt names a key that the registry does not have"
+        )
     return key
 
 
 def check_signature(signature: Signature, message: bytes, key: ReceiptKey) -> None:
-    """Check that a key has signed a message; raise RefusedError."""
+    """Check that a key has signed a message; raise ReceiptRefusedError."""
     x, y = (int.from_bytes(urlsafe_b64decode(each + "=")) for each in (key.x, key.y))
     try:
         public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
     except ValueError:
-        raise RefusedError("unusable-key", "the key is not a point on P-256") from None
+        raise ReceiptRefusedError("unusable-key", "the key is not a point on P-256") from None
     try:
         public.verify(signature.octets, message, ec.ECDSA(SHA256()))
     except InvalidSignature:
-        raise RefusedError("wrong-signature", "the key has not signed this receipt") from None
+        raise ReceiptRefusedError(
+            "wrong-signature", "the key has not signed this receipt"
+        ) from None
 
 
 def _read_receipt(envelope: Envelope) -> Receipt:
     try:
         return Receipt.read(envelope.payload)
     except ForeignStatementError as error:
-        raise RefusedError("foreign-statement", f"the statement is no receipt: {error}") from None
+        raise ReceiptRefusedError(
+            "foreign-statement", f"the statement is no receipt: {error}"
+        ) from None
     except MalformedReceiptError as error:
-        raise RefusedError("malformed-receipt", f"the receipt is malformed: {error}") from None
+        raise ReceiptRefusedError(
+            "malformed-receipt", f"the receipt is malformed: {error}"
+        ) from None
 
 
 def _find_time(
@@ -139,9 +149,11 @@ def _find_time(
     try:
         at = verify_timestamp(envelope.timestamp, envelope.signature.octets, roots)
     except TimestampError as error:
-        raise RefusedError("wrong-timestamp", f"the timestamp is not good: {error}") from None
+        raise ReceiptRefusedError(
+            "wrong-timestamp", f"the timestamp is not good: {error}"
+        ) from None
     if receipt.signed_at - at > LEEWAY:
-        raise RefusedError(
+        raise ReceiptRefusedError(
             "wrong-timestamp", "the receipt says that it is younger than its timestamp"
         )
     return at
@@ -150,13 +162,19 @@ def _find_time(
 def _check_times(receipt: Receipt, key: ReceiptKey, now: datetime) -> None:
     at = receipt.signed_at
     if at > now + LEEWAY:
-        raise RefusedError("from-the-future", f"the receipt says it was made at {write_time(at)}")
+        raise ReceiptRefusedError(
+            "from-the-future", f"the receipt says it was made at {write_time(at)}"
+        )
     if at < key.not_before - LEEWAY:
         begin = write_time(key.not_before)
-        raise RefusedError("key-not-yet-valid", f"the key of the receipt signs from {begin} on")
+        raise ReceiptRefusedError(
+            "key-not-yet-valid", f"the key of the receipt signs from {begin} on"
+        )
     if key.not_after is not None and at > key.not_after + LEEWAY:
         end = write_time(key.not_after)
-        raise RefusedError("key-expired", f"the key of the receipt has not signed since {end}")
+        raise ReceiptRefusedError(
+            "key-expired", f"the key of the receipt has not signed since {end}"
+        )
 
 
 def _check_revocation(key: ReceiptKey, envelope: Envelope, timestamped_at: datetime | None) -> None:
@@ -170,7 +188,7 @@ def _check_revocation(key: ReceiptKey, envelope: Envelope, timestamped_at: datet
     if timestamped_at is not None and timestamped_at < since:
         return
     revoked = f"the key of the receipt is revoked since {write_time(since)}"
-    raise RefusedError(
+    raise ReceiptRefusedError(
         "revoked-key", f"{revoked}: {key.revocation.reason}; {_why(envelope, timestamped_at)}"
     )
 
@@ -186,22 +204,26 @@ def _why(envelope: Envelope, timestamped_at: datetime | None) -> str:
 
 def _check_subject(receipt: Receipt, subject: Subject) -> None:
     if receipt.sha256 != subject.sha256:
-        raise RefusedError(
+        raise ReceiptRefusedError(
             "wrong-digest",
             f"the receipt is for a file with the sha256 {receipt.sha256}, and this one has "
             f"{subject.sha256}",
         )
     if receipt.filename != subject.filename:
-        raise RefusedError("wrong-name", f"the receipt is for the file `{receipt.filename}`")
+        raise ReceiptRefusedError("wrong-name", f"the receipt is for the file `{receipt.filename}`")
     if subject.size is not None and receipt.size != subject.size:
-        raise RefusedError("wrong-size", f"the receipt is for a file of {receipt.size} bytes")
+        raise ReceiptRefusedError(
+            "wrong-size", f"the receipt is for a file of {receipt.size} bytes"
+        )
 
 
 def _check_registry(receipt: Receipt, keys: KeyDocument, subject: Subject) -> None:
     if receipt.host != keys.host:
-        raise RefusedError("other-deployment", f"the receipt is of a registry at {receipt.host}")
+        raise ReceiptRefusedError(
+            "other-deployment", f"the receipt is of a registry at {receipt.host}"
+        )
     for name in (keys.registry, subject.registry):
         if name is not None and name != receipt.registry:
-            raise RefusedError(
+            raise ReceiptRefusedError(
                 "other-registry", f"the receipt is of the registry `{receipt.registry}`"
             )

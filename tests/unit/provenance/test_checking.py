@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 
-from pytp_broker.provenance.checking import LEEWAY, RefusedError, Subject, check_receipt
+from pytp_broker.provenance.checking import LEEWAY, ReceiptRefusedError, Subject, check_receipt
 from pytp_broker.provenance.dsse import (
     MAX_ENVELOPE_BYTES,
     STATEMENT_TYPE,
@@ -316,7 +316,7 @@ MUTATED: dict[str, tuple[str, Case]] = {
 def test_a_mutated_receipt_is_refused_with_its_own_reason(name: str) -> None:
     reason, case = MUTATED[name]
 
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(ReceiptRefusedError) as refused:
         check_receipt(case.octets(), case.keys, case.subject, case.now)
 
     assert refused.value.reason == reason
@@ -364,7 +364,7 @@ def test_no_beginning_of_an_envelope_is_accepted() -> None:
     octets = GOOD.write()
 
     for length in range(len(octets)):
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(ReceiptRefusedError) as refused:
             check_receipt(octets[:length], KEYS, SUBJECT, NOW)
         assert refused.value.reason == "malformed-envelope"
 
@@ -376,18 +376,18 @@ def test_no_changed_bit_is_accepted(bit: int) -> None:
 
     for place in range(len(octets)):
         octets[place] ^= bit
-        with pytest.raises(RefusedError):
+        with pytest.raises(ReceiptRefusedError):
             check_receipt(bytes(octets), KEYS, SUBJECT, NOW)
         octets[place] ^= bit
 
 
 def test_a_refusal_of_another_file_names_both_hashes() -> None:
-    with pytest.raises(RefusedError, match=f"{'0a' * 32}, and this one has {'0b' * 32}"):
+    with pytest.raises(ReceiptRefusedError, match=f"{'0a' * 32}, and this one has {'0b' * 32}"):
         check_receipt(GOOD.write(), KEYS, replace(SUBJECT, sha256="0b" * 32), NOW)
 
 
 def test_a_refusal_says_since_when_a_key_is_revoked_and_why() -> None:
     keys = replace(KEYS, keys={SIGNER.key.key_id: SIGNER.key.revoked(NOW, "a laptop was stolen")})
 
-    with pytest.raises(RefusedError, match=r"2026-11-22T12:00:00\.000000Z: a laptop was"):
+    with pytest.raises(ReceiptRefusedError, match=r"2026-11-22T12:00:00\.000000Z: a laptop was"):
         check_receipt(GOOD.write(), keys, SUBJECT, NOW)

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.provenance.checking import RefusedError, Subject, accept_receipt, check_receipt
+from pytp_broker.provenance.checking import (
+    ReceiptRefusedError,
+    Subject,
+    accept_receipt,
+    check_receipt,
+)
 from pytp_broker.provenance.dsse import Envelope, encode_signed
 from pytp_broker.provenance.receipt_keys import KeyDocument, Revocation
 from pytp_broker.provenance.receipts import Kind, Publication, Receipt
@@ -55,7 +60,7 @@ def keys(since: datetime | None = None) -> KeyDocument:
 
 def refusal(octets: bytes, since: datetime | None, *, trusted: bool = True) -> tuple[str, str]:
     roots = [AUTHORITY.root] if trusted else []
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(ReceiptRefusedError) as refused:
         accept_receipt(octets, keys(since), SUBJECT, LATER, roots)
     return refused.value.reason, str(refused.value)
 

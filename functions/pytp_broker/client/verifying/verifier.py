@@ -15,7 +15,7 @@ from pytp_broker.client.verifying.outcome import NotVerifiedError
 from pytp_broker.client.verifying.policy import Policy
 from pytp_broker.client.verifying.targets import HashedRequirement, Meant, Target, Unverifiable
 from pytp_broker.names import normalize
-from pytp_broker.provenance.checking import Accepted, RefusedError, Subject, accept_receipt
+from pytp_broker.provenance.checking import Accepted, ReceiptRefusedError, Subject, accept_receipt
 from pytp_broker.provenance.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Verifier:
             accepted = accept_receipt(
                 octets, trusted.keys, subject, self.now(), self.timestamp_roots
             )
-        except RefusedError as error:
+        except ReceiptRefusedError as error:
             raise NotVerifiedError(error.reason, str(error)) from None
         _check_release(accepted.receipt, target)
         return accepted

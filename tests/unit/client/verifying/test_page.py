@@ -33,7 +33,7 @@ def code(text: str) -> list[str]:
 
 def test_the_page_names_every_reason() -> None:
     raised = re.compile(
-        r"(?:NotVerifiedError|RefusedError)\(\s*\"([a-z-]+)\"|reason, why = \"(.+?)\""
+        r"(?:NotVerifiedError|ReceiptRefusedError)\(\s*\"([a-z-]+)\"|reason, why = \"(.+?)\""
     )
     refused = re.compile(r"_refuse\(line, path, \"([a-z-]+)\"")
     reasons = {"unreadable"}
