@@ -99,7 +99,7 @@ fuzz-guided: install ## Fuzz by coverage with atheris, which this installs (SECO
 	@$(BIN)/python -m pip install -qq atheris
 	@PYTHONPATH=functions:. $(BIN)/python tests/fuzz/guided.py -max_total_time=$(or $(SECONDS),600)
 
-bench: install emulator ## Run tests/benchmarks/bench_*.py
+bench: install emulator .venv-peers/.requirements ## Run tests/benchmarks/bench_*.py
 	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)
 
 # Each file is universal: it works for Python 3.11 and later, on x86_64 and aarch64. ARGS=--upgrade
@@ -122,10 +122,11 @@ lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade f
 	@$(LOCK) --group sam --output-file requirements/sam.txt
 	@$(LOCK) --group clients --output-file requirements/clients.txt
 	@$(LOCK) --group indexes --output-file requirements/indexes.txt
+	@$(LOCK) --group peers --output-file requirements/peers.txt
 	@$(LOCK) --group docs --output-file requirements/docs.txt
 
 clean: ## Remove everything that make and the tools have made
-	@rm -rf .venv .venv-docs .venv-emulator .venv-sam .aws-sam build dist htmlcov .coverage* \
+	@rm -rf .venv .venv-docs .venv-emulator .venv-peers .venv-sam .aws-sam build dist htmlcov .coverage* \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find functions tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -144,3 +145,6 @@ clean: ## Remove everything that make and the tools have made
 
 .venv-docs/.requirements: requirements/docs.txt
 	$(call venv,$(PYTHON),.venv-docs,$<)
+
+.venv-peers/.requirements: requirements/peers.txt
+	$(call venv,$(PYTHON),.venv-peers,$<)

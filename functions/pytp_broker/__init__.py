@@ -37,4 +37,4 @@ is what the endpoints work with. These are the rooms; each imports only those be
     provenance  who published it, and how can anyone check that?
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -37,7 +37,7 @@ from tests.unit.test_errors import all_problems
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
-REQUIREMENTS = ("clients", "container", "dev", "docs", "emulator", "indexes", "sam")
+REQUIREMENTS = ("clients", "container", "dev", "docs", "emulator", "indexes", "peers", "sam")
 TOP_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 PAGES = [*(ROOT / name for name in TOP_PAGES), *sorted((ROOT / "docs").rglob("*.md"))]
 PACKAGE = ROOT / "functions/pytp_broker"
