@@ -34,6 +34,7 @@
     └── Unavailable      503  unavailable          ours to fix; try again
         ├── IssuerUnavailable  issuer-unavailable  … the issuer's keys cannot be fetched
         └── StoreUnavailable   store-unavailable   … the store does not answer
+            └── ReceiptUnsigned                    … nothing signs receipts now
 
 A class names the kind of refusal. The code that raises it adds ``detail``: what was seen and what
 to do next, and nothing secret. A code that PyPI also uses has PyPI's meaning.
@@ -363,3 +364,20 @@ class StoreUnavailable(Unavailable):
     """The store did not answer."""
 
     code, title = "store-unavailable", "The store does not answer"
+
+
+class ReceiptUnsigned(StoreUnavailable):
+    """No receipt can be signed now, so no file can become visible.
+
+    The caller learns no more; ``cause`` is for the operator.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            "the registry cannot sign a receipt now; try again later", operator_detail=cause
+        )
+
+    @property
+    def reason(self) -> str:
+        """Return the name for audit records and metrics."""
+        return "receipt-unsigned"

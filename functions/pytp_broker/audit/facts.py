@@ -33,6 +33,8 @@ NARROWER_REASONS: Final[Mapping[str, str]] = {
     "unusable-key": "An issuer publishes keys that are malformed or too weak; we do not use them.",
     "no-timestamp": "The time-stamping authority did not answer in time, or not as it should; "
     "the receipt of the file has no timestamp.",
+    "receipt-unsigned": "No receipt can be signed, so no file is published; "
+    "`operator_detail` says why.",
     "attestations-unverified": "Nobody here can verify the attestations of a file, "
     "such as those of a private Sigstore; `detail` says why.",
     "attestations-refused": "The attestations of a file are wrong, "

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.aws.failed_calls import cause_of
-from pytp_broker.errors import StoreUnavailable
+from pytp_broker.errors import ReceiptUnsigned
 from pytp_broker.provenance.checking import ReceiptRefusedError, check_signature
 from pytp_broker.provenance.dsse import Signature
 from pytp_broker.provenance.receipt_keys import ReceiptKey, signing_key
-from pytp_broker.provenance.signing import UNSIGNED
 from pytp_broker.services import Services
 from pytp_broker.storage.cache import ReceiptKeyCache
 
@@ -37,7 +36,7 @@ class KmsSigner:
     def sign(self, message: bytes) -> Signature:
         """Return the signature of a message with the newest key in force.
 
-        Raises StoreUnavailable if KMS does not answer, or answers with anything else.
+        Raises ReceiptUnsigned if KMS does not answer, or answers with anything else.
         """
         key = self._choose()
         content, kind = _content_of(message)
@@ -49,7 +48,7 @@ class KmsSigner:
                 SigningAlgorithm="ECDSA_SHA_256",
             )
         except (ClientError, BotoCoreError) as error:
-            raise _refusal(f"key {key.key_id}: {cause_of(error)}") from None
+            raise ReceiptUnsigned(f"key {key.key_id}: {cause_of(error)}") from None
         signature = Signature(key.key_id, answer.get("Signature", b""))
         _check(signature, message, key)
         return signature
@@ -58,7 +57,7 @@ class KmsSigner:
         keys = [key for key in self._keys.current() if key.location]
         key = signing_key(keys, self._now())
         if key is None:
-            raise _refusal(
+            raise ReceiptUnsigned(
                 "no key of receipts is in force: run `pytp-broker apply` after the first "
                 "deployment, or make a new key with `pytp-broker receipt-key rotate`"
             )
@@ -94,8 +93,4 @@ def _check(signature: Signature, message: bytes, key: ReceiptKey) -> None:
     try:
         check_signature(signature, message, key)
     except ReceiptRefusedError as error:
-        raise _refusal(f"key {key.key_id}: the answer of KMS is wrong: {error}") from None
-
-
-def _refusal(cause: str) -> StoreUnavailable:
-    return StoreUnavailable(UNSIGNED, operator_detail=cause)
+        raise ReceiptUnsigned(f"key {key.key_id}: the answer of KMS is wrong: {error}") from None

@@ -7,11 +7,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from pytp_broker.errors import StoreUnavailable
+from pytp_broker.errors import ReceiptUnsigned
 from pytp_broker.local.key_folder import KeyFileError, KeyFolder
 from pytp_broker.provenance.dsse import Signature
 from pytp_broker.provenance.receipt_keys import ReceiptKey, oldest_first
-from pytp_broker.provenance.signing import UNSIGNED
 from pytp_broker.storage.protocols import Store
 
 
@@ -39,7 +38,7 @@ class FolderSigner:
         try:
             private_key = self._folder.load(key)
         except KeyFileError as error:
-            raise StoreUnavailable(UNSIGNED, operator_detail=str(error)) from None
+            raise ReceiptUnsigned(str(error)) from None
         return Signature(key.key_id, private_key.sign(message, ec.ECDSA(SHA256())))
 
     def _choose(self) -> ReceiptKey:
@@ -49,10 +48,9 @@ class FolderSigner:
         """
         keys = in_force(self._list_keys(), self._now())
         if not keys:
-            raise StoreUnavailable(
-                UNSIGNED,
-                operator_detail="no key of receipts is in force: make a new one with "
-                "`pytp-broker receipt-key rotate`",
+            raise ReceiptUnsigned(
+                "no key of receipts is in force: make a new one with "
+                "`pytp-broker receipt-key rotate`"
             )
         return next((key for key in reversed(keys) if self._folder.has(key)), keys[-1])
 

@@ -1,14 +1,11 @@
 """Sign receipts: with a key of KMS on AWS, or with a key in the data folder of one machine."""
 
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Protocol
 
-from pytp_broker.errors import StoreUnavailable
+from pytp_broker.errors import ReceiptUnsigned
 from pytp_broker.provenance.dsse import Signature
 from pytp_broker.provenance.receipt_keys import ReceiptKey
-
-# What a caller learns if nothing can be signed; only the operator may know why.
-UNSIGNED: Final = "the registry cannot sign a receipt now; try again later"
 
 
 class Signer(Protocol):
@@ -17,7 +14,7 @@ class Signer(Protocol):
     def sign(self, message: bytes) -> Signature:
         """Return the signature of a message: ECDSA on P-256 with SHA-256, in DER.
 
-        Raises StoreUnavailable if nothing can be signed now.
+        Raises ReceiptUnsigned if nothing can be signed now.
         """
 
 
@@ -43,7 +40,5 @@ class NoSigner:
     """The signer of a function that publishes nothing: nobody asks it."""
 
     def sign(self, message: bytes) -> Signature:
-        """Raise StoreUnavailable."""
-        raise StoreUnavailable(
-            "no receipt can be made here", operator_detail=f"no signer for {len(message)} bytes"
-        )
+        """Raise ReceiptUnsigned."""
+        raise ReceiptUnsigned(f"no signer for {len(message)} bytes")

@@ -730,7 +730,7 @@ def test_the_broker_is_in_a_network_only_where_the_operator_names_one() -> None:
 
 
 def test_the_code_may_not_use_the_rights_that_its_network_needs() -> None:
-    policy = RESOURCES["BrokerNetworkPolicy"]
+    policy = RESOURCES["BrokerNetworkDenial"]
     (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
 
     assert policy["Condition"] == "HasNetwork"
