@@ -1,6 +1,5 @@
-"""The local server's log: JSON lines, for a person or a program."""
+"""The local server's log: one line for each event, for a person or a program."""
 
-import json
 import logging
 import sys
 import traceback
@@ -11,18 +10,21 @@ from threading import Lock
 from typing import TextIO
 
 from pytp_broker.audit.record import AuditRecord
+from pytp_broker.local.log_lines import Form, write_json
 from pytp_broker.redaction import printable
 
 
 class Log:
-    """A log of JSON lines, one for each event. Callers give it nothing that holds a token.
+    """A log with a line for each event. Callers give it nothing that holds a token.
 
-    If a line cannot be written, as on a full disk, it is lost and requests go on. An audit record
-    must not be lost: if it cannot be written, the request that it records fails.
+    ``form`` writes a line: as JSON, or as a sentence for a person at a terminal. If a line cannot
+    be written, as on a full disk, it is lost and requests go on. An audit record must not be lost:
+    if it cannot be written, the request that it records fails.
     """
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, stream: TextIO = sys.stderr, form: Form = write_json) -> None:
         self._stream = stream
+        self._form = form
         self._lock = Lock()
 
     def write(self, event: str, **facts: object) -> None:
@@ -46,7 +48,7 @@ class Log:
 
     def _print(self, document: Mapping[str, object]) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": at, **document}, default=str)
+        line = self._form({"time": at, **document})
         with self._lock:
             self._stream.write(f"{line}\n")
             self._stream.flush()
