@@ -57,6 +57,10 @@ class RefusalBudget:
         self._lock = Lock()
         self._buckets: OrderedDict[Source, _Bucket] = OrderedDict()
 
+    def count_sources(self) -> int:
+        """Return of how many sources refusals are counted now."""
+        return len(self._buckets)
+
     def check(self, source: Source, per_minute: int) -> None:
         """Raise TooManyRequests while the source has no refusal left."""
         with self._lock:

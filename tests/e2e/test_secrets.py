@@ -29,6 +29,7 @@ from pytp_broker.demo.issuer import Issuer
 from pytp_broker.demo.packages import TinyPackage
 from pytp_broker.demo.process import ServerProcess
 from pytp_broker.local.gateway_events import HttpRequest, build_event
+from pytp_broker.local.log_lines import Sentences
 from pytp_broker.local.routes import RouteTable, find_template, load_template
 from pytp_broker.oidc import fetch
 from pytp_broker.provenance.dsse import Envelope
@@ -40,6 +41,7 @@ from tests.support.attesting import attestation
 from tests.support.deployment import basic
 from tests.support.emulator import REGION, create_bucket, create_table, make_client
 from tests.support.gateways import body_of
+from tests.support.ports import free_port
 from tests.support.scanner import SecretScanner, match
 
 CLIENT_SECRET = "an-introspection-clients-own-long-secret"
@@ -63,6 +65,8 @@ environment = "release"
 owner = "octo-org"
 repository_owner_id = "9919"
 """
+# What must not have the token of a publishing session either.
+LOGS = ("log", "stdout", "output", "commands", "sentences", "metrics")
 
 
 def configuration(issuer: str, issuers: str = "") -> str:
@@ -116,7 +120,7 @@ class Search:
             assert any(p in self.written[place] for p in prefixes), place
         assert self.hits() == {}
         # A store and the answers have the token of a publishing session, and no log has it.
-        logs = [self.written.get(place, "") for place in ("log", "stdout", "output", "commands")]
+        logs = [self.written.get(place, "") for place in LOGS]
         assert self.session_tokens
         assert not [token for token in self.session_tokens for log in logs if token in log]
 
@@ -171,12 +175,16 @@ def test_nothing_that_a_local_run_writes_holds_a_secret(
         config = tmp_path / "broker.toml"
         issuers = f'[[issuers]]\nurl = "{issuer.url}"\nprovider = "github"\n'
         config.write_text(configuration(issuer.url, issuers))
-        options = ("--data", str(data), "--disclosure-keys-url", keys_url)
+        metrics_port = str(free_port())
+        seen = ("--metrics-port", metrics_port)
+        options = ("--data", str(data), "--disclosure-keys-url", keys_url, *seen)
         with ServerProcess(config, tmp_path / "log", *options) as server:
             with trusting(server) as session:
                 session.hooks["response"].append(lambda answer, **_: keep(answer, search))
                 run_locally(session, server, issuer, tmp_path, search)
                 close_locally(session, server, issuer, data, search)
+                metrics = session.get(f"http://127.0.0.1:{metrics_port}/metrics").text
+                search.add("metrics", metrics)
             operate(data, issuer, search, capsys)
             read_folder(data, search)  # also while it runs: the write-ahead log is there
             server.stop()
@@ -185,12 +193,17 @@ def test_nothing_that_a_local_run_writes_holds_a_secret(
     check_private_keys(data, search)
     search.add("stdout", server.output)
     search.add("log", server.log.read_text())
+    events = [json.loads(line) for line in server.log.read_text().splitlines()]
+    search.add("sentences", *map(Sentences(), events))
+    assert 'pytp_exchanges_total{outcome="accepted"' in search.written["metrics"]
 
     assert {e["event"] for e in map(json.loads, server.log.read_text().splitlines())} >= {
         *("access", "exchange", "read-exchange", "upload", "session", "session-file"),
         *("burn", "introspection", "disclosure"),
     }
     search.check(expects=["log", "commands", "receipts"])
+    shown = search.written["metrics"]
+    assert not [name for name in ("widgets", "octo-org", issuer.url, "127.0.0.1") if name in shown]
 
 
 def keep(answer: requests.Response, search: Search) -> None:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from pytp_broker.cli import attestation_options, store_options
+from pytp_broker.cli import attestation_options, seeing_options, store_options
 from pytp_broker.cli.command import (
     MISUSED,
     CommandError,
@@ -23,6 +22,7 @@ from pytp_broker.cli.command import (
     load_configuration,
 )
 from pytp_broker.cli.host_options import client_host
+from pytp_broker.cli.listening import listen_on, port, words_of
 from pytp_broker.cli.operator import local_user
 from pytp_broker.cli.site import Site, hosts_of
 from pytp_broker.cli.target import open_server_signer, open_storage, reason_of
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
         "When it accepts connections, it prints a line of JSON: its url, and the ca_file that "
-        "clients must trust. It logs JSON lines to stderr. SIGINT and SIGTERM end it; on SIGHUP "
+        "clients must trust. It logs to stderr. SIGINT and SIGTERM end it; on SIGHUP "
         "it reads the configuration and the certificate again."
     )
     add_config_argument(parser, required=False)
@@ -74,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     attestation_options.add_arguments(parser)
     _add_address_arguments(parser.add_argument_group("address"))
     _add_tls_arguments(parser.add_argument_group("TLS"))
+    seeing_options.add_arguments(parser.add_argument_group("what an operator sees"))
     store_options.add_arguments(parser.add_argument_group("store"))
 
 
@@ -87,7 +88,7 @@ def _add_address_arguments(group: "argparse._ArgumentGroup") -> None:
         help="the host name that clients use (default: --host); the audience is derived from it",
     )
     group.add_argument(
-        "--port", type=_port, default=0, help="the port to listen on (default: any free port)"
+        "--port", type=port, default=0, help="the port to listen on (default: any free port)"
     )
 
     group.add_argument(
@@ -114,12 +115,6 @@ def _add_tls_arguments(group: "argparse._ArgumentGroup") -> None:
         metavar="FILE",
         help="the private key of --cert, in PEM, without a passphrase",
     )
-
-
-def _port(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,5}", text) or int(text) >= 1 << 16:
-        raise argparse.ArgumentTypeError(f"{printable(text)} is not between 0 and 65535")
-    return int(text)
 
 
 def _proxies(text: str) -> int:
@@ -155,6 +150,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise CommandError("--cert and --key belong together: give both, or neither", MISUSED)
     if arguments.cert is not None and arguments.no_tls:
         raise CommandError("--no-tls serves plain http: leave out --cert and --key", MISUSED)
+    seeing_options.check(arguments)
     attestation_options.check(arguments)
     store_options.check(arguments)
 
@@ -175,21 +171,29 @@ def _serve(
     from pytp_broker.local.upkeep import Upkeep
 
     given = _read_certificate(arguments, host, loaded)
-    listener = _listen(arguments, stack)
+    listener = listen_on(arguments.host, arguments.port, stack)
+    seeing = seeing_options.open_metrics(arguments, stack)
     url = _url(host, listener.getsockname()[1], is_tls=not arguments.no_tls)
     with _failures_told():
         folder = _open_folder(arguments.data, url, stack)
         storage = stack.enter_context(open_storage(arguments, folder))
         signer = open_server_signer(arguments, folder, storage.store)
         attester = attestation_options.open_attester(arguments, folder)
-        site = Site(storage, host, arguments.config, signer, attester)
+        log = seeing_options.open_log(arguments)
+        site = Site(storage, host, arguments.config, signer, attester, log=log)
         site.bring_up(loaded, is_kept=arguments.data is not None)
         own = None if arguments.no_tls or given else site.certify(folder / "tls")
         gateway = site.build_gateway(
-            arguments.disclosure_keys_url, arguments.error_type_base, arguments.trusted_proxies
+            arguments.disclosure_keys_url,
+            arguments.error_type_base,
+            arguments.trusted_proxies,
+            seeing.measures,
         )
     certificate = given or own
-    upkeep = Upkeep(site.log, site.names, site.reload, site.records, site.remove_bytes, certificate)
+    upkeep = Upkeep(
+        *(site.log, site.names, site.reload, site.records, site.remove_bytes, certificate),
+        measures=seeing.measures,
+    )
     stack.callback(upkeep.stop)
     stack.callback(site.verifier.stop)
     _reload_on_sighup(upkeep)
@@ -205,6 +209,7 @@ def _serve(
         site.verifier.start(is_beside_functions=store_options.is_on_aws(arguments))
         _announce(url, files)
 
+    seeing.start(folder, lambda: certificate.files if certificate else None, stack)
     server.run(gateway, listener, files, start)
 
 
@@ -222,16 +227,6 @@ def _read_certificate(
         raise CommandError(str(error), MISUSED) from None
 
 
-def _listen(arguments: argparse.Namespace, stack: ExitStack) -> socket.socket:
-    from pytp_broker.local.deployment import listen
-
-    try:
-        return stack.enter_context(listen(arguments.host, arguments.port))
-    except OSError as error:
-        place = f"{arguments.host}:{arguments.port}"
-        raise CommandError(f"cannot listen on {place}: {_reason(error)}") from None
-
-
 @contextmanager
 def _failures_told() -> Iterator[None]:
     from pytp_broker.local.lock import FolderTakenError
@@ -243,18 +238,11 @@ def _failures_told() -> Iterator[None]:
         raise CommandError(str(error)) from None
     except OSError as error:
         place = error.filename or "the data folder"
-        raise CommandError(f"cannot write {place}: {_reason(error)}") from None
+        raise CommandError(f"cannot write {place}: {words_of(error)}") from None
     except StoreUnavailable as problem:
         raise CommandError(
             f"cannot apply the configuration: {reason_of(problem)}".splitlines()
         ) from None
-
-
-def _reason(error: OSError) -> str:
-    # The `strerror` of a failed bind repeats the address, so we use the errno's text. A failed
-    # look-up has no errno.
-    errno = error.errno or 0
-    return os.strerror(errno) if errno > 0 else error.strerror or str(error)
 
 
 def _open_folder(data: Path | None, url: str, stack: ExitStack) -> Path:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pytp_broker.config import Loaded
     from pytp_broker.local.certificates import OwnCertificate
     from pytp_broker.local.gateway import Gateway
+    from pytp_broker.local.log import Log
+    from pytp_broker.local.measures import Measures
 
 
 def hosts_of(configuration: Configuration) -> list[str]:
@@ -30,18 +32,20 @@ def hosts_of(configuration: Configuration) -> list[str]:
 class Site:
     """A broker on this machine, while it runs."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last four have a default
         self,
         storage: Storage,
         host: str,
         config: Sequence[Path] | None,
         signer: Signer | None = None,
         attester: Attester | None = None,
+        *,
+        log: "Log | None" = None,
     ) -> None:
         """Raise StoreUnavailable; ``config`` are the files to read again, if there are any.
 
         ``signer`` signs receipts; without one nothing can be published. ``attester`` verifies
-        attestations.
+        attestations. ``log`` is JSON on stderr if none is given.
         """
         from pytp_broker.local.background_verifier import BackgroundVerifier
         from pytp_broker.local.deleted_files import DeletedFiles
@@ -49,7 +53,7 @@ class Site:
         from pytp_broker.local.over_sessions import OverSessions
         from pytp_broker.local.upkeep import OperatorRecords
 
-        self.log = Log()
+        self.log = log or Log()
         self.verifier = BackgroundVerifier(self.log)
         self._storage = storage
         self._host = host
@@ -73,7 +77,7 @@ class Site:
             self._records.skip()
 
     def build_gateway(
-        self, disclosure_keys_url: str, error_type_base: str, proxies: int
+        self, disclosure_keys_url: str, error_type_base: str, proxies: int, measures: "Measures"
     ) -> "Gateway":
         """Return the gateway behind so many proxies; raise TemplateError."""
         from pytp_broker.local.deployment import build_gateway
@@ -89,6 +93,7 @@ class Site:
             signer=self._signer,
             attester=self._attester,
             proxies=Proxies(proxies),
+            measures=measures,
         )
 
     def check_signer(self) -> None:

@@ -89,9 +89,14 @@ class _Places:
         self._limit = limit
         self._taken: Counter[str] = Counter()
 
+    @property
+    def taken(self) -> int:
+        """Return how many places are taken. Another thread may ask."""
+        return sum(tuple(self._taken.values()))
+
     def take(self, source: str) -> bool:
         """Take a place for a source; return whether there was a free one."""
-        free = self._limit - self._taken.total()
+        free = self._limit - self.taken
         if self._taken[source] >= min(free, self._limit // _SOURCES):
             return False
         self._taken[source] += 1
@@ -126,6 +131,10 @@ class Acceptor:
         listener.settimeout(0)
         listener.listen(_BACKLOG)
         self._listen()
+
+    def count_connections(self) -> int:
+        """Return how many connections are open. Another thread may ask."""
+        return self._places.taken
 
     def close(self) -> None:
         """Take no more connections, and close those that have not begun."""

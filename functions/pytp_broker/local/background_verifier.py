@@ -67,6 +67,10 @@ class BackgroundVerifier:
         self._over = Event()
         self._threads: list[Thread] = []
 
+    def count_waiting(self) -> int:
+        """Return how many files wait for a thread."""
+        return self._waiting.qsize()
+
     def request(self, place: Place) -> None:
         """Let a place wait for a thread."""
         self._queue(_Task(place))

@@ -16,6 +16,14 @@ from pytp_broker.leaks import GITHUB_KEYS_URL
 from pytp_broker.local.background_verifier import BackgroundVerifier
 from pytp_broker.local.gateway import Function, Gateway
 from pytp_broker.local.log import Log
+from pytp_broker.local.measures import (
+    UNMEASURED,
+    MeasuredSigner,
+    Measures,
+    Watched,
+    audited,
+    measured_reach,
+)
 from pytp_broker.local.objects import Objects
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.routes import RouteTable, find_template, load_template
@@ -41,7 +49,7 @@ _CONFIGURATION_SECONDS: Final = 5
 IMMEDIATE_BYTES: Final = 128 * 1024 * 1024
 
 
-def build_gateway(  # noqa: PLR0913 - the last five are settings with a default
+def build_gateway(  # noqa: PLR0913 - the last six are settings with a default
     storage: Storage,
     shared_host: str,
     log: Log,
@@ -52,6 +60,7 @@ def build_gateway(  # noqa: PLR0913 - the last five are settings with a default
     signer: Signer | None = None,
     attester: Attester | None = None,
     proxies: Proxies = Proxies(),  # noqa: B008 - it never changes
+    measures: Measures = UNMEASURED,
 ) -> Gateway:
     """Return the gateway with every function behind it; raise TemplateError, OSError."""
     configurations = ConfigurationCache(
@@ -60,14 +69,14 @@ def build_gateway(  # noqa: PLR0913 - the last five are settings with a default
     services = build(
         storage.store,
         shared_host=shared_host,
-        audit=log.audit,
+        audit=audited(log, measures),
         configurations=configurations,
         error_type_base=error_type_base,
     )
     fetch = HttpFetch(only_public=False, environment_proxy=environment_proxy(os.environ))
     exchange = build_broker(
         services,
-        reach=fetch.reach,
+        reach=measured_reach(fetch.reach, measures),
         disclosure_keys_url=disclosure_keys_url,
         # The operator gives this URL, which may lead to a copy of the list inside the private
         # network.
@@ -78,7 +87,7 @@ def build_gateway(  # noqa: PLR0913 - the last five are settings with a default
         files=storage.files,
         max_upload_bytes=MAX_UPLOAD_BYTES,
         verifier=verifier,
-        signer=signer,
+        signer=signer and MeasuredSigner(signer, measures),
         stamper=make_stamper(services.now, only_public=False),
         attester=attester,
         immediate_bytes=IMMEDIATE_BYTES,
@@ -88,13 +97,31 @@ def build_gateway(  # noqa: PLR0913 - the last five are settings with a default
     async def admit(event: Event) -> int:
         return await asyncio.to_thread(max_body_bytes, event, index)
 
-    return Gateway(
+    gateway = Gateway(
         RouteTable.from_template(load_template(find_template())),
         _functions(exchange, index),
         log,
         error_type_base,
         uploads=_uploads(admit, storage.files, services.now),
         proxies=proxies,
+        measures=measures,
+    )
+    measures.watch(_watch(gateway, exchange, verifier))
+    return gateway
+
+
+def _watch(gateway: Gateway, exchange: Broker, verifier: BackgroundVerifier) -> Watched:
+    return Watched(
+        lanes=gateway.lanes,
+        connections=lambda: gateway.count_connections(),  # noqa: PLW0108 - the server sets it later
+        waiting_files=verifier.count_waiting,
+        refusing_sources=exchange.budget.count_sources,
+        key_set_ages=lambda: [
+            (issuer.provider, age.total_seconds())
+            for issuer, age in exchange.key_sets.ages(exchange.now())
+        ],
+        configuration_age=exchange.configurations.age,
+        registries=lambda: getattr(exchange.configurations.peek(), "registries", ()),
     )
 
 

@@ -39,6 +39,7 @@ from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
 from pytp_broker.local.gateway_events import HttpRequest, build_event, join_pairs
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
+from pytp_broker.local.measures import UNMEASURED, Answered, Measures
 from pytp_broker.local.objects import Objects, is_object
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.refusals import RefusalLog
@@ -101,6 +102,7 @@ class Gateway:
         *,
         uploads: Uploads,
         proxies: Proxies = Proxies(),  # noqa: B008 - it never changes
+        measures: Measures = UNMEASURED,
     ) -> None:
         """Raise TemplateError when a route leads to a function that is not given."""
         missing = routes.functions - functions.keys()
@@ -120,12 +122,19 @@ class Gateway:
         self._token_request = _Kind(self._tokens, small)
         self._other = _Kind(self._others, small)
         self.log = log
-        self.refusals = RefusalLog(log)
+        self.measures = measures
+        self.refusals = RefusalLog(log, measures)
+        self.count_connections: Callable[[], int] = lambda: 0  # the server says how
         self.error_type_base = error_type_base
         self._proxies = proxies
         self._bodies = uploads
         self._workers = ThreadPoolExecutor(_WORKERS, "function")
         self._file_workers = ThreadPoolExecutor(_FILE_WORKERS, "file")
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]:
+        """Return the lanes by their names in metrics."""
+        return {"uploads": self._uploads, "tokens": self._tokens, "others": self._others}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as an ASGI application does."""
@@ -141,19 +150,24 @@ class Gateway:
                 return
             except Problem as problem:
                 answer = self._refuse(problem, request)
-            # The line is written before the answer is sent, so that a client that has the answer
-            # finds the line.
-            self.log.write(
-                "access",
-                method=printable(request.method, 20),
-                path=printable(request.path),
-                source_ip=request.source_ip,
-                status=answer.status,
-                milliseconds=round((time.monotonic() - began) * 1000),
-            )
+            self._tell(request, answer, time.monotonic() - began)
             # The request keeps its place in the lane, because an answer that nobody reads takes
             # memory too.
             await send_answer(answer, send)
+
+    def _tell(self, request: HttpRequest, answer: Answer, seconds: float) -> None:
+        """Log and count a request before its answer is sent, so that a client finds the line."""
+        self.log.write(
+            "access",
+            method=printable(request.method, 20),
+            path=printable(request.path),
+            source_ip=request.source_ip,
+            status=answer.status,
+            milliseconds=round(seconds * 1000),
+        )
+        self.measures.answered(
+            Answered(request.method, request.path, answer.status, seconds, answer.content.size)
+        )
 
     def _kind_of(self, request: HttpRequest, selected: Selected | None) -> _Kind:
         """Return the kind of a request. Not every request to the upload function is an upload."""
@@ -183,6 +197,7 @@ class Gateway:
                 return await self._store(request, receive, kind, self._bodies.objects)
             kind.limits.check(int(dict(request.headers).get("content-length", 0)))
             async with received(receive, kind.limits, self._bodies.folder) as body:
+                self.measures.received(body.size)
                 return await self._call(replace(request, body=body), selected)
         except OSError as error:
             failure = error
@@ -194,6 +209,7 @@ class Gateway:
     ) -> Answer:
         put = objects.read(request)
         response = await objects.store(put, receive, kind.limits)
+        self.measures.received(put.size)
         return read_result(write_result(response), request)
 
     async def _admitted(self, request: HttpRequest, selected: Selected, kind: _Kind) -> _Kind:

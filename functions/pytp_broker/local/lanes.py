@@ -36,6 +36,16 @@ class Lane:
         self.requests: Counter[str] = Counter()  # how many have a place, by source
         self._queue: OrderedDict[str, deque[_Turn]] = OrderedDict()  # the next source is first
 
+    @property
+    def running(self) -> int:
+        """Return how many requests have a place. Another thread may ask."""
+        return sum(tuple(self.requests.values()))
+
+    @property
+    def waiting(self) -> int:
+        """Return how many requests wait for a place. Another thread may ask."""
+        return sum(map(len, tuple(self._queue.values())))
+
     @asynccontextmanager
     async def entered(self, address: str) -> AsyncIterator[None]:
         """Take a place in the lane, or wait for one; raise Unavailable when that takes too long."""
@@ -66,9 +76,8 @@ class Lane:
             raise
 
     def _queue_up(self, source: str) -> _Turn:
-        waiting = sum(map(len, self._queue.values()))
         own = len(self._queue.get(source, ()))
-        if own >= self._queue_places - waiting:
+        if own >= self._queue_places - self.waiting:
             raise _no_room("too many requests are waiting already")
         turn: _Turn = asyncio.get_running_loop().create_future()
         self._queue.setdefault(source, deque()).append(turn)

@@ -10,6 +10,7 @@ from typing import Final
 
 from pytp_broker.budgets import network_of
 from pytp_broker.local.log import Log
+from pytp_broker.local.measures import UNMEASURED, Measures
 
 SECONDS: Final = 60
 # Further sources are counted together, so that the log stays small.
@@ -20,12 +21,14 @@ _OTHERS: Final = "others"
 class RefusalLog:
     """The local server's lines about refused connections: a bounded number a minute."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, measures: Measures = UNMEASURED) -> None:
         self._log = log
+        self._measures = measures
         self._unsaid: Counter[tuple[str, str]] = Counter()  # 0: written, nothing since
 
     def note(self, address: str, reason: str) -> None:
         """Write a line about a refusal, or count it for the next line."""
+        self._measures.refused(reason)
         refusal = (network_of(address), reason)
         if refusal not in self._unsaid and len(self._unsaid) >= MAX_SOURCES:
             refusal = (_OTHERS, reason)

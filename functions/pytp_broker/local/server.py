@@ -55,7 +55,9 @@ class _Server(uvicorn.Server):
             app_state=self.lifespan.state,
         )
         gateway = cast("Gateway", self.config.app)
-        return Acceptor(listener, make_protocol, self.config.ssl, gateway.refusals)
+        acceptor = Acceptor(listener, make_protocol, self.config.ssl, gateway.refusals)
+        gateway.count_connections = acceptor.count_connections
+        return acceptor
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):

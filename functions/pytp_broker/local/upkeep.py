@@ -19,6 +19,7 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.certificates import CertificateFiles
 from pytp_broker.local.given_certificate import CertificateError
 from pytp_broker.local.log import Log
+from pytp_broker.local.measures import UNMEASURED, Measures
 from pytp_broker.storage.sqlite import SqliteStore
 
 POLL_SECONDS: Final = 2
@@ -69,6 +70,7 @@ class Upkeep:
     records: Callable[[], Sequence[Mapping[str, Any]]]
     remove_bytes: Callable[[], None]
     certificate: ServerCertificate | None
+    measures: Measures = UNMEASURED
     _woken: Event = field(default_factory=Event)
     _is_asked: bool = False
     _is_over: bool = False
@@ -113,6 +115,7 @@ class Upkeep:
 
     def turn(self, swap: Swap) -> None:
         """Do what is due; log every failure, and try again in the next turn."""
+        is_good = False
         try:
             if self._is_asked:
                 self._is_asked = False  # first, so that a later request causes another reading
@@ -124,10 +127,12 @@ class Upkeep:
                 self._renew(self.certificate, swap)
             self.remove_bytes()
             self._complaint = ""
+            is_good = True
         except (StoreUnavailable, CertificateError, OSError) as error:
             self._complain(error)
         except Exception as error:  # noqa: BLE001 - the outermost edge of this thread
             self.log.fault(error)
+        self.measures.looked_after(is_good=is_good)
 
     def _tell_changes(self) -> bool:
         records = self.records()

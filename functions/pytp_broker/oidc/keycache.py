@@ -151,6 +151,11 @@ class KeyCache(Generic[Key]):
         self._due_at = _NEVER
         self._lock = Lock()
 
+    def age(self, now: datetime) -> timedelta | None:
+        """Return how old the keys in memory are; None if there are none."""
+        known = self._known
+        return None if known.fetched_at == _NEVER else known.age(now)
+
     def find_key(self, key_id: str, now: datetime) -> Key:
         """Return the key of this id; raise UnknownKeyError, or NoKeysError when we cannot know."""
         key = self._known.fresh_key(key_id, now)

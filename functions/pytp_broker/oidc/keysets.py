@@ -64,6 +64,11 @@ class KeySets:
                 retry_after_seconds=error.retry_after_seconds,
             ) from None
 
+    def ages(self, now: datetime) -> list[tuple[Issuer, timedelta]]:
+        """Return the issuers whose keys are in memory, and how old these are."""
+        known = [(issuer, cache.age(now)) for issuer, cache in tuple(self._caches.items())]
+        return [(issuer, age) for issuer, age in known if age is not None]
+
     def _cache_for(self, issuer: Issuer) -> KeyCache[VerificationKey]:
         cache = self._caches.get(issuer)
         if cache is None:

@@ -51,6 +51,16 @@ class Cache(Generic[T]):
                 raise StoreUnavailable(detail, operator_detail=self._cause)
             return self._reload(asked_at)
 
+    def peek(self) -> T | None:
+        """Return what was read last, however old it is; None if nothing was read. Asks nobody."""
+        loaded = self._loaded
+        return loaded[1] if loaded else None
+
+    def age(self) -> float | None:
+        """Return how many seconds ago it was read from the store; None if it never was."""
+        loaded = self._loaded
+        return read_clocks(self._clocks)[0] - loaded[0][0] if loaded else None
+
     def _reload(self, asked_at: Moment) -> T:
         try:
             loaded = self._load()

@@ -141,6 +141,7 @@ def test_a_number_of_proxies_that_is_none_is_refused_in_words(
         (("--key", "x.pem"), "--cert and --key belong together"),
         (("--cert", "x", "--key", "y", "--no-tls"), "--no-tls serves plain http"),
         (("--cert", "no-such.pem", "--key", "y"), "cannot read no-such.pem"),
+        (("--metrics-host", "127.0.0.1"), "--metrics-host belongs to --metrics-port"),
         (("--store", "dynamodb"), "--store dynamodb needs"),
         (("--store", "dynamodb", "--table", "x"), "--store dynamodb needs"),
         (("--store", "dynamodb", "--stack", "x"), "leave out --config"),
