@@ -38,7 +38,7 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam check test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided bench lock clean
+.PHONY: help install emulator sam check test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided bench soak lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ fuzz-guided: install ## Fuzz by coverage with atheris, which this installs (SECO
 
 bench: install emulator .venv-peers/.requirements ## Run tests/benchmarks/bench_*.py
 	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)
+
+soak: install ## Let many clients work with `serve` for an hour while it is killed (MINUTES=60, ARGS='--seed 1')
+	@PYTHONPATH=functions:. $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60) $(ARGS)
 
 # Each file is universal: it works for Python 3.11 and later, on x86_64 and aarch64. ARGS=--upgrade
 # takes newer versions. The functions are never a CI job and have no terminal, so their artifact has

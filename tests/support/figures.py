@@ -16,12 +16,15 @@ WHEELS: Final[Counter[str]] = Counter()
 SDISTS: Final[Counter[str]] = Counter()
 # What a project's page costs in read units, by the number of its files.
 PAGES: Final[Counter[str]] = Counter()
+# What the short soak of tests/soak did, and what it found.
+SOAK: Final[Counter[str]] = Counter()
 _ALL: Final = {
     "faults": FAULTS,
     "inputs": INPUTS,
     "wheels": WHEELS,
     "sdists": SDISTS,
     "pages": PAGES,
+    "soak": SOAK,
 }
 
 # The catalogues: what their tests are called in the summary. A test of an attack stands beside its
@@ -55,7 +58,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how much was tried."""
-    for line in (*_cases(terminalreporter), *_faults(), *_pages(), *_fuzz()):
+    for line in (*_cases(terminalreporter), *_faults(), *_pages(), *_soak(), *_fuzz()):
         terminalreporter.write_line(line)
 
 
@@ -85,6 +88,11 @@ def _faults() -> list[str]:
 def _pages() -> list[str]:
     figures = "; ".join(f"{name}: {units:,}" for name, units in PAGES.items())
     return [f"read units of a page: {figures}"] if figures else []
+
+
+def _soak() -> list[str]:
+    figures = ", ".join(f"{count} {name}" for name, count in SOAK.items())
+    return [f"soak: {figures}"] if figures else []
 
 
 def _fuzz() -> list[str]:

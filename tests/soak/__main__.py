@@ -1,0 +1,57 @@
+"""Run a soak: `python -m tests.soak --minutes 60`. `make soak` does."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from random import SystemRandom
+
+from tests.soak.driver import run
+from tests.soak.faults import Plan
+from tests.soak.issuer import MoodyIssuer
+from tests.soak.judgement import judge
+from tests.soak.summary import Summary
+
+
+def main() -> int:
+    """Run, judge and print; return 1 if anything was lost or is not explained."""
+    arguments = _parser().parse_args()
+    seed = SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
+    plan = Plan.of_minutes(arguments.minutes, arguments.pace, seed)
+    print(f"soak: {arguments.minutes:g} min, seed {seed}, in {arguments.folder}", flush=True)
+    summary = soak(arguments.folder, plan)
+    text = json.dumps(summary.document(), indent=2)
+    (arguments.folder / "summary.json").write_text(f"{text}\n")
+    print(text if arguments.json else "\n".join(summary.lines()))
+    return 0 if summary.is_good else 1
+
+
+def soak(folder: Path, plan: Plan) -> Summary:
+    """Run a soak in a folder, which is made anew, and judge it."""
+    with MoodyIssuer() as issuer:
+        site = run(folder, plan, issuer)
+        try:
+            return judge(folder, site, issuer, plan.seed)
+        finally:
+            site.stop()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60, help="how long (default: 60)")
+    parser.add_argument("--seed", type=int, help="what is chosen at random (default: another one)")
+    parser.add_argument(
+        "--pace", type=float, default=2, help="what the clients do in a second (default: 2)"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("build/soak"),
+        help="what was there is removed (default: build/soak)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
