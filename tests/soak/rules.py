@@ -139,6 +139,11 @@ def _is_deleted(entry: Entry, story: Story) -> bool:
     return (entry.facts["filename"], entry.facts["sha256"]) in story.maybe_deleted
 
 
+def _is_changing(entry: Entry, _: Story) -> bool:
+    """Say whether the operator may have removed the publisher of the token."""
+    return bool(entry.facts["project"] == CHANGING)
+
+
 def _is_maybe_alive(entry: Entry, story: Story) -> bool:
     """Say whether the answer to the burn of a token was lost."""
     return entry.facts["token"] not in story.burned
@@ -159,7 +164,8 @@ _SPECIAL: Final[Mapping[tuple[str, int], Callable[[Entry, Story], bool]]] = {
     ("exchange", 422): _may_be_refused,
     ("file", 404): _is_deleted,
     ("file", 410): _is_deleted,
-    ("look", 401): lambda entry, _: entry.facts["project"] == CHANGING,
+    ("look", 401): _is_changing,
+    ("look", 403): _is_changing,
     ("receipt", 404): _is_deleted,
     ("upload", 401): _has_ended,
     ("upload-dead", 200): _is_maybe_alive,

@@ -17,6 +17,8 @@ from tests.soak.journal import LOST, Entry, Journal
 from tests.soak.site import Site
 
 _TIMEOUT_SECONDS: Final = 60
+# The server keeps a connection for 5 s on which nobody asks.
+_KEPT_SECONDS: Final = 2
 # A killed server is back within this time; a client that has lost an answer asks again until then.
 PATIENCE_SECONDS: Final = 45
 # Requests that change something. Of some of them, the client does not wait for the answer.
@@ -60,7 +62,7 @@ class Visit:
         self.world = world
         self.chance = chance
         self._connection: HTTPSConnection | None = None
-        self._begun = 0.0
+        self._begun = self._used = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -137,6 +139,9 @@ class Visit:
     def _send(
         self, kind: str, method: str, target: str, body: bytes, headers: Mapping[str, str]
     ) -> Answer:
+        if time.time() > self._used + _KEPT_SECONDS:
+            self._close()  # the server may be closing it at this moment
+        self._used = time.time()
         if self._connection is None:
             self._connection = connect(self.world.site)
         url = urlsplit(target)
