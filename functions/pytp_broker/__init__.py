@@ -25,6 +25,7 @@ is what the endpoints work with. These are the rooms; each imports only those be
     demo        what does it look like?
     local       how does it run on one machine?
     client      what runs in a CI job or on a laptop?
+    guards      may this token do this in another index?
     aws         how does it run on AWS?
     endpoints   what is at this URL?
     index       what is published?

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ def pypiserver(servers: Path, packages: Path, folder: Path, user: str = USER) ->
     protected = ("-a", "list,download,update", "-P", str(passwords))
     address = ("-i", "127.0.0.1", "-p", str(port))
     command = (str(servers / "pypi-server"), "run", *address, *protected, str(packages))
-    with _running(folder / "pypiserver.log", port, *command):
+    with running(folder / "pypiserver.log", port, *command):
         yield f"http://127.0.0.1:{port}/simple/"
 
 
@@ -80,7 +80,7 @@ def devpi(servers: Path, folder: Path) -> Iterator["Devpi"]:
     subprocess.run(init, check=True, capture_output=True, timeout=60)
     command = (str(servers / "devpi-server"), "--serverdir", str(data))
     address = ("--host", "127.0.0.1", "--port", str(port), "--offline-mode")
-    with _running(folder / "devpi.log", port, *command, *address):
+    with running(folder / "devpi.log", port, *command, *address):
         yield Devpi.opened(f"http://127.0.0.1:{port}")
 
 
@@ -115,10 +115,14 @@ class Devpi:
 
 
 @contextmanager
-def _running(log: Path, port: int, *command: str) -> Iterator[None]:
+def running(
+    log: Path, port: int, *command: str, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Run a server until the `with` block ends, with all processes that it starts."""
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env=environment, start_new_session=True
+        )
         try:
             _wait(process, port, log)
             yield
