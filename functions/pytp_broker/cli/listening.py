@@ -1,13 +1,49 @@
-"""Listen on the addresses that an operator names for ``serve``."""
+"""Listen on the addresses that an operator names for ``serve``, or on sockets of systemd."""
 
 import argparse
 import os
 import re
 import socket
 from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final, Self
 
-from pytp_broker.cli.command import CommandError
+from pytp_broker.cli.command import MISUSED, CommandError
 from pytp_broker.redaction import printable
+
+LOOPBACK: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """The sockets that systemd has opened for the server, each None if there is none."""
+
+    clients: socket.socket | None = None
+    metrics: socket.socket | None = None
+
+    @classmethod
+    def take(cls, arguments: argparse.Namespace) -> Self:
+        """Take what is there; raise CommandError if it does not go with the options."""
+        from pytp_broker.local.systemd import SocketError, take_sockets
+
+        try:
+            inherited = cls(*take_sockets(os.environ))
+        except SocketError as error:
+            raise CommandError(str(error)) from None
+        if inherited.clients and (arguments.port or arguments.host != LOOPBACK):
+            raise CommandError(
+                "systemd has opened the socket: leave out --host and --port", MISUSED
+            )
+        if inherited.metrics and arguments.metrics_port is not None:
+            raise CommandError(
+                "systemd has opened the socket of the metrics: leave out --metrics-port", MISUSED
+            )
+        return inherited
+
+    @property
+    def address(self) -> str | None:
+        """Return the address on which clients connect; None without a socket for them."""
+        return None if self.clients is None else str(self.clients.getsockname()[0])
 
 
 def port(text: str) -> int:

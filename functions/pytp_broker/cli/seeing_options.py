@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytp_broker.cli.command import MISUSED, CommandError
-from pytp_broker.cli.listening import listen_on, port
+from pytp_broker.cli.listening import LOOPBACK, Inherited, listen_on, port
 
 if TYPE_CHECKING:
     from pytp_broker.local.certificates import CertificateFiles
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Certificate = Callable[[], CertificateFiles | None]
 
 _FORMATS: Final = ("text", "json")
-_LOOPBACK: Final = "127.0.0.1"
 
 
 def add_arguments(group: "argparse._ArgumentGroup") -> None:
@@ -41,7 +40,7 @@ def add_arguments(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--metrics-host",
         metavar="ADDRESS",
-        help=f"the address of that port (default: {_LOOPBACK}); everybody who reaches it "
+        help=f"the address of that port (default: {LOOPBACK}); everybody who reaches it "
         "reads the metrics, which hold no secret",
     )
 
@@ -88,13 +87,14 @@ class SeeingMetrics(Seeing):
         stack.callback(server.stop)
 
 
-def open_metrics(arguments: argparse.Namespace, stack: ExitStack) -> Seeing:
+def open_metrics(arguments: argparse.Namespace, inherited: Inherited, stack: ExitStack) -> Seeing:
     """Return the measures of the server, whose port is bound then; raise CommandError."""
-    if arguments.metrics_port is None:
+    if arguments.metrics_port is None and inherited.metrics is None:
         from pytp_broker.local.measures import UNMEASURED
 
         return Seeing(UNMEASURED)
     from pytp_broker.local.metrics import Metrics
 
-    listener = listen_on(arguments.metrics_host or _LOOPBACK, arguments.metrics_port, stack)
+    host = arguments.metrics_host or LOOPBACK
+    listener = inherited.metrics or listen_on(host, arguments.metrics_port, stack)
     return SeeingMetrics(Metrics(), listener)

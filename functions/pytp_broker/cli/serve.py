@@ -22,7 +22,7 @@ from pytp_broker.cli.command import (
     load_configuration,
 )
 from pytp_broker.cli.host_options import client_host
-from pytp_broker.cli.listening import listen_on, port, words_of
+from pytp_broker.cli.listening import LOOPBACK, Inherited, listen_on, port, words_of
 from pytp_broker.cli.operator import local_user
 from pytp_broker.cli.site import Site, hosts_of
 from pytp_broker.cli.target import open_server_signer, open_storage, reason_of
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_address_arguments(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+        "--host", default=LOOPBACK, help="the address to listen on (default: %(default)s)"
     )
     group.add_argument(
         "--public-host",
@@ -132,7 +132,8 @@ def _type_base(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends the server; raise CommandError if it cannot start."""
     _check(arguments)
-    host = client_host(arguments.host, arguments.public_host)
+    inherited = Inherited.take(arguments)
+    host = client_host(inherited.address or arguments.host, arguments.public_host)
     loaded = None
     if arguments.config is not None:
         loaded = load_configuration(arguments.config, allow_loopback=True)
@@ -140,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, _stop)
     with suppress(_StoppedError), ExitStack() as stack:
-        _serve(arguments, host, loaded, stack)
+        _serve(arguments, host, loaded, inherited, stack)
     return 0
 
 
@@ -165,14 +166,20 @@ def _stop(_signal_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _serve(
-    arguments: argparse.Namespace, host: str, loaded: "Loaded | None", stack: ExitStack
+    arguments: argparse.Namespace,
+    host: str,
+    loaded: "Loaded | None",
+    inherited: Inherited,
+    stack: ExitStack,
 ) -> None:
     from pytp_broker.local import server
+    from pytp_broker.local.systemd import Supervisor
     from pytp_broker.local.upkeep import Upkeep
 
     given = _read_certificate(arguments, host, loaded)
-    listener = listen_on(arguments.host, arguments.port, stack)
-    seeing = seeing_options.open_metrics(arguments, stack)
+    supervisor = Supervisor(os.environ)
+    listener = inherited.clients or listen_on(arguments.host, arguments.port, stack)
+    seeing = seeing_options.open_metrics(arguments, inherited, stack)
     url = _url(host, listener.getsockname()[1], is_tls=not arguments.no_tls)
     with _failures_told():
         folder = _open_folder(arguments.data, url, stack)
@@ -190,8 +197,16 @@ def _serve(
             seeing.measures,
         )
     certificate = given or own
+
+    def reload() -> None:
+        supervisor.reloading()
+        try:
+            site.reload()
+        finally:
+            supervisor.ready(f"serving {url}")
+
     upkeep = Upkeep(
-        *(site.log, site.names, site.reload, site.records, site.remove_bytes, certificate),
+        *(site.log, site.names, reload, site.records, site.remove_bytes, certificate),
         measures=seeing.measures,
     )
     stack.callback(upkeep.stop)
@@ -208,9 +223,10 @@ def _serve(
         upkeep.start(context)
         site.verifier.start(is_beside_functions=store_options.is_on_aws(arguments))
         _announce(url, files)
+        supervisor.ready(f"serving {url}")
 
     seeing.start(folder, lambda: certificate.files if certificate else None, stack)
-    server.run(gateway, listener, files, start)
+    server.run(gateway, listener, files, start, supervisor.stopping)
 
 
 def _read_certificate(

@@ -35,9 +35,14 @@ class _Server(uvicorn.Server):
     read.
     """
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._on_stop = on_ready, on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn gets no sockets, because it would let asyncio accept every connection.
@@ -60,6 +65,7 @@ class _Server(uvicorn.Server):
         return acceptor
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
         for connection in list(self.server_state.connections):
             # TLS would wait for the client's goodbye, which an idle client never sends.
             if isinstance(connection, Protocol) and is_idle(connection):
@@ -79,11 +85,12 @@ def run(
     listener: socket.socket,
     certificate: CertificateFiles | None,
     on_ready: Callable[[ssl.SSLContext | None], None],
+    on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve on a bound socket until SIGINT or SIGTERM.
 
     ``on_ready`` is called in the event loop once the server accepts connections, with its TLS
-    context.
+    context. ``on_stop`` is called when the server begins to end.
     """
     gateway.log.capture()
     raise_file_limit()
@@ -92,7 +99,7 @@ def run(
     config = _configure(gateway, certificate)
     config.load()
     with asyncio.Runner(loop_factory=_Loop) as runner:
-        runner.run(_Server(config, lambda: on_ready(config.ssl)).serve([listener]))
+        runner.run(_Server(config, lambda: on_ready(config.ssl), on_stop).serve([listener]))
 
 
 def _configure(gateway: Gateway, certificate: CertificateFiles | None) -> uvicorn.Config:
