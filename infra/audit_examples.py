@@ -15,6 +15,7 @@ from pytp_broker.audit.operations import (
     Apply,
     ConfigurationChange,
     FileDeletion,
+    IdentityTokensEnd,
     Import,
     ReceiptKeyChange,
     Reopening,
@@ -193,6 +194,7 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         key_time="2026-11-22T12:00:00.000000Z",
         why="the disk was stolen",
     ).accepted(),
+    IdentityTokensEnd(by=_OLIVE, issued_before="2026-11-22T12:00:30+00:00").accepted(),
     Apply(by=_OLIVE, configuration_sha256="0" * 64).accepted(),
     ConfigurationChange(
         by=_OLIVE,

@@ -16,7 +16,13 @@ from typing import Final
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Exchange, JobEvent, ReadExchange
 from pytp_broker.destinations import Destination
-from pytp_broker.errors import InvalidPublisher, NotEnabled, ReusedToken, UnknownIssuer
+from pytp_broker.errors import (
+    InvalidPublisher,
+    InvalidToken,
+    NotEnabled,
+    ReusedToken,
+    UnknownIssuer,
+)
 from pytp_broker.grants import Permission
 from pytp_broker.minting import (
     MAX_LIVE_READ_TOKENS,
@@ -115,6 +121,7 @@ def admit(
 
     job = verify_job(asked, issuer, destination, broker)
     event.identify(job.identity)
+    check_issued(job.claims, configuration)
 
     candidates = find_candidates(job, destination, configuration, broker)
     matching = find_matching(candidates, job.claims, job.provider)
@@ -163,6 +170,16 @@ def verify_job(asked: MintRequest, issuer: Issuer, destination: Destination, bro
     key = broker.key_sets.find_key(issuer, asked.token.unverified_key_id, now)
     claims = verify(asked.token, key, issuer, destination.audience, now, form=provider.token_form)
     return Job.of(claims, provider, asked.permission)
+
+
+def check_issued(claims: SignedClaims, configuration: Configuration) -> None:
+    """Raise InvalidToken for an identity token from before the time that the operator has set."""
+    since = configuration.identity_tokens_from
+    if since is not None and claims.issued_at < since:
+        raise InvalidToken(
+            f"the identity token was issued before {since:%Y-%m-%dT%H:%M:%SZ}, and the registry's "
+            "operator has ended all tokens from before that time: run the job again"
+        )
 
 
 def find_candidates(

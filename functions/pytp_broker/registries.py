@@ -5,6 +5,7 @@ A publisher is not part of a configuration: the exchange looks publishers up one
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Self
 
 # A misconfigured pipeline causes far fewer refusals, even if many share one address. The gateway
@@ -220,6 +221,10 @@ class Configuration:
     registries: Mapping[str, Registry] = field(default_factory=dict)
     enabled: bool = True
     timestamping: Timestamping | None = None
+    # An identity token that was issued earlier is refused. `token burn --all` sets it, and `apply`
+    # leaves it as it is. It matters after a restore: a store does not know the identity tokens that
+    # were exchanged after its backup, and would exchange them again.
+    identity_tokens_from: datetime | None = None
 
     def is_open(self, registry: str) -> bool:
         """Say whether neither the broker nor this registry is switched off."""

@@ -1,6 +1,7 @@
 """What the operator writes: load_configuration and apply."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.support.samples import (
     ACME,
     GITHUB,
     ISSUER,
+    NOW,
     OTHER,
     OTHER_ISSUER,
     configuration,
@@ -404,3 +406,29 @@ def test_a_time_stamping_authority_that_is_no_longer_configured_is_gone(store: S
 
     assert plan.lines == ("- timestamping https://tsa.example.com/",)
     assert store.load_configuration() == with_built_in(configuration())
+
+
+# --- identity tokens from before a time -----------------------------------------------------------
+
+
+def test_an_apply_leaves_the_time_before_which_identity_tokens_are_refused(store: Store) -> None:
+    store.apply(configuration(), [])
+    store.refuse_identity_tokens(NOW)
+
+    plan = store.apply(configuration(enabled=False), [publisher()])
+
+    assert len(plan.steps) == 2
+    assert store.load_configuration().identity_tokens_from == NOW
+    assert not store.load_configuration().enabled
+
+
+def test_the_later_time_stays(store: Store) -> None:
+    for seconds in (0, 1, -1):
+        store.refuse_identity_tokens(NOW + timedelta(seconds=seconds, milliseconds=300))
+
+    since = store.load_configuration().identity_tokens_from
+    assert since == NOW + timedelta(seconds=1)
+
+
+def test_no_identity_token_is_refused_for_its_time_in_a_new_store(store: Store) -> None:
+    assert store.load_configuration().identity_tokens_from is None

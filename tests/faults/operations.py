@@ -359,6 +359,18 @@ def read_a_receipt(stage: Stage) -> Attempt:
     return Attempt(lambda: stage.faulty.receipt(file), 200, check=is_the_one_that_was_signed)
 
 
+def refuse_identity_tokens(stage: Stage) -> Attempt:
+    """Refuse the identity tokens from before now: one that is not exchanged yet never is."""
+    stolen = stage.identity_token()
+    before = stage.now + timedelta(seconds=1)
+
+    def is_refused(_answer: Answer) -> None:
+        stage.let_caches_end()
+        assert stage.honest.mint(stolen).code == "invalid-token"
+
+    return Attempt(lambda: stage.faulty.refuse_identity_tokens(before), 200, check=is_refused)
+
+
 def quarantine(stage: Stage) -> Attempt:
     """Quarantine a project, as an operator does."""
     assert stage.honest.upload(stage.upload_token(), wheel()).status == 200
@@ -801,6 +813,7 @@ OPERATIONS: tuple[Operation, ...] = (
     unyank,
     read_a_yanked_release,
     read_a_receipt,
+    refuse_identity_tokens,
     quarantine,
     end_quarantine,
     upload_to_a_closed_project,
@@ -843,6 +856,7 @@ WRITING_OPERATIONS = (
     disclose,
     consume,
     apply,
+    refuse_identity_tokens,
     yank,
     quarantine,
     delete_file,

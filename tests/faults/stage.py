@@ -342,6 +342,14 @@ class Clients(Deployment):
             return answer_of(problem_response(problem, instance="status"))
         return Answer(200, {}, b"")
 
+    def refuse_identity_tokens(self, before: datetime) -> Answer:
+        """Refuse identity tokens from before a time, as the command does."""
+        try:
+            self.store.refuse_identity_tokens(before)
+        except StoreUnavailable as problem:
+            return answer_of(problem_response(problem, instance="identity-tokens"))
+        return Answer(200, {}, b"")
+
     def list_all(self) -> Answer:
         """List the projects of `acme` and all publishers, as the commands do."""
         try:

@@ -86,6 +86,7 @@ UPLOAD = f"find_token find_entry {RELEASE} {SAVES} find_files use_token save_rel
         ("list_all", "survey load_setup"),
         ("read_a_yanked_release", "load_configuration find_files"),
         ("quarantine", "set_status"),
+        ("refuse_identity_tokens", "refuse_identity_tokens"),
         ("upload_to_a_closed_project", "load_configuration find_token find_entry"),
         ("read_a_quarantined_project", "load_configuration find_files"),
         ("delete_file", "delete_file"),

@@ -36,6 +36,7 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "add_token": lambda store: store.add_token(record()),
     "find_token": lambda store: store.find_token(_LOOKUP_ID, ("acme", "widgets")),
     "burn_token": lambda store: store.burn_token(_LOOKUP_ID, "hash", "acme", NOW),
+    "refuse_identity_tokens": lambda store: store.refuse_identity_tokens(NOW),
     "list_tokens": lambda store: store.list_tokens(NOW),
     "add_operator_record": lambda store: store.add_operator_record(operation(), NOW),
     "list_operator_records": lambda store: store.list_operator_records(),

@@ -134,7 +134,8 @@ class MemoryStore(Failing):
         plan = make_plan(self._setup(), configuration, publishers)
         if approve is not None and not approve(plan):
             return plan
-        self.configuration = configuration
+        kept = self.configuration.identity_tokens_from
+        self.configuration = replace(configuration, identity_tokens_from=kept)
         self.tokens = {
             lookup_id: record
             for lookup_id, record in self.tokens.items()
@@ -150,6 +151,12 @@ class MemoryStore(Failing):
                 since = trust.get(place, {}).get(publisher_id, publisher.generation)
                 self.trust.setdefault(place, {})[publisher_id] = since
         return plan
+
+    @remote
+    def refuse_identity_tokens(self, before: datetime) -> None:
+        before = before.replace(microsecond=0)
+        later = max(before, self.configuration.identity_tokens_from or before)
+        self.configuration = replace(self.configuration, identity_tokens_from=later)
 
     @remote
     def survey(self, registry: str) -> Iterator[Piece]:

@@ -211,6 +211,10 @@ KeyTime: TypeAlias = Annotated[
     ),
 ]
 
+IssuedBefore: TypeAlias = Annotated[
+    str, Meaning("Identity tokens that were issued before this time are refused, in ISO 8601.")
+]
+
 # The token
 Publishers: TypeAlias = Annotated[
     Sequence[str],

@@ -138,6 +138,15 @@ class ReceiptKeyChange(Operation):
 
 
 @dataclass(slots=True, kw_only=True)
+class IdentityTokensEnd(Operation):
+    """An operator ended the identity tokens that were issued before a time."""
+
+    name = "identity-tokens"
+
+    issued_before: facts.IssuedBefore
+
+
+@dataclass(slots=True, kw_only=True)
 class OperatorBurn(Operation):
     """An operator burned an upload token; then the record has `by`."""
 

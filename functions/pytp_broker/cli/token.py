@@ -4,8 +4,6 @@ import argparse
 from datetime import UTC, datetime
 from typing import Final
 
-from pytp_broker.audit.operations import OperatorBurn
-from pytp_broker.audit.record import hash_prefix
 from pytp_broker.cli import actions, token_create
 from pytp_broker.cli.command import MISUSED, CommandError, say
 from pytp_broker.cli.items import token_item
@@ -19,7 +17,8 @@ from pytp_broker.cli.listing import (
 )
 from pytp_broker.cli.named import find_registry
 from pytp_broker.cli.operator import Operator
-from pytp_broker.redaction import and_more, printable
+from pytp_broker.cli.token_burning import burn_tokens, refuse_identity_tokens, summary_of
+from pytp_broker.redaction import printable
 from pytp_broker.tokens import TokenRecord
 
 _DOING: Final = "read the tokens"
@@ -91,6 +90,12 @@ def _add_burn(named: actions.Actions) -> None:
     _add_selection(action)
     action.add_argument("--all", action="store_true", help="burn every token")
     action.add_argument(
+        "--identity-tokens",
+        action="store_true",
+        help="with --all: also refuse identity tokens that were issued before now, as a store that "
+        "was restored from a backup must",
+    )
+    action.add_argument(
         "--dry-run", action="store_true", help="print what would be burned, and burn nothing"
     )
 
@@ -127,31 +132,25 @@ def burn(arguments: argparse.Namespace, operator: Operator) -> int:
         raise CommandError(
             "name the tokens to burn: with --prefix, --publisher, --registry or --all", MISUSED
         )
-    live = [record for record in _select(arguments, operator) if record.burned_at is None]
-    for record in live:
-        if arguments.dry_run:
-            say(f"would burn {_summary(record)}")
-        elif operator.store.burn_token(
-            record.lookup_id, record.token_hash, None, datetime.now(UTC)
-        ):
-            _record_burn(record, operator)
-            say(f"burned {_summary(record)}")
-        else:  # another command or the holder burned it after we looked
-            say(f"already burned {_summary(record)}")
-    if not live:
-        say("no tokens to burn")
+    if arguments.identity_tokens and not arguments.all:
+        raise CommandError("--identity-tokens goes with --all", MISUSED)
+    if arguments.dry_run:
+        _foretell(arguments, operator)
+        return 0
+    if arguments.identity_tokens:
+        refuse_identity_tokens(operator)
+    burn_tokens(_select(arguments, operator), operator)
     return 0
 
 
-def _record_burn(record: TokenRecord, operator: Operator) -> None:
-    event = OperatorBurn(
-        by=operator.name,
-        token_hash=hash_prefix(record.token_hash),
-        burned=True,
-        projects=record.places,
-        project_count=record.project_count,
-    )
-    operator.record(event.accepted())
+def _foretell(arguments: argparse.Namespace, operator: Operator) -> None:
+    if arguments.identity_tokens:
+        say("would refuse identity tokens that were issued before now")
+    live = [record for record in _select(arguments, operator) if record.burned_at is None]
+    for record in live:
+        say(f"would burn {summary_of(record)}")
+    if not live:
+        say("no tokens to burn")
 
 
 def _select(arguments: argparse.Namespace, operator: Operator) -> list[TokenRecord]:
@@ -170,9 +169,3 @@ def _select(arguments: argparse.Namespace, operator: Operator) -> list[TokenReco
 def _begin_with(prefix: str, operator: Operator) -> list[TokenRecord]:
     tokens = operator.store.list_tokens(datetime.now(UTC))
     return [record for record in tokens if record.token_hash.startswith(prefix.lower())]
-
-
-def _summary(record: TokenRecord) -> str:
-    # A token that only reads is for no project.
-    places = and_more(record.places, record.project_count) or ", ".join(record.registries)
-    return f"{hash_prefix(record.token_hash)} for {places}"

@@ -67,6 +67,11 @@ class SignedClaims:
     claims: Mapping[str, Any]
 
     @property
+    def issued_at(self) -> datetime:
+        """Return when the issuer says that it signed the token."""
+        return datetime.fromtimestamp(self.claims["iat"], UTC)
+
+    @property
     def last_use(self) -> datetime:
         """Return the last moment, by our own clock, at which the identity token may be used."""
         return self.expires_at + timedelta(seconds=LEEWAY_SECONDS)

@@ -254,6 +254,12 @@ class OperatorStore(Protocol):
         new ones. Not one round trip.
         """
 
+    def refuse_identity_tokens(self, before: datetime) -> None:
+        """Refuse identity tokens that were issued before this time; a later time stays.
+
+        Seconds count, and no fraction of one.
+        """
+
     def load_setup(self) -> Setup:
         """Return all that operators have written: the configuration and every publisher.
 

@@ -27,6 +27,7 @@ from pytp_broker.cli.key_changes import revoke
 from pytp_broker.cli.operator import Operator, RemovalError
 from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import reopen, yank
+from pytp_broker.cli.token_burning import end_all_tokens
 from pytp_broker.cli.token_create import create
 from pytp_broker.config import Loaded
 from pytp_broker.content import Held
@@ -236,6 +237,7 @@ def operations() -> Iterator[Mapping[str, Any]]:
     delete(Namespace(registry="acme", filename=file().filename, reason="leaks"), operator)
     making = {"read": True, "person": "Dana", "upload": None, "reason": None}
     create(Namespace(registry="acme", **making, days=None, minutes=None), operator)
+    end_all_tokens(operator)
     operator.store.save_receipt_key(receipt_key(), None)
     revoke(receipt_key(), NOW, "lost", operator)
     with recorded(Report("acme", "https://old.example.com/simple/"), operator):

@@ -6,7 +6,7 @@ import os
 import shlex
 import tomllib
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from pytp_broker import config
 from pytp_broker.cli import main
 from pytp_broker.cli.operator import Operator, RemovalError, local_user
+from pytp_broker.cli.token_burning import end_all_tokens
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.project_status import ACTIVE, STATUSES, ProjectStatus
 from pytp_broker.storage.protocols import Store
@@ -52,6 +53,46 @@ def test_a_dry_run_burns_nothing(desk: Desk) -> None:
     assert seen == "would burn aaa000000000 for acme/widgets, acme/gadgets, other/gizmos\n"
     assert not desk.is_burned("aaa")
     assert desk.records() == []
+
+
+def test_burn_all_can_also_refuse_the_identity_tokens_from_before(desk: Desk) -> None:
+    before = datetime.now(UTC)
+
+    seen = desk.type("token burn --all --identity-tokens")
+
+    since = desk.store.load_configuration().identity_tokens_from
+    assert since is not None
+    # An issuer's clock may be ahead of ours by half a minute.
+    assert before + 29 * SECOND <= since <= datetime.now(UTC) + 30 * SECOND
+    first, *burned = seen.splitlines()
+    assert first == f"identity tokens that were issued before {since:%FT%TZ} are refused now"
+    assert len(burned) == 2
+    assert desk.is_burned("aaa")
+    assert desk.records()[0]["issued_before"] == since.isoformat()
+
+
+def test_a_dry_run_refuses_no_identity_token(desk: Desk) -> None:
+    seen = desk.type("token burn --all --identity-tokens --dry-run")
+
+    assert seen.startswith("would refuse identity tokens that were issued before now\nwould burn ")
+    assert desk.store.load_configuration().identity_tokens_from is None
+    assert not desk.is_burned("aaa")
+
+
+def test_identity_tokens_are_refused_only_with_all_tokens(desk: Desk) -> None:
+    seen = desk.type("token burn --prefix ab --identity-tokens")
+
+    assert seen == "--identity-tokens goes with --all\nexit 2\n"
+    assert desk.store.load_configuration().identity_tokens_from is None
+    assert not desk.is_burned("abb")
+
+
+def test_an_ended_store_has_no_live_token(desk: Desk) -> None:
+    end_all_tokens(Operator(desk.store, "user olive"))
+
+    assert desk.is_burned("aaa")
+    assert desk.is_burned("abb")
+    assert desk.store.load_configuration().identity_tokens_from is not None
 
 
 def test_a_token_that_another_has_burned_meanwhile_is_said_to_be(

@@ -7,6 +7,7 @@ pk                                      sk                         holds
 ``CONFIGURATION``                       ``ISSUER#url``             document
 ``CONFIGURATION``                       ``REGISTRY#name``          document
 ``CONFIGURATION``                       ``TIMESTAMPING``           document
+``CONFIGURATION``                       ``IDENTITYTOKENS``         document, refused_before
 ``PUBLISHER#identity_key``              ``registry#rules_hash``    document, publisher_id, pins
 ``PUBLISHER#identity_key``              ``…rules_hash#number``     publisher_id, projects
 ``TRUST#registry#project``              ``TRUST``                  publisher_ids

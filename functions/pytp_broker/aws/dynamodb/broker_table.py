@@ -20,6 +20,7 @@ _ROWS: Final = (
     ("CONFIGURATION", "ISSUER#"),
     ("CONFIGURATION", "REGISTRY#"),
     ("CONFIGURATION", "TIMESTAMPING"),
+    ("CONFIGURATION", "IDENTITYTOKENS"),
     ("PUBLISHER#", ""),
     ("TRUST#", "TRUST"),
     ("PROJECT#", "FILE#"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pytp_broker.aws.dynamodb.table import Table
@@ -11,6 +12,8 @@ from pytp_broker.trust.built_in import with_built_in
 CONFIGURATION: Final = "CONFIGURATION"
 MAIN: Final = "MAIN"
 _TIMESTAMPING: Final = "TIMESTAMPING"
+# No part of what `apply` writes or removes; version 0.1.0 ignores it.
+IDENTITY_TOKENS: Final = "IDENTITYTOKENS"
 
 
 class ConfigurationRows(Table):
@@ -49,4 +52,9 @@ def read_configuration(rows: Iterable[Mapping[str, Any]]) -> Configuration:
         {registry.name: registry for registry in registries},
         parts.get(MAIN, {"enabled": True})["enabled"],
         Timestamping.from_document(parts[_TIMESTAMPING]) if _TIMESTAMPING in parts else None,
+        _read_time(parts.get(IDENTITY_TOKENS)),
     )
+
+
+def _read_time(document: Mapping[str, int] | None) -> datetime | None:
+    return None if document is None else datetime.fromtimestamp(document["from"], UTC)

@@ -3,11 +3,16 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 from pytp_broker.audit.record import AuditRecord
-from pytp_broker.aws.dynamodb.configuration_rows import CONFIGURATION, registry_key
+from pytp_broker.aws.dynamodb.configuration_rows import (
+    CONFIGURATION,
+    IDENTITY_TOKENS,
+    registry_key,
+)
 from pytp_broker.aws.dynamodb.file_rows import (
     deleted_key,
     read_tombstone,
@@ -44,6 +49,22 @@ class OperatorRows(Table):
             found[row["sk"]][row["pk"].partition("#")[2]] = row
         tokens = (read_token(row, found["USE"].get(key)) for key, row in found["TOKEN"].items())
         return unexpired(tokens, now)
+
+    def refuse_identity_tokens(self, before: datetime) -> None:
+        """Refuse identity tokens that were issued before this time; a later time stays."""
+        seconds = int(before.timestamp())
+        with suppress(ConditionFailedError):
+            self._call(
+                self._client.put_item,
+                Item=attributes(
+                    pk=CONFIGURATION,
+                    sk=IDENTITY_TOKENS,
+                    document=dump({"from": seconds}),
+                    refused_before=seconds,
+                ),
+                ConditionExpression="attribute_not_exists(pk) OR refused_before < :before",
+                ExpressionAttributeValues=attributes(**{":before": seconds}),
+            )
 
     def list_sessions(self, now: datetime) -> Sequence[Session]:
         """Return every live publishing session, by time of creation."""

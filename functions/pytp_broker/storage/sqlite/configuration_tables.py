@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from pytp_broker.registries import Configuration, Issuer, Registry, Timestamping
@@ -23,6 +24,10 @@ _TABLES: Final = {
     Kind.READER: ("publishers", "rules_hash"),
 }
 
+# Not a part that a plan changes. It stands beside the main switch, as seconds instead of a bool, so
+# that a file needs no new table for it.
+_IDENTITY_TOKENS: Final = "identity-tokens-from"
+
 
 class ConfigurationTables(Database):
     """The configuration, and the changes that an operator makes to it and to the publishers."""
@@ -31,6 +36,15 @@ class ConfigurationTables(Database):
         """Return the configuration that is in force now."""
         with self._read() as connection:
             return with_built_in(_load_written(connection))
+
+    def refuse_identity_tokens(self, before: datetime) -> None:
+        """Refuse identity tokens that were issued before this time; a later time stays."""
+        with self._write() as connection:
+            connection.execute(
+                "INSERT INTO switches (name, enabled) VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET enabled = max(enabled, excluded.enabled)",
+                (_IDENTITY_TOKENS, int(before.timestamp())),
+            )
 
     def load_setup(self) -> Setup:
         """Return all that operators have written: the configuration and every publisher."""
@@ -65,7 +79,12 @@ def _load_written(connection: sqlite3.Connection) -> Configuration:
         {name: Registry.from_document(json.loads(document)) for name, document in registries},
         bool(switches.get("main", True)),
         _load_timestamping(connection),
+        _read_time(switches.get(_IDENTITY_TOKENS)),
     )
+
+
+def _read_time(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _load_timestamping(connection: sqlite3.Connection) -> Timestamping | None:
