@@ -538,6 +538,7 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
     operations = {
         *("apply", "configuration", "reopen", "yank", "project-status", "file-deletion"),
         *("import", "token-creation", "receipt-key"),
+        "identity-tokens",
     }
     # A verification succeeds, or fails for the file, for the session or for the store.
     # Attestations are verified, unverified or refused, or the store fails. The others are only
