@@ -19,6 +19,7 @@ from pytp_broker.audit.operations import (
     Import,
     ReceiptKeyChange,
     Reopening,
+    Restoration,
     StatusChange,
     TokenCreation,
     Yank,
@@ -195,6 +196,7 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
         why="the disk was stolen",
     ).accepted(),
     IdentityTokensEnd(by=_OLIVE, issued_before="2026-11-22T12:00:30+00:00").accepted(),
+    Restoration(by="olive", backup_time="2026-11-22T03:00:00+00:00").accepted(),
     Apply(by=_OLIVE, configuration_sha256="0" * 64).accepted(),
     ConfigurationChange(
         by=_OLIVE,

@@ -281,6 +281,9 @@ PublisherId: TypeAlias = Annotated[
 Rules: TypeAlias = Annotated[
     Sequence[str], Meaning("The rules of that publisher, and the ids that were pinned for it.")
 ]
+BackupTime: TypeAlias = Annotated[
+    str, Meaning("When the backup was begun that the broker was restored from, in ISO 8601.")
+]
 ConfigurationSha256: TypeAlias = Annotated[
     str, Meaning("The SHA-256 of the configuration file.", pattern="^[0-9a-f]{64}$")
 ]

@@ -156,3 +156,12 @@ class OperatorBurn(Operation):
     burned: facts.Burned
     projects: facts.Projects
     project_count: facts.ProjectCount
+
+
+@dataclass(slots=True, kw_only=True)
+class Restoration(Operation):
+    """An operator made the data folder of one machine from a backup."""
+
+    name = "restoration"
+
+    backup_time: facts.BackupTime

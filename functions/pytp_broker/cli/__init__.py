@@ -29,6 +29,8 @@ _COMMANDS: Final = (
     "file",
     "release",
     "receipt-key",
+    "backup",
+    "restore",
     "import",
     "trust-root",
     "audit",

@@ -34,7 +34,7 @@ def locked(folder: Path, holder: Holder) -> Iterator[None]:
     """
     descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if not _try_lock(descriptor):
+        if not try_lock(descriptor):
             raise FolderTakenError(_describe(folder, descriptor))
         os.ftruncate(descriptor, 0)
         os.write(descriptor, json.dumps(asdict(holder)).encode())
@@ -52,7 +52,8 @@ def last_host(folder: Path) -> str | None:
     return urlsplit(holder.address).hostname
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file or folder for this process; say whether no other one holds it."""
     try:
         import fcntl
     except ImportError:  # pragma: no cover - on Windows there is no lock

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from infra.audit_docs import DOCS, write_page, write_schema
 from pytp_broker.audit.findings import KeySetReason
+from pytp_broker.audit.operations import Restoration
 from pytp_broker.audit.record import MAX_MESSAGE_CHARACTERS, AuditRecord
 from pytp_broker.audit.requests import Upload
 from pytp_broker.aws.edge import Edge
@@ -242,6 +243,7 @@ def operations() -> Iterator[Mapping[str, Any]]:
     revoke(receipt_key(), NOW, "lost", operator)
     with recorded(Report("acme", "https://old.example.com/simple/"), operator):
         pass
+    operator.record(Restoration(by="olive", backup_time=NOW.isoformat()).accepted())
     yield from store.operator_records
 
 
@@ -538,7 +540,7 @@ def test_the_reasons_are_the_codes_and_a_few_narrower_ones() -> None:
     operations = {
         *("apply", "configuration", "reopen", "yank", "project-status", "file-deletion"),
         *("import", "token-creation", "receipt-key"),
-        "identity-tokens",
+        *("identity-tokens", "restoration"),
     }
     # A verification succeeds, or fails for the file, for the session or for the store.
     # Attestations are verified, unverified or refused, or the store fails. The others are only
