@@ -22,9 +22,12 @@ SECRET_FILE: Final = "PYTP_GUARD_SECRET_FILE"  # noqa: S105 - the name of a vari
 SECRET: Final = "PYTP_GUARD_SECRET"  # noqa: S105 - the name of a variable
 READS: Final = "PYTP_GUARD_READS"
 MAX_FILE_SIZE: Final = "PYTP_GUARD_MAX_FILE_SIZE"
+INDEXES: Final = "PYTP_GUARD_INDEXES"
 
 _DEFAULT_SIZE: Final = "1 GiB"
 _READS: Final = {"private": False, "public": True}
+# devpi names an index by its user and its own name.
+_INDEX: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 # The secret is sent in a header, as a part of Basic credentials.
 _SECRET: Final = re.compile(r"[!-~]{16,256}")
 
@@ -117,3 +120,14 @@ def _read_size(text: str) -> int:
             f"{MAX_FILE_SIZE} is `{printable(text)}`; it must be a size such as `1 GiB`"
         )
     return size
+
+
+def read_indexes(environment: Mapping[str, str]) -> frozenset[str]:
+    """Return the indexes of a devpi-server that take a registry's tokens; raise SettingsError."""
+    names = [name.strip() for name in environment.get(INDEXES, "").split(",")]
+    if not all(map(_INDEX.fullmatch, names)):
+        raise SettingsError(
+            f"{INDEXES} is `{printable(', '.join(names))}`; it must be the indexes that take "
+            "tokens, such as `root/prod,root/dev`"
+        )
+    return frozenset(names)

@@ -37,7 +37,8 @@ _DIGESTS: Final = {
 _STAGED: Final = "staged"
 _BOOLEANS: Final = {"": False, "false": False, "true": True}
 _ATTESTATIONS: Final = "attestations"
-_TEXT_FIELDS: Final = (
+# The fields that we use.
+TEXT_FIELDS: Final = (
     *(":action", "protocol_version", "filetype", "name", "version", _STAGED, _ATTESTATIONS),
     *_DIGESTS,
 )
@@ -109,7 +110,11 @@ def read_form(body: Content, content_type: str, max_bytes: int) -> Form:
         parts = list(find_parts(body, options.get("boundary", "")))
     except ValueError as error:  # MultipartError is a ValueError
         raise InvalidUpload(f"the form is malformed: {printable(str(error.args[0]))}") from None
-    texts, files = _gather(parts)
+    return make_form(*_gather(parts))
+
+
+def make_form(texts: Mapping[str, tuple[str, ...]], files: tuple[FilePart, ...]) -> Form:
+    """Return the form that has these fields and files; raise InvalidUpload."""
     is_staged = _read_staged(_one_value(texts, _STAGED))
     return Form(_read_name(_one_value(texts, "name")), texts, files, is_staged)
 
@@ -129,7 +134,7 @@ def _gather(
             files.append(FilePart(segment.filename or "", octets))
             continue
         _check_size(segment, octets)
-        if segment.name in _TEXT_FIELDS:
+        if segment.name in TEXT_FIELDS:
             texts[segment.name] = (*texts.get(segment.name, ()), _decode(segment, octets))
     return texts, tuple(files)
 
@@ -142,7 +147,7 @@ def _check_headers(segment: MultipartSegment) -> None:
 
 
 def _check_size(segment: MultipartSegment, octets: Part) -> None:
-    is_short = segment.name in _TEXT_FIELDS and segment.name != _ATTESTATIONS
+    is_short = segment.name in TEXT_FIELDS and segment.name != _ATTESTATIONS
     limit = MAX_TEXT_BYTES if is_short else MAX_FIELD_BYTES
     if octets.size > limit:
         raise InvalidUpload(f"the form's `{printable(segment.name)}` is longer than {limit} bytes")
