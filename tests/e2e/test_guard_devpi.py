@@ -145,6 +145,7 @@ LIES: dict[str, tuple[Distribution, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.promise("guard-names")
 @pytest.mark.parametrize("lie", LIES)
 def test_a_file_of_another_project_is_refused_wherever_its_name_stands(
     devpi: Server, tokens: Tokens, lie: str
@@ -194,6 +195,7 @@ OTHER_REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.promise("guard-nothing-else")
 @pytest.mark.parametrize("kind", ["upload", "read"])
 def test_a_token_does_nothing_but_upload_and_read(devpi: Server, tokens: Tokens, kind: str) -> None:
     token = tokens.upload()
@@ -211,6 +213,7 @@ def test_a_token_does_nothing_but_upload_and_read(devpi: Server, tokens: Tokens,
         assert devpi.files == before, act
 
 
+@pytest.mark.promise("guard-nothing-else")
 def test_a_login_without_a_header_gets_no_session(devpi: Server, tokens: Tokens) -> None:
     for user in ("__token__", "root"):
         body = {"user": user, "password": tokens.upload()}

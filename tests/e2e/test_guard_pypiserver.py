@@ -108,6 +108,7 @@ LIES: dict[str, tuple[Distribution, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.promise("guard-names")
 @pytest.mark.parametrize("lie", LIES)
 def test_a_file_of_another_project_is_refused_wherever_its_name_stands(
     url: str, tokens: Tokens, folder: Path, lie: str
@@ -123,6 +124,7 @@ def test_a_file_of_another_project_is_refused_wherever_its_name_stands(
     assert stored(folder) == before
 
 
+@pytest.mark.promise("guard-nothing-else")
 @pytest.mark.parametrize("action", ["remove_pkg", "submit", "verify", "doc_upload", ""])
 def test_no_other_action_than_an_upload_reaches_pypiserver(
     url: str, tokens: Tokens, folder: Path, action: str
@@ -137,6 +139,7 @@ def test_no_other_action_than_an_upload_reaches_pypiserver(
     assert file.filename in stored(folder)
 
 
+@pytest.mark.promise("guard-nothing-else")
 def test_a_file_is_never_replaced(url: str, tokens: Tokens, folder: Path) -> None:
     first = wheel("widgets", "5.0")
     other = wheel("widgets", "5.0", members={**wheel_members(version="5.0"), "more.py": "x = 1\n"})
@@ -186,6 +189,7 @@ def test_nobody_reads_without_a_token_that_reads(
     assert answer.headers["WWW-Authenticate"].startswith("Basic ")
 
 
+@pytest.mark.promise("guard-ends")
 def test_a_burned_token_uploads_nothing_at_once(url: str, tokens: Tokens) -> None:
     token = tokens.upload()
     assert post(url, wheel("widgets", "7.0"), token).status_code == 200
@@ -195,6 +199,7 @@ def test_a_burned_token_uploads_nothing_at_once(url: str, tokens: Tokens) -> Non
     assert post(url, wheel("widgets", "7.1"), token).status_code == 401
 
 
+@pytest.mark.promise("guard-ends")
 def test_a_single_use_token_uploads_one_file(url: str, tokens: Tokens, folder: Path) -> None:
     token = tokens.upload(features=["single-use-token"])
 
@@ -227,6 +232,7 @@ def test_a_gigabyte_without_a_token_is_refused_before_it_is_sent(url: str) -> No
     assert answer.startswith(b"HTTP/1.0 401 ")
 
 
+@pytest.mark.promise("guard-hides")
 def test_a_guard_whose_secret_is_wrong_refuses_everything(
     guarded: Path, tmp_path: Path, server: ServerProcess, tokens: Tokens
 ) -> None:

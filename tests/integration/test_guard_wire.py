@@ -142,6 +142,7 @@ NONSENSE: Mapping[str, bytes] = {
 }
 
 
+@pytest.mark.promise("guard-closed")
 @pytest.mark.parametrize("kind", NONSENSE)
 def test_nonsense_is_no_answer(registry: Registry, kind: str) -> None:
     registry.body = NONSENSE[kind]

@@ -221,6 +221,7 @@ def test_every_spelling_of_a_project_is_the_project(guard: Guard, broker: AskedB
     assert check(guard, file, name="my--WIDGETS") == file.filename
 
 
+@pytest.mark.promise("guard-ends")
 def test_a_token_that_ends_during_the_upload_uploads_nothing(
     guard: Guard, broker: AskedBroker
 ) -> None:
@@ -254,6 +255,7 @@ def test_an_answer_about_the_file_that_does_not_fit_uploads_nothing(
         check(guard, wheel())
 
 
+@pytest.mark.promise("guard-closed")
 def test_nothing_is_let_through_while_the_registry_is_down(
     guard: Guard, broker: AskedBroker
 ) -> None:

@@ -133,6 +133,7 @@ def test_the_form_can_be_read_in_small_pieces(site: Site) -> None:
     assert {len(piece) for piece in pieces[:-1]} == {7}
 
 
+@pytest.mark.promise("guard-hides")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_pypiserver_never_sees_the_token_or_a_user(site: Site, method: str) -> None:
     site.call(method, "/simple/", b"a body")
