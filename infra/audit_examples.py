@@ -197,7 +197,7 @@ EXAMPLES: Final[tuple[AuditRecord, ...]] = (
     ).accepted(),
     IdentityTokensEnd(by=_OLIVE, issued_before="2026-11-22T12:00:30+00:00").accepted(),
     Restoration(by="olive", backup_time="2026-11-22T03:00:00+00:00").accepted(),
-    Apply(by=_OLIVE, configuration_sha256="0" * 64).accepted(),
+    Apply(by=_OLIVE, configuration_sha256="0" * 64, plan_sha256="1" * 64).accepted(),
     ConfigurationChange(
         by=_OLIVE,
         change="+ publisher acme github octo-org/widgets -> widgets",

@@ -99,7 +99,8 @@ class Registry:
     and the SHA-256 of its secret in hex. ``release_open_days`` is how long a release takes files
     after its first one; None means no limit. ``access`` says who may read: PRIVATE or PUBLIC.
     ``max_file_size`` is how many bytes a published file may have. With ``require_attestations`` a
-    file of a job is published only if its attestations are verified.
+    file of a job is published only if its attestations are verified. ``owner`` is the team that
+    owns the registry; empty if no team does.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Registry:
     access: str = PRIVATE
     max_file_size: int = DEFAULT_MAX_FILE_SIZE
     require_attestations: bool = False
+    owner: str = ""
 
     @property
     def is_public(self) -> bool:
@@ -152,6 +154,7 @@ class Registry:
             "access": self.access,
             "max_file_size": self.max_file_size,
             "require_attestations": self.require_attestations,
+            "owner": self.owner,
         }
 
     @classmethod
@@ -175,6 +178,7 @@ class Registry:
             access=document.get("access", PRIVATE),
             max_file_size=document.get("max_file_size", DEFAULT_MAX_FILE_SIZE),
             require_attestations=document.get("require_attestations", False),
+            owner=document.get("owner", ""),
         )
 
 

@@ -70,6 +70,16 @@ def test_what_operators_did_is_kept_in_order(store: Store) -> None:
     ]
 
 
+def test_the_newest_of_what_operators_did_come_first(store: Store) -> None:
+    assert store.newest_operator_records(5) == []
+    for number in range(3):
+        store.add_operator_record(operation(f"+ registry {number}"), NOW + number * SECOND)
+
+    found = [kept["change"] for kept in store.newest_operator_records(2)]
+
+    assert found == ["+ registry 2", "+ registry 1"]
+
+
 def test_two_records_of_one_moment_are_both_kept(store: Store) -> None:
     store.add_operator_record(operation("+ registry a"), NOW)
     store.add_operator_record(operation("+ registry b"), NOW)

@@ -216,7 +216,7 @@ def register_the_first_key(deployment: Deployment, folder: Path) -> None:
     """Apply a small configuration with the operator's command, which also registers the key."""
     path = folder / "broker.toml"
     path.write_text(registry("acme"))
-    seen = operate(deployment, "apply", "--config", str(path))
+    seen = operate(deployment, "apply", "--yes", "--config", str(path))
     assert "the first key of receipts is " in seen
 
 

@@ -594,7 +594,7 @@ def test_nothing_that_the_functions_write_on_aws_holds_a_secret(
         monkeypatch.setenv("PYTP_BUCKET", bucket)
         config = tmp_path / "broker.toml"
         config.write_text(configuration(signing.GITHUB))
-        assert main(["apply", "--config", str(config), "--table", table]) == 0
+        assert main(["apply", "--yes", "--config", str(config), "--table", table]) == 0
         change_keys(("--table", table), "--kms-key", make_kms_key())
 
         monkeypatch.setattr(fetch, "HttpFetch", lambda **_: Documents(issuer, scanner))

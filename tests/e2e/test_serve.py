@@ -175,7 +175,7 @@ def test_apply_changes_a_running_server_which_says_what_changed(machine: Machine
         )
 
         status, seen = machine.type(
-            "apply", "--data", str(machine.data), "--config", str(new), "--prune"
+            "apply", "--yes", "--data", str(machine.data), "--config", str(new), "--prune"
         )
 
         assert status == 0, seen
@@ -188,7 +188,7 @@ def test_the_kill_switch_works_without_a_restart(machine: Machine) -> None:
     with machine.serve() as server:
         off = machine.write(registry("acme") + "enabled = false\n", "off.toml")
 
-        machine.type("apply", "--data", str(machine.data), "--config", str(off))
+        machine.type("apply", "--yes", "--data", str(machine.data), "--config", str(off))
 
         wait_until(lambda: audience_status(server, "acme") != 200)
 
@@ -198,7 +198,9 @@ def test_apply_takes_an_issuer_on_this_machine_where_the_broker_is_on_it(machine
     with machine.serve():
         local = machine.write(issuer + registry("acme"), "local.toml")
 
-        status, seen = machine.type("apply", "--data", str(machine.data), "--config", str(local))
+        status, seen = machine.type(
+            "apply", "--yes", "--data", str(machine.data), "--config", str(local)
+        )
 
         assert (status, "+ issuer" in seen) == (0, True), seen
 
@@ -207,7 +209,9 @@ def test_apply_knows_the_host_of_the_server_on_the_folder(machine: Machine) -> N
     with machine.serve("--public-host", "packages.example.com") as server:
         taken = machine.write(registry("acme") + 'hosts = ["packages.example.com"]\n', "taken.toml")
 
-        status, seen = machine.type("apply", "--data", str(machine.data), "--config", str(taken))
+        status, seen = machine.type(
+            "apply", "--yes", "--data", str(machine.data), "--config", str(taken)
+        )
 
         assert (status, "packages.example.com" in seen) == (2, True), seen
         assert changes(server) == []
@@ -238,7 +242,7 @@ def test_a_file_that_is_wrong_changes_nothing_and_is_told(machine: Machine) -> N
 def test_a_start_with_an_older_file_says_what_it_changes(machine: Machine) -> None:
     with machine.serve():
         new = machine.write(registry("acme") + registry("beta"), "new.toml")
-        machine.type("apply", "--data", str(machine.data), "--config", str(new))
+        machine.type("apply", "--yes", "--data", str(machine.data), "--config", str(new))
     (machine.folder / "log").unlink()
 
     with machine.serve() as again:
@@ -251,7 +255,7 @@ def test_a_start_without_a_file_serves_what_was_applied(machine: Machine) -> Non
     with machine.serve():
         new = machine.write(registry("beta"), "new.toml")
         status, seen = machine.type(
-            "apply", "--data", str(machine.data), "--config", str(new), "--prune"
+            "apply", "--yes", "--data", str(machine.data), "--config", str(new), "--prune"
         )
         assert status == 0, seen
 

@@ -71,7 +71,7 @@ def test_the_table_of_extras_has_each_of_them() -> None:
         ("serve --config broker.toml", "serve"),
         ("demo", "demo"),
         ("validate --config broker.toml", "cli"),
-        ("apply --config broker.toml --table x", "cli"),
+        ("apply --yes --config broker.toml --table x", "cli"),
         ("explain --config broker.toml claims.json", "cli"),
         ("schema", "cli"),
         ("login https://packages.example.com/simple/", "keyring"),

@@ -40,6 +40,7 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "list_tokens": lambda store: store.list_tokens(NOW),
     "add_operator_record": lambda store: store.add_operator_record(operation(), NOW),
     "list_operator_records": lambda store: store.list_operator_records(),
+    "newest_operator_records": lambda store: store.newest_operator_records(1),
     "find_key_set": lambda store: store.find_key_set(GITHUB),
     "save_key_set": lambda store: store.save_key_set(GITHUB, StoredKeySet([], NOW)),
     "claim_key_set_refresh": lambda store: store.claim_key_set_refresh(

@@ -195,6 +195,10 @@ class MemoryStore(Failing):
         return list(self.operator_records)
 
     @remote
+    def newest_operator_records(self, count: int) -> Sequence[Mapping[str, Any]]:
+        return self.operator_records[::-1][:count]
+
+    @remote
     def find_key_set(self, issuer_url: str) -> StoredKeySet | None:
         return self.key_sets.get(issuer_url)
 

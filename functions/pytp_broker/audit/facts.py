@@ -41,6 +41,8 @@ NARROWER_REASONS: Final[Mapping[str, str]] = {
     "such as those of another publisher; `detail` says why.",
     "needs-prune": "A configuration would remove registries, publishers or readers, "
     "and `apply` was not given `--prune`.",
+    "plan-outdated": "The store has changed since the operator approved the plan, "
+    "so `apply` changed nothing.",
 }
 
 # Every record
@@ -286,4 +288,11 @@ BackupTime: TypeAlias = Annotated[
 ]
 ConfigurationSha256: TypeAlias = Annotated[
     str, Meaning("The SHA-256 of the configuration file.", pattern="^[0-9a-f]{64}$")
+]
+PlanSha256: TypeAlias = Annotated[
+    str,
+    Meaning(
+        "The fingerprint of the plan: of the state that it began with, and of its steps.",
+        pattern="^[0-9a-f]{64}$",
+    ),
 ]

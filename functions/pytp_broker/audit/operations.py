@@ -21,6 +21,7 @@ class Apply(Operation):
     outcomes = ("begun", "accepted", "refused")
 
     configuration_sha256: facts.ConfigurationSha256
+    plan_sha256: facts.PlanSha256 | None = None
 
     def begun(self) -> AuditRecord:
         """Return the record that is stored before anything is changed."""
@@ -29,6 +30,10 @@ class Apply(Operation):
     def needs_prune(self, detail: str) -> AuditRecord:
         """Return the record of a configuration that would remove something unasked."""
         return self.record("refused", "needs-prune", detail)
+
+    def outdated(self, detail: str) -> AuditRecord:
+        """Return the record of a plan that somebody approved on another state of the store."""
+        return self.record("refused", "plan-outdated", detail)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,6 +27,9 @@ from pytp_broker.services import utc_now
 from pytp_broker.storage.cache import ReceiptKeyCache
 from pytp_broker.storage.file_store import Bin, FileStore
 from pytp_broker.storage.protocols import Storage, Store
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 _TABLE: Final = "AWS::DynamoDB::Table"
 _BUCKET: Final = "AWS::S3::Bucket"
@@ -59,6 +62,7 @@ class Address:
 class Deployed:
     """A broker on AWS: its store, and if we know them, its bin, its host and the operator.
 
+    ``place`` is its own: the account, the region and the table.
     ``open_files`` opens its file store, which most commands do not need. It raises NotOpenedError.
     ``signer`` signs receipts with KMS, and ``key_maker`` makes keys there.
     """
@@ -70,6 +74,7 @@ class Deployed:
     open_files: Callable[[], FileStore]
     signer: KmsSigner
     key_maker: KmsKeys
+    place: str
 
 
 def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Deployed:
@@ -84,15 +89,23 @@ def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Depl
         check_table(client, found.table, is_for_writing=is_for_writing)
     store = DynamoStore(client, found.table, _listings(found.bucket, clients))
     make_kms = made_once(clients.kms)
+    operator = _find_operator(clients)
     return Deployed(
         store,
         S3Bin(clients.s3, found.bucket) if found.bucket else None,
         found.host,
-        _find_operator(clients),
+        operator,
         partial(_open_files, found.bucket, clients),
         KmsSigner(make_kms, ReceiptKeyCache(store.list_receipt_keys), utc_now),
         KmsKeys(make_kms, address.stack, found.key),
+        _place(client, found.table, operator),
     )
+
+
+def _place(client: "DynamoDBClient", table: str, operator: str | None) -> str:
+    """Return the account, the region and the table; one of the same name may be elsewhere."""
+    account = operator.split(":")[4] if operator else "unknown"
+    return f"account {account}, region {client.meta.region_name}, table {table}"
 
 
 def _listings(bucket: str | None, clients: Clients) -> S3Listings | None:

@@ -17,6 +17,7 @@ from pytp_broker.redaction import legible
 # may have the libraries of one command and not those of another.
 _COMMANDS: Final = (
     "serve",
+    "plan",
     "apply",
     "validate",
     "explain",
@@ -125,8 +126,10 @@ class _Parser(argparse.ArgumentParser):
     """argparse's parser, but its errors do not repeat a token. Commands inherit it."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and exit with 2."""
-        super().error(legible(message))
+        """Say what is wrong and exit with 2, or with the status that the command has for it."""
+        self.print_usage(sys.stderr)
+        status = self.get_default("misused") or MISUSED
+        self.exit(status, f"{self.prog}: error: {legible(message)}\n")
 
 
 class _CommandParser(_Parser):
@@ -144,7 +147,10 @@ class _CommandParser(_Parser):
                 module = import_module(f"pytp_broker.cli.{_module(self.name)}")
             module.add_arguments(self)
             self.set_defaults(run=module.run)
-        return super().parse_known_args(*arguments, **options)
+        found, unknown = super().parse_known_args(*arguments, **options)
+        if self.name and unknown:  # here and not in the parser of all commands: it is this one's
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -56,7 +56,7 @@ def print_list(
 def print_item(item: Item, arguments: argparse.Namespace) -> None:
     """Print all members of an item, one below the other, or as one JSON object."""
     if arguments.json:
-        print(json.dumps(_json_of(item), indent=2))
+        print(json.dumps(json_of(item), indent=2))
     else:
         print_pairs([(name, write(value)) for name, value in _told(item)])
 
@@ -69,19 +69,19 @@ def _told(item: Item) -> Iterator[tuple[str, Any]]:
 def _print_json_list(items: Iterable[Item]) -> None:
     print("[", end="")
     for number, item in enumerate(items):
-        print(",\n " if number else "", json.dumps(_json_of(item)), sep="", end="")
+        print(",\n " if number else "", json.dumps(json_of(item)), sep="", end="")
     print("]")
 
 
-def _json_of(value: Any) -> Any:  # noqa: ANN401 - any JSON type
+def json_of(value: Any) -> Any:  # noqa: ANN401 - any JSON type
     """Return a value as JSON types, with every text made safe to show."""
     if isinstance(value, str):
         return _legible(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, Mapping):
-        return {_legible(name): _json_of(each) for name, each in value.items()}
-    return [_json_of(each) for each in value] if isinstance(value, list | tuple) else value
+        return {_legible(name): json_of(each) for name, each in value.items()}
+    return [json_of(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def write(value: Any) -> str:  # noqa: ANN401 - any member of an item

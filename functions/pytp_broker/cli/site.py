@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytp_broker.cli.applying import apply
 from pytp_broker.cli.command import CommandError, check_host, load_configuration
 from pytp_broker.cli.operator import Operator, local_user
 from pytp_broker.cli.target import reason_of
@@ -153,4 +154,4 @@ class Site:
 
     def _apply(self, loaded: "Loaded") -> None:
         # A signal cannot carry an option such as --prune, so what is not in the file is removed.
-        Operator(self._storage.store, local_user()).apply(loaded, prune=True)
+        apply(Operator(self._storage.store, local_user()), loaded, prune=True)

@@ -104,7 +104,11 @@ def _opened_folder(folder: Path) -> Iterator[tuple[Operator, "FileStore"]]:
         raise CommandError(f"{folder} is not the data folder of a broker: it has no {DATABASE}")
     with open_data_folder(folder) as storage:
         operator = Operator(
-            storage.store, local_user(), last_host(folder), key_maker=KeyFolder(folder)
+            storage.store,
+            local_user(),
+            last_host(folder),
+            key_maker=KeyFolder(folder),
+            place=str(folder.resolve()),
         )
         yield operator, storage.files
 
@@ -130,6 +134,7 @@ def _operator_of(found: "Deployed", kms_key: str | None = None) -> Operator:
         found.bin,
         found.signer,
         replace(found.key_maker, given=kms_key),
+        found.place,
     )
 
 

@@ -1,12 +1,12 @@
 """A plan: the steps from what a store holds to what the operator wants.
 
-A plan is made once, from both. The engines execute it, the commands print its steps, and the
-operator's records keep them. A plan that was made from another state must not be executed, so
-``apply`` makes its plan from what it has just read.
+A plan is made once, from both. The engines execute it, ``plan`` and ``apply`` show it, and the
+operator's records keep its steps. A plan that was made from another state must not be executed, so
+a store makes its plan from what it has just read, and ``fingerprints`` tells two states apart.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -37,7 +37,7 @@ class Kind(StrEnum):
     READER = "reader"
 
 
-_SIGNS: Final = {Verb.REMOVE: "-", Verb.CHANGE: "~", Verb.ADD: "+"}
+SIGNS: Final = {Verb.REMOVE: "-", Verb.CHANGE: "~", Verb.ADD: "+"}
 _ORDER: Final = tuple(Verb)
 
 
@@ -96,10 +96,11 @@ class Step:
     @property
     def line(self) -> str:
         """Return the step as operators read it."""
-        return f"{_SIGNS[self.verb]} {self._title}"
+        return f"{SIGNS[self.verb]} {self.title}"
 
     @property
-    def _title(self) -> str:
+    def title(self) -> str:
+        """Return what the step is about, as operators read it."""
         part = self.before if self.after is None else self.after
         if isinstance(part, TrustedPublisher):
             return _title_of(part)
@@ -124,10 +125,11 @@ def _title_of(publisher: TrustedPublisher) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps that bring a store to its ``outcome``."""
+    """The steps that bring a store from what is ``present`` to its ``outcome``."""
 
     steps: tuple[Step, ...]
     outcome: Setup
+    present: Setup = field(compare=False, repr=False)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -154,8 +156,8 @@ def make_plan(
     present: Setup, configuration: Configuration, publishers: Iterable[TrustedPublisher]
 ) -> Plan:
     """Return the plan that leads from what is present to this configuration."""
-    outcome = Setup(configuration, _carry_over(present.publishers, _merge(publishers)))
-    return Plan(tuple(_steps(present.parts(), outcome.parts())), outcome)
+    outcome = Setup(configuration, _carry_over(present.publishers, merge(publishers)))
+    return Plan(tuple(_steps(present.parts(), outcome.parts())), outcome, present)
 
 
 def _steps(
@@ -210,7 +212,7 @@ def _carry_over(
     return found
 
 
-def _merge(publishers: Iterable[TrustedPublisher]) -> dict[str, TrustedPublisher]:
+def merge(publishers: Iterable[TrustedPublisher]) -> dict[str, TrustedPublisher]:
     """Return publishers by their rules; those with the same rules become one, for all projects."""
     merged: dict[str, TrustedPublisher] = {}
     for publisher in publishers:

@@ -327,6 +327,12 @@ class OperatorStore(Protocol):
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return operators' records in their order, each with its ``time``. Not one round trip."""
 
+    def newest_operator_records(self, count: int) -> Sequence[Mapping[str, Any]]:
+        """Return so many of operators' records, the newest first.
+
+        One round trip, or a few if the records are long.
+        """
+
 
 class Store(RuntimeStore, OperatorStore, Protocol):
     """A complete store: what the functions call, and what the operator's commands call."""

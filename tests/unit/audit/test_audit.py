@@ -21,11 +21,12 @@ from pytp_broker.audit.operations import Restoration
 from pytp_broker.audit.record import MAX_MESSAGE_CHARACTERS, AuditRecord
 from pytp_broker.audit.requests import Upload
 from pytp_broker.aws.edge import Edge
+from pytp_broker.cli.applying import OutdatedPlanError, RemovalError, apply, plan_for
 from pytp_broker.cli.file import delete
 from pytp_broker.cli.import_report import Report
 from pytp_broker.cli.importer import recorded
 from pytp_broker.cli.key_changes import revoke
-from pytp_broker.cli.operator import Operator, RemovalError
+from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.project import set_status
 from pytp_broker.cli.release import reopen, yank
 from pytp_broker.cli.token_burning import end_all_tokens
@@ -227,9 +228,12 @@ def operations() -> Iterator[Mapping[str, Any]]:
     store = MemoryStore()
     operator = Operator(store, "user olive")
     configuration = Configuration(registries={"acme": Registry("acme", ())})
-    operator.apply(Loaded(configuration, ()), prune=False)
+    outdated = plan_for(operator, Loaded(configuration, ()))
+    apply(operator, Loaded(configuration, ()), prune=False)
     with pytest.raises(RemovalError):
-        operator.apply(Loaded(Configuration(), ()), prune=False)
+        apply(operator, Loaded(Configuration(), ()), prune=False)
+    with pytest.raises(OutdatedPlanError):
+        apply(operator, Loaded(configuration, ()), prune=False, approved=outdated)
     store.add_file(file(uploaded_at=datetime(2020, 1, 1, tzinfo=UTC)))
     reopen(Namespace(registry="acme", project="widgets", version="1.0"), operator)
     yank(Namespace(registry="acme", project="widgets", version="1.0", reason="breaks"), operator)

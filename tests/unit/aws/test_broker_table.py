@@ -70,7 +70,7 @@ FOREIGN: dict[str, tuple[dict[str, str], list[dict[str, str]]]] = {
 
 def apply(tmp_path: Path, *options: str) -> int:
     (tmp_path / "broker.toml").write_text(CONFIGURATION)
-    return cli.main(["apply", "--config", str(tmp_path / "broker.toml"), *options])
+    return cli.main(["apply", "--yes", "--config", str(tmp_path / "broker.toml"), *options])
 
 
 @pytest.mark.parametrize("name", FOREIGN)

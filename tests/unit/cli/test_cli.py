@@ -138,7 +138,7 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
     assert re.findall(r"^    ([\w-]+)(?: |$)", seen, re.MULTILINE) == [
-        *("serve", "apply", "validate", "explain", "registry", "publisher", "reader"),
+        *("serve", "plan", "apply", "validate", "explain", "registry", "publisher", "reader"),
         *("issuer", "token", "project", "file", "release", "receipt-key", "import"),
         *("trust-root", "audit", "schema", "secret", "login", "logout", "publish"),
         *("session", "run", "proxy", "verify", "demo"),
@@ -266,7 +266,7 @@ def test_a_configuration_is_quoted_as_a_terminal_may_show_it(terminal: Terminal)
 def test_a_project_that_is_a_token_is_not_said_again(terminal: Terminal, table: str) -> None:
     terminal.write("broker.toml", CONFIGURATION.replace("widgets", LEAKED, 1))
 
-    seen = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
+    seen = terminal.type(f"pytp-broker apply --yes --config broker.toml --table {table}")
 
     assert "[a token]" in seen
     assert LEAKED[5:40].lower() not in seen.lower()
@@ -306,7 +306,7 @@ def test_what_two_files_say_is_applied_together(terminal: Terminal, table: str) 
     terminal.write("team.toml", CONFIGURATION.replace("acme", "umbrella"))
 
     seen = terminal.type(
-        f"pytp-broker apply --config broker.toml --config team.toml --table {table}"
+        f"pytp-broker apply --yes --config broker.toml --config team.toml --table {table}"
     )
 
     assert "+ registry acme\n" in seen
@@ -358,7 +358,7 @@ def test_apply_checks_the_host_before_it_writes(terminal: Terminal, table: str) 
     )
 
     seen = terminal.type(
-        f"pytp-broker apply --config broker.toml --table {table} --host packages.example.com"
+        f"pytp-broker apply --yes --config broker.toml --table {table} --host packages.example.com"
     )
 
     assert "is the default audience of the shared host" in seen
@@ -409,7 +409,7 @@ def table(aws: None) -> str:
 
 
 def test_what_a_library_says_in_several_lines_stays_so(terminal: Terminal, aws: None) -> None:
-    seen = terminal.type("pytp-broker apply --config broker.toml --table ''").splitlines()
+    seen = terminal.type("pytp-broker apply --yes --config broker.toml --table ''").splitlines()
 
     assert seen[0] == "cannot apply: Parameter validation failed:"
     assert seen[1].startswith("Invalid length for parameter TableName")
@@ -417,8 +417,8 @@ def test_what_a_library_says_in_several_lines_stays_so(terminal: Terminal, aws: 
 
 
 def test_apply_prints_what_it_changes_and_then_nothing_more(terminal: Terminal, table: str) -> None:
-    first = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
-    second = terminal.type(f"pytp-broker apply --config broker.toml --table {table}")
+    first = terminal.type(f"pytp-broker apply --yes --config broker.toml --table {table}")
+    second = terminal.type(f"pytp-broker apply --yes --config broker.toml --table {table}")
 
     assert "acme" in first
     assert "octo-org/widgets" in first
@@ -504,16 +504,16 @@ def test_the_host_of_a_stack_is_its_domain_or_else_its_own(
     ],
 )
 def test_apply_says_what_aws_says(terminal: Terminal, aws: None, options: str, said: str) -> None:
-    seen = terminal.type(f"pytp-broker apply --config broker.toml {options}")
+    seen = terminal.type(f"pytp-broker apply --yes --config broker.toml {options}")
 
     assert seen.startswith(said)
     assert seen.endswith("exit 1\n")
 
 
 def test_a_command_says_where_it_has_looked(terminal: Terminal, aws: None) -> None:
-    by_table = terminal.type("pytp-broker apply --config broker.toml --table none")
+    by_table = terminal.type("pytp-broker apply --yes --config broker.toml --table none")
     by_stack = terminal.type(
-        "pytp-broker apply --config broker.toml --stack none --region eu-west-3"
+        "pytp-broker apply --yes --config broker.toml --stack none --region eu-west-3"
         " --endpoint-url http://127.0.0.1:1"
     )
 
@@ -532,7 +532,7 @@ def test_a_command_says_that_it_knows_no_region(
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
 
-    seen = terminal.type("pytp-broker apply --config broker.toml --table none")
+    seen = terminal.type("pytp-broker apply --yes --config broker.toml --table none")
 
     assert "without a region (give --region)" in seen
 
@@ -540,7 +540,7 @@ def test_a_command_says_that_it_knows_no_region(
 def test_apply_refuses_an_issuer_on_this_machine(terminal: Terminal) -> None:
     terminal.write("broker.toml", '[[issuers]]\nurl = "http://127.0.0.1:1"\nprovider = "github"\n')
 
-    seen = terminal.type("pytp-broker apply --config broker.toml --table none")
+    seen = terminal.type("pytp-broker apply --yes --config broker.toml --table none")
 
     assert seen.startswith("broker.toml:2: issuers[1].url: `http://127.0.0.1:1` must be https")
 

@@ -31,7 +31,7 @@ def authority(move: Move) -> Iterator[TimeAuthority]:
 def configure(move: Move, url: str) -> None:
     file = move.data.parent / "broker.toml"
     file.write_text(f'[timestamping]\nurl = "{url}"\n[[registries]]\nname = "acme"\n')
-    assert main(["apply", "--config", str(file), "--data", str(move.data), "--prune"]) == 0
+    assert main(["apply", "--yes", "--config", str(file), "--data", str(move.data), "--prune"]) == 0
     move.capsys.readouterr()
 
 

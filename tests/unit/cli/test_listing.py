@@ -196,7 +196,7 @@ def test_a_generic_publisher_is_identified_by_its_claims(desk: Desk, tmp_path: P
         'issuer = "https://ci.example.com"\n[registries.publishers.generic]\n'
         'claims = { sub = "project:gizmos", protected = "true" }\n'
     )
-    desk.type(f"apply --config {tmp_path}/broker.toml")
+    desk.type(f"apply --yes --config {tmp_path}/broker.toml")
 
     (found,) = desk.read("publisher list")
 
@@ -213,10 +213,10 @@ def test_a_removed_publisher_is_shown_as_operators_records_know_it(
     )
     config = tmp_path / "broker.toml"
     config.write_text(text)
-    desk.type(f"apply --config {config}")
+    desk.type(f"apply --yes --config {config}")
     (publisher_id,) = (each["id"] for each in desk.read("publisher list"))
     config.write_text('[[registries]]\nname = "acme"\n')
-    desk.type(f"apply --config {config} --prune")
+    desk.type(f"apply --yes --config {config} --prune")
 
     seen = desk.read(f"publisher show {publisher_id}")
 
@@ -279,10 +279,10 @@ def test_a_removed_reader_is_shown_as_operators_records_know_it(desk: Desk, tmp_
         '[[registries]]\nname = "acme"\n[[registries.readers]]\n'
         '[registries.readers.github]\nowner = "octo-org"\n'
     )
-    desk.type(f"apply --config {config}")
+    desk.type(f"apply --yes --config {config}")
     (reader_id,) = (each["id"] for each in desk.read("reader list"))
     config.write_text('[[registries]]\nname = "acme"\n')
-    desk.type(f"apply --config {config} --prune")
+    desk.type(f"apply --yes --config {config} --prune")
 
     seen = desk.read(f"reader show {reader_id}")
 

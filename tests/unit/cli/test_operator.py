@@ -14,7 +14,9 @@ import pytest
 
 from pytp_broker import config
 from pytp_broker.cli import main
-from pytp_broker.cli.operator import Operator, RemovalError, local_user
+from pytp_broker.cli.applying import RemovalError
+from pytp_broker.cli.applying import apply as apply_to
+from pytp_broker.cli.operator import Operator, local_user
 from pytp_broker.cli.token_burning import end_all_tokens
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.project_status import ACTIVE, STATUSES, ProjectStatus
@@ -420,7 +422,7 @@ def test_every_change_of_configuration_is_recorded_with_who_and_when(
     file.write_text(CONFIGURATION)
 
     for _ in range(2):
-        desk.type(f"apply --config {file}")
+        desk.type(f"apply --yes --config {file}")
 
     begun, *changes, ended, begun_again, ended_again = desk.records()
     for kept in (begun, *changes, ended, begun_again, ended_again):
@@ -461,7 +463,7 @@ def test_a_publisher_of_many_projects_is_shown_and_recorded_with_all_of_them(
     file = tmp_path / "broker.toml"
     file.write_text(registry("acme", github_publisher(*projects, repository_owner_id="9919")))
 
-    shown = desk.type(f"apply --config {file}")
+    shown = desk.type(f"apply --yes --config {file}")
 
     recorded = " ".join(kept.get("change", "") for kept in desk.records())
     for text in (shown, recorded):
@@ -479,7 +481,7 @@ def test_an_apply_that_is_cut_off_has_a_record(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(type(desk.store), "apply", crash)
-    assert desk.type(f"apply --config {file}") == "exit 130\n"
+    assert desk.type(f"apply --yes --config {file}").endswith(" to remove.\nexit 130\n")
 
     assert [kept["outcome"] for kept in desk.records()] == ["begun"]
 
@@ -494,9 +496,9 @@ def test_an_apply_that_failed_is_recorded_as_refused(
         raise StoreUnavailable("the store does not answer", operator_detail="Scan: AccessDenied")
 
     monkeypatch.setattr(type(desk.store), "apply", fail)
-    seen = desk.type(f"apply --config {file}")
+    seen = desk.type(f"apply --yes --config {file}")
 
-    assert seen == "cannot apply: the store does not answer\nexit 1\n"
+    assert seen.endswith(" to remove.\ncannot apply: the store does not answer\nexit 1\n")
     records = desk.records()
     for kept in records:
         check(kept)
@@ -524,7 +526,7 @@ def test_an_apply_whose_end_cannot_be_recorded_says_why_it_failed(
     monkeypatch.setattr(type(desk.store), "add_operator_record", add_begin_only)
     monkeypatch.setattr(type(desk.store), "apply", fail)
 
-    assert desk.type(f"apply --config {file}").startswith("cannot apply: the store does not")
+    assert "\ncannot apply: the store does not" in desk.type(f"apply --yes --config {file}")
     assert [kept["outcome"] for kept in desk.records()] == ["begun"]
 
 
@@ -534,7 +536,7 @@ GADGETS = WIDGETS.replace("acme", "umbrella").replace("widgets", "gadgets")
 
 def apply(desk: Desk, folder: Path, text: str, options: str = "") -> str:
     (folder / "broker.toml").write_text(text)
-    return desk.type(f"apply --config {folder}/broker.toml {options}")
+    return desk.type(f"apply --yes --config {folder}/broker.toml {options}")
 
 
 @pytest.mark.promise("no-silent-removal")
@@ -544,8 +546,8 @@ def test_nothing_is_removed_without_prune(desk: Desk, tmp_path: Path) -> None:
 
     seen = apply(desk, tmp_path, GADGETS)
 
-    assert seen == (
-        "nothing was changed, because this configuration would remove:\n"
+    assert seen.endswith(
+        "\nnothing was changed, because this configuration would remove:\n"
         "- publisher acme github octo-org/widgets -> widgets\n"
         "- registry acme\n"
         "to remove them, run the command again with --prune\n"
@@ -598,49 +600,20 @@ def test_a_publisher_that_is_lost_needs_prune(desk: Desk, tmp_path: Path, text: 
     assert desk.records()[-1]["outcome"] == "refused"
 
 
-def test_a_dry_run_of_apply_says_what_would_change_and_changes_nothing(
-    desk: Desk, tmp_path: Path
-) -> None:
-    apply(desk, tmp_path, WIDGETS)
-    before, records = desk.store.load_configuration(), desk.records()
-
-    seen = apply(desk, tmp_path, GADGETS, "--dry-run")
-
-    assert "- registry acme\n" in seen
-    assert "+ registry umbrella\n" in seen
-    assert desk.store.load_configuration() == before
-    assert desk.records() == records
-
-
-@pytest.mark.parametrize(
-    ("wanted", "options", "is_told"),
-    [(GADGETS, "", True), (GADGETS, "--prune", False), (WIDGETS + GADGETS, "", False)],
-)
-def test_a_dry_run_of_apply_says_that_the_real_one_needs_prune(
-    desk: Desk, tmp_path: Path, wanted: str, options: str, is_told: bool
-) -> None:
-    apply(desk, tmp_path, WIDGETS)
-
-    seen = apply(desk, tmp_path, wanted, f"--dry-run {options}")
-
-    assert ("note: without --dry-run, `apply` needs --prune" in seen) is is_told
-    assert "exit" not in seen
-
-
 @pytest.mark.parametrize("name", ["sqlite", "dynamodb"])
 def test_each_engine_keeps_how_an_apply_ended(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     _, _, store = request.getfixturevalue(f"{name}_broker")
     operator = Operator(store, "user olive")
-    operator.apply(config.parse(tomllib.loads(WIDGETS), allow_loopback=False), prune=False)
+    apply_to(operator, config.parse(tomllib.loads(WIDGETS), allow_loopback=False), prune=False)
     empty = config.parse({}, allow_loopback=False)
 
     with pytest.raises(RemovalError):
-        operator.apply(empty, prune=False)
+        apply_to(operator, empty, prune=False)
     monkeypatch.setattr(type(store), "apply", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        operator.apply(empty, prune=True)
+        apply_to(operator, empty, prune=True)
 
     records = [r for r in store.list_operator_records() if r["event"] == "apply"]
     for kept in records:

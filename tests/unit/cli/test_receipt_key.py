@@ -355,11 +355,11 @@ def test_apply_on_a_table_says_that_a_key_is_missing(desk: Desk, tmp_path: Path)
     path = tmp_path / "broker.toml"
     path.write_text('[[registries]]\nname = "acme"\n')
 
-    seen = desk.type(f"apply --config {path}")
+    seen = desk.type(f"apply --yes --config {path}")
 
     is_on_aws = not desk.options.startswith("--data")
     assert ("the broker has no key of receipts yet" in seen) == is_on_aws
-    assert "no key of receipts" not in desk.type(f"apply --config {path} --dry-run")
+    assert "no key of receipts" not in desk.type(f"plan --config {path}")
 
 
 def test_apply_says_nothing_of_keys_if_there_is_one(
@@ -368,5 +368,5 @@ def test_apply_says_nothing_of_keys_if_there_is_one(
     path = tmp_path / "broker.toml"
     path.write_text('[[registries]]\nname = "acme"\n')
 
-    assert desk.type(f"apply --config {path}") == "+ registry acme\n"
+    assert desk.type(f"apply --yes --config {path}").endswith("to remove.\napplied\n")
     assert list(desk.store.list_receipt_keys()) == keys

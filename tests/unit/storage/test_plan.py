@@ -46,7 +46,7 @@ def test_what_is_there_already_needs_no_step() -> None:
 
     plan = make_plan(present, configuration(), [publisher("id-2")])
 
-    assert plan == Plan((), present)
+    assert plan == Plan((), present, present)
 
 
 def test_another_order_of_projects_is_no_change() -> None:
@@ -54,7 +54,7 @@ def test_another_order_of_projects_is_no_change() -> None:
 
     plan = make_plan(present, configuration(), [publisher(projects=("b", "a"))])
 
-    assert plan == Plan((), present)
+    assert plan == Plan((), present, present)
 
 
 def test_publishers_with_the_same_rules_are_one_step() -> None:

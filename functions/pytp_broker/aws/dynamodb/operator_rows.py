@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from pytp_broker.audit.record import AuditRecord
@@ -103,6 +104,18 @@ class OperatorRows(Table):
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return the records of operators in the order of their times."""
         return [json.loads(row["document"]) for row in self._query(_OPERATOR)]
+
+    def newest_operator_records(self, count: int) -> Sequence[Mapping[str, Any]]:
+        """Return so many of operators' records, the newest first."""
+        rows = self._pages(
+            self._client.query,
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=attributes(**{":pk": _OPERATOR}),
+            ScanIndexForward=False,
+            Limit=count,
+        )
+        return [json.loads(row["document"]) for row in islice(rows, count)]
 
     def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
         """Let a release take files until this time."""

@@ -53,6 +53,14 @@ class OperatorTables(Database):
             ).fetchall()
         return [json.loads(document) for (document,) in found]
 
+    def newest_operator_records(self, count: int) -> Sequence[Mapping[str, Any]]:
+        """Return so many of operators' records, the newest first."""
+        with self._read() as connection:
+            found = connection.execute(
+                "SELECT document FROM operator_records ORDER BY number DESC LIMIT ?", (count,)
+            ).fetchall()
+        return [json.loads(document) for (document,) in found]
+
     def follow_operator_records(self, after: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
         """Return the records after this number, each with its number: others have added them."""
         with self._read() as connection:
