@@ -35,7 +35,15 @@ class Operators:
             self.jobs.world.site.configure(with_changing=self.has_changing)
             dies = chance.uniform(0.2, 0.6) if chance.random() < 0.15 else None
             config = str(self.jobs.world.site.config)
-            self._run("apply", "--config", config, "--prune", dies=dies, is_there=self.has_changing)
+            self._run(
+                "apply",
+                "--yes",
+                "--config",
+                config,
+                "--prune",
+                dies=dies,
+                is_there=self.has_changing,
+            )
 
     def publish_by_hand(self, chance: Random) -> None:
         """Make an upload token, publish with it, and burn it by its hash."""

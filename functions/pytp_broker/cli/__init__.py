@@ -19,6 +19,7 @@ _COMMANDS: Final = (
     "serve",
     "plan",
     "apply",
+    "export",
     "validate",
     "explain",
     "registry",

@@ -26,6 +26,7 @@ def registry_item(registry: Registry, configuration: Configuration, host: str) -
     clients = registry.introspection_clients.items()
     return {
         "name": registry.name,
+        "owner": registry.owner or None,
         "enabled": configuration.enabled and registry.enabled,
         "audience": registry.audience_on(host) if host or registry.hosts else registry.audience,
         "hosts": list(registry.hosts),

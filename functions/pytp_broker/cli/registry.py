@@ -18,6 +18,7 @@ from pytp_broker.cli.operator import Operator
 _DOING: Final = "read the registries"
 _COLUMNS: Final = (
     Column("registry", "name"),
+    Column("owner", "owner"),
     Column("enabled", "enabled"),
     Column("access", "access"),
     Column("audience", "audience"),

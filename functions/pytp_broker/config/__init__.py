@@ -5,7 +5,8 @@ them; a deployed function reads what ``apply`` stored.
 
 ``values`` checks single texts, ``tables`` lists the keys, ``issuers`` checks how an issuer's URL is
 written, and ``resolve`` checks the entries against each other. ``sources`` reads the files,
-``positions`` finds their lines, ``mistakes`` and ``sentences`` say what is wrong, and ``load`` does
+``team_files`` adds those of teams, ``export`` writes a file of what a store holds, ``positions``
+finds their lines, ``mistakes`` and ``sentences`` say what is wrong, and ``load`` does
 all of it.
 """
 

@@ -11,6 +11,7 @@ from pytp_broker.config.resolve import Loaded, Resolver
 from pytp_broker.config.sentences import explain_error
 from pytp_broker.config.sources import Source, Sources, read_source
 from pytp_broker.config.tables import BrokerModel
+from pytp_broker.config.team_files import join_team_files
 from pytp_broker.config.values import ALLOW_LOOPBACK
 
 
@@ -48,6 +49,7 @@ def _read_all(paths: Sequence[Path]) -> list[Source]:
 def _resolve(sources: Sources, *, allow_loopback: bool) -> Loaded:
     if sources.conflicts:
         raise ConfigurationError(sources.conflicts)
+    join_team_files(sources)
     context = {ALLOW_LOOPBACK: allow_loopback}
     try:
         model = BrokerModel.model_validate(sources.document, context=context)

@@ -52,7 +52,7 @@ def has_password(text: str) -> bool:
 
 
 def describe(document: Mapping[str, Any], path: KeyPath) -> str:
-    """Return the registry, publisher, reader or issuer that a path is in, or an empty text."""
+    """Return the entry that a path is in, such as a registry or a team, or an empty text."""
     match path:
         case ("registries", int() as number, "publishers", int() as place, *_):
             registry = _entry(document, "registries", number)
@@ -62,6 +62,8 @@ def describe(document: Mapping[str, Any], path: KeyPath) -> str:
             return f"reader {place + 1}{_named(' of registry', registry, 'name')}"
         case ("registries", int() as number, *_):
             return _named("registry", _entry(document, "registries", number), "name")
+        case ("teams", int() as number, *_):
+            return _named("team", _entry(document, "teams", number), "name")
         case ("issuers", int() as number, *_):
             return _named("issuer", _entry(document, "issuers", number), "url")
         case _:

@@ -71,6 +71,8 @@ class Resolver:
         """Return what the model says; raise ConfigurationError."""
         self._check_unique("issuers", "url")
         self._check_unique("registries", "name")
+        self._check_unique("teams", "name")
+        self._check_owners()
         self._check_hosts()
         self._remark_audiences()
         own = {issuer.url: issuer for issuer in self._issuers()}
@@ -106,6 +108,19 @@ class Resolver:
                 place = self._sources.place(first[value])
                 self._complain(path, f"`{value}` was given before, at {place}")
             first.setdefault(value, path)
+
+    def _check_owners(self) -> None:
+        teams, owners = [team.name for team in self._model.teams], set[str]()
+        for i, registry in enumerate(self._model.registries):
+            if registry.owner is not None and registry.owner not in teams:
+                meant = closest(registry.owner, teams)
+                advice = f"did you mean `{meant}`?" if meant else "add it as a `[[teams]]` table"
+                text = f"no team is called `{registry.owner}`; {advice}"
+                self._complain(("registries", i, "owner"), text)
+            owners.add(registry.owner or "")
+        for i, name in enumerate(teams):
+            if name not in owners:
+                self._remark(("teams", i), f"the team `{name}` owns no registry")
 
     def _check_hosts(self) -> None:
         owners: dict[str, int] = {}
@@ -183,6 +198,7 @@ class Resolver:
                 access=model.access,
                 max_file_size=model.max_file_size,
                 require_attestations=model.require_attestations,
+                owner=model.owner or "",
             )
 
     def _introspection_clients(self, index: int, model: RegistryModel) -> dict[str, str]:

@@ -33,7 +33,7 @@ _KINDS: Final[Mapping[type, str]] = {
 }
 _WHOLE: Final = frozenset({"a list", "a table", "a date", "a time"})
 _ENTRIES: Final = frozenset(
-    {("issuers",), ("registries",), *TRUSTED, ("registries", "introspection_clients")}
+    {("issuers",), ("registries",), ("teams",), *TRUSTED, ("registries", "introspection_clients")}
 )
 
 

@@ -1,13 +1,13 @@
 """Read the files of a configuration as TOML, and join them into one document.
 
-Several files make one configuration, with the issuers and registries of all. A mistake is named
-with its file and its line.
+Several files make one configuration, with the issuers and registries of all; ``team_files`` adds
+those of teams. A mistake is named with its file and its line.
 """
 
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from pytp_broker.config.positions import KeyPath, find_lines
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 
 _NOTHING: Final = hashlib.sha256().hexdigest()
-_LISTS: Final = ("issuers", "registries")
+_LISTS: Final = ("issuers", "registries", "teams")
 _PLACE: Final = re.compile(r" ?\((?:at line (\d+), column \d+|at end of document)\)")
 # How tomllib's messages begin, and what we say instead.
 _SYNTAX: Final = {
@@ -53,6 +53,7 @@ class Source:
     document: Mapping[str, Any]
     text: str = ""
     sha256: str = _NOTHING
+    folder: Path | None = None  # in which it names other files; None if it is not a file
     _lines: dict[KeyPath, int] = field(default_factory=dict, compare=False)
 
     def line(self, path: KeyPath) -> int:
@@ -73,7 +74,7 @@ class Sources:
 
     def __init__(self, *sources: Source) -> None:
         """Put the files together; without files, the configuration is empty."""
-        self._sources = sources or (Source("", {}),)
+        self._sources = [*sources] or [Source("", {})]
         self._origins: dict[KeyPath, tuple[Source, KeyPath]] = {}
         self.document: dict[str, Any] = {}
         self.conflicts: list[str] = []
@@ -89,9 +90,35 @@ class Sources:
             hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
         )
 
+    @property
+    def files(self) -> Sequence[Source]:
+        """Return the files, in their order."""
+        return self._sources
+
+    def join(self, source: Source) -> None:
+        """Add a file that only adds entries to registries, with ``join_entry``."""
+        self._sources.append(source)
+
+    def join_entry(self, source: Source, number: int, registry: int, key: str) -> None:
+        """Add what the file's entry of this number has under a key to a registry's list."""
+        registries = self.document["registries"]
+        present, more = registries[registry], source.document["registries"][number][key]
+        listed = present.get(key, [])
+        if not isinstance(listed, list):
+            return  # it is a mistake of the other file, which the model finds
+        grown = {**present, key: [*listed, *more]}
+        self.document["registries"] = [
+            *registries[:registry],
+            grown,
+            *registries[registry + 1 :],
+        ]
+        for place in range(len(more)):
+            path = ("registries", registry, key, len(listed) + place)
+            self._origins[path] = source, ("registries", number, key, place)
+
     def place(self, path: KeyPath) -> str:
         """Return the place of a path: file and line, or its dotted name."""
-        source, local = self._locate(path)
+        source, local = self.locate(path)
         return source.place(local) or dotted(local)
 
     def write(self, mistakes: Iterable[Mistake]) -> list[str]:
@@ -99,12 +126,12 @@ class Sources:
         return [self._write(mistake) for mistake in sorted(mistakes, key=self._order)]
 
     def _order(self, mistake: Mistake) -> tuple[int, int]:
-        source, local = self._locate(mistake.path)
+        source, local = self.locate(mistake.path)
         return self._sources.index(source), source.line(local)
 
     def _write(self, mistake: Mistake) -> str:
         """Return a mistake with its place, its dotted path, and the name of its entry."""
-        source, local = self._locate(mistake.path)
+        source, local = self.locate(mistake.path)
         where = [part for part in (source.place(local), dotted(local)) if part]
         owner = describe(self.document, mistake.path)
         return ": ".join([*where, mistake.text]) + (f" ({owner})" if owner else "")
@@ -131,9 +158,9 @@ class Sources:
         for number in range(len(value) if isinstance(value, list) else 0):
             self._origins[key, offset + number] = source, (key, number)
 
-    def _locate(self, path: KeyPath) -> tuple[Source, KeyPath]:
+    def locate(self, path: KeyPath) -> tuple[Source, KeyPath]:
         """Return the file that a path of the whole document is in, and the path there."""
-        for length in (2, 1):
+        for length in (4, 2, 1):
             if path[:length] in self._origins:
                 source, local = self._origins[path[:length]]
                 return source, (*local, *path[length:])
@@ -157,7 +184,7 @@ def read_source(path: Path) -> Source:
         raise ConfigurationError(
             [f"{name}: the file is empty: expected issuers, registries or `enabled`"]
         )
-    return Source(name, document, text, hashlib.sha256(content).hexdigest())
+    return Source(name, document, text, hashlib.sha256(content).hexdigest(), path.parent)
 
 
 def _anchor(document: dict[str, Any], folder: Path) -> None:

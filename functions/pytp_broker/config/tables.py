@@ -31,6 +31,7 @@ from pytp_broker.config.values import (
     RegistryName,
     ReleaseOpenDays,
     Sha256,
+    TeamName,
     Text,
     TimestampingUrl,
     is_one_of,
@@ -243,9 +244,21 @@ class RegistryModel(_Table):
     access: ReadAccess = registries.PRIVATE
     max_file_size: FileSize = registries.DEFAULT_MAX_FILE_SIZE
     require_attestations: bool = False
+    owner: TeamName | None = None
     introspection_clients: list[IntrospectionClientModel] = []
     publishers: list[PublisherModel] = []  # type: ignore[valid-type]
     readers: list[ReaderModel] = []  # type: ignore[valid-type]
+
+
+class TeamModel(_Table):
+    """A team, which may own registries, and its files.
+
+    A team's file adds publishers and readers to the registries that the team owns, and nothing
+    else. It is named relative to the folder of the file that names it.
+    """
+
+    name: TeamName
+    include: list[Text] = []
 
 
 class TimestampingModel(_Table):
@@ -261,6 +274,7 @@ class BrokerModel(_Table):
     enabled: bool = True
     issuers: list[IssuerModel] = []
     registries: list[RegistryModel] = []
+    teams: list[TeamModel] = []
     timestamping: TimestampingModel | None = None
 
 
@@ -274,6 +288,7 @@ _MODELS: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     ("timestamping",): TimestampingModel,
     ("issuers",): IssuerModel,
     ("registries",): RegistryModel,
+    ("teams",): TeamModel,
     ("registries", "introspection_clients"): IntrospectionClientModel,
     ("registries", "publishers"): PublisherModel,
     ("registries", "readers"): ReaderModel,
@@ -293,6 +308,7 @@ EXAMPLES: Final[Mapping[tuple[str, ...], str]] = {
     ("issuers", "url"): f'"{(_SELF_HOSTED.issuer_shape or "").replace("HOST", "ci.example.com")}"',
     ("issuers", "provider"): f'"{_SELF_HOSTED.name}"',
     ("registries", "name"): '"acme"',
+    ("teams", "name"): '"data"',
     ("registries", "introspection_clients", "id"): '"devpi"',
     ("registries", "publishers", "projects"): '["widgets"]',
     **{

@@ -37,6 +37,9 @@ MAX_RELEASE_OPEN_DAYS: Final = 3650
 
 MIN_FILE_BYTES: Final = 1024
 
+MAX_TEAM_CHARACTERS: Final = 64
+TEAM: Final = "[A-Za-z0-9][A-Za-z0-9._-]*"
+
 _MAX_PORT: Final = 65_535
 # One line can list this many kinds of CI.
 _MAX_CHOICES: Final = 15
@@ -197,6 +200,12 @@ def is_one_of(names: Iterable[str]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": list(names)})
 
 
+def _check_team_name(text: str) -> str:
+    if not re.fullmatch(TEAM, text):
+        raise ValueError("must be letters, digits, dots, dashes and underscores, such as `data`")
+    return text
+
+
 def _looks_like(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern})
 
@@ -208,6 +217,12 @@ HostName = Annotated[Text, AfterValidator(_check_host)]
 JwksHost = Annotated[Text, AfterValidator(_check_jwks_host)]
 Audience = Annotated[Text, AfterValidator(_check_audience)]
 RegistryName = Annotated[Text, AfterValidator(_check_registry_name)]
+TeamName = Annotated[
+    Text,
+    Field(max_length=MAX_TEAM_CHARACTERS),
+    AfterValidator(_check_team_name),
+    _looks_like(f"^{TEAM}$"),
+]
 ProjectName = Annotated[
     Text, Field(max_length=MAX_PROJECT_CHARACTERS), AfterValidator(read_project)
 ]

@@ -138,7 +138,8 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
     assert re.findall(r"^    ([\w-]+)(?: |$)", seen, re.MULTILINE) == [
-        *("serve", "plan", "apply", "validate", "explain", "registry", "publisher", "reader"),
+        *("serve", "plan", "apply", "export", "validate", "explain", "registry", "publisher"),
+        "reader",
         *("issuer", "token", "project", "file", "release", "receipt-key", "import"),
         *("trust-root", "audit", "schema", "secret", "login", "logout", "publish"),
         *("session", "run", "proxy", "verify", "demo"),

@@ -70,15 +70,16 @@ def test_the_page_lists_the_members_of_every_object(shop: Desk, title: str, line
 
 def test_registries_are_listed(shop: Desk) -> None:
     assert shop.type("registry list").splitlines() == [
-        "registry  enabled  access   audience  hosts             issuers",
-        "acme      yes      private  acme      acme.example.com  2",
-        "other     yes      private                              1",
+        "registry  owner  enabled  access   audience  hosts             issuers",
+        "acme             yes      private  acme      acme.example.com  2",
+        "other            yes      private                              1",
     ]
 
 
 @pytest.mark.promise("short-hashes")
 def test_a_registry_is_shown_with_its_settings(shop: Desk) -> None:
     assert shop.read("registry show acme") == {
+        "owner": None,
         "name": "acme",
         "enabled": True,
         "audience": "acme",
@@ -417,7 +418,8 @@ def test_what_is_not_there_is_said_to_be(shop: Desk, line: str, said: str) -> No
 
 def test_an_empty_list_says_so_and_is_an_empty_list_in_json(desk: Desk) -> None:
     assert desk.type("registry list") == (
-        "registry  enabled  access  audience  hosts  issuers\nnote: there is nothing to list\n"
+        "registry  owner  enabled  access  audience  hosts  issuers\n"
+        "note: there is nothing to list\n"
     )
     assert desk.type("registry list --json") == "[]\n"
 

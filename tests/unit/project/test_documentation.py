@@ -68,6 +68,19 @@ def test_the_configuration_shown_is_accepted(page: str, mark: str) -> None:
     assert config.parse(tomllib.loads(text), allow_loopback=False).publishers
 
 
+def test_the_files_of_teams_shown_are_accepted(tmp_path: Path) -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
+    team = marked(page, "team")
+    (tmp_path / "teams/ml").mkdir(parents=True)
+    (tmp_path / "broker.toml").write_text(marked(page, "teams"))
+    (tmp_path / "teams/data.toml").write_text(team)
+    (tmp_path / "teams/ml/models.toml").write_text(team.replace("acme", "umbrella"))
+
+    loaded = config.load(tmp_path / "broker.toml", allow_loopback=False)
+
+    assert {each.registry for each in loaded.publishers} == {"acme", "umbrella"}
+
+
 def test_the_readmes_configuration_is_three_changes() -> None:
     loaded = config.parse(tomllib.loads(marked(README, "broker.toml")), allow_loopback=False)
 
