@@ -112,7 +112,7 @@ class Clients:
         if (done.returncode == 0) is not succeeds:
             last_line = (done.stderr.strip() or "it said nothing").splitlines()[-1]
             raise StepError(f"{Path(command[0]).name} exited {done.returncode}: {last_line}")
-        return done.stdout
+        return done.stdout or done.stderr
 
     def _greet(self, package: "TinyPackage", target: Path) -> list[str]:
         said = self._run(sys.executable, str(target / f"{package.module}.py")).strip()

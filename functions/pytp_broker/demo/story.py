@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from http import HTTPStatus
 from importlib.util import find_spec
@@ -59,12 +59,19 @@ workflow = "release.yml"
 
 def play() -> bool:
     """Play the story; say whether every step went as it should. The first that did not ends it."""
-    screen = Screen(is_coloured=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     began = time.monotonic()
     with ExitStack() as stack:
         stage = _set_up(stack)
-        screen.begin(stage.issuer.url, stage.server.url, _REPOSITORIES)
-        played = _play(_story(stage), screen)
+        return play_steps(_story(stage), stage, _REPOSITORIES, began)
+
+
+def play_steps(
+    story: list["Step"], clients: Clients, repositories: Mapping[str, str], began: float
+) -> bool:
+    """Show a story step by step; say whether every step went as it should."""
+    screen = Screen(is_coloured=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    screen.begin(clients.issuer.url, clients.server.url, repositories)
+    played = _play(story, screen)
     screen.end(played, time.monotonic() - began)
     return all(played)
 
