@@ -66,6 +66,7 @@ def choices(world: World, memory: Memory) -> Sequence[Choice]:
         Choice(operators.yank, 1.2),
         Choice(operators.delete, 1.2),
         Choice(operators.list_files, 0.5),
+        Choice(operators.back_up, 0.3),
         Choice(tools.uv, 1),
         Choice(tools.twine, 0.7),
     )

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import quote
 
+from tests.soak.backups import BACKUP, inspect_backup
 from tests.soak.folder import strangers
 from tests.soak.jobs import LEGACY, MINT, Jobs, ask_about
 from tests.soak.journal import Entry
@@ -51,6 +52,8 @@ class Inspection:
             yield from self._spent(visit)
             yield from self._bytes(visit, token, listed)
         yield from self._database()
+        yield from inspect_backup(self.jobs.world.site, self.story)
+        self._count("backups restored", any(e.status == 0 for e in self.story.of(BACKUP)))
 
     # --- files ------------------------------------------------------------------------------------
 

@@ -88,6 +88,11 @@ class Operators:
         facts |= {"project": sent.project, "version": sent.version}
         self._run("file", "delete", "acme", name, "--reason", "a mistake", **facts)
 
+    def back_up(self, _chance: Random) -> None:
+        """Back up the folder while the server runs."""
+        with self._turn:
+            self._run("backup", "--to", str(self.jobs.world.site.backups))
+
     def list_files(self, chance: Random) -> None:
         """Look at what is there."""
         words = chance.choice((("file", "list", "acme"), ("token", "list"), ("publisher", "list")))
@@ -119,6 +124,6 @@ class Operators:
     def _note(
         self, words: tuple[str, ...], begin: float, status: int | None, facts: dict[str, Any]
     ) -> None:
-        named = [word for word in words[:2] if not word.startswith("-")]
+        named = [word for word in words[:2] if word.isalpha()]
         entry = Entry(" ".join(("operator", *named)), begin, time.time(), status, facts)
         self.jobs.world.journal.write(entry)

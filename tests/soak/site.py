@@ -29,6 +29,7 @@ class Site:
     def __init__(self, folder: Path, issuer_url: str, journal: Journal) -> None:
         self.folder = folder
         self.data = folder / "data"
+        self.backups = folder / "backup"
         self.log = folder / "server.log"
         self.config = folder / "broker.toml"
         self.url = ""

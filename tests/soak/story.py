@@ -128,6 +128,12 @@ class Story:
         """Return the files whose deletion was confirmed."""
         return {_key(e): e for e in self.of("operator file delete") if e.status == 0}
 
+    def taken_before(self, moment: float) -> frozenset[FileKey]:
+        """Return the files of steady projects that were taken by then, and never deleted."""
+        before = Story([entry for entry in self.entries if entry.end < moment])
+        steady = {key for key, facts in before.taken.items() if facts["project"] != CHANGING}
+        return frozenset(steady - self.maybe_deleted)
+
     @cached_property
     def maybe_deleted(self) -> frozenset[FileKey]:
         return frozenset(_key(entry) for entry in self.of("operator file delete"))

@@ -10,10 +10,12 @@ from typing import Any, Final
 import pytest
 
 from pytp_broker.tokens import UploadToken
+from tests.soak.__main__ import is_ours
+from tests.soak.backups import BACKUP, inspect_backup
 from tests.soak.driver import JOURNAL, run
 from tests.soak.faults import Plan
 from tests.soak.issuer import MoodyIssuer
-from tests.soak.journal import Entry, read
+from tests.soak.journal import Entry, Journal, read
 from tests.soak.judgement import judge
 from tests.soak.rules import LOSS, ODDITY, findings
 from tests.soak.site import CHANGING, Site
@@ -107,8 +109,26 @@ def test_the_judgement_finds_each_loss_behind_the_servers_back(soaked: Soaked) -
     }
 
 
+def test_only_the_folder_of_a_soak_is_removed(tmp_path: Path) -> None:
+    assert is_ours(tmp_path / "new")
+    assert is_ours(tmp_path)
+    (tmp_path / "thesis.txt").touch()
+    assert not is_ours(tmp_path)
+    (tmp_path / JOURNAL).touch()
+    assert is_ours(tmp_path)
+
+
 def act(kind: str, at: float, status: int | None = None, **facts: Any) -> Entry:
     return Entry(kind, at, at + 0.5, status, facts)
+
+
+def test_a_backup_that_cannot_be_restored_is_a_loss(tmp_path: Path) -> None:
+    with MoodyIssuer() as issuer, Journal(tmp_path / JOURNAL) as journal:
+        site = Site(tmp_path, issuer.url, journal)
+    found = inspect_backup(site, Story([act(BACKUP, 1, 0)]))
+
+    assert [each.check for each in found] == ["a backup has what was answered before it"]
+    assert not list(inspect_backup(site, Story([act(BACKUP, 1, 1)])))
 
 
 BURN: Final = act("burn", 10, 202, token=BURNED)
