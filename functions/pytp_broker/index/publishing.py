@@ -179,9 +179,10 @@ def commit(
     changes = find_changes([file], right.caller.configuration.issuers, index)
     use_up(right.record, _use(file), index)
     claimed = claim_release(admission, index)
-    confirm(right, index)
     if is_old(right, index):
         check_open(candidate, find_entry(candidate, right, index))
+    # The last call before the decisive write: a slow one after it would use an ended right.
+    confirm(right, index)
     check_claim(claimed, index)
     report_changes(changes, index)
     try:

@@ -211,6 +211,63 @@ def test_a_slow_upload_finds_the_project_closed(shelf: Shelf) -> None:
     assert shelf.filenames == []
 
 
+@pytest.mark.promise("slow-upload")
+def test_a_right_that_ends_at_the_last_look_at_the_project_publishes_nothing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_release, find_entry = shelf.store.save_release, shelf.store.find_entry
+
+    def find_late(*arguments: Any) -> Any:
+        shelf.store.burn_token(shelf.token.lookup_id, shelf.token.hash, None, shelf.now)
+        return find_entry(*arguments)
+
+    def save_slowly(*arguments: Any) -> bool:
+        shelf.advance(seconds=10)
+        monkeypatch.setattr(shelf.store, "find_entry", find_late)
+        return save_release(*arguments)
+
+    monkeypatch.setattr(shelf.store, "save_release", save_slowly)
+
+    assert shelf.publish(wheel()).status == 401
+    assert shelf.filenames == []
+
+
+@pytest.mark.promise("switched-off")
+def test_what_is_switched_off_while_a_right_is_confirmed_publishes_nothing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_token, asked = shelf.store.find_token, list[str]()
+
+    def find_slowly(*arguments: Any) -> Any:
+        found = find_token(*arguments)
+        asked.append("find_token")
+        if len(asked) == 2:
+            shelf.switch_off()
+        shelf.advance(seconds=10 if len(asked) < 3 else 0)
+        return found
+
+    monkeypatch.setattr(shelf.store, "find_token", find_slowly)
+
+    assert shelf.publish(wheel()).status == 403
+    assert shelf.filenames == []
+
+
+def test_a_store_that_is_always_slow_is_not_asked_again_and_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_token, asked = shelf.store.find_token, list[str]()
+
+    def find_slowly(*arguments: Any) -> Any:
+        asked.append("find_token")
+        shelf.advance(seconds=10)
+        return find_token(*arguments)
+
+    monkeypatch.setattr(shelf.store, "find_token", find_slowly)
+
+    assert shelf.publish(wheel()).status == 200
+    assert len(asked) == 4
+
+
 # Deleted files
 
 
