@@ -38,7 +38,7 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam check test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided bench soak lock clean
+.PHONY: help install emulator sam check test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided model bench soak lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ real: install ## Republish the real files of tests/integration/real_files.txt (9
 fuzz-guided: install ## Fuzz by coverage with atheris, which this installs (SECONDS=600)
 	@$(BIN)/python -m pip install -qq atheris
 	@PYTHONPATH=functions:. $(BIN)/python tests/fuzz/guided.py -max_total_time=$(or $(SECONDS),600)
+
+model: install ## Search every state of the token's life, deeper than the tests do (DEPTH=2)
+	@PYTP_MODEL_DEPTH=$(or $(DEPTH),2) $(BIN)/pytest $(IN_PARALLEL) tests/model $(ARGS)
 
 bench: install emulator .venv-peers/.requirements ## Run tests/benchmarks/bench_*.py
 	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)

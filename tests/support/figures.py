@@ -18,6 +18,8 @@ SDISTS: Final[Counter[str]] = Counter()
 PAGES: Final[Counter[str]] = Counter()
 # What the short soak of tests/soak did, and what it found.
 SOAK: Final[Counter[str]] = Counter()
+# What tests/model has searched; a depth counts how many scenarios have it.
+MODEL: Final[Counter[str]] = Counter()
 _ALL: Final = {
     "faults": FAULTS,
     "inputs": INPUTS,
@@ -25,6 +27,7 @@ _ALL: Final = {
     "sdists": SDISTS,
     "pages": PAGES,
     "soak": SOAK,
+    "model": MODEL,
 }
 
 # The catalogues: what their tests are called in the summary. A test of an attack stands beside its
@@ -58,7 +61,8 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how much was tried."""
-    for line in (*_cases(terminalreporter), *_faults(), *_pages(), *_soak(), *_fuzz()):
+    figures = (*_faults(), *_model(), *_pages(), *_soak(), *_fuzz())
+    for line in (*_cases(terminalreporter), *figures):
         terminalreporter.write_line(line)
 
 
@@ -93,6 +97,17 @@ def _pages() -> list[str]:
 def _soak() -> list[str]:
     figures = ", ".join(f"{count} {name}" for name, count in SOAK.items())
     return [f"soak: {figures}"] if figures else []
+
+
+def _model() -> list[str]:
+    if not MODEL["states"]:
+        return []
+    depth = max(int(name.split()[1]) for name in MODEL if name.startswith("depth "))
+    others = ", ".join(
+        f"{count:,} {name}" for name, count in sorted(MODEL.items()) if name[0] not in "dst"
+    )
+    searched = f"{MODEL['states']:,} states, {MODEL['transitions']:,} transitions"
+    return [f"model: {searched}, depth {depth}, {others}"]
 
 
 def _fuzz() -> list[str]:
