@@ -1,9 +1,8 @@
 """A broker at the other end of the client: what the client sends is a call in this process."""
 
-import json
 from urllib.parse import parse_qsl, urlsplit
 
-from pytp_broker.client.transport import Answer, Call, UnreachableError
+from pytp_broker.client.transport import Answer, Call, UnreachableError, _parse
 from tests.support.configurations import github_publisher, registry
 from tests.support.deployment import HOST
 from tests.support.signing import segment
@@ -56,7 +55,7 @@ class Remote(World):
             {"accept": call.accept, "authorization": call.authorization},
             query=dict(parse_qsl(url.query)),
         )
-        return Answer(answer.status, json.loads(answer.body or b"{}"))
+        return Answer(answer.status, _parse(answer.body))
 
     def seconds(self) -> float:
         """Return the time, as `time.time` does."""

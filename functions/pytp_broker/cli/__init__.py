@@ -45,6 +45,7 @@ _COMMANDS: Final = (
     "run",
     "proxy",
     "verify",
+    "probe",
     "demo",
 )
 # The libraries that an install may lack. A command that lacks one names an extra: the command's own

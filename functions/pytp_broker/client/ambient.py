@@ -86,6 +86,13 @@ def find_identity(audience: str, environment: Environment, send: Send) -> Identi
     )
 
 
+def read_identity(path: Path, audience: str) -> Identity:
+    """Return the identity token in a file, if it is for this audience; raise NoIdentityError."""
+    token = _read_file(path)
+    _check_audience(token, audience)
+    return Identity(Hidden(token), is_only_one=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What a source of identity tokens works with."""
@@ -115,7 +122,10 @@ def _find_told(job: _Job) -> str:
     named = job.variable(TOKEN_FILE)
     if not named and not PROJECTED.is_file():
         return ""
-    path = Path(named) if named else PROJECTED
+    return _read_file(Path(named) if named else PROJECTED)
+
+
+def _read_file(path: Path) -> str:
     try:
         return path.read_text().strip()
     except (OSError, ValueError) as error:

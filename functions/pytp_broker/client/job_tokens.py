@@ -9,7 +9,6 @@ from pytp_broker.client.ambient import Environment, Identity, find_identity
 from pytp_broker.client.locations import Location
 from pytp_broker.client.registry import (
     OK,
-    TRUSTED_URLS,
     Exchange,
     Minted,
     RefusedError,
@@ -17,6 +16,7 @@ from pytp_broker.client.registry import (
     burn,
     discover,
     mint,
+    read_trusted_urls,
 )
 from pytp_broker.client.token_cache import TokenCache
 from pytp_broker.client.transport import Send, UnreachableError, send
@@ -98,8 +98,7 @@ class JobTokens:
         return minted
 
     def _discover(self, location: Location) -> Exchange | None:
-        trusted = self.environment.get(TRUSTED_URLS, "").replace(",", " ").split()
-        return discover(location, [url.rstrip("/") for url in trusted], self.send)
+        return discover(location, read_trusted_urls(self.environment), self.send)
 
     def _is_public(self, location: Location) -> bool:
         """Say whether this is an index that needs no token, so that no identity is needed."""

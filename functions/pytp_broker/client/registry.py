@@ -1,7 +1,7 @@
 """A registry as a client sees it: its audience, its exchange, and the end of a token."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -65,8 +65,17 @@ class Exchange:
     burn_url: str
 
 
+def read_trusted_urls(environment: Mapping[str, str]) -> list[str]:
+    """Return the registries whose audience the user trusts, from a job's variables."""
+    listed = environment.get(TRUSTED_URLS, "").replace(",", " ").split()
+    return [url.rstrip("/") for url in listed]
+
+
 def discover(location: Location, trusted_urls: Collection[str], send: Send) -> Exchange | None:
-    """Return the exchange of a registry, or None if there is no registry; raise RefusedError."""
+    """Return the exchange of a registry, or None if there is no registry; raise RefusedError.
+
+    A registry at one of the ``trusted_urls`` may ask for any audience.
+    """
     audience_url, mint_url = _find_endpoints(location, send)
     answer = _ask(Call(audience_url), send)
     if answer is None:
@@ -164,12 +173,20 @@ def _check_audience(location: Location, audience: str, trusted_urls: Collection[
 
 def reason_in(answer: Answer) -> str:
     """Return why a registry refuses, made safe to show; nothing if it is not a registry."""
-    errors: Any = answer.document.get("errors")
-    if not isinstance(errors, list) or not errors:
-        return ""
-    first = errors[0] if isinstance(errors[0], dict) else {}
+    first, code = _first_error(answer), code_in(answer)
     said = answer.text("detail") or answer.text("message") or first.get("description")
-    code = first.get("code")
-    if not isinstance(said, str) or not isinstance(code, str):
+    if not isinstance(said, str) or not code:
         return ""
     return legible(f"{code}: {said}", _MAX_REASON_CHARACTERS)
+
+
+def code_in(answer: Answer) -> str:
+    """Return the code of the error in an answer; nothing if it is not a registry's."""
+    code = _first_error(answer).get("code")
+    return printable(code) if isinstance(code, str) else ""
+
+
+def _first_error(answer: Answer) -> Mapping[str, Any]:
+    errors: Any = answer.document.get("errors")
+    is_one = isinstance(errors, list) and errors and isinstance(errors[0], dict)
+    return errors[0] if is_one else {}
