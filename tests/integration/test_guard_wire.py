@@ -275,6 +275,7 @@ def exchange(port: int, sent: bytes) -> bytes:
 def test_a_client_that_still_sends_reads_why_it_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(web_server, "_LINGER_SECONDS", 60.0)
     head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n"
 
     with serving(refuse, monkeypatch) as port:
