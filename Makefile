@@ -62,7 +62,7 @@ lint: install ## Check style, types, the workflows of .github/ and the action
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/zizmor --offline --quiet .github infra/ci/github
+	@$(BIN)/zizmor --offline --quiet .github infra/ci/github infra/ci/configuration/github.yml
 
 hooks: install ## Check each commit before it is made, as .pre-commit-config.yaml says
 	@$(BIN)/pre-commit install

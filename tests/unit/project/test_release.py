@@ -13,7 +13,10 @@ import yaml
 from pytp_broker import __version__
 
 ROOT = Path(__file__).parents[3]
-WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+WORKFLOWS = [
+    *sorted((ROOT / ".github/workflows").glob("*.yml")),
+    ROOT / "infra/ci/configuration/github.yml",
+]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
