@@ -64,8 +64,7 @@ def _groups(changes: Sequence[Change]) -> Iterator[list[str]]:
 def _lines(change: Change) -> Iterator[str]:
     step = change.step
     yield f"{SIGNS[step.verb]} {step.title}"
-    if step.kind is not Kind.SWITCH or step.verb is Verb.CHANGE:
-        yield from (f"    {_difference(each, step.verb)}" for each in change.differences)
+    yield from (f"    {_difference(each, step.verb)}" for each in change.differences)
     if step.verb is Verb.CHANGE and change.gains:
         yield f"    gains {', '.join(change.gains)}"
     if change.needs_prune or change.losses:

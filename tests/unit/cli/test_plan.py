@@ -1,5 +1,6 @@
 """`pytp-broker plan` and `apply`: what is shown, what is asked, and which plan is executed."""
 
+import hashlib
 import io
 import json
 import sys
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
+from pytp_broker.audit.operations import Apply
 from pytp_broker.cli import main, plan_document
-from pytp_broker.cli.applying import apply, plan_for
+from pytp_broker.cli.applying import Unfinished, apply, find_unfinished, plan_for
 from pytp_broker.cli.command import CommandError
 from pytp_broker.cli.operator import Operator
 from pytp_broker.cli.waiting import shown_waiting
@@ -18,9 +21,10 @@ from pytp_broker.config import Loaded, load
 from pytp_broker.storage.plan import Plan
 from pytp_broker.storage.protocols import Store
 from tests.support.audit import check
-from tests.support.configurations import github_publisher, registry
-from tests.support.desk import Desk
+from tests.support.configurations import github_publisher, github_reader, registry
+from tests.support.desk import NOW, Desk
 from tests.support.fakes import MemoryStore
+from tests.support.samples import operation
 
 WIDGETS = registry("acme", github_publisher("widgets", "tools", repository_owner_id="9919"))
 GADGETS = registry("umbrella", github_publisher("gadgets", repository_owner_id="9919"))
@@ -128,6 +132,63 @@ def test_a_plan_shows_what_is_removed_and_that_pins_are_forgotten(
         '    pinned ids are forgotten: repository_id = "1"\n'
     )
     assert "2 to add, 0 to change, 2 to remove.\n2 of them take a registry" in seen
+
+
+def test_a_plan_shows_that_a_reader_loses_its_right(
+    desk: Desk, write: Callable[[str], Path]
+) -> None:
+    desk.type(f"apply --yes --config {write(WIDGETS + github_reader())}")
+
+    seen = desk.type(f"plan --config {write(WIDGETS)}")
+
+    assert seen.startswith(
+        "# registry acme\n"
+        "- reader acme github octo-org\n"
+        "    loses the right to read the registry (needs --prune)\n"
+        "\n"
+        "Plan: 0 to add, 0 to change, 1 to remove.\n"
+    )
+
+
+def test_a_plan_shows_how_an_issuer_is_reached_and_not_its_certificates(
+    desk: Desk, write: Callable[[str], Path], tmp_path: Path
+) -> None:
+    pem = trustme.CA().cert_pem.bytes().decode()
+    (tmp_path / "ca.pem").write_text(pem)
+    issuer = 'url = "https://gitlab.example.com"\nprovider = "gitlab"\nca_file = "ca.pem"\n'
+
+    seen = desk.type(f"plan --config {write(f'[[issuers]]{chr(10)}{issuer}{WIDGETS}')}")
+
+    assert seen.startswith(
+        "# all registries\n"
+        "+ issuer https://gitlab.example.com\n"
+        '    provider = "gitlab"\n'
+        "    ca_certificates = 1\n"
+        f'    ca_sha256 = "{hashlib.sha256(pem.encode()).hexdigest()}"\n'
+    )
+
+
+def test_a_plan_names_the_owner_of_a_registry(desk: Desk, write: Callable[[str], Path]) -> None:
+    text = WIDGETS.replace('"acme"', '"acme"\nowner = "data"')
+    path = write(f'[[teams]]\nname = "data"\n{text}')
+
+    assert desk.type(f"plan --config {path}").startswith("# registry acme (owner: data)\n")
+    main(["plan", "--json", "--config", str(path), *desk.options.split()])
+    steps = json.loads(desk.capsys.readouterr().out)["steps"]
+    assert [(step["registry"], step["owner"]) for step in steps] == [("acme", "data")] * 2
+
+
+def test_two_publishers_of_one_identity_are_not_taken_for_one_change(
+    desk: Desk, write: Callable[[str], Path]
+) -> None:
+    """It is not clear which of the old ones a new one takes the place of."""
+    two = registry("acme", *(github_publisher(name, environment=name) for name in ("a", "b")))
+    desk.type(f"apply --yes --config {write(two)}")
+
+    seen = desk.type(f"plan --config {write(registry('acme', github_publisher('a', 'b')))}")
+
+    assert "Plan: 1 to add, 0 to change, 2 to remove.\n" in seen
+    assert "--prune" not in seen
 
 
 def test_a_plan_without_changes_exits_with_0_and_writes_nothing(
@@ -539,6 +600,16 @@ def test_the_next_one_says_that_the_last_apply_did_not_finish(
         f"apply --yes --config {path}"
     )
     assert "did not finish" not in desk.type(f"plan --config {path}")
+
+
+def test_a_record_of_something_else_does_not_hide_that_an_apply_did_not_finish() -> None:
+    store = MemoryStore()
+    begun = Apply(by="olive", configuration_sha256="0" * 64).begun()
+    store.add_operator_record(begun, NOW)
+    store.add_operator_record(operation(), NOW)
+
+    assert find_unfinished(Operator(store, "me")) == Unfinished("olive", NOW)
+    assert find_unfinished(Operator(MemoryStore(), "me")) is None
 
 
 # --- progress -------------------------------------------------------------------------------------
