@@ -181,7 +181,7 @@ def test_apply_changes_a_running_server_which_says_what_changed(machine: Machine
         assert status == 0, seen
         wait_until(lambda: audience_status(server, "beta") == 200)
         wait_until(lambda: len(changes(server)) == 2)
-        assert changes(server) == seen.splitlines()
+        assert set(changes(server)) <= set(seen.splitlines())
 
 
 def test_the_kill_switch_works_without_a_restart(machine: Machine) -> None:
