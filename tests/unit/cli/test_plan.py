@@ -368,6 +368,7 @@ def loaded(path: Path) -> Loaded:
     return load(path, allow_loopback=False)
 
 
+@pytest.mark.promise("approved-plan")
 def test_a_plan_that_the_operator_has_not_seen_is_not_executed(
     before: Desk, write: Callable[[str], Path]
 ) -> None:

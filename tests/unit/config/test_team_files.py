@@ -125,6 +125,7 @@ NOT_THERE = 'its operator adds one, with `owner = "data"`'
 NO_LIST = "is not a list of tables: write"
 
 
+@pytest.mark.promise("team-files")
 @pytest.mark.parametrize(
     ("text", "place", "said"),
     [
