@@ -70,7 +70,7 @@ class Operators:
             return
         place = (sent.project, sent.version)
         is_yanked = self.yanked.get(place, False)
-        reason = () if is_yanked else ("--reason", "it breaks")
+        reason = ("--reason", "it works" if is_yanked else "it breaks")
         facts: dict[str, Any] = {"project": sent.project, "version": sent.version}
         facts["yanked"] = not is_yanked
         action = "unyank" if is_yanked else "yank"
