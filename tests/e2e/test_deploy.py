@@ -10,36 +10,23 @@ works with the deployed roles, and the actions that no role lists are refused.
 import hashlib
 import json
 import os
-import platform
 import re
-import signal
-import subprocess
-import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import boto3
 import pytest
 import requests
-import trustme
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from pytp_broker import config
 from pytp_broker.audit.record import HASH_PREFIX_DIGITS
-from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.kms_keys import TAG
 from pytp_broker.aws.lambda_attester import LambdaAttester
-from pytp_broker.http.upload_api import MEDIA_TYPE, META
-from pytp_broker.oidc.keycache import StoredKeySet
 from pytp_broker.provenance.attester import (
     AttestationQuestion,
     AttestationState,
@@ -51,26 +38,32 @@ from pytp_broker.storage.cache import CONFIGURATION_MAX_AGE_SECONDS
 from pytp_broker.tokens import UploadToken
 from pytp_broker.verifier import IMMEDIATE_BYTES
 from tests.support.claims import captured
+from tests.support.cloud import (
+    ARCHITECTURE,
+    REGION,
+    TIMEOUT,
+    Cloud,
+    deploy,
+    need_tools,
+    run_cloud,
+    shared_build,
+)
 from tests.support.configurations import github_issuer, github_publisher, registry
+from tests.support.deployed import (
+    DeployedBroker,
+    operate,
+    path_of,
+    physical_id,
+    problem_code,
+)
 from tests.support.distributions import wheel, wheel_members
-from tests.support.emulator import START_SECONDS
 from tests.support.issuer import Issuer
-from tests.support.ports import free_port
 from tests.support.signing import public_jwk
 from tests.support.sigstores import Sigstore, github
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
 
-ROOT = Path(__file__).parents[2]
-# The emulator runs the functions with its own interpreter; sam builds with the same one.
-PYTHON = ROOT / ".venv-emulator/bin/python3.13"
-MINISTACK = ROOT / ".venv-emulator/bin/ministack"
-SAM = ROOT / ".venv-sam/bin/sam"
-REGION = "us-east-1"
 STACK = "pytp-broker-test"
-TIMEOUT = 15
-# The functions run on this machine: compiled dependencies for another would not import.
-ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
 CONFIGURATION = (
     github_issuer("{private_issuer}")
@@ -84,131 +77,30 @@ CONFIGURATION = (
 )
 
 
-@dataclass(frozen=True)
-class Cloud:
-    """The emulator: an AWS account at `url`, over TLS because the bucket demands it."""
-
-    url: str
-    ca_file: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_CA_BUNDLE": str(self.ca_file),
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
-
-    def client(self, service: Any, key_id: str = "test", secret: str = "test") -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            verify=str(self.ca_file),
-            region_name=REGION,
-            aws_access_key_id=key_id,
-            aws_secret_access_key=secret,
-            config=Config(connect_timeout=2, read_timeout=TIMEOUT, retries={"mode": "standard"}),
-        )
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """The deployed stack, as a CI job and an installer see it."""
-
-    cloud: Cloud
-    outputs: Mapping[str, str]
-    issuer: Issuer
-    private_issuer: Issuer
-
-    @property
-    def store(self) -> DynamoStore:
-        return DynamoStore(self.cloud.client("dynamodb"), self.outputs["Table"])
-
-    def call(self, method: str, path: str, **request: Any) -> requests.Response:
-        port = self.cloud.url.rpartition(":")[2]
-        host = f"{self.outputs['ApiId']}.execute-api.localhost:{port}"
-        headers = {"Host": host, **request.pop("headers", {})}
-        return requests.request(
-            method,
-            self.cloud.url + path,
-            headers=headers,
-            timeout=TIMEOUT,
-            allow_redirects=False,
-            verify=str(self.cloud.ca_file),
-            **request,
-        )
-
-    def read(
-        self, path: str, token: str, headers: Mapping[str, str] | None = None
-    ) -> requests.Response:
-        """Read something of the private registry."""
-        return self.call("GET", path, headers=headers or {}, auth=("__token__", token))
-
-    def ask(self, method: str, link: str, token: str, **members: Any) -> requests.Response:
-        """Send a request of Upload API 2.0; a link names the host of AWS, which is not here."""
-        body = json.dumps({"meta": META, **members})
-        headers, auth = {"Content-Type": MEDIA_TYPE}, ("__token__", token)
-        return self.call(method, path_of(link), data=body, headers=headers, auth=auth)
-
-    def mint(self, identity_token: str, prefix: str = "/acme") -> requests.Response:
-        return self.call("POST", f"{prefix}/_/oidc/mint-token", json={"token": identity_token})
-
-    def new_token(self, **changes: Any) -> str:
-        answer = self.mint(self.issuer.token(**changes))
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["token"])
-
-    def upload(self, token: str, version: str, slash: str = "/") -> requests.Response:
-        content = wheel("widgets", version).content
-        form = {
-            ":action": "file_upload",
-            "protocol_version": "1",
-            "metadata_version": "2.1",
-            "name": "widgets",
-            "version": version,
-            "filetype": "bdist_wheel",
-            "pyversion": "py3",
-            "sha256_digest": hashlib.sha256(content).hexdigest(),
-        }
-        files = {"content": (f"widgets-{version}-py3-none-any.whl", content)}
-        auth = ("__token__", token)
-        return self.call("POST", f"/acme/legacy{slash}", data=form, files=files, auth=auth)
-
-
-def path_of(link: str) -> str:
-    return urlsplit(link).path
-
-
-def problem_code(answer: requests.Response) -> str:
-    """Return the code of the one error object."""
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    document = answer.json()
-    assert document["status"] == answer.status_code
-    return str(document["errors"][0]["code"])
-
-
 # --- the deployment -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Deployment(DeployedBroker):
+    """The deployed stack, and an issuer on a private address."""
+
+    private_issuer: Issuer
 
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    need(PYTHON, "`make emulator`, with Python 3.13 on PATH or under pyenv")
-    need(MINISTACK, "`make emulator`")
-    need(SAM, "`make sam`")
+    need_tools()
+    built = shared_build(tmp_path_factory)
     folder = tmp_path_factory.mktemp("deploy")
-    with Issuer() as issuer, Issuer() as private_issuer, emulator(folder) as cloud:
-        outputs = deploy(cloud, folder)
-        made = Deployment(cloud, outputs, issuer, private_issuer)
+    with Issuer() as issuer, Issuer() as private_issuer, run_cloud(folder) as cloud:
+        template = built / "template.yaml"
+        outputs = deploy(cloud, STACK, template, f"Architecture={ARCHITECTURE}")
+        made = Deployment(cloud, outputs, issuer, STACK, private_issuer)
         text = CONFIGURATION.format(issuer=issuer.url, private_issuer=private_issuer.url)
         loaded = config.parse(tomllib.loads(text), allow_loopback=True)
         register_the_first_key(made, folder)
         made.store.apply(loaded.configuration, loaded.publishers)
-        # Deployed functions fetch nothing from this machine: they find what was fetched before.
-        keys = [public_jwk(key, key_id) for key_id, key in issuer.keys.items()]
-        made.store.save_key_set(issuer.url, StoredKeySet(keys, datetime.now(UTC)))
+        made.know_keys([public_jwk(key, key_id) for key_id, key in issuer.keys.items()])
         yield made
 
 
@@ -218,124 +110,6 @@ def register_the_first_key(deployment: Deployment, folder: Path) -> None:
     path.write_text(registry("acme"))
     seen = operate(deployment, "apply", "--yes", "--config", str(path))
     assert "the first key of receipts is " in seen
-
-
-def operate(deployment: Deployment, *arguments: str) -> str:
-    """Run a command of the operator on the stack; return what it prints."""
-    environment = {"PATH": os.environ["PATH"], **deployment.cloud.environment}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytp_broker.cli", *arguments, "--stack", STACK],
-        env={**environment, "PYTHONPATH": str(ROOT / "functions")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def need(path: Path, remedy: str) -> None:
-    if path.exists():
-        return
-    reason = f"{path.relative_to(ROOT)} is not there: {remedy}"
-    if os.environ.get("PYTP_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@contextmanager
-def emulator(folder: Path) -> Iterator[Cloud]:
-    """Run ministack with IAM enforced, on loopback only."""
-    cloud = Cloud(f"https://127.0.0.1:{free_port()}", folder / "ca.pem")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(cloud.ca_file)
-    certificate = authority.issue_cert("127.0.0.1", "localhost")
-    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-    # The functions inherit this, so there is nothing of this process's own environment in it.
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "GATEWAY_PORT": cloud.url.rpartition(":")[2],
-        "BIND_HOST": "127.0.0.1",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "AUTH": "true",
-        "USE_SSL": "1",
-        "MINISTACK_SSL_CERT": str(folder / "server.pem"),
-        "MINISTACK_SSL_KEY": str(folder / "server.pem"),
-        "AWS_CA_BUNDLE": str(cloud.ca_file),
-    }
-    with (folder / "emulator.log").open("wb") as log:
-        process = subprocess.Popen(
-            [MINISTACK],
-            env=environment,
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # its workers, the functions, are ended with it
-        )
-        try:
-            wait_until_ready(cloud, process)
-            yield cloud
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def wait_until_ready(cloud: Cloud, process: subprocess.Popen[bytes]) -> None:
-    give_up_at = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up_at:
-        assert process.poll() is None, "the emulator has ended"
-        try:
-            requests.get(f"{cloud.url}/_ministack/health", timeout=1, verify=str(cloud.ca_file))
-        except (requests.ConnectionError, requests.Timeout):  # or it listens, and is not there yet
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail("the emulator does not answer")
-
-
-def deploy(cloud: Cloud, folder: Path) -> dict[str, str]:
-    """Build and deploy as an operator does; return the outputs of the stack."""
-    parameters = ["--parameter-overrides", f"Architecture={ARCHITECTURE}"]
-    built = folder / "build"
-    sam(cloud, "build", "--no-cached", "--build-dir", str(built), *parameters)
-    subprocess.run([PYTHON, ROOT / "infra" / "finish_build.py", built], check=True)
-    sam(
-        cloud,
-        "deploy",
-        *("--template-file", str(built / "template.yaml"), "--stack-name", STACK),
-        *("--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
-        *parameters,
-    )
-    (stack,) = cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    assert stack["StackStatus"] == "CREATE_COMPLETE"
-    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-
-def sam(cloud: Cloud, *arguments: str) -> None:
-    environment = {
-        **os.environ,
-        **cloud.environment,
-        "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}",
-        "SAM_CLI_TELEMETRY": "0",
-    }
-    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        environment.pop(name, None)
-    done = subprocess.run(
-        [SAM, *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 # --- a release ------------------------------------------------------------------------------------
@@ -635,13 +409,6 @@ def log_lines(deployment: Deployment, logical_id: str) -> list[str]:
         )["events"]
         for line in event["message"].splitlines()
     ]
-
-
-def physical_id(deployment: Deployment, logical_id: str) -> str:
-    answer = deployment.cloud.client("cloudformation").describe_stack_resource(
-        StackName=STACK, LogicalResourceId=logical_id
-    )
-    return str(answer["StackResourceDetail"]["PhysicalResourceId"])
 
 
 @pytest.mark.parametrize(
