@@ -194,7 +194,8 @@ def _pack(folder: Path) -> None:
 
 def package(cloud: Cloud, template: Path) -> Path:
     """Put the code of a template into a bucket; return the template that names it there."""
-    packaged = template.with_suffix(".packaged.yaml")
+    # Not beside the template: another process may package the same build for its own cloud.
+    packaged = cloud.ca_file.parent / f"{template.parent.name}.packaged.yaml"
     sam(
         cloud,
         *("package", "--template-file", str(template), "--resolve-s3"),
