@@ -17,7 +17,7 @@ from py_compile import PycInvalidationMode
 # The commands, the client, the local server and its store. Their dependencies, such as pydantic,
 # are not in the build. The linter's rules for each room go too.
 LEFT_OUT = (
-    *("cli", "client", "config", "demo", "local"),
+    *("cli", "client", "config", "demo", "doctor", "local"),
     *("storage/file_folder", "storage/sqlite"),
 )
 

@@ -23,6 +23,7 @@ is what the endpoints work with. These are the rooms; each imports only those be
 
     cli         what does an operator type?
     demo        what does it look like?
+    doctor      what is wrong with it?
     local       how does it run on one machine?
     client      what runs in a CI job or on a laptop?
     guards      may this token do this in another index?

@@ -20,6 +20,7 @@ _COMMANDS: Final = (
     "plan",
     "apply",
     "export",
+    "doctor",
     "validate",
     "explain",
     "registry",
@@ -70,6 +71,7 @@ _LIBRARIES: Final = _AWS | {
 }
 _OWN_EXTRAS: Final = {
     "demo": "demo",
+    "doctor": "serve",
     "login": "keyring",
     "logout": "keyring",
     "serve": "serve",

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from pytp_broker import __version__
 from pytp_broker.cli import attestation_options, seeing_options, store_options
 from pytp_broker.cli.command import (
     MISUSED,
@@ -267,7 +268,7 @@ def _open_folder(data: Path | None, url: str, stack: ExitStack) -> Path:
     if data is None:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pytp-broker-")))
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    stack.enter_context(locked(data, Holder(os.getpid(), local_user(), url)))
+    stack.enter_context(locked(data, Holder(os.getpid(), local_user(), url, __version__)))
     return data.resolve()
 
 

@@ -18,11 +18,12 @@ class FolderTakenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The server that holds a folder, described for the operator of a second server."""
+    """The server that holds a folder, described for operators; an old one says no version."""
 
     pid: int
     user: str
     address: str
+    version: str = ""
 
 
 @contextmanager
@@ -43,13 +44,18 @@ def locked(folder: Path, holder: Holder) -> Iterator[None]:
         os.close(descriptor)
 
 
-def last_host(folder: Path) -> str | None:
-    """Return the host name of the last server on the folder as clients used it, or None."""
+def last_holder(folder: Path) -> Holder | None:
+    """Return the last server on the folder, which may have ended, or None."""
     try:
-        holder = Holder(**json.loads((folder / LOCK_FILE).read_bytes()))
+        return Holder(**json.loads((folder / LOCK_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return urlsplit(holder.address).hostname
+
+
+def last_host(folder: Path) -> str | None:
+    """Return the host name of the last server on the folder as clients used it, or None."""
+    holder = last_holder(folder)
+    return urlsplit(holder.address).hostname if holder else None
 
 
 def try_lock(descriptor: int) -> bool:

@@ -146,6 +146,11 @@ class RouteTable:
         """Return the logical ids of all functions that a route leads to."""
         return frozenset(route.function for route in self._routes)
 
+    @property
+    def routes(self) -> tuple[GatewayRoute, ...]:
+        """Return all routes, the most specific first."""
+        return tuple(self._routes)
+
     def select(self, method: str, path: str) -> Selected | None:
         """Return the most specific matching route and the path's variables, if there is one."""
         for route in self._routes:

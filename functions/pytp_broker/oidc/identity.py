@@ -120,7 +120,7 @@ def verify(  # noqa: PLR0913 - the five things that a token must agree with
     _check_type(unverified.unverified_header)
     check_names(claims)
     expires_at = _verify_lifetime(claims, now, form)
-    token_id = _token_id(claims, unverified.signing_input)
+    token_id = token_id_of(claims, unverified.signing_input)
     signed = SignedClaims(issuer.url, token_id, expires_at, claims)
     signed.check_unexpired(now)
     return signed
@@ -219,7 +219,8 @@ def _numeric_date(claims: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def _token_id(claims: Mapping[str, Any], signing_input: bytes) -> str:
+def token_id_of(claims: Mapping[str, Any], signing_input: bytes) -> str:
+    """Return the name of an identity token among those of all issuers: 32 hex digits."""
     # If the issuer gives a `jti`, the token's name depends on it and not on the bytes, because
     # padding and the like make other bytes of the same token. Without one, the signature covers the
     # bytes.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pytp_broker import __version__
 from pytp_broker.aws.edge import ATTEST_SECONDS
 from pytp_broker.aws.kms_keys import TAG as KEY_TAG
 from pytp_broker.aws.s3 import STATE
@@ -1113,6 +1114,10 @@ def test_the_url_that_is_put_out_is_the_one_that_answers(host_name: str, url: st
     output = resolve(TEMPLATE["Outputs"]["Url"]["Value"], {"HostName": host_name})
 
     assert output == {"Fn::Sub": url}
+
+
+def test_the_version_that_is_put_out_is_the_packages() -> None:
+    assert TEMPLATE["Outputs"]["Version"]["Value"] == __version__
 
 
 def test_every_parameter_and_output_says_what_it_is() -> None:
