@@ -43,7 +43,7 @@ def applied(stack: StubStack, tmp_path: Path) -> Path:
     path = tmp_path / "broker.toml"
     path.write_text(CONFIGURATION)
     options = ["--stack", stack.name, "--endpoint-url", stack.emulator.endpoint_url]
-    assert main(["apply", "--config", str(path), *options]) == 0
+    assert main(["apply", "--yes", "--config", str(path), *options]) == 0
     return path
 
 

@@ -62,7 +62,7 @@ LISTING_DIFFERS: Final = Flaw(
 )
 CONFIGURATION_DIFFERS: Final = Flaw(
     "configuration-differs",
-    "look with pytp-broker apply --dry-run --config FILE {target}, then apply, or change the file",
+    "look with pytp-broker plan --config FILE {target}, then apply, or change the file",
 )
 NO_CONFIGURATION: Final = warning(
     "configuration-empty", "run pytp-broker apply --config FILE {target}: there is no registry"
