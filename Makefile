@@ -38,7 +38,7 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam check test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided model bench soak lock clean
+.PHONY: help install emulator sam check test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided model pulp bench soak lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ fuzz-guided: install ## Fuzz by coverage with atheris, which this installs (SECO
 model: install ## Search every state of the token's life, deeper than the tests do (DEPTH=2)
 	@PYTP_MODEL_DEPTH=$(or $(DEPTH),2) $(BIN)/pytest $(IN_PARALLEL) tests/model $(ARGS)
 
+pulp: install ## Publish to a real Pulp behind nginx: about two minutes, with Debian's postgresql
+	@PYTP_PULP=1 $(BIN)/pytest tests/e2e/test_guard_pulp.py $(ARGS)
+
 bench: install emulator .venv-peers/.requirements ## Run tests/benchmarks/bench_*.py
 	@$(BIN)/pytest tests/benchmarks --override-ini 'python_files=bench_*.py' --capture=no $(ARGS)
 
@@ -128,6 +131,7 @@ lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade f
 	@$(LOCK) --group sam --output-file requirements/sam.txt
 	@$(LOCK) --group clients --output-file requirements/clients.txt
 	@$(LOCK) --group indexes --output-file requirements/indexes.txt
+	@$(LOCK) --group pulp --output-file requirements/pulp.txt
 	@$(LOCK) --group peers --output-file requirements/peers.txt
 	@$(LOCK) --group docs --output-file requirements/docs.txt
 

@@ -5,7 +5,8 @@ import shutil
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,29 +97,47 @@ class Site:
 def site(
     guarded: Path, server: ServerProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("nginx")
+    public = guard_variables(server, folder, PYTP_GUARD_READS="public")
+    with (
+        guarded_pypiserver(guarded, folder, public) as guard_url,
+        nginx(folder, free_port(), "guard.conf", {"http://127.0.0.1:8080/": guard_url}, server) as (
+            site
+        ),
+    ):
+        yield site
+
+
+@contextmanager
+def nginx(
+    folder: Path, port: int, name: str, behind: Mapping[str, str], server: ServerProcess
+) -> Iterator[Site]:
+    """Run nginx with a file of infra/nginx, in which addresses of this test stand for those shown.
+
+    Skip where nginx is not installed, or fail where all must run.
+    """
     if NGINX is None:
         reason = "nginx is not installed: `apt-get install nginx-light`"
         if os.environ.get("PYTP_REQUIRE_ALL") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
-    public = guard_variables(server, folder, PYTP_GUARD_READS="public")
-    with guarded_pypiserver(guarded, folder, public) as guard_url:
-        ca_file = write_configuration(folder, port, guard_url, server)
-        command = (NGINX, "-e", f"{folder}/error.log", "-p", str(folder), "-c")
-        options = (f"{folder}/nginx.conf", "-g", "daemon off;")
-        with running(folder / "nginx.log", port, *command, *options):
-            yield Site(f"https://localhost:{port}", ca_file, folder)
+    ca_file = write_configuration(folder, port, name, behind, server)
+    command = (NGINX, "-e", f"{folder}/error.log", "-p", str(folder), "-c")
+    options = (f"{folder}/nginx.conf", "-g", "daemon off;")
+    with running(folder / "nginx.log", port, *command, *options):
+        yield Site(f"https://localhost:{port}", ca_file, folder)
 
 
-def write_configuration(folder: Path, port: int, guard_url: str, server: ServerProcess) -> Path:
+def write_configuration(
+    folder: Path, port: int, name: str, behind: Mapping[str, str], server: ServerProcess
+) -> Path:
     """Write the configuration with the addresses of this test; return the authority's file."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "packages.pem"))
     trusted = folder / "trusted.pem"
     authority.cert_pem.write_to_path(str(trusted))
-    text = (ROOT / "infra/nginx/guard.conf").read_text()
+    text = (ROOT / "infra/nginx" / name).read_text()
     for shown, here in {
         "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
         "/etc/nginx/packages.pem": f"{folder}/packages.pem",
@@ -127,7 +146,7 @@ def write_configuration(folder: Path, port: int, guard_url: str, server: ServerP
         "set $broker broker.example.com": f"set $broker {server.url.removeprefix('https://')}",
         "proxy_ssl_name broker.example.com": "proxy_ssl_name localhost",
         "server_name packages.example.com": "server_name localhost",
-        "http://127.0.0.1:8080/": guard_url,
+        **behind,
     }.items():
         assert shown in text
         text = text.replace(shown, here)
