@@ -1,5 +1,6 @@
 """What only the DynamoDB store promises: few calls, crashes that can be resumed, its layout."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,7 +10,10 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from pytp_broker.aws.dynamodb import applying
+from pytp_broker.aws.dynamodb.catalogue import make_runs
+from pytp_broker.aws.dynamodb.listed import INDEX
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.aws.dynamodb.table import attributes
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.oidc.keysets import COOLDOWN
 from pytp_broker.registries import Configuration
@@ -37,7 +41,7 @@ from tests.support.samples import (
     without_permissions,
 )
 
-WRITES = ("put_item", "update_item", "delete_item")
+WRITES = ("put_item", "update_item", "delete_item", "batch_write_item")
 OWNER = {"repository_owner_id": "9919"}
 
 
@@ -86,6 +90,12 @@ def crash_at(number: int) -> Callable[[int], None]:
     return check
 
 
+def leave_a_run(table: Table, *keys: tuple[str, str]) -> None:
+    """Store what an `apply` that dies stores before it writes the rows with these keys."""
+    (run,) = make_runs("dead", 0, "Dana", (int(time.time()),) * 2, keys)
+    table.client.put_item(TableName=table.name, Item=attributes(**run.item()))
+
+
 def watch(table: Table, **hooks: Callable[[int], None]) -> Any:
     return Watched(table.client, **hooks)
 
@@ -109,6 +119,10 @@ def calls(table: Table) -> list[str]:
 
 # Round trips
 
+# The configuration and the catalogue; the publishers, and who trusts them.
+SETUP = ["Query", "Query", "BatchGetItem", "BatchGetItem"]
+# The index of tokens and sessions, at each digit.
+LISTING = ["Query"] * 16
 # A change of a project's files begins and ends with the marks of its listing.
 MARKS = "UpdateItem"
 
@@ -153,8 +167,11 @@ def withdrawing(write: str) -> list[str]:
             lambda s: s.add_file(file("widgets-2.0.tar.gz")),
             [MARKS, "PutItem", "PutItem", *("BatchGetItem", "BatchGetItem", "PutItem"), MARKS],
         ),
-        (lambda s: s.load_setup(), ["Scan"]),
-        (lambda s: list(s.survey("acme")), ["Scan"]),
+        (lambda s: s.load_setup(), SETUP),
+        (lambda s: s.apply(configuration(), [publisher()]), ["Query"] * 3),
+        (lambda s: list(s.survey("acme")), [*SETUP, "Query", "BatchGetItem", "Query", "Query"]),
+        (lambda s: s.list_tokens(NOW), ["Query", *LISTING, "BatchGetItem"]),
+        (lambda s: s.list_sessions(NOW), ["Query", *LISTING]),
     ],
 )
 def test_a_call_is_as_few_round_trips_as_it_says(
@@ -170,21 +187,30 @@ def test_a_call_is_as_few_round_trips_as_it_says(
     assert calls == expected
 
 
-def test_every_read_is_strongly_consistent(dynamo: DynamoStore, table: Table) -> None:
-    reads: dict[str, bool] = {}
+def test_every_read_but_that_of_the_index_is_strongly_consistent(
+    dynamo: DynamoStore, table: Table
+) -> None:
+    reads: set[tuple[str, bool]] = set()
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
-        if model.name in {"Query", "GetItem", "Scan"}:
-            reads[model.name] = params.get("ConsistentRead", False)
         if model.name == "BatchGetItem":
-            (keys,) = params["RequestItems"].values()
-            reads[model.name] = keys.get("ConsistentRead", False)
+            (params,) = params["RequestItems"].values()
+        if model.name in {"Query", "GetItem", "Scan", "BatchGetItem"}:
+            kind = params.get("IndexName", model.name)
+            reads.add((kind, params.get("ConsistentRead", False)))
 
     table.client.meta.events.register("provide-client-params.dynamodb.*", note)
     for call in CALLS.values():
         call(dynamo)
 
-    assert reads == {"Query": True, "GetItem": True, "Scan": True, "BatchGetItem": True}
+    assert reads == {("Query", True), ("GetItem", True), ("BatchGetItem", True), (INDEX, False)}
+
+
+def test_a_mint_is_one_write_though_it_is_listed(dynamo: DynamoStore, calls: list[str]) -> None:
+    dynamo.add_token(record())
+    assert calls == ["PutItem"]
+
+    assert dynamo.list_tokens(NOW) == [record()]
 
 
 # Failure
@@ -281,6 +307,7 @@ def test_of_a_publisher_that_is_trusted_twice_the_later_generation_counts(
 ) -> None:
     """Two `apply` commands at the same time may leave this; the next one repairs it."""
     dynamo.apply(configuration(), [publisher()])
+    leave_a_run(table, ("TRUST#acme#widgets", "TRUST"))
     table.client.update_item(
         TableName=table.name,
         Key={"pk": {"S": "TRUST#acme#widgets"}, "sk": {"S": "TRUST"}},
@@ -305,6 +332,7 @@ def test_a_page_that_another_publisher_left_is_not_read(dynamo: DynamoStore, tab
         "publisher_id": {"S": "id-0"},
         "projects": {"S": '["gadgets"]'},
     }
+    leave_a_run(table, (page["pk"]["S"], page["sk"]["S"]))
     table.client.put_item(TableName=table.name, Item=page)
 
     (found,) = dynamo.list_publishers(publisher().identity_key)
@@ -393,7 +421,7 @@ AFTER = (
     ],
 )
 EVERYONE = [*BEFORE[1], *AFTER[1]]
-WRITES_OF_AFTER = 14
+WRITES_OF_AFTER = 17
 
 
 def rights(store: Store, publishers: Iterable[TrustedPublisher] = EVERYONE) -> set[tuple[Any, ...]]:
@@ -468,7 +496,8 @@ def test_an_apply_that_crashed_at_a_write_is_resumed(
     assert dynamo.apply(main, resumed).lines == ()
 
 
-@pytest.mark.parametrize("number", range(WRITES_OF_AFTER))
+# The last two writes, the entries of the catalogue and the end of the run, change no right.
+@pytest.mark.parametrize("number", range(WRITES_OF_AFTER - 2))
 def test_an_interrupted_apply_says_on_resuming_what_is_still_changed(
     dynamo: DynamoStore, table: Table, number: int
 ) -> None:
@@ -511,11 +540,15 @@ def test_trusted_publishing_is_switched_off_first_and_on_last(
     store.apply(*AFTER)
     store.apply(*BEFORE)
 
-    written = [request.get("Item", {}).get("sk", {}).get("S") for _, request in client.writes]
-    assert written[0] == written[-1] == "MAIN"
+    sort_keys = [request.get("Item", {}).get("sk", {}).get("S", "") for _, request in client.writes]
+    written = [sk for sk in sort_keys if not sk.startswith("RUN#")]
+    assert written[0] == "MAIN"
+    # The catalogue, and the end of the run, give and take nothing.
+    assert [sk for sk in written if sk][-1] == "MAIN"
 
 
-@pytest.mark.parametrize("number", range(WRITES_OF_AFTER))
+# Before the last write, the end of its run, the apply has seen that all is as it wants it.
+@pytest.mark.parametrize("number", range(WRITES_OF_AFTER - 1))
 def test_an_apply_within_another_leaves_what_the_last_one_wanted(
     dynamo: DynamoStore, table: Table, number: int
 ) -> None:
@@ -578,6 +611,7 @@ def test_trust_without_a_publisher_is_swept_up_by_the_next_apply(
     dynamo: DynamoStore, table: Table
 ) -> None:
     dynamo.apply(*BEFORE)
+    leave_a_run(table, ("TRUST#acme#widgets", "TRUST"))
     dynamo._trust(("acme", "widgets"), {"id of nobody"})
 
     dynamo.apply(*BEFORE)
@@ -610,7 +644,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
 
     mine = publisher()
     (operator_row,) = [key for key in layout if key[0] == "OPERATOR"]
-    assert layout.pop(operator_row) == ["document"]
+    assert layout.pop(operator_row) == ["document", "format"]
     assert layout == {
         ("CONFIGURATION", "MAIN"): ["document"],
         **{("CONFIGURATION", f"ISSUER#{url}"): ["document"] for url in configuration().issuers},
@@ -623,6 +657,8 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         ],
         ("TRUST#acme#widgets", "TRUST"): ["publisher_ids"],
         ("TRUST#acme#", "TRUST"): ["publisher_ids"],
+        ("TRUST#", "TRUST"): [],
+        ("APPLIED", f"PUBLISHER#acme#{mine.rules_hash}"): ["document", "pages", "projects_hash"],
         ("PROJECT#acme#widgets", "FILE#widgets-1.0.tar.gz"): ["attestation_state", "document"],
         ("PROJECT#acme#widgets", "RELEASE#1"): ["document"],
         ("REOPENED#acme#widgets", "REOPENED#1"): ["ttl", "until"],
@@ -633,12 +669,19 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         (f"SESSION#{session().token}", "SESSION"): [
             "document",
             "expires_at",
+            "listed",
             "revision",
             "status",
             "ttl",
         ],
         ("LIVE#acme#widgets", "VERSION#1"): ["session_token", "ttl"],
-        (f"TOKEN#{record().lookup_id}", "TOKEN"): ["document", "registries", "token_hash", "ttl"],
+        (f"TOKEN#{record().lookup_id}", "TOKEN"): [
+            "document",
+            "listed",
+            "registries",
+            "token_hash",
+            "ttl",
+        ],
         ("LISTING#acme#widgets", "MARKS"): ["floor"],
         ("LISTING#acme#widgets", "CONTENT"): ["content", "revision"],
         (f"KEYSET#{ISSUER.url}", "KEYSET"): ["document"],

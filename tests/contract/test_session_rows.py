@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.aws.dynamodb import file_rows, reservations, session_rows
+from pytp_broker.aws.dynamodb import file_rows, parallel, reservations, session_rows
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.file_records import PublishedFile
@@ -199,7 +199,7 @@ def test_a_settled_publish_is_not_settled_again(table: Table, dynamo: DynamoStor
 def test_many_rows_are_written_by_several_threads(
     table: Table, dynamo: DynamoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_rows, "_FEW", 1)
+    monkeypatch.setattr(parallel, "_FEW", 1)
 
     publish(dynamo, begin(dynamo))
 
@@ -339,22 +339,25 @@ def test_a_list_that_crosses_a_publish_is_asked_again(
     assert answers == [2, 2]
 
 
-def test_a_survey_that_crosses_a_publish_asks_for_what_it_missed(
+def test_a_survey_that_crosses_a_publish_is_asked_again(
     dynamo: DynamoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(dynamo, begin(dynamo))
-    pages = dynamo._pages
+    query, answers = dynamo._query, list[int]()
 
-    def miss_one(operation: Callable[..., Any], **request: Any) -> list[dict[str, Any]]:
-        found = list(pages(operation, **request))
-        is_scan = "FilterExpression" in request
-        return [row for row in found if not (is_scan and row["sk"] == f"FILE#{SDIST}")]
+    def miss_one(pk: str, prefix: str = "") -> list[dict[str, Any]]:
+        found = list(query(pk, prefix))
+        if prefix != "FILE#":
+            return found
+        answers.append(len(found))
+        return found[len(answers) == 1 :]
 
-    monkeypatch.setattr(dynamo, "_pages", miss_one)
+    monkeypatch.setattr(dynamo, "_query", miss_one)
 
     found = [piece for piece in dynamo.survey("acme") if isinstance(piece, PublishedFile)]
 
     assert sorted(each.filename for each in found) == ALL
+    assert answers == [2, 2]
 
 
 def test_half_a_batch_is_no_answer(table: Table, dynamo: DynamoStore) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytp_broker import __version__
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.grants import Permission
 from pytp_broker.storage.project_status import ACTIVE
@@ -213,6 +214,7 @@ def make_version_1(path: Path) -> None:
         connection.execute("DROP TABLE timestamping")
         connection.execute("ALTER TABLE files DROP COLUMN attestation_state")
         connection.execute("DROP TABLE receipt_keys")
+        connection.execute("DROP TABLE written_by")
         connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
         connection.execute("PRAGMA user_version = 1")
 
@@ -259,14 +261,52 @@ def test_two_that_open_a_file_of_an_earlier_version_migrate_it_once(tmp_path: Pa
             store.close()
 
 
-def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE written_by SET version = '0.9.0'", "use pytp-broker 0.9.0 or later"),
+        ("DROP TABLE written_by", "use a later pytp-broker"),
+        ("DELETE FROM written_by", "use a later pytp-broker"),
+    ],
+)
+def test_a_file_of_a_later_version_is_refused_with_the_version_to_use(
+    tmp_path: Path, statement: str, named: str
+) -> None:
     path = tmp_path / "broker.db"
     SqliteStore(path).close()
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {layout.SCHEMA_VERSION + 1}")
+    before = path.read_bytes()
 
-    with pytest.raises(StoreUnavailable, match="version"):
+    with pytest.raises(StoreUnavailable) as refused:
         SqliteStore(path)
+
+    assert named in refused.value.detail
+    assert refused.value.detail.endswith("nothing was changed")
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE orders (id TEXT)")
+
+    with pytest.raises(StoreUnavailable, match="not one of pytp-broker"):
+        SqliteStore(path)
+
+
+def test_a_file_that_does_not_say_its_version_is_signed(tmp_path: Path) -> None:
+    """Version 0.1.0 has the same layout, and opens a file that is signed."""
+    path = tmp_path / "broker.db"
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE written_by")
+
+    SqliteStore(path).close()
+
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version FROM written_by").fetchall() == [(__version__,)]
 
 
 def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import botocore.session
 import pytest
 from botocore.config import Config
 
+from pytp_broker.aws.dynamodb.broker_table import ensure_table
 from tests.support.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
@@ -69,18 +70,7 @@ def make_client(service: str, **options: Any) -> Any:
 def create_table(client: Any) -> str:
     """Create an empty table like the one in template.yaml; return its name."""
     name = f"table-{uuid4()}"
-    client.create_table(
-        TableName=name,
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-        ],
-        KeySchema=[
-            {"AttributeName": "pk", "KeyType": "HASH"},
-            {"AttributeName": "sk", "KeyType": "RANGE"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    ensure_table(client, name)
     return name
 
 

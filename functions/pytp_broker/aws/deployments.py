@@ -87,7 +87,8 @@ def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Depl
         client = clients.dynamodb()
     with _failures_told(doing, asked):
         check_table(client, found.table, is_for_writing=is_for_writing)
-    store = DynamoStore(client, found.table, _listings(found.bucket, clients))
+    operator = _find_operator(clients)
+    store = DynamoStore(client, found.table, _listings(found.bucket, clients), operator=operator)
     make_kms = made_once(clients.kms)
     operator = _find_operator(clients)
     return Deployed(

@@ -3,15 +3,20 @@
 ======================================  =========================  ================================
 pk                                      sk                         holds
 ======================================  =========================  ================================
-``CONFIGURATION``                       ``MAIN``                   document: the main switch
+``CONFIGURATION``                       ``MAIN``                   document: the main switch, and
+                                                                   the table's format
 ``CONFIGURATION``                       ``ISSUER#url``             document
 ``CONFIGURATION``                       ``REGISTRY#name``          document
 ``CONFIGURATION``                       ``TIMESTAMPING``           document
 ``CONFIGURATION``                       ``IDENTITYTOKENS``         document, refused_before
+``APPLIED``                             ``PUBLISHER#registry#…``   document, projects_hash, pages
+``APPLIED``                             ``RUN#token#number``       by, began_at, seen_at, keys
 ``PUBLISHER#identity_key``              ``registry#rules_hash``    document, publisher_id, pins
 ``PUBLISHER#identity_key``              ``…rules_hash#number``     publisher_id, projects
 ``TRUST#registry#project``              ``TRUST``                  publisher_ids
 ``TRUST#registry#``                     ``TRUST``                  publisher_ids
+``TRUST#``                              ``TRUST``                  nothing: it stops the ``apply``
+                                                                   of version 0.1.0
 ``PROJECT#registry#project``            ``FILE#filename``          document, batch, reserved_by,
                                                                    attestation_state, ttl
 ``PROJECT#registry#project``            ``RELEASE#key``            document
@@ -23,16 +28,20 @@ pk                                      sk                         holds
 ``LISTING#registry#project``            ``CONTENT``                revision, content, object_key
 ``REGISTRY#registry``                   ``PROJECT#project``        nothing more
 ``TOKEN#lookup_id``                     ``TOKEN``                  document, token_hash, registries,
-                                                                   burned_at, ttl
+                                                                   burned_at, made_for, listed, ttl
 ``USE#lookup_id``                       ``USE``                    used_for, ttl
 ``KEYSET#issuer``                       ``KEYSET``                 document
 ``KEYSET#issuer``                       ``REFRESH``                claimed_at, claimed_by
 ``SESSION#token``                       ``SESSION``                document, revision, status,
-                                                                   expires_at, ttl
+                                                                   expires_at, listed, ttl
 ``LIVE#registry#project``               ``VERSION#key``            session_token, ttl
 ``RECEIPTKEYS``                         ``KEY#key_id``             document
-``OPERATOR``                            ``time#suffix``            document
+``OPERATOR``                            ``time#suffix``            document, format
+``OPERATORSTOKENS``                     ``TOKEN#lookup_id``        registry, ttl
 ======================================  =========================  ================================
+
+The index ``Listed`` has the keys of tokens and of sessions that are not over, by ``listed`` and
+``ttl``. Only an operator's commands read it (``listed_rows``), and ``APPLIED`` (``catalogue``).
 
 IAM allows each function certain partitions, and certain attributes where partitions are not fine
 enough. What a function must not write is therefore in a separate partition: whom a project trusts,

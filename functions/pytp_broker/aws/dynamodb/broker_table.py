@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from pytp_broker.aws.dynamodb.configuration_rows import CONFIGURATION
+from pytp_broker.aws.dynamodb.formats import NewerFormatError, is_marked
+from pytp_broker.aws.dynamodb.listed import INDEX, LISTED
+from pytp_broker.aws.dynamodb.table import attributes, values_of
 from pytp_broker.aws.failed_calls import code_of
 from pytp_broker.redaction import printable
 
@@ -12,8 +16,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _NAMES: Final = ("pk", "sk")
-# The keys as DynamoDB describes them: kind, name, and type (S is a text).
+# The keys as DynamoDB describes them: kind, name, and type (S is a text, N a number).
 _KEYS: Final = [("HASH", "pk", "S"), ("RANGE", "sk", "S")]
+# The keys of the index, which has what an operator's commands list: tokens and sessions.
+_INDEX_KEYS: Final = [("HASH", LISTED, "S"), ("RANGE", "ttl", "N")]
 # How the keys of each row begin; the docstring of aws/dynamodb lists the rows.
 _ROWS: Final = (
     ("CONFIGURATION", "MAIN"),
@@ -21,6 +27,8 @@ _ROWS: Final = (
     ("CONFIGURATION", "REGISTRY#"),
     ("CONFIGURATION", "TIMESTAMPING"),
     ("CONFIGURATION", "IDENTITYTOKENS"),
+    ("APPLIED", "PUBLISHER#"),
+    ("APPLIED", "RUN#"),
     ("PUBLISHER#", ""),
     ("TRUST#", "TRUST"),
     ("PROJECT#", "FILE#"),
@@ -40,11 +48,33 @@ _ROWS: Final = (
     ("LIVE#", "VERSION#"),
     ("RECEIPTKEYS", "KEY#"),
     ("OPERATOR", ""),
+    ("OPERATORSTOKENS", "TOKEN#"),
 )
 _ADVICE: Final = (
     "name the broker's stack with --stack, or the stack's output `Table`; if a newer pytp-broker"
     " uses this table, use that one"
 )
+
+
+def _key_schema(keys: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
+    return [{"AttributeName": name, "KeyType": kind} for kind, name, _ in keys]
+
+
+# What a new table has beside its name, as CreateTable takes it.
+_DESCRIPTION: Final[Any] = {
+    "KeySchema": _key_schema(_KEYS),
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": of_type}
+        for _, name, of_type in (*_KEYS, *_INDEX_KEYS)
+    ],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": INDEX,
+            "KeySchema": _key_schema(_INDEX_KEYS),
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ],
+}
 
 
 class ForeignTableError(ValueError):
@@ -53,15 +83,8 @@ class ForeignTableError(ValueError):
 
 def ensure_table(client: "DynamoDBClient", name: str) -> None:
     """Make a table with a broker's keys if there is no table of this name."""
-    keys: Any = [{"AttributeName": key, "KeyType": kind} for kind, key, _ in _KEYS]
-    types: Any = [{"AttributeName": key, "AttributeType": of_type} for _, key, of_type in _KEYS]
     try:
-        client.create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=keys,
-            AttributeDefinitions=types,
-        )
+        client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **_DESCRIPTION)
     except client.exceptions.ResourceInUseException:
         return
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
@@ -70,27 +93,52 @@ def ensure_table(client: "DynamoDBClient", name: str) -> None:
 def check_table(client: "DynamoDBClient", name: str, *, is_for_writing: bool = True) -> None:
     """Check that a table is a broker's, or that it is empty and has a broker's keys.
 
-    Raises ForeignTableError, and what boto3 raises. A command that only reads does not need the
-    right to check.
+    Raises ForeignTableError, even if a later version has written the table, and what boto3 raises.
+
+    A broker's table has its index, or a configuration. Another one must be empty, which only a scan
+    shows. A command that only reads does not need the right to check.
     """
-    _check_schema(client, name)
+    has_index = _check_schema(client, name)
     try:
-        page = client.scan(TableName=name, ConsistentRead=True, ProjectionExpression="pk, sk")
+        rows = _find_configuration(client, name)
+        if not rows and not has_index:
+            rows = client.scan(TableName=name, ConsistentRead=True, Limit=1)["Items"]
     except ClientError as error:
         if is_for_writing or code_of(error) != "AccessDeniedException":
             raise
         return
-    for row in page["Items"]:
+    for row in rows:
         _check_row(name, row)
+    try:
+        is_marked(map(values_of, rows))
+    except NewerFormatError as error:
+        raise ForeignTableError(f"this version cannot use the table {name}: {error}") from None
 
 
-def _check_schema(client: "DynamoDBClient", name: str) -> None:
+def _find_configuration(client: "DynamoDBClient", name: str) -> Sequence[dict[str, Any]]:
+    try:
+        # One page has the main switch, unless there are hundreds of issuers with certificates.
+        answer = client.query(
+            TableName=name,
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=attributes(**{":pk": CONFIGURATION}),
+        )
+    except ClientError as error:
+        if code_of(error) != "ValidationException":
+            raise
+        return []  # it has other keys, as its rows show
+    return answer["Items"]
+
+
+def _check_schema(client: "DynamoDBClient", name: str) -> bool:
+    """Check the keys of a table; say whether it has a broker's index."""
     try:
         table = client.describe_table(TableName=name)["Table"]
     except ClientError as error:
         if code_of(error) != "AccessDeniedException":
             raise
-        return  # its rows show that it is a broker's
+        return False  # its rows show that it is a broker's
     types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}
     keys = [
         (key["KeyType"], key["AttributeName"], types[key["AttributeName"]])
@@ -101,6 +149,7 @@ def _check_schema(client: "DynamoDBClient", name: str) -> None:
             f"the table {name} is not a broker's: its key is {_describe(keys)}, and a broker's is"
             f" {_describe(_KEYS)}; {_ADVICE}"
         )
+    return any(index["IndexName"] == INDEX for index in table.get("GlobalSecondaryIndexes", []))
 
 
 def _describe(keys: Sequence[tuple[str, str, str]]) -> str:
@@ -109,7 +158,8 @@ def _describe(keys: Sequence[tuple[str, str, str]]) -> str:
 
 def _check_row(name: str, row: dict[str, Any]) -> None:
     pk, sk = (str(row.get(key, {}).get("S", "")) for key in _NAMES)
-    if not is_known(pk, sk):
+    is_without_document = pk == CONFIGURATION and "document" not in row
+    if is_without_document or not is_known(pk, sk):
         shown = f"pk {printable(pk)}, sk {printable(sk)}"
         raise ForeignTableError(
             f"the table {name} is not a broker's: it has a row that no broker writes ({shown});"

@@ -1,15 +1,37 @@
 """The DynamoDB store of an operator's commands; no function imports it."""
 
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from pytp_broker.aws.dynamodb import RuntimeDynamoStore
 from pytp_broker.aws.dynamodb.applying import Applying
+from pytp_broker.aws.dynamodb.listing_rows import ListingObjects
 from pytp_broker.aws.dynamodb.operator_rows import OperatorRows
 from pytp_broker.aws.dynamodb.receipt_key_rows import WrittenReceiptKeyRows
 from pytp_broker.aws.dynamodb.survey_rows import SurveyRows
 from pytp_broker.storage.withdrawals import Tombstone
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 
 class DynamoStore(Applying, RuntimeDynamoStore, OperatorRows, SurveyRows, WrittenReceiptKeyRows):
-    """A complete Store: what the functions call, and what only an operator may do."""
+    """A complete Store: what the functions call, and what only an operator may do.
+
+    ``operator`` says who works with it, for others who are told why they have to wait.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table_name: str,
+        objects: ListingObjects | None = None,
+        now: Callable[[], float] = time.time,
+        operator: str | None = None,
+    ) -> None:
+        super().__init__(client, table_name, objects, now)
+        self._operator = operator or "another operator"
 
     def yank_release(self, registry: str, project: str, key: str, reason: str | None) -> None:
         """Yank a release; without a reason, unyank it."""

@@ -5,8 +5,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+<<<<<<< HEAD
 from itertools import islice
 from typing import Any, Final
+=======
+from typing import Any
+>>>>>>> 0250c47 (dynamodb: find publishers by a catalogue, and tokens by an index, not by scans)
 
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.aws.dynamodb.configuration_rows import (
@@ -21,30 +25,29 @@ from pytp_broker.aws.dynamodb.file_rows import (
     status_key,
     yanked_key,
 )
-from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
-from pytp_broker.aws.dynamodb.token_rows import read_token, token_item, token_key
+from pytp_broker.aws.dynamodb.formats import FORMAT, OPERATOR
+from pytp_broker.aws.dynamodb.listed_rows import ListedRows
+from pytp_broker.aws.dynamodb.operators_tokens import operators_token_item, operators_token_key
+from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes, dump
+from pytp_broker.aws.dynamodb.token_rows import read_token, token_item, token_key, use_key
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import unexpired
 from pytp_broker.storage.sessions import Session, unpack
 from pytp_broker.storage.withdrawals import Tombstone
 from pytp_broker.tokens import TokenRecord
 
-_OPERATOR: Final = "OPERATOR"
 
-
-class OperatorRows(Table):
+class OperatorRows(ListedRows):
     """Records of operators, and reads that only the operator's commands make."""
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         """Return every token that has not expired, including burned and used ones."""
-        values: dict[str, Any] = {":token": "TOKEN#", ":use": "USE#", ":now": int(now.timestamp())}
-        rows = self._pages(
-            self._client.scan,
-            ConsistentRead=True,
-            FilterExpression="(begins_with(pk, :token) OR begins_with(pk, :use)) AND #ttl >= :now",
-            ExpressionAttributeNames={"#ttl": "ttl"},
-            ExpressionAttributeValues=attributes(**values),
-        )
+        keys = self._find_listed("TOKEN", now)
+        if keys is None:
+            rows = list(self._scan_kinds("TOKEN", "USE", now=now))
+        else:
+            ids = [pk.partition("#")[2] for pk, _ in keys]
+            rows = self._read_all([key(i) for i in ids for key in (token_key, use_key)])
         found: dict[str, dict[str, Mapping[str, Any]]] = {"TOKEN": {}, "USE": {}}
         for row in rows:
             found[row["sk"]][row["pk"].partition("#")[2]] = row
@@ -69,13 +72,11 @@ class OperatorRows(Table):
 
     def list_sessions(self, now: datetime) -> Sequence[Session]:
         """Return every live publishing session, by time of creation."""
-        values: dict[str, Any] = {":session": "SESSION#", ":now": int(now.timestamp())}
-        rows = self._pages(
-            self._client.scan,
-            ConsistentRead=True,
-            FilterExpression="begins_with(pk, :session) AND expires_at > :now",
-            ExpressionAttributeValues=attributes(**values),
-        )
+        keys = self._find_listed("SESSION", now)
+        if keys is None:
+            rows = list(self._scan_kinds("SESSION", now=now))
+        else:
+            rows = self._read_all([attributes(pk=pk, sk=sk) for pk, sk in keys])
         live = (session for row in rows if (session := unpack(row["document"])).is_live(now))
         return sorted(live, key=lambda session: (session.created_at, session.token))
 
@@ -87,23 +88,28 @@ class OperatorRows(Table):
         """
         (registry,) = record.registries
         # No condition: the lookup id is random, so a call that is tried again finds its own row.
+        # First the row by which `apply` finds the token.
+        lookup_id, ttl = record.lookup_id, int(record.kept_until.timestamp())
+        named = operators_token_item(lookup_id, registry, ttl)
         item = {**token_item(record), **attributes(made_for=registry)}
-        self._call(self._client.put_item, Item=item)
+        for row in (named, item):
+            self._call(self._client.put_item, Item=row)
         if self._find(CONFIGURATION, registry_key(registry)) is not None:
             return True
-        self._call(self._client.delete_item, Key=token_key(record.lookup_id))
+        for key in (token_key(lookup_id), operators_token_key(lookup_id)):
+            self._call(self._client.delete_item, Key=key)
         return False
 
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
         """Store an audit record of what an operator does."""
         sk = f"{at.isoformat(timespec='microseconds')}#{secrets.token_hex(8)}"
         document = dump({"time": at.isoformat(), **record.document()})
-        item = attributes(pk=_OPERATOR, sk=sk, document=document)
+        item = attributes(pk=OPERATOR, sk=sk, document=document, format=FORMAT)
         self._call(self._client.put_item, Item=item)
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return the records of operators in the order of their times."""
-        return [json.loads(row["document"]) for row in self._query(_OPERATOR)]
+        return [json.loads(row["document"]) for row in self._query(OPERATOR)]
 
     def newest_operator_records(self, count: int) -> Sequence[Mapping[str, Any]]:
         """Return so many of operators' records, the newest first."""

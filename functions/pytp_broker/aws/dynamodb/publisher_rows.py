@@ -11,15 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
-from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, values_of
+from pytp_broker.aws.dynamodb.table import (
+    MAX_BATCH_KEYS,
+    ConditionFailedError,
+    Table,
+    attributes,
+    values_of,
+)
 from pytp_broker.grants import Trust
 from pytp_broker.storage.protocols import Place
 from pytp_broker.trust.publishers import TrustedPublisher
 
 # Half an item, because the row also has the publisher's rules and pins.
 MAX_ROW_CHARACTERS: Final = 200_000
-# DynamoDB's limit for one BatchGetItem.
-MAX_BATCH_KEYS: Final = 100
 
 NOBODY: Final[frozenset[str]] = frozenset()
 
@@ -107,12 +111,17 @@ def pages_of(publishers: Iterable[TrustedPublisher]) -> dict[PageKey, Page]:
     """Return the pages with the further projects of these publishers."""
     pages = {}
     for publisher in publishers:
-        key = publisher_key(publisher)
+        first = PageKey(**publisher_key(publisher))
         for number, projects in enumerate(_divide(publisher.projects)):
             if number:
                 page = Page(publisher.publisher_id, json.dumps(projects))
-                pages[PageKey(key["pk"], f"{key['sk']}#{number:04}")] = page
+                pages[page_key(first, number)] = page
     return pages
+
+
+def page_key(first: PageKey, number: int) -> PageKey:
+    """Return the key of a page, from the key of the publisher's own row."""
+    return PageKey(first.pk, f"{first.sk}#{number:04}")
 
 
 def _divide(projects: Iterable[str]) -> Iterator[list[str]]:

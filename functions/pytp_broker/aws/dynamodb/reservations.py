@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from pytp_broker.aws.dynamodb.listed import LISTED, listed_as
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.sessions import INTERRUPTED, Session, SessionStatus, pack, unpack
@@ -159,8 +160,11 @@ def _session_item(session: Session, packed: bytes) -> dict[str, Any]:
     """
     published = session.status is SessionStatus.PUBLISHED
     lifetime = {} if published else {"ttl": int(session.kept_until.timestamp())}
+    key = session_key(session.token)
+    listed = {} if session.is_over else {LISTED: listed_as(key["pk"])}
     return attributes(
-        **session_key(session.token),
+        **key,
+        **listed,
         document=packed,
         revision=session.revision,
         status=session.status.value,

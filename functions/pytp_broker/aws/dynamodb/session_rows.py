@@ -6,10 +6,10 @@ is no longer needed becomes vacant, and DynamoDB removes it.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any
 
 from pytp_broker.aws.dynamodb.file_rows import file_item, file_key, project_item
+from pytp_broker.aws.dynamodb.parallel import each
 from pytp_broker.aws.dynamodb.reservations import (
     ATTEMPTS,
     Reservations,
@@ -22,13 +22,6 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.protocols import TooManySessionsError
 from pytp_broker.storage.sessions import MAX_SESSIONS, Session, SessionStatus, unpack
-
-# So many rows are written one after the other; more of them by several threads.
-_FEW: Final = 8
-_THREADS: Final = 8
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class SessionRows(Reservations):
@@ -71,7 +64,7 @@ class SessionRows(Reservations):
         def claim(file: PublishedFile) -> SessionStatus | None:
             return self._claim_name({**file_item(file), **marks}, now)
 
-        holders = _each(claim, files)
+        holders = each(claim, files)
         taken = [f.filename for f, holder in zip(files, holders, strict=True) if holder is not None]
         if taken:
             self._release(session, session.reservation)
@@ -100,7 +93,7 @@ class SessionRows(Reservations):
             request = _if_reserved(reservation)
             self._try(self._client.put_item, Item=attributes(**key, ttl=ttl), **request)
 
-        _each(vacate, session.filenames)
+        each(vacate, session.filenames)
 
     def _finish(self, session: Session, *, is_settled: bool = False) -> None:
         """Take the reservations off the visible files; then the session's row may go.
@@ -115,7 +108,7 @@ class SessionRows(Reservations):
             self._try(self._client.update_item, Key=key, UpdateExpression=change, **request)
 
         if not is_settled:
-            _each(settle, session.filenames)
+            each(settle, session.filenames)
             self._let_expire(session)
         self._vacate_pointer(session)
 
@@ -212,11 +205,3 @@ def _is_publication(held: Row, session: Session) -> bool:
 def _withdrawn(session: Session) -> Session:
     """Return a session that lost against another before anybody heard of it."""
     return session.changed(status=SessionStatus.CANCELED, ended_at=session.created_at)
-
-
-def _each(write: Callable[[T], R], names: Sequence[T]) -> list[R]:
-    """Make a write for each of several rows: many of them at the same time."""
-    if len(names) <= _FEW:
-        return [write(name) for name in names]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(write, names))

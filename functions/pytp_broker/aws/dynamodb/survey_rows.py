@@ -1,16 +1,14 @@
-"""A survey of a registry in DynamoDB: one scan of the table.
+"""A survey of a registry in DynamoDB: queries for each project, several projects at a time."""
 
-A scan reads 1 MB in a round trip, whatever it is for. Queries would take three round trips for each
-project.
-"""
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
-
-from pytp_broker.aws.dynamodb.file_rows import FileRows, read_file, read_status, read_tombstone
-from pytp_broker.aws.dynamodb.publisher_rows import NOBODY, read_trust
-from pytp_broker.aws.dynamodb.reservations import Row, has_all
+from pytp_broker.aws.dynamodb.applied_reading import AppliedReading
+from pytp_broker.aws.dynamodb.file_rows import FileRows, read_file, read_status, status_key
+from pytp_broker.aws.dynamodb.parallel import stream
+from pytp_broker.aws.dynamodb.publisher_rows import read_trust
 from pytp_broker.aws.dynamodb.table import attributes
+from pytp_broker.storage.project_status import ACTIVE
 from pytp_broker.storage.protocols import WHOLE_REGISTRY
 from pytp_broker.storage.survey import (
     DeletedFile,
@@ -20,51 +18,36 @@ from pytp_broker.storage.survey import (
     YankedRelease,
 )
 
-# The partitions that say something of a project; further ones hold what only an upload needs.
-_KINDS: Final = ("PROJECT", "TRUST", "STATUS", "YANKED")
 
-
-class SurveyRows(FileRows):
+class SurveyRows(AppliedReading, FileRows):
     """All projects of a registry at once."""
 
     def survey(self, registry: str) -> Iterator[Piece]:
-        """Yield all that is known of a registry's projects, in any order."""
-        values = {f":{kind.lower()}": f"{kind}#{registry}#" for kind in _KINDS}
-        rows = self._pages(
-            self._client.scan,
-            ConsistentRead=True,
-            FilterExpression=" OR ".join(f"begins_with(pk, {value})" for value in values),
-            ExpressionAttributeValues=attributes(**values),
-        )
-        # What was published together is held back until the scan has found all of it.
-        batches: dict[tuple[str, str], list[Row]] = {}
-        for row in rows:
-            if "batch" not in row:
-                yield from _read_pieces(row)
-                continue
-            place = row["pk"], row["batch"]
-            batches.setdefault(place, []).append(row)
-            if has_all(batches[place]):
-                yield from map(read_file, self._visible(batches.pop(place)))
-        for pk, batch in batches:
-            _, _, project = pk.split("#", 2)
-            missed = self._list_rows(registry, project)
-            yield from (read_file(row) for row in missed if row.get("batch") == batch)
+        """Yield all that is known of a registry's projects, in any order.
 
+        A project is known by its first file, or because it trusts a publisher.
+        """
+        trusted = self._read_applied(registry=registry).rows.trusted
+        for (of_registry, project), texts in trusted.items():
+            if of_registry == registry and project != WHOLE_REGISTRY:
+                yield from (TrustedBy(project, publisher_id) for publisher_id in read_trust(texts))
+        projects = self.list_projects(registry)
+        yield from self._list_statuses(registry, projects)
+        for pieces in stream(partial(self._survey_project, registry), projects):
+            yield from pieces
 
-def _read_pieces(row: Mapping[str, Any]) -> Iterator[Piece]:
-    """Yield the pieces in a row, if there are any."""
-    kind, _, project = row["pk"].split("#", 2)
-    part, _, name = row["sk"].partition("#")
-    match kind, part:
-        case "PROJECT", "FILE" if "document" in row:
-            yield read_file(row)
-        case "YANKED", "YANKED":
-            yield YankedRelease(project, name, row["reason"])
-        case "YANKED", "DELETED":
-            yield DeletedFile(project, name, read_tombstone(row))
-        case "STATUS", _:
-            yield GivenStatus(project, read_status(row))
-        case "TRUST", _ if project != WHOLE_REGISTRY:
-            for publisher_id in read_trust(row.get("publisher_ids", NOBODY)):
-                yield TrustedBy(project, publisher_id)
+    def _list_statuses(self, registry: str, projects: Sequence[str]) -> Iterator[Piece]:
+        keys = [attributes(**status_key(registry, project)) for project in projects]
+        for row in self._read_all(keys):
+            status = read_status(row)
+            if status != ACTIVE:
+                yield GivenStatus(row["pk"].split("#", 2)[2], status)
+
+    def _survey_project(self, registry: str, project: str) -> list[Piece]:
+        withdrawn = self.list_withdrawn(registry, project)
+        files = map(read_file, self._list_rows(registry, project))
+        return [
+            *files,
+            *(YankedRelease(project, key, reason) for key, reason in withdrawn.yanked.items()),
+            *(DeletedFile(project, name, why) for name, why in withdrawn.deleted.items()),
+        ]

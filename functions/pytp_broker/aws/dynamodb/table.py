@@ -4,17 +4,33 @@ Reads are strongly consistent. A failed call becomes StoreUnavailable.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, TypeAlias
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pytp_broker.aws.dynamodb.parallel import divided, each
 from pytp_broker.aws.failed_calls import cause_of, code_of
 from pytp_broker.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+# DynamoDB's limits for one BatchGetItem and one BatchWriteItem.
+MAX_BATCH_KEYS: Final = 100
+_MAX_BATCH_WRITES: Final = 25
+# How often a batch may be answered without any progress, and the longest wait between two calls.
+_ATTEMPTS: Final = 8
+_LONGEST_WAIT_SECONDS: Final = 2.0
+# The codes that say that a table, or its index, is not there.
+_REFUSALS: Final = {"ValidationException", "ResourceNotFoundException"}
+
+
+class RefusedCallError(StoreUnavailable):
+    """DynamoDB does not take a call as it is: the table may lack the index that it names."""
 
 
 class ConditionFailedError(Exception):
@@ -48,6 +64,37 @@ class Table:
             # Half an answer would look like "no such token" or "not trusted".
             raise StoreUnavailable("the store did not answer the whole request")
         return [values_of(item) for item in answer["Responses"].get(self._table_name, [])]
+
+    def _read_all(self, keys: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows with these keys, as many as they are; it asks again for what is left."""
+
+        def read(part: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+
+            def ask_for(left: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+                request = {self._table_name: {"Keys": left, "ConsistentRead": True}}
+                answer = ask(self._client.batch_get_item, RequestItems=request)
+                found.extend(map(values_of, answer["Responses"].get(self._table_name, [])))
+                rest: Any = answer.get("UnprocessedKeys", {}).get(self._table_name, {})
+                return rest.get("Keys", [])  # type: ignore[no-any-return]
+
+            _until_done(ask_for, part)
+            return found
+
+        return [row for rows in each(read, divided(keys, MAX_BATCH_KEYS)) for row in rows]
+
+    def _write_all(self, requests: Sequence[dict[str, Any]]) -> None:
+        """Make these unconditional writes, each a PutRequest or a DeleteRequest, in any order."""
+
+        def send(left: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+            answer = ask(self._client.batch_write_item, RequestItems={self._table_name: left})
+            rest: Any = answer.get("UnprocessedItems", {})
+            return rest.get(self._table_name, [])  # type: ignore[no-any-return]
+
+        def write(part: Sequence[dict[str, Any]]) -> None:
+            _until_done(send, part)
+
+        each(write, divided(requests, _MAX_BATCH_WRITES))
 
     def _query(self, pk: str, prefix: str = "") -> Iterator[dict[str, Any]]:
         condition, values = "pk = :pk", {":pk": pk}
@@ -87,7 +134,26 @@ def ask(operation: Callable[..., Any], **request: object) -> Mapping[str, Any]:
     return answer
 
 
+def _until_done(
+    call: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]],
+    batch: Sequence[dict[str, Any]],
+) -> None:
+    """Call with a batch, and again with what DynamoDB has left of it, which it may always do."""
+    left, attempt = batch, 0
+    while True:
+        before, left = len(left), call(left)
+        if not left:
+            return
+        attempt = 0 if len(left) < before else attempt + 1
+        if attempt == _ATTEMPTS:
+            raise StoreUnavailable("the store did not answer the whole request")
+        if attempt:
+            time.sleep(SystemRandom().uniform(0, min(2**attempt / 50, _LONGEST_WAIT_SECONDS)))
+
+
 def _unavailable(error: ClientError | BotoCoreError) -> StoreUnavailable:
+    if isinstance(error, ClientError) and code_of(error) in _REFUSALS:
+        return RefusedCallError("the store did not answer", operator_detail=cause_of(error))
     return StoreUnavailable("the store did not answer", operator_detail=cause_of(error))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pytp_broker.aws.dynamodb.listed import listed_as
 from pytp_broker.aws.dynamodb.publisher_rows import NOBODY, read_trust, trust_key
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, Table, attributes, dump
 from pytp_broker.grants import Trust
@@ -37,7 +38,7 @@ class TokenRows(Table):
         """Return the record and the publishers that a project trusts now; none without a place."""
         keys = [
             token_key(lookup_id),
-            attributes(**_use_key(lookup_id)),
+            use_key(lookup_id),
             *([trust_key(*place)] if place else []),
         ]
         rows = {row["sk"]: row for row in self._read_items(keys)}
@@ -48,8 +49,7 @@ class TokenRows(Table):
 
     def use_token(self, record: TokenRecord, file: str) -> bool:
         """Mark a single-use token as used for a file; say whether that is allowed."""
-        item = attributes(
-            **_use_key(record.lookup_id),
+        marks = attributes(
             used_for=file,
             ttl=int(record.kept_until.timestamp()),
         )
@@ -57,7 +57,7 @@ class TokenRows(Table):
         try:
             self._call(
                 self._client.put_item,
-                Item=item,
+                Item={**use_key(record.lookup_id), **marks},
                 ConditionExpression="attribute_not_exists(pk) OR used_for = :file "
                 "OR #ttl < :issued",
                 ExpressionAttributeNames={"#ttl": "ttl"},
@@ -102,11 +102,13 @@ def token_item(record: TokenRecord) -> dict[str, Any]:
         registries=frozenset(record.registries),
         ttl=int(record.kept_until.timestamp()),
     )
-    return {**token_key(record.lookup_id), **marks}
+    key = token_key(record.lookup_id)
+    return {**key, **marks, **attributes(listed=listed_as(key["pk"]["S"]))}
 
 
-def _use_key(lookup_id: str) -> dict[str, str]:
-    return {"pk": f"USE#{lookup_id}", "sk": "USE"}
+def use_key(lookup_id: str) -> dict[str, Any]:
+    """Return the key of the row that says what a token was used for."""
+    return attributes(pk=f"USE#{lookup_id}", sk="USE")
 
 
 def read_token(row: Mapping[str, Any], use: Mapping[str, Any] | None) -> TokenRecord:

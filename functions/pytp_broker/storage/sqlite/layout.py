@@ -1,4 +1,8 @@
-"""The tables of the database file, and how a file of an older version gets them."""
+"""The tables of the database file, and how a file of an older version gets them.
+
+SQLite's ``user_version`` is the version of the layout, and ``written_by`` has the version of
+pytp-broker that made it so. A file of a later layout is refused, with the version to use.
+"""
 
 import sqlite3
 import tempfile
@@ -6,7 +10,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+from pytp_broker import __version__
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.redaction import printable
 
 SCHEMA_VERSION: Final = 9
 
@@ -82,6 +88,8 @@ _RECEIPT_KEYS: Final = (
     "CREATE TABLE receipt_keys (key_id TEXT PRIMARY KEY, document TEXT NOT NULL)",
 )
 _TIMESTAMPING: Final = ("CREATE TABLE timestamping (url TEXT PRIMARY KEY, document TEXT NOT NULL)",)
+# Version 0.1.0 has the same layout but for this table, which it passes by.
+_WRITTEN_BY: Final = "CREATE TABLE IF NOT EXISTS written_by (version TEXT NOT NULL)"
 # Values that queries search for have columns; the rest is a JSON document, read back whole.
 SCHEMA: Final = (
     "CREATE TABLE switches (name TEXT PRIMARY KEY, enabled INTEGER NOT NULL)",
@@ -148,6 +156,7 @@ SCHEMA: Final = (
     *_SESSIONS,
     *_RECEIPT_KEYS,
     *_TIMESTAMPING,
+    "CREATE TABLE written_by (version TEXT NOT NULL)",
 )
 # By version of the file: the statements that bring the file to the next version.
 _MIGRATIONS: Final = {
@@ -182,6 +191,7 @@ def create(path: Path) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             for statement in SCHEMA:
                 connection.execute(statement)
+            _sign(connection)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         # Other users may be able to read files in the folder, but not this one. SQLite gives its
         # other files the same mode.
@@ -195,12 +205,17 @@ def is_current(connection: sqlite3.Connection) -> bool:
 
     A later version's file is left alone.
     """
-    version = _version(connection)
-    if version != SCHEMA_VERSION and version not in _MIGRATIONS:
+    version, written_by = _version(connection), _written_by(connection)
+    if version > SCHEMA_VERSION:
+        named = f"pytp-broker {printable(written_by)}" if written_by else "a later pytp-broker"
         raise StoreUnavailable(
-            "the database file is not one that this version of pytp-broker can use"
+            f"{named} has written the database file, in the layout {version}, and this is"
+            f" {__version__}, which knows the layout {SCHEMA_VERSION}: use {named}"
+            f"{' or later' if written_by else ''}; nothing was changed"
         )
-    return version == SCHEMA_VERSION
+    if version != SCHEMA_VERSION and version not in _MIGRATIONS:
+        raise StoreUnavailable("the database file is not one of pytp-broker; nothing was changed")
+    return version == SCHEMA_VERSION and written_by is not None
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -210,6 +225,22 @@ def migrate(connection: sqlite3.Connection) -> None:
         for statement in _MIGRATIONS[version]:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version + 1}")
+    _sign(connection)
+
+
+def _sign(connection: sqlite3.Connection) -> None:
+    connection.execute(_WRITTEN_BY)
+    connection.execute("DELETE FROM written_by")
+    connection.execute("INSERT INTO written_by VALUES (?)", (__version__,))
+
+
+def _written_by(connection: sqlite3.Connection) -> str | None:
+    """Return the version of pytp-broker that made the layout; None if the file does not say it."""
+    tables = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'written_by'"
+    if connection.execute(tables).fetchone() is None:
+        return None
+    row = connection.execute("SELECT version FROM written_by").fetchone()
+    return None if row is None else str(row[0])
 
 
 def _version(connection: sqlite3.Connection) -> int:
