@@ -9,7 +9,7 @@ pk                                      sk                         holds
 ``CONFIGURATION``                       ``REGISTRY#name``          document
 ``CONFIGURATION``                       ``TIMESTAMPING``           document
 ``CONFIGURATION``                       ``IDENTITYTOKENS``         document, refused_before
-``APPLIED``                             ``PUBLISHER#registry#…``   document, projects_hash, pages
+``APPLIED``                             ``PUBLISHER#sort_key``     document, projects_hash, pages
 ``APPLIED``                             ``RUN#token#number``       by, began_at, seen_at, keys
 ``PUBLISHER#identity_key``              ``registry#rules_hash``    document, publisher_id, pins
 ``PUBLISHER#identity_key``              ``…rules_hash#number``     publisher_id, projects

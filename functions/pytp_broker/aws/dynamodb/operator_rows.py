@@ -5,12 +5,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-<<<<<<< HEAD
 from itertools import islice
-from typing import Any, Final
-=======
 from typing import Any
->>>>>>> 0250c47 (dynamodb: find publishers by a catalogue, and tokens by an index, not by scans)
 
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.aws.dynamodb.configuration_rows import (
@@ -117,7 +113,7 @@ class OperatorRows(ListedRows):
             self._client.query,
             ConsistentRead=True,
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues=attributes(**{":pk": _OPERATOR}),
+            ExpressionAttributeValues=attributes(**{":pk": OPERATOR}),
             ScanIndexForward=False,
             Limit=count,
         )
