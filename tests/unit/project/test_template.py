@@ -525,7 +525,14 @@ def test_no_function_may_write_configuration(role: str, action: str) -> None:
 
 @pytest.mark.parametrize(("role", "action"), [*product(ROLES, (*WRITES, "Query", "Scan"))])
 def test_no_function_may_touch_what_operators_did(role: str, action: str) -> None:
-    assert not is_allowed(role, action, ["OPERATOR"], FILE)
+    for key in ("OPERATOR", "APPLIED", "OPERATORSTOKENS", "TRUST#"):
+        assert not is_allowed(role, action, [key], FILE)
+
+
+@pytest.mark.promise("least-rights")
+@pytest.mark.parametrize("role", ROLES)
+def test_no_function_may_list_tokens_or_sessions(role: str) -> None:
+    assert "index/" not in json.dumps(statements(role))
 
 
 @pytest.mark.promise("separate-functions")
