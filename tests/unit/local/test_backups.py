@@ -1,6 +1,7 @@
 """Backups of a data folder: what they hold, what they refuse, and what a restore ends."""
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -143,6 +144,21 @@ def test_what_is_not_of_the_broker_is_left_out(data: DataFolder, folder: Path) -
 
     assert len(make(data, folder).manifest.files) == 4
     assert len(read_manifest(folder).keys) == 3
+
+
+def put_a_link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize("put", [put_a_link, os.mkfifo], ids=["link", "pipe"])
+@pytest.mark.parametrize("name", ["files/files/x.whl", "receipt-keys/x.pem"])
+def test_what_is_not_a_plain_file_is_refused_without_reading_it(
+    data: DataFolder, folder: Path, put: Callable[[Path], None], name: str
+) -> None:
+    put(data.path / name)
+
+    with pytest.raises(BackupError, match=r"x\.(whl|pem) is (a link, and )?not a file"):
+        make(data, folder)
 
 
 def test_a_file_that_goes_away_meanwhile_is_left_out(

@@ -4,9 +4,11 @@ All writes of this package go through here. A process that is killed leaves file
 ``.new``, which the next one removes.
 """
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -28,13 +30,9 @@ class Writer:
 
     def copy(self, source: Path, name: str) -> Entry:
         """Copy a file to this place in the folder; return what was copied. Raises OSError."""
-        digest, size = hashlib.sha256(), 0
-        with source.open("rb") as read, self._written(name) as written:
-            for piece in iter(partial(read.read, _PIECE_BYTES), b""):
-                digest.update(piece)
-                size += len(piece)
-                written.write(piece)
-        return Entry(digest.hexdigest(), size)
+        with _open_plain(source) as read, self._written(name) as written:
+            copied = _hash(read, written.write)
+        return copied
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file. Raises OSError."""
@@ -90,12 +88,37 @@ class Writer:
 
 def hash_file(path: Path) -> Entry:
     """Return what is in a file. Raises OSError."""
+    with _open_plain(path) as file:
+        return _hash(file, lambda _: None)
+
+
+def _hash(file: IO[bytes], take: Callable[[bytes], object]) -> Entry:
+    """Return what is in an open file, and give it to ``take`` piece by piece."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        for piece in iter(partial(file.read, _PIECE_BYTES), b""):
-            digest.update(piece)
-            size += len(piece)
+    for piece in iter(partial(file.read, _PIECE_BYTES), b""):
+        digest.update(piece)
+        size += len(piece)
+        take(piece)
     return Entry(digest.hexdigest(), size)
+
+
+def _open_plain(path: Path) -> IO[bytes]:
+    """Open a file for reading; raise BackupError for anything else that has its name.
+
+    A backup may run as root, and the server may not. Through a link the server's user would get a
+    copy of a file that it cannot read, and a pipe would let the backup wait.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise BackupError(f"{path} is a link, and not a file of the broker") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise BackupError(f"{path} is not a file")
+    return os.fdopen(descriptor, "rb")
 
 
 def list_files(folder: Path) -> Iterator[str]:
