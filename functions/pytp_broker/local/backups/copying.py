@@ -31,8 +31,7 @@ class Writer:
     def copy(self, source: Path, name: str) -> Entry:
         """Copy a file to this place in the folder; return what was copied. Raises OSError."""
         with _open_plain(source) as read, self._written(name) as written:
-            copied = _hash(read, written.write)
-        return copied
+            return _hash(read, written.write)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file. Raises OSError."""
@@ -45,10 +44,8 @@ class Writer:
         path.unlink(missing_ok=True)
         self._changed.add(self._folder)
         with suppress(OSError):  # not empty
-            for folder in path.parents:
-                if folder == self._folder:
-                    break
-                folder.rmdir()
+            while (path := path.parent) != self._folder:
+                path.rmdir()
 
     def rename(self, name: str, new: str) -> None:
         """Give a file another name, in place of the file that has it. Raises OSError."""
