@@ -102,7 +102,7 @@ fuzz-guided: install ## Fuzz by coverage with atheris, which this installs (SECO
 model: install ## Search every state of the token's life, deeper than the tests do (DEPTH=2)
 	@PYTP_MODEL_DEPTH=$(or $(DEPTH),2) $(BIN)/pytest $(IN_PARALLEL) tests/model $(ARGS)
 
-pulp: install ## Publish to a real Pulp behind nginx: about two minutes, with Debian's postgresql
+pulp: install ## Publish to a real Pulp behind nginx: some minutes, with Debian's postgresql
 	@PYTP_PULP=1 $(BIN)/pytest tests/e2e/test_guard_pulp.py $(ARGS)
 
 bench: install emulator .venv-peers/.requirements ## Run tests/benchmarks/bench_*.py
