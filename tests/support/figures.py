@@ -103,11 +103,9 @@ def _model() -> list[str]:
     if not MODEL["states"]:
         return []
     depth = max(int(name.split()[1]) for name in MODEL if name.startswith("depth "))
-    others = ", ".join(
-        f"{count:,} {name}" for name, count in sorted(MODEL.items()) if name[0] not in "dst"
-    )
-    searched = f"{MODEL['states']:,} states, {MODEL['transitions']:,} transitions"
-    return [f"model: {searched}, depth {depth}, {others}"]
+    named = sorted(name for name in MODEL if not name.startswith("depth "))
+    figures = [f"{MODEL[name]:,} {name}" for name in named]
+    return [f"model: {', '.join(figures)}, depth {depth}"]
 
 
 def _fuzz() -> list[str]:
