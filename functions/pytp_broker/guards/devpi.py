@@ -42,7 +42,8 @@ View = Callable[[Any, Any], Any]
 def desk() -> Desk:
     """Return what judges the requests of this process; raise SettingsError."""
     settings = Settings.read(os.environ)
-    return Desk(Guard(Broker(settings)), settings.is_public, read_indexes(os.environ))
+    guard = Guard(Broker(settings), max_file_bytes=settings.max_file_bytes)
+    return Desk(guard, settings.is_public, read_indexes(os.environ))
 
 
 @hookimpl

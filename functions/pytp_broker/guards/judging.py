@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-from pytp_broker.errors import Forbidden, InvalidUpload, MayOnlyRead, Unauthorized
+from pytp_broker.errors import (
+    Forbidden,
+    InvalidUpload,
+    MayOnlyRead,
+    PayloadTooLarge,
+    Unauthorized,
+)
+from pytp_broker.file_sizes import write_size
 from pytp_broker.grants import Permission
 from pytp_broker.guards.introspection import Broker, Standing
 from pytp_broker.http.credentials import read_token
@@ -27,6 +34,7 @@ from pytp_broker.index.forms import (
 )
 from pytp_broker.index.inspection import Candidate, inspect
 from pytp_broker.redaction import and_more, printable
+from pytp_broker.registries import DEFAULT_MAX_FILE_SIZE
 from pytp_broker.tokens import UploadToken
 
 # How long a guard may remember that a token reads; it is also how long the broker may.
@@ -61,8 +69,11 @@ class Guard:
         broker: Broker,
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = time.monotonic,
+        *,
+        max_file_bytes: int = DEFAULT_MAX_FILE_SIZE,
     ) -> None:
         self._broker = broker
+        self._max_file_bytes = max_file_bytes
         self._clock = clock
         self._elapsed = elapsed
         self._readers: OrderedDict[str, float] = OrderedDict()
@@ -95,8 +106,9 @@ class Guard:
         """Check a whole upload, and use up a single-use token for it.
 
         The form, the file's name and the file's metadata must name one project, and the token must
-        be for it. Raises InvalidUpload, Unauthorized, Forbidden or Unavailable.
+        be for it. Raises InvalidUpload, PayloadTooLarge, Unauthorized, Forbidden or Unavailable.
         """
+        self._check_size(form)
         distribution = parse_filename(form.file.filename)
         for project in (form.project, distribution.project):
             _check_scope(uploader.standing, project)
@@ -106,6 +118,11 @@ class Guard:
         inspect(Candidate(distribution, form.file.content, digests[SHA256]))
         self._use(uploader.token, distribution, digests[SHA256])
         return distribution
+
+    def _check_size(self, form: Form) -> None:
+        if form.file.content.size > self._max_file_bytes:
+            limit = write_size(self._max_file_bytes)
+            raise PayloadTooLarge(f"a file may have at most {limit} here")
 
     def _use(self, token: UploadToken, distribution: Distribution, sha256: str) -> None:
         """Ask again, now about this file."""

@@ -62,6 +62,7 @@ HEALTH: Final = "/health"
 
 # The description of a project, its attestations and its other fields, beside its file.
 _FORM_BYTES: Final = 8 * 1024 * 1024
+_MAX_DIGITS: Final = 20
 _READING: Final = ("GET", "HEAD")
 _EXISTS: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT)
 
@@ -83,7 +84,8 @@ def app(
     chosen = {"disable_fallback": True, **options}
     fixed = {"authenticate": [], "password_file": ".", "overwrite": False}
     inner = importlib.import_module("pypiserver").app(roots=[Path(folder)], **{**chosen, **fixed})
-    return GuardedIndex(inner, Guard(Broker(settings)), settings)
+    guard = Guard(Broker(settings), max_file_bytes=settings.max_file_bytes)
+    return GuardedIndex(inner, guard, settings)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ class GuardedIndex:
         if not (text.isascii() and text.isdigit()) or environ.get("HTTP_TRANSFER_ENCODING"):
             raise MalformedRequest("an upload must say how long it is, in Content-Length")
         limit = self.settings.max_file_bytes + _FORM_BYTES
-        if int(text[:20]) > limit:
+        # Python refuses to read a number of thousands of digits.
+        if len(text) > _MAX_DIGITS or int(text) > limit:
             raise PayloadTooLarge(
                 f"a file may have at most {write_size(self.settings.max_file_bytes)} here"
             )

@@ -309,6 +309,19 @@ def test_the_guard_runs_before_devpi_opens_a_transaction(monkeypatch: pytest.Mon
     devpi.desk.cache_clear()
 
 
+def test_the_guard_knows_how_large_a_file_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    devpi.desk.cache_clear()
+    monkeypatch.setenv("PYTP_GUARD_REGISTRY", "https://packages.example.com/acme/")
+    monkeypatch.setenv("PYTP_GUARD_CLIENT", "devpi")
+    monkeypatch.setenv("PYTP_GUARD_SECRET", "a-long-random-secret")
+    monkeypatch.setenv("PYTP_GUARD_INDEXES", "root/prod")
+    monkeypatch.setenv("PYTP_GUARD_MAX_FILE_SIZE", "5 MB")
+    monkeypatch.setattr(devpi, "Guard", lambda _broker, **options: options)
+
+    assert devpi.desk().guard == {"max_file_bytes": 5_000_000}  # type: ignore[comparison-overlap]
+    devpi.desk.cache_clear()
+
+
 def test_a_server_whose_guard_has_no_settings_does_not_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

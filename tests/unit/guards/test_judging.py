@@ -10,6 +10,7 @@ from pytp_broker.errors import (
     Forbidden,
     InvalidUpload,
     MayOnlyRead,
+    PayloadTooLarge,
     Problem,
     Unauthorized,
     Unavailable,
@@ -165,6 +166,16 @@ def test_a_file_of_the_tokens_project_is_let_through(
         "consume": "true",
     }
     assert broker.questions == [{}, about_the_file]
+
+
+def test_a_file_has_at_most_as_many_bytes_as_the_operator_allows(broker: AskedBroker) -> None:
+    file = wheel()
+
+    assert check(Guard(broker, max_file_bytes=len(file.content)), file) == file.filename
+    with pytest.raises(PayloadTooLarge, match="at most"):
+        check(Guard(broker, max_file_bytes=len(file.content) - 1), file)
+
+    assert len(broker.questions) == 3  # the refused file was asked about once, before its body
 
 
 def test_a_token_that_only_reads_uploads_nothing(guard: Guard, broker: AskedBroker) -> None:

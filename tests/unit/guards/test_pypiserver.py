@@ -192,6 +192,8 @@ def test_no_other_request_reaches_pypiserver(site: Site, method: str, path: str)
         ({"CONTENT_LENGTH": "-1"}, "400", "invalid-request"),
         ({"CONTENT_LENGTH": "1_0"}, "400", "invalid-request"),
         ({"CONTENT_LENGTH": "9" * 5000}, "413", "payload-too-large"),
+        ({"CONTENT_LENGTH": "0" * 20 + "9" * 20}, "413", "payload-too-large"),
+        ({"CONTENT_LENGTH": "0" * 5000 + "1"}, "413", "payload-too-large"),
         ({"HTTP_TRANSFER_ENCODING": "chunked"}, "400", "invalid-request"),
         ({"CONTENT_LENGTH": "100000"}, "400", "invalid-upload"),
         ({"CONTENT_TYPE": "application/json"}, "400", "invalid-upload"),
@@ -314,6 +316,14 @@ def test_pypiserver_never_replaces_a_file_or_asks_for_a_password(
             "overwrite": False,
         }
     ]
+
+
+@pytest.mark.usefixtures("fake", "variables")
+def test_the_guard_knows_how_large_a_file_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTP_GUARD_MAX_FILE_SIZE", "5 MB")
+    monkeypatch.setattr(pypiserver, "Guard", lambda _broker, **options: options)
+
+    assert pypiserver.app().guard == {"max_file_bytes": 5_000_000}  # type: ignore[comparison-overlap]
 
 
 def test_a_guard_without_a_folder_does_not_start(variables: Path) -> None:
