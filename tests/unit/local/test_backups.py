@@ -345,6 +345,7 @@ ZERO = ["0" * 64, 0]
         {"keys": {"receipt-keys/a/b.pem": ZERO}},
         {"parts": "../x"},
         {"parts": 1},
+        {"parts": "a/b"},
         {"files": {"a": ["0", 0]}},
         {"files": {"a": [None, 0]}},
         {"files": {"a": ["0" * 64, "0"]}},
@@ -353,6 +354,8 @@ ZERO = ["0" * 64, 0]
         {"database": None},
         {"began_at": "yesterday"},
         {"schema": "x"},
+        {"schema": float("inf")},
+        {"schema": True},
     ],
 )
 def test_a_manifest_that_leads_elsewhere_or_is_malformed_is_refused(

@@ -113,9 +113,9 @@ def _parse(path: Path, document: Any) -> Manifest:  # noqa: ANN401 - parsed JSON
             raise _newer(path, document)
         return Manifest(
             version=str(document["version"]),
-            schema=int(document["schema"]),
+            schema=_whole(document["schema"]),
             began_at=datetime.fromisoformat(document["began_at"]),
-            parts=_check(document["parts"], is_file_name),
+            parts=_check(document["parts"], _is_segment),
             database=Entry.parse(document["database"]),
             files=_parse_entries(document["files"], is_file_name),
             keys=_parse_entries(document["keys"], is_key_name),
@@ -128,6 +128,12 @@ def _parse_entries(members: Mapping[str, Any], is_name: Callable[[str], bool]) -
     return {_check(name, is_name): Entry.parse(member) for name, member in members.items()}
 
 
+def _whole(number: Any) -> int:  # noqa: ANN401 - parsed JSON
+    if type(number) is not int:  # JSON of Python also has Infinity and NaN
+        raise TypeError(number)
+    return number
+
+
 def _check(name: str, is_name: Callable[[str], bool]) -> str:
     if not is_name(name):
         raise ValueError(name)
@@ -137,6 +143,10 @@ def _check(name: str, is_name: Callable[[str], bool]) -> str:
 def is_file_name(name: str) -> bool:
     """Say whether this is a key of the file store."""
     return _NAME.fullmatch(name) is not None
+
+
+def _is_segment(name: str) -> bool:
+    return re.fullmatch(_SEGMENT, name) is not None
 
 
 def is_key_name(name: str) -> bool:
