@@ -68,7 +68,8 @@ def apply(
     """Bring the store to a configuration, and store records of the changes.
 
     The first record says that the change begins, and the last one how it ended. If the command is
-    interrupted, the records still name the operator of each change, but the last record is missing.
+    interrupted, the last one is missing, and maybe those of changes that the store had just made;
+    the first one still names the operator, the configuration and the plan.
     Raises RemovalError if something would be removed without ``prune``, and OutdatedPlanError if
     the plan is not the ``approved`` one; then nothing is changed.
     """
