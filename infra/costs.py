@@ -46,13 +46,13 @@ PRICES: Final[Mapping[str, Price]] = {
 # roundings of what was measured, with the share of a processor that Lambda gives 512 MB.
 ACTS: Final[Mapping[str, Mapping[str, float]]] = {
     # audience, mint and burn; the row of the token is in the index of live tokens, too
-    "exchange": {"api": 3, "call": 3, "gb_s": 0.02, "read": 2, "write": 4, "log_mb": 0.003},
+    "exchange": {"api": 3, "call": 3, "gb_s": 0.02, "read": 2, "write": 5, "log_mb": 0.003},
     # the file, its metadata and its receipt; file, release and listing
     "file published": {
         "api": 3,
         "call": 1,
         "gb_s": 0.1,
-        "read": 10,
+        "read": 20,
         "write": 10,
         "sign": 1,
         "put": 3,

@@ -187,7 +187,7 @@ def test_the_lines_for_people_say_what_is_wrong_and_the_cure(
     printed = capsys.readouterr().out.splitlines()
     at = next(n for n, line in enumerate(printed) if line.startswith("✗ folder-readable "))
     assert printed[at + 1].strip().startswith(f"cure: run chmod 700 {data}")
-    assert printed[-1].endswith("0 warnings, 1 faults, 2 not checked")
+    assert printed[-1].endswith("0 warnings, 1 fault, 2 not checked")
     assert status == 1
 
 

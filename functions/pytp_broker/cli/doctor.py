@@ -228,9 +228,12 @@ def _marks() -> dict[Outcome, str]:
 
 def _closing(counts: Counter[Outcome]) -> str:
     words = {
-        Outcome.OK: "well",
-        Outcome.WARNING: "warnings",
-        Outcome.FAULT: "faults",
-        Outcome.NOT_CHECKED: "not checked",
+        Outcome.OK: ("well", "well"),
+        Outcome.WARNING: ("warning", "warnings"),
+        Outcome.FAULT: ("fault", "faults"),
+        Outcome.NOT_CHECKED: ("not checked", "not checked"),
     }
-    return ", ".join(f"{counts[outcome]} {word}" for outcome, word in words.items())
+    return ", ".join(
+        f"{counts[outcome]} {one if counts[outcome] == 1 else many}"
+        for outcome, (one, many) in words.items()
+    )

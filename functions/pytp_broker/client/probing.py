@@ -123,6 +123,8 @@ class Probe:
         own = [self.location.base_url] if self.find_identity is None else []
         exchange = discover(self.location, [*own, *self.trusted_urls], self.send)
         if exchange is None:
+            # If nobody answers there, this raises the reason.
+            self.send(Call(f"{self.location.base_url}/_/oidc/audience"))
             raise _FailedError("there is no registry that exchanges identity tokens")
         found.append(exchange)
         return exchange.audience

@@ -75,7 +75,8 @@ def look_at_configuration(visit: "Visit") -> Iterator[Finding]:
     assert setup is not None  # noqa: S101 - the check needs it
     registries = setup.configuration.registries
     if registries:
-        yield well(f"{len(registries)} registries, {len(setup.publishers)} publishers and readers")
+        rules = len(setup.publishers)
+        yield well(f"registries: {len(registries)}; publishers and readers: {rules}")
     else:
         yield NO_CONFIGURATION.found("no registry is configured")
 
@@ -207,7 +208,7 @@ def look_at_published_keys(visit: "Visit") -> Iterator[Finding]:
         what = f"{paths.RECEIPT_KEYS} answered {seen}, without {len(missing)} keys of the store"
         yield RECEIPT_KEYS_UNPUBLISHED.found(what, host=web.host)
     else:
-        yield well(f"{len(published)} keys of receipts are published")
+        yield well(f"all public keys of receipts are published ({len(published)})")
 
 
 def _ids(keys: Iterable[object]) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra import costs
+from infra import capacity, costs
 from pytp_broker.audit.facts import NARROWER_REASONS
 from pytp_broker.local.routes import load_template
 from tests.unit.project.test_infra import reasons
@@ -194,6 +194,18 @@ def test_the_page_about_costs_has_the_tables_that_are_calculated(mark: str, tabl
     page = (ROOT / "docs/cost.md").read_text()
 
     assert f"<!-- {mark} -->\n{table}\n" in page
+
+
+@pytest.mark.parametrize(
+    ("act", "counted"),
+    [("exchange", ("mint", "burn")), ("file published", ("upload",)), ("page read", ("page",))],
+)
+def test_the_bill_has_the_units_that_the_tests_count_at_least(
+    act: str, counted: tuple[str, ...]
+) -> None:
+    for unit, table in (("read", capacity.READS), ("write", capacity.WRITES)):
+        least = sum(sum(table[name].values()) for name in counted)
+        assert costs.ACTS[act].get(unit, 0) >= least
 
 
 def test_the_bill_counts_the_metrics_of_all_alarms() -> None:
