@@ -47,7 +47,10 @@ _AUTHORITY: Final = ("tls/ca.pem", "tls/ca.key")
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A backup that was made: how much of it is new, and which bytes its records lack."""
+    """A backup that was made: how many of its ``files/`` are new, and which bytes are missing.
+
+    ``removed`` are those of the backup before that the server does not have any more.
+    """
 
     manifest: Manifest
     copied: int
@@ -134,7 +137,8 @@ class _Backup:
         missing = self._find_missing(manifest)
         self._writer.write(MANIFEST, manifest.write().encode())
         self._writer.settle()
-        removed = remove_others(self._folder, _PLACES, manifest.paths())
+        remove_others(self._folder, (DATABASES, KEYS), manifest.paths())
+        removed = remove_others(self._folder, (FILES,), manifest.paths())
         return Made(manifest, self._copied, removed, missing)
 
     def _copy_database(self) -> tuple[int, Entry]:
