@@ -188,7 +188,10 @@ def _find(address: Address, clients: Clients) -> _Found:
     if address.table is not None:
         return _Found(address.table, address.bucket, None)
     cloudformation = clients.other("cloudformation")
-    resources = cloudformation.describe_stack_resources(StackName=address.stack)["StackResources"]
+    # `describe_stack_resources` tells of the first hundred alone, and the template has more.
+    pages = cloudformation.get_paginator("list_stack_resources")
+    listed = pages.paginate(StackName=address.stack).build_full_result()
+    resources = listed["StackResourceSummaries"]
     host = None
     # An operator may lack this right. We need the host for a check of the configuration only.
     with suppress(BotoCoreError, ClientError):

@@ -15,6 +15,7 @@ from pytp_broker.content import Held
 from pytp_broker.storage.file_store import content_key, metadata_key
 from tests.support.emulator import REGION, create_bucket, create_table
 from tests.support.samples import configuration, file, publisher
+from tests.support.stack_pages import StackPages
 
 pytestmark = pytest.mark.simulated
 
@@ -122,8 +123,8 @@ def make_stack(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *buckets: str) -> 
     make: Any = boto3.Session.client
 
     class Stacks:
-        def describe_stack_resources(self, **_: Any) -> Any:
-            return {"StackResources": resources}
+        def get_paginator(self, _operation: str) -> Any:
+            return StackPages(resources)
 
         def describe_stacks(self, **_: Any) -> Any:
             return {"Stacks": [{}]}

@@ -1,11 +1,13 @@
 """`pytp-broker import` into a broker on AWS: its table and its bucket."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from moto import mock_aws
 
 from pytp_broker.aws.deployments import Address, Deployed, _find
@@ -17,6 +19,7 @@ from pytp_broker.storage.file_store import content_key
 from tests.support.distributions import wheel
 from tests.support.emulator import REGION, create_bucket, create_table
 from tests.support.receipt_signing import TestSigner
+from tests.support.stack_pages import StackPages
 
 
 class Account:
@@ -97,8 +100,8 @@ def test_a_stack_knows_its_bucket(
     resources: list[dict[str, str]], named: str | None, bucket: str | None
 ) -> None:
     class CloudFormation:
-        def describe_stack_resources(self, **_: str) -> dict[str, Any]:
-            return {"StackResources": resources}
+        def get_paginator(self, _operation: str) -> Any:
+            return StackPages(resources)
 
         def describe_stacks(self, **_: str) -> dict[str, Any]:
             return {"Stacks": [{}]}
@@ -109,3 +112,33 @@ def test_a_stack_knows_its_bucket(
 
     clients: Any = Clients()
     assert _find(Address("a-stack", None, named, None, None), clients).bucket == bucket
+
+
+def test_the_table_of_a_stack_may_come_after_a_hundred_other_resources() -> None:
+    route = {"ResourceType": "AWS::ApiGatewayV2::Route", "PhysicalResourceId": "r"}
+    now = datetime(2026, 11, 29, tzinfo=UTC)
+    common = {
+        "LogicalResourceId": "x",
+        "LastUpdatedTimestamp": now,
+        "ResourceStatus": "CREATE_COMPLETE",
+    }
+    pages = [
+        {"StackResourceSummaries": [{**common, **route}] * 100, "NextToken": "more"},
+        {"StackResourceSummaries": [{**common, **TABLE}]},
+    ]
+    client = boto3.client(
+        "cloudformation", REGION, aws_access_key_id="test", aws_secret_access_key="test"
+    )
+
+    class Clients:
+        def other(self, _service: str) -> Any:
+            return client
+
+    clients: Any = Clients()
+    with Stubber(client) as stubber:
+        for page in pages:
+            stubber.add_response("list_stack_resources", page)
+        stubber.add_client_error("describe_stacks", "AccessDenied")
+        found = _find(Address("a-stack", None, None, None, None), clients)
+
+    assert found.table == TABLE["PhysicalResourceId"]
