@@ -4,9 +4,7 @@ The functions have no code here; `tests/e2e/test_deploy.py` asks a stack with re
 emulator cannot do is in `tests/unit/doctor/test_recorded_answers.py`.
 """
 
-import io
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,11 +36,11 @@ def stack(emulator: Emulator) -> StubStack:
 
 
 @pytest.fixture
-def applied(stack: StubStack, tmp_path: Path) -> Path:
+def applied(stack: StubStack, emulator: Emulator, tmp_path: Path) -> Path:
     """Return the configuration that the stack has; the command also registers its key."""
     path = tmp_path / "broker.toml"
     path.write_text(CONFIGURATION)
-    options = ["--stack", stack.name, "--endpoint-url", stack.emulator.endpoint_url]
+    options = ["--stack", stack.name, "--endpoint-url", emulator.endpoint_url]
     assert main(["apply", "--yes", "--config", str(path), *options]) == 0
     return path
 
@@ -51,13 +49,15 @@ Ask = Callable[..., dict[str, dict[str, Any]]]
 
 
 @pytest.fixture
-def ask(stack: StubStack, applied: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
+def ask(
+    stack: StubStack, emulator: Emulator, applied: Path, capsys: pytest.CaptureFixture[str]
+) -> Ask:
     """Return what runs doctor, and gives what is not well by name."""
 
     def run(*options: str) -> dict[str, dict[str, Any]]:
         capsys.readouterr()
         target = options or ("--stack", stack.name, "--config", str(applied))
-        main(["doctor", "--json", *target, "--endpoint-url", stack.emulator.endpoint_url])
+        main(["doctor", "--json", *target, "--endpoint-url", emulator.endpoint_url])
         findings = json.loads(capsys.readouterr().out)["findings"]
         # The stack's own address is not this machine's.
         others = [f for f in findings if f["outcome"] != "ok" and f["name"] != "unreachable"]
@@ -204,18 +204,6 @@ def timeout(seconds: int) -> Change:
     )
 
 
-def code(text: str) -> Change:
-    def change(stack: StubStack) -> None:
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as members:
-            members.writestr(zipfile.ZipInfo("pytp_broker/__init__.py"), text)
-        stack.client("lambda").update_function_code(
-            FunctionName=stack.outputs["BrokerFunction"], ZipFile=archive.getvalue()
-        )
-
-    return change
-
-
 def retention(days: int | None) -> Change:
     def change(stack: StubStack) -> None:
         group = {"logGroupName": stack.resources["BrokerLogs"]}
@@ -287,7 +275,6 @@ FAULTS: dict[str, tuple[Change, Change]] = {
     ),
     "gateway-route-missing": (lose_a_route, make_the_route),
     "function-changed": (timeout(3), timeout(15)),
-    "functions-differ": (code("another version"), code("")),
     "log-retention-off": (retention(None), retention(365)),
     "dead-letters": (fill_the_queue, empty_the_queue),
     "schedule-off": (schedule("disable_rule"), schedule("enable_rule")),

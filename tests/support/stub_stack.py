@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pytp_broker.local.routes import find_template, load_template
 from tests.support.emulator import Emulator
@@ -23,11 +23,18 @@ _CODE: Final = f"s3://{_BUCKET}/code.zip"
 _SECONDS: Final = 30
 
 
+class Account(Protocol):
+    """What makes clients of the services of an account."""
+
+    def client(self, service: str) -> Any:
+        """Return a client of a service."""
+
+
 @dataclass(frozen=True)
 class StubStack:
     """A deployed stack, and the names at AWS of its resources."""
 
-    emulator: Emulator
+    emulator: Account
     name: str
     outputs: Mapping[str, str]
     resources: Mapping[str, str]
@@ -39,7 +46,7 @@ class StubStack:
 def deploy(emulator: Emulator, name: str) -> StubStack:
     """Deploy the template, complete what the emulator leaves out, and deploy the alarms."""
     _upload_code(emulator)
-    outputs = _create(emulator, name, _stubbed(load_template(find_template())), {})
+    outputs = _create(emulator, name, {"TemplateURL": _upload_template(emulator, name)}, {})
     pages = emulator.client("cloudformation").get_paginator("list_stack_resources")
     listed = pages.paginate(StackName=name).build_full_result()["StackResourceSummaries"]
     resources = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed}
@@ -56,7 +63,8 @@ def deploy_alarms(stack: StubStack, name: str) -> None:
     resources = alarms["Resources"]
     computing = {key: each for key, each in resources.items() if "Metrics" in each["Properties"]}
     alarms["Resources"] = {key: each for key, each in resources.items() if key not in computing}
-    _create(stack.emulator, name, alarms, {key: known[key] for key in alarms["Parameters"]})
+    parameters = {key: known[key] for key in alarms["Parameters"]}
+    _create(stack.emulator, name, {"TemplateBody": json.dumps(alarms, default=str)}, parameters)
     for key, each in computing.items():
         _put_alarm(stack, f"{name}-{key}", each["Properties"], known)
 
@@ -139,15 +147,20 @@ def _stubbed(template: dict[str, Any]) -> dict[str, Any]:
     return template
 
 
-def _create(
-    emulator: Emulator, name: str, template: Mapping[str, Any], parameters: Mapping[str, str]
-) -> dict[str, str]:
-    cloudformation = emulator.client("cloudformation")
-    body = json.dumps(template, default=str).encode()
+def _upload_template(emulator: Emulator, name: str) -> str:
+    """Return the URL of the template, which is too large for a request."""
+    body = json.dumps(_stubbed(load_template(find_template())), default=str).encode()
     emulator.client("s3").put_object(Bucket=_BUCKET, Key=f"{name}.json", Body=body)
+    return f"{emulator.endpoint_url}/{_BUCKET}/{name}.json"
+
+
+def _create(
+    account: Account, name: str, template: Mapping[str, str], parameters: Mapping[str, str]
+) -> dict[str, str]:
+    cloudformation = account.client("cloudformation")
     cloudformation.create_stack(
         StackName=name,
-        TemplateURL=f"{emulator.endpoint_url}/{_BUCKET}/{name}.json",
+        **template,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
     )

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pytp_broker.aws.clients import Clients, command_clients
-from pytp_broker.aws.deployments import Address
+from pytp_broker.aws.deployments import Address, NotOpenedError
 from pytp_broker.aws.failed_calls import code_of
 
 # A check has seconds, and there are dozens.
@@ -49,11 +49,6 @@ class Inspection:
         self._made: dict[str, Any] = {}
         self._lock = Lock()
 
-    @property
-    def region(self) -> str:
-        """Return the region that is asked."""
-        return str(self._clients.session.region_name or "")
-
     def describe(self, service: str, operation: str, **parameters: Any) -> Described:  # noqa: ANN401
         """Return the answer to one call, or why there is none."""
         return self._told(service, operation, parameters, is_paged=False)
@@ -75,6 +70,8 @@ class Inspection:
             code = code_of(error)
             is_denied = _DENIED.fullmatch(code) is not None
             return Described(code=code, right=right_of(service, operation) if is_denied else "")
+        except ValueError:  # any call may raise it for a text that is not a URL
+            return Described(code="InvalidEndpoint")
 
     def _client(self, service: str) -> Any:  # noqa: ANN401 - of any service
         with self._lock:
@@ -94,6 +91,9 @@ def right_of(service: str, operation: str) -> str:
 
 
 def open_inspection(address: Address) -> Inspection:
-    """Return what asks about the broker at an address; raise what boto3 raises."""
-    clients = command_clients(address.region, address.endpoint_url)
+    """Return what asks about the broker at an address; raise NotOpenedError."""
+    try:
+        clients = command_clients(address.region, address.endpoint_url)
+    except BotoCoreError as error:  # such as a profile that is not there
+        raise NotOpenedError([f"cannot reach the deployment: {error}"]) from None
     return Inspection(Clients(clients.session, clients.config.merge(_CONFIG), address.endpoint_url))

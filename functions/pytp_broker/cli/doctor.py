@@ -6,7 +6,7 @@ import re
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +33,7 @@ _MARKS: Final = {
     Outcome.NOT_CHECKED: "\N{EN DASH}",
 }
 # For a terminal or a file whose encoding does not have these.
-_PLAIN_MARKS: Final = {**_MARKS, Outcome.OK: "ok", Outcome.FAULT: "XX", Outcome.NOT_CHECKED: "-"}
+_PLAIN_MARKS: Final = {**_MARKS, Outcome.OK: "+", Outcome.FAULT: "x", Outcome.NOT_CHECKED: "-"}
 _STYLES: Final = {
     Outcome.OK: "green",
     Outcome.WARNING: "yellow",
@@ -174,7 +174,7 @@ def _print_json(findings: Iterable[Finding], counts: Counter[Outcome]) -> None:
     print(json.dumps({"findings": found, "counts": names}, indent=2))
 
 
-def _print_lines(findings: Iterable[Finding], counts: Counter[Outcome]) -> None:
+def _print_lines(findings: Iterable[Finding], counts: Mapping[Outcome, int]) -> None:
     is_terminal = sys.stdout.isatty()
     for finding in findings:
         if is_terminal:
@@ -220,13 +220,13 @@ def _is_open(finding: Finding) -> bool:
 
 def _marks() -> dict[Outcome, str]:
     try:
-        "".join(_MARKS.values()).encode(sys.stdout.encoding or "ascii")
+        "".join(_MARKS.values()).encode(sys.stdout.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return _PLAIN_MARKS
     return _MARKS
 
 
-def _closing(counts: Counter[Outcome]) -> str:
+def _closing(counts: Mapping[Outcome, int]) -> str:
     words = {
         Outcome.OK: ("well", "well"),
         Outcome.WARNING: ("warning", "warnings"),

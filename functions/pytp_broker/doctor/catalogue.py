@@ -116,7 +116,7 @@ _OUTSIDE: Final = (
         _WEB,
         _ROUTES,
         routes.look_at_root_routes,
-        60,
+        120,
     ),
     Check(
         "registry-routes",
@@ -124,7 +124,7 @@ _OUTSIDE: Final = (
         _WEB,
         _ROUTES,
         routes.look_at_prefixed_routes,
-        60,
+        120,
     ),
 )
 _INSIDE: Final = (
@@ -148,7 +148,6 @@ _INSIDE: Final = (
         (Need.SETUP,),
         (inside.ISSUER_UNREACHABLE, inside.ISSUER_NO_KEYS),
         inside.look_at_issuers,
-        60,
     ),
     Check(
         "receipt-key",
@@ -170,7 +169,6 @@ _INSIDE: Final = (
         (Need.STORE,),
         (inside.LISTING_DIFFERS,),
         inside.look_at_listings,
-        60,
     ),
 )
 _FOLDER: Final = (
@@ -201,7 +199,6 @@ _FOLDER: Final = (
         (Need.DATABASE,),
         (folder.DATABASE_BROKEN, folder.DATABASE_NEWER, folder.DATABASE_OLDER),
         folder.look_at_database,
-        60,
     ),
     Check(
         "write-ahead-log",
@@ -216,7 +213,6 @@ _FOLDER: Final = (
         (Need.FOLDER, Need.STORE),
         (folder.FILE_LOST, folder.FILE_DAMAGED, folder.FILE_UNKNOWN),
         folder.look_at_files,
-        60,
     ),
 )
 _AWS: Final = (
@@ -266,9 +262,8 @@ _AWS: Final = (
         "functions",
         "Are the functions as the template says?",
         _STACK,
-        (functions.FAILED, functions.CHANGED, functions.DIFFER),
+        (functions.FAILED, functions.CHANGED, functions.REPLACED),
         functions.look_at_functions,
-        60,
     ),
     Check(
         "logs",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytp_broker.doctor.visit import Visit
 
 # How long a check may take; most need far less.
-SECONDS: Final = 20.0
+SECONDS: Final = 60.0
 # With `--thorough`, the checks that read everything may take this long.
 THOROUGH_SECONDS: Final = 900.0
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pytp_broker.doctor.findings import NotCheckedError
@@ -29,6 +30,7 @@ class Stack:
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
     drift: Mapping[str, Any]
+    updated_at: datetime | None = None
 
     def of_kind(self, kind: str) -> Sequence[Resource]:
         """Return the resources of a type."""
@@ -106,4 +108,5 @@ def read_stack(name: str, inspection: "Inspection") -> Stack:
         parameters={p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", ())},
         outputs={o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())},
         drift=stack.get("DriftInformation", {}),
+        updated_at=stack.get("LastUpdatedTime", stack.get("CreationTime")),
     )

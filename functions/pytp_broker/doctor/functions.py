@@ -1,11 +1,12 @@
 """Checks of the functions and what is around them: logs, the queue, schedules."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from pytp_broker.doctor import shipped
-from pytp_broker.doctor.findings import Finding, Flaw, well
+from pytp_broker.doctor.findings import Finding, Flaw, warning, well
 from pytp_broker.doctor.stack import DEPLOY, cloud_of, stack_of
 from pytp_broker.redaction import printable
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pytp_broker.doctor.visit import Visit
 
 _NAMED: Final = 5
+# A deployment begins at the stack's time, and changes functions in the minutes after.
+_DEPLOYMENT: Final = timedelta(hours=2)
 _LOGS: Final = "AWS::Logs::LogGroup"
 _RULE: Final = "AWS::Events::Rule"
 FAILED: Final = Flaw(
@@ -22,7 +25,10 @@ FAILED: Final = Flaw(
     "{function}; then " + DEPLOY,
 )
 CHANGED: Final = Flaw("function-changed", DEPLOY)
-DIFFER: Final = Flaw("functions-differ", "the code of one function was replaced by hand: " + DEPLOY)
+REPLACED: Final = warning(
+    "function-replaced",
+    "if nobody knows why, its code may be another version or somebody else's: " + DEPLOY,
+)
 LOG_RETENTION_OFF: Final = Flaw(
     "log-retention-off",
     "run aws logs put-retention-policy --log-group-name {group} --retention-in-days 365",
@@ -36,23 +42,18 @@ SCHEDULE_OFF: Final = Flaw("schedule-off", "run aws events enable-rule --name {r
 
 
 def look_at_functions(visit: "Visit") -> Iterator[Finding]:
-    """Compare each function's settings with the template, and their code with each other."""
+    """Compare each function's settings with the template, and its last change with the stack's."""
     cloud, stack = cloud_of(visit), stack_of(visit)
-    is_good, codes = True, dict[str, str]()
+    is_good, count = True, 0
     for function in shipped.functions():
         name = cloud.physical_id(function.logical_id)
         said = cloud.ask("lambda", "get_function_configuration", FunctionName=name)
-        codes[function.logical_id] = str(said.get("CodeSha256", ""))
+        count += 1
         for finding in _judge_function(function, said, stack):
             is_good = False
             yield finding
-    if len({*codes.values()}) > 1:
-        is_good = False
-        common = max(codes.values(), key=list(codes.values()).count)
-        others = [name for name, code in codes.items() if code != common]
-        yield DIFFER.found(f"{', '.join(others)} has other code than the others")
     if is_good:
-        yield well(f"{len(codes)} functions are as the template says, and have one code")
+        yield well(f"{count} functions are as the template says, and as the stack left them")
 
 
 def _judge_function(
@@ -73,6 +74,18 @@ def _judge_function(
         changed.append(_told("Architectures", built, wanted))
     if changed:
         yield CHANGED.found(f"{name}: {'; '.join(changed)}")
+    modified = _read_time(said.get("LastModified", ""))
+    if modified and stack.updated_at and modified > stack.updated_at + _DEPLOYMENT:
+        when = f"{modified:%Y-%m-%d %H:%M}Z, and the stack at {stack.updated_at:%Y-%m-%d %H:%M}Z"
+        yield REPLACED.found(f"{name} was changed at {when}")
+
+
+def _read_time(text: str) -> datetime | None:
+    """Return a time as Lambda writes it, with milliseconds and without a colon in its zone."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def _told(name: str, found: object, expected: object) -> str:

@@ -45,7 +45,7 @@ class Probe:
     methods: frozenset[str]
 
     def at(self, prefix: str) -> str:
-        """Return the path of a request."""
+        """Return the path of a request, as clients send it."""
         names = [part.strip("{+}") for part in str(self.path).split("/") if part.startswith("{")]
         return self.path.url(prefix, **{name: _VALUES.get(name, "doctor") for name in names})
 
@@ -90,8 +90,10 @@ def _look(prefix: str, web: Web) -> Iterator[Finding]:
 
 def _ask(probe: Probe, prefix: str, line: Line) -> Iterator[Finding]:
     path = probe.at(prefix)
-    seen = line.ask(_METHOD, path)
-    finding = _judge(path, seen, probe)
+    # Gateways differ in whether `/legacy/{proxy+}` takes `/legacy/`, and with this method nothing
+    # else would.
+    bare = path.rstrip("/") or "/"
+    finding = _judge(bare, line.ask(_METHOD, bare), probe)
     if finding is None and "POST" in probe.methods:
         finding = _judge_post(path, line.ask("POST", path, b""))
     if finding is not None:

@@ -8,13 +8,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import BoundedSemaphore
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pytp_broker.names import is_sent_host
 from pytp_broker.redaction import printable
 
-_SECONDS: Final = 10.0
+# The gateway of AWS gives a function 30 s, and many may start at once.
+_SECONDS: Final = 30.0
+_CONNECT_SECONDS: Final = 10.0
+_MAX_LINES: Final = 4
 _MAX_BODY_BYTES: Final = 256 * 1024
 _PORTS: Final = {"https": 443, "http": 80}
 
@@ -85,6 +89,10 @@ class Web:
     prefix: str = ""
     ca_files: tuple[str, ...] = ()
     connect: tuple[str, int] | None = None
+    # A small server, or one whose functions start first, must not drop what all checks ask at once.
+    gate: BoundedSemaphore = field(
+        default_factory=lambda: BoundedSemaphore(_MAX_LINES), repr=False, compare=False
+    )
 
     @classmethod
     def parse(cls, url: str, ca_files: tuple[str, ...], connect: tuple[str, int] | None) -> "Web":
@@ -123,16 +131,17 @@ class Web:
     def line(self) -> Iterator["Line"]:
         """Return a line to the broker, for requests one after the other."""
         line = Line(self)
-        try:
-            yield line
-        finally:
-            line.close()
+        with self.gate:
+            try:
+                yield line
+            finally:
+                line.close()
 
     def open_socket(self, port: int | None = None) -> socket.socket:
         """Return a connection without TLS; raise NoAnswerError."""
         address = self.connect or (self.host_name, port or self.port)
         try:
-            return socket.create_connection(address, _SECONDS)
+            return socket.create_connection(address, _CONNECT_SECONDS)
         except (OSError, UnicodeError) as error:
             place = f"{address[0]}:{address[1]}"
             raise NoAnswerError(f"{place}: {_reason(error)}") from None
@@ -220,6 +229,7 @@ class Line:
     def _open(self) -> http.client.HTTPConnection:
         web = self._web
         plain = web.open_socket()
+        plain.settimeout(_SECONDS)
         connection = http.client.HTTPConnection(web.host_name, web.port, timeout=_SECONDS)
         try:
             connection.sock = (
@@ -236,7 +246,7 @@ class Line:
 def _reason(error: Exception) -> str:
     """Return what happened to a connection, in words that are safe to show."""
     if isinstance(error, TimeoutError):
-        return f"no answer within {_SECONDS:.0f} s"
+        return "no answer in time"
     if isinstance(error, OSError) and error.strerror:
         return printable(error.strerror)
     return type(error).__name__

@@ -122,7 +122,7 @@ def test_the_table_of_a_stack_may_come_after_a_hundred_other_resources() -> None
         "LastUpdatedTimestamp": now,
         "ResourceStatus": "CREATE_COMPLETE",
     }
-    pages = [
+    pages: list[dict[str, Any]] = [
         {"StackResourceSummaries": [{**common, **route}] * 100, "NextToken": "more"},
         {"StackResourceSummaries": [{**common, **TABLE}]},
     ]

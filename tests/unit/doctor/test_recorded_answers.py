@@ -47,6 +47,7 @@ WHOLE = Stack(
     parameters={"HostName": "", "ServeDefaultEndpoint": "false", "Architecture": "arm64"},
     outputs={"Version": __version__, "Url": "https://packages.example.com"},
     drift={},
+    updated_at=datetime(2026, 11, 1, 12, tzinfo=UTC),
 )
 
 
@@ -224,7 +225,7 @@ def function_configurations(**changes: Any) -> list[tuple[str, Any]]:
     answers = []
     for number, function in enumerate(shipped_functions()):
         variables = dict.fromkeys(function.variables, "x")
-        common = {"CodeSha256": "same", "Architectures": ["arm64"]}
+        common = {"LastModified": "2026-11-01T12:05:00.000+0000", "Architectures": ["arm64"]}
         said = {**function.settings, **common, "Environment": {"Variables": variables}}
         said["FunctionName"] = f"broker-{function.logical_id}"
         changed = {} if number else changes
@@ -243,7 +244,7 @@ def lambda_visit(**changes: Any) -> Visit:
         ("function-failed", {"LastUpdateStatus": "Failed"}),
         ("function-changed", {"Environment": {"Variables": {}}}),
         ("function-changed", {"Architectures": ["x86_64"]}),
-        ("functions-differ", {"CodeSha256": "another"}),
+        ("function-replaced", {"LastModified": "2026-11-29T15:44:39.000+0000"}),
     ],
 )
 def test_a_function_that_is_not_as_the_template_says_is_found(
@@ -262,6 +263,12 @@ def test_a_variables_value_is_never_shown() -> None:
 
     assert "a-secret" not in seen.seen
     assert "PYTP_SHARED_HOST" in seen.seen
+
+
+def test_a_time_that_is_none_is_not_compared() -> None:
+    seen = found(functions.look_at_functions, lambda_visit(LastModified="yesterday"))
+
+    assert seen.outcome is Outcome.OK
 
 
 def test_an_alarm_that_is_not_deployed_is_found() -> None:
