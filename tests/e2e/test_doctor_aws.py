@@ -87,14 +87,32 @@ def test_a_table_that_is_not_there_is_found(ask: Ask) -> None:
     assert "give --stack NAME instead of --table" in found["stack"]["seen"]
 
 
-def test_a_foreign_table_is_found(stack: StubStack, ask: Ask) -> None:
-    client = stack.client("dynamodb")
+def test_a_foreign_table_is_found(emulator: Emulator, ask: Ask) -> None:
+    emulator.client("dynamodb").create_table(
+        TableName="orders",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    found = ask("--table", "orders")
+
+    assert found["store-refused"]["outcome"] == "fault"
+    assert "is not a broker's" in found["store-refused"]["seen"]
+    assert "table-keys" in found
+
+
+def test_a_table_of_a_newer_version_is_found(emulator: Emulator, ask: Ask) -> None:
+    client = emulator.client("dynamodb")
     table = create_table(client)
-    client.put_item(TableName=table, Item={"pk": {"S": "ORDER#1"}, "sk": {"S": "LINE#1"}})
+    document = {"enabled": True, "format": 99, "written_by": "99.0"}
+    row = {"pk": "CONFIGURATION", "sk": "MAIN", "document": json.dumps(document)}
+    client.put_item(TableName=table, Item={name: {"S": value} for name, value in row.items()})
 
     found = ask("--table", table)
 
-    assert found["store-refused"]["outcome"] == "fault"
+    assert found["table-newer"]["outcome"] == "fault"
+    assert "use pytp-broker 99.0 or later" in found["table-newer"]["seen"]
 
 
 # --- seeded faults: each is made, found, and undone ---------------------------------------------

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pytp_broker.client.transport import authorities
 from pytp_broker.doctor.checks import Entrance, Need
 from pytp_broker.doctor.findings import Finding, Flaw, NotCheckedError, Outcome, well
-from pytp_broker.doctor.folder import database_version
+from pytp_broker.doctor.folder import may_be_opened
 from pytp_broker.doctor.outside import REACH, UNREACHABLE, reach
 from pytp_broker.doctor.visit import Visit
 from pytp_broker.doctor.web import BadUrlError, NoAnswerError, Web, default_authorities
@@ -21,7 +21,6 @@ from pytp_broker.local.lock import last_holder
 from pytp_broker.redaction import printable
 from pytp_broker.storage.data_folder import DATABASE, has_database
 from pytp_broker.storage.plan import Setup
-from pytp_broker.storage.sqlite.layout import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pytp_broker.aws.deployments import Address
@@ -34,12 +33,21 @@ STORE_UNREACHABLE: Final = Flaw(
     "check the name, the region and the credentials: aws sts get-caller-identity says who you are",
 )
 STORE_REFUSED: Final = Flaw(
-    "store-refused", "name the broker's own table or stack, or use the version that wrote it"
+    "store-refused", "name the broker's own stack, or its output `Table`: this is another table"
+)
+TABLE_NEWER: Final = Flaw(
+    "table-newer", "use the pytp-broker that has written the table, or a later one"
 )
 STORE: Final = Entrance(
-    "store", "Can the records of the broker be read?", (STORE_UNREACHABLE, STORE_REFUSED)
+    "store",
+    "Can the records of the broker be read?",
+    (STORE_UNREACHABLE, STORE_REFUSED, TABLE_NEWER),
 )
-_FOREIGN: Final = ("is not a broker's", "version")
+# What `aws.dynamodb.broker_table` says of a table that is not a broker's, or of a later version.
+_REFUSALS: Final = {
+    "is not a broker's": STORE_REFUSED,
+    "this version cannot use the table": TABLE_NEWER,
+}
 
 _Connect = tuple[str, int]
 
@@ -98,10 +106,8 @@ def _names(asked: Asked) -> dict[str, str]:
 def _at_folder(data: Path, arrival: _Arrival) -> Iterator[None]:
     """Open the store of a data folder, unless that would change it."""
     arrival.visit = replace(arrival.visit, folder=data, has_database=has_database(data))
-    version = database_version(data / DATABASE) if has_database(data) else None
-    if version != SCHEMA_VERSION:
-        reason = f"{data / DATABASE} cannot be read by this version without changing it"
-        _close(arrival, reason if version is not None else f"{data / DATABASE} cannot be read")
+    if not may_be_opened(data / DATABASE):
+        _close(arrival, f"this version cannot read {data / DATABASE} without changing it")
         yield
         return
     from pytp_broker.storage.sqlite import SqliteStore
@@ -128,8 +134,8 @@ def _go_to_aws(address: "Address", arrival: _Arrival) -> None:
         deployed = open_deployed(address, "look", is_for_writing=False)
     except NotOpenedError as error:
         said = printable(" ".join(error.lines), 600)
-        flaw = STORE_REFUSED if any(text in said for text in _FOREIGN) else STORE_UNREACHABLE
-        arrival.tell(flaw.found(said), STORE)
+        flaws = (flaw for text, flaw in _REFUSALS.items() if text in said)
+        arrival.tell(next(flaws, STORE_UNREACHABLE).found(said), STORE)
         _close(arrival, "the store cannot be read")
     except NotCheckedError as error:
         arrival.tell(STORE_UNREACHABLE.found(str(error)), STORE)

@@ -7,20 +7,21 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytp_broker import __version__
 from pytp_broker.doctor.findings import Finding, Flaw, NotCheckedError, warning, well
+from pytp_broker.errors import StoreUnavailable
 from pytp_broker.local.key_folder import FOLDER as KEYS
 from pytp_broker.local.lock import last_holder
 from pytp_broker.redaction import printable
 from pytp_broker.storage.data_folder import DATABASE, FILES
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import keys_of
-from pytp_broker.storage.sqlite.layout import SCHEMA_VERSION
+from pytp_broker.storage.sqlite.layout import is_current
 from pytp_broker.storage.survey import DeletedFile
 
 if TYPE_CHECKING:
@@ -117,32 +118,36 @@ def look_at_database(visit: "Visit") -> Iterator[Finding]:
     """Let SQLite check its file, without writing into it."""
     path = _folder(visit) / DATABASE
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            rows = database.execute("PRAGMA quick_check(5)").fetchall()
-            (version,) = database.execute("PRAGMA user_version").fetchone()
+        with _opened(path) as database:
+            said = printable(str(database.execute("PRAGMA quick_check(5)").fetchall()[0][0]))
+            is_ours = is_current(database)
     except sqlite3.Error as error:
-        said = getattr(error, "sqlite_errorname", type(error).__name__)
-        yield DATABASE_BROKEN.found(f"{path} cannot be read: {said}", database=DATABASE)
-        return
-    said = printable(str(rows[0][0]))
-    if said != "ok":
-        yield DATABASE_BROKEN.found(f"{path} is broken: {said}", database=DATABASE)
-    elif version > SCHEMA_VERSION:
-        yield DATABASE_NEWER.found(f"{path} has version {version}, and we know {SCHEMA_VERSION}")
-    elif version < SCHEMA_VERSION:
-        yield DATABASE_OLDER.found(f"{path} has version {version}, not {SCHEMA_VERSION}")
+        kind = getattr(error, "sqlite_errorname", type(error).__name__)
+        yield DATABASE_BROKEN.found(f"{path} cannot be read: {kind}", database=DATABASE)
+    except StoreUnavailable as problem:
+        yield DATABASE_NEWER.found(printable(problem.detail))
     else:
-        yield well(f"SQLite finds nothing wrong with {path}")
+        if said != "ok":
+            yield DATABASE_BROKEN.found(f"{path} is broken: {said}", database=DATABASE)
+        elif not is_ours:
+            yield DATABASE_OLDER.found(f"{path} has the layout of an older version")
+        else:
+            yield well(f"SQLite finds nothing wrong with {path}")
 
 
-def database_version(path: Path) -> int | None:
-    """Return the version of a database file, which is not changed; None if it cannot be read."""
+def may_be_opened(path: Path) -> bool:
+    """Say whether this version reads a database without changing it; nothing is changed."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            return int(version)
-    except sqlite3.Error:
-        return None
+        with _opened(path) as database:
+            return is_current(database)
+    except (sqlite3.Error, StoreUnavailable):
+        return False
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        yield database
 
 
 def look_at_log(visit: "Visit") -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from pytp_broker.doctor.findings import Finding, Flaw, NotCheckedError, warning, well
+from pytp_broker.errors import StoreUnavailable
 from pytp_broker.http import paths
 from pytp_broker.oidc.discovery import fetch_key_set
 from pytp_broker.oidc.documents import FetchError, Reach
@@ -129,8 +130,7 @@ def _reach(visit: "Visit") -> Reach:
 
 
 def _look_at_issuer(visit: "Visit", reach: Reach, issuer: Issuer) -> Sequence[Finding]:
-    stored = visit.store.find_key_set(issuer.url) if visit.store else None
-    age = datetime.now(UTC) - stored.fetched_at if stored else None
+    age = _age_of_keys(visit, issuer)
     kept = f"; the store has keys of {_hours(age)}" if age else ""
     try:
         raw_keys = fetch_key_set(issuer, reach(issuer.access))
@@ -147,6 +147,15 @@ def _look_at_issuer(visit: "Visit", reach: Reach, issuer: Issuer) -> Sequence[Fi
         count = f"{printable(issuer.url)} publishes {len(raw_keys)} keys, and none is usable"
         return [ISSUER_NO_KEYS.found(f"{count}{kept}", algorithms=algorithms)]
     return [well(f"{printable(issuer.url)} publishes {len(keys)} usable keys{kept}")]
+
+
+def _age_of_keys(visit: "Visit", issuer: Issuer) -> timedelta | None:
+    """Return how long ago the broker fetched an issuer's keys, if the store says it."""
+    try:
+        stored = visit.store.find_key_set(issuer.url) if visit.store else None
+    except StoreUnavailable:  # an operator may read the rest, and not this
+        return None
+    return datetime.now(UTC) - stored.fetched_at if stored else None
 
 
 def _hours(age: timedelta) -> str:

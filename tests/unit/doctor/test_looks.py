@@ -317,6 +317,14 @@ def test_without_an_issuer_none_is_asked() -> None:
         [*inside.look_at_issuers(Visit(setup=setup()))]
 
 
+def test_keys_that_an_operator_may_not_read_have_no_age() -> None:
+    class Closed(MemoryStore):
+        def find_key_set(self, issuer_url: str) -> None:
+            raise StoreUnavailable("denied")
+
+    assert inside._age_of_keys(Visit(store=Closed()), samples.ISSUER) is None
+
+
 @pytest.mark.parametrize(
     ("age", "words"),
     [
@@ -362,7 +370,7 @@ def test_a_file_that_is_not_a_database_is_broken(tmp_path: Path) -> None:
     found = only(folder.look_at_database(Visit(folder=tmp_path)))
 
     assert found.name == "database-broken"
-    assert folder.database_version(tmp_path / DATABASE) is None
+    assert not folder.may_be_opened(tmp_path / DATABASE)
 
 
 @pytest.mark.parametrize(("error", "is_alive"), [(PermissionError, True), (OSError, False)])
