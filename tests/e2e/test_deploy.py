@@ -18,15 +18,18 @@ from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
+import trustme
 from botocore.exceptions import ClientError
 
 from pytp_broker import config
 from pytp_broker.audit.record import HASH_PREFIX_DIGITS
 from pytp_broker.aws.kms_keys import TAG
 from pytp_broker.aws.lambda_attester import LambdaAttester
+from pytp_broker.cli import main
 from pytp_broker.provenance.attester import (
     AttestationQuestion,
     AttestationState,
@@ -58,8 +61,10 @@ from tests.support.deployed import (
 )
 from tests.support.distributions import wheel, wheel_members
 from tests.support.issuer import Issuer
+from tests.support.meddler import Answered, Meddler, Passing
 from tests.support.signing import public_jwk
 from tests.support.sigstores import Sigstore, github
+from tests.support.stub_stack import StubStack, complete, deploy_alarms
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
 
@@ -518,3 +523,42 @@ def test_the_upload_function_signs_with_no_key_of_another_stack(deployment: Depl
         with pytest.raises(ClientError) as refused:
             sign(uploading, each["KeyMetadata"]["Arn"])
         assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+# --- doctor ---------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_no_fault_in_a_sound_deployment(
+    deployment: Deployment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The relay translates host names, because the emulator does not know those of AWS."""
+    described = StubStack(deployment.cloud, STACK, deployment.outputs, {})
+    complete(described)
+    deploy_alarms(described, f"{STACK}-alarms")
+    public = urlsplit(deployment.outputs["Url"]).hostname or ""
+    inner = f"{deployment.outputs['ApiId']}.execute-api.localhost"
+    authority, ca_file = trustme.CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    for name, value in deployment.cloud.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def to_server(passing: Passing) -> None:
+        passing.headers["Host"] = inner
+
+    def to_client(_: Passing, answered: Answered) -> Answered:
+        return replace(answered, body=answered.body.replace(inner.encode(), public.encode()))
+
+    with Meddler(deployment.cloud.url, str(deployment.cloud.ca_file), authority) as relay:
+        relay.present(authority, public)
+        relay.to_server, relay.to_client = to_server, to_client
+        port = relay.url.rpartition(":")[2]
+        place = ["--connect", f"127.0.0.1:{port}", "--ca-bundle", str(ca_file)]
+        main(["doctor", "--json", "--stack", STACK, *place])
+
+    found = {each["name"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
+    # A deployed broker fetches nothing from this machine, where the issuers of this test are.
+    assert {n for n, each in found.items() if each["outcome"] == "fault"} == {"issuer-unreachable"}
+    assert found["registry-routes"]["outcome"] == found["refused-mint"]["outcome"] == "ok"

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import trustme
 
-TIMEOUT = 15
+TIMEOUT = 60
 
 
 @dataclass
