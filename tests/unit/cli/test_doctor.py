@@ -52,7 +52,7 @@ def test_a_pipe_gets_a_line_for_each_check_and_one_for_each_cure() -> None:
     assert lines[1] == "✗ ttl-off                  TTL is DISABLED"
     assert lines[2].strip().startswith("cure: run something long")
     assert lines[5] == "\N{EN DASH} alarms                   not checked: the right x is missing"
-    assert lines[6] == "1 well, 1 warnings, 1 faults, 1 not checked"
+    assert lines[6] == "1 well, 1 warning, 1 fault, 1 not checked"
     assert len(lines) == 7
 
 
@@ -133,7 +133,7 @@ def test_a_configuration_without_a_store_is_enough_for_issuers(
 
     main(["doctor", "--url", "https://localhost:1", "--config", str(path)])
 
-    assert "✓ configuration            1 registries" in capsys.readouterr().out
+    assert "✓ configuration            registries: 1" in capsys.readouterr().out
 
 
 # --- arrival --------------------------------------------------------------------------------------
