@@ -1,0 +1,183 @@
+"""Take up the data of a deleted stack, or of a backup, in a new stack.
+
+    python -m infra.take_up --stack pytp-broker --table TABLE --bucket BUCKET [--receipt-key KEY]
+
+CloudFormation imports the table, the bucket and the key of receipts into a new stack of this name;
+`sam deploy` then adds the rest to the same stack. The imported description has only what cannot be
+changed later, so that the deployment sets everything else: protection, recovery, versions, rules.
+docs/backup.md says when to do this.
+"""
+
+import argparse
+import json
+import sys
+from typing import Any, Final
+
+import boto3
+from botocore.exceptions import ClientError
+
+from pytp_broker.aws.clients import command_clients
+from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table
+
+_CHANGE_SET: Final = "take-up"
+# What a file's record leads to; a broker that has published anything has one of these.
+_FILES: Final = ("files/", "staged/")
+
+
+class RefusedError(Exception):
+    """The data cannot be taken up; the text says why."""
+
+
+def take_up(stack: str, table: str, bucket: str, key: str | None) -> None:
+    """Import the data into a new stack; raise RefusedError before anything is changed."""
+    cloudformation = boto3.client("cloudformation")
+    check_stack_is_new(cloudformation, stack)
+    check_nobody_has(cloudformation, {table, bucket})
+    check_data(table, bucket)
+    described = boto3.client("dynamodb").describe_table(TableName=table)["Table"]
+    resources = {
+        "Table": resource("AWS::DynamoDB::Table", table_properties(described)),
+        "Bucket": resource("AWS::S3::Bucket", {}),
+    }
+    identifiers = {"Table": {"TableName": table}, "Bucket": {"BucketName": bucket}}
+    if key is not None:
+        policy = boto3.client("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+        resources["ReceiptKey"] = resource("AWS::KMS::Key", key_properties(json.loads(policy)))
+        identifiers["ReceiptKey"] = {"KeyId": key.rpartition("/")[2]}
+    import_resources(cloudformation, stack, resources, identifiers)
+
+
+def check_stack_is_new(cloudformation: Any, stack: str) -> None:
+    """Check that there is no stack of this name."""
+    try:
+        cloudformation.describe_stacks(StackName=stack)
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return
+        raise
+    raise RefusedError(
+        f"there is a stack {stack} already, with data of its own: choose another name, or delete "
+        "that stack first"
+    )
+
+
+def check_nobody_has(cloudformation: Any, names: set[str]) -> None:
+    """Check that no broker's stack has the data, because two deployments must not share it.
+
+    CloudFormation itself refuses what any other stack has.
+    """
+    for page in cloudformation.get_paginator("describe_stacks").paginate():
+        for stack in page["Stacks"]:
+            for output in stack.get("Outputs", ()):
+                if output["OutputValue"] in names:
+                    owner = f"{output['OutputValue']} belongs to the stack {stack['StackName']}"
+                    raise RefusedError(f"{owner}: delete that stack first, which keeps the data")
+
+
+def check_data(table: str, bucket: str) -> None:
+    """Check that the table is a broker's, and that the bucket has the files of the table."""
+    clients = command_clients(None, None)
+    dynamodb, s3 = clients.dynamodb(), boto3.client("s3")
+    try:
+        check_table(dynamodb, table)
+        s3.head_bucket(Bucket=bucket)
+    except (ForeignTableError, ClientError) as error:
+        raise RefusedError(str(error)) from None
+    file = find_file(dynamodb, table)
+    if file is None:
+        return
+    for prefix in _FILES:
+        found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1000)
+        if any(each["Key"].endswith(f"/{file}") for each in found.get("Contents", ())):
+            return
+    raise RefusedError(
+        f"the bucket {bucket} does not have the file {file}, which the table {table} has: it is "
+        "another deployment's bucket, or its files are not restored yet"
+    )
+
+
+def find_file(dynamodb: Any, table: str) -> str | None:
+    """Return the name of a file that the table has, or None if it has none."""
+    page = dynamodb.scan(
+        TableName=table,
+        FilterExpression="begins_with(pk, :project) AND begins_with(sk, :file)"
+        " AND attribute_not_exists(reserved_by)",
+        ExpressionAttributeValues={":project": {"S": "PROJECT#"}, ":file": {"S": "FILE#"}},
+        ProjectionExpression="sk",
+    )
+    names = [str(item["sk"]["S"]).removeprefix("FILE#") for item in page["Items"]]
+    return names[0] if names else None
+
+
+def resource(kind: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """Return a resource that stays whatever happens to the stack."""
+    kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+    return {"Type": kind, **kept, "Properties": properties}
+
+
+def table_properties(described: Any) -> dict[str, Any]:
+    """Return the keys and indexes of a table, which an update cannot change or add twice."""
+    indexes = [
+        {name: index[name] for name in ("IndexName", "KeySchema", "Projection")}
+        for index in described.get("GlobalSecondaryIndexes", ())
+    ]
+    return {
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": described["AttributeDefinitions"],
+        "KeySchema": described["KeySchema"],
+        **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
+    }
+
+
+def key_properties(policy: dict[str, Any]) -> dict[str, Any]:
+    """Return what a key of receipts is, and its policy, which a key always has."""
+    return {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", "KeyPolicy": policy}
+
+
+def import_resources(
+    cloudformation: Any,
+    stack: str,
+    resources: dict[str, Any],
+    identifiers: dict[str, dict[str, str]],
+) -> None:
+    """Let CloudFormation make the stack of resources that are there already."""
+    cloudformation.create_change_set(
+        StackName=stack,
+        ChangeSetName=_CHANGE_SET,
+        ChangeSetType="IMPORT",
+        TemplateBody=json.dumps({"Resources": resources}),
+        ResourcesToImport=[
+            {
+                "ResourceType": resources[name]["Type"],
+                "LogicalResourceId": name,
+                "ResourceIdentifier": identifier,
+            }
+            for name, identifier in identifiers.items()
+        ],
+    )
+    waiter = cloudformation.get_waiter("change_set_create_complete")
+    waiter.wait(StackName=stack, ChangeSetName=_CHANGE_SET, WaiterConfig={"Delay": 1})
+    cloudformation.execute_change_set(StackName=stack, ChangeSetName=_CHANGE_SET)
+    waiter = cloudformation.get_waiter("stack_import_complete")
+    waiter.wait(StackName=stack, WaiterConfig={"Delay": 1})
+
+
+def main(arguments: list[str]) -> int:
+    """Take up what the arguments name; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--stack", required=True, help="the name of the new stack")
+    parser.add_argument("--table", required=True, help="the name of the table")
+    parser.add_argument("--bucket", required=True, help="the name of the bucket")
+    parser.add_argument("--receipt-key", help="the ARN of the first key of receipts")
+    given = parser.parse_args(arguments)
+    try:
+        take_up(given.stack, given.table, given.bucket, given.receipt_key)
+    except RefusedError as error:
+        print(f"not taken up: {error}", file=sys.stderr)
+        return 1
+    print(f"taken up into {given.stack}; now run `sam deploy --stack-name {given.stack}`")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
