@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,8 @@ class Teller:
         """Apply the configuration with the code of a tree, as its command does."""
         path = self.folder / "broker.toml"
         path.write_text(registry("acme", access="public"))
-        done = run_command(self.cloud, tree, "apply", "--config", str(path))
+        sure = () if tree == self.source else ("--yes",)  # 0.1.0 does not ask
+        done = run_command(self.cloud, tree, "apply", *sure, "--config", str(path))
         assert done.returncode in {0, 1}, done.stderr  # 1: it would remove the publisher
         path.write_text(CONFIGURATION.format(issuer=self.issuer.url))
         subprocess.run(
@@ -175,18 +177,34 @@ def publisher_of(broker: DeployedBroker) -> Callable[[str], str]:
 
     def publish(version: str) -> str:
         try:
-            minted = broker.mint(broker.issuer.token())
+            minted = patiently(lambda: broker.mint(broker.issuer.token()))
             if minted.status_code != 200:
                 return f"mint {minted.status_code} {minted.text}"
             token = minted.json()["token"]
-            uploaded = broker.upload(token, version)
-            burned = broker.call("POST", "/acme/_/oidc/burn-token", json={"token": token})
+            uploaded = patiently(lambda: broker.upload(token, version))
+            burned = patiently(
+                lambda: broker.call("POST", "/acme/_/oidc/burn-token", json={"token": token})
+            )
         except requests.RequestException as error:
             return f"{error}"
         answers = (uploaded.status_code, burned.status_code)
         return "" if answers == (200, 202) else f"{answers} {uploaded.text}"
 
     return publish
+
+
+def patiently(send: Callable[[], requests.Response]) -> requests.Response:
+    """Send a request again that was answered 502 or 503, as uv does; return the last answer.
+
+    The emulator ends a function in the middle of a request when its code changes. Lambda does not.
+    And while the emulator changes the stack, its table may be slow to answer.
+    """
+    answer = send()
+    for _ in range(4):
+        if answer.status_code not in {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE}:
+            break
+        answer = send()
+    return answer
 
 
 def uv_of(url: str, teller: Teller) -> Callable[[str], str]:
