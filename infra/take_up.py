@@ -11,6 +11,8 @@ docs/backup.md says when to do this.
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 import boto3
@@ -18,10 +20,14 @@ from botocore.exceptions import ClientError
 
 from pytp_broker.aws.clients import command_clients
 from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table
+from pytp_broker.aws.dynamodb.file_rows import read_file
+from pytp_broker.aws.dynamodb.table import values_of
+from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.file_store import keys_of
 
 _CHANGE_SET: Final = "take-up"
-# What a file's record leads to; a broker that has published anything has one of these.
-_FILES: Final = ("files/", "staged/")
+# So many files of the table are looked for in the bucket, at most.
+_LOOKS: Final = 20
 
 
 class RefusedError(Exception):
@@ -83,30 +89,34 @@ def check_data(table: str, bucket: str) -> None:
         s3.head_bucket(Bucket=bucket)
     except (ForeignTableError, ClientError) as error:
         raise RefusedError(str(error)) from None
-    file = find_file(dynamodb, table)
-    if file is None:
-        return
-    for prefix in _FILES:
-        found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1000)
-        if any(each["Key"].endswith(f"/{file}") for each in found.get("Contents", ())):
-            return
-    raise RefusedError(
-        f"the bucket {bucket} does not have the file {file}, which the table {table} has: it is "
-        "another deployment's bucket, or its files are not restored yet"
-    )
+    files = list(islice(list_files(dynamodb, table), _LOOKS))
+    # An operator may have deleted some of them.
+    if files and not any(is_there(s3, bucket, keys_of(file)[0]) for file in files):
+        raise RefusedError(
+            f"the bucket {bucket} does not have the file {files[0].filename}, which the table "
+            f"{table} has: it is another deployment's bucket, or its files are not restored yet"
+        )
 
 
-def find_file(dynamodb: Any, table: str) -> str | None:
-    """Return the name of a file that the table has, or None if it has none."""
-    page = dynamodb.scan(
+def list_files(dynamodb: Any, table: str) -> Iterator[PublishedFile]:
+    """Yield the files that the table has."""
+    pages = dynamodb.get_paginator("scan").paginate(
         TableName=table,
         FilterExpression="begins_with(pk, :project) AND begins_with(sk, :file)"
         " AND attribute_not_exists(reserved_by)",
         ExpressionAttributeValues={":project": {"S": "PROJECT#"}, ":file": {"S": "FILE#"}},
-        ProjectionExpression="sk",
     )
-    names = [str(item["sk"]["S"]).removeprefix("FILE#") for item in page["Items"]]
-    return names[0] if names else None
+    for page in pages:
+        yield from (read_file(values_of(item)) for item in page["Items"])
+
+
+def is_there(s3: Any, bucket: str, key: str) -> bool:
+    """Say whether the bucket has an object."""
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except ClientError:
+        return False
+    return True
 
 
 def resource(kind: str, properties: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from tests.support.cloud import (
 )
 from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.deployed import DeployedBroker, operate, problem_code
-from tests.support.emulator import create_table
 from tests.support.issuer import Issuer
 from tests.support.signing import public_jwk
 
@@ -151,12 +150,19 @@ def refuse(account: Account, broker: DeployedBroker, seen: dict[str, Any]) -> No
     table, bucket = broker.outputs["Table"], broker.outputs["Bucket"]
     seen["same stack"] = account.take_up(STACK, table, bucket)
     seen["in use"] = account.take_up("another", table, bucket)
-    empty = create_table(account.cloud.client("dynamodb"))
-    account.cloud.client("s3").create_bucket(Bucket="others-bucket")
-    account.cloud.client("dynamodb").put_item(
-        TableName=empty, Item={"pk": {"S": "ORDER#1"}, "sk": {"S": "LINE#1"}}
+    dynamodb = account.cloud.client("dynamodb")
+    dynamodb.create_table(
+        TableName="orders",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
     )
-    seen["foreign table"] = account.take_up("another", empty, "others-bucket")
+    dynamodb.put_item(TableName="orders", Item={"pk": {"S": "ORDER#1"}, "sk": {"S": "LINE#1"}})
+    account.cloud.client("s3").create_bucket(Bucket="others-bucket")
+    seen["foreign table"] = account.take_up("another", "orders", "others-bucket")
     with pytest.raises(account.cloud.client("cloudformation").exceptions.ClientError):
         account.cloud.client("cloudformation").describe_stacks(StackName="another")
 

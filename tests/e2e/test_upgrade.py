@@ -292,3 +292,13 @@ def test_the_commands_of_this_version_still_work_after_the_rollback(story: Story
 
     assert done.returncode == 0, done.stderr
     assert "widgets" in done.stdout
+
+
+def test_the_commands_of_the_last_release_change_nothing_after_the_rollback(story: Story) -> None:
+    path = story.folder / "empty.toml"
+    path.write_text(registry("acme", access="public"))
+
+    done = run_command(story.broker.cloud, story.source, "apply", "--prune", "--config", str(path))
+
+    assert done.returncode != 0
+    assert story.broker.mint(story.broker.issuer.token()).status_code == 200
