@@ -34,6 +34,7 @@
     └── Unavailable      503  unavailable          ours to fix; try again
         ├── IssuerUnavailable  issuer-unavailable  … the issuer's keys cannot be fetched
         └── StoreUnavailable   store-unavailable   … the store does not answer
+            ├── RefusedCallError                   … it does not take a call as it is
             └── ReceiptUnsigned                    … nothing signs receipts now
 
 A class names the kind of refusal. The code that raises it adds ``detail``: what was seen and what

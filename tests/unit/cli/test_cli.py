@@ -177,7 +177,9 @@ WITHOUT_A_BROKER = {
     "run",
     "proxy",
 }
-WITHOUT_A_BROKER |= {"publish", "session", "trust-root", "verify"}
+WITHOUT_A_BROKER |= {"probe", "publish", "session", "trust-root", "verify"}
+# It makes a data folder, and nothing on AWS.
+WITHOUT_A_BROKER |= {"restore"}
 
 
 def declared(name: str) -> Iterator[dict[str, str | None]]:
