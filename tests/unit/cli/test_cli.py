@@ -138,11 +138,11 @@ def test_help_lists_the_commands(terminal: Terminal) -> None:
     seen = terminal.type("pytp-broker --help")
 
     assert re.findall(r"^    ([\w-]+)(?: |$)", seen, re.MULTILINE) == [
-        *("serve", "plan", "apply", "export", "validate", "explain", "registry", "publisher"),
-        "reader",
-        *("issuer", "token", "project", "file", "release", "receipt-key", "import"),
-        *("trust-root", "audit", "schema", "secret", "login", "logout", "publish"),
-        *("session", "run", "proxy", "verify", "demo"),
+        *("serve", "plan", "apply", "export", "doctor", "validate", "explain", "registry"),
+        *("publisher", "reader", "issuer", "token", "project", "file", "release"),
+        *("receipt-key", "backup", "restore", "import", "trust-root", "audit", "schema"),
+        *("secret", "login", "logout", "publish", "session", "run", "proxy", "verify"),
+        *("probe", "demo"),
     ]
 
 
