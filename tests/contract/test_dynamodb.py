@@ -650,6 +650,7 @@ def test_the_layout_is_the_documented_one(dynamo: DynamoStore, table: Table) -> 
         **{("CONFIGURATION", f"ISSUER#{url}"): ["document"] for url in configuration().issuers},
         ("CONFIGURATION", "REGISTRY#acme"): ["document"],
         ("CONFIGURATION", "REGISTRY#other"): ["document"],
+        ("CONFIGURATION", "IDENTITYTOKENS"): ["document", "refused_before"],
         (f"PUBLISHER#{mine.identity_key}", f"acme#{mine.rules_hash}"): [
             "document",
             "pins",

@@ -731,7 +731,7 @@ def read_table(client: Any, table: str, search: Search) -> None:
     assert {item["pk"]["S"].partition("#")[0] for item in items} == {
         *("CONFIGURATION", "OPERATOR", "PUBLISHER", "TRUST", "PROJECT", "REGISTRY"),
         *("TOKEN", "USE", "KEYSET", "STATUS", "YANKED", "SESSION", "LIVE", "LISTING"),
-        "RECEIPTKEYS",
+        *("RECEIPTKEYS", "APPLIED"),
     }
     search.add("table", json.dumps(items, default=_unpacked))
 
