@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, Final
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from pytp_broker.aws.clients import command_clients
 from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table
@@ -47,8 +47,7 @@ def take_up(stack: str, table: str, bucket: str, key: str | None) -> None:
     }
     identifiers = {"Table": {"TableName": table}, "Bucket": {"BucketName": bucket}}
     if key is not None:
-        policy = boto3.client("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"]
-        resources["ReceiptKey"] = resource("AWS::KMS::Key", key_properties(json.loads(policy)))
+        resources["ReceiptKey"] = resource("AWS::KMS::Key", key_properties(key))
         identifiers["ReceiptKey"] = {"KeyId": key.rpartition("/")[2]}
     import_resources(cloudformation, stack, resources, identifiers)
 
@@ -56,11 +55,13 @@ def take_up(stack: str, table: str, bucket: str, key: str | None) -> None:
 def check_stack_is_new(cloudformation: Any, stack: str) -> None:
     """Check that there is no stack of this name."""
     try:
-        cloudformation.describe_stacks(StackName=stack)
+        (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
         if "does not exist" in str(error):
             return
         raise
+    if found["StackStatus"] == "REVIEW_IN_PROGRESS":  # an import that did not begin
+        return
     raise RefusedError(
         f"there is a stack {stack} already, with data of its own: choose another name, or delete "
         "that stack first"
@@ -139,9 +140,19 @@ def table_properties(described: Any) -> dict[str, Any]:
     }
 
 
-def key_properties(policy: dict[str, Any]) -> dict[str, Any]:
-    """Return what a key of receipts is, and its policy, which a key always has."""
-    return {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", "KeyPolicy": policy}
+def key_properties(key: str) -> dict[str, Any]:
+    """Return what a key of receipts is, and its policy; raise RefusedError for another key."""
+    kms = boto3.client("kms")
+    found: Any = kms.describe_key(KeyId=key)["KeyMetadata"]
+    ours = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}
+    if any(found[name] != value for name, value in ours.items()):
+        raise RefusedError(
+            f"the key {key} is for {found['KeyUsage']} with {found['KeySpec']}, and a key of "
+            "receipts is for SIGN_VERIFY with ECC_NIST_P256: name the location of the first key in "
+            "`pytp-broker receipt-key list --json`"
+        )
+    policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    return {**ours, "KeyPolicy": json.loads(policy)}
 
 
 def import_resources(
@@ -166,7 +177,12 @@ def import_resources(
         ],
     )
     waiter = cloudformation.get_waiter("change_set_create_complete")
-    waiter.wait(StackName=stack, ChangeSetName=_CHANGE_SET, WaiterConfig={"Delay": 1})
+    try:
+        waiter.wait(StackName=stack, ChangeSetName=_CHANGE_SET, WaiterConfig={"Delay": 1})
+    except WaiterError as error:
+        cloudformation.delete_change_set(StackName=stack, ChangeSetName=_CHANGE_SET)
+        why = error.last_response.get("StatusReason", error)
+        raise RefusedError(f"CloudFormation does not import it: {why}") from None
     cloudformation.execute_change_set(StackName=stack, ChangeSetName=_CHANGE_SET)
     waiter = cloudformation.get_waiter("stack_import_complete")
     waiter.wait(StackName=stack, WaiterConfig={"Delay": 1})
@@ -182,7 +198,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         take_up(given.stack, given.table, given.bucket, given.receipt_key)
-    except RefusedError as error:
+    except (RefusedError, BotoCoreError, ClientError) as error:
         print(f"not taken up: {error}", file=sys.stderr)
         return 1
     print(f"taken up into {given.stack}; now run `sam deploy --stack-name {given.stack}`")

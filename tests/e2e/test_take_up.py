@@ -201,6 +201,11 @@ def restore(
     dynamodb.restore_table_from_backup(TargetTableName=table, BackupArn=backup)
     dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1})
     seen["wrong bucket"] = account.take_up(STACK, table, "others-bucket")
+    seen["no key"] = account.take_up(STACK, table, bucket, "nobody")
+    others = account.cloud.client("kms").create_key(KeySpec="SYMMETRIC_DEFAULT")["KeyMetadata"]
+    seen["wrong key"] = account.take_up(STACK, table, bucket, others["Arn"])
+    seen["no bucket"] = account.take_up(STACK, table, "nobody")
+    seen["no table"] = account.take_up(STACK, "nobody", bucket)
     seen["restored"] = account.take_up(STACK, table, bucket, seen["key"])
     restored = account.deploy()
     seen["ended"] = operate(restored, "token", "burn", "--all", "--identity-tokens")
@@ -252,6 +257,10 @@ def test_the_deployment_protects_a_restored_table(story: Story) -> None:
         ("same stack", f"there is a stack {STACK} already"),
         ("in use", f"belongs to the stack {STACK}"),
         ("foreign table", "is not a broker's"),
+        ("no key", "NotFoundException"),
+        ("wrong key", "is for ENCRYPT_DECRYPT with SYMMETRIC_DEFAULT"),
+        ("no bucket", "404"),
+        ("no table", "nobody"),
         ("wrong bucket", "does not have the file widgets-1.0-py3-none-any.whl"),
     ],
 )
