@@ -12,15 +12,19 @@ from typing import Any, cast
 import pytest
 import trustme
 
-from pytp_broker.doctor import exchanges, folder, inside, outside, passage, routes
+from pytp_broker.doctor import exchanges, folder, inside, outside, passage, routes, shipped
+from pytp_broker.doctor.cloud import Cloud
 from pytp_broker.doctor.findings import Finding, NotCheckedError, Outcome
 from pytp_broker.doctor.visit import Visit
 from pytp_broker.doctor.web import BadUrlError, Line, NoAnswerError, Seen, Web
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.local.routes import TemplateError
+from pytp_broker.oidc.documents import FetchError
 from pytp_broker.provenance.receipt_keys import ReceiptKey
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.storage.data_folder import DATABASE
 from pytp_broker.storage.plan import Setup
+from pytp_broker.storage.sqlite import SqliteStore
 from tests.support import samples
 from tests.support.fakes import MemoryStore
 
@@ -402,3 +406,67 @@ def test_a_context_trusts_every_file_that_is_named(tmp_path: Path) -> None:
         files.append(str(path))
 
     assert len(Web("https", HOST, ca_files=tuple(files)).context().get_ca_certs()) == 2
+
+
+def test_what_sqlite_says_of_a_broken_database_is_told(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE
+    SqliteStore(path).close()
+    with path.open("r+b") as file:  # the header's count of unused pages
+        file.seek(36)
+        file.write((7).to_bytes(4, "big"))
+
+    found = only(folder.look_at_database(Visit(folder=tmp_path)))
+
+    assert found.name == "database-broken"
+    assert "is broken: " in found.seen
+
+
+def test_the_first_of_many_lost_files_are_named(tmp_path: Path) -> None:
+    store = MemoryStore()
+    for number in range(8):
+        store.add_file(samples.file(f"widgets-{number}.0.tar.gz", registry="acme"))
+    at = Visit(store=store, setup=setup(Registry("acme", ())), folder=tmp_path)
+
+    found = [*folder.look_at_files(at)]
+
+    assert [each.name for each in found] == ["file-lost"] * 5
+
+
+def test_an_issuer_that_only_the_brokers_network_reaches_is_left_out() -> None:
+    def reach(_: object) -> Any:
+        def fetch(_: str) -> bytes:
+            raise FetchError("it cannot be reached")
+
+        return fetch
+
+    at = Visit(cloud=cast("Cloud", object()))
+
+    found = only(inside._look_at_issuer(at, reach, samples.OTHER_ISSUER))
+
+    assert found.outcome is Outcome.OK
+    assert "is private" in found.seen
+
+
+def test_port_80_is_asked_beside_port_443(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Web] = []
+    monkeypatch.setattr(outside, "plain_http", asked.append)
+
+    [*outside.look_at_plain_http(Visit(web=Web("https", HOST)))]
+
+    assert asked == [Web("http", HOST)]
+
+
+def test_without_the_template_of_alarms_its_places_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "find_template", lambda: tmp_path / "template.yaml")
+
+    with pytest.raises(TemplateError, match=r"no alarms\.yaml at "):
+        shipped.alarms_template.__wrapped__()
+
+
+def test_only_alarms_of_the_template_are_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+    monkeypatch.setattr(shipped, "alarms_template", lambda: topic)
+
+    assert [*shipped.alarms({})] == []
