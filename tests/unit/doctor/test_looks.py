@@ -198,6 +198,12 @@ def test_a_refused_upload_whose_answer_is_lost_is_not_judged() -> None:
         only(passage.look_at_bodies(acme()))
 
 
+def test_a_host_that_is_not_a_broker_has_a_few_missing_routes() -> None:
+    found = [*routes.look_at_root_routes(Visit(web=host(default=seen(200))))]
+
+    assert [each.name for each in found] == ["route-missing"] * 5
+
+
 POSTS = {
     "a gateway's own answer": (seen(200, "[]"), "route-missing"),
     "another method": (seen(405, '{"errors": [{"code": "x"}]}'), "route-swallowed"),

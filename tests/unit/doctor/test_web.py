@@ -77,7 +77,8 @@ def test_a_refusal_may_come_before_the_body_is_read(body: bytes | None) -> None:
     line._connection = Early("localhost")
 
     with nullcontext() if body else pytest.raises(BrokenPipeError):
-        assert line._send("POST", "/legacy/", body, {}) == "the refusal"
+        answer: Any = line._send("POST", "/legacy/", body, {})
+        assert answer == "the refusal"
 
 
 def test_a_port_without_tls_is_no_answer(serve: Serve) -> None:
