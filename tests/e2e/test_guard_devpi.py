@@ -34,7 +34,9 @@ pytestmark = pytest.mark.e2e
 
 __all__ = ["CONFIGURATION", "guarded"]
 
-INDEX = "root/prod"
+USER = "root"
+INDEX = f"{USER}/prod"
+OTHER = f"{USER}/other"
 
 
 @dataclass(frozen=True)
@@ -171,23 +173,23 @@ def send(devpi: Server, token: str, method: str, path: str, **options: Any) -> r
 
 OTHER_REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "removes a file": ("DELETE", "FILE", {}),
-    "removes a release": ("DELETE", "/root/prod/widgets/5.0", {}),
-    "removes a project": ("DELETE", "/root/prod/widgets", {}),
-    "removes the index": ("DELETE", "/root/prod", {}),
-    "opens the index": ("PATCH", "/root/prod", {"json": ["acl_upload=:ANONYMOUS:"]}),
-    "replaces the configuration": ("PUT", "/root/prod", {"json": {"volatile": True}}),
-    "makes an index": ("PUT", "/root/mine", {"json": {"type": "stage"}}),
+    "removes a release": ("DELETE", f"/{INDEX}/widgets/5.0", {}),
+    "removes a project": ("DELETE", f"/{INDEX}/widgets", {}),
+    "removes the index": ("DELETE", f"/{INDEX}", {}),
+    "opens the index": ("PATCH", f"/{INDEX}", {"json": ["acl_upload=:ANONYMOUS:"]}),
+    "replaces the configuration": ("PUT", f"/{INDEX}", {"json": {"volatile": True}}),
+    "makes an index": ("PUT", f"/{USER}/mine", {"json": {"type": "stage"}}),
     "makes a user": ("PUT", "/mallory", {"json": {"password": "x"}}),
     "changes a password": ("PATCH", "/root", {"json": {"password": "y"}}),
     "removes a user": ("DELETE", "/root", {}),
     "copies a release": (
         "POST",
-        "/root/prod",
+        f"/{INDEX}",
         {"json": {"name": "widgets", "version": "5.0", "targetindex": "root/other"}},
     ),
     "pushes a release": (
         "PUSH",
-        "/root/prod",
+        f"/{INDEX}",
         {"json": {"name": "widgets", "version": "5.0", "targetindex": "root/other"}},
     ),
     "stores a test's result": ("POST", "FILE", {"json": {"testenvs": {}}}),
@@ -205,7 +207,7 @@ def test_a_token_does_nothing_but_upload_and_read(devpi: Server, tokens: Tokens,
     token = token if kind == "upload" else tokens.read()
 
     for act, (method, target, options) in OTHER_REQUESTS.items():
-        file = f"/root/prod/{path.partition('#')[0].lstrip('./')}"
+        file = f"/{INDEX}/{path.partition('#')[0].lstrip('./')}"
         answer = send(devpi, token, method, target.replace("FILE", file), **options)
 
         assert answer.status_code in {400, 403}, (act, answer.text)
@@ -268,8 +270,8 @@ def test_a_token_that_is_not_good_here_uploads_nothing(devpi: Server, tokens: To
 
 def test_nobody_sees_a_private_index_without_a_token(devpi: Server, tokens: Tokens) -> None:
     pages = ("", "+simple/", "+simple/widgets/", "widgets", "widgets/5.0")
-    paths = ["/", "/root", "/root/prod", "/root/other/+simple/", "/+status"]
-    for path in (*paths, *(f"/root/prod/{page}" for page in pages)):
+    paths = ["/", "/root", f"/{INDEX}", f"/{OTHER}/+simple/", "/+status"]
+    for path in (*paths, *(f"/{INDEX}/{page}" for page in pages)):
         for token in ("", "hunter2", tokens.upload("umbrella")):
             answer = get(devpi.url + path, token)
 
@@ -288,20 +290,20 @@ def test_a_file_is_read_with_a_token_alone(devpi: Server, tokens: Tokens) -> Non
 
 
 def test_a_token_reads_no_other_index(devpi: Server, tokens: Tokens) -> None:
-    for path in ("/root/other/+simple/", "/", "/root", "/+status"):
+    for path in (f"/{OTHER}/+simple/", "/", "/root", "/+status"):
         assert get(devpi.url + path, tokens.read()).status_code == 403
 
 
 def test_an_administrator_works_as_before(devpi: Server) -> None:
     assert devpi.root.get(f"{devpi.url}/").status_code == 200
-    changed = devpi.root.patch(f"{devpi.url}/root/other", json=["title=still mine"])
+    changed = devpi.root.patch(f"{devpi.url}/{OTHER}", json=["title=still mine"])
     assert changed.status_code == 200, changed.text
 
 
 def test_authcheck_judges_the_token_of_the_request_that_it_stands_for(
     devpi: Server, tokens: Tokens
 ) -> None:
-    original = {"X-Original-URI": f"{devpi.url}/root/prod/+simple/widgets/"}
+    original = {"X-Original-URI": f"{devpi.url}/{INDEX}/+simple/widgets/"}
     for token, status in {"hunter2": 401, tokens.read(): 200}.items():
         answer = get(f"{devpi.url}/+authcheck", token, headers=original)
 

@@ -25,6 +25,9 @@ ACL = tuple(
     for permission in ("pkg_read", "upload", "pypi_submit", "del_entry", "index_modify")
 )
 
+USER = "root"
+INDEX = f"{USER}/prod"
+
 
 class Post(dict[str, list[Any]]):
     """A form as WebOb parses it."""
@@ -53,7 +56,7 @@ class Model:
 class Request:
     method: str = "GET"
     headers: dict[str, str] = field(default_factory=lambda: {"Authorization": BASIC})
-    path: str = "/root/prod/"
+    path: str = f"/{INDEX}/"
     POST: Any = None
     matchdict: Mapping[str, str] | None = None
     matched_route: Any = None
@@ -150,7 +153,9 @@ def test_a_token_makes_no_other_request(desk: Desk, method: str) -> None:
         desk.judge(replace(upload(), method=method))
 
 
-@pytest.mark.parametrize("path", ["/root/other/", "/+login", "/root/prod/+f/a", "/", "/ROOT/prod"])
+@pytest.mark.parametrize(
+    "path", [f"/{USER}/other/", "/+login", f"/{INDEX}/+f/a", "/", f"/{USER.upper()}/prod"]
+)
 def test_a_token_uploads_to_guarded_indexes_alone(desk: Desk, path: str) -> None:
     request = upload()
     request.environ["PATH_INFO"] = path
