@@ -96,7 +96,7 @@ class Bucket:
 
 
 class _Try(NamedTuple):
-    """A request on its way: its kind, since when the client tries, and how often it has.
+    """A request that a client sends: its kind, when the client began, and its number of attempts.
 
     Of two at the same moment, the one with the lower number is first.
     """

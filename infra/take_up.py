@@ -26,7 +26,7 @@ from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.file_store import keys_of
 
 _CHANGE_SET: Final = "take-up"
-# So many files of the table are looked for in the bucket, at most.
+# How many files of the table are looked for in the bucket, at most.
 _LOOKS: Final = 20
 
 

@@ -68,8 +68,8 @@ def apply(
     """Bring the store to a configuration, and store records of the changes.
 
     The first record says that the change begins, and the last one how it ended. If the command is
-    interrupted, the last one is missing, and maybe those of changes that the store had just made;
-    the first one still names the operator, the configuration and the plan.
+    interrupted, the last record is missing, and records of changes that the store has made may be
+    missing too. The first record still names the operator, the configuration and the plan.
     Raises RemovalError if something would be removed without ``prune``, and OutdatedPlanError if
     the plan is not the ``approved`` one; then nothing is changed.
     """
@@ -151,7 +151,7 @@ def _records(step: Step, by: str) -> Iterator[AuditRecord]:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An ``apply`` whose end no record tells: it was interrupted, or it is still at work."""
+    """An ``apply`` without a record of its end: it was interrupted, or it still runs."""
 
     by: str
     began_at: datetime

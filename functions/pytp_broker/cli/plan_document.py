@@ -157,8 +157,10 @@ class Saved:
             minutes = (now - datetime.fromisoformat(self.document["made_at"])).total_seconds() // 60
         except (KeyError, TypeError, ValueError):
             return ""
-        noun = "minute" if int(minutes) == 1 else "minutes"
-        return f", which is {max(int(minutes), 0):,} {noun} old,"
+        if minutes < 1:
+            return ", which is less than a minute old,"
+        noun = "minute" if minutes < 2 else "minutes"  # noqa: PLR2004 - whole minutes
+        return f", which is {int(minutes):,} {noun} old,"
 
 
 def _compared(document: Document) -> Any:  # noqa: ANN401 - what the file has

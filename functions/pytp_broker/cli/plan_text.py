@@ -48,8 +48,9 @@ def _prune_lines(changes: Sequence[Change]) -> list[str]:
     needing = sum(change.needs_prune for change in changes)
     if not needing:
         return []
-    one = "1 of them takes" if needing == 1 else f"{needing:,} of them take"
-    return [f"{one} a registry, or somebody's right to publish or read, away: it needs --prune."]
+    takes, needs = ("takes", "needs") if needing == 1 else ("take", "need")
+    what = "a registry, or somebody's right to publish or read"
+    return [f"{needing:,} of them {takes} away {what}, and {needs} --prune."]
 
 
 def _groups(changes: Sequence[Change]) -> Iterator[list[str]]:
@@ -84,7 +85,7 @@ def _what_is_lost(change: Change) -> str:
     needed = " (needs --prune)" if change.needs_prune else ""
     match change.step.kind:
         case Kind.REGISTRY:
-            lost = "takes the tokens that operators made for it along; its files stay"
+            lost = "the tokens that operators made for it end; its files stay"
         case Kind.READER:
             lost = "loses the right to read the registry"
         case _:

@@ -151,7 +151,7 @@ class Probe:
 def forge(audience: str, identity: Identity | None) -> str:
     """Return an identity token that nobody has signed: a good one with another signature, or none.
 
-    The good one cannot be used by whoever sees it: its signature is missing.
+    Nobody who sees the good one can use it, because its signature is missing.
     """
     if identity is not None:
         signed, _, _ = identity.token.reveal().rpartition(".")

@@ -281,7 +281,7 @@ _AWS: Final = (
     ),
     Check(
         "schedules",
-        "Do the functions run that run by the clock?",
+        "Do the functions that have a schedule still run?",
         _STACK,
         (functions.SCHEDULE_OFF,),
         functions.look_at_schedules,

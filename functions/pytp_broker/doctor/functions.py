@@ -125,7 +125,7 @@ def look_at_queue(visit: "Visit") -> Iterator[Finding]:
 
 
 def look_at_schedules(visit: "Visit") -> Iterator[Finding]:
-    """Ask whether the functions that run by the clock still do."""
+    """Ask whether the functions that have a schedule still run."""
     cloud, rules = cloud_of(visit), stack_of(visit).of_kind(_RULE)
     for rule in rules:
         name = rule.physical_id.rpartition("/")[2]

@@ -79,7 +79,7 @@ def app(
     folder = packages or os.environ.get(PACKAGES)
     if not folder or not Path(folder).is_dir():
         raise SettingsError(f"{PACKAGES} must be the folder in which pypiserver keeps its files")
-    # pypiserver would send whoever asks for a project that it lacks to PyPI, where a stranger may
+    # pypiserver would send a client that asks for a missing project to PyPI, where a stranger may
     # have taken the name.
     chosen = {"disable_fallback": True, **options}
     fixed = {"authenticate": [], "password_file": ".", "overwrite": False}

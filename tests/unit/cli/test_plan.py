@@ -112,7 +112,7 @@ def test_a_plan_shows_which_members_change_and_who_gains_or_loses_what(
         '    workflow = "release.yml"\n'
         "\n"
         "Plan: 2 to add, 2 to change, 0 to remove.\n"
-        "1 of them takes a registry, or somebody's right to publish or read, away: it needs "
+        "1 of them takes away a registry, or somebody's right to publish or read, and needs "
         "--prune.\n"
         "exit 2\n"
     )
@@ -126,12 +126,12 @@ def test_a_plan_shows_what_is_removed_and_that_pins_are_forgotten(
     assert seen.startswith(
         "# registry acme\n"
         "- registry acme\n"
-        "    takes the tokens that operators made for it along; its files stay (needs --prune)\n"
+        "    the tokens that operators made for it end; its files stay (needs --prune)\n"
         "- publisher acme github octo-org/widgets -> widgets, tools\n"
         "    loses tools, widgets (needs --prune)\n"
         '    pinned ids are forgotten: repository_id = "1"\n'
     )
-    assert "2 to add, 0 to change, 2 to remove.\n2 of them take a registry" in seen
+    assert "2 to add, 0 to change, 2 to remove.\n2 of them take away a registry" in seen
 
 
 def test_a_plan_shows_that_a_reader_loses_its_right(
@@ -481,7 +481,7 @@ def test_a_saved_plan_is_refused_for_another_state(
     before.type(f"apply --yes --config {off}")
     write(WIDGETS + GADGETS)
 
-    refused(before, saved, "the broker's configuration has changed since the plan, which is 0 min")
+    refused(before, saved, "the broker's configuration has changed since the plan, which is less than a min")
 
 
 def test_a_saved_plan_is_refused_for_another_configuration(
@@ -489,7 +489,7 @@ def test_a_saved_plan_is_refused_for_another_configuration(
 ) -> None:
     write(WIDGETS)
 
-    refused(before, saved, "0 minutes old, was made for another configuration than")
+    refused(before, saved, "less than a minute old, was made for another configuration than")
 
 
 def changed(plan: Path, **members: Any) -> None:
