@@ -481,7 +481,7 @@ def test_a_saved_plan_is_refused_for_another_state(
     before.type(f"apply --yes --config {off}")
     write(WIDGETS + GADGETS)
 
-    refused(before, saved, "the broker's configuration has changed since the plan, which is less than a min")
+    refused(before, saved, "has changed since the plan, which is less than a minute old")
 
 
 def test_a_saved_plan_is_refused_for_another_configuration(
