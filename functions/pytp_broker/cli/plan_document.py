@@ -34,6 +34,7 @@ MAX_PLAN_BYTES: Final = 256 * 1024 * 1024
 
 Document: TypeAlias = Mapping[str, Any]
 
+_NOT_COMPARED: Final = frozenset({"made_by", "made_at"})
 _AGAIN: Final = "run `plan` again, and `apply` the plan that it makes"
 
 
@@ -116,7 +117,7 @@ def _parse(content: bytes, path: Path) -> Document:
         document = parse_json(content)
     except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict) or not isinstance(document.get("format"), int):
+    if not isinstance(document, dict) or type(document.get("format")) is not int:
         raise CommandError(f"{path} is not a plan that `plan --out` has saved; {_AGAIN}")
     if document["format"] != FORMAT:
         maker = printable(str(document.get("made_by", "another version")))
@@ -164,9 +165,13 @@ class Saved:
 
 
 def _compared(document: Document) -> Any:  # noqa: ANN401 - what the file has
-    """Return what must be equal. A job may have pinned ids since, and every plan keeps them."""
+    """Return what must be equal: all but who made the plan, when, and pins.
+
+    A job may have pinned ids since, and every plan keeps them.
+    """
     steps = document.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         return None
     kept = [{name: value for name, value in step.items() if name != "pins"} for step in steps]
-    return [document.get("needs_prune"), document.get("summary"), kept]
+    others = {name: value for name, value in document.items() if name not in _NOT_COMPARED}
+    return others | {"steps": kept}

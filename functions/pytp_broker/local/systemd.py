@@ -18,6 +18,8 @@ _LISTEN: Final = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 _NOTIFY: Final = "NOTIFY_SOCKET"
 # More sockets than anybody needs; a larger number is a mistake.
 _MAX_SOCKETS: Final = 16
+# Python refuses a number of thousands of digits; the first few already show the mistake.
+_MAX_DIGITS: Final = 9
 METRICS: Final = "metrics"
 
 Variables = MutableMapping[str, str]
@@ -34,13 +36,14 @@ def take_sockets(environment: Variables) -> tuple[socket.socket | None, socket.s
     server starts do not get the sockets. Raises SocketError.
     """
     count, pid, names = (environment.pop(name, "") for name in _LISTEN)
-    if pid != str(os.getpid()) or not count.isdecimal() or int(count) == 0:
+    if pid != str(os.getpid()) or not count.isdecimal():
         return None, None
-    if int(count) > _MAX_SOCKETS:
-        raise SocketError(f"systemd hands over {count} sockets: at most two are needed")
-    named = names.split(":") + [""] * int(count)
+    handed_over = int(count[:_MAX_DIGITS])
+    if handed_over > _MAX_SOCKETS:
+        raise SocketError(f"systemd hands over {handed_over} sockets: at most two are needed")
+    named = names.split(":") + [""] * handed_over
     clients, metrics = list[socket.socket](), list[socket.socket]()
-    for number, name in zip(range(int(count)), named, strict=False):
+    for number, name in zip(range(handed_over), named, strict=False):
         (metrics if name == METRICS else clients).append(_take(_FIRST + number))
     return _only(clients, "clients"), _only(metrics, METRICS)
 

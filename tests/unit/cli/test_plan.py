@@ -510,6 +510,7 @@ def test_a_saved_plan_is_refused_for_another_broker(before: Desk, saved: Path) -
         {"steps": [1]},
         {"summary": {"add": 0, "change": 0, "remove": 0}},
         {"needs_prune": True},
+        {"note": "added"},
     ],
 )
 def test_a_saved_plan_that_shows_something_else_is_refused(
@@ -539,6 +540,7 @@ def test_the_time_of_a_saved_plan_is_only_told(
         (b"\x00\xff" * 99, "is not a plan that `plan --out` has saved"),
         (b"[" * 100_000, "is not a plan that `plan --out` has saved"),
         (b'{"format": "1"}', "is not a plan that `plan --out` has saved"),
+        (b'{"format": true}', "is not a plan that `plan --out` has saved"),
         (b'{"format": 1, "format": 1}', "is not a plan that `plan --out` has saved"),
         (b"[1]", "is not a plan that `plan --out` has saved"),
         (b'{"format": 2, "made_by": "pytp-broker 9.0"}', "is a plan in format 2, by pytp-broker 9"),
