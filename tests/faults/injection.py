@@ -28,11 +28,12 @@ class Fault(Enum):
 class Line:
     """Carries calls; after ``break_at`` one of them fails, until ``repair``.
 
-    ``delay`` lets the time pass that a slow call takes, once on each way.
+    ``delay`` lets the time pass that a slow call takes, once on each way: ``seconds`` of it.
     """
 
-    def __init__(self, error: Callable[[], Exception] | None = None) -> None:
+    def __init__(self, error: Callable[[], Exception] | None = None, seconds: int = 3) -> None:
         self._error = error or partial(StoreUnavailable, "the store did not answer")
+        self.seconds = seconds
         self.delay: Callable[[], object] = lambda: None
         self.repair()
 

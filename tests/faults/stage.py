@@ -444,8 +444,11 @@ class Stage(Clock):
         assert self.honest.apply(self.configured[-1]).status == 200
 
     def let_a_call_be_slow(self) -> None:
-        """Let a call take six seconds, three each way: as long as our clients of AWS wait."""
-        self.advance(seconds=3)
+        """Let half of a slow call's time pass.
+
+        A call takes six seconds, as long as our clients of AWS wait; a statement of SQLite two.
+        """
+        self.advance(seconds=self.line.seconds)
 
     def let_caches_end(self) -> None:
         """Let the ten seconds pass for which a configuration is cached."""

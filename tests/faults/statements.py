@@ -12,8 +12,12 @@ from tests.faults.injection import Line
 
 
 def make_line() -> Line:
-    """Return a line that breaks as a disk does."""
-    return Line(lambda: sqlite3.OperationalError("disk I/O error"))
+    """Return a line that breaks as a disk does, and is slow as an overloaded one: two seconds.
+
+    A store's call has many statements. With the six seconds of a call of AWS for each of them, an
+    upload would take longer than the claim on its release holds.
+    """
+    return Line(lambda: sqlite3.OperationalError("disk I/O error"), seconds=1)
 
 
 class StoreOnLine(SqliteStore):

@@ -11,7 +11,8 @@ import pytest
 from pytp_broker.local.routes import load_template
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = sorted((ROOT / "infra").rglob("*.yaml"))
+INFRA = ROOT / "infra"
+TEMPLATES = sorted([*INFRA.glob("*.yaml"), *INFRA.glob("container/*.yaml")])
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT)))
