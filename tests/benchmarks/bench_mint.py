@@ -1,0 +1,202 @@
+"""What a warm mint takes through the Lambda handler, beside the floor by hand and plain boto3.
+
+The broker function that `make build` makes runs in a process of its own, with the functions' own
+Python, on a DynamoDB that answers at once, over TLS. The three ways take turns in one process, so
+trust the ratios; the microseconds depend on the machine. Run it with `make bench`.
+"""
+
+import json
+import os
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, Final
+
+import pytest
+from moto import mock_aws
+
+from pytp_broker import config
+from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.oidc.keycache import StoredKeySet
+from tests.benchmarks.goals import Goals
+from tests.support.cloud import PYTHON, ROOT, need_tools, shared_build
+from tests.support.configurations import github_publisher, registry
+from tests.support.emulator import create_table, make_client
+from tests.support.instant_store import run_instant_store
+from tests.support.mint_worker import FLOOR, HANDLER, PLAIN, Times
+from tests.support.signing import GITHUB, Issuer, public_jwk, rsa_key
+
+ROUNDS: Final = 21
+CALLS: Final = 60
+HOST: Final = "packages.example.com"
+PATH: Final = "/acme/_/oidc/mint-token"
+IDS: Final = {"repository_owner_id": "9919", "repository_id": "70107786"}
+CONFIGURATION: Final = registry(
+    "acme", github_publisher("widgets", environment="release", **IDS), audience="acme"
+)
+AREA: Final = "warm mint"
+
+
+@pytest.fixture
+def function(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the built broker function."""
+    need_tools()
+    return shared_build(tmp_path_factory) / "BrokerFunction"
+
+
+def test_a_warm_mint_against_the_floor_and_plain_boto3(
+    tmp_path: Path, function: Path, goals: Goals
+) -> None:
+    items = stored()
+    with run_instant_store(tmp_path, items) as environment:
+        times = measure(tmp_path, function, environment, items)
+
+    show(times)
+    ours, floor, plain = (times[name]["cpu"] for name in (HANDLER, FLOOR, PLAIN))
+    goals.at_most(AREA, "processor time", 2.5, median(ours) / median(floor), "of the floor by hand")
+    goals.at_least(AREA, "plain boto3", 2, median(plain) / median(ours), "of ours")
+    goals.at_most(AREA, "p99 of processor time", 2, p99(ours) / median(ours), "of p50")
+
+
+def stored() -> list[dict[str, Any]]:
+    """Return the rows of a table with the configuration and the issuer's keys."""
+    loaded = config.parse(tomllib.loads(CONFIGURATION), allow_loopback=False)
+    with mock_aws():
+        client = make_client("dynamodb")
+        store = DynamoStore(client, create_table(client))
+        store.apply(loaded.configuration, loaded.publishers)
+        keys = [public_jwk(rsa_key("key-1"), "key-1")]
+        store.save_key_set(GITHUB, StoredKeySet(keys, datetime.now(UTC)))
+        items: list[dict[str, Any]] = client.scan(TableName=store._table_name)["Items"]
+    return items
+
+
+def measure(
+    folder: Path, function: Path, environment: dict[str, str], items: list[dict[str, Any]]
+) -> Times:
+    settings = {
+        "PATH": os.defpath,
+        "PYTHONPATH": os.pathsep.join(map(str, (function, ROOT))),
+        "PYTP_TABLE": "table",
+        "PYTP_SHARED_HOST": HOST,
+        "PYTP_DISCLOSURE_KEYS_URL": "https://api.github.com/meta/public_keys/secret_scanning",
+    }
+    done = subprocess.run(
+        [PYTHON, "-m", "tests.support.mint_worker", folder / "function.log"],
+        env={**settings, **environment},
+        cwd=folder,
+        input=json.dumps(task(items)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    times: Times = json.loads(done.stdout)
+    return times
+
+
+def task(items: list[dict[str, Any]]) -> dict[str, Any]:
+    numbers = rsa_key("key-1").public_key().public_numbers()
+    publisher = next(item for item in items if item["pk"]["S"].startswith("PUBLISHER#"))
+    return {
+        "rounds": [list(events(CALLS)) for _ in range(ROUNDS)],
+        "n": numbers.n,
+        "e": numbers.e,
+        "query": query_for(publisher["pk"]),
+        "put": PUT,
+    }
+
+
+def events(count: int) -> Iterator[str]:
+    """Yield what the gateway sends for a mint; an identity token is exchanged only once."""
+    issuer = Issuer()
+    for _ in range(count):
+        body = json.dumps({"token": issuer.token(datetime.now(UTC))})
+        yield json.dumps(event(body))
+
+
+def event(body: str) -> dict[str, Any]:
+    """Return an event as an HTTP API sends it (payload format 2.0)."""
+    headers = {
+        "accept": "*/*",
+        "accept-encoding": "gzip, deflate, br",
+        "content-length": str(len(body)),
+        "content-type": "application/json",
+        "host": HOST,
+        "user-agent": "python-requests/2.34.2",
+        "x-amzn-trace-id": "Root=1-6929e5a0-3e6f7a1b2c3d4e5f60718293",
+        "x-forwarded-for": "192.0.2.1",
+        "x-forwarded-port": "443",
+        "x-forwarded-proto": "https",
+    }
+    return {
+        "version": "2.0",
+        "routeKey": "ANY /{registry}/_/oidc/mint-token",
+        "rawPath": PATH,
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {
+            "accountId": "111122223333",
+            "apiId": "a1b2c3d4e5",
+            "domainName": HOST,
+            "domainPrefix": "packages",
+            "http": {
+                "method": "POST",
+                "path": PATH,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "python-requests/2.34.2",
+            },
+            "requestId": "U7rXhg5MIAMEJRw=",
+            "routeKey": "ANY /{registry}/_/oidc/mint-token",
+            "stage": "$default",
+            "time": "29/Nov/2026:12:00:00 +0000",
+            "timeEpoch": 1796040000000,
+        },
+        "pathParameters": {"registry": "acme"},
+        "body": body,
+        "isBase64Encoded": False,
+    }
+
+
+def query_for(key: dict[str, str]) -> dict[str, Any]:
+    return {
+        "TableName": "table",
+        "ConsistentRead": True,
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": key},
+    }
+
+
+# As large as the row of a token that is minted.
+PUT: Final = {
+    "TableName": "table",
+    "Item": {
+        "pk": {"S": "TOKEN#" + "0" * 32},
+        "sk": {"S": "TOKEN"},
+        "document": {"S": "x" * 900},
+        "registries": {"SS": ["acme"]},
+        "ttl": {"N": "1796043600"},
+        "listed": {"S": "TOKEN#0"},
+    },
+    "ConditionExpression": "attribute_not_exists(pk) OR #ttl < :now",
+    "ExpressionAttributeNames": {"#ttl": "ttl"},
+    "ExpressionAttributeValues": {":now": {"N": "1796040000"}},
+    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+}
+
+
+def p99(times: list[int]) -> float:
+    return quantiles(times, n=100)[-1]
+
+
+def show(times: Times) -> None:
+    """Print each way's time, and its ratio to the floor."""
+    print(f"\n{'µs':26}  cpu p50  cpu p99  wall p50  wall p99  of the floor")
+    for name, each in times.items():
+        figures = [f(each[kind]) / 1000 for kind in ("cpu", "wall") for f in (median, p99)]
+        ratio = median(each["cpu"]) / median(times[FLOOR]["cpu"])
+        print(f"{name:26} {figures[0]:8.0f} {figures[1]:8.0f} ", end="")
+        print(f"{figures[2]:9.0f} {figures[3]:9.0f} {ratio:13.2f}")
