@@ -159,7 +159,7 @@ def shared_build(factory: pytest.TempPathFactory) -> Path:
 
 def _build(built: Path) -> None:
     parameters = ("--parameter-overrides", f"Architecture={ARCHITECTURE}")
-    _run_sam({}, "build", "--no-cached", "--build-dir", str(built), *parameters)
+    run_sam({}, "build", "--no-cached", "--build-dir", str(built), *parameters)
     subprocess.run([PYTHON, ROOT / "infra" / "finish_build.py", built], check=True)
 
 
@@ -220,10 +220,10 @@ def deploy(cloud: Cloud, stack: str, template: Path, *parameters: str) -> dict[s
 
 def sam(cloud: Cloud, *arguments: str) -> None:
     """Run the command of SAM on a cloud."""
-    _run_sam(cloud.environment, *arguments)
+    run_sam(cloud.environment, *arguments)
 
 
-def _run_sam(more: Mapping[str, str], *arguments: str) -> None:
+def run_sam(more: Mapping[str, str], *arguments: str) -> None:
     environment = {
         **os.environ,
         **more,

@@ -7,6 +7,7 @@ for the next event, and posts what the handler answers. ``Runtime.start`` starts
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,13 +42,14 @@ class Runtime:
     """One running function: ``invoke`` sends it an event and waits for what it posts.
 
     ``ready_after`` is how many seconds it took from the start of the process until it asked for
-    its first event.
+    its first event. ``cpu_seconds`` is the processor time of the process, once it has ended.
     """
 
     handler: str
     folder: Path
     environment: Mapping[str, str]
     ready_after: float = 0.0
+    cpu_seconds: float = 0.0
     events: "Queue[bytes]" = field(default_factory=Queue)
     posted: "Queue[Posted]" = field(default_factory=Queue)
     _asked: "Queue[float]" = field(default_factory=Queue)
@@ -74,7 +76,9 @@ class Runtime:
         trace: TracebackType | None,
     ) -> None:
         self._process.kill()
-        self._process.wait()
+        _, status, used = os.wait4(self._process.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self.cpu_seconds = used.ru_utime + used.ru_stime
         self._server.shutdown()
         self._server.server_close()
         self._log.close()
@@ -125,6 +129,11 @@ class Runtime:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report an error, unless it is the end of a process that was killed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler_for(runtime: Runtime) -> type[BaseHTTPRequestHandler]:
