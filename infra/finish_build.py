@@ -4,12 +4,14 @@ The built template is left with the architecture that was built, and takes no ot
 
 Compiled files that carry a hash instead of a date halve the start of a function: Lambda unpacks
 the archive with dates that no ordinary compiled file would be valid for, into a folder where none
-can be written. Run it with the functions' own minor version of Python.
+can be written. The methods of dataclasses are compiled as well. Run it with the functions' own
+minor version of Python.
 """
 
 import compileall
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -20,6 +22,8 @@ LEFT_OUT = (
     *("cli", "client", "config", "demo", "doctor", "local"),
     *("storage/file_folder", "storage/sqlite"),
 )
+
+KEEPER = Path(__file__).with_name("dataclass_code.py")
 
 # ELF's e_machine, and Lambda's name for it.
 MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
@@ -45,6 +49,7 @@ def finish(build: Path) -> None:
         for cache in [*package.rglob("__pycache__")]:
             shutil.rmtree(cache)
         compile_all(package.parent)
+    keep_dataclass_code(packages)
     for layer in build.glob("*/python"):
         leave_out(layer, packages[0].parent)
         compile_all(layer)
@@ -72,6 +77,15 @@ def compile_all(folder: Path) -> None:
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     ):
         sys.exit(f"{folder} does not compile")
+
+
+def keep_dataclass_code(packages: list[Path]) -> None:
+    """Compile the methods of the dataclasses of the packages, which are copies of one."""
+    first, *others = packages
+    subprocess.run([sys.executable, "-I", "-S", KEEPER, first], check=True)  # noqa: S603 - all ours
+    (kept,) = first.glob("aws/dataclass_code.cpython-*")
+    for other in others:
+        shutil.copy(kept, other / "aws")
 
 
 def architecture_of(library: Path) -> str | None:

@@ -1,7 +1,9 @@
 """`infra/`: the finished artifact, and alarms on what the code really counts."""
 
 import importlib.util
+import marshal
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from pytp_broker.audit.facts import NARROWER_REASONS
-from pytp_broker.aws import edge
+from pytp_broker.aws import dataclass_code, edge
 from pytp_broker.errors import Problem, TooManyRequests
 from pytp_broker.http import paths
 from pytp_broker.http.caching import SHARED_SECONDS
@@ -39,9 +41,11 @@ def built(tmp_path: Path) -> Path:
     for name in (
         *("exchange.py", "config/load.py", "cli/__init__.py", "local/server.py"),
         *("demo/story.py", "storage/sqlite/layout.py", "storage/protocols.py"),
+        *("__init__.py", "aws/__init__.py"),
     ):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("ANSWER = 42\n")
+    shutil.copy(dataclass_code.__file__, package / "aws")
     (package / "storage" / "ruff.toml").touch()
     return tmp_path
 
@@ -50,8 +54,12 @@ def test_the_artifact_has_nothing_that_no_function_runs(built: Path) -> None:
     finish_build().finish(built)
 
     package = built / "BrokerFunction" / "pytp_broker"
-    left = {f.relative_to(package).as_posix() for f in package.rglob("*.*") if f.suffix != ".pyc"}
-    assert left == {"exchange.py", "storage/protocols.py"}
+    left = {f.relative_to(package).as_posix() for f in package.rglob("*.py")}
+    assert left == {
+        *("__init__.py", "aws/__init__.py", "aws/dataclass_code.py"),
+        *("exchange.py", "storage/protocols.py"),
+    }
+    assert not [*package.rglob("ruff.toml")]
 
 
 def test_a_layer_has_nothing_that_the_functions_have(built: Path) -> None:
@@ -82,17 +90,45 @@ def test_the_artifact_has_no_byte_code_of_another_python(built: Path) -> None:
 
     finish_build().finish(built)
 
-    assert [path.name for path in cache.iterdir()] == [
-        Path(importlib.util.cache_from_source("exchange.py")).name
-    ]
+    assert {path.name for path in cache.iterdir()} == {
+        Path(importlib.util.cache_from_source(name)).name for name in ("__init__.py", "exchange.py")
+    }
 
 
 def test_the_artifact_is_compiled_for_any_date(built: Path) -> None:
     finish_build().finish(built)
 
-    (compiled,) = (built / "BrokerFunction" / "pytp_broker" / "__pycache__").iterdir()
-    flags = int.from_bytes(compiled.read_bytes()[4:8], "little")
-    assert flags == 0b01  # a hash, and nobody looks at it (PEP 552)
+    compiled = [*built.rglob("*.pyc")]
+    assert len(compiled) == len([*built.rglob("*.py")])
+    for file in compiled:
+        flags = int.from_bytes(file.read_bytes()[4:8], "little")
+        assert flags == 0b01  # a hash, and nobody looks at it (PEP 552)
+
+
+def test_the_artifact_has_the_code_of_its_dataclasses(built: Path) -> None:
+    """Also of a class whose module needs a library that is not there, and in every function."""
+    package = built / "BrokerFunction" / "pytp_broker"
+    (package / "exchange.py").write_text("""
+from dataclasses import dataclass
+from library.deep import Base, Something
+
+class Own(Base):
+    pass
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    one: Something | None
+    two: "str" = ""
+""")
+    shutil.copytree(built / "BrokerFunction", built / "ReadFunction")
+
+    finish_build().finish(built)
+
+    name = f"dataclass_code.{sys.implementation.cache_tag}"
+    files = [built / f / "pytp_broker/aws" / name for f in ("BrokerFunction", "ReadFunction")]
+    kept = [marshal.loads(file.read_bytes()) for file in files]  # noqa: S302 - made just now
+    assert kept[0] == kept[1]
+    assert any(b"Value" in code or b"__init__" in code for code in kept[0].values())
 
 
 def test_a_build_that_is_not_there_is_said(tmp_path: Path) -> None:
