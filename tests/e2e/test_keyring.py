@@ -469,7 +469,6 @@ def test_a_client_installs_in_seconds(released: Released) -> None:
     assert not names & {
         "boto3",
         "botocore",
-        "aws_lambda_powertools",
         "pydantic",
         "uvicorn",
         "pyjwt",

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import importlib
 import json
-import logging
 import os
 import sys
 import zlib
@@ -555,7 +554,7 @@ class Documents:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Set the functions' environment, with everything that makes Powertools log more."""
+    """Set the functions' environment."""
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     variables = {
         "AWS_ACCESS_KEY_ID": "test",
@@ -566,8 +565,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "PYTP_DISCLOSURE_KEYS_URL": SecretScanner().keys_url,
         "PYTP_VERIFY_FUNCTION": "pytp-broker-VerifyFunction",
         "PYTP_ATTEST_FUNCTION": "pytp-broker-AttestFunction",
-        "POWERTOOLS_LOGGER_LOG_EVENT": "true",
-        "POWERTOOLS_LOG_LEVEL": "DEBUG",
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -626,10 +623,8 @@ def make_kms_key() -> str:
 def started() -> Iterator[dict[str, ModuleType]]:
     """Import the functions' modules as a cold start does, and forget them afterwards."""
     names = {function: f"pytp_broker.aws.{function}" for function in FUNCTIONS}
-    for function, name in names.items():
+    for name in names.values():
         sys.modules.pop(name, None)
-        # Else Powertools goes on with the logger of an earlier test, whose output is closed.
-        logging.Logger.manager.loggerDict.pop(function, None)
     yield {function: importlib.import_module(name) for function, name in names.items()}
     for name in names.values():
         sys.modules.pop(name, None)

@@ -9,12 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import MetricUnit, single_metric
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.aws.clients import function_clients
+from pytp_broker.aws.cloudwatch import CloudWatch, LambdaContext
 from pytp_broker.aws.dynamodb import RuntimeDynamoStore
 from pytp_broker.aws.dynamodb.listing_rows import ListingObjects
 from pytp_broker.aws.lambda_attester import LambdaAttester
@@ -30,8 +27,6 @@ from pytp_broker.provenance.timestamps import Stamper
 from pytp_broker.services import Index, Services, build, build_index
 from pytp_broker.settings import IndexSettings, Settings
 from pytp_broker.verifier import NoVerifier, Verifier
-
-NAMESPACE: Final = "pytp-broker"
 
 # A function receives at most 6 MiB, with the body in base64: 4 characters for 3 bytes. API Gateway
 # itself refuses a larger request, with its own 413.
@@ -53,15 +48,13 @@ class Edge:
     """One function's edge, made once while the function starts."""
 
     def __init__(self, function: str) -> None:
-        # The level is not a setting, because we log nothing but audit records and failures, and
-        # nobody may switch audit records off.
-        self._logger = Logger(service=function, level="INFO")
+        self._cloudwatch = CloudWatch(function)
         self.clients = function_clients()
 
     def audit(self, record: AuditRecord) -> None:
         """Log an audit record as one line and count it as one metric."""
-        self._logger.info(record.message, audit=record.document())
-        _count("AuditRecords", record.labels)
+        self._cloudwatch.log("INFO", record.message, audit=record.document())
+        self._cloudwatch.count("AuditRecords", record.labels)
 
     def services(self, settings: Settings, listings: ListingObjects | None = None) -> Services:
         """Return the services that every function has."""
@@ -102,10 +95,8 @@ class Edge:
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:
         """Return the function's Lambda handler, which answers every event even after an error."""
 
-        # log_event=False is written out on purpose: otherwise an environment variable could turn it
-        # on.
-        @self._logger.inject_lambda_context(log_event=False)
-        def handle(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+        def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+            self._cloudwatch.begin(context)
             try:
                 return gateway.handle(event, routes, services)
             except Exception as error:  # noqa: BLE001 - the outermost edge
@@ -126,8 +117,8 @@ class Edge:
         always the same and quotes nothing.
         """
 
-        @self._logger.inject_lambda_context(log_event=False)
-        def handle(event: Mapping[str, Any], _context: LambdaContext) -> A:
+        def handle(event: Mapping[str, Any], context: LambdaContext) -> A:
+            self._cloudwatch.begin(context)
             try:
                 return run(event)
             except Exception as error:  # noqa: BLE001 - the outermost edge
@@ -145,15 +136,15 @@ class Edge:
             try:
                 return run(event)
             except Problem as problem:
-                self._logger.warning(problem.detail, why=problem.operator_detail)
+                self._cloudwatch.log("WARNING", problem.detail, why=problem.operator_detail)
                 raise
 
         return self.task(run_and_tell)
 
     def _report(self, error: Exception) -> None:
         # Log types and places only, because a message or a local variable may quote the request.
-        self._logger.error("unexpected error", error=[*_describe(error)])
-        _count("UnexpectedErrors", {})
+        self._cloudwatch.log("ERROR", "unexpected error", error=[*_describe(error)])
+        self._cloudwatch.count("UnexpectedErrors", {})
 
 
 def _describe(error: BaseException | None) -> Iterator[dict[str, Any]]:
@@ -164,11 +155,3 @@ def _describe(error: BaseException | None) -> Iterator[dict[str, Any]]:
         places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
         yield {"type": type(error).__qualname__, "frames": places}
         error = error.__cause__ or error.__context__
-
-
-def _count(name: str, labels: dict[str, str]) -> None:
-    # Labels must have few values: each label is a dimension, and each combination a separate
-    # metric.
-    with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
-        for label, value in labels.items():
-            metric.add_dimension(label, value or "none")

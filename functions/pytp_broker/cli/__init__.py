@@ -51,7 +51,7 @@ _COMMANDS: Final = (
 )
 # The libraries that an install may lack. A command that lacks one names an extra: the command's own
 # if it has one, and with it come all libraries that the command needs.
-_AWS: Final = frozenset({"aws_lambda_powertools", "boto3", "botocore"})
+_AWS: Final = frozenset({"boto3", "botocore"})
 _LIBRARIES: Final = _AWS | {
     "cryptography",
     "h11",

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from pytp_broker.audit.facts import NARROWER_REASONS
-from pytp_broker.aws import dataclass_code, edge
+from pytp_broker.aws import cloudwatch, dataclass_code, edge
 from pytp_broker.errors import Problem, TooManyRequests
 from pytp_broker.http import paths
 from pytp_broker.http.caching import SHARED_SECONDS
@@ -246,7 +246,7 @@ def test_what_the_guided_deployment_writes_is_ignored() -> None:
 
 def our_metrics() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, resource in ALARMS["Resources"].items():
-        if resource["Properties"].get("Namespace") == edge.NAMESPACE:
+        if resource["Properties"].get("Namespace") == cloudwatch.NAMESPACE:
             yield name, resource["Properties"]
 
 

@@ -26,7 +26,6 @@ NAMES = tuple(ROOMS)
 ABOVE_THE_CORE = NAMES[: NAMES.index("config")]
 # Who may import a library that not every function has, or that no function should need.
 HOMES: dict[str, set[str]] = {
-    "aws_lambda_powertools": {"aws"},
     "boto3": {"aws"},
     "botocore": {"aws"},
     "jinja2": {"index"},
