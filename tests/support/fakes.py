@@ -19,7 +19,7 @@ from pytp_broker.provenance.receipt_keys import ReceiptKey, oldest_first
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import STAGED, FileStore, Stored, Target
-from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
+from pytp_broker.storage.plan import Approve, Describe, Plan, Setup, make_plan, no_records
 from pytp_broker.storage.project_files import ProjectFiles
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import (
@@ -130,10 +130,14 @@ class MemoryStore(Failing):
         configuration: Configuration,
         publishers: Sequence[TrustedPublisher],
         approve: Approve | None = None,
+        describe: Describe = no_records,
     ) -> Plan:
         plan = make_plan(self._setup(), configuration, publishers)
         if approve is not None and not approve(plan):
             return plan
+        self.operator_records += (
+            {"time": at.isoformat(), **record.document()} for record, at in describe(plan)
+        )
         kept = self.configuration.identity_tokens_from
         self.configuration = replace(configuration, identity_tokens_from=kept)
         self.tokens = {

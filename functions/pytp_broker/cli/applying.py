@@ -67,9 +67,9 @@ def apply(
 ) -> Plan:
     """Bring the store to a configuration, and store records of the changes.
 
-    The first record says that the change begins, and the last one how it ended. If the command is
-    interrupted, the last record is missing, and records of changes that the store has made may be
-    missing too. The first record still names the operator, the configuration and the plan.
+    The first record says that the change begins, and the last one how it ended. The store keeps
+    the records between, one or more for each change. If the command is interrupted, the last record
+    is missing.
     Raises RemovalError if something would be removed without ``prune``, and OutdatedPlanError if
     the plan is not the ``approved`` one; then nothing is changed.
     """
@@ -121,7 +121,10 @@ class _Approval:
     def _is_same(self, plan: Plan, approved: Plan) -> bool:
         if self._is_begun:
             return _changes(plan) <= _changes(approved)
-        return fingerprint(plan) == fingerprint(approved)
+        # To compare takes a moment, and fingerprints of many publishers take seconds. Only they
+        # leave out pins, which a job may have made since.
+        is_equal = (plan.present, plan.steps) == (approved.present, approved.steps)
+        return is_equal or fingerprint(plan) == fingerprint(approved)
 
 
 def _changes(plan: Plan) -> set[tuple[Verb, Kind, str]]:
@@ -129,13 +132,15 @@ def _changes(plan: Plan) -> set[tuple[Verb, Kind, str]]:
 
 
 def _execute(operator: Operator, loaded: "Loaded", approval: _Approval, progress: Progress) -> Plan:
-    plan = operator.store.apply(loaded.configuration, loaded.publishers, approval)
+    def describe(plan: Plan) -> Iterator[tuple[AuditRecord, datetime]]:
+        for number, step in enumerate(plan.steps, 1):
+            for record in _records(step, operator.name):
+                yield record, datetime.now(UTC)
+            progress(number, len(plan.steps))
+
+    plan = operator.store.apply(loaded.configuration, loaded.publishers, approval, describe)
     if approval.refusal is not None:
         raise approval.refusal
-    for number, step in enumerate(plan.steps, 1):
-        for record in _records(step, operator.name):
-            operator.record(record)
-        progress(number, len(plan.steps))
     return plan
 
 
@@ -167,8 +172,12 @@ class Unfinished:
 def find_unfinished(operator: Operator) -> Unfinished | None:
     """Return the last ``apply`` if it did not finish, as far as the newest records tell."""
     for record in operator.store.newest_operator_records(_NEWEST_RECORDS):
-        if record.get("event") == Apply.name:
-            return _unfinished(record) if record.get("outcome") == "begun" else None
+        event, outcome = record.get("event"), record.get("outcome")
+        # After the records of changes comes the one that says how the `apply` ended.
+        if event == ConfigurationChange.name or (event == Apply.name and outcome == "begun"):
+            return _unfinished(record)
+        if event == Apply.name:
+            return None
     return None
 
 

@@ -7,9 +7,11 @@ a store makes its plan from what it has just read, and ``fingerprints`` tells tw
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from pytp_broker.audit.record import AuditRecord
 from pytp_broker.registries import Configuration, Issuer, Registry, Timestamping
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -142,11 +144,31 @@ class Plan:
 
         A publisher whose rules change is removed and added again, and that loses nothing.
         """
+        if not any(step.verb is Verb.REMOVE for step in self.steps):
+            return ()
         kept = {right for p in self.outcome.publishers.values() for right in _rights(p)}
         return tuple(step for step in self.steps if _is_loss(step, kept))
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Say whether the store is as it should be; a plan without steps may hand pins on."""
+        present = self.present.publishers
+        return not self.steps and all(
+            rules not in present or publisher.pins == present[rules].pins
+            for rules, publisher in self.outcome.publishers.items()
+        )
+
 
 Approve = Callable[[Plan], bool]
+
+# The records of a plan's steps, each with its time. They depend on nothing but the plan.
+Describe: TypeAlias = Callable[[Plan], Iterable[tuple[AuditRecord, datetime]]]
+
+
+def no_records(_plan: Plan) -> Iterable[tuple[AuditRecord, datetime]]:
+    """Return no records, for those who keep none."""
+    return ()
+
 
 # A registry, an identity, and a project that the identity may publish there, or all that it reads.
 _Right: TypeAlias = tuple[str, str, str]
@@ -207,9 +229,15 @@ def _carry_over(
     for rules, publisher in wanted.items():
         origin = present.get(rules)
         mine = publisher if origin is None else _with_projects(origin, publisher.projects)
-        of_identity = pins.get((mine.registry, mine.identity_key), {})
-        found[rules] = mine.with_pins({**of_identity, **mine.pins})
+        found[rules] = _with_pins(mine, pins) if pins else mine
     return found
+
+
+def _with_pins(
+    publisher: TrustedPublisher, pins: Mapping[tuple[str, str], Mapping[str, str]]
+) -> TrustedPublisher:
+    of_identity = pins.get((publisher.registry, publisher.identity_key), {})
+    return publisher.with_pins({**of_identity, **publisher.pins}) if of_identity else publisher
 
 
 def merge(publishers: Iterable[TrustedPublisher]) -> dict[str, TrustedPublisher]:
@@ -217,8 +245,9 @@ def merge(publishers: Iterable[TrustedPublisher]) -> dict[str, TrustedPublisher]
     merged: dict[str, TrustedPublisher] = {}
     for publisher in publishers:
         rules = publisher.rules_hash
-        twin = merged.get(rules, publisher)
-        merged[rules] = twin.with_projects((*twin.projects, *publisher.projects))
+        twin = merged.get(rules)
+        projects = publisher.projects if twin is None else (*twin.projects, *publisher.projects)
+        merged[rules] = (twin or publisher).with_projects(projects)
     return merged
 
 
@@ -238,5 +267,7 @@ def _pins_by_identity(
 ) -> dict[tuple[str, str], dict[str, str]]:
     pins: dict[tuple[str, str], dict[str, str]] = {}
     for publisher in publishers:
-        pins.setdefault((publisher.registry, publisher.identity_key), {}).update(publisher.pins)
+        if publisher.pins:  # to find the identity takes longer than all else
+            identity = (publisher.registry, publisher.identity_key)
+            pins.setdefault(identity, {}).update(publisher.pins)
     return pins

@@ -18,7 +18,7 @@ from pytp_broker.provenance.receipt_keys import ReceiptKey
 from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
-from pytp_broker.storage.plan import Approve, Plan, Setup
+from pytp_broker.storage.plan import Approve, Describe, Plan, Setup, no_records
 from pytp_broker.storage.project_files import ProjectFiles
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.sessions import Session
@@ -245,13 +245,16 @@ class OperatorStore(Protocol):
         configuration: Configuration,
         publishers: Sequence[TrustedPublisher],
         approve: Approve | None = None,
+        describe: Describe = no_records,
     ) -> Plan:
         """Bring the store to this configuration; return the plan that did it.
 
         The plan is made from what the store holds at that moment. The store calls
         ``approve`` with the plan before the first write; if that returns false, the store writes
-        nothing. An apply may be repeated, also after a crash. It takes rights away before it gives
-        new ones. Not one round trip.
+        nothing. It keeps the operator's records that ``describe`` returns for the plan: with the
+        changes if it has transactions, and else before them. So a change has its record, whatever
+        interrupts the call. An apply may be repeated, also after a crash. It takes rights away
+        before it gives new ones. Not one round trip.
         """
 
     def refuse_identity_tokens(self, before: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from pytp_broker.audit.operations import Apply
+from pytp_broker.audit.operations import Apply, Yank
 from pytp_broker.cli import main, plan_document
 from pytp_broker.cli.applying import Unfinished, apply, find_unfinished, plan_for
 from pytp_broker.cli.command import CommandError
@@ -608,11 +608,23 @@ def test_the_next_one_says_that_the_last_apply_did_not_finish(
 def test_a_record_of_something_else_does_not_hide_that_an_apply_did_not_finish() -> None:
     store = MemoryStore()
     begun = Apply(by="olive", configuration_sha256="0" * 64).begun()
+    yank = Yank(by="me", registry="a", project="b", version="1", yanked=True, why="breaks")
     store.add_operator_record(begun, NOW)
-    store.add_operator_record(operation(), NOW)
+    store.add_operator_record(yank.accepted(), NOW)
 
     assert find_unfinished(Operator(store, "me")) == Unfinished("olive", NOW)
     assert find_unfinished(Operator(MemoryStore(), "me")) is None
+
+
+def test_so_many_records_of_changes_that_their_apply_is_not_found_say_that_it_did_not_finish() -> (
+    None
+):
+    store = MemoryStore()
+    store.add_operator_record(Apply(by="olive", configuration_sha256="0" * 64).begun(), NOW)
+    for number in range(600):
+        store.add_operator_record(operation(f"+ registry r-{number}", by="olive"), NOW)
+
+    assert find_unfinished(Operator(store, "me")) == Unfinished("olive", NOW)
 
 
 # --- progress -------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ it is as it should be. Of a table in which little differs, little is read: ``cat
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -15,27 +14,19 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from pytp_broker.aws.dynamodb.applied_reading import Found
 from pytp_broker.aws.dynamodb.applied_rows import AppliedRows, check_rows
+from pytp_broker.aws.dynamodb.applied_writing import AppliedWriting
 from pytp_broker.aws.dynamodb.catalogue import CATALOGUE, Entry
-from pytp_broker.aws.dynamodb.configuration_rows import CONFIGURATION, MAIN, parts_of
+from pytp_broker.aws.dynamodb.configuration_rows import MAIN, parts_of
 from pytp_broker.aws.dynamodb.formats import marked
-from pytp_broker.aws.dynamodb.operators_tokens import operators_token_key
+from pytp_broker.aws.dynamodb.operator_records import OperatorRecordRows
 from pytp_broker.aws.dynamodb.parallel import each
-from pytp_broker.aws.dynamodb.publisher_rows import (
-    NOBODY,
-    Page,
-    PageKey,
-    Trusted,
-    document_of,
-    publisher_key,
-    trust_key,
-)
+from pytp_broker.aws.dynamodb.publisher_rows import NOBODY, Trusted
 from pytp_broker.aws.dynamodb.runs import OwnRun
-from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes, dump
-from pytp_broker.aws.dynamodb.token_rows import token_key
+from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes
 from pytp_broker.aws.dynamodb.upgrading import Upgrading
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.registries import Configuration
-from pytp_broker.storage.plan import Approve, Plan, Setup, make_plan
+from pytp_broker.storage.plan import Approve, Describe, Plan, Setup, make_plan, no_records
 from pytp_broker.storage.protocols import Place
 from pytp_broker.trust.publishers import TrustedPublisher
 
@@ -49,7 +40,7 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-class Applying(Upgrading):
+class Applying(Upgrading, AppliedWriting, OperatorRecordRows):
     """Changes to the configuration and the publishers, which only an operator makes."""
 
     def load_setup(self) -> Setup:
@@ -61,6 +52,7 @@ class Applying(Upgrading):
         configuration: Configuration,
         publishers: Sequence[TrustedPublisher],
         approve: Approve | None = None,
+        describe: Describe = no_records,
     ) -> Plan:
         """Bring the table to this configuration.
 
@@ -78,6 +70,7 @@ class Applying(Upgrading):
         check_rows(plan.outcome)
         if approve is not None and not approve(plan):
             return plan
+        self._add_operator_records(describe(plan))
         run = OwnRun(self._call, self._client, self._operator, self._now)
         for attempt in range(MAX_APPLY_ROUNDS + 1):
             if present.is_marked and not any(self._writes(plan, present.rows)):
@@ -186,70 +179,6 @@ class Applying(Upgrading):
         requests = [*put, *({"DeleteRequest": {"Key": key}} for key in gone)]
         if requests:
             yield partial(self._write_all, requests)
-
-    def _put_part(self, sk: str, part: Mapping[str, Any]) -> None:
-        item = attributes(pk=CONFIGURATION, sk=sk, document=dump(part))
-        self._call(self._client.put_item, Item=item)
-
-    def _remove_part(self, sk: str) -> None:
-        self._call(self._client.delete_item, Key=attributes(pk=CONFIGURATION, sk=sk))
-
-    def _remove_token(self, lookup_id: str) -> None:
-        self._call(self._client.delete_item, Key=token_key(lookup_id))
-        self._call(self._client.delete_item, Key=operators_token_key(lookup_id))
-
-    def _put_page(self, key: PageKey, page: Page) -> None:
-        item = attributes(**key._asdict(), **page._asdict())
-        self._call(self._client.put_item, Item=item)
-
-    def _remove_page(self, key: PageKey) -> None:
-        self._call(self._client.delete_item, Key=attributes(**key._asdict()))
-
-    def _add_publisher(self, publisher: TrustedPublisher) -> None:
-        self._call(
-            self._client.put_item,
-            Item=attributes(
-                **publisher_key(publisher),
-                document=document_of(publisher),
-                publisher_id=publisher.publisher_id,
-                pins=publisher.pins,
-            ),
-            ConditionExpression="attribute_not_exists(document)",
-        )
-
-    def _change_publisher(self, publisher: TrustedPublisher) -> None:
-        # An update, because a put would undo a pin that was made meanwhile.
-        self._call(
-            self._client.update_item,
-            Key=attributes(**publisher_key(publisher)),
-            UpdateExpression="SET document = :document",
-            ConditionExpression="publisher_id = :id",
-            ExpressionAttributeValues=attributes(
-                **{":document": document_of(publisher), ":id": publisher.publisher_id}
-            ),
-        )
-
-    def _remove_publisher(self, publisher: TrustedPublisher) -> None:
-        self._call(
-            self._client.delete_item,
-            Key=attributes(**publisher_key(publisher)),
-            ConditionExpression="publisher_id = :id",
-            ExpressionAttributeValues=attributes(**{":id": publisher.publisher_id}),
-        )
-
-    def _trust(self, place: Place, publisher_ids: AbstractSet[str]) -> None:
-        self._update_trust("ADD publisher_ids :ids", place, publisher_ids)
-
-    def _distrust(self, place: Place, publisher_ids: AbstractSet[str]) -> None:
-        self._update_trust("DELETE publisher_ids :ids", place, publisher_ids)
-
-    def _update_trust(self, expression: str, place: Place, publisher_ids: AbstractSet[str]) -> None:
-        self._call(
-            self._client.update_item,
-            Key=trust_key(*place),
-            UpdateExpression=expression,
-            ExpressionAttributeValues=attributes(**{":ids": publisher_ids}),
-        )
 
 
 def _entry_item(sk: str, entry: Entry) -> dict[str, Any]:

@@ -1,14 +1,10 @@
 """Rows of DynamoDB for what operators do, and the reads that only their commands make."""
 
-import json
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
-from pytp_broker.audit.record import AuditRecord
 from pytp_broker.aws.dynamodb.configuration_rows import (
     CONFIGURATION,
     IDENTITY_TOKENS,
@@ -21,7 +17,6 @@ from pytp_broker.aws.dynamodb.file_rows import (
     status_key,
     yanked_key,
 )
-from pytp_broker.aws.dynamodb.formats import FORMAT, OPERATOR
 from pytp_broker.aws.dynamodb.listed_rows import ListedRows
 from pytp_broker.aws.dynamodb.operators_tokens import operators_token_item, operators_token_key
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes, dump
@@ -34,7 +29,7 @@ from pytp_broker.tokens import TokenRecord
 
 
 class OperatorRows(ListedRows):
-    """Records of operators, and reads that only the operator's commands make."""
+    """What operators do to projects and tokens, and reads that only their commands make."""
 
     def list_tokens(self, now: datetime) -> Sequence[TokenRecord]:
         """Return every token that has not expired, including burned and used ones."""
@@ -95,29 +90,6 @@ class OperatorRows(ListedRows):
         for key in (token_key(lookup_id), operators_token_key(lookup_id)):
             self._call(self._client.delete_item, Key=key)
         return False
-
-    def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
-        """Store an audit record of what an operator does."""
-        sk = f"{at.isoformat(timespec='microseconds')}#{secrets.token_hex(8)}"
-        document = dump({"time": at.isoformat(), **record.document()})
-        item = attributes(pk=OPERATOR, sk=sk, document=document, format=FORMAT)
-        self._call(self._client.put_item, Item=item)
-
-    def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
-        """Return the records of operators in the order of their times."""
-        return [json.loads(row["document"]) for row in self._query(OPERATOR)]
-
-    def newest_operator_records(self, count: int) -> Sequence[Mapping[str, Any]]:
-        """Return so many of operators' records, the newest first."""
-        rows = self._pages(
-            self._client.query,
-            ConsistentRead=True,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues=attributes(**{":pk": OPERATOR}),
-            ScanIndexForward=False,
-            Limit=count,
-        )
-        return [json.loads(row["document"]) for row in islice(rows, count)]
 
     def reopen_release(self, registry: str, project: str, key: str, until: datetime) -> None:
         """Let a release take files until this time."""

@@ -1,15 +1,33 @@
 """Tables of SQLite for the configuration: the main switch, issuers, registries and timestamps."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from pytp_broker.registries import Configuration, Issuer, Registry, Timestamping
-from pytp_broker.storage.plan import Approve, Kind, Plan, Setup, Step, make_plan
+from pytp_broker.storage.plan import (
+    Approve,
+    Describe,
+    Kind,
+    Plan,
+    Setup,
+    Step,
+    Verb,
+    make_plan,
+    no_records,
+)
 from pytp_broker.storage.sqlite.database import Database, dump
-from pytp_broker.storage.sqlite.publisher_tables import list_publishers, save_pins, save_publisher
+from pytp_broker.storage.sqlite.operator_tables import insert_records, written
+from pytp_broker.storage.sqlite.publisher_tables import (
+    add_publishers,
+    change_publisher,
+    list_publishers,
+    save_pins,
+)
 from pytp_broker.storage.sqlite.token_tables import remove_operators_tokens
 from pytp_broker.trust.built_in import with_built_in
 from pytp_broker.trust.publishers import TrustedPublisher
@@ -56,13 +74,50 @@ class ConfigurationTables(Database):
         configuration: Configuration,
         publishers: Sequence[TrustedPublisher],
         approve: Approve | None = None,
+        describe: Describe = no_records,
     ) -> Plan:
-        """Bring the store to this configuration, in one transaction."""
-        with self._write(is_alone=True) as connection:
+        """Bring the store to this configuration, in one transaction, which has its records too.
+
+        All that takes long is made ready before, because nobody else writes meanwhile. If the store
+        has changed since, it is made ready again.
+        """
+
+        def prepare(connection: sqlite3.Connection) -> _Prepared:
             plan = make_plan(_load_setup(connection), configuration, publishers)
-            if approve is None or approve(plan):
-                _execute(connection, plan)
-        return plan
+            records = [written(record, at) for record, at in describe(plan)]
+            return _Prepared(_state_of(connection), plan, records)
+
+        with self._read() as connection:
+            ready = prepare(connection)
+        if ready.plan.changes_nothing:
+            if approve is not None:
+                approve(ready.plan)
+            return ready.plan
+        with self._write(is_alone=True) as connection:
+            if _state_of(connection) != ready.state:
+                ready = prepare(connection)
+            if approve is None or approve(ready.plan):
+                _execute(connection, ready)
+        return ready.plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A plan, the state of the tables that it was made from, and the records of its steps."""
+
+    state: bytes
+    plan: Plan
+    records: Sequence[str]
+
+
+def _state_of(connection: sqlite3.Connection) -> bytes:
+    """Return a digest of all that a plan is made from."""
+    digest = hashlib.sha256()
+    for table in sorted({"pins", *(table for table, _ in _TABLES.values())}):
+        digest.update(f"{table}\n".encode())
+        for row in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - ours
+            digest.update(repr(row).encode())
+    return digest.digest()
 
 
 def _load_setup(connection: sqlite3.Connection) -> Setup:
@@ -92,17 +147,23 @@ def _load_timestamping(connection: sqlite3.Connection) -> Timestamping | None:
     return None if row is None else Timestamping.from_document(json.loads(row[0]))
 
 
-def _execute(connection: sqlite3.Connection, plan: Plan) -> None:
-    for step in plan.steps:
-        _execute_step(connection, step)
-    save_pins(connection, plan.outcome.publishers.values())
+def _execute(connection: sqlite3.Connection, ready: _Prepared) -> None:
+    added = {}
+    for step in ready.plan.steps:
+        if isinstance(step.after, TrustedPublisher) and step.verb is Verb.ADD:
+            added[step.key] = step.after
+        else:
+            _execute_step(connection, step)
+    add_publishers(connection, added)
+    save_pins(connection, ready.plan.outcome.publishers.values())
+    insert_records(connection, ready.records)
 
 
 def _execute_step(connection: sqlite3.Connection, step: Step) -> None:
     table, column = _TABLES[step.kind]
     part = step.after
     if isinstance(part, TrustedPublisher):
-        save_publisher(connection, part)
+        change_publisher(connection, step.key, part)
     elif isinstance(part, Issuer | Registry | Timestamping):
         connection.execute(
             f"INSERT OR REPLACE INTO {table} ({column}, document) VALUES (?, ?)",  # noqa: S608 - ours

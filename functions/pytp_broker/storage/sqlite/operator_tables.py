@@ -1,7 +1,8 @@
 """Tables of SQLite for what operators do, and the reads that only their commands make."""
 
 import json
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,9 +42,8 @@ class OperatorTables(Database):
 
     def add_operator_record(self, record: AuditRecord, at: datetime) -> None:
         """Keep an audit record of what an operator does."""
-        document = dump({"time": at.isoformat(), **record.document()})
         with self._write() as connection:
-            connection.execute("INSERT INTO operator_records (document) VALUES (?)", (document,))
+            insert_records(connection, [written(record, at)])
 
     def list_operator_records(self) -> Sequence[Mapping[str, Any]]:
         """Return operators' records in their order."""
@@ -140,3 +140,15 @@ class OperatorTables(Database):
                     "VALUES (?, ?, ?, ?)",
                     (registry, project, status.status, status.reason),
                 )
+
+
+def written(record: AuditRecord, at: datetime) -> str:
+    """Return an operator's record as its row stores it."""
+    return dump({"time": at.isoformat(), **record.document()})
+
+
+def insert_records(connection: sqlite3.Connection, documents: Iterable[str]) -> None:
+    """Keep records of what an operator does."""
+    connection.executemany(
+        "INSERT INTO operator_records (document) VALUES (?)", ((each,) for each in documents)
+    )

@@ -72,32 +72,52 @@ def list_trusted(connection: sqlite3.Connection, place: Place) -> Trust:
     )
 
 
-def save_publisher(connection: sqlite3.Connection, publisher: TrustedPublisher) -> None:
-    """Write a publisher and the projects that trust it."""
-    publisher_id, document = publisher.publisher_id, dump(publisher.document())
-    connection.execute(
+def add_publishers(
+    connection: sqlite3.Connection, publishers: Mapping[str, TrustedPublisher]
+) -> None:
+    """Write new publishers, by their rules, and the projects that trust them."""
+    connection.executemany(
         "INSERT INTO publishers (publisher_id, rules_hash, identity_key, document) "
-        "VALUES (?, ?, ?, ?) ON CONFLICT (rules_hash) DO UPDATE "
-        "SET identity_key = excluded.identity_key, document = excluded.document",
-        (publisher_id, publisher.rules_hash, publisher.identity_key, document),
+        "VALUES (?, ?, ?, ?)",
+        (
+            (p.publisher_id, rules, p.identity_key, dump(p.document()))
+            for rules, p in publishers.items()
+        ),
     )
-    _save_trust(connection, publisher)
+    for publisher in publishers.values():
+        _trust(connection, publisher, _wanted_trust(publisher))
 
 
-def _save_trust(connection: sqlite3.Connection, publisher: TrustedPublisher) -> None:
+def change_publisher(
+    connection: sqlite3.Connection, rules: str, publisher: TrustedPublisher
+) -> None:
+    """Write a publisher with these rules anew, and the projects that trust it."""
+    connection.execute(
+        "UPDATE publishers SET identity_key = ?, document = ? WHERE rules_hash = ?",
+        (publisher.identity_key, dump(publisher.document()), rules),
+    )
     mine = (publisher.publisher_id,)
     trusting = {p for (p,) in connection.execute(_TRUSTING, mine)}
-    wanted = {WHOLE_REGISTRY: 0, **dict.fromkeys(publisher.projects, publisher.generation)}
+    wanted = _wanted_trust(publisher)
     connection.executemany(
         "DELETE FROM trust WHERE registry = ? AND project = ? AND publisher_id = ?",
         [(publisher.registry, project, *mine) for project in trusting.difference(wanted)],
     )
+    new = {project: since for project, since in wanted.items() if project not in trusting}
+    _trust(connection, publisher, new)
+
+
+def _wanted_trust(publisher: TrustedPublisher) -> Trust:
+    """Return the projects that trust a publisher from now on, each with its generation."""
+    return {WHOLE_REGISTRY: 0, **dict.fromkeys(publisher.projects, publisher.generation)}
+
+
+def _trust(connection: sqlite3.Connection, publisher: TrustedPublisher, projects: Trust) -> None:
     connection.executemany(
         "INSERT INTO trust (registry, project, publisher_id, generation) VALUES (?, ?, ?, ?)",
         [
-            (publisher.registry, project, *mine, since)
-            for project, since in wanted.items()
-            if project not in trusting
+            (publisher.registry, project, publisher.publisher_id, since)
+            for project, since in projects.items()
         ],
     )
 
