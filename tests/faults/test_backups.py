@@ -241,7 +241,7 @@ def test_every_backup_while_files_are_published_has_the_bytes_of_its_records(
     try:
         while thread.is_alive():
             before = [*published]
-            assert make(data, folder).missing == ()
+            assert make(data, folder).lacks == []
             assert check(folder)[1] == []
             kept: Any = restored(folder, quick_path / "new")["files"]
             assert set(before) <= set(kept)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytp_broker.cli import target
-from pytp_broker.cli.backup_errors import backup_failures_told
+from pytp_broker.cli.backup_errors import backup_failures_told, tell_faults
 from pytp_broker.cli.command import FAILED, MISUSED, CommandError, note, say
 from pytp_broker.storage.data_folder import DATABASE, has_database
 
@@ -23,8 +23,6 @@ _WITHOUT_KEYS: Final = (
     "the backup has no private keys: clients must trust a new authority after a restore, and the "
     "broker needs a new key of receipts"
 )
-# Nobody reads more sentences than this.
-_MAX_FAULTS: Final = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,20 +72,19 @@ def _back_up(arguments: argparse.Namespace) -> int:
 
     now = datetime.now(UTC)
     made = back_up(arguments.data, arguments.to, now, with_keys=not arguments.without_keys)
-    faults = [f"files/{key} is missing, and a published file needs it" for key in made.missing]
-    faults += made.rotten
     if arguments.json:
-        print(json.dumps({**_describe(made.manifest), **_describe_work(made), "faults": faults}))
+        described = {**_describe(made.manifest), **_describe_work(made)}
+        print(json.dumps({**described, "faults": made.lacks}))
     else:
         say(
             f"backed up {len(made.manifest.files):,} files to {arguments.to}: {made.copied:,} new, "
             f"{made.removed:,} removed; everything that was answered before "
             f"{made.manifest.began_at:%Y-%m-%d %H:%M:%S} UTC is in it"
         )
-        _tell_faults(faults)
+        tell_faults(made.lacks)
     if arguments.without_keys:
         note(_WITHOUT_KEYS)
-    return FAILED if faults else 0
+    return FAILED if made.lacks else 0
 
 
 def _verify(folder: Path, *, as_json: bool) -> int:
@@ -102,14 +99,8 @@ def _verify(folder: Path, *, as_json: bool) -> int:
             f"{len(manifest.files):,} files"
         )
     else:
-        _tell_faults(faults)
+        tell_faults(faults)
     return FAILED if faults else 0
-
-
-def _tell_faults(faults: list[str]) -> None:
-    say(*faults[:_MAX_FAULTS])
-    if len(faults) > _MAX_FAULTS:
-        say(f"and {len(faults) - _MAX_FAULTS:,} more faults")
 
 
 def _describe(manifest: "Manifest") -> dict[str, Any]:

@@ -1,11 +1,22 @@
-"""Say in one sentence why a backup or a restore has failed."""
+"""Say why a backup or a restore has failed, or what it lacks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
-from pytp_broker.cli.command import CommandError
+from pytp_broker.cli.command import CommandError, say
 from pytp_broker.cli.listening import words_of
 from pytp_broker.errors import StoreUnavailable
+
+# Nobody reads more sentences than this.
+_MAX_FAULTS: Final = 20
+
+
+def tell_faults(faults: Sequence[str]) -> None:
+    """Print the faults of a backup, or the first of very many."""
+    say(*faults[:_MAX_FAULTS])
+    if len(faults) > _MAX_FAULTS:
+        say(f"and {len(faults) - _MAX_FAULTS:,} more faults")
 
 
 @contextmanager

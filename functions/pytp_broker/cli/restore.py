@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytp_broker.audit.record import hash_prefix
-from pytp_broker.cli.backup_errors import backup_failures_told
-from pytp_broker.cli.command import note, say
+from pytp_broker.cli.backup_errors import backup_failures_told, tell_faults
+from pytp_broker.cli.command import FAILED, note, say
 from pytp_broker.cli.operator import local_user
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Restore, and say what the operator should know; raise CommandError."""
+    """Restore, and say what the operator should know; return 1 if files have no bytes.
+
+    Raises CommandError.
+    """
     from pytp_broker.local.backups.restoring import restore
     from pytp_broker.local.lock import Holder
 
@@ -42,19 +45,29 @@ def run(arguments: argparse.Namespace) -> int:
     kept = [hash_prefix(record.token_hash) for record in restored.kept_tokens]
     if arguments.json:
         print(json.dumps(_describe(restored, kept)))
-        return 0
+    else:
+        _tell(arguments.data, restored, kept)
+    return FAILED if restored.lacks else 0
+
+
+def _tell(data: Path, restored: "Restored", kept: list[str]) -> None:
     manifest = restored.manifest
     say(
-        f"restored {len(manifest.files):,} files to {arguments.data}, as of "
+        f"restored {len(manifest.files):,} files to {data}, as of "
         f"{manifest.began_at:%Y-%m-%d %H:%M:%S} UTC",
         f"{restored.ended_tokens:,} tokens ended, {restored.canceled_sessions:,} publishing "
         "sessions canceled",
     )
-    note(*_remarks(arguments.data, restored, kept))
-    return 0
+    tell_faults(restored.lacks)
+    note(*_remarks(data, restored, kept))
 
 
 def _remarks(data: Path, restored: "Restored", kept: list[str]) -> Iterator[str]:
+    if restored.lacks:
+        yield (
+            "the backup did not have these bytes either; all else is restored, and can be served: "
+            "delete those files with `pytp-broker file delete`, or put their bytes there"
+        )
     yield (
         f"what operators did after the backup is undone: apply the configuration again, and look "
         f"at `pytp-broker audit --data {data}` for what to repeat"
@@ -79,4 +92,5 @@ def _describe(restored: "Restored", kept: list[str]) -> dict[str, object]:
         "canceled_sessions": restored.canceled_sessions,
         "kept_tokens": kept,
         "has_keys": bool(restored.manifest.keys),
+        "faults": restored.lacks,
     }

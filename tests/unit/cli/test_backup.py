@@ -84,6 +84,36 @@ def test_a_backup_that_lacks_bytes_fails_and_names_them(desk: Desk) -> None:
     )
 
 
+def test_a_restore_says_which_bytes_the_backup_did_not_have(desk: Desk) -> None:
+    missing = keys_of(desk.data.publish("2.0"))[0]
+    desk.data.stored(missing).unlink()
+    damaged = keys_of(desk.data.publish("3.0"))[0]
+    desk.data.stored(damaged).write_bytes(b"rotten")
+    desk.type("backup --data DATA --to BACKUP")
+
+    status, out, err = desk.type("restore BACKUP --data NEW")
+
+    assert status == 1
+    assert out.startswith("restored ")
+    assert out.endswith(
+        f"\nfiles/{missing} is missing, and a published file needs it\n"
+        f"files/{damaged} was damaged before it was copied\n"
+    )
+    assert err.startswith("note: the backup did not have these bytes either; all else is restored,")
+    assert desk.type("project list acme --data NEW")[0] == 0
+
+
+def test_a_restore_says_as_json_what_the_backup_did_not_have(desk: Desk) -> None:
+    key = keys_of(desk.data.publish("2.0"))[0]
+    desk.data.stored(key).unlink()
+    desk.type("backup --data DATA --to BACKUP")
+
+    status, out, _ = desk.type("restore BACKUP --data NEW --json")
+
+    assert status == 1
+    assert json.loads(out)["faults"] == [f"files/{key} is missing, and a published file needs it"]
+
+
 def test_a_good_backup_is_said_to_be_one(desk: Desk) -> None:
     desk.made()
 
@@ -194,6 +224,7 @@ def test_a_restore_says_the_same_as_json(desk: Desk) -> None:
         "canceled_sessions": 0,
         "kept_tokens": [],
         "has_keys": True,
+        "faults": [],
     }
 
 

@@ -30,7 +30,7 @@ from pytp_broker.storage.sessions import SessionStatus
 from pytp_broker.storage.sqlite.layout import SCHEMA_VERSION
 from pytp_broker.tokens import TokenRecord
 from tests.support import samples
-from tests.support.data_folders import DataFolder, change_manifest, state_of
+from tests.support.data_folders import DataFolder, change_manifest, digest, state_of
 from tests.support.samples import NOW
 
 HOLDER = Holder(1, "olive", "a restore")
@@ -83,8 +83,7 @@ def test_a_backup_that_nobody_has_touched_is_good(data: DataFolder, folder: Path
     manifest, faults = check(folder)
 
     assert (manifest, faults) == (made.manifest, [])
-    assert made.missing == ()
-    assert made.rotten == []
+    assert made.lacks == []
 
 
 def test_a_second_backup_copies_what_is_new_and_removes_what_is_gone(
@@ -100,17 +99,17 @@ def test_a_second_backup_copies_what_is_new_and_removes_what_is_gone(
     made = make(data, folder)
 
     # The database and the keys of the backup before are gone too, and are no files of a registry.
-    assert (made.copied, made.removed, made.missing) == (0, 1, ())
+    assert (made.copied, made.removed, made.lacks) == (0, 1, [])
     assert check(folder)[1] == []
 
 
 def test_a_file_of_a_version_without_receipts_needs_none(data: DataFolder, folder: Path) -> None:
     with open_data_folder(data.path) as storage:
-        old = samples.file("widgets-0.1.tar.gz")
+        old = samples.file("widgets-0.1.tar.gz", sha256=digest(b"old"))
         storage.files.save(keys_of(old)[0], Held(b"old"), "0" * 64)
         storage.store.add_file(old)
 
-    assert make(data, folder).missing == ()
+    assert make(data, folder).lacks == []
 
 
 def test_only_the_owner_can_read_a_backup(data: DataFolder, folder: Path) -> None:
@@ -180,7 +179,7 @@ def test_what_is_published_as_the_backup_begins_is_in_it_with_its_bytes(
 
     monkeypatch.setattr("pytp_broker.local.backups.making.copy_database", publish_and_copy)
 
-    assert make(data, folder).missing == ()
+    assert make(data, folder).lacks == []
     assert check(folder)[1] == []
 
 
@@ -190,15 +189,16 @@ def test_bytes_that_a_record_needs_and_that_are_gone_are_named(
     key = keys_of(data.publish("2.0"))[0]
     data.stored(key).unlink()
 
-    assert make(data, folder).missing == (key,)
-    assert check(folder)[1] == [f"files/{key} is missing, and a published file needs it"]
+    lacks = [f"files/{key} is missing, and a published file needs it"]
+    assert make(data, folder).lacks == lacks
+    assert check(folder)[1] == lacks
 
 
 def test_bytes_that_were_damaged_before_are_named(data: DataFolder, folder: Path) -> None:
     key = keys_of(data.publish("2.0"))[0]
     data.stored(key).write_bytes(b"rotten")
 
-    assert make(data, folder).rotten == [f"files/{key} was damaged before it was copied"]
+    assert make(data, folder).lacks == [f"files/{key} was damaged before it was copied"]
 
 
 def test_a_copy_that_is_gone_or_has_lost_its_end_is_copied_again(

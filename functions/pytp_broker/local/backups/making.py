@@ -7,7 +7,7 @@ bytes that no record of this backup names, which does no harm.
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from pytp_broker import __version__
-from pytp_broker.local.backups.checking import find_rotten
+from pytp_broker.local.backups.completeness import find_lacks
 from pytp_broker.local.backups.copying import (
     UNFINISHED,
     Writer,
@@ -23,7 +23,7 @@ from pytp_broker.local.backups.copying import (
     list_files,
     remove_others,
 )
-from pytp_broker.local.backups.databases import copy_database, needed_keys
+from pytp_broker.local.backups.databases import copy_database
 from pytp_broker.local.backups.manifest import (
     DATABASES,
     FILES,
@@ -47,7 +47,7 @@ _AUTHORITY: Final = ("tls/ca.pem", "tls/ca.key")
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A backup that was made: how many of its ``files/`` are new, and which bytes are missing.
+    """A backup that was made: how many of its ``files/`` are new, and a sentence for each lack.
 
     ``removed`` are those of the backup before that the server does not have any more.
     """
@@ -55,12 +55,7 @@ class Made:
     manifest: Manifest
     copied: int
     removed: int
-    missing: tuple[str, ...]
-
-    @property
-    def rotten(self) -> list[str]:
-        """Return a sentence for each file that is not what its name says."""
-        return [*find_rotten(self.manifest)]
+    lacks: Sequence[str]
 
 
 def back_up(data: Path, folder: Path, now: datetime, *, with_keys: bool = True) -> Made:
@@ -134,12 +129,12 @@ class _Backup:
             files=dict(self._copy_files()),
         )
         self._writer.settle()
-        missing = self._find_missing(manifest)
+        lacks = [*find_lacks(self._folder / DATABASES / self._parts, manifest)]
         self._writer.write(MANIFEST, manifest.write().encode())
         self._writer.settle()
         remove_others(self._folder, (DATABASES, KEYS), manifest.paths())
         removed = remove_others(self._folder, (FILES,), manifest.paths())
-        return Made(manifest, self._copied, removed, missing)
+        return Made(manifest, self._copied, removed, lacks)
 
     def _copy_database(self) -> tuple[int, Entry]:
         unfinished = self._folder / f"database{UNFINISHED}"
@@ -177,7 +172,3 @@ class _Backup:
             return (self._folder / FILES / key).stat().st_size == known.size
         except FileNotFoundError:
             return False
-
-    def _find_missing(self, manifest: Manifest) -> tuple[str, ...]:
-        needed = needed_keys(self._folder / DATABASES / self._parts)
-        return tuple(key for key in needed if key not in manifest.files)

@@ -17,6 +17,7 @@ from typing import Final
 from pytp_broker.audit.operations import Restoration
 from pytp_broker.grants import Permission
 from pytp_broker.index.sessions.transitions import cancel, is_editable
+from pytp_broker.local.backups.completeness import find_lacks
 from pytp_broker.local.backups.copying import UNFINISHED, Writer, held
 from pytp_broker.local.backups.databases import is_sound
 from pytp_broker.local.backups.manifest import BackupError, Entry, Manifest, read_manifest
@@ -38,9 +39,13 @@ _CANCELED: Final = "The registry was restored from a backup; begin a new session
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A restored folder: what was ended, and the tokens of persons that live on."""
+    """A restored folder: what was ended, and the tokens of persons that live on.
+
+    ``lacks`` has a sentence for each file whose bytes the backup did not have.
+    """
 
     manifest: Manifest
+    lacks: Sequence[str]
     ended_tokens: int
     canceled_sessions: int
     kept_tokens: Sequence[TokenRecord]
@@ -134,11 +139,13 @@ class _Restore:
             canceled = _cancel_sessions(store, now)
             event = Restoration(by=user, backup_time=self._manifest.began_at.isoformat())
             store.add_operator_record(event.accepted(), now)
+        # Not in the backup itself: the tables of an older version are brought up to date only here.
+        lacks = [*find_lacks(unfinished, self._manifest)]
         with closing(sqlite3.connect(unfinished)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
         self._writer.rename(unfinished.name, DATABASE)
         self._writer.settle()
-        return Restored(self._manifest, ended, canceled, kept)
+        return Restored(self._manifest, lacks, ended, canceled, kept)
 
 
 def _end_tokens(store: SqliteStore, now: datetime) -> tuple[int, Sequence[TokenRecord]]:
