@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, Final, Optional, Self
 
 from pydantic import (
@@ -50,6 +50,8 @@ MIN_READ_LIFETIME_SECONDS: Final = 60
 MAX_READ_LIFETIME_SECONDS: Final = 43_200
 
 _CLAIMS: Final = "claims"
+# The member of a publisher's model for each provider's table.
+_MEMBERS: Final = {name: name.replace("-", "_") for name in PROVIDERS}
 _WORD: Final = re.compile("[A-Za-z_-]+")
 
 
@@ -115,7 +117,7 @@ class TrustedBase(_Table):
 
     @model_validator(mode="after")
     def _check_one_provider(self) -> Self:
-        given = [name for name in PROVIDERS if getattr(self, _member(name)) is not None]
+        given = [name for name, member in _MEMBERS.items() if getattr(self, member) is not None]
         if len(given) != 1:
             known = ", ".join(f"`{name}`" for name in PROVIDERS)
             seen = f", and has {' and '.join(f'`{name}`' for name in given)}" if given else ""
@@ -124,14 +126,15 @@ class TrustedBase(_Table):
 
     @model_validator(mode="after")
     def _check_one_rule_for_each_claim(self) -> Self:
-        for name in self.claims.keys() & self._table().get(_CLAIMS, {}).keys():
+        for name in self.claims.keys() & self._table.get(_CLAIMS, {}).keys():
             raise ValueError(f"`claims` has two rules for `{name}`; one would not count")
         return self
 
-    @property
+    @cached_property
     def provider(self) -> Provider:
         """Return the provider whose table this has."""
-        return next(p for n, p in PROVIDERS.items() if getattr(self, _member(n)) is not None)
+        given = (name for name, member in _MEMBERS.items() if getattr(self, member) is not None)
+        return PROVIDERS[next(given)]
 
     @property
     def entry(self) -> Provider:
@@ -143,17 +146,18 @@ class TrustedBase(_Table):
         """Return the provider's fields that are set."""
         return {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in self._table().items()
+            for name, value in self._table.items()
             if name != _CLAIMS
         }
 
     @property
     def all_claims(self) -> dict[str, str]:
         """Return all rules on claims: its own, and those in its generic table."""
-        return {**self.claims, **self._table().get(_CLAIMS, {})}
+        return {**self.claims, **self._table.get(_CLAIMS, {})}
 
+    @cached_property
     def _table(self) -> dict[str, Any]:
-        table: BaseModel = getattr(self, _member(self.provider.name))
+        table: BaseModel = getattr(self, _MEMBERS[self.provider.name])
         return table.model_dump(exclude_none=True)
 
 
@@ -172,13 +176,9 @@ class ReaderBase(TrustedBase):
         return READERS[self.provider.name].form_for(self.fields)
 
 
-def _member(provider_name: str) -> str:
-    return provider_name.replace("-", "_")
-
-
 def _table_in(models: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        _member(name): (model | None, Field(default=None, alias=name))
+        _MEMBERS[name]: (model | None, Field(default=None, alias=name))
         for name, model in models.items()
     }
 
