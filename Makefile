@@ -38,7 +38,7 @@ define venv
 @touch $@
 endef
 
-.PHONY: help install emulator sam check test demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided model pulp bench soak lock clean
+.PHONY: help install emulator sam check test coverage demo lint format validate build hooks audit-docs docs fuzz real fuzz-guided model pulp bench soak lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ check: lint ## Check style and types, and run the unit tests: about a minute
 	@$(BIN)/pytest $(IN_PARALLEL) tests/unit -m 'not simulated and not ministack' $(ARGS)
 
 test: install emulator sam ## Run every test (WORKERS=auto on all processors); what cannot run here skips
+	@$(WITH_PYTHON313) $(BIN)/pytest $(IN_PARALLEL) $(ARGS)
+
+coverage: install emulator sam ## Run every test, and show each branch that none takes: half as long again
 	@$(WITH_PYTHON313) $(BIN)/pytest $(IN_PARALLEL) --cov $(ARGS)
 
 demo: install ## Show the whole story on one screen
