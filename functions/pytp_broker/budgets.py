@@ -28,11 +28,11 @@ Source = tuple[str, str]  # which registry, and from which network
 
 def network_of(address: str) -> str:
     """Return what counts as one source: an IPv4 address, or the /64 of an IPv6 one."""
+    if ":" not in address:  # every IPv6 address has one
+        return address
     try:
         parsed = ip_address(address)
     except ValueError:
-        return address
-    if parsed.version == 4:  # noqa: PLR2004 - IPv4
         return address
     return str(ip_network((parsed, IPV6_PREFIX_BITS), strict=False))
 

@@ -255,7 +255,7 @@ def health(context: Context[Broker, Other]) -> Response:
     return Response(200, b"" if context.request.method == "HEAD" else _HEALTHY, headers)
 
 
-ROUTES: Final[Routes[Broker]] = (
+ROUTES: Final[Routes[Broker]] = Routes(
     Route(paths.WELL_KNOWN, ("GET",), well_known),
     Route(paths.RECEIPT_KEYS, ("GET",), receipt_keys),
     Route(paths.DISCOVER, ("GET",), beside_upload),

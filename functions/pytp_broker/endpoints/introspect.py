@@ -265,7 +265,7 @@ def _name_all(projects: Sequence[str]) -> str:
     return named
 
 
-ROUTES: Final[Routes[Services]] = (
+ROUTES: Final[Routes[Services]] = Routes(
     Route(paths.INTROSPECT, ("POST",), introspect_token, event=Introspection),
     Route(paths.VERIFY, READING, verify_token, event=Introspection, needs=Permission.UPLOAD),
     Route(

@@ -73,7 +73,7 @@ def file(context: Context[Index, Other]) -> Response:
     return answer_content(context.request, found, context.services, caching)
 
 
-ROUTES: Final[Routes[Index]] = (
+ROUTES: Final[Routes[Index]] = Routes(
     Route(paths.PROJECTS, READING, projects, needs=Permission.READ),
     Route(paths.PROJECT, READING, project, needs=Permission.READ),
     Route(paths.FILE, READING, file, needs=Permission.READ),

@@ -1,8 +1,8 @@
 """Find the endpoint of a request, return its answer and leave its audit record."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pytp_broker.access import Caller, verify_reader
 from pytp_broker.audit.requests import Other, RegistryEvent, RequestEvent
@@ -72,9 +72,6 @@ class Route(Generic[S, E]):
     is_probe: bool = False
 
 
-Routes: TypeAlias = Sequence[Route[S, Any]]
-
-
 @dataclass(frozen=True, slots=True)
 class _Match(Generic[S]):
     """A route whose path matches, the variables of the path, and the methods that it takes.
@@ -85,6 +82,44 @@ class _Match(Generic[S]):
     route: Route[S, Any]
     variables: Mapping[str, str]
     allowed: tuple[str, ...]
+
+
+class Routes(Generic[S]):
+    """The endpoints of a function. It finds that of a request by its path.
+
+    A path without variables goes before those with variables, and these are tried in their order.
+    """
+
+    def __init__(self, *routes: Route[S, Any]) -> None:
+        self._routes = routes
+        groups: dict[Path, tuple[Route[S, Any], ...]] = {}
+        for route in routes:
+            groups[route.path] = (*groups.get(route.path, ()), route)
+        self._plain = {f"{path}": group for path, group in groups.items() if not path.has_variables}
+        self._others = [(path, group) for path, group in groups.items() if path.has_variables]
+
+    def __iter__(self) -> Iterator[Route[S, Any]]:
+        """Yield each route."""
+        return iter(self._routes)
+
+    def find(self, method: str, path: str) -> _Match[S] | None:
+        """Return the route of a path, for this method if there is one."""
+        # A path that ends in a slash also matches without it.
+        plain = self._plain.get(path) or self._plain.get(f"{path}/")
+        if plain is not None:
+            return _match(method, plain, {})
+        for known, group in self._others:
+            variables = known.match(path)
+            if variables is not None:
+                return _match(method, group, variables)
+        return None
+
+
+def _match(
+    method: str, group: tuple[Route[S, Any], ...], variables: Mapping[str, str]
+) -> _Match[S]:
+    chosen = next((each for each in group if method in each.methods), group[0])
+    return _Match(chosen, variables, tuple(m for each in group for m in each.methods))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +180,7 @@ def respond(request: Request, routes: Routes[S], services: S) -> Response:
 
 def _select(request: Request, routes: Routes[S]) -> _Selection[S]:
     method, path = request.method, request.path
-    return _Selection(_find(method, path, routes), _find(method, below_prefix(path), routes))
-
-
-def _find(method: str, path: str, routes: Routes[S]) -> _Match[S] | None:
-    """Return the route of the first path that matches, for this method if there is one."""
-    for route in routes:
-        variables = route.path.match(path)
-        if variables is not None:
-            same = [each for each in routes if each.path == route.path]
-            chosen = next((each for each in same if method in each.methods), route)
-            return _Match(chosen, variables, tuple(m for each in same for m in each.methods))
-    return None
+    return _Selection(routes.find(method, path), routes.find(method, below_prefix(path)))
 
 
 def _answer(

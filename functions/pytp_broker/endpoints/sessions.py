@@ -89,7 +89,7 @@ def extend(context: Context[Index, SessionExtension]) -> Response:
 
 _UPLOAD: Final = Permission.UPLOAD
 
-ROUTES: Final[Routes[Index]] = (
+ROUTES: Final[Routes[Index]] = Routes(
     Route(paths.UPLOAD_ROOT, ("POST",), create_session, SessionCreation, _UPLOAD),
     Route(paths.SESSION, ("GET",), show_session, needs=_UPLOAD),
     Route(paths.SESSION, ("DELETE",), delete_session, SessionCancellation, _UPLOAD),

@@ -145,7 +145,7 @@ def _answer(context: Context[Index, E], staged: Staged, status: int = 200) -> Re
 
 _UPLOAD: Final = Permission.UPLOAD
 
-ROUTES: Final[Routes[Index]] = (
+ROUTES: Final[Routes[Index]] = Routes(
     Route(paths.STAGED_FILES, ("POST",), announce_file, FileAnnouncement, _UPLOAD),
     Route(paths.STAGED_FILE, ("GET",), show_file, needs=_UPLOAD),
     Route(paths.STAGED_FILE, ("DELETE",), delete_file, FileCancellation, _UPLOAD),

@@ -46,7 +46,7 @@ def _read_form(context: Context[Index, Upload]) -> Form:
         raise
 
 
-ROUTES: Final[Routes[Index]] = (
+ROUTES: Final[Routes[Index]] = Routes(
     Route(paths.LEGACY, ("POST",), legacy_upload, event=Upload, needs=Permission.UPLOAD),
     *sessions.ROUTES,
 )

@@ -120,7 +120,7 @@ def _page(context: Context[Website, Other], body: bytes) -> Response:
     return page(context, HTML_TYPE, body)
 
 
-ROUTES: Final[Routes[Website]] = (
+ROUTES: Final[Routes[Website]] = Routes(
     Route(paths.HOME, READING, projects, needs=Permission.READ),
     Route(paths.PROJECT_PAGE, READING, project, needs=Permission.READ),
     Route(paths.RELEASE_PAGE, READING, release, needs=Permission.READ),

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pytp_broker.content import NOTHING, Content, Lent, read_all
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.http.paths import is_upload_api
 from pytp_broker.http.upload_api import write_problem
+
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def json_response(
 
     The content type carries no charset parameter: uv compares it for equality.
     """
-    body = json.dumps(document, separators=(",", ":")).encode()
+    body = _COMPACT.encode(document).encode()
     return Response(status, body, {"Content-Type": content_type, "Cache-Control": "no-store"})
 
 

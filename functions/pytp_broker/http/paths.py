@@ -26,11 +26,18 @@ class Path:
         """Return the path as it is declared."""
         return self.pattern
 
+    @property
+    def has_variables(self) -> bool:
+        """Say whether the path has variables."""
+        return "{" in self.pattern
+
     def match(self, path: str) -> dict[str, str] | None:
         """Return the variables of a decoded path, or None if it is another path."""
         if self.pattern.endswith("/") and not path.endswith("/"):
             path += "/"
-        if "{" not in self.pattern:  # most paths have no variables
+        if not path.startswith(self.pattern.partition("{")[0]):  # most paths begin with other words
+            return None
+        if not self.has_variables:
             return {} if path == self.pattern else None
         expected = self.pattern.split("/")
         segments = path.split("/", len(expected) - 1)

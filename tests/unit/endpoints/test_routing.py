@@ -1,15 +1,20 @@
 """The dispatcher: what happens to a request before a handler runs."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytp_broker.audit.requests import Other
 from pytp_broker.content import NOTHING
-from pytp_broker.endpoints import read
-from pytp_broker.endpoints.routing import READING, Context, Route, respond
+from pytp_broker.endpoints import broker, introspect, read, upload, web
+from pytp_broker.endpoints.routing import READING, Context, Route, Routes, respond
 from pytp_broker.grants import Permission
+from pytp_broker.http import paths
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.paths import Path
 from pytp_broker.services import Index
@@ -25,7 +30,7 @@ def echo(context: Context[Index, Other]) -> Response:
     )
 
 
-NEEDY = (Route(Path("/secret/{project}"), READING, echo, needs=Permission.UPLOAD),)
+NEEDY = Routes(Route(Path("/secret/{project}"), READING, echo, needs=Permission.UPLOAD))
 
 
 def ask(shelf: Shelf, path: str = "/acme/secret/widgets", authorization: str = "") -> Response:
@@ -80,3 +85,78 @@ def test_a_request_is_answered_by_one_configuration() -> None:
 
     assert respond(request, read.ROUTES, index).status == 200
     assert looks == 1
+
+
+# --- the route of a path --------------------------------------------------------------------------
+
+TABLES: Final[dict[str, Routes[Any]]] = {
+    "broker": broker.ROUTES,
+    "upload": upload.ROUTES,
+    "read": read.ROUTES,
+    "introspect": introspect.ROUTES,
+    "web": web.ROUTES,
+}
+WORDS: Final = sorted(
+    {word for path in paths.ALL for word in path.pattern.split("/")} | {"", "a\nb"}
+)
+
+
+@st.composite
+def near_a_path(draw: st.DrawFn) -> str:
+    """Draw one of our paths with any words in it, perhaps with a word more or a slash less."""
+    pattern = draw(st.sampled_from(paths.ALL)).pattern
+    pattern = pattern.removesuffix("/") if draw(st.booleans()) else pattern
+    words = [draw(st.sampled_from(WORDS)) if "{" in word else word for word in pattern.split("/")]
+    if draw(st.booleans()):
+        words.insert(draw(st.integers(0, len(words))), draw(st.sampled_from(WORDS)))
+    return "/".join(words)
+
+
+def find_in_order(routes: Routes[Any], method: str, path: str) -> tuple[Any, ...] | None:
+    """Look at one route after the other, as a person reads the table."""
+    for route in routes:
+        variables = match(route.path, path)
+        if variables is not None:
+            same = [each for each in routes if each.path == route.path]
+            chosen = next((each for each in same if method in each.methods), route)
+            return chosen, variables, tuple(m for each in same for m in each.methods)
+    return None
+
+
+def match(path: Path, asked: str) -> dict[str, str] | None:
+    """Match a path by a regular expression."""
+    is_short = path.pattern.endswith("/") and not asked.endswith("/")
+    expression = "".join(expressions(path.pattern.removesuffix("/") if is_short else path.pattern))
+    found = re.fullmatch(expression, asked)
+    return None if found is None else found.groupdict()
+
+
+def expressions(pattern: str) -> Iterator[str]:
+    for part in re.split(r"({\w+\+?})", pattern):
+        if part.endswith("+}"):
+            yield f"(?P<{part[1:-2]}>(?s:.*))"
+        elif part.startswith("{"):
+            yield f"(?P<{part[1:-1]}>[^/]*)"
+        else:
+            yield re.escape(part)
+
+
+@given(path=near_a_path(), method=st.sampled_from(["GET", "HEAD", "POST", "DELETE", "PUT"]))
+@pytest.mark.parametrize("routes", TABLES.values(), ids=TABLES)
+def test_the_route_of_a_path_is_the_first_that_matches(
+    routes: Routes[Any], path: str, method: str
+) -> None:
+    found = routes.find(method, path)
+
+    expected = find_in_order(routes, method, path)
+    assert (found and (found.route, found.variables, found.allowed)) == expected
+
+
+@pytest.mark.parametrize("function", TABLES)
+def test_every_route_is_found_by_its_own_path(function: str) -> None:
+    for route in TABLES[function]:
+        for method in route.methods:
+            found = TABLES[function].find(method, route.path.pattern)
+
+            assert found is not None
+            assert found.route is route
