@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pytp_broker.demo.process import ServerProcess
 from pytp_broker.endpoints.events import read_event
 from pytp_broker.local.gateway import MAX_SMALL_BODY_BYTES
+from pytp_broker.local.protocol import Protocol
 from tests.support.gateways import BEARER, Gateway, echo, function_answering
 from tests.support.wire import HEAD, LARGE, Client, Wire, on_the_wire
 
@@ -66,7 +66,7 @@ def test_what_is_no_http_gets_the_one_error_object(process: ServerProcess, sent:
     assert b"content-type: application/problem+json\r\n" in head.lower()
     assert json.loads(body)["errors"][0]["code"] == "invalid-request"
     [warning] = process.events("warning")
-    assert warning["by"] == "uvicorn.error"
+    assert warning["by"] == "pytp_broker.local.protocol"
     assert warning["source_ip"] == "127.0.0.1"
 
 
@@ -477,11 +477,11 @@ def test_the_time_for_another_head_begins_with_the_end_of_the_answer(folder: Pat
     async def act(wire: Wire) -> None:
         client = await wire.connect()
         [connection] = wire.connections
-        assert isinstance(connection, H11Protocol)
+        assert isinstance(connection, Protocol)
 
         async def begin(head: bytes) -> None:
             client.writer.write(head)
-            while connection.timeout_keep_alive_task is not None:  # it waits for a first byte
+            while not connection._received:  # it waits for a first byte
                 await wire.pass_time(0)
 
         for _ in range(3):
@@ -596,7 +596,7 @@ def test_every_write_leaves_at_once(folder: Path | None) -> None:
 
         [connection] = wire.connections
 
-        assert isinstance(connection, H11Protocol)
+        assert isinstance(connection, Protocol)
         accepted = connection.transport.get_extra_info("socket")
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
@@ -610,7 +610,7 @@ def test_every_write_leaves_at_once_where_a_connection_inherits_nothing() -> Non
 
         [connection] = wire.connections
 
-        assert isinstance(connection, H11Protocol)
+        assert isinstance(connection, Protocol)
         accepted = connection.transport.get_extra_info("socket")
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
@@ -656,3 +656,70 @@ def test_an_answer_to_head_has_its_length_and_no_body() -> None:
             assert b"\r\ncontent-length: 9900000\r\n" in answered
 
     on_the_wire(Gateway(function_answering(b"", content_length=str(LARGE))), act)
+
+
+@pytest.mark.parametrize("is_closed_meanwhile", [False, True])
+def test_a_malformed_answer_is_an_error_and_ends_the_connection(
+    folder: Path | None, *, is_closed_meanwhile: bool
+) -> None:
+    gateway = Gateway(function_answering(b"", x="a\r\nb"))
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect()
+        if is_closed_meanwhile:
+            [connection] = wire.connections
+            client.writer.write(HEAD)
+            client.writer.transport.abort()
+            while connection in wire.connections:
+                await wire.pass_time(0)
+            return
+        client.writer.write(HEAD)
+
+        head, body = await client.answer()
+
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert b"\r\nconnection: close\r\n" in head
+        assert body == b"Internal Server Error"
+        assert await client.rest() == 0
+
+    on_the_wire(gateway, act, folder)
+
+
+def test_what_follows_a_last_request_is_not_read(folder: Path | None) -> None:
+    gateway = Gateway(echo)
+
+    async def act(wire: Wire) -> None:
+        last = HEAD.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+        client = await wire.connect(last + HEAD)
+
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 200 ")
+
+        assert await client.rest() == 0
+        assert len(gateway.lines) == 1
+
+    on_the_wire(gateway, act, folder)
+
+
+def test_a_server_that_stops_answers_first(folder: Path | None) -> None:
+    is_asked, go_on = threading.Event(), threading.Event()
+
+    def respond(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        is_asked.set()
+        go_on.wait(10)
+        return echo(event)
+
+    async def act(wire: Wire) -> None:
+        client = await wire.connect(HEAD)
+        while not is_asked.is_set():
+            await wire.pass_time(0)
+        [connection] = wire.connections
+        connection.shutdown()
+        go_on.set()
+
+        head, _ = await client.answer()
+
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in head
+        assert await client.rest() == 0
+
+    on_the_wire(Gateway(respond), act, folder)

@@ -11,6 +11,7 @@ import ssl
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from pytp_broker.budgets import network_of
@@ -31,7 +32,7 @@ _BACKLOG: Final = 1024
 _MAX_TAKEN_IN_A_TURN: Final = 64
 _RETRY_SECONDS: Final = 1
 
-_Address = tuple[str, int] | tuple[str, int, int, int]
+Address = tuple[str, int] | tuple[str, int, int, int]
 
 
 def raise_file_limit() -> None:
@@ -63,16 +64,13 @@ class _Connection(socket.socket):
     """An accepted socket, which gives its place back when it is closed."""
 
     def __init__(
-        self, accepted: socket.socket, address: _Address, on_close: Callable[[], None]
+        self, accepted: socket.socket, address: Address, on_close: Callable[[], None]
     ) -> None:
         family, kind, protocol = accepted.family, accepted.type, accepted.proto
         super().__init__(family, kind, protocol, fileno=accepted.detach())
-        self._address = address
+        # The client's address, which the system forgets after a reset by the client.
+        self.address = address
         self._on_close: Callable[[], None] | None = on_close
-
-    def getpeername(self) -> _Address:
-        """Return the client's address, which the system forgets after a reset by the client."""
-        return self._address
 
     def close(self) -> None:
         """Close the socket, and give its place back once."""
@@ -110,12 +108,12 @@ class _Places:
 
 
 class Acceptor:
-    """Takes connections from a listening socket and gives each a protocol, as uvicorn does."""
+    """Takes connections from a listening socket and gives each a protocol."""
 
     def __init__(
         self,
         listener: socket.socket,
-        make_protocol: Callable[[], asyncio.Protocol],
+        make_protocol: Callable[[Address], asyncio.Protocol],
         tls: ssl.SSLContext | None,
         refusals: RefusalLog,
     ) -> None:
@@ -172,7 +170,7 @@ class Acceptor:
         self._loop.remove_reader(self._listener)
         self._retry = self._loop.call_later(_RETRY_SECONDS, self._listen)
 
-    def _take(self, accepted: socket.socket, address: _Address) -> None:
+    def _take(self, accepted: socket.socket, address: Address) -> None:
         source = network_of(address[0])
         if not self._places.take(source):
             accepted.close()
@@ -180,6 +178,7 @@ class Acceptor:
             return
         connection = _Connection(accepted, address, lambda: self._places.give_back(source))
         connection.settimeout(0)
+        _send_at_once(connection)
         if self._tls is None:
             self._open(connection, source)
         else:
@@ -215,7 +214,7 @@ class Acceptor:
     async def _connect(self, connection: _Connection, source: str) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                self._make_protocol,
+                partial(self._make_protocol, connection.address),
                 connection,
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
@@ -231,3 +230,13 @@ def _has_gone(connection: socket.socket) -> bool:
         return not connection.recv(1, socket.MSG_PEEK)
     except OSError:
         return True
+
+
+def _send_at_once(connection: socket.socket) -> None:
+    """Send every write at once, so that a body does not wait until its head is acknowledged.
+
+    Clients delay an acknowledgement by 40 ms. asyncio sets this option for sockets whose protocol
+    number is TCP's, but `socket.create_server` makes them with 0. Some systems do not pass an
+    option of the listening socket on to its connections.
+    """
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

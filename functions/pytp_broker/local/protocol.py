@@ -1,29 +1,36 @@
-"""HTTP/1.1 as the local server speaks it: uvicorn's protocol, with a time limit on every wait."""
+"""HTTP/1.1 as the local server speaks it: one request at a time, and a time limit on every wait."""
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Final
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from pytp_broker.errors import MalformedRequest
 from pytp_broker.http.messages import problem_response
-from pytp_broker.local.answers import Message, Receive, Scope, Send, SlowClientError
-from pytp_broker.local.framing import StrictConnection
+from pytp_broker.local.acceptor import Address
+from pytp_broker.local.answers import Message, Receive, SlowClientError
+from pytp_broker.local.cycles import Cycle, write_start
+from pytp_broker.local.framing import Body, Fields, FramingError, HeadReader
 from pytp_broker.local.gateway import UPLOAD_SECONDS, Gateway
 from pytp_broker.local.reasons import write_reason
 
 # How long a head may take, from the connection or from the end of the previous answer.
 HEAD_SECONDS: Final = 10
+# How long we wait for the first byte of another request.
+_KEPT_SECONDS: Final = 5
 # How long a client may read nothing of its answer. The whole answer may take longer: 10 MB take 84
 # s at 1 Mbit/s. A client that reads nothing should not keep its place for so long.
 _STALL_SECONDS: Final = 30
 # How long a client may pause in a refused body before we close its connection.
 _PAUSE_SECONDS: Final = 2
+# How much of a body may wait for its reader; then the client waits.
+_HELD_BYTES: Final = 64 * 1024
+_INTERNAL_ERROR: Final = b"Internal Server Error"
+
+_log = logging.getLogger(__name__)
 
 
 class _Deadline:
@@ -33,160 +40,243 @@ class _Deadline:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
 
-    def set(self, seconds: float, give_up: Callable[[], None]) -> None:
-        """Call ``give_up`` in this many seconds; this replaces an earlier deadline."""
+    def set(self, at: float, give_up: Callable[[], None]) -> None:
+        """Call ``give_up`` at a time of the loop's clock; this replaces an earlier deadline."""
         self.lift()
-        self._timer = self._loop.call_later(seconds, give_up)
+        self._timer = self._loop.call_at(at, give_up)
 
     def lift(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
 
-class _AddressedLogger(logging.LoggerAdapter[logging.Logger]):
-    """uvicorn's logger, with the address of the client in every record."""
+class Protocol(asyncio.Protocol):
+    """One connection: it reads requests, lets the gateway answer them, and ends slow clients."""
+
+    def __init__(self, gateway: Gateway, state: ServerState, client: Address) -> None:
+        self.client = client[0], client[1]
+        self.cycle: Cycle | None = None
+        self._gateway = gateway
+        self._state = state
+        self._loop = asyncio.get_running_loop()
+        self._wait = _Deadline(self._loop)  # for a request
+        self._read_by = 0.0  # the next head, or the rest of a refused body
+        self._reading = _Deadline(self._loop)  # of our answer
+        self._received = bytearray()
+        self._heads = HeadReader()
+        self._body: Body | None = None  # what is still to come of the request
+        self._is_paused = False
+        self._writable = asyncio.Event()
+        self._writable.set()
 
     @property
-    def level(self) -> int:
-        return self.logger.level
+    def is_idle(self) -> bool:
+        """Say whether the client has the answers to all its requests."""
+        return self.cycle is None or self.cycle.is_answered
 
-
-class Protocol(H11Protocol):
-    """uvicorn's protocol with deadlines, strict framing and our own error object.
-
-    uvicorn closes a connection if nothing arrives for five seconds after an answer.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
-        super().__init__(*arguments, **options)
-        self.conn: StrictConnection = StrictConnection()
-        self._gateway = cast("Gateway", self.config.app)
-        self.app = self._answer
+    @property
+    def default_fields(self) -> Fields:
+        """Return the header fields of every answer: the date."""
+        return self._state.default_headers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the client time to send a head."""
-        self._head = _Deadline(self.loop)
-        self._reading = _Deadline(self.loop)
-        super().connection_made(transport)
-        self._source_ip = self.client[0] if self.client else ""
-        addressed = _AddressedLogger(self.logger, {"source_ip": self._source_ip})
-        self.logger = addressed  # type: ignore[assignment]
-        _send_at_once(transport.get_extra_info("socket"))
+        self.transport = transport
+        self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._state.connections.add(self)  # type: ignore[arg-type]
         # Writing pauses while anything is unsent. With TLS, a limit of 0 would pause it always.
         transport.set_write_buffer_limits(high=1, low=0)
-        self._head.set(HEAD_SECONDS, self._give_up)
+        self._give_time(HEAD_SECONDS)
+        self._wait.set(self._read_by, self._give_up)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all deadlines."""
-        self._head.lift()
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        """Stop all deadlines; a request that is being answered learns of it."""
+        self._state.connections.discard(self)
+        self._wait.lift()
         self._reading.lift()
-        super().connection_lost(exc)
+        self._writable.set()
+        if self.cycle is not None:
+            self.cycle.give_up()
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the gateway answer; a client that reads too slowly loses its connection."""
-        if self.cycle.disconnected:  # what followed the head was refused already
+    # --- what the client sends ------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come."""
+        if self.transport.is_closing():
             return
+        self._received += data
+        self._read()
+        if self.is_idle and not self.transport.is_closing():
+            self._wait.set(self._read_by, self._give_up)
+
+    def _read(self) -> None:
+        try:
+            while self._received and self._read_part():
+                pass
+        except FramingError as error:
+            self._refuse(str(error))
+
+    def _read_part(self) -> bool:
+        """Read one part of a request; return False if it has not come, or must wait."""
+        if self._body is not None:
+            return self._read_body(self._body)
+        if self.cycle is not None and self.cycle.is_last:
+            self._received.clear()  # nothing can follow
+            return False
+        if not self.is_idle:
+            self._pause()
+            return False
+        return self._read_head()
+
+    def _read_head(self) -> bool:
+        head = self._heads.take(self._received)
+        if head is None:
+            return False
+        self._wait.lift()
+        self.cycle = Cycle(head, self)
+        self._read_body(head.body)
+        task = self._loop.create_task(self._answer(self.cycle))
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+        return True
+
+    def _read_body(self, body: Body) -> bool:
+        assert self.cycle is not None  # noqa: S101 - its head was read
+        self._body = body
+        octets = body.take(self._received)
+        if body.is_whole:
+            self._body = None
+        self.cycle.add(octets, is_whole=body.is_whole)
+        if self.cycle.held_bytes > _HELD_BYTES:
+            self._pause()
+        return body.is_whole
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def go_on_reading(self) -> None:
+        """Let the client send more."""
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resume_reading()
+
+    # --- the answer -----------------------------------------------------------------------------
+
+    async def _answer(self, cycle: Cycle) -> None:
+        """Let the gateway answer; a client that reads too slowly loses its connection."""
+        if cycle.is_over:  # what followed the head was refused already
+            return
+        try:
+            await self._answer_whole(cycle)
+        except SlowClientError:
+            cycle.give_up()
+            self._drop("slow-reader")
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the outermost edge
+            _log.error("a request was not answered", exc_info=error)
+            self._fail(cycle)
+
+    async def _answer_whole(self, cycle: Cycle) -> None:
         held_back: list[Message] = []
 
-        async def send_ours(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._prepare(message)
-            elif not message.get("more_body") and self._is_body_lost(scope):
+        async def send(message: Message) -> None:
+            is_end = message["type"] == "http.response.body" and not message.get("more_body")
+            if is_end and cycle.is_body_lost:
                 held_back.append(message)
-                return
-            await send(message)
+            else:
+                await cycle.send(message)
 
-        try:
-            await self._gateway(scope, receive, send_ours)
-        except SlowClientError:
-            self.cycle.disconnected = True
-            self._drop("slow-reader")
+        await self._gateway(cycle.scope, cycle.receive, send)
         for end in held_back:  # after the gateway: the request has left its place there
-            await _discard_body(receive)
-            await send(end)
+            await _discard_body(cycle.receive)
+            await cycle.send(end)
 
-    def _is_body_lost(self, scope: Scope) -> bool:
-        """Return whether this answer's end would close a connection while a body still arrives.
+    def _fail(self, cycle: Cycle) -> None:
+        if not cycle.is_begun and not cycle.is_over:
+            self._write_last(500, b"", {"Content-Type": "text/plain"}, _INTERNAL_ERROR)
+        self._close()
+        cycle.give_up()
 
-        The system then resets the connection, and the client may lose the answer. A proxy that
-        speaks HTTP/1.0 to us turns that into a 502.
-        """
-        is_coming = self.conn.their_state is h11.SEND_BODY and not self._is_asked_first
-        return is_coming and (
-            scope["http_version"] == "1.0"
-            or any(
-                name == b"connection" and b"close" in value.lower() for name, value in self.headers
-            )
-        )
+    def write(self, octets: bytes) -> None:
+        """Send bytes, or keep them until the client reads."""
+        self.transport.write(octets)
 
-    def _prepare(self, start: Message) -> None:
-        """Use the gateway's reason phrase; close the connection if the client waits to send a body.
+    async def wait_to_write(self) -> None:
+        """Return once everything that was written has left."""
+        if not self._writable.is_set():
+            await self._writable.wait()
 
-        Such a client has asked first (`Expect: 100-continue`), and this is the answer. It may send
-        the body nevertheless, so the connection ends here (RFC 9110 §10.1.1).
-        """
-        self.conn.reason = start.get("reason", b"")
-        self._is_asked_first = self.conn.they_are_waiting_for_100_continue
-        if self._is_asked_first:
-            start["headers"] = [*start["headers"], (b"connection", b"close")]
-
-    def handle_events(self) -> None:
-        """Read what has come; end the head's deadline once the client waits for us."""
-        super().handle_events()
-        if not self.transport.is_closing() and not is_idle(self):
-            self._head.lift()
-
-    def on_response_complete(self) -> None:
+    def end_cycle(self) -> None:
         """Wait for the rest of a refused body, if there is one, and for the next head."""
-        is_body_left = self.conn.their_state is h11.SEND_BODY
-        self._head.set(UPLOAD_SECONDS if is_body_left else HEAD_SECONDS, self._give_up)
-        super().on_response_complete()
+        self._give_time(HEAD_SECONDS if self._body is None else UPLOAD_SECONDS)
+        if self.cycle is not None and self.cycle.is_last:
+            self.transport.close()
+            self._wait.set(self._read_by, self._give_up)
+        elif not self.transport.is_closing():
+            self._wait.set(self._loop.time() + _KEPT_SECONDS, self._close)
+            self.go_on_reading()
+            self._read()
+
+    def _write_last(self, status: int, reason: bytes, headers: dict[str, str], body: bytes) -> None:
+        """Write an answer after which the connection ends."""
+        headers = {**headers, "Connection": "close", "Content-Length": str(len(body))}
+        fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self.transport.write(write_start(status, reason, fields) + body)
+
+    def _refuse(self, detail: str) -> None:
+        """Refuse a malformed request, if it still needs an answer."""
+        _log.warning("%s", detail, extra={"source_ip": self.client[0]})
+        is_between = self._body is None and self.is_idle
+        if is_between or (self.cycle is not None and not self.cycle.is_begun):
+            base = self._gateway.error_type_base
+            response = problem_response(MalformedRequest(detail), "", base)
+            self._write_last(
+                response.status, write_reason(detail), dict(response.headers), response.body
+            )
+        self._close()
+        if self.cycle is not None:  # what came was its body; it needs no other answer
+            self.cycle.give_up()
+
+    # --- the end --------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""
-        super().pause_writing()
-        self._reading.set(_STALL_SECONDS, lambda: self._drop("slow-reader"))
+        self._writable.clear()
+        self._reading.set(self._loop.time() + _STALL_SECONDS, lambda: self._drop("slow-reader"))
 
     def resume_writing(self) -> None:
         """Go on: the client has read."""
         self._reading.lift()
-        super().resume_writing()
+        self._writable.set()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Log nothing: the request is answered, and uvicorn would advise to install something."""
+    def shutdown(self) -> None:
+        """Close the connection, after the answer that is being made."""
+        if self.cycle is None or self.cycle.is_answered:
+            self._close()
+        else:
+            self.cycle.is_last = True
+
+    def _give_time(self, seconds: float) -> None:
+        self._read_by = self._loop.time() + seconds
+
+    def _close(self) -> None:
+        """Close the connection; the client gets some time to read what is left."""
+        self.transport.close()
+        self._wait.set(self._loop.time() + _STALL_SECONDS, self.transport.abort)
 
     def _give_up(self) -> None:
         if self.transport.is_closing():
             # TLS buffers the end of an answer, and the client gets time to read that too.
-            self._head.set(_STALL_SECONDS, self.transport.abort)
+            self._close()
         else:
-            self._drop("no-request" if is_idle(self) else "no-body")
+            self._drop("no-request" if self.is_idle else "no-body")
 
     def _drop(self, reason: str) -> None:
-        self._gateway.refusals.note(self._source_ip, reason)
+        self._gateway.refusals.note(self.client[0], reason)
         self.transport.abort()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse a malformed request, if it still needs an answer."""
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            detail = self.conn.complaint or msg
-            base = self._gateway.error_type_base
-            response = problem_response(MalformedRequest(detail), "", base)
-            length = str(len(response.body))
-            headers = {**response.headers, "Connection": "close", "Content-Length": length}
-            self.conn.reason = write_reason(detail)
-            for event in (
-                h11.Response(status_code=response.status, headers=[*headers.items()]),
-                h11.Data(data=response.body),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
-        self._head.set(_STALL_SECONDS, self.transport.abort)
-        if self.cycle is not None:  # what came was its body; it needs no other answer
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
 
 
 async def _discard_body(receive: Receive) -> None:
@@ -201,18 +291,3 @@ async def _is_more_to_come(receive: Receive) -> bool:
     async with asyncio.timeout(_PAUSE_SECONDS):
         message = await receive()
     return bool(message.get("more_body"))
-
-
-def _send_at_once(connection: socket.socket) -> None:
-    """Send every write at once, so that a body does not wait until its head is acknowledged.
-
-    Clients delay an acknowledgement by 40 ms. asyncio sets this option for sockets whose protocol
-    number is TCP's, but `socket.create_server` makes them with 0. Some systems do not pass an
-    option of the listening socket on to its connections.
-    """
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def is_idle(connection: H11Protocol) -> bool:
-    """Return whether the client has the answers to all its requests."""
-    return getattr(connection.cycle, "response_complete", True)  # None before a first request

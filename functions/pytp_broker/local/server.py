@@ -6,15 +6,14 @@ import ssl
 import sys
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
-from functools import partial
 from typing import Final, cast
 
 import uvicorn
 
-from pytp_broker.local.acceptor import Acceptor, raise_file_limit
+from pytp_broker.local.acceptor import Acceptor, Address, raise_file_limit
 from pytp_broker.local.certificates import CertificateFiles
 from pytp_broker.local.gateway import Gateway
-from pytp_broker.local.protocol import Protocol, is_idle
+from pytp_broker.local.protocol import Protocol
 
 # How much the kernel may hold unsent. Linux holds 4 MiB: a client at 1 Mbit/s then seems to read
 # once in 11 s, and an answer counts as sent half a minute too early. With this limit, the client
@@ -53,13 +52,11 @@ class _Server(uvicorn.Server):
         self._on_ready()
 
     def _accept(self, listener: socket.socket) -> Acceptor:
-        make_protocol = partial(
-            Protocol,
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-        )
         gateway = cast("Gateway", self.config.app)
+
+        def make_protocol(address: Address) -> Protocol:
+            return Protocol(gateway, self.server_state, address)
+
         acceptor = Acceptor(listener, make_protocol, self.config.ssl, gateway.refusals)
         gateway.count_connections = acceptor.count_connections
         return acceptor
@@ -68,7 +65,7 @@ class _Server(uvicorn.Server):
         self._on_stop()
         for connection in list(self.server_state.connections):
             # TLS would wait for the client's goodbye, which an idle client never sends.
-            if isinstance(connection, Protocol) and is_idle(connection):
+            if isinstance(connection, Protocol) and connection.is_idle:
                 connection.transport.abort()
         await super().shutdown(sockets)
 
