@@ -1,9 +1,9 @@
 """Calls to services of AWS without boto3, for functions that must start and answer quickly.
 
-``dynamodb.py``, ``kms.py`` and ``lambdas.py`` are clients: their methods have the names and the
-keyword arguments of boto3's, so a store works with either. A call goes through these files:
+``dynamodb.py``, ``s3.py``, ``kms.py`` and ``lambdas.py`` are clients: their methods have the names
+and the keyword arguments of boto3's, so a store works with either. A call goes through these files:
 
-- ``json_calls.py`` writes its JSON and reads that of the answer,
+- ``json_calls.py`` writes its JSON and reads that of the answer (``xml_documents.py`` S3's XML),
 - ``calls.py`` makes at most two attempts, by a deadline,
 - ``signing.py`` signs each attempt with what ``credentials.py`` finds,
 - ``connections.py`` sends it over a kept connection to an endpoint of ``endpoints.py``,
