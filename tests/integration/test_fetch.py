@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from urllib3.util.ssl_ import create_urllib3_context
 
 from pytp_broker.oidc import connections, sockets
 from pytp_broker.oidc.documents import FetchError
@@ -185,6 +184,16 @@ def test_a_document_may_come_in_chunks(issuer: MisbehavingIssuer, fetch: HttpFet
     assert fetch(issuer.jwks_url) == b"{}   "
 
 
+def test_a_document_that_is_cut_is_none(issuer: MisbehavingIssuer, fetch: HttpFetch) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+    issuer.misbehave(lambda _: iter([head, b"{}"]))
+    assert refusal_of(fetch, issuer.jwks_url) == "the issuer's document is shorter than announced"
+
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    issuer.misbehave(lambda _: iter([head, b"5\r\n{}"]))
+    assert "cannot be reached (IncompleteRead)" in refusal_of(fetch, issuer.jwks_url)
+
+
 def test_what_is_compressed_is_not_unpacked(issuer: MisbehavingIssuer, fetch: HttpFetch) -> None:
     issuer.misbehave(BEHAVIOURS["a gzip bomb"])
 
@@ -237,6 +246,12 @@ def test_cookies_are_not_kept(issuer: MisbehavingIssuer, fetch: HttpFetch) -> No
         "x",
         "",
         "https://a..b",
+        "https://ä..b",
+        "https://me:secret@example.com/",
+        "https://example.com:port/",
+        "http://127.0.0.1/a path",
+        "http://127.0.0.1/a\r\nX-Header: b",
+        "http://127.0.0.1/ä",
     ],
 )
 def test_what_is_no_web_address_is_not_fetched(fetch: HttpFetch, url: str) -> None:
@@ -509,20 +524,10 @@ def _signed(
     return context
 
 
-def _as_python_is_from_313_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def make_strict() -> ssl.SSLContext:
-        context = create_urllib3_context()
-        context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
-        return context
-
-    monkeypatch.setattr(connections, "create_urllib3_context", make_strict)
-
-
 def test_an_authority_of_ones_own_is_trusted_as_it_is_by_every_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve(monkeypatch, "127.0.0.1")
-    _as_python_is_from_313_on(monkeypatch)
     key = ec.generate_private_key(ec.SECP256R1())
     authority = _as_companies_make_it(key)
     own = Access(ca_pem=authority.public_bytes(Encoding.PEM).decode())

@@ -5,31 +5,38 @@ lead elsewhere (DNS rebinding). TLS still asks for the host's name and verifies 
 the host up itself; then we check no address.
 """
 
+import base64
 import re
 import socket
 import ssl
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from http.client import HTTPConnection
+from typing import Final
+from urllib.parse import unquote, urlsplit
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.util.ssl_ import create_urllib3_context
+import certifi
 
 from pytp_broker.oidc.documents import FetchError
 from pytp_broker.oidc.networks import Address, is_internal, is_public
 from pytp_broker.oidc.sockets import (
     AddressEntry,
+    Socket,
     TlsSocket,
-    UntilDeadline,
     address_of,
     open_first,
+    remaining,
 )
 from pytp_broker.registries import Access
+
+_PORTS: Final = {"http": 80, "https": 443}
 
 # OpenSSL's X509_V_ERR_* codes for a chain that does not end at a known authority.
 _UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
 
+# What Python demands from 3.13 on. Every version gets the same here.
+_PUBLIC_AUTHORITIES: Final = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
 # Every version of Python trusts the authorities that an operator gives for an issuer, as they are.
 # From 3.13 on, Python would demand extensions that authorities of companies often lack (`openssl
 # req -x509` writes no key usage); before, it would not take an authority that another one has
@@ -37,84 +44,134 @@ _UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
 _OWN_AUTHORITIES: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
-class _Connection(HTTPConnection):
-    """A connection to an allowed address that ends when its timeout has passed in total."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a document is: a URL taken apart."""
 
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def authority(self) -> str:
+        """Return the host as a request names it, with the port if it is not the scheme's."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def read_url(url: str) -> Place:
+    """Return what a URL says; raise ValueError unless it is http or https, and names a host."""
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("not the URL of a document")
+    query = f"?{parts.query}" if parts.query else ""
+    port = _PORTS[parts.scheme] if parts.port is None else parts.port
+    return Place(parts.scheme, parts.hostname, port, f"{parts.path or '/'}{query}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reaching:
+    """How a place is reached: at which addresses, with which authorities, until when.
+
+    With ``only_public`` this machine itself is not reached. ``proxy`` is the URL of a proxy, or "".
+    """
+
+    access: Access
+    only_public: bool
+    ca_file: str | None
+    proxy: str
     deadline: float
 
-    @staticmethod
-    def is_allowed(address: Address) -> bool:
-        return address.is_loopback
+    def open(self, place: Place) -> "Connection":
+        """Return a connection that is not open yet; raise ValueError for one that may not be."""
+        if place.scheme == "http":
+            if self.only_public:
+                raise ValueError("a public document is fetched over https")
+            return Connection(place, self.deadline, lambda address: address.is_loopback)
+        if self.proxy:
+            return _ProxiedConnection(place, self)
+        return _TlsConnection(place, self)
+
+    def is_allowed(self, address: Address) -> bool:
+        """Say whether an issuer may be at an address."""
+        is_inside = self.access.is_private and is_internal(address)
+        is_here = not self.only_public and address.is_loopback
+        return is_public(address) or is_inside or is_here
+
+    def context(self) -> ssl.SSLContext:
+        """Return what verifies the server."""
+        return tls_context(self.ca_file or certifi.where(), self.access.ca_pem)
+
+
+class Connection(HTTPConnection):
+    """A connection to an allowed address that ends at its deadline."""
+
+    def __init__(
+        self, place: Place, deadline: float, is_allowed: Callable[[Address], bool]
+    ) -> None:
+        super().__init__(place.host, place.port)
+        self.deadline = deadline
+        self._is_allowed = is_allowed
 
     def connect(self) -> None:
-        # urllib3 has stored here what requests calls a timeout.
-        self.deadline = time.monotonic() + cast("float", self.timeout)
-        super().connect()
-        cast("UntilDeadline", self.sock).deadline = self.deadline
+        """Open the connection."""
+        self.sock = self._open()
 
-    def _new_conn(self) -> socket.socket:
-        host = self.host.strip("[]")
-        found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
-        allowed = [entry for entry in found if self.is_allowed(address_of(entry))]
+    def _open(self) -> Socket:
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        allowed = [entry for entry in found if self._is_allowed(address_of(entry))]
         if not allowed:
             raise _no_address(found)
         opened = open_first(allowed, self.deadline)
-        opened.deadline = self.deadline  # already now: a proxy's answer comes before TLS
+        opened.deadline = self.deadline
         return opened
 
 
-class _TlsConnection(_Connection, HTTPSConnection):
-    is_allowed = staticmethod(is_public)
+class _TlsConnection(Connection):
+    def __init__(self, place: Place, reaching: Reaching) -> None:
+        super().__init__(place, reaching.deadline, reaching.is_allowed)
+        self._name = place.host.rstrip(".")
+        self._reaching = reaching
 
     def connect(self) -> None:
-        context = create_urllib3_context()  # verifies certificate and name; requests adds the CAs
-        context.sslsocket_class = TlsSocket
-        if self.ca_cert_data is not None:
-            self.ca_certs = None  # an issuer's own authorities take the place of the public ones
-            context.verify_flags = _OWN_AUTHORITIES
-        self.ssl_context = context
+        super().connect()
+        self._begin_tls()
+
+    def _begin_tls(self) -> None:
+        self.sock.settimeout(remaining(self.deadline))
         try:
-            super().connect()
+            secured = self._reaching.context().wrap_socket(self.sock, server_hostname=self._name)
         except ssl.SSLCertVerificationError as error:
-            cure = _cure_of(error, has_own_authorities=self.ca_cert_data is not None)
+            cure = _cure_of(error, has_own_authorities=bool(self._reaching.access.ca_pem))
             raise FetchError("the issuer cannot be reached (SSLError)", cure) from None
+        secured.deadline = self.deadline  # type: ignore[attr-defined] # the context makes TlsSockets
+        self.sock = secured
 
 
-class _PrivateTlsConnection(_TlsConnection):
-    @staticmethod
-    def is_allowed(address: Address) -> bool:
-        return is_public(address) or is_internal(address)
+class _ProxiedConnection(_TlsConnection):
+    """A connection to the operator's proxy, wherever that is, and through it to an issuer."""
 
+    def __init__(self, place: Place, reaching: Reaching) -> None:
+        proxy = urlsplit(reaching.proxy)
+        at_proxy = Place("https", proxy.hostname or "", proxy.port or _PORTS["http"], "")
+        super().__init__(at_proxy, reaching)
+        self._name = place.host.rstrip(".")
+        self._is_allowed = lambda _: True
+        self.set_tunnel(place.host, place.port, _proxy_headers(proxy.username, proxy.password))
 
-class _LocalTlsConnection(_TlsConnection):
-    @staticmethod
-    def is_allowed(address: Address) -> bool:
-        return is_public(address) or address.is_loopback
-
-
-class _LocalPrivateTlsConnection(_TlsConnection):
-    @staticmethod
-    def is_allowed(address: Address) -> bool:
-        return is_public(address) or is_internal(address) or address.is_loopback
-
-
-class _ProxiedTlsConnection(_TlsConnection):
-    """A connection to the operator's proxy, and through it to an issuer."""
-
-    @staticmethod
-    def is_allowed(address: Address) -> bool:  # noqa: ARG004 - wherever the operator's proxy is
-        return True
-
-    def _new_conn(self) -> socket.socket:
+    def connect(self) -> None:
         try:
-            return super()._new_conn()
+            self.sock = self._open()
         except OSError as error:
             reason = f"the issuer cannot be reached ({type(error).__name__})"
             raise FetchError(reason, "its proxy does not answer") from None
+        self._ask_proxy()
+        self._begin_tls()
 
-    def _tunnel(self) -> None:
+    def _ask_proxy(self) -> None:
         try:
-            super()._tunnel()
+            self._tunnel()  # type: ignore[attr-defined] # what HTTPConnection calls itself
         except OSError as error:
             # The rest of the text is the proxy's own, and it may say anything.
             status = re.search(r"failed: ([0-9]{3})", str(error))
@@ -122,6 +179,32 @@ class _ProxiedTlsConnection(_TlsConnection):
                 raise
             cure = f"its proxy answered {status[1]}"
             raise FetchError("the issuer cannot be reached (ProxyError)", cure) from None
+
+
+def _proxy_headers(user: str | None, password: str | None) -> dict[str, str]:
+    if user is None:
+        return {}
+    credentials = f"{unquote(user)}:{unquote(password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}
+
+
+# Reading the public authorities takes 8 ms, and an issuer's key set takes two documents.
+@lru_cache(maxsize=64)
+def tls_context(ca_file: str, ca_pem: str) -> ssl.SSLContext:
+    """Return what verifies a server's certificate and name, for the authorities of a file.
+
+    An issuer's own authorities take the place of the public ones.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False
+    context.sslsocket_class = TlsSocket
+    if ca_pem:
+        context.verify_flags = _OWN_AUTHORITIES
+        context.load_verify_locations(cadata=ca_pem)
+    else:
+        context.verify_flags |= _PUBLIC_AUTHORITIES
+        context.load_verify_locations(ca_file)
+    return context
 
 
 def _cure_of(error: ssl.SSLCertVerificationError, *, has_own_authorities: bool) -> str:
@@ -144,57 +227,3 @@ def _no_address(found: Sequence[AddressEntry]) -> FetchError:
         else ""
     )
     return FetchError("the issuer's host has no address that the broker may connect to", cure)
-
-
-class _LoopbackPool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _PrivateTlsPool(HTTPSConnectionPool):
-    ConnectionCls = _PrivateTlsConnection
-
-
-class _LocalTlsPool(HTTPSConnectionPool):
-    ConnectionCls = _LocalTlsConnection
-
-
-class _LocalPrivateTlsPool(HTTPSConnectionPool):
-    ConnectionCls = _LocalPrivateTlsConnection
-
-
-class _ProxiedTlsPool(HTTPSConnectionPool):
-    ConnectionCls = _ProxiedTlsConnection
-
-
-Pools = Mapping[str, type[HTTPConnectionPool]]
-
-# By URL scheme. Other schemes cannot be fetched, so http reaches only this machine.
-_POOLS: Final[Mapping[tuple[bool, bool], Pools]] = {
-    # The key: whether only public hosts are allowed, or this machine as well; and whether the
-    # operator's network is allowed too.
-    (True, False): {"https": _TlsPool},
-    (True, True): {"https": _PrivateTlsPool},
-    (False, False): {"https": _LocalTlsPool, "http": _LoopbackPool},
-    (False, True): {"https": _LocalPrivateTlsPool, "http": _LoopbackPool},
-}
-
-
-def pools_for(access: Access, *, only_public: bool) -> Pools:
-    """Return the pools of connections for an issuer; schemes without a pool cannot be fetched."""
-    return _POOLS[only_public, access.is_private]
-
-
-def authorities_for(access: Access) -> dict[str, Any]:
-    """Return a pool's arguments for the authorities that sign an issuer's certificate."""
-    return {"ca_cert_data": access.ca_pem} if access.ca_pem else {}
-
-
-def proxy_manager(url: str, headers: Mapping[str, str], access: Access) -> ProxyManager:
-    """Return a manager of connections through a proxy."""
-    manager = ProxyManager(url, proxy_headers=headers, **authorities_for(access))
-    manager.pool_classes_by_scheme = {"https": _ProxiedTlsPool}
-    return manager

@@ -1,12 +1,14 @@
 """Fetch an issuer's documents over the network, within hard limits.
 
-``requests`` is imported when the first document is fetched: most requests fetch none, and its
-import costs more than all else in the function.
+What makes connections is imported when the first document is fetched: most requests fetch none.
+Nothing of the environment is used: no proxy, no password of a netrc file, no cookie.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import closing
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +19,7 @@ from pytp_broker.oidc.documents import FetchError
 from pytp_broker.registries import ENVIRONMENT_PROXY, PUBLIC_ACCESS, Access
 
 if TYPE_CHECKING:
-    import requests
-    from urllib3 import ProxyManager
+    from http.client import HTTPResponse
 
 # Clients give the exchange 5 s, a key set takes two documents, and we must answer after that.
 DEADLINE_SECONDS: Final = 2.0
@@ -115,80 +116,44 @@ class HttpFetch:
             self._threads.release()
 
     def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
-        import requests
-        from urllib3.exceptions import HTTPError
+        from http.client import HTTPException
 
-        proxies = self._proxies()
+        from pytp_broker.oidc.connections import Reaching, read_url
+
+        deadline = time.monotonic() + self._deadline_seconds
+        proxy = self._proxy()
+        reaching = Reaching(self._access, self._only_public, self._ca_file, proxy, deadline)
         try:
-            with (
-                self._open_session() as session,
-                session.request(
-                    method,
-                    url,
-                    data=body,
-                    headers=dict(headers),
-                    timeout=self._deadline_seconds,
-                    allow_redirects=False,
-                    stream=True,
-                    proxies=proxies,
-                ) as response,
-            ):
-                return _read(response)
-        # ValueError: a host name that cannot be encoded.
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            place = read_url(url)
+            with closing(reaching.open(place)) as connection:
+                headers = {"Host": place.authority, **_HEADERS, **headers}
+                connection.request(method, place.target, body, headers)
+                with connection.getresponse() as response:
+                    return _read(response)
+        # ValueError: a host name that cannot be encoded, among others.
+        except (HTTPException, OSError, ValueError) as error:
             raise FetchError(f"the issuer cannot be reached ({type(error).__name__})") from None
 
-    def _proxies(self) -> dict[str, str]:
-        """Return the proxy that the operator wants, as ``requests`` takes it; raise FetchError."""
-        proxy = self._access.proxy
-        if proxy == ENVIRONMENT_PROXY:
-            proxy = self._environment_proxy.strip()
-            if not proxy.lower().startswith("http://"):
-                raise FetchError(
-                    "the issuer's table has `proxy = true`",
-                    "set HTTPS_PROXY to an http:// URL where the broker runs, or name the proxy",
-                )
-        return {"https": proxy} if proxy else {}
-
-    def _open_session(self) -> "requests.Session":
-        """Return a session without cookies and without settings from the environment.
-
-        A netrc file would add passwords to a request, a proxy variable would send it elsewhere.
-        """
-        import requests
-        from requests.adapters import HTTPAdapter
-
-        from pytp_broker.oidc.connections import authorities_for, pools_for
-
-        session = requests.Session()
-        session.trust_env = False
-        session.verify = self._ca_file or True
-        session.headers = requests.structures.CaseInsensitiveDict(_HEADERS)
-        session.adapters.clear()
-        pools = pools_for(self._access, only_public=self._only_public)
-        for scheme in pools:
-            adapter = HTTPAdapter(max_retries=0)
-            adapter.poolmanager.pool_classes_by_scheme = dict(pools)
-            adapter.poolmanager.connection_pool_kw |= authorities_for(self._access)
-            # requests may spell a proxy's URL differently from the operator. Then it would make its
-            # own manager, which knows neither our deadline nor the issuer's authorities.
-            adapter.proxy_manager_for = self._open_proxy  # type: ignore[method-assign]
-            session.mount(f"{scheme}://", adapter)
-        return session
-
-    def _open_proxy(self, proxy: str, **_: object) -> "ProxyManager":
-        from requests.adapters import HTTPAdapter
-
-        from pytp_broker.oidc.connections import proxy_manager
-
-        return proxy_manager(proxy, HTTPAdapter().proxy_headers(proxy), self._access)
+    def _proxy(self) -> str:
+        """Return the URL of the proxy that the operator wants, or ""; raise FetchError."""
+        if self._access.proxy != ENVIRONMENT_PROXY:
+            return self._access.proxy
+        proxy = self._environment_proxy.strip()
+        if not proxy.lower().startswith("http://"):
+            raise FetchError(
+                "the issuer's table has `proxy = true`",
+                "set HTTPS_PROXY to an http:// URL where the broker runs, or name the proxy",
+            )
+        return proxy
 
 
-def _read(response: "requests.Response") -> bytes:
-    if response.status_code != 200:  # noqa: PLR2004 - OK
-        raise FetchError(f"the issuer answered {response.status_code}")
-    # We read the bytes undecoded. A body that is compressed against our wish is then not JSON.
-    body: bytes = response.raw.read(MAX_DOCUMENT_BYTES + 1, decode_content=False)
+def _read(response: "HTTPResponse") -> bytes:
+    if response.status != 200:  # noqa: PLR2004 - OK
+        raise FetchError(f"the issuer answered {response.status}")
+    # The bytes are not decoded. A body that is compressed against our wish is then not JSON.
+    body = response.read(MAX_DOCUMENT_BYTES + 1)
     if len(body) > MAX_DOCUMENT_BYTES:
         raise FetchError("the issuer's document is too large")
+    if response.length:
+        raise FetchError("the issuer's document is shorter than announced")
     return body

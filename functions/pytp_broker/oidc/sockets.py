@@ -26,7 +26,7 @@ class UntilDeadline:
 
     def recv_into(self, *arguments: Any) -> int:  # noqa: ANN401 - as the socket's own
         """Read, and wait no longer than until the deadline; raise TimeoutError."""
-        self.settimeout(_remaining(self.deadline))  # type: ignore[attr-defined]
+        self.settimeout(remaining(self.deadline))  # type: ignore[attr-defined]
         return super().recv_into(*arguments)  # type: ignore[misc,no-any-return]
 
 
@@ -38,11 +38,12 @@ class TlsSocket(UntilDeadline, ssl.SSLSocket):
     """A TLS socket with a deadline."""
 
 
-def _remaining(deadline: float) -> float:
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
+def remaining(deadline: float) -> float:
+    """Return how long to wait until a deadline; raise TimeoutError after it."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError("the deadline has passed")
-    return min(remaining, MAX_SECONDS)
+    return min(seconds, MAX_SECONDS)
 
 
 def address_of(entry: AddressEntry) -> Address:
@@ -55,7 +56,7 @@ def open_first(entries: Sequence[AddressEntry], deadline: float) -> Socket:
     error: OSError = TimeoutError()
     for left, entry in zip(range(len(entries), 0, -1), entries, strict=True):
         # An address that never answers must leave time for the others.
-        patience = _remaining(deadline) / left
+        patience = remaining(deadline) / left
         try:
             return _open(entry, patience)
         except OSError as failure:
