@@ -32,7 +32,8 @@ from pytp_broker.minting import (
     mint_to_read,
     read_lookup_ids,
 )
-from pytp_broker.oidc.identity import SignedClaims, verify
+from pytp_broker.oidc.identity import verify
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.oidc.unverified import UnverifiedToken
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Issuer, Registry

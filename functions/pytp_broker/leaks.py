@@ -25,8 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.errors import InvalidPayload, MalformedRequest, PayloadTooLarge, Unavailable
-from pytp_broker.oidc.documents import Fetch, FetchError
-from pytp_broker.oidc.jwks import RawKeys
+from pytp_broker.oidc.documents import Fetch, FetchError, RawKeys
 from pytp_broker.oidc.keycache import (
     NO_USABLE_KEY,
     KeyCache,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytp_broker.audit.record import Audit
 from pytp_broker.budgets import RefusalBudget, network_of
@@ -12,9 +12,7 @@ from pytp_broker.destinations import Destination
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.health import Health
 from pytp_broker.known_readers import KnownReaders
-from pytp_broker.leaks import DisclosureKeys
 from pytp_broker.oidc.documents import Fetch, Reach
-from pytp_broker.oidc.keysets import KeySets
 from pytp_broker.provenance.attester import Attester, NoAttester
 from pytp_broker.provenance.signing import NoSigner, Signer
 from pytp_broker.provenance.timestamps import NoStamper, Stamper
@@ -22,6 +20,10 @@ from pytp_broker.storage.cache import ConfigurationCache, ReceiptKeyCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import RuntimeStore
 from pytp_broker.verifier import IMMEDIATE_BYTES, Verifier
+
+if TYPE_CHECKING:
+    from pytp_broker.leaks import DisclosureKeys
+    from pytp_broker.oidc.keysets import KeySets
 
 Clock = Callable[[], datetime]
 
@@ -62,8 +64,8 @@ class Services:
 class Broker(Services):
     """The services of the broker function: the exchange, leaked tokens, and keys of receipts."""
 
-    key_sets: KeySets
-    disclosure_keys: DisclosureKeys
+    key_sets: "KeySets"
+    disclosure_keys: "DisclosureKeys"
     receipt_keys: ReceiptKeyCache
     budget: RefusalBudget = field(default_factory=RefusalBudget)
     health: Health = field(default_factory=Health)
@@ -129,8 +131,12 @@ def build_broker(  # noqa: PLR0913 - each is given by its name
 ) -> Broker:
     """Return the services of the broker function.
 
-    ``reach`` returns what fetches the documents of an issuer.
+    ``reach`` returns what fetches the documents of an issuer. The other functions verify no token,
+    so only this one imports what does.
     """
+    from pytp_broker.leaks import DisclosureKeys
+    from pytp_broker.oidc.keysets import KeySets
+
     store, audit = services.store, services.audit
     return Broker(
         **_shared(services),

@@ -15,7 +15,7 @@ from pytp_broker import config
 from pytp_broker.config import Loaded
 from pytp_broker.errors import InvalidPublisher
 from pytp_broker.grants import Permission
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.matching import find_matching
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Field, FieldValue

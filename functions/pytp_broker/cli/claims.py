@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytp_broker.cli.command import CommandError
 from pytp_broker.errors import InvalidPayload
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.oidc.unverified import decode_base64url
 from pytp_broker.redaction import printable
 from pytp_broker.strict_json import parse_json_object

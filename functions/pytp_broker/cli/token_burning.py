@@ -7,7 +7,7 @@ from pytp_broker.audit.operations import IdentityTokensEnd, OperatorBurn
 from pytp_broker.audit.record import hash_prefix
 from pytp_broker.cli.command import say
 from pytp_broker.cli.operator import Operator
-from pytp_broker.oidc.identity import LEEWAY_SECONDS
+from pytp_broker.oidc.signed_claims import LEEWAY_SECONDS
 from pytp_broker.redaction import and_more
 from pytp_broker.tokens import TokenRecord
 

@@ -10,7 +10,7 @@ from pytp_broker.doctor.checks import Entrance
 from pytp_broker.doctor.findings import Finding, Flaw, NotCheckedError, warning, well
 from pytp_broker.doctor.web import NoAnswerError, Seen, Web
 from pytp_broker.http import paths
-from pytp_broker.oidc.identity import LEEWAY_SECONDS
+from pytp_broker.oidc.signed_claims import LEEWAY_SECONDS
 from pytp_broker.redaction import printable
 
 if TYPE_CHECKING:

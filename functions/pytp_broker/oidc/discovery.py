@@ -4,8 +4,8 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from pytp_broker.errors import InvalidPayload
-from pytp_broker.oidc.documents import Fetch, FetchError
-from pytp_broker.oidc.jwks import MAX_KEYS, PUBLIC_MEMBERS, RawKeys
+from pytp_broker.oidc.documents import Fetch, FetchError, RawKeys
+from pytp_broker.oidc.jwks import MAX_KEYS, PUBLIC_MEMBERS
 from pytp_broker.registries import Issuer
 from pytp_broker.strict_json import parse_json_object
 

@@ -1,9 +1,12 @@
 """How an issuer's document is fetched: what a fetcher promises, and how a fetch fails."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from pytp_broker.registries import Access
+
+# Keys as their source publishes them.
+RawKeys = Sequence[Mapping[str, Any]]
 
 
 class FetchError(Exception):

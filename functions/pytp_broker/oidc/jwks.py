@@ -10,14 +10,13 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from pytp_broker.audit.findings import KeySet, KeySetReason
 from pytp_broker.audit.record import AuditRecord
+from pytp_broker.oidc.documents import RawKeys
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Issuer
 
 MIN_RSA_BITS: Final = 2048
 MAX_KEYS: Final = 100
 MAX_SHOWN: Final = 5
-
-RawKeys = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from pytp_broker.audit.findings import KeySet, KeySetReason
 from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.oidc.documents import FetchError
-from pytp_broker.oidc.jwks import RawKeys
+from pytp_broker.oidc.documents import FetchError, RawKeys
 
 # Another instance refreshes: we look again for what it found after this time.
 LOOK_AGAIN: Final = timedelta(seconds=5)

@@ -13,8 +13,8 @@ from typing import Final
 from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.errors import InvalidToken, IssuerUnavailable
 from pytp_broker.oidc.discovery import fetch_key_set
-from pytp_broker.oidc.documents import Reach
-from pytp_broker.oidc.jwks import RawKeys, VerificationKey, find_faults, read_key_set
+from pytp_broker.oidc.documents import RawKeys, Reach
+from pytp_broker.oidc.jwks import VerificationKey, find_faults, read_key_set
 from pytp_broker.oidc.keycache import KeyCache, KeySetStore, NoKeysError, Terms, UnknownKeyError
 from pytp_broker.registries import Issuer
 

@@ -4,7 +4,7 @@ Somebody who has stolen a key can sign a receipt with any date in it. Such a per
 timestamp with an earlier time, because a time-stamping authority signs with its own key and takes
 the time from its own clock. The timestamp is of the signature's bytes.
 
-The library is imported when it is needed: most registries have no authority.
+The libraries are imported when they are needed: most registries have no authority.
 """
 
 import hashlib
@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from cryptography import x509
-
 from pytp_broker.provenance.receipts import write_time
 from pytp_broker.registries import Timestamping
 
 if TYPE_CHECKING:
+    from cryptography import x509
     from rfc3161_client import TimeStampResponse
     from rfc3161_client.tsp import Accuracy, TimeStampTokenInfo
 
@@ -89,8 +88,10 @@ def check_library() -> None:
     import rfc3161_client  # noqa: F401
 
 
-def read_roots(pem: bytes) -> tuple[x509.Certificate, ...]:
+def read_roots(pem: bytes) -> "tuple[x509.Certificate, ...]":
     """Return the certificates of authorities in a PEM file; raise ValueError."""
+    from cryptography import x509
+
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
     except (ValueError, x509.InvalidVersion):
@@ -98,7 +99,7 @@ def read_roots(pem: bytes) -> tuple[x509.Certificate, ...]:
 
 
 def verify_timestamp(
-    timestamp: bytes, signature: bytes, roots: Sequence[x509.Certificate]
+    timestamp: bytes, signature: bytes, roots: "Sequence[x509.Certificate]"
 ) -> datetime:
     """Return the time at which the signature was surely there; raise TimestampError.
 
@@ -168,6 +169,8 @@ class _Reply:
         The library finds the signer's certificate by these, in a set. With two such certificates
         it could check the purpose of one, and the signature by the other.
         """
+        from cryptography import x509
+
         try:
             found = [x509.load_der_x509_certificate(each) for each in self.certificates]
             numbers = {(each.issuer, each.serial_number) for each in found}

@@ -9,7 +9,7 @@ Every other caller gets the same answer for "no such publisher" and "not yours".
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.redaction import printable
 from pytp_broker.trust.providers.model import Provider, Role
 from pytp_broker.trust.publishers import TrustedPublisher

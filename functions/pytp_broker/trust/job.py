@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pytp_broker.grants import Permission
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.redaction import Legible, printable
 from pytp_broker.trust.providers.model import Provider
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from pytp_broker.errors import ChangedIdentity, InvalidPublisher
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.diagnosis import (
     Compared,
     diagnose,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from pytp_broker.grants import Permission
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.comparisons import fold
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Fields, FieldValue, Provider, Role

@@ -7,7 +7,7 @@ delimiters occur in names. A claim that is missing matches nothing.
 from dataclasses import dataclass
 
 from pytp_broker.globs import Glob, glob_for
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.providers.model import Field, Fields, FieldValue, JobRule, Role
 from pytp_broker.trust.publishers import TrustedPublisher
 

@@ -6,7 +6,7 @@ Such a claim may be worth a rule, so an operator sees it in ``explain``. The exc
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.providers.model import Provider
 
 # What ``oidc.identity`` verifies in the tokens of every provider.

@@ -15,7 +15,7 @@ from pytp_broker import config
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.cli import main
 from pytp_broker.grants import Permission
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.trust.providers import PROVIDERS

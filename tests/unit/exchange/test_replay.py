@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pytp_broker.oidc.identity import LEEWAY_SECONDS
+from pytp_broker.oidc.signed_claims import LEEWAY_SECONDS
 from tests.support.configurations import generic_registry, github_issuer, github_publisher, registry
 from tests.support.signing import ABSENT, GITHUB, NOW, Issuer
 from tests.support.world import World, assert_refused

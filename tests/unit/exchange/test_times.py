@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.oidc.identity import LEEWAY_SECONDS
+from pytp_broker.oidc.signed_claims import LEEWAY_SECONDS
 from tests.support.markers import of_row
 from tests.support.signing import ABSENT, NOW, github_claims, sign_raw
 from tests.support.world import World, assert_refused

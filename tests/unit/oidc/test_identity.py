@@ -4,8 +4,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pytp_broker.errors import InvalidToken
-from pytp_broker.oidc.identity import SignedClaims, verify
+from pytp_broker.oidc.identity import verify
 from pytp_broker.oidc.jwks import VerificationKey
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.registries import Issuer as AllowedIssuer
 from tests.support.signing import GITHUB, NOW, Issuer, ec_key, github_claims, rsa_key

@@ -133,5 +133,7 @@ def test_plain_http_isnever_fetched_from_the_public(monkeypatch: pytest.MonkeyPa
     resolve(monkeypatch, "8.8.8.8")
     monkeypatch.setattr(sockets, "_open", never)
 
-    assert "cannot be reached (ValueError)" in refusal_of(HttpFetch(only_public=True), f"http://{NAME}/jwks")
+    assert "cannot be reached (ValueError)" in refusal_of(
+        HttpFetch(only_public=True), f"http://{NAME}/jwks"
+    )
     assert "no address" in refusal_of(HttpFetch(only_public=False), f"http://{NAME}/jwks")

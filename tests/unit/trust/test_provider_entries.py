@@ -14,8 +14,9 @@ import yaml
 from pytp_broker import config
 from pytp_broker.errors import InvalidToken
 from pytp_broker.globs import REF_GLOB
-from pytp_broker.oidc.identity import SignedClaims, TokenForm, verify
+from pytp_broker.oidc.identity import verify
 from pytp_broker.oidc.jwks import VerificationKey
+from pytp_broker.oidc.signed_claims import SignedClaims, TokenForm
 from pytp_broker.oidc.unverified import read_unverified
 from pytp_broker.registries import Issuer
 from pytp_broker.trust.comparisons import is_exact, is_same_ignoring_case

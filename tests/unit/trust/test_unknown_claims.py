@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.unknown_claims import find_unknown, known_claims
 from tests.support.claims import captured

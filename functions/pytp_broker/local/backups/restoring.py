@@ -22,7 +22,7 @@ from pytp_broker.local.backups.copying import UNFINISHED, Writer, held
 from pytp_broker.local.backups.databases import is_sound
 from pytp_broker.local.backups.manifest import BackupError, Entry, Manifest, read_manifest
 from pytp_broker.local.lock import LOCK_FILE, Holder, locked
-from pytp_broker.oidc.identity import LEEWAY_SECONDS
+from pytp_broker.oidc.signed_claims import LEEWAY_SECONDS
 from pytp_broker.storage.data_folder import DATABASE, FILES, RESTORING
 from pytp_broker.storage.sessions import INTERRUPTED
 from pytp_broker.storage.sqlite import SqliteStore

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.comparisons import is_same_ignoring_case
 from pytp_broker.trust.providers.fields import DIGITS, choice_field
 from pytp_broker.trust.providers.model import Advise, Field, JobRule, Role, WiderIdentity

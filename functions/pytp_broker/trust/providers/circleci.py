@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.providers.fields import ID
 from pytp_broker.trust.providers.model import (
     Field,

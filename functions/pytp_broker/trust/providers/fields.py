@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.comparisons import is_exact
 from pytp_broker.trust.providers.model import Advise, Field
 

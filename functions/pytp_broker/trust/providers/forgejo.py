@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.providers.actions import (
     EVENT_RULE,
     events_field,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pytp_broker.oidc.identity import TokenForm
+from pytp_broker.oidc.signed_claims import TokenForm
 from pytp_broker.trust.providers.model import Provider
 
 GENERIC: Final = Provider(

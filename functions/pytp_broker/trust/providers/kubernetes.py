@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pytp_broker.oidc.identity import SignedClaims, TokenForm
+from pytp_broker.oidc.signed_claims import SignedClaims, TokenForm
 from pytp_broker.trust.providers.fields import ID
 from pytp_broker.trust.providers.model import (
     Field,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from pytp_broker.globs import Glob
-from pytp_broker.oidc.identity import PLAIN, SignedClaims, TokenForm
+from pytp_broker.oidc.signed_claims import PLAIN, SignedClaims, TokenForm
 from pytp_broker.trust.comparisons import is_exact
 
 _ANY_TEXT: Final = r"[^\x00-\x1f\x7f]{1,255}"

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from pytp_broker.globs import REF_GLOB
-from pytp_broker.oidc.identity import SignedClaims
+from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.providers.fields import choice_field
 from pytp_broker.trust.providers.model import Field
 
