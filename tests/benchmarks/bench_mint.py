@@ -8,7 +8,6 @@ trust the ratios; the microseconds depend on the machine. Run it with `make benc
 import json
 import os
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,22 +15,18 @@ from statistics import median, quantiles
 from typing import Any, Final
 
 import pytest
-from moto import mock_aws
 
-from pytp_broker import config
-from pytp_broker.aws.dynamodb.operating import DynamoStore
-from pytp_broker.oidc.keycache import StoredKeySet
 from tests.benchmarks.goals import Goals
 from tests.support.cloud import PYTHON, ROOT, need_tools, shared_build
 from tests.support.configurations import github_publisher, registry
-from tests.support.emulator import create_table, make_client
+from tests.support.deployment import HOST
+from tests.support.http_events import http_event, stored
 from tests.support.instant_store import run_instant_store
 from tests.support.mint_worker import FLOOR, HANDLER, PLAIN, Times
-from tests.support.signing import GITHUB, Issuer, public_jwk, rsa_key
+from tests.support.signing import Issuer, rsa_key
 
 ROUNDS: Final = 21
 CALLS: Final = 60
-HOST: Final = "packages.example.com"
 PATH: Final = "/acme/_/oidc/mint-token"
 IDS: Final = {"repository_owner_id": "9919", "repository_id": "70107786"}
 CONFIGURATION: Final = registry(
@@ -50,7 +45,7 @@ def function(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_warm_mint_against_the_floor_and_plain_boto3(
     tmp_path: Path, function: Path, goals: Goals
 ) -> None:
-    items = stored()
+    items = stored(CONFIGURATION)
     with run_instant_store(tmp_path, items) as environment:
         times = measure(tmp_path, function, environment, items)
 
@@ -59,19 +54,6 @@ def test_a_warm_mint_against_the_floor_and_plain_boto3(
     goals.at_most(AREA, "processor time", 2.5, median(ours) / median(floor), "of the floor by hand")
     goals.at_least(AREA, "plain boto3", 2, median(plain) / median(ours), "of ours")
     goals.at_most(AREA, "p99 of processor time", 2, p99(ours) / median(ours), "of p50")
-
-
-def stored() -> list[dict[str, Any]]:
-    """Return the rows of a table with the configuration and the issuer's keys."""
-    loaded = config.parse(tomllib.loads(CONFIGURATION), allow_loopback=False)
-    with mock_aws():
-        client = make_client("dynamodb")
-        store = DynamoStore(client, create_table(client))
-        store.apply(loaded.configuration, loaded.publishers)
-        keys = [public_jwk(rsa_key("key-1"), "key-1")]
-        store.save_key_set(GITHUB, StoredKeySet(keys, datetime.now(UTC)))
-        items: list[dict[str, Any]] = client.scan(TableName=store._table_name)["Items"]
-    return items
 
 
 def measure(
@@ -114,51 +96,7 @@ def events(count: int) -> Iterator[str]:
     issuer = Issuer()
     for _ in range(count):
         body = json.dumps({"token": issuer.token(datetime.now(UTC))})
-        yield json.dumps(event(body))
-
-
-def event(body: str) -> dict[str, Any]:
-    """Return an event as an HTTP API sends it (payload format 2.0)."""
-    headers = {
-        "accept": "*/*",
-        "accept-encoding": "gzip, deflate, br",
-        "content-length": str(len(body)),
-        "content-type": "application/json",
-        "host": HOST,
-        "user-agent": "python-requests/2.34.2",
-        "x-amzn-trace-id": "Root=1-6929e5a0-3e6f7a1b2c3d4e5f60718293",
-        "x-forwarded-for": "192.0.2.1",
-        "x-forwarded-port": "443",
-        "x-forwarded-proto": "https",
-    }
-    return {
-        "version": "2.0",
-        "routeKey": "ANY /{registry}/_/oidc/mint-token",
-        "rawPath": PATH,
-        "rawQueryString": "",
-        "headers": headers,
-        "requestContext": {
-            "accountId": "111122223333",
-            "apiId": "a1b2c3d4e5",
-            "domainName": HOST,
-            "domainPrefix": "packages",
-            "http": {
-                "method": "POST",
-                "path": PATH,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "192.0.2.1",
-                "userAgent": "python-requests/2.34.2",
-            },
-            "requestId": "U7rXhg5MIAMEJRw=",
-            "routeKey": "ANY /{registry}/_/oidc/mint-token",
-            "stage": "$default",
-            "time": "29/Nov/2026:12:00:00 +0000",
-            "timeEpoch": 1796040000000,
-        },
-        "pathParameters": {"registry": "acme"},
-        "body": body,
-        "isBase64Encoded": False,
-    }
+        yield json.dumps(http_event("POST", PATH, body))
 
 
 def query_for(key: dict[str, str]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """A DynamoDB that answers at once: it reads rows that it was given, and says yes to every write.
 
-It runs in a process of its own, over TLS, so that a benchmark measures its client alone:
-``python -m tests.support.instant_store ROWS CERTIFICATE`` prints its port. The rows are a JSON list
-of items in DynamoDB's own form, and the certificate is a PEM file with its key.
+It answers over TLS. A benchmark runs it in a process of its own, so that it measures its client
+alone: ``python -m tests.support.instant_store ROWS CERTIFICATE`` prints its port. The rows are a
+JSON list of items in DynamoDB's own form, and the certificate is a PEM file with its key. A test
+runs it in a thread, and sees which requests it got.
 """
 
 import json
@@ -31,7 +32,11 @@ class Rows:
     def __init__(self, items: list[dict[str, Any]]) -> None:
         self._partitions: dict[str, dict[str, Any]] = defaultdict(dict)
         for item in items:
-            self._partitions[item["pk"]["S"]][item["sk"]["S"]] = item
+            self.put(item)
+
+    def put(self, item: dict[str, Any]) -> None:
+        """Keep an item."""
+        self._partitions[item["pk"]["S"]][item["sk"]["S"]] = item
 
     def answer(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer to a request; every write succeeds and changes nothing."""
@@ -56,16 +61,73 @@ class Rows:
         return self._partitions[key["pk"]["S"]].get(key["sk"]["S"])
 
 
-@contextmanager
-def run_instant_store(folder: Path, items: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
-    """Run a store with these items; yield the environment with which a function finds it."""
+class KeptRows(Rows):
+    """Items that are written, too, and the names of the operations that were asked for."""
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        super().__init__(items)
+        self.asked: list[str] = []
+
+    def answer(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer to a request."""
+        self.asked.append(operation)
+        if operation == "PutItem":
+            self.put(request["Item"])
+        return super().answer(operation, request)
+
+
+class InstantStore:
+    """A server on a free port; a thread for each connection."""
+
+    def __init__(self, rows: Rows, certificate: str) -> None:
+        self._rows = rows
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(certificate)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self.connections = 0
+
+    def serve(self) -> None:
+        """Answer until the process is ended."""
+        while True:
+            accepted, _ = self._listening.accept()
+            self.connections += 1
+            # Otherwise an answer waits 40 ms for the client's acknowledgement.
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            Thread(
+                target=_answer_all, args=(self._context, accepted, self._rows), daemon=True
+            ).start()
+
+
+def make_certificate(folder: Path) -> str:
+    """Make a certificate for this machine, and beside it `ca.pem`; return its file."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     certificate = authority.issue_cert("127.0.0.1", "localhost")
     certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    return str(folder / "server.pem")
+
+
+def environment_of(port: int, folder: Path) -> dict[str, str]:
+    """Return the environment with which a function finds the store."""
+    return {
+        "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}",
+        "AWS_CA_BUNDLE": str(folder / "ca.pem"),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@contextmanager
+def run_instant_store(folder: Path, items: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
+    """Run a store with these items in a process; yield the environment of its functions."""
+    certificate = make_certificate(folder)
     (folder / "rows.json").write_text(json.dumps(items))
     with subprocess.Popen(
-        [sys.executable, "-m", __name__, folder / "rows.json", folder / "server.pem"],
+        [sys.executable, "-m", __name__, folder / "rows.json", certificate],
         cwd=_ROOT,
         env={**os.environ, "PYTHONPATH": f"{_ROOT / 'functions'}{os.pathsep}{_ROOT}"},
         stdout=subprocess.PIPE,
@@ -73,31 +135,9 @@ def run_instant_store(folder: Path, items: list[dict[str, Any]]) -> Iterator[dic
     ) as process:
         try:
             assert process.stdout is not None
-            yield {
-                "AWS_ENDPOINT_URL": f"https://127.0.0.1:{int(process.stdout.readline())}",
-                "AWS_CA_BUNDLE": str(folder / "ca.pem"),
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_REGION": "us-east-1",
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_EC2_METADATA_DISABLED": "true",
-            }
+            yield environment_of(int(process.stdout.readline()), folder)
         finally:
             process.kill()
-
-
-def serve(rows: Rows, certificate: str) -> None:
-    """Answer on a free port until the process is ended; a thread for each connection."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        sys.stdout.write(f"{listening.getsockname()[1]}\n")
-        sys.stdout.flush()
-        while True:
-            accepted, _ = listening.accept()
-            # Otherwise an answer waits 40 ms for the client's acknowledgement.
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            Thread(target=_answer_all, args=(context, accepted, rows), daemon=True).start()
 
 
 def _answer_all(context: ssl.SSLContext, accepted: socket.socket, rows: Rows) -> None:
@@ -142,5 +182,13 @@ def _head(body: bytes) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
+def main() -> None:
+    """Serve what the arguments name, and print the port."""
+    store = InstantStore(Rows(json.loads(Path(sys.argv[1]).read_text())), sys.argv[2])
+    sys.stdout.write(f"{store.port}\n")
+    sys.stdout.flush()
+    store.serve()
+
+
 if __name__ == "__main__":
-    serve(Rows(json.loads(Path(sys.argv[1]).read_text())), sys.argv[2])
+    main()
