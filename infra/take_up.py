@@ -18,7 +18,8 @@ from typing import Any, Final
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from pytp_broker.aws.clients import command_clients
+from pytp_broker.aws.api.errors import CallError
+from pytp_broker.aws.boto import command_clients
 from pytp_broker.aws.dynamodb.broker_table import ForeignTableError, check_table
 from pytp_broker.aws.dynamodb.file_rows import read_file
 from pytp_broker.aws.dynamodb.table import values_of
@@ -89,6 +90,8 @@ def check_data(table: str, bucket: str) -> None:
         check_table(dynamodb, table)
         s3.head_bucket(Bucket=bucket)
     except (ForeignTableError, ClientError) as error:
+        raise RefusedError(str(error)) from None
+    except CallError as error:
         raise RefusedError(str(error)) from None
     files = list(islice(list_files(dynamodb, table), _LOOKS))
     # An operator may have deleted some of them.

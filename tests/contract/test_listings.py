@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
 
+from pytp_broker.aws.api.errors import UnansweredError
 from pytp_broker.aws.dynamodb import listing_rows
 from pytp_broker.aws.dynamodb.listings import ABANDONED_SECONDS
 from pytp_broker.aws.dynamodb.operating import DynamoStore
@@ -420,7 +420,7 @@ class DeafBucket:
 
 
 def _fail(**_: Any) -> None:
-    raise EndpointConnectionError(endpoint_url="https://s3.example.com")
+    raise UnansweredError("GetObject", "ConnectionRefusedError", "refused")
 
 
 def test_a_page_is_unavailable_while_the_bucket_does_not_answer(large: Large) -> None:

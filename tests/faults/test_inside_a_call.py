@@ -9,7 +9,7 @@ import botocore.endpoint
 import pytest
 from botocore.config import Config
 
-from pytp_broker.aws.clients import FUNCTION_CONFIG
+from pytp_broker.aws.boto import SERVER_CONFIG
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from tests.faults.engines import DynamoEngines, SqliteEngines
@@ -27,7 +27,7 @@ from tests.faults.wire import Wire, deliver_by_http, deliver_to_moto, make_clien
 
 # The functions' own settings with longer timeouts. These tests put the delays on the wire
 # themselves, and a slow emulator on a busy machine must not add to them.
-PATIENT_CONFIG = FUNCTION_CONFIG.merge(Config(connect_timeout=60, read_timeout=60))
+PATIENT_CONFIG = SERVER_CONFIG.merge(Config(connect_timeout=60, read_timeout=60))
 # An emulator has no subdomain for each bucket.
 S3_CONFIG = PATIENT_CONFIG.merge(Config(s3={"addressing_style": "path"}, signature_version="s3v4"))
 

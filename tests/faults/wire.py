@@ -15,6 +15,7 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 from moto.core.models import botocore_stubber
 
+from pytp_broker.aws.boto import Client
 from tests.faults.injection import Fault, Line
 from tests.support.emulator import REGION
 from tests.support.figures import FAULTS
@@ -88,7 +89,7 @@ class _Body:
 def make_client(service: str, config: Config, endpoint_url: str | None) -> Any:
     """Return a client of an emulation, configured like this."""
     build: Any = boto3.client  # typed for each service by its literal name
-    return build(
+    made = build(
         service,
         region_name=REGION,
         aws_access_key_id="test",
@@ -96,6 +97,7 @@ def make_client(service: str, config: Config, endpoint_url: str | None) -> Any:
         config=config,
         endpoint_url=endpoint_url,
     )
+    return Client(made)
 
 
 def deliver_to_moto(event_name: str, request: Any) -> Any:

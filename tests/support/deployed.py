@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from pytp_broker.aws.boto import Client
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.http.upload_api import MEDIA_TYPE, META
 from pytp_broker.oidc.keycache import StoredKeySet
@@ -42,7 +43,8 @@ class DeployedBroker:
 
     @property
     def store(self) -> DynamoStore:
-        return DynamoStore(self.cloud.client("dynamodb"), self.outputs["Table"])
+        client: Any = Client(self.cloud.client("dynamodb"))
+        return DynamoStore(client, self.outputs["Table"])
 
     def call(self, method: str, path: str, **request: Any) -> requests.Response:
         port = self.cloud.url.rpartition(":")[2]

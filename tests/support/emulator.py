@@ -17,6 +17,7 @@ import botocore.session
 import pytest
 from botocore.config import Config
 
+from pytp_broker.aws.boto import Client
 from pytp_broker.aws.dynamodb.broker_table import ensure_table
 from tests.support.ports import free_port
 
@@ -50,14 +51,14 @@ class Emulator:
 
 
 def make_client(service: str, **options: Any) -> Any:
-    """Return a boto3 client with made-up credentials, wide enough for the races."""
+    """Return a client of boto3 with made-up credentials, wide enough for the races."""
     config = Config(
         max_pool_connections=64,
         signature_version="s3v4" if service == "s3" else None,
         s3={"addressing_style": "path"},
     )
     build: Any = boto3.client  # typed for each service by its literal name
-    return build(
+    made = build(
         service,
         region_name=REGION,
         aws_access_key_id="test",
@@ -65,6 +66,7 @@ def make_client(service: str, **options: Any) -> Any:
         config=config,
         **options,
     )
+    return Client(made)
 
 
 def create_table(client: Any) -> str:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.emulator import REGION
+from tests.support.emulator import make_client
 from tests.support.world import World
 
 
@@ -23,6 +22,6 @@ def kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     with mock_aws():
-        client = boto3.client("kms", region_name=REGION)
+        client = make_client("kms")
         yield client
         client.close()

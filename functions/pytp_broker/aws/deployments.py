@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from pytp_broker.aws.clients import (
+from pytp_broker.aws.api.errors import CallError
+from pytp_broker.aws.boto import (
     Clients,
     command_clients,
     made_once,
@@ -27,9 +26,6 @@ from pytp_broker.services import utc_now
 from pytp_broker.storage.cache import ReceiptKeyCache
 from pytp_broker.storage.file_store import Bin, FileStore
 from pytp_broker.storage.protocols import Storage, Store
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 _TABLE: Final = "AWS::DynamoDB::Table"
 _BUCKET: Final = "AWS::S3::Bucket"
@@ -103,7 +99,7 @@ def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Depl
     )
 
 
-def _place(client: "DynamoDBClient", table: str, operator: str | None) -> str:
+def _place(client: Any, table: str, operator: str | None) -> str:  # noqa: ANN401 - a client
     """Return the account, the region and the table; one of the same name may be elsewhere."""
     account = operator.split(":")[4] if operator else "unknown"
     return f"account {account}, region {client.meta.region_name}, table {table}"
@@ -156,7 +152,7 @@ def _failures_told(doing: str, *asked: str) -> Iterator[None]:
         raise NotOpenedError([str(error)]) from None
     except ValueError as error:  # any call may raise it for a text that is not a URL
         raise NotOpenedError([f"cannot reach the deployment: {error}", *asked]) from None
-    except (BotoCoreError, ClientError) as error:
+    except CallError as error:
         raise NotOpenedError([*f"cannot {doing}: {error}".splitlines(), *asked]) from None
 
 
@@ -189,12 +185,11 @@ def _find(address: Address, clients: Clients) -> _Found:
         return _Found(address.table, address.bucket, None)
     cloudformation = clients.other("cloudformation")
     # `describe_stack_resources` tells of the first hundred alone, and the template has more.
-    pages = cloudformation.get_paginator("list_stack_resources")
-    listed = pages.paginate(StackName=address.stack).build_full_result()
+    listed = cloudformation.all_pages("list_stack_resources", StackName=address.stack)
     resources = listed["StackResourceSummaries"]
     host = None
     # An operator may lack this right. We need the host for a check of the configuration only.
-    with suppress(BotoCoreError, ClientError):
+    with suppress(CallError):
         described = cloudformation.describe_stacks(StackName=address.stack)
         host = find_host(described["Stacks"][0])
     buckets = _names_of(_BUCKET, resources)
@@ -228,7 +223,7 @@ def find_host(stack: Mapping[str, Any]) -> str | None:
 
 def _find_operator(clients: Clients) -> str | None:
     arn: str | None = None
-    with suppress(BotoCoreError, ClientError):  # a stand-in for AWS may have no STS
+    with suppress(CallError):  # a stand-in for AWS may have no STS
         arn = clients.other("sts").get_caller_identity()["Arn"]
     return arn
 

@@ -90,7 +90,7 @@ class Edge:
 
     def attester(self, function: str) -> Attester:
         """Return what lets the attest function verify attestations."""
-        return LambdaAttester(partial(self.clients.waiting, "lambda", ATTEST_SECONDS), function)
+        return LambdaAttester(partial(self.clients.waiting_lambdas, ATTEST_SECONDS), function)
 
     def handler(self, routes: Routes[S], services: S) -> LambdaHandler:
         """Return the function's Lambda handler, which answers every event even after an error."""

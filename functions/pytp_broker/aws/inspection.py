@@ -10,11 +10,10 @@ from threading import Lock
 from typing import Any, Final
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from pytp_broker.aws.clients import Clients, command_clients
+from pytp_broker.aws.api.errors import CallError
+from pytp_broker.aws.boto import Clients, command_clients
 from pytp_broker.aws.deployments import Address, NotOpenedError
-from pytp_broker.aws.failed_calls import code_of
 
 # A check has seconds, and there are dozens.
 _CONFIG: Final = Config(
@@ -63,13 +62,12 @@ class Inspection:
         try:
             client = self._client(service)
             if is_paged:
-                pages = client.get_paginator(operation).paginate(**parameters)
-                return Described(pages.build_full_result())
+                return Described(client.all_pages(operation, **parameters))
             return Described(getattr(client, operation)(**parameters))
-        except (BotoCoreError, ClientError) as error:
-            code = code_of(error)
-            is_denied = _DENIED.fullmatch(code) is not None
-            return Described(code=code, right=right_of(service, operation) if is_denied else "")
+        except CallError as error:
+            is_denied = _DENIED.fullmatch(error.code) is not None
+            right = right_of(service, operation) if is_denied else ""
+            return Described(code=error.code, right=right)
         except ValueError:  # any call may raise it for a text that is not a URL
             return Described(code="InvalidEndpoint")
 
@@ -94,6 +92,6 @@ def open_inspection(address: Address) -> Inspection:
     """Return what asks about the broker at an address; raise NotOpenedError."""
     try:
         clients = command_clients(address.region, address.endpoint_url)
-    except BotoCoreError as error:  # such as a profile that is not there
+    except CallError as error:  # such as a profile that is not there
         raise NotOpenedError([f"cannot reach the deployment: {error}"]) from None
     return Inspection(Clients(clients.session, clients.config.merge(_CONFIG), address.endpoint_url))

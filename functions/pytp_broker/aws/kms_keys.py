@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from pytp_broker.aws.failed_calls import cause_of
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.receipt_keys import ReceiptKey, key_from_point
 
@@ -92,5 +91,5 @@ def _failures_told(doing: str) -> Iterator[None]:
     """Raise StoreUnavailable while AWS's own error is handled: the command prints that."""
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
-        raise StoreUnavailable(f"KMS did not {doing}", operator_detail=cause_of(error)) from None
+    except CallError as error:
+        raise StoreUnavailable(f"KMS did not {doing}", operator_detail=error.cause) from None

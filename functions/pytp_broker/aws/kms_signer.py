@@ -3,20 +3,16 @@
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from pytp_broker.aws.failed_calls import cause_of
+from pytp_broker.aws.api.errors import CallError
+from pytp_broker.aws.api.kms import Kms
 from pytp_broker.errors import ReceiptUnsigned
 from pytp_broker.provenance.checking import ReceiptRefusedError, check_signature
 from pytp_broker.provenance.dsse import Signature
 from pytp_broker.provenance.receipt_keys import ReceiptKey, signing_key
 from pytp_broker.services import Services
 from pytp_broker.storage.cache import ReceiptKeyCache
-
-if TYPE_CHECKING:
-    from mypy_boto3_kms import KMSClient
 
 # KMS takes no longer message.
 _MAX_RAW_BYTES: Final = 4096
@@ -27,7 +23,7 @@ class KmsSigner:
 
     def __init__(
         self,
-        make_client: Callable[[], "KMSClient"],
+        make_client: Callable[[], Kms],
         keys: ReceiptKeyCache,
         now: Callable[[], datetime],
     ) -> None:
@@ -47,8 +43,8 @@ class KmsSigner:
                 MessageType=kind,
                 SigningAlgorithm="ECDSA_SHA_256",
             )
-        except (ClientError, BotoCoreError) as error:
-            raise ReceiptUnsigned(f"key {key.key_id}: {cause_of(error)}") from None
+        except CallError as error:
+            raise ReceiptUnsigned(f"key {key.key_id}: {error.cause}") from None
         signature = Signature(key.key_id, answer.get("Signature", b""))
         _check(signature, message, key)
         return signature
@@ -64,7 +60,7 @@ class KmsSigner:
         return key
 
 
-def open_signer(client: "KMSClient") -> Callable[[Services], KmsSigner]:
+def open_signer(client: Kms) -> Callable[[Services], KmsSigner]:
     """Return what makes the signer of a function, whose client is made while it starts."""
 
     def make(services: Services) -> KmsSigner:

@@ -7,9 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from pytp_broker.aws.failed_calls import cause_of
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.attester import AttestationQuestion, AttestationState
 
@@ -30,8 +28,8 @@ class LambdaAttester:
                 self._client = self._make_client()
             answer = self._client.invoke(FunctionName=self._function, Payload=payload)
             octets = answer["Payload"].read()
-        except (ClientError, BotoCoreError) as error:
-            raise _unavailable(cause_of(error)) from None
+        except CallError as error:
+            raise _unavailable(error.cause) from None
         if "FunctionError" in answer:
             raise _unavailable("the attest function failed; its log says why")
         return _read(octets)

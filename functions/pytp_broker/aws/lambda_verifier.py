@@ -4,9 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from pytp_broker.aws.failed_calls import cause_of
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.verifier import Place
 
@@ -29,8 +27,8 @@ class LambdaVerifier:
                 InvocationType="Event",
                 Payload=json.dumps(place.document()),
             )
-        except (ClientError, BotoCoreError) as error:
+        except CallError as error:
             raise StoreUnavailable(
                 "the file cannot be checked now: try again",
-                operator_detail=cause_of(error),
+                operator_detail=error.cause,
             ) from None

@@ -7,9 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from pytp_broker.aws.failed_calls import cause_of, code_of
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.aws.s3_bodies import put_body
 from pytp_broker.aws.s3_ranges import Fetch
 from pytp_broker.content import Content
@@ -50,8 +48,8 @@ class S3Files:
         )
         try:
             put_body(put, content)
-        except (ClientError, BotoCoreError) as error:
-            if code_of(error) != "PreconditionFailed":
+        except CallError as error:
+            if error.code != "PreconditionFailed":
                 raise _unwritable(error) from None
 
     @contextmanager
@@ -67,7 +65,7 @@ class S3Files:
                 Params={"Bucket": self._bucket, "Key": key},
                 ExpiresIn=DOWNLOAD_SECONDS,
             )
-        except (ClientError, BotoCoreError) as error:
+        except CallError as error:
             raise _unavailable("the stored files cannot be read now; try again", error) from None
 
     def upload_target(self, key: str, size: int, sha256: str, now: datetime) -> Target:  # noqa: ARG002 - boto3 has a clock
@@ -91,7 +89,7 @@ class S3Files:
                 Params={"Bucket": self._bucket, "Key": key, **parameters},
                 ExpiresIn=int(TARGET_LIFETIME.total_seconds()),
             )
-        except (ClientError, BotoCoreError) as error:
+        except CallError as error:
             raise _unwritable(error) from None
         return Target(url, headers)
 
@@ -99,8 +97,8 @@ class S3Files:
         """Return the size, and the hash of the whole object if S3 has compared one."""
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
-        except (ClientError, BotoCoreError) as error:
-            if code_of(error) == "404":  # the answer to HEAD has no other code
+        except CallError as error:
+            if error.code == "404":  # the answer to HEAD has no other code
                 return None
             raise _unavailable("the stored files cannot be read now; try again", error) from None
         return Stored(answer["ContentLength"], _read_checksum(answer.get("ChecksumSHA256", "")))
@@ -120,8 +118,8 @@ class S3Files:
         tags: Any = {"TagSet": [{"Key": STATE, "Value": state}]}
         try:
             self._client.put_object_tagging(Bucket=self._bucket, Key=key, Tagging=tags)
-        except (ClientError, BotoCoreError) as error:
-            if code_of(error) == "NoSuchKey":
+        except CallError as error:
+            if error.code == "NoSuchKey":
                 return False
             raise _unwritable(error) from None
         return True
@@ -150,9 +148,9 @@ def ensure_bucket(client: "S3Client", name: str) -> None:
     client.create_bucket(Bucket=name, **({} if region == _FIRST_REGION else elsewhere))
 
 
-def _unwritable(error: ClientError | BotoCoreError) -> StoreUnavailable:
+def _unwritable(error: CallError) -> StoreUnavailable:
     return _unavailable("the stored files cannot be written now; try again", error)
 
 
-def _unavailable(detail: str, error: ClientError | BotoCoreError) -> StoreUnavailable:
-    return StoreUnavailable(detail, operator_detail=cause_of(error))
+def _unavailable(detail: str, error: CallError) -> StoreUnavailable:
+    return StoreUnavailable(detail, operator_detail=error.cause)

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from pytp_broker.aws.failed_calls import cause_of, code_of
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -36,8 +34,8 @@ class S3Bin:
         try:
             client.put_object_tagging(Bucket=self._bucket, Key=key, Tagging=tagging)
             client.delete_object(Bucket=self._bucket, Key=key)
-        except (ClientError, BotoCoreError) as error:
-            if code_of(error) not in _ABSENT:
+        except CallError as error:
+            if error.code not in _ABSENT:
                 raise StoreUnavailable(
-                    "the bytes cannot be deleted now; try again", operator_detail=cause_of(error)
+                    "the bytes cannot be deleted now; try again", operator_detail=error.cause
                 ) from None

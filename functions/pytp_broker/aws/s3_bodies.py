@@ -4,9 +4,7 @@ import io
 from collections.abc import Callable
 from typing import Final
 
-from botocore.exceptions import ClientError
-
-from pytp_broker.aws.failed_calls import code_of
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.content import Content
 
 # More than an upload to AWS may have.
@@ -17,8 +15,8 @@ def put_body(put: Callable[..., object], content: Content) -> None:
     """Make a request with the content as its body; raise what boto3 raises."""
     try:
         put(Body=_body(content))
-    except ClientError as error:
-        if code_of(error) != "ConditionalRequestConflict":
+    except CallError as error:
+        if error.code != "ConditionalRequestConflict":
             raise
         put(Body=_body(content))  # another write was in progress: S3 asks for a second attempt
 

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from pytp_broker.aws.failed_calls import cause_of, code_of
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -58,9 +56,9 @@ class S3Listings:
 def _failures_told(wanted: str | None = None) -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
-        if wanted is not None and code_of(error) in _ABSENT:
+    except CallError as error:
+        if wanted is not None and error.code in _ABSENT:
             raise KeyError(wanted) from None
         raise StoreUnavailable(
-            "the listings cannot be reached now; try again", operator_detail=cause_of(error)
+            "the listings cannot be reached now; try again", operator_detail=error.cause
         ) from None

@@ -8,9 +8,7 @@ range is kept in memory.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from pytp_broker.aws.failed_calls import cause_of, code_of
+from pytp_broker.aws.api.errors import CallError, UnansweredError
 from pytp_broker.content import Content, Held
 from pytp_broker.errors import StoreUnavailable
 
@@ -75,10 +73,10 @@ class Fetch:
         """Return the object's content; raise KeyError or StoreUnavailable."""
         try:
             answer, octets = self._get(0, FIRST_BYTES)
-        except (ClientError, BotoCoreError) as error:
-            if code_of(error) == "InvalidRange":  # no byte is there: the object is empty
+        except CallError as error:
+            if error.code == "InvalidRange":  # no byte is there: the object is empty
                 return Held(b"")
-            if code_of(error) == "NoSuchKey":
+            if error.code == "NoSuchKey":
                 raise KeyError(self._key) from None
             raise _unreadable(error) from None
         self._object["IfMatch"] = answer["ETag"]
@@ -88,7 +86,7 @@ class Fetch:
         """Return the bytes between two offsets; raise StoreUnavailable."""
         try:
             _, octets = self._get(start, end)
-        except (ClientError, BotoCoreError) as error:
+        except CallError as error:
             raise _unreadable(error) from None
         if len(octets) != end - start:
             raise StoreUnavailable(_UNREADABLE, operator_detail="GetObject: another length")
@@ -101,7 +99,7 @@ class Fetch:
         """
         try:
             return self._get_once(start, end)
-        except BotoCoreError:
+        except UnansweredError:
             return self._get_once(start, end)
 
     def _get_once(self, start: int, end: int) -> tuple[Any, bytes]:
@@ -112,5 +110,5 @@ class Fetch:
 _UNREADABLE: Final = "the stored files cannot be read now; try again"
 
 
-def _unreadable(error: ClientError | BotoCoreError) -> StoreUnavailable:
-    return StoreUnavailable(_UNREADABLE, operator_detail=cause_of(error))
+def _unreadable(error: CallError) -> StoreUnavailable:
+    return StoreUnavailable(_UNREADABLE, operator_detail=error.cause)

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from pytp_broker.aws.failed_calls import cause_of, code_of
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -57,8 +55,8 @@ class S3TrustRoots:
 def _failures_told(*, except_for: str = "") -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
-        if code_of(error) != except_for:
+    except CallError as error:
+        if error.code != except_for:
             raise StoreUnavailable(
-                "the trusted root cannot be reached now; try again", operator_detail=cause_of(error)
+                "the trusted root cannot be reached now; try again", operator_detail=error.cause
             ) from None

@@ -1,7 +1,6 @@
 """Lambda entry point of the upload function; all of this runs once, while the function starts."""
 
 import os
-from functools import partial
 
 from pytp_broker.aws.edge import Edge
 from pytp_broker.aws.kms_signer import open_signer
@@ -13,7 +12,7 @@ from pytp_broker.stamping import make_stamper
 
 settings = UploadSettings.from_environment(os.environ)
 edge = Edge("upload")
-verifier = LambdaVerifier(partial(edge.clients.other, "lambda"), settings.verify_function)
+verifier = LambdaVerifier(edge.clients.lambdas, settings.verify_function)
 stamper = make_stamper(utc_now, only_public=True)
 signer = open_signer(edge.clients.kms())
 attester = edge.attester(settings.attest_function)

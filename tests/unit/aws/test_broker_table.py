@@ -7,11 +7,12 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from pytp_broker import cli
 from pytp_broker.aws import dynamodb
+from pytp_broker.aws.api.errors import RefusedError
+from pytp_broker.aws.boto import Client
 from pytp_broker.aws.deployments import NotOpenedError, StandIns, open_stand_ins
 from pytp_broker.aws.dynamodb.broker_table import (
     ForeignTableError,
@@ -20,6 +21,7 @@ from pytp_broker.aws.dynamodb.broker_table import (
     is_known,
 )
 from pytp_broker.local.routes import find_template, load_template
+from tests.support.refusals import refused
 
 REGION = "eu-west-1"
 CONFIGURATION = '[[registries]]\nname = "acme"\n'
@@ -31,7 +33,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     with mock_aws():
-        made = boto3.client("dynamodb", region_name=REGION)
+        made = Client(boto3.client("dynamodb", region_name=REGION))
         yield made
         made.close()
 
@@ -177,7 +179,7 @@ class Denying:
         return operation
 
     def _deny(self, name: str) -> None:
-        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, name)
+        raise refused(name, "AccessDeniedException")
 
 
 def test_the_rows_say_enough_where_the_schema_may_not_be_seen(client: Any) -> None:
@@ -193,10 +195,10 @@ def test_who_writes_must_be_allowed_to_look(client: Any) -> None:
     denying: Any = Denying(client, "scan")
 
     check_table(denying, "orders", is_for_writing=False)
-    with pytest.raises(ClientError):
+    with pytest.raises(RefusedError):
         check_table(denying, "orders")
 
 
 def test_a_table_that_is_not_there_is_said_to_readers_too(client: Any) -> None:
-    with pytest.raises(ClientError, match="ResourceNotFound"):
+    with pytest.raises(RefusedError, match="ResourceNotFound"):
         check_table(client, "orders", is_for_writing=False)

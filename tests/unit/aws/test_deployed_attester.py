@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from pytp_broker.aws.deployed_attester import LOOK_AGAIN, DeployedAttester, refresh_deployed
@@ -16,6 +15,7 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.attester import AttestationQuestion, AttestationStatus
 from tests.support.claims import captured
 from tests.support.emulator import create_bucket, make_client
+from tests.support.refusals import refused
 from tests.support.sigstores import NOW, Sigstore, github
 from tests.support.tuf_repositories import URL, Repository
 
@@ -198,7 +198,7 @@ class Refusing:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def refuse(**_: Any) -> Any:
-            raise ClientError({"Error": {"Code": "AccessDenied"}}, name)
+            raise refused(name, "AccessDenied")
 
         return refuse
 
@@ -213,10 +213,10 @@ class Refusing:
     ids=["find", "read", "save"],
 )
 def test_a_bucket_that_refuses_is_told_with_the_call(call: Callable[[Any], Any]) -> None:
-    with pytest.raises(StoreUnavailable) as refused:
+    with pytest.raises(StoreUnavailable) as failed:
         call(S3TrustRoots(Refusing(), "files"))  # type: ignore[arg-type]
 
-    assert refused.value.operator_detail.endswith(": AccessDenied")
+    assert failed.value.operator_detail.endswith(": AccessDenied")
 
 
 def test_a_bucket_that_refuses_leaves_the_question_open(tmp_path: Path) -> None:

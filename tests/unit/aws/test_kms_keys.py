@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.aws.clients import made_once
+from pytp_broker.aws.boto import made_once
 from pytp_broker.aws.kms_keys import TAG, KmsKeys
 from pytp_broker.errors import StoreUnavailable
 from tests.support.signing import NOW

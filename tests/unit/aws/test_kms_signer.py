@@ -5,11 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from pytp_broker.aws.api.errors import UnansweredError
 from pytp_broker.aws.kms_signer import KmsSigner, open_signer
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.checking import check_signature
@@ -17,6 +17,7 @@ from pytp_broker.provenance.receipt_keys import ReceiptKey
 from pytp_broker.storage.cache import CONFIGURATION_MAX_AGE_SECONDS, ReceiptKeyCache
 from tests.support.fakes import MemoryStore
 from tests.support.receipt_signing import make_private_key, receipt_key_of
+from tests.support.refusals import refused
 from tests.support.signing import NOW
 from tests.support.world import World
 
@@ -141,12 +142,10 @@ def test_the_signer_of_a_function_reads_the_keys_of_its_store() -> None:
     check_signature(signature, MESSAGE, key)
 
 
-THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "Sign")
-DENIED = ClientError(
-    {"Error": {"Code": "AccessDeniedException", "Message": "User arn:aws:sts::1:x is not"}}, "Sign"
-)
-SLOW = ReadTimeoutError(endpoint_url="https://kms.example.com")
-AWAY = ConnectTimeoutError(endpoint_url="https://kms.example.com")
+THROTTLED = refused("Sign", "ThrottlingException")
+DENIED = refused("Sign", "AccessDeniedException", "User arn:aws:sts::1:x is not")
+SLOW = UnansweredError("Sign", "TimeoutError", "https://kms.example.com")
+AWAY = UnansweredError("Sign", "gaierror", "https://kms.example.com")
 
 
 @pytest.mark.parametrize(
@@ -154,8 +153,8 @@ AWAY = ConnectTimeoutError(endpoint_url="https://kms.example.com")
     [
         (THROTTLED, "Sign: ThrottlingException"),
         (DENIED, "Sign: AccessDeniedException"),
-        (SLOW, "ReadTimeoutError"),
-        (AWAY, "ConnectTimeoutError"),
+        (SLOW, "Sign: TimeoutError"),
+        (AWAY, "Sign: gaierror"),
     ],
 )
 def test_a_kms_that_does_not_sign_is_told_with_its_error_and_without_its_message(

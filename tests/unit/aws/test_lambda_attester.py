@@ -4,11 +4,10 @@ import json
 from io import BytesIO
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
 
-from pytp_broker.aws.clients import Clients, stand_in_clients
+from pytp_broker.aws.api.errors import UnansweredError
+from pytp_broker.aws.clients import FunctionClients
 from pytp_broker.aws.edge import ATTEST_SECONDS, Edge, TaskFailedError
 from pytp_broker.aws.lambda_attester import LambdaAttester
 from pytp_broker.errors import StoreUnavailable
@@ -18,11 +17,12 @@ from pytp_broker.provenance.attester import (
     AttestationStatus,
     NoAttester,
 )
+from tests.support.refusals import refused
 
 QUESTION = AttestationQuestion("[]", "widgets-1.0.tar.gz", "ab" * 32, {"kind": "GitHub"})
 STATE = AttestationState(AttestationStatus.REFUSED, "wrong-digest: it is another content")
-THROTTLED = ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
-DENIED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "Invoke")
+THROTTLED = refused("Invoke", "TooManyRequestsException")
+DENIED = refused("Invoke", "AccessDeniedException")
 
 
 class Lambda:
@@ -74,7 +74,10 @@ def test_the_client_is_made_for_the_first_attestation_and_no_sooner() -> None:
     [
         (Lambda(error=THROTTLED), "Invoke: TooManyRequestsException"),
         (Lambda(error=DENIED), "Invoke: AccessDeniedException"),
-        (Lambda(error=ReadTimeoutError(endpoint_url="x")), "ReadTimeoutError"),
+        (
+            Lambda(error=UnansweredError("Invoke", "TimeoutError", "timed out")),
+            "Invoke: TimeoutError",
+        ),
         (
             Lambda({"errorType": "TaskFailedError"}, FunctionError="Unhandled"),
             "the attest function failed; its log says why",
@@ -90,10 +93,10 @@ def test_the_client_is_made_for_the_first_attestation_and_no_sooner() -> None:
     ids=["throttled", "denied", "slow", "failed", "garbage", "list", "empty", "unknown"],
 )
 def test_without_an_answer_nobody_can_say(client: Lambda, cause: str) -> None:
-    with pytest.raises(StoreUnavailable, match="cannot be verified now") as refused:
+    with pytest.raises(StoreUnavailable, match="cannot be verified now") as failed:
         LambdaAttester(client.make, "attest").verify(QUESTION)
 
-    assert refused.value.operator_detail == cause
+    assert failed.value.operator_detail == cause
 
 
 def test_a_function_that_asks_nobody_verifies_nothing() -> None:
@@ -102,12 +105,10 @@ def test_a_function_that_asks_nobody_verifies_nothing() -> None:
 
 
 def test_the_client_waits_for_a_function_that_starts_and_asks_once() -> None:
-    clients: Clients = stand_in_clients("http://127.0.0.1:1")
+    client = FunctionClients({"AWS_REGION": "eu-west-1"}).waiting_lambdas(ATTEST_SECONDS)
 
-    config = clients.waiting("lambda", ATTEST_SECONDS).meta.config
-
-    assert config.read_timeout == ATTEST_SECONDS
-    assert config.retries["total_max_attempts"] == 1
+    limits = client._calls._limits
+    assert (limits.read_seconds, limits.attempts) == (ATTEST_SECONDS, 1)
 
 
 # The edge of the function that is asked
@@ -123,7 +124,6 @@ class Context:
 @pytest.fixture(autouse=True)
 def _region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 def test_the_handler_returns_what_the_task_returns() -> None:

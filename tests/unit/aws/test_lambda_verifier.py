@@ -4,16 +4,17 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
 
+from pytp_broker.aws.api.errors import CallError, UnansweredError
 from pytp_broker.aws.edge import Edge, TaskFailedError
 from pytp_broker.aws.lambda_verifier import LambdaVerifier
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.verifier import AttestationPlace, NoVerifier, Place, UploadPlace, read_place
+from tests.support.refusals import refused
 
 PLACE = UploadPlace("stage_0", "acme", "widgets-1.0.tar.gz", "5" * 32)
 ATTESTED = AttestationPlace("acme", "widgets", "widgets-1.0.tar.gz")
-THROTTLED = ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
+THROTTLED = refused("Invoke", "TooManyRequestsException")
 
 
 class Lambda:
@@ -56,15 +57,16 @@ def test_the_client_is_made_for_the_first_large_file_and_no_sooner() -> None:
     assert client.made == 1
 
 
-@pytest.mark.parametrize("error", [THROTTLED, ConnectTimeoutError(endpoint_url="x")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [THROTTLED, UnansweredError("Invoke", "gaierror", "no host")], ids=repr
+)
 def test_a_function_that_cannot_be_asked_is_told_with_the_call_and_its_error(
-    error: Exception,
+    error: CallError,
 ) -> None:
-    with pytest.raises(StoreUnavailable, match="cannot be checked now") as refused:
+    with pytest.raises(StoreUnavailable, match="cannot be checked now") as failed:
         LambdaVerifier(Lambda(error).make, "verify").request(PLACE)
 
-    cause = "Invoke: TooManyRequestsException" if error is THROTTLED else "ConnectTimeoutError"
-    assert refused.value.operator_detail == cause
+    assert failed.value.operator_detail == error.cause
 
 
 def test_a_function_that_takes_no_uploads_lets_none_be_verified() -> None:

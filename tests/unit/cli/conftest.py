@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import time_machine
 from moto import mock_aws
@@ -12,7 +11,7 @@ from moto import mock_aws
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.desk import NOW, TOKENS, Desk
-from tests.support.emulator import REGION, create_table
+from tests.support.emulator import REGION, create_table, make_client
 
 ENGINES = ["sqlite", pytest.param("dynamodb", marks=pytest.mark.simulated)]
 
@@ -39,7 +38,7 @@ def dynamodb_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, ...]
     for name in ("AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     with mock_aws():
-        client = boto3.client("dynamodb", region_name=REGION)
+        client = make_client("dynamodb")
         table = create_table(client)
         arn = "arn:aws:sts::123456789012:user/moto"
         yield f"--table {table} --region {REGION}", arn, DynamoStore(client, table)

@@ -13,7 +13,7 @@ from pytp_broker.aws.s3 import S3Files
 from pytp_broker.cli import main
 from pytp_broker.content import Held
 from pytp_broker.storage.file_store import content_key, metadata_key
-from tests.support.emulator import REGION, create_bucket, create_table
+from tests.support.emulator import REGION, create_bucket, create_table, make_client
 from tests.support.samples import configuration, file, publisher
 from tests.support.stack_pages import StackPages
 
@@ -32,8 +32,8 @@ class Cloud:
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
-        dynamodb = boto3.client("dynamodb", region_name=REGION)
-        self.s3 = boto3.client("s3", region_name=REGION)
+        dynamodb = make_client("dynamodb")
+        self.s3 = make_client("s3")
         self.table, self.bucket = create_table(dynamodb), create_bucket(self.s3)
         self.store = DynamoStore(dynamodb, self.table)
         self.store.apply(configuration(), [publisher()])

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
@@ -23,7 +22,7 @@ from pytp_broker.trust.publishers import identity_keys
 from tests.support.claims import captured
 from tests.support.configurations import github_publisher, github_reader, registry
 from tests.support.deployment import HOST
-from tests.support.emulator import REGION, create_table
+from tests.support.emulator import REGION, create_table, make_client
 from tests.support.providers import blocks
 from tests.support.scanner import LEAKED
 from tests.support.signing import ABSENT, NOW, Issuer, github_claims
@@ -290,7 +289,7 @@ def deployed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[S
         store.close()
         return
     with mock_aws():
-        client = boto3.client("dynamodb", region_name=REGION)
+        client = make_client("dynamodb")
         table = create_table(client)
         yield DynamoStore(client, table), f"--table={table}"
         client.close()

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
@@ -17,17 +16,16 @@ from pytp_broker.cli.operator import Operator
 from pytp_broker.registries import Configuration, Registry
 from pytp_broker.storage.file_store import content_key
 from tests.support.distributions import wheel
-from tests.support.emulator import REGION, create_bucket, create_table
+from tests.support.emulator import REGION, create_bucket, create_table, make_client
 from tests.support.receipt_signing import TestSigner
-from tests.support.stack_pages import StackPages
 
 
 class Account:
     """A table and a bucket, and a folder to import from."""
 
     def __init__(self, packages: Path) -> None:
-        self.dynamodb = boto3.client("dynamodb", region_name=REGION)
-        self.s3 = boto3.client("s3", region_name=REGION)
+        self.dynamodb = make_client("dynamodb")
+        self.s3 = make_client("s3")
         self.table, self.bucket = create_table(self.dynamodb), create_bucket(self.s3)
         self.store = DynamoStore(self.dynamodb, self.table)
         self.store.apply(Configuration(registries={"acme": Registry("acme", ())}), [])
@@ -100,8 +98,8 @@ def test_a_stack_knows_its_bucket(
     resources: list[dict[str, str]], named: str | None, bucket: str | None
 ) -> None:
     class CloudFormation:
-        def get_paginator(self, _operation: str) -> Any:
-            return StackPages(resources)
+        def all_pages(self, _operation: str, **_: str) -> Any:
+            return {"StackResourceSummaries": resources}
 
         def describe_stacks(self, **_: str) -> dict[str, Any]:
             return {"Stacks": [{}]}
@@ -126,9 +124,7 @@ def test_the_table_of_a_stack_may_come_after_a_hundred_other_resources() -> None
         {"StackResourceSummaries": [{**common, **route}] * 100, "NextToken": "more"},
         {"StackResourceSummaries": [{**common, **TABLE}]},
     ]
-    client = boto3.client(
-        "cloudformation", REGION, aws_access_key_id="test", aws_secret_access_key="test"
-    )
+    client = make_client("cloudformation")
 
     class Clients:
         def other(self, _service: str) -> Any:

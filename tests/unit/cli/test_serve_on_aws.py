@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
@@ -21,7 +20,7 @@ from pytp_broker.cli.target import open_server_signer, open_storage
 from pytp_broker.provenance.checking import check_signature
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.configurations import registry
-from tests.support.emulator import REGION, Emulator, create_table
+from tests.support.emulator import REGION, Emulator, create_table, make_client
 from tests.support.samples import NOW
 
 
@@ -31,7 +30,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     with mock_aws():
-        client = boto3.client("dynamodb", region_name=REGION)
+        client = make_client("dynamodb")
         table = create_table(client)
         loaded = config.parse(tomllib.loads(registry("acme")), allow_loopback=False)
         DynamoStore(client, table).apply(loaded.configuration, loaded.publishers)
@@ -57,14 +56,14 @@ def test_it_makes_nothing(table: str, tmp_path: Path) -> None:
         pass
 
     assert refused.value.lines[-1].startswith(f"asked for the table other in the region {REGION}")
-    client = boto3.client("dynamodb", region_name=REGION)
+    client = make_client("dynamodb")
     assert client.list_tables()["TableNames"] == [table]
     client.close()
 
 
 def test_it_signs_with_a_key_of_the_broker_and_makes_none(table: str, tmp_path: Path) -> None:
     arguments = options(f"--table {table} --bucket files")
-    kms = boto3.client("kms", region_name=REGION)
+    kms = make_client("kms")
     made = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
     key = KmsKeys(lambda: kms, given=made["KeyMetadata"]["KeyId"]).make(NOW)
 

@@ -4,7 +4,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import trustme
 from hypothesis import given, settings
@@ -19,7 +18,7 @@ from pytp_broker.storage.plan import make_plan
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.trust.built_in import BUILT_IN_ISSUERS
-from tests.support.emulator import REGION, create_table
+from tests.support.emulator import create_table, make_client
 
 GITHUB = "https://token.actions.githubusercontent.com"
 GITLAB = "https://gitlab.example.com"
@@ -145,7 +144,7 @@ def test_a_file_exported_from_dynamodb_changes_nothing() -> None:
     one = {"projects": PROJECTS, "github": {"repository": "octo-org/a", "workflow": "x.yml"}}
     document = {"registries": [{"name": "acme", "publishers": [one]}]}
     with mock_aws():
-        client = boto3.client("dynamodb", region_name=REGION)
+        client = make_client("dynamodb")
 
         lines = steps_after_export(DynamoStore(client, create_table(client)), document)
         client.close()

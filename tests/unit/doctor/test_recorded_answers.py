@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.stub import Stubber
 
 from pytp_broker import __version__
-from pytp_broker.aws.clients import Clients
+from pytp_broker.aws.boto import Clients
 from pytp_broker.aws.inspection import Inspection, right_of
 from pytp_broker.doctor import alarms, functions, gateway, stack, table
 from pytp_broker.doctor.checks import Look

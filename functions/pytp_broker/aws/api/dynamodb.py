@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from pytp_broker.aws.api.calls import Calls
 from pytp_broker.aws.api.connections import Limits
 from pytp_broker.aws.api.json_calls import JsonCalls
 
@@ -20,8 +21,8 @@ def _operation(name: str) -> Callable[..., Mapping[str, Any]]:
 class DynamoDB:
     """Calls DynamoDB; threads may share it. Every method raises CallError."""
 
-    def __init__(self, calls: JsonCalls) -> None:
-        self.calls = calls
+    def __init__(self, calls: Calls) -> None:
+        self.calls = JsonCalls(calls, "DynamoDB_20120810", "1.0")
 
     get_item = _operation("GetItem")
     put_item = _operation("PutItem")

@@ -12,15 +12,19 @@ from typing import Any
 class CallError(Exception):
     """A call to AWS has failed.
 
-    Its text names the call and the code, and is fit for a log. AWS's own ``message`` is not: it
-    names the table, the account and the role, and may quote what was sent.
+    Its text may have AWS's own message, which is for the operator's eyes: it names the table, the
+    account and the role, and may quote what was sent. ``cause`` is fit for a log.
     """
 
-    def __init__(self, operation: str, code: str, message: str = "") -> None:
-        super().__init__(f"{operation}: {code}")
+    def __init__(self, operation: str, code: str, message: str) -> None:
+        super().__init__(message)
         self.operation = operation
         self.code = code
-        self.message = message
+
+    @property
+    def cause(self) -> str:
+        """Return which call has failed, and how: it tells a missing right from a slow table."""
+        return f"{self.operation}: {self.code}"
 
 
 class RefusedError(CallError):

@@ -16,11 +16,15 @@ from pytp_broker.aws.api.messages import Request
 
 
 class JsonCalls:
-    """The calls of one service; ``target`` is its name there, ``version`` that of its JSON."""
+    """The calls of one service; ``target`` is its name there, ``version`` that of its JSON.
 
-    def __init__(self, calls: Calls, target: str, version: str) -> None:
+    ``blob`` is the member of its answers that has bytes.
+    """
+
+    def __init__(self, calls: Calls, target: str, version: str, blob: str = "") -> None:
         self._calls = calls
         self._target = target
+        self._blob = blob
         self._content_type = f"application/x-amz-json-{version}"
 
     def make(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +34,16 @@ class JsonCalls:
             "x-amz-target": f"{self._target}.{operation}",
         }
         body = _ENCODER.encode(parameters).encode()
-        return self._calls.make(operation, Request("POST", "/", headers, body), _read)
+        return self._calls.make(operation, Request("POST", "/", headers, body), self._read)
+
+    def _read(self, operation: str, answer: Answer) -> dict[str, Any]:
+        _check_crc32(answer)
+        if answer.status != 200:  # noqa: PLR2004 - OK
+            raise refusal(operation, answer)
+        document = _read_document(answer.body)
+        if self._blob in document:
+            document[self._blob] = _decode(document[self._blob])
+        return document
 
 
 def _encode_bytes(value: object) -> str:
@@ -42,13 +55,6 @@ def _encode_bytes(value: object) -> str:
 _ENCODER: Final = json.JSONEncoder(
     default=_encode_bytes, separators=(",", ":"), allow_nan=False, check_circular=False
 )
-
-
-def _read(operation: str, answer: Answer) -> dict[str, Any]:
-    _check_crc32(answer)
-    if answer.status == 200:  # noqa: PLR2004 - OK
-        return _read_document(answer.body)
-    raise refusal(operation, answer)
 
 
 def refusal(operation: str, answer: Answer) -> RefusedError:
@@ -83,7 +89,14 @@ def _read_document(body: bytes) -> dict[str, Any]:
 def _decode_bytes(value: dict[str, Any]) -> dict[str, Any]:
     if len(value) == 1:
         if isinstance(octets := value.get("B"), str):
-            return {"B": base64.b64decode(octets, validate=True)}
+            return {"B": _decode(octets)}
         if isinstance(octets := value.get("BS"), list):
-            return {"BS": [base64.b64decode(each, validate=True) for each in octets]}
+            return {"BS": [_decode(each) for each in octets]}
     return value
+
+
+def _decode(octets: object) -> bytes:
+    try:
+        return base64.b64decode(str(octets), validate=True)
+    except ValueError:
+        raise BrokenAnswerError("a part of the answer is not base64") from None

@@ -1,19 +1,14 @@
 """Make the DynamoDB table of a broker, and write nothing into a table that is not a broker's."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.aws.dynamodb.configuration_rows import CONFIGURATION
 from pytp_broker.aws.dynamodb.formats import NewerFormatError, is_marked
 from pytp_broker.aws.dynamodb.listed import INDEX, LISTED
 from pytp_broker.aws.dynamodb.table import attributes, values_of
-from pytp_broker.aws.failed_calls import code_of
 from pytp_broker.redaction import printable
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 _NAMES: Final = ("pk", "sk")
 # The keys as DynamoDB describes them: kind, name, and type (S is a text, N a number).
@@ -81,19 +76,21 @@ class ForeignTableError(ValueError):
     """The table is not a broker's; the text says why, and what to do."""
 
 
-def ensure_table(client: "DynamoDBClient", name: str) -> None:
+def ensure_table(client: Any, name: str) -> None:  # noqa: ANN401 - a client of boto3
     """Make a table with a broker's keys if there is no table of this name."""
     try:
         client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **_DESCRIPTION)
-    except client.exceptions.ResourceInUseException:
+    except CallError as error:
+        if error.code != "ResourceInUseException":
+            raise
         return
-    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+    client.wait_until("table_exists", TableName=name, WaiterConfig={"Delay": 1})
 
 
-def check_table(client: "DynamoDBClient", name: str, *, is_for_writing: bool = True) -> None:
+def check_table(client: Any, name: str, *, is_for_writing: bool = True) -> None:  # noqa: ANN401 - a client of boto3
     """Check that a table is a broker's, or that it is empty and has a broker's keys.
 
-    Raises ForeignTableError, even if a later version has written the table, and what boto3 raises.
+    Raises ForeignTableError, even if a later version has written the table, and CallError.
 
     A broker's table has its index, or a configuration. Another one must be empty, which only a scan
     shows. A command that only reads does not need the right to check.
@@ -103,8 +100,8 @@ def check_table(client: "DynamoDBClient", name: str, *, is_for_writing: bool = T
         rows = _find_configuration(client, name)
         if not rows and not has_index:
             rows = client.scan(TableName=name, ConsistentRead=True, Limit=1)["Items"]
-    except ClientError as error:
-        if is_for_writing or code_of(error) != "AccessDeniedException":
+    except CallError as error:
+        if is_for_writing or error.code != "AccessDeniedException":
             raise
         return
     for row in rows:
@@ -115,7 +112,7 @@ def check_table(client: "DynamoDBClient", name: str, *, is_for_writing: bool = T
         raise ForeignTableError(f"this version cannot use the table {name}: {error}") from None
 
 
-def _find_configuration(client: "DynamoDBClient", name: str) -> Sequence[dict[str, Any]]:
+def _find_configuration(client: Any, name: str) -> Sequence[dict[str, Any]]:  # noqa: ANN401 - a client of boto3
     try:
         # One page has the main switch, unless there are hundreds of issuers with certificates.
         answer = client.query(
@@ -124,19 +121,20 @@ def _find_configuration(client: "DynamoDBClient", name: str) -> Sequence[dict[st
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues=attributes(**{":pk": CONFIGURATION}),
         )
-    except ClientError as error:
-        if code_of(error) != "ValidationException":
+    except CallError as error:
+        if error.code != "ValidationException":
             raise
         return []  # it has other keys, as its rows show
-    return answer["Items"]
+    rows: Sequence[dict[str, Any]] = answer["Items"]
+    return rows
 
 
-def _check_schema(client: "DynamoDBClient", name: str) -> bool:
+def _check_schema(client: Any, name: str) -> bool:  # noqa: ANN401 - a client of boto3
     """Check the keys of a table; say whether it has a broker's index."""
     try:
         table = client.describe_table(TableName=name)["Table"]
-    except ClientError as error:
-        if code_of(error) != "AccessDeniedException":
+    except CallError as error:
+        if error.code != "AccessDeniedException":
             raise
         return False  # its rows show that it is a broker's
     types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}

@@ -11,16 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
+from pytp_broker.aws.api.dynamodb import DynamoDB
 from pytp_broker.aws.dynamodb.file_rows import FileRows
 from pytp_broker.aws.dynamodb.listing_state import Content, ListingState, Mark
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.protocols import Place
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 # A listing of this size has about 500 files. Its row costs 16 read units for a page, and 64 write
 # units for a change. A larger one is in the bucket, and its row costs one of each at any size. An
@@ -46,7 +44,7 @@ class ListingRows(FileRows):
 
     def __init__(
         self,
-        client: "DynamoDBClient",
+        client: DynamoDB,
         table_name: str,
         objects: ListingObjects | None = None,
         now: Callable[[], float] = time.time,

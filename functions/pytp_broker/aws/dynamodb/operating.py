@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from pytp_broker.aws.api.dynamodb import DynamoDB
 from pytp_broker.aws.dynamodb import RuntimeDynamoStore
 from pytp_broker.aws.dynamodb.applying import Applying
 from pytp_broker.aws.dynamodb.listing_rows import ListingObjects
@@ -11,9 +11,6 @@ from pytp_broker.aws.dynamodb.operator_rows import OperatorRows
 from pytp_broker.aws.dynamodb.receipt_key_rows import WrittenReceiptKeyRows
 from pytp_broker.aws.dynamodb.survey_rows import SurveyRows
 from pytp_broker.storage.withdrawals import Tombstone
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 class DynamoStore(Applying, RuntimeDynamoStore, OperatorRows, SurveyRows, WrittenReceiptKeyRows):
@@ -24,7 +21,7 @@ class DynamoStore(Applying, RuntimeDynamoStore, OperatorRows, SurveyRows, Writte
 
     def __init__(
         self,
-        client: "DynamoDBClient",
+        client: DynamoDB,
         table_name: str,
         objects: ListingObjects | None = None,
         now: Callable[[], float] = time.time,

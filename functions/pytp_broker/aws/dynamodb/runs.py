@@ -3,13 +3,11 @@
 import secrets
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from pytp_broker.aws.api.dynamodb import DynamoDB
 from pytp_broker.aws.dynamodb.catalogue import CATALOGUE, Key, Run, make_runs
 from pytp_broker.aws.dynamodb.table import attributes
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 # A third of the time after which others take a run for a dead one.
 _RENEWAL_SECONDS: Final = 5 * 60
@@ -21,7 +19,7 @@ class OwnRun:
     def __init__(
         self,
         call: Callable[..., Any],
-        client: "DynamoDBClient",
+        client: DynamoDB,
         by: str,
         now: Callable[[], float],
     ) -> None:

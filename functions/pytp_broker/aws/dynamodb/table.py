@@ -8,16 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from pytp_broker.aws.api.dynamodb import DynamoDB
+from pytp_broker.aws.api.errors import CallError, RefusedError
 from pytp_broker.aws.dynamodb.parallel import divided, each
-from pytp_broker.aws.failed_calls import cause_of, code_of
 from pytp_broker.errors import StoreUnavailable
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 # DynamoDB's limits for one BatchGetItem and one BatchWriteItem.
 MAX_BATCH_KEYS: Final = 100
@@ -44,7 +40,7 @@ class ConditionFailedError(Exception):
 class Table:
     """One DynamoDB table, through the low-level client that is passed in."""
 
-    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+    def __init__(self, client: DynamoDB, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
@@ -124,12 +120,11 @@ def ask(operation: Callable[..., Any], **request: object) -> Mapping[str, Any]:
     """Return the answer of one call; raise ConditionFailedError or StoreUnavailable."""
     try:
         answer: Mapping[str, Any] = operation(**request)
-    except ClientError as error:
-        if code_of(error) == "ConditionalCheckFailedException":
-            held: Any = error.response.get("Item", {})
-            raise ConditionFailedError(values_of(held)) from None
+    except RefusedError as error:
+        if error.code == "ConditionalCheckFailedException":
+            raise ConditionFailedError(values_of(error.item)) from None
         raise _unavailable(error) from None
-    except BotoCoreError as error:
+    except CallError as error:
         raise _unavailable(error) from None
     return answer
 
@@ -151,10 +146,10 @@ def _until_done(
             time.sleep(SystemRandom().uniform(0, min(2**attempt / 50, _LONGEST_WAIT_SECONDS)))
 
 
-def _unavailable(error: ClientError | BotoCoreError) -> StoreUnavailable:
-    if isinstance(error, ClientError) and code_of(error) in _REFUSALS:
-        return RefusedCallError("the store did not answer", operator_detail=cause_of(error))
-    return StoreUnavailable("the store did not answer", operator_detail=cause_of(error))
+def _unavailable(error: CallError) -> StoreUnavailable:
+    if error.code in _REFUSALS:
+        return RefusedCallError("the store did not answer", operator_detail=error.cause)
+    return StoreUnavailable("the store did not answer", operator_detail=error.cause)
 
 
 def dump(document: Mapping[str, Any]) -> str:
