@@ -203,6 +203,9 @@ def make_version_1(path: Path) -> None:
         store.add_file(file())
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM trust WHERE project = ''")
+        for name in triggers_of(connection):
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("DROP TABLE project_editions")
         connection.execute("ALTER TABLE trust DROP COLUMN generation")
         connection.execute("DROP TABLE releases")
         connection.execute("DROP TABLE reopened_releases")
@@ -217,6 +220,11 @@ def make_version_1(path: Path) -> None:
         connection.execute("DROP TABLE written_by")
         connection.execute("UPDATE tokens SET document = ?", (json.dumps(EARLIER_TOKEN),))
         connection.execute("PRAGMA user_version = 1")
+
+
+def triggers_of(connection: sqlite3.Connection) -> list[str]:
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    return [name for (name,) in found]
 
 
 def test_a_file_of_an_earlier_version_is_migrated_with_its_tokens(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class StrictStore(MemoryStore):
 
 _KEYED = {
     *("list_publishers", "find_token", "use_token", "burn_token"),
-    *("find_entry", "list_files", "find_files"),
+    *("find_entry", "list_files", "find_files", "find_edition"),
 }
 
 

@@ -62,6 +62,7 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     ),
     "find_status": lambda store: store.find_status("acme", "widgets"),
     "find_files": lambda store: store.find_files("acme", "widgets"),
+    "find_edition": lambda store: store.find_edition("acme", "widgets"),
     "list_files": lambda store: store.list_files("acme", "widgets"),
     "add_session": lambda store: store.add_session(session()),
     "find_session": lambda store: store.find_session(session().token),

@@ -337,7 +337,17 @@ class MemoryStore(Failing):
         deleted = self.deleted.get(place, {})
         visible = [file for file in files if file.filename not in deleted]
         status = self.statuses.get(place, ACTIVE)
-        return ProjectFiles(visible, dict(self.yanked.get(place, {})), status) if files else None
+        yanked = dict(self.yanked.get(place, {}))
+        return ProjectFiles(visible, yanked, status, self._edition_of(place)) if files else None
+
+    @remote
+    def find_edition(self, registry: str, project: str) -> str | None:
+        return self._edition_of((registry, project))
+
+    def _edition_of(self, place: Place) -> str:
+        deleted, yanked = self.deleted.get(place, {}), self.yanked.get(place, {})
+        shown = (self._files_of(place), sorted(deleted), yanked, self.statuses.get(place, ACTIVE))
+        return hashlib.sha256(repr(shown).encode()).hexdigest()
 
     @remote
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:

@@ -30,8 +30,12 @@ class ListedFile:
 
 @dataclass(frozen=True, slots=True)
 class ProjectListing:
-    """A project as its page shows it."""
+    """A project as its page shows it.
+
+    Listings of one ``edition`` are alike; it is None while the store cannot name one.
+    """
 
     project: str
     files: tuple[ListedFile, ...]
     status: ProjectStatus
+    edition: str | None = None

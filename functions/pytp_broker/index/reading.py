@@ -30,7 +30,7 @@ def find_listing(registry: str, project: str, index: Index) -> ProjectListing:
         raise NotFound(f"there is no project `{printable(project)}` in this registry")
     offered = found.files if found.status.offers_files else ()
     listed = tuple(_listed(file, found.yanked) for file in offered)
-    return ProjectListing(project, listed, found.status)
+    return ProjectListing(project, listed, found.status, found.edition)
 
 
 def _listed(file: PublishedFile, yanked: Mapping[str, str]) -> ListedFile:

@@ -23,6 +23,7 @@ from pytp_broker.endpoints.routing import Route, Routes
 from pytp_broker.http.negotiation import JSON
 from pytp_broker.local.routes import _read_routes, find_template, load_template
 from pytp_broker.registries import default_audience
+from pytp_broker.storage.sqlite.editions import EDITIONS
 from pytp_broker.storage.sqlite.layout import SCHEMA
 from pytp_broker.trust.readers import READERS, NoIdentityError
 from tests.support.configurations import github_reader, registry
@@ -438,7 +439,7 @@ def test_every_number_is_that_of_its_constant(text: str) -> None:
 def test_the_stored_rows_are_those_of_the_store() -> None:
     rows = table(ARCHITECTURE, "partitions")
     layout = (PACKAGE / "aws/dynamodb/__init__.py").read_text()
-    tables = set(re.findall(r"CREATE TABLE (\w+)", " ".join(SCHEMA)))
+    tables = set(re.findall(r"CREATE TABLE (\w+)", " ".join((*SCHEMA, *EDITIONS))))
 
     assert {name for row in rows for name in code(row[2])} == tables
     for row in rows:

@@ -435,7 +435,7 @@ PUBLISHING = {"UploadRole"}
 RESERVED = (*FILE, "reserved_by", "batch")
 SESSION = (*FILE, "revision", "status", "expires_at", "ttl")
 TOMBSTONE = ("pk", "sk", "reason", "deleted_by", "deleted_at")
-MARKS = ("pk", "sk", "marks", "floor")
+MARKS = ("pk", "sk", "marks", "floor", "settled")
 ATTESTED = ("pk", "sk", "attestation_state")
 CONTENT = ("pk", "sk", "revision", "content", "object_key")
 
@@ -496,6 +496,7 @@ CONTENT = ("pk", "sk", "revision", "content", "object_key")
         ("ReadRole", "BatchGetItem", ENTRY, ()),
         ("ReadRole", "Query", ["YANKED#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["STATUS#acme#widgets"], ()),
+        ("ReadRole", "GetItem", ["LISTING#acme#widgets"], ()),
         ("ReadRole", "BatchGetItem", ["LISTING#acme#widgets", "STATUS#acme#widgets"], ()),
         ("ReadRole", "GetItem", ["SESSION#stage_0"], ()),
         ("ReadRole", "BatchGetItem", ["TOKEN#0123", "USE#0123", "TRUST#acme#"], ()),

@@ -24,7 +24,8 @@ pk                                      sk                         holds
 ``YANKED#registry#project``             ``YANKED#key``             reason
 ``YANKED#registry#project``             ``DELETED#filename``       reason, deleted_by, deleted_at
 ``STATUS#registry#project``             ``STATUS``                 status, reason
-``LISTING#registry#project``            ``MARKS``                  marks, floor
+``LISTING#registry#project``            ``MARKS``                  marks, floor, settled,
+                                                                   has_status
 ``LISTING#registry#project``            ``CONTENT``                revision, content, object_key
 ``REGISTRY#registry``                   ``PROJECT#project``        nothing more
 ``TOKEN#lookup_id``                     ``TOKEN``                  document, token_hash, registries,

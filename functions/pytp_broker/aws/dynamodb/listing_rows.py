@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from pytp_broker.aws.api.dynamodb import DynamoDB
 from pytp_broker.aws.dynamodb.file_rows import FileRows
-from pytp_broker.aws.dynamodb.listing_state import Content, ListingState, Mark
+from pytp_broker.aws.dynamodb.listing_state import Content, ListingState, Mark, hash_of, settled
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.protocols import Place
@@ -73,19 +73,32 @@ class ListingRows(FileRows):
     def _add_marks(self, place: Place, marks: AbstractSet[Mark]) -> None:
         self._change_marks(place, "ADD marks :marks", marks)
 
-    def _remove_marks(self, place: Place, marks: AbstractSet[Mark], floor: int) -> None:
-        """Take marks off: the content of this revision has their changes."""
+    def _remove_marks(
+        self, place: Place, marks: AbstractSet[Mark], floor: int, stored_hash: str
+    ) -> None:
+        """Take marks off: the content of this revision, with this hash, has their changes."""
         try:
             self._change_marks(
                 place,
-                "SET #floor = :floor DELETE marks :marks",
+                "SET #floor = :floor, #settled = :settled DELETE marks :marks",
                 marks,
                 floor=floor,
+                stored_hash=stored_hash,
                 ConditionExpression="attribute_not_exists(#floor) OR #floor <= :floor",
-                ExpressionAttributeNames={"#floor": "floor"},
+                ExpressionAttributeNames={"#floor": "floor", "#settled": "settled"},
             )
         except ConditionFailedError:  # another writer has set a higher floor
             self._change_marks(place, "DELETE marks :marks", marks)
+
+    def _note_status(self, place: Place) -> None:
+        """Say that the project may have a status; nothing takes that back."""
+        key, _ = listing_keys(place)
+        self._call(
+            self._client.update_item,
+            Key=attributes(**key),
+            UpdateExpression="SET has_status = :yes",
+            ExpressionAttributeValues=attributes(**{":yes": 1}),
+        )
 
     def _change_marks(
         self,
@@ -94,11 +107,12 @@ class ListingRows(FileRows):
         marks: AbstractSet[Mark],
         *,
         floor: int | None = None,
+        stored_hash: str = "",
         **request: object,
     ) -> None:
         values: dict[str, Any] = {":marks": frozenset(map(str, marks))}
         if floor is not None:
-            values[":floor"] = floor
+            values |= {":floor": floor, ":settled": settled(floor, stored_hash)}
         key, _ = listing_keys(place)
         self._call(
             self._client.update_item,
@@ -108,16 +122,17 @@ class ListingRows(FileRows):
             **request,
         )
 
-    def _replace_content(self, place: Place, state: ListingState, content: Content) -> bool:
-        """Replace the content by the next revision; say whether this one is stored now."""
-        held = self._hold(place, content.pack(), state.revision + 1)
+    def _replace_content(self, place: Place, state: ListingState, content: Content) -> str | None:
+        """Replace the content by the next revision; return its hash if this one is stored now."""
+        packed = content.pack()
+        held = self._hold(place, packed, state.revision + 1)
         _, key = listing_keys(place)
         is_stored = self._put_content(
             {**key, "revision": state.revision + 1, **held}, state.revision
         )
         # Of two listings one is needed no more: the one that was replaced, or this one that lost.
         self._retire(state.key if is_stored else held.get("object_key", ""))
-        return is_stored
+        return hash_of(packed) if is_stored else None
 
     def _hold(self, place: Place, packed: bytes, revision: int) -> Mapping[str, Any]:
         """Return what the row of the content holds: the content, or its key in the bucket."""

@@ -1,5 +1,6 @@
 """What the rows of a project's listing hold: marks of changes under way, and the content."""
 
+import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping
@@ -55,12 +56,17 @@ def changing(filename: str) -> str:
 class Content:
     """The content of a listing: documents of visible files by name, and why releases are yanked.
 
-    ``is_new`` says that it is not what is stored.
+    ``stored_hash`` is the hash of what is stored; it is empty for content that is not.
     """
 
     documents: Mapping[str, Mapping[str, Any]]
     yanked: Mapping[str, str]
-    is_new: bool = True
+    stored_hash: str = ""
+
+    @property
+    def is_new(self) -> bool:
+        """Say whether it is not what is stored."""
+        return not self.stored_hash
 
     def pack(self) -> bytes:
         """Return the content as it is stored."""
@@ -73,7 +79,7 @@ class Content:
         """Return the content that was stored as this."""
         document = json.loads(zlib.decompress(octets))
         documents = {each["filename"]: each for each in document["files"]}
-        return cls(documents, document["yanked"], is_new=False)
+        return cls(documents, document["yanked"], hash_of(octets))
 
     @property
     def files(self) -> list[PublishedFile]:
@@ -86,16 +92,27 @@ class Content:
         return type(self)({**self.documents, **documents}, self.yanked) if documents else self
 
 
+def hash_of(packed: bytes) -> str:
+    """Return the hash of a content as it is stored, which names what a page shows of the files."""
+    return hashlib.sha256(packed).hexdigest()[:32]
+
+
 @dataclass(frozen=True, slots=True)
 class ListingState:
     """What the rows of a listing say.
 
     ``revision`` is that of the content, or 0 without one. The content is ``packed``, or it is under
     the ``key`` in the bucket. Content of a revision below ``floor`` is outdated.
+
+    ``settled_hash`` is the hash of the content that the floor was set for. It is empty while there
+    are marks, or if a writer of version 0.1.0 has set the floor. ``has_status`` says that the
+    project may have a status, which is in another row.
     """
 
     marks: frozenset[Mark] = frozenset()
     floor: int = 0
+    settled_hash: str = ""
+    has_status: bool = False
     revision: int = 0
     packed: bytes = b""
     key: str = ""
@@ -113,7 +130,21 @@ class ListingState:
         return cls(
             marks=frozenset(map(Mark.read, marks.get("marks", ()))),
             floor=marks.get("floor", 0),
+            settled_hash=_settled_hash(marks),
+            has_status="has_status" in marks,
             revision=content.get("revision", 0),
             packed=content.get("content", b""),
             key=content.get("object_key", ""),
         )
+
+
+def settled(floor: int, stored_hash: str) -> str:
+    """Return what the row of the marks says of the content of this revision."""
+    return f"{floor}{_SEPARATOR}{stored_hash}"
+
+
+def _settled_hash(marks: Mapping[str, Any]) -> str:
+    floor, _, stored_hash = marks.get("settled", "").partition(_SEPARATOR)
+    # Version 0.1.0 sets the floor alone, and leaves a hash that is not that of the floor.
+    is_settled = not marks.get("marks") and floor == str(marks.get("floor"))
+    return stored_hash if is_settled else ""

@@ -36,6 +36,7 @@ from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_files import ProjectFiles
+from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError, Place, ReservedError
 
 # A writer whose change names its files loses at most twice: the second winner includes the change.
@@ -59,10 +60,25 @@ class Listings(ListingRows):
         keys = (*listing_keys(place), status_key(*place))
         rows = {row["sk"]: row for row in self._read_items([attributes(**key) for key in keys])}
         status, state = rows.pop("STATUS", None), ListingState.read(rows.values())
-        content = self._make_content(place, state, state.marks)
+        content, found = self._make_content(place, state, state.marks), read_status(status)
         if content is None:
             return None
-        return ProjectFiles(content.files, content.yanked, read_status(status))
+        is_settled = not state.marks and not content.is_new
+        edition = _edition_of(content.stored_hash, found) if is_settled else None
+        return ProjectFiles(content.files, content.yanked, found, edition)
+
+    def find_edition(self, registry: str, project: str) -> str | None:
+        """Return the edition that ``find_files`` would return now, from the row of the marks.
+
+        That row says which content has every change, and whether there ever was a status.
+        """
+        key, _ = listing_keys((registry, project))
+        row = self._find(**key)
+        state = ListingState.read([] if row is None else [row])
+        if not state.settled_hash:
+            return None
+        status = self.find_status(registry, project) if state.has_status else ACTIVE
+        return _edition_of(state.settled_hash, status)
 
     def add_file(self, file: PublishedFile) -> None:
         """Make the file visible; raise AlreadyPublishedError or ReservedError."""
@@ -118,13 +134,15 @@ class Listings(ListingRows):
         """Include every change that was made; say whether no other writer was faster."""
         over = mine | set(filter(self._is_abandoned, state.marks))
         content, revision = self._make_content(place, state, over), state.revision
+        stored_hash = content.stored_hash if content else ""
         if content is not None and content.is_new:
-            if not self._replace_content(place, state, content):
+            replaced = self._replace_content(place, state, content)
+            if replaced is None:
                 return False
-            revision += 1
+            stored_hash, revision = replaced, revision + 1
         visible = content.documents if content else {}
         done = {mark for mark in state.marks if mark in over or mark.filename in visible}
-        self._remove_marks(place, done, revision)
+        self._remove_marks(place, done, revision, stored_hash)
         return True
 
     def _make_content(
@@ -171,6 +189,10 @@ class Listings(ListingRows):
     def _find_named(self, place: Place, names: Sequence[str]) -> list[Row]:
         keys = [key(*place, name) for name in names for key in (file_key, deleted_key)]
         return self._read_items([attributes(**key) for key in keys])
+
+
+def _edition_of(stored_hash: str, status: ProjectStatus) -> str:
+    return f"{stored_hash}#{status.status}#{status.reason}"
 
 
 def _name_in(row: Row) -> str:

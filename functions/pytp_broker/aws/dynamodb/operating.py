@@ -10,6 +10,7 @@ from pytp_broker.aws.dynamodb.listing_rows import ListingObjects
 from pytp_broker.aws.dynamodb.operator_rows import OperatorRows
 from pytp_broker.aws.dynamodb.receipt_key_rows import WrittenReceiptKeyRows
 from pytp_broker.aws.dynamodb.survey_rows import SurveyRows
+from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.withdrawals import Tombstone
 
 
@@ -41,3 +42,11 @@ class DynamoStore(Applying, RuntimeDynamoStore, OperatorRows, SurveyRows, Writte
         """Give a published file a tombstone; return the one that is in force now."""
         with self._announced((registry, project)):
             return super().delete_file(registry, project, filename, tombstone)
+
+    def set_status(self, registry: str, project: str, status: ProjectStatus) -> None:
+        """Give a project a status; an active one needs no row.
+
+        First we note it beside the listing, where a reader that has the page already looks.
+        """
+        self._note_status((registry, project))
+        super().set_status(registry, project, status)

@@ -12,6 +12,7 @@ from pytp_broker.storage.project_files import ProjectFiles
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError, ReservedError
 from pytp_broker.storage.sqlite.database import Database, dump
+from pytp_broker.storage.sqlite.editions import find_edition
 from pytp_broker.storage.sqlite.session_tables import is_reserved
 from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 
@@ -114,12 +115,18 @@ class FileTables(Database):
             found = connection.execute(_SHOWN_FILES, place).fetchall()
             yanked = _find_yanked(connection, place)
             status = _find_status(connection, place)
+            edition = find_edition(connection, place)
         visible = [(document, state) for document, state, is_deleted in found if not is_deleted]
         # One text for all of them takes half the time that one for each would take.
         documents = json.loads(f"[{','.join(document for document, _ in visible)}]")
         states = (state for _, state in visible)
         files = [_file(*each) for each in zip(documents, states, strict=True)]
-        return ProjectFiles(files, yanked, status) if found else None
+        return ProjectFiles(files, yanked, status, edition) if found else None
+
+    def find_edition(self, registry: str, project: str) -> str | None:
+        """Return the edition that ``find_files`` would return now."""
+        with self._read() as connection:
+            return find_edition(connection, (registry, project))
 
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:
         """Return the yanked releases and the deleted files of a project."""

@@ -13,6 +13,7 @@ from typing import Final
 from pytp_broker import __version__
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.redaction import printable
+from pytp_broker.storage.sqlite.editions import EDITIONS, add_editions, has_editions
 
 SCHEMA_VERSION: Final = 9
 
@@ -88,7 +89,7 @@ _RECEIPT_KEYS: Final = (
     "CREATE TABLE receipt_keys (key_id TEXT PRIMARY KEY, document TEXT NOT NULL)",
 )
 _TIMESTAMPING: Final = ("CREATE TABLE timestamping (url TEXT PRIMARY KEY, document TEXT NOT NULL)",)
-# Version 0.1.0 has the same layout but for this table, which it passes by.
+# Version 0.1.0 has the same layout but for this table and EDITIONS, which it passes by.
 _WRITTEN_BY: Final = "CREATE TABLE IF NOT EXISTS written_by (version TEXT NOT NULL)"
 # Values that queries search for have columns; the rest is a JSON document, read back whole.
 SCHEMA: Final = (
@@ -189,7 +190,7 @@ def create(path: Path) -> None:
         made = Path(folder) / "made"
         with closing(sqlite3.connect(made)) as connection, connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            for statement in SCHEMA:
+            for statement in (*SCHEMA, *EDITIONS):
                 connection.execute(statement)
             _sign(connection)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -215,7 +216,7 @@ def is_current(connection: sqlite3.Connection) -> bool:
         )
     if version != SCHEMA_VERSION and version not in _MIGRATIONS:
         raise StoreUnavailable("the database file is not one of pytp-broker; nothing was changed")
-    return version == SCHEMA_VERSION and written_by is not None
+    return version == SCHEMA_VERSION and written_by is not None and has_editions(connection)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -225,6 +226,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         for statement in _MIGRATIONS[version]:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version + 1}")
+    add_editions(connection)
     _sign(connection)
 
 
