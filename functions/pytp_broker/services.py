@@ -11,6 +11,7 @@ from pytp_broker.budgets import RefusalBudget, network_of
 from pytp_broker.destinations import Destination
 from pytp_broker.errors import DEFAULT_TYPE_BASE, Problem
 from pytp_broker.health import Health
+from pytp_broker.http.kept_pages import KeptPages
 from pytp_broker.known_readers import KnownReaders
 from pytp_broker.oidc.documents import Fetch, Reach
 from pytp_broker.provenance.attester import Attester, NoAttester
@@ -88,7 +89,8 @@ class Index(Services):
 
     ``max_upload_bytes`` is the largest body that this deployment's gateway and function take.
     ``verifier`` verifies uploads of more than ``immediate_bytes`` later. ``signer`` signs receipts,
-    ``stamper`` gets timestamps for them, and ``attester`` verifies attestations.
+    ``stamper`` gets timestamps for them, and ``attester`` verifies attestations. ``kept_pages``
+    are those that were rendered lately.
     """
 
     files: FileStore
@@ -98,6 +100,7 @@ class Index(Services):
     stamper: Stamper = field(default_factory=NoStamper, kw_only=True)
     attester: Attester = field(default_factory=NoAttester, kw_only=True)
     immediate_bytes: int = field(default=IMMEDIATE_BYTES, kw_only=True)
+    kept_pages: KeptPages = field(default_factory=KeptPages, kw_only=True)
 
 
 def build(  # noqa: PLR0913 - each is given by its name
@@ -156,6 +159,7 @@ def build_index(  # noqa: PLR0913 - each is given by its name
     stamper: Stamper | None = None,
     attester: Attester | None = None,
     immediate_bytes: int = IMMEDIATE_BYTES,
+    kept_pages: KeptPages | None = None,
 ) -> Index:
     """Return the services of the functions that handle files."""
     return Index(
@@ -167,6 +171,7 @@ def build_index(  # noqa: PLR0913 - each is given by its name
         stamper=stamper or NoStamper(),
         attester=attester or NoAttester(),
         immediate_bytes=immediate_bytes,
+        kept_pages=kept_pages or KeptPages(),
     )
 
 

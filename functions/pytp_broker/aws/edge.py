@@ -20,6 +20,7 @@ from pytp_broker.aws.s3_listings import S3Listings
 from pytp_broker.endpoints import events as gateway
 from pytp_broker.endpoints.routing import Routes, S
 from pytp_broker.errors import Problem, Unexpected
+from pytp_broker.http.kept_pages import KeptPages
 from pytp_broker.http.messages import problem_response
 from pytp_broker.provenance.attester import Attester
 from pytp_broker.provenance.signing import Signer
@@ -31,6 +32,9 @@ from pytp_broker.verifier import NoVerifier, Verifier
 # A function receives at most 6 MiB, with the body in base64: 4 characters for 3 bytes. API Gateway
 # itself refuses a larger request, with its own 413.
 MAX_UPLOAD_BYTES: Final = 6 * 1024 * 1024 * 3 // 4
+
+# An instance answers one request at a time, and lives for minutes: it keeps fewer pages.
+_KEPT_PAGES_BYTES: Final = 8 * 1024 * 1024
 
 # The function answers in milliseconds, but takes seconds to start.
 ATTEST_SECONDS: Final = 15
@@ -86,6 +90,7 @@ class Edge:
             stamper=stamper,
             signer=make_signer(services) if make_signer else None,
             attester=attester,
+            kept_pages=KeptPages(_KEPT_PAGES_BYTES),
         )
 
     def attester(self, function: str) -> Attester:

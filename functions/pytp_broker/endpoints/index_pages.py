@@ -9,7 +9,7 @@ from pytp_broker.endpoints.routing import Context
 from pytp_broker.errors import NotFound
 from pytp_broker.http.browsers import PAGE_HEADERS
 from pytp_broker.http.caching import page_caching
-from pytp_broker.http.compression import check_uncompressed, compress, should_compress
+from pytp_broker.http.compression import GZIP_MARK, check_uncompressed, compress, encoding_mark
 from pytp_broker.http.messages import Request, Response
 from pytp_broker.http.negotiation import JSON, has_current
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
@@ -53,26 +53,34 @@ def page(
 ) -> Response:
     """Return a page, or 304 to a client that has it already."""
     is_public = context.destination.registry.is_public
-    headers = page_caching(is_public=is_public, varies_by=(*varies_by, "Accept-Encoding"))
-    if content_type != JSON:
-        headers |= PAGE_HEADERS  # people open the HTML pages for installers too
-    return represent(context.request, content_type, body, headers)
+    caching = page_caching(is_public=is_public, varies_by=(*varies_by, "Accept-Encoding"))
+    return represent(context.request, content_type, body, page_headers(content_type, caching))
+
+
+def page_headers(content_type: str, caching: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a page that caches keep like this."""
+    # People open the HTML pages for installers too.
+    return {**caching, **({} if content_type == JSON else PAGE_HEADERS)}
 
 
 def represent(
-    request: Request, content_type: str, body: bytes, headers: Mapping[str, str]
+    request: Request,
+    content_type: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    tag: str | None = None,
 ) -> Response:
     """Return a body, compressed if the client takes that, or 304 to a client that has it already.
 
-    Raises NotAcceptable if the body is too large for an answer.
+    ``tag`` names the body; without one, its hash does. Raises NotAcceptable if the body is too
+    large for an answer.
     """
-    is_compressed = should_compress(request.headers, body)
-    # Compressed and uncompressed bytes are two representations, and a strong tag names only one.
-    tag = hashlib.sha256(body).hexdigest()[:32] + ("-gzip" if is_compressed else "")
-    headers = {"ETag": quote_tag(tag), **headers}
+    mark = encoding_mark(request.headers, body)
+    tag = tag or hashlib.sha256(body).hexdigest()[:32]
+    headers = {"ETag": quote_tag(tag + mark), **headers}
     if has_current(request.headers, headers["ETag"]):
         return Response(304, headers=headers)
-    if is_compressed:
+    if mark == GZIP_MARK:
         body, headers = compress(body), {**headers, "Content-Encoding": "gzip"}
     else:
         check_uncompressed(body)

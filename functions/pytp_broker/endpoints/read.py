@@ -4,14 +4,9 @@ from typing import Final
 
 from pytp_broker.audit.requests import Other
 from pytp_broker.endpoints.index_files import answer_content, answer_metadata, wanted_file
-from pytp_broker.endpoints.index_pages import (
-    check_repeatable,
-    page,
-    project_in,
-    redirect,
-    secure_base_of,
-)
+from pytp_broker.endpoints.index_pages import check_repeatable, page, project_in, redirect
 from pytp_broker.endpoints.previews import stage_file, stage_project, stage_projects
+from pytp_broker.endpoints.project_pages import answer_project
 from pytp_broker.endpoints.provenance import provenance
 from pytp_broker.endpoints.receipts import receipt
 from pytp_broker.endpoints.routing import READING, Context, Route, Routes
@@ -21,7 +16,7 @@ from pytp_broker.http.caching import file_caching
 from pytp_broker.http.messages import Response
 from pytp_broker.http.negotiation import JSON, choose_type
 from pytp_broker.index import pages
-from pytp_broker.index.reading import find_file, find_listing
+from pytp_broker.index.reading import find_file
 from pytp_broker.services import Index
 
 
@@ -39,15 +34,11 @@ def projects(context: Context[Index, Other]) -> Response:
 
 def project(context: Context[Index, Other]) -> Response:
     """Return a project's page, or a redirect from another spelling of its address."""
-    registry, base_path = context.destination.registry.name, context.destination.base_path
-    name = project_in(context)
+    base_path, name = context.destination.base_path, project_in(context)
     if name != context.variables["project"] or not _ends_in_slash(context):
         check_repeatable(name)
         return redirect(context, paths.PROJECT.url(base_path, project=name))
-    listing = find_listing(registry, name, context.services)
-    content_type = choose_type(context.request.headers.get("accept", ""))
-    render = pages.project_json if content_type == JSON else pages.project_html
-    return _page(context, content_type, render(listing, base_path, secure_base_of(context)))
+    return answer_project(context, name)
 
 
 def _ends_in_slash(context: Context[Index, Other]) -> bool:

@@ -12,6 +12,10 @@ from pytp_broker.http.negotiation import takes_gzip
 
 # A smaller body fits into one packet with its headers, so compression would save nothing.
 _MIN_BYTES: Final = 1000
+# What follows the tag of a body that is compressed, and of one that is too short for it. So a tag
+# says which of the encodings of a page it names, to who does not have the page.
+GZIP_MARK: Final = "-gzip"
+SHORT_MARK: Final = "-short"
 # zlib's level 1 takes 51 ms for the 4.7 MB of a page with 10,000 files, and level 6 takes 136 ms
 # for a result that is a tenth smaller.
 _LEVEL: Final = 1
@@ -21,9 +25,15 @@ _GZIP: Final = 31
 MAX_ANSWER_BYTES: Final = 6 * 1024 * 1024 - 16 * 1024
 
 
-def should_compress(headers: Mapping[str, str], body: bytes) -> bool:
-    """Say whether the client gets this body compressed."""
-    return len(body) >= _MIN_BYTES and takes_gzip(headers.get("accept-encoding", ""))
+def encoding_mark(headers: Mapping[str, str], body: bytes) -> str:
+    """Return what follows the tag of a body for this client; GZIP_MARK if it gets it compressed.
+
+    Compressed and uncompressed bytes are two representations, and a strong tag names only one (RFC
+    9110 §8.8.3.3).
+    """
+    if len(body) < _MIN_BYTES:
+        return SHORT_MARK
+    return GZIP_MARK if takes_gzip(headers.get("accept-encoding", "")) else ""
 
 
 def compress(body: bytes) -> bytes:

@@ -18,6 +18,9 @@ from pytp_broker.storage.file_records import PublishedFile
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 
 API_VERSION: Final = "1.4"
+# It is part of each page's tag, so it must be another one when the same listing gives other bytes:
+# otherwise clients keep the page of before. A test knows the bytes of this one.
+RENDERING: Final = 1
 
 _META: Final = {"api-version": API_VERSION}
 
