@@ -193,14 +193,15 @@ def find_candidates(
     """
     keys = identity_keys(job.claims, job.provider, job.permission)
     found = [publisher for key in keys for publisher in broker.store.list_publishers(key)]
-    here = {registry.name for registry in destination.registries}
+    permission, issuer = job.permission, job.claims.issuer
+    names = (registry.name for registry in destination.registries)
+    enabled = {name for name in names if configuration.is_enabled(name, issuer)}
     return [
         publisher
         for publisher in found
-        if publisher.permission is job.permission
-        and publisher.registry in here
-        and publisher.issuer == job.claims.issuer
-        and configuration.is_enabled(publisher.registry, job.claims.issuer)
+        if publisher.registry in enabled
+        and publisher.permission is permission
+        and publisher.issuer == issuer
     ]
 
 

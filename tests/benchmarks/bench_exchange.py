@@ -1,5 +1,7 @@
 """What an exchange costs, in multiples of one `jwt.decode` of the same token with the same key.
 
+And what it costs when one repository has many publishers, in multiples of an exchange with one.
+
 We measure the processor's time, which other processes disturb little. The things that we compare
 take turns, so a slow moment of the machine affects all of them. Trust the ratios; the microseconds
 depend on the machine. Run it with `make bench`. It asserts only that every exchange succeeds.
@@ -8,12 +10,12 @@ depend on the machine. Run it with `make bench`. It asserts only that every exch
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -25,23 +27,29 @@ from pytp_broker.destinations import locate
 from pytp_broker.endpoints.broker import read_mint_request
 from pytp_broker.exchange import exchange
 from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.trust.publishers import TrustedPublisher
+from tests.benchmarks.goals import Goals
+from tests.support.configurations import github_publisher, registry
 from tests.support.deployment import HOST
-from tests.support.signing import GITHUB, rsa_key
+from tests.support.signing import GITHUB, Issuer, rsa_key
 from tests.support.world import World
 
-ROUNDS: Final = 21
+ROUNDS: Final = 31
 CALLS: Final = 60
+FLOOR: Final = "floor (verify RS256, parse)"
+UNIT: Final = "jwt.decode"
 
 Act = Callable[[str], object]
+Times = Mapping[str, Sequence[float]]
 
 
-def test_an_exchange_against_one_decode_of_its_token(tmp_path: Path) -> None:
+def test_an_exchange_against_one_decode_of_its_token(tmp_path: Path, goals: Goals) -> None:
     world = World()
     durable, store = durable_world(tmp_path)
     times = measure(
         {
-            "floor (verify RS256, parse)": take_apart,
-            "jwt.decode": decode,
+            FLOOR: take_apart,
+            UNIT: decode,
             "exchange.exchange": exchange_in(world),
             "the request, store in memory": mint_in(world),
             "the request, SQLite, durable": mint_in(durable),
@@ -49,7 +57,63 @@ def test_an_exchange_against_one_decode_of_its_token(tmp_path: Path) -> None:
         sign=world.token,
     )
     store.close()
-    show(times)
+    show(times, UNIT, FLOOR)
+    for name in ("exchange.exchange", "the request, store in memory"):
+        goals.at_most("exchange", name, 2.5, ratio(times, name, UNIT), f"of {UNIT}")
+
+
+def test_an_exchange_against_many_candidates(goals: Goals) -> None:
+    """One matches of those with an environment each; of those for each registry, all do."""
+    worlds = {
+        "1 candidate": environments(1),
+        "10 candidates": environments(10),
+        "1,000 candidates": environments(1000),
+        "10 that all match": registries(10),
+        "1,000 that all match": registries(1000),
+        "1 with 1,000 projects": projects(1000),
+    }
+    acts = {name: exchange_in(world) for name, world in worlds.items()}
+    issuer = Issuer()
+    times = measure(acts, sign=lambda: issuer.token(aud=HOST), calls=20)
+    one = "1 candidate"
+    show(times, one)
+    # Ten is the logarithm of a thousand.
+    bounds = {"10 candidates": 3, "1,000 candidates": 3, "1 with 1,000 projects": 10}
+    for name, bound in bounds.items():
+        goals.at_most("growth", f"exchange, {name}", bound, ratio(times, name, one), f"of {one}")
+
+
+def environments(count: int) -> World:
+    """Return a registry with publishers of one workflow: each has its environment and project."""
+    others = (publisher(f"widget-{n}", environment=f"release-{n}") for n in range(1, count))
+    mine = publisher("widgets", environment="release")
+    return indexed(World(registry("acme", *others, mine, audience=HOST)))
+
+
+def registries(count: int) -> World:
+    """Return as many registries, which all trust the same job on the shared host."""
+    names = [f"team-{n}" for n in range(count)]
+    return indexed(World("".join(registry(name, publisher("widgets")) for name in names)))
+
+
+def projects(count: int) -> World:
+    """Return a registry with one publisher of as many projects."""
+    mine = publisher(*(f"widget-{n}" for n in range(count)))
+    return indexed(World(registry("acme", mine, audience=HOST)))
+
+
+def publisher(*names: str, **fields: str) -> str:
+    ids = {"repository_owner_id": "9919", "repository_id": "70107786"}
+    return github_publisher(*names, **ids, **fields)
+
+
+def indexed(world: World) -> World:
+    """Let the store find publishers by their key, as real ones do."""
+    found: dict[str, list[TrustedPublisher]] = {}
+    for each in world.store.publishers.values():
+        found.setdefault(each.identity_key, []).append(each)
+    world.store.list_publishers = found.__getitem__  # type: ignore[method-assign,assignment]
+    return world
 
 
 def durable_world(folder: Path) -> tuple[World, SqliteStore]:
@@ -114,7 +178,7 @@ def write_audit_as_deployed(world: World) -> None:
     world.broker = replace(world.broker, audit=write)
 
 
-def measure(acts: Mapping[str, Act], sign: Callable[[], str]) -> dict[str, list[float]]:
+def measure(acts: Mapping[str, Act], sign: Callable[[], str], calls: int = CALLS) -> Times:
     """Return the microseconds of processor time a call, of each act in each round.
 
     A token is exchanged only once, so every call gets a new one, signed before the clock runs.
@@ -122,7 +186,7 @@ def measure(acts: Mapping[str, Act], sign: Callable[[], str]) -> dict[str, list[
     times: dict[str, list[float]] = {name: [] for name in acts}
     for _ in range(ROUNDS):
         for name, act in acts.items():
-            tokens = [sign() for _ in range(CALLS)]
+            tokens = [sign() for _ in range(calls)]
             times[name].append(time_each(act, tokens))
     return {name: each[1:] for name, each in times.items()}  # the first round warms up
 
@@ -134,12 +198,15 @@ def time_each(act: Act, tokens: list[str]) -> float:
     return (time.process_time_ns() - started) / len(tokens) / 1000
 
 
-def show(times: Mapping[str, list[float]]) -> None:
-    """Print each act's time, and its ratios to one `jwt.decode` and to the floor."""
-    floor, unit = times["floor (verify RS256, parse)"], times["jwt.decode"]
-    print(f"\n{'processor time':30}  median      min  of jwt.decode   of the floor")
-    print(f"{'':30}      µs       µs median    min median    min")
+def ratio(times: Times, name: str, unit: str) -> float:
+    """Return how many times as much as ``unit`` it costs: the median of the rounds."""
+    return median(a / b for a, b in zip(times[name], times[unit], strict=True))
+
+
+def show(times: Times, *units: str) -> None:
+    """Print each act's time, and its ratio to each of these acts."""
+    heads = "".join(f"{f'of {unit}':>{len(unit) + 5}}" for unit in units)
+    print(f"\n{'processor time':30} median µs   min µs{heads}")
     for name, each in times.items():
-        row: list[Any] = [median(each), min(each)]
-        row += [f(each) / f(base) for base in (unit, floor) for f in (median, min)]
-        print(f"{name:30} {row[0]:7.0f} {row[1]:8.0f} " + "".join(f"{r:7.1f}" for r in row[2:]))
+        row = "".join(f"{ratio(times, name, unit):{len(unit) + 5}.2f}" for unit in units)
+        print(f"{name:30} {median(each):9.0f} {min(each):8.0f}{row}")

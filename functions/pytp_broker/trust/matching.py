@@ -1,6 +1,6 @@
 """Find the publishers or readers that match a token's claims, or explain why none does."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from pytp_broker.errors import ChangedIdentity, InvalidPublisher
 from pytp_broker.oidc.signed_claims import SignedClaims
@@ -11,6 +11,7 @@ from pytp_broker.trust.diagnosis import (
     explain_missing,
     has_changed_id,
 )
+from pytp_broker.trust.narrowing import narrow
 from pytp_broker.trust.providers.model import Provider, Role
 from pytp_broker.trust.publishers import TrustedPublisher
 from pytp_broker.trust.rules import Findings, compare
@@ -25,11 +26,25 @@ def find_matching(
     is that the name now has another holder.
     """
     check_claims(claims, provider)
-    compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
-    matching = tuple(candidate for candidate, findings in compared if is_match(findings))
+    candidates = tuple(candidates)
+    matching = tuple(_find_matching(narrow(candidates, claims), claims))
     if not matching:
+        compared = [(candidate, compare(candidate, claims)) for candidate in candidates]
         raise refusal(compared, claims, provider)
     return matching
+
+
+def _find_matching(
+    likely: Iterable[TrustedPublisher], claims: SignedClaims
+) -> Iterator[TrustedPublisher]:
+    """Yield the publishers that match; those with the same rules are compared once."""
+    known: dict[Hashable, bool] = {}
+    for publisher in likely:
+        rules = publisher.rules
+        if rules not in known:
+            known[rules] = is_match(compare(publisher, claims))
+        if known[rules]:
+            yield publisher
 
 
 def is_match(findings: Findings) -> bool:

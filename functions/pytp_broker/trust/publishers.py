@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -61,6 +61,12 @@ class TrustedPublisher:
         if self.is_reader:  # the hashes of publishers are older than readers
             rules.append(self.permission.value)
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def rules(self) -> Hashable:
+        """Return what decides which tokens match; equal for publishers of the same rules."""
+        pins, claims = tuple(self.pins.items()), tuple(self.claims.items())
+        return id(self.provider), tuple(self.fields.items()), pins, claims
 
     def list_rules(self) -> list[str]:
         """Return the rules as operators read them, and then the ids that are pinned."""

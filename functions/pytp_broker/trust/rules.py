@@ -62,13 +62,14 @@ def compare(publisher: TrustedPublisher, claims: SignedClaims) -> Findings:
 def _compare_field(
     rule: Field, expected: FieldValue, fields: Fields, claims: SignedClaims
 ) -> Finding:
-    seen = rule.texts(claims, fields)
+    claim = rule.claim_for(fields)
+    seen = rule.texts(claims, claim)
     matched = any(rule.matches(expected, text, claims) for text in seen)
     shown = expected if isinstance(expected, str) else ", ".join(expected)
     found = ", ".join(seen) or None
     return Finding(
         rule=rule.name,
-        claim=rule.claim_for(fields),
+        claim=claim,
         expected=shown,
         seen=found,
         matched=matched,

@@ -86,9 +86,11 @@ class Field:
         text = claims.text(self.claim)
         return text is None or re.fullmatch(self.pattern, text) is not None
 
-    def texts(self, claims: SignedClaims, fields: Fields) -> tuple[str, ...]:
-        """Return what the claim says: one text, or a list's; nothing if it is of another type."""
-        claim = self.claim_for(fields)
+    def texts(self, claims: SignedClaims, claim: str) -> tuple[str, ...]:
+        """Return what one of the field's claims says: one text, or a list's.
+
+        Nothing if the claim is of another type.
+        """
         if not self.in_list:
             text = claims.text(claim)
             return () if text is None else (text,)
@@ -100,6 +102,8 @@ class Field:
 
     def matches(self, expected: FieldValue, seen: str, claims: SignedClaims) -> bool:
         """Say whether the claim is one of the values that the configured text stands for."""
+        if isinstance(expected, str) and self.expand is None:
+            return self.compare(expected, seen)
         texts = (expected,) if isinstance(expected, str) else expected
         if self.expand is not None:
             texts = tuple(value for text in texts for value in self.expand(text, claims))
@@ -234,6 +238,12 @@ class Provider:
     wider: tuple[WiderIdentity, ...] = ()
     holder: str = "publisher"
 
+    _by_role: Mapping[Role, tuple[Field, ...]] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_role = {role: tuple(f for f in self.fields if f.role is role) for role in Role}
+        object.__setattr__(self, "_by_role", by_role)
+
     def __repr__(self) -> str:
         """Return the name alone: an entry is long, and its name says which one it is."""
         return f"Provider({self.name!r})"
@@ -245,7 +255,7 @@ class Provider:
 
     def fields_of(self, role: Role) -> tuple[Field, ...]:
         """Return the fields with this role."""
-        return tuple(f for f in self.fields if f.role is role)
+        return self._by_role[role]
 
     def find_run_url(self, issuer: str, recorded: Mapping[str, str]) -> str | None:
         """Return the URL of the page of a run, from what was recorded; None if we know none."""
