@@ -1,7 +1,8 @@
 """What a deployment costs: `python -m infra.costs` prints the tables of docs/cost.md.
 
-Everything is a product of three things that the page shows: how often something happens, what it
-takes, and AWS's list price. There is no free tier in it, apart from the one of data transfer.
+`infra.memory_costs` has what the memory of the functions changes. Everything is a product of three
+things that the page shows: how often something happens, what it takes, and AWS's list price. There
+is no free tier in it, apart from the one of data transfer.
 """
 
 import sys
@@ -46,7 +47,7 @@ PRICES: Final[Mapping[str, Price]] = {
 # roundings of what was measured, with the share of a processor that Lambda gives 512 MB.
 ACTS: Final[Mapping[str, Mapping[str, float]]] = {
     # audience, mint and burn; the row of the token is in the index of live tokens, too
-    "exchange": {"api": 3, "call": 3, "gb_s": 0.02, "read": 2, "write": 5, "log_mb": 0.003},
+    "exchange": {"api": 3, "call": 3, "gb_s": 0.01, "read": 2, "write": 5, "log_mb": 0.003},
     # the file, its metadata and its receipt; file, release and listing
     "file published": {
         "api": 3,
@@ -85,6 +86,26 @@ class Size:
             "file read": self.downloads,
         }
 
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What a hosted registry takes for the same, in dollars; None where we have found no price."""
+
+    name: str
+    exchange: float | None
+    page: float | None
+    gb_kept: float | None
+    gb_sent: float | None
+
+
+# docs/cost.md has the sources and the dates.
+PEERS: Final = (
+    Peer("AWS CodeArtifact", None, 0.05 / 10_000, 0.05, 0.09),
+    Peer("Google Artifact Registry", None, 0, 0.1, None),
+    Peer("Cloudsmith", None, 0, 1.5, 1.5),
+    Peer("packagecloud", None, None, None, None),
+    Peer("Gemfury", None, None, None, None),
+)
 
 SIZES: Final = (
     Size("a team", 300, 3, 0.2, 50_000, 20_000, 10, 10),
@@ -151,9 +172,35 @@ def size_table() -> str:
     return "\n".join([f"| {head} |", "|" + "---|" * (len(SIZES) + 1), *rows])
 
 
+def peer_table() -> str:
+    """Return our prices beside those of hosted registries."""
+    ours = Peer(
+        "**pytp-broker on AWS**",
+        cost(ACTS["exchange"]),
+        cost(ACTS["page read"]),
+        PRICES["stored"].dollars,
+        PRICES["out"].dollars,
+    )
+    rows = [
+        f"| {each.name} | {_shown(each.exchange, MILLION)} | {_shown(each.page, MILLION)} | "
+        f"{_shown(each.gb_kept)} | {_shown(each.gb_sent)} |"
+        for each in (ours, *PEERS)
+    ]
+    head = "| | a million exchanges | a million pages | a GB kept for a month | a GB sent |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def _shown(dollars: float | None, count: int = 1) -> str:
+    if dollars is None:
+        return "no price found"
+    total = dollars * count
+    return f"${total:.2f}" if total >= 0.03 else f"${total:.3f}" if total else "nothing"  # noqa: PLR2004
+
+
 def main() -> None:
-    """Print the three tables."""
-    sys.stdout.write(f"{size_table()}\n\n{act_table()}\n\n{price_table()}\n")
+    """Print the four tables."""
+    tables = (size_table(), act_table(), price_table(), peer_table())
+    sys.stdout.write("\n\n".join(tables) + "\n")
 
 
 if __name__ == "__main__":

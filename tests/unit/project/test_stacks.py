@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra import capacity, costs
+from infra import capacity, costs, memory_costs
 from pytp_broker.audit.facts import NARROWER_REASONS
 from pytp_broker.local.routes import load_template
 from tests.unit.project.test_infra import reasons
@@ -188,6 +188,8 @@ def test_the_domain_is_mapped_without_a_key() -> None:
         ("sizes", costs.size_table()),
         ("acts", costs.act_table()),
         ("prices", costs.price_table()),
+        ("memory", memory_costs.memory_table()),
+        ("peers", costs.peer_table()),
     ],
 )
 def test_the_page_about_costs_has_the_tables_that_are_calculated(mark: str, table: str) -> None:
@@ -206,6 +208,32 @@ def test_the_bill_has_the_units_that_the_tests_count_at_least(
     for unit, table in (("read", capacity.READS), ("write", capacity.WRITES)):
         least = sum(sum(table[name].values()) for name in counted)
         assert costs.ACTS[act].get(unit, 0) >= least
+
+
+def test_the_bill_has_the_time_of_an_exchange_in_warm_functions_at_least() -> None:
+    seconds = memory_costs.warm_seconds(memory_costs.CHOSEN_MB)
+
+    assert costs.ACTS["exchange"]["gb_s"] >= memory_costs.CHOSEN_MB / 1024 * seconds
+
+
+def test_the_table_marks_the_memory_that_the_template_gives() -> None:
+    assert TEMPLATE["Globals"]["Function"]["MemorySize"] == memory_costs.CHOSEN_MB
+
+
+@pytest.mark.parametrize("seconds", [memory_costs.warm_seconds, memory_costs.cold_seconds])
+def test_more_memory_is_faster_and_costs_more(seconds: Callable[[int], float]) -> None:
+    sizes = memory_costs.SIZES_MB
+    times = [seconds(size) for size in sizes]
+    prices = [memory_costs.dollars(size, seconds(size)) for size in sizes]
+
+    assert times == sorted(times, reverse=True)
+    assert prices == sorted(prices)
+
+
+def test_what_the_processor_does_costs_the_same_with_any_memory() -> None:
+    work = [memory_costs.dollars(size, 1 / memory_costs.share(size)) for size in (128, 512, 1769)]
+
+    assert work == pytest.approx([work[0]] * 3)
 
 
 def test_the_bill_counts_the_metrics_of_all_alarms() -> None:
