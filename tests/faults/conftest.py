@@ -8,6 +8,7 @@ from moto import mock_aws
 
 from tests.faults.engines import DynamoEngines, Engines, SqliteEngines
 from tests.support.emulator import Emulator, make_client
+from tests.support.quick_clients import quick_clients
 
 MINISTACK = pytest.param("ministack", marks=pytest.mark.ministack)
 
@@ -34,5 +35,7 @@ def moto_engines() -> Iterator[DynamoEngines]:
 
 
 @pytest.fixture
-def ministack_engines(emulator: Emulator) -> DynamoEngines:
-    return DynamoEngines("ministack", emulator.client("dynamodb"), emulator.client("s3"))
+def ministack_engines(emulator: Emulator) -> Iterator[DynamoEngines]:
+    clients = emulator.client("dynamodb"), emulator.client("s3")
+    with quick_clients(emulator.endpoint_url) as quick:
+        yield DynamoEngines("ministack", *clients, quick)

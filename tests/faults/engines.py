@@ -16,6 +16,7 @@ from pytp_broker.storage.sqlite import SqliteStore
 from tests.faults.at_rest import Item, ItemsAtRest, scan_table
 from tests.faults.stage import Engine, Picture
 from tests.support.emulator import create_bucket, create_table, make_client
+from tests.support.quick_clients import QuickClients
 
 
 class Engines(Protocol):
@@ -69,7 +70,7 @@ def open_again(address: Mapping[str, str]) -> Iterator[Engine]:
             closing(make_client("dynamodb", endpoint_url=url)) as dynamodb,
             closing(make_client("s3", endpoint_url=url)) as s3,
         ):
-            yield _open_table(dynamodb, s3, address["table"], address["bucket"])
+            yield _open_table(dynamodb, s3, address)
 
 
 # Even a refused exchange may write these: key sets, and which instance last fetched one.
@@ -89,27 +90,34 @@ def dump_sqlite(path: Path) -> list[str]:
 
 
 class DynamoEngines:
-    """DynamoDB and S3, emulated."""
+    """DynamoDB and S3, emulated; ``quick`` are the functions' own clients, which moto has not."""
 
-    def __init__(self, name: str, dynamodb: Any, s3: Any) -> None:
+    def __init__(
+        self, name: str, dynamodb: Any, s3: Any, quick: QuickClients | None = None
+    ) -> None:
         self.name = name
         self.dynamodb = dynamodb
         self.s3 = s3
+        self._quick = quick
 
     @contextmanager
     def open(self) -> Iterator[Engine]:
-        table, bucket = create_table(self.dynamodb), create_bucket(self.s3)
-        yield _open_table(self.dynamodb, self.s3, table, bucket)
-        self.dynamodb.delete_table(TableName=table)
+        quick = self._quick
+        dynamodb, s3 = (quick.dynamodb, quick.s3) if quick else (self.dynamodb, self.s3)
+        table, bucket = create_table(dynamodb), create_bucket(self.s3)
+        url = self.dynamodb.meta.endpoint_url
+        yield _open_table(dynamodb, s3, {"url": url, "table": table, "bucket": bucket})
+        dynamodb.delete_table(TableName=table)
 
 
-def _open_table(dynamodb: Any, s3: Any, table: str, bucket: str) -> Engine:
+def _open_table(dynamodb: Any, s3: Any, address: Mapping[str, str]) -> Engine:
+    table = address["table"]
     return Engine(
         DynamoStore(dynamodb, table),
-        S3Files(s3, bucket),
+        S3Files(s3, address["bucket"]),
         lambda: take_picture(dynamodb, table),
         lambda loaded: fill_table(dynamodb, table, loaded),
-        address={"url": dynamodb.meta.endpoint_url, "table": table, "bucket": bucket},
+        address=address,
     )
 
 
