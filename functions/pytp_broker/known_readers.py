@@ -58,5 +58,13 @@ class KnownReaders:
         with self._lock:
             self._readers[key] = reader
             self._readers.move_to_end(key)
-            if len(self._readers) > MAX_READERS:
-                self._readers.popitem(last=False)
+            self._forget(self.now())
+
+    def _forget(self, now: Moment) -> None:
+        """Forget the oldest readers: those that count for nothing any more, and those too many."""
+        while self._readers:
+            oldest = next(iter(self._readers.values()))
+            is_known = is_fresh(oldest.verified_at, now, MAX_AGE_SECONDS)
+            if is_known and len(self._readers) <= MAX_READERS:
+                break
+            self._readers.popitem(last=False)

@@ -118,6 +118,25 @@ def test_a_commit_survives_a_power_failure(sqlite_store: SqliteStore) -> None:
         assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
 
 
+def test_a_connection_keeps_half_a_mebibyte_of_the_file(sqlite_store: SqliteStore) -> None:
+    with sqlite_store._read() as connection:
+        assert connection.execute("PRAGMA cache_size").fetchone() == (-512,)
+
+
+def test_a_token_is_found_without_the_publishers_that_it_is_not_from(
+    sqlite_store: SqliteStore,
+) -> None:
+    other = publisher("id-9", fields={**publisher().fields, "workflow": "other.yml"})
+    sqlite_store.apply(configuration(), [publisher(), other])
+    sqlite_store.add_token(record())
+
+    found = sqlite_store.find_token(record().lookup_id, ("acme", "widgets"))
+
+    assert found == (record(), {"id-1": 0})
+    trust = sqlite_store.list_trust([("acme", "widgets")])
+    assert trust["acme", "widgets"].keys() == {"id-1", "id-9"}
+
+
 def test_records_that_nobody_needs_any_more_are_removed(sqlite_store: SqliteStore) -> None:
     sqlite_store.add_token(record())
     later = record().kept_until + timedelta(seconds=1)

@@ -150,6 +150,16 @@ def test_the_memory_is_bounded_and_forgets_the_oldest(monkeypatch: pytest.Monkey
     assert [name for name in "abc" if known.find((name, ""))] == ["a", "c"]
 
 
+def test_the_memory_forgets_what_is_too_old_when_another_comes() -> None:
+    clock = Clock()
+    known = KnownReaders([lambda: clock.ticks])
+    for name, seconds in (("a", 0.0), ("b", 9.0), ("c", 1.0)):
+        clock.ticks += seconds
+        known.add((name, ""), reader(known))
+
+    assert [name for name, _ in vars(known)["_readers"]] == ["b", "c"]
+
+
 @pytest.mark.parametrize("broken", [0, 1], ids=["the first", "the second"])
 @pytest.mark.parametrize("jump", [-1.0, 10.0], ids=["set back", "too old"])
 def test_both_clocks_must_agree(broken: int, jump: float) -> None:

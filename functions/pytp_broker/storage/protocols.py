@@ -86,7 +86,8 @@ class TokenStore(KeySetStore, Protocol):
     def find_token(self, lookup_id: str, place: Place | None) -> tuple[TokenRecord, Trust] | None:
         """Return the record and the publishers that a project trusts now; none without a place.
 
-        One round trip for both. None when there is no such record; the caller checks expiry.
+        Publishers that the token is not from may be left out. One round trip for both. None when
+        there is no such record; the caller checks expiry.
         """
 
     def list_trust(self, places: Sequence[Place]) -> Mapping[Place, Trust]:

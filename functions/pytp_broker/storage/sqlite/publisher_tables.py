@@ -72,6 +72,19 @@ def list_trusted(connection: sqlite3.Connection, place: Place) -> Trust:
     )
 
 
+def find_trusted(
+    connection: sqlite3.Connection, place: Place, publisher_ids: Sequence[str]
+) -> Trust:
+    """Return those of these publishers that a project trusts; a registry may trust very many."""
+    return dict(
+        connection.execute(
+            "SELECT publisher_id, generation FROM trust WHERE registry = ? AND project = ? "
+            "AND publisher_id IN (SELECT value FROM json_each(?))",
+            (*place, json.dumps(publisher_ids)),
+        )
+    )
+
+
 def add_publishers(
     connection: sqlite3.Connection, publishers: Mapping[str, TrustedPublisher]
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pytp_broker.grants import Trust
 from pytp_broker.storage.protocols import AlreadyExchangedError, Place
 from pytp_broker.storage.sqlite.database import Database, dump
-from pytp_broker.storage.sqlite.publisher_tables import list_trusted
+from pytp_broker.storage.sqlite.publisher_tables import find_trusted
 from pytp_broker.tokens import TokenRecord
 
 
@@ -37,12 +37,11 @@ class TokenTables(Database):
             found = connection.execute(
                 "SELECT document, burned_at, used_for FROM tokens WHERE lookup_id = ?", (lookup_id,)
             ).fetchone()
-            trusted = list_trusted(connection, place) if place else {}
-        if found is None:
-            return None
-        document, burned_at, used_for = found
-        record = TokenRecord.from_document(json.loads(document), burned_at, used_for)
-        return record, trusted
+            if found is None:
+                return None
+            document, burned_at, used_for = found
+            record = TokenRecord.from_document(json.loads(document), burned_at, used_for)
+            return record, find_trusted(connection, place, record.publisher_ids) if place else {}
 
     def use_token(self, record: TokenRecord, file: str) -> bool:
         """Mark a single-use token used for a file; say whether it may be."""
