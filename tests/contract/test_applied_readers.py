@@ -52,20 +52,25 @@ def test_a_removed_reader_is_a_loss_and_is_gone(store: Store) -> None:
 
 def test_a_registry_trusts_its_readers_and_no_project_does(store: Store) -> None:
     store.apply(configuration(), [publisher(), reader()])
-    store.add_token(record())
 
-    found = [store.find_token(record().lookup_id, ("acme", p)) for p in (WHOLE_REGISTRY, "widgets")]
+    trust = store.list_trust([("acme", WHOLE_REGISTRY), ("acme", "widgets")])
 
-    assert [set(each[1]) for each in found if each] == [{"id-1", "reader-1"}, {"id-1"}]
+    assert trust["acme", WHOLE_REGISTRY].keys() == {"id-1", "reader-1"}
+    assert trust["acme", "widgets"].keys() == {"id-1"}
 
 
 def test_a_registry_does_not_trust_a_removed_reader(store: Store) -> None:
+    grant = Grant("acme", None, Permission.READ, {"reader-1": 0})
+    kept = record(grants=(grant,), projects={})
     store.apply(configuration(), [reader()])
+    store.add_token(kept)
+    trusting = store.find_token(kept.lookup_id, ("acme", WHOLE_REGISTRY))
     store.apply(configuration(), [])
-    store.add_token(record())
 
-    found = store.find_token(record().lookup_id, ("acme", WHOLE_REGISTRY))
+    found = store.find_token(kept.lookup_id, ("acme", WHOLE_REGISTRY))
 
+    assert trusting is not None
+    assert dict(trusting[1]) == {"reader-1": 0}
     assert found is not None
     assert dict(found[1]) == {}
 

@@ -74,11 +74,12 @@ def _run(arguments: argparse.Namespace) -> int:
         if unfinished is not None:
             note(unfinished.sentence("`apply` finishes what it left"))
         plan = plan_for(operator, loaded)
-    document = plan_document.plan_document(plan, loaded, operator, datetime.now(UTC))
-    if arguments.out is not None:
-        plan_document.save(document, arguments.out)
-    if arguments.json:
-        print_item(document, arguments)
-    else:
+    if arguments.json or arguments.out is not None:
+        document = plan_document.plan_document(plan, loaded, operator, datetime.now(UTC))
+        if arguments.out is not None:
+            plan_document.save(document, arguments.out)
+        if arguments.json:
+            print_item(document, arguments)
+    if not arguments.json:
         say(*(markdown(plan) if arguments.markdown else plan_lines(plan)))
     return HAS_CHANGES if plan.steps else 0

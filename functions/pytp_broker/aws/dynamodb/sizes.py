@@ -1,6 +1,6 @@
 """Check the size of DynamoDB's items, so that the operator hears of it before any write."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from pytp_broker.errors import StoreUnavailable
@@ -19,7 +19,7 @@ _BYTES_BESIDES: Final = 16_000
 def check_sizes(
     documents: Mapping[str, str],
     publishers: Iterable[tuple[TrustedPublisher, str]],
-    trusted: Mapping[tuple[str, str], Iterable[str]],
+    trusted: Mapping[tuple[str, str], Collection[str]],
 ) -> None:
     """Check that every item of a configuration, and every token's, will fit.
 
@@ -33,7 +33,8 @@ def check_sizes(
         registries.setdefault(publisher.identity_key, []).append(publisher.registry)
     for (registry, project), texts in trusted.items():
         place = f"{registry}/{project}" if project else registry
-        _check(f"the list of publishers that `{place}` trusts", sum(map(len, texts)))
+        trusting = f"the list of the {len(texts):,} publishers and readers that `{place}` trusts"
+        _check(trusting, sum(map(len, texts)))
     for names in registries.values():
         _check(f"a token of an identity with {len(names):,} publishers", _size_of_token(names))
 
