@@ -52,6 +52,8 @@ class Exchange:
             "client": (address, 1234),
         }
         self._chunks = list(chunks) or [b""]
+        if chunks and "content_length" not in headers:
+            self.scope["headers"].append((b"transfer-encoding", b"chunked"))
         self.sent: list[MutableMapping[str, Any]] = []
 
     async def receive(self) -> MutableMapping[str, Any]:

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pytp_broker.content import Content, Held
+from pytp_broker.content import Content, Held, Lent
 from pytp_broker.endpoints.routing import Routes, S, respond
 from pytp_broker.errors import MalformedRequest, Problem
 from pytp_broker.http.messages import Request, Response, problem_response
@@ -19,11 +19,22 @@ _SAME_SITE_ONLY: Final[Mapping[str, str]] = {"Cross-Origin-Resource-Policy": "sa
 
 def handle(event: Event, routes: Routes[S], services: S) -> dict[str, Any]:
     """Return the gateway's result for an event: what every function of the deployment does."""
+    return write_result(answer(event, routes, services))
+
+
+def handle_here(event: Event, routes: Routes[S], services: S) -> dict[str, Any]:
+    """Return the result for the local gateway, which takes the bytes as they are."""
+    response = answer(event, routes, services)
+    content = response.content or Lent(Held(response.body), bytes)
+    return {**_head_of(response), "content": content}
+
+
+def answer(event: Event, routes: Routes[S], services: S) -> Response:
+    """Return the answer to an event; every Problem becomes its error object."""
     try:
-        response = respond(read_event(event), routes, services)
+        return respond(read_event(event), routes, services)
     except Problem as problem:
-        response = problem_response(problem, event["rawPath"], services.error_type_base)
-    return write_result(response)
+        return problem_response(problem, event["rawPath"], services.error_type_base)
 
 
 def read_event(event: Event) -> Request:
@@ -68,12 +79,18 @@ def write_result(response: Response) -> dict[str, Any]:
     """
     text = _read_text(response)
     result = {
-        "statusCode": response.status,
-        "headers": {**_SAME_SITE_ONLY, **response.headers},
+        **_head_of(response),
         "body": base64.b64encode(response.body).decode() if text is None else text,
         "isBase64Encoded": text is None,
     }
     return result if response.content is None else {**result, "content": response.content}
+
+
+def _head_of(response: Response) -> dict[str, Any]:
+    return {
+        "statusCode": response.status,
+        "headers": {**_SAME_SITE_ONLY, **response.headers},
+    }
 
 
 def _read_text(response: Response) -> str | None:

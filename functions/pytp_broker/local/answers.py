@@ -9,7 +9,7 @@ from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from typing import Any, Final
 
-from pytp_broker.content import Lent, Opened, read_pieces
+from pytp_broker.content import Held, Lent, Opened, read_all, read_pieces
 from pytp_broker.local.gateway_events import HttpRequest
 from pytp_broker.local.reasons import read_reason
 
@@ -59,8 +59,9 @@ def read_result(result: Mapping[str, Any], request: HttpRequest) -> Answer:
 
     A function of this machine may leave a file where it is; then the file is sent piece by piece.
     """
-    is_stored = "content" in result
-    content: Lent = result["content"] if is_stored else _spool(result)
+    is_lent = "content" in result
+    content: Lent = result["content"] if is_lent else _spool(result)
+    is_stored = is_lent and not isinstance(content.content, Held)
     headers = {name.lower(): value for name, value in result.get("headers", {}).items()}
     length = str(content.size)
     reason = read_reason(headers, content)
@@ -90,15 +91,33 @@ async def send_answer(answer: Answer, send: Send) -> None:
 
     Raises SlowClientError when the client reads too slowly for a minute.
     """
+    with closing(answer.content):
+        await send(_start(answer))
+        if answer.content.size <= _CHUNK_BYTES and not answer.is_stored:
+            await _send_small(answer, send)
+        else:
+            await _send_large(answer, send)
+
+
+def _start(answer: Answer) -> Message:
     headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in answer.headers.items()]
     start = {"type": "http.response.start", "status": answer.status, "headers": headers}
-    with closing(answer.content):
-        try:
-            async with asyncio.timeout(_PACE_SECONDS) as limit:
-                await send({**start, "reason": answer.reason})  # not in ASGI; our protocol reads it
-                await _send_content(answer, send, limit)
-        except TimeoutError:
-            raise SlowClientError from None
+    return {**start, "reason": answer.reason}  # not in ASGI; our protocol reads it
+
+
+async def _send_small(answer: Answer, send: Send) -> None:
+    """Send an answer of one chunk; the protocol itself ends a client that does not read it."""
+    if octets := read_all(answer.content):
+        await send({"type": "http.response.body", "body": octets, "more_body": True})
+    await send({"type": "http.response.body"})
+
+
+async def _send_large(answer: Answer, send: Send) -> None:
+    try:
+        async with asyncio.timeout(_PACE_SECONDS) as limit:
+            await _send_content(answer, send, limit)
+    except TimeoutError:
+        raise SlowClientError from None
 
 
 async def _send_content(answer: Answer, send: Send, limit: asyncio.Timeout) -> None:
@@ -109,5 +128,5 @@ async def _send_content(answer: Answer, send: Send, limit: asyncio.Timeout) -> N
         if sent >= _PACE_BYTES:
             sent = 0
             limit.reschedule(asyncio.get_running_loop().time() + _PACE_SECONDS)
-    # uvicorn waits before it sends, not after. So sending this end waits for the last chunk.
+    # The protocol waits before it sends, not after. So sending this end waits for the last chunk.
     await send({"type": "http.response.body"})

@@ -9,7 +9,7 @@ from typing import Final
 
 from pytp_broker.endpoints import broker, introspect, read, upload, web
 from pytp_broker.endpoints.admission import MAX_FIELDS_BYTES, max_body_bytes
-from pytp_broker.endpoints.events import Event, handle
+from pytp_broker.endpoints.events import Event, handle_here
 from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.index.web.website import build_website
 from pytp_broker.leaks import GITHUB_KEYS_URL
@@ -138,11 +138,11 @@ def _uploads(admit: Admit, files: FileStore, now: Clock) -> Uploads:
 def _functions(exchange: Broker, index: Index) -> Mapping[str, Function]:
     """Return the functions by their names in the template."""
     return {
-        "BrokerFunction": partial(handle, routes=broker.ROUTES, services=exchange),
-        "UploadFunction": partial(handle, routes=upload.ROUTES, services=index),
-        "ReadFunction": partial(handle, routes=read.ROUTES, services=index),
-        "WebFunction": partial(handle, routes=web.ROUTES, services=build_website(index)),
-        "IntrospectFunction": partial(handle, routes=introspect.ROUTES, services=index),
+        "BrokerFunction": partial(handle_here, routes=broker.ROUTES, services=exchange),
+        "UploadFunction": partial(handle_here, routes=upload.ROUTES, services=index),
+        "ReadFunction": partial(handle_here, routes=read.ROUTES, services=index),
+        "WebFunction": partial(handle_here, routes=web.ROUTES, services=build_website(index)),
+        "IntrospectFunction": partial(handle_here, routes=introspect.ROUTES, services=index),
     }
 
 

@@ -36,7 +36,7 @@ from pytp_broker.local.answers import (
     send_answer,
 )
 from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
-from pytp_broker.local.gateway_events import HttpRequest, build_event, join_pairs
+from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
 from pytp_broker.local.measures import UNMEASURED, Answered, Measures
@@ -195,7 +195,9 @@ class Gateway:
         try:
             if kind.is_object and self._bodies.objects is not None:
                 return await self._store(request, receive, kind, self._bodies.objects)
-            kind.limits.check(int(dict(request.headers).get("content-length", 0)))
+            if not request.has_body:
+                return await self._call(request, selected)
+            kind.limits.check(int(request.fields.get("content-length", 0)))
             async with received(receive, kind.limits, self._bodies.folder) as body:
                 self.measures.received(body.size)
                 return await self._call(replace(request, body=body), selected)
@@ -251,17 +253,22 @@ class Gateway:
 
 
 def _read_head(scope: Scope, proxies: Proxies) -> HttpRequest:
-    headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]]
-    joined = join_pairs(headers)
     peer = scope["client"][0] if scope.get("client") else ""
-    return HttpRequest(
+    request = HttpRequest(
         method=scope["method"],
         raw_path=scope["raw_path"].decode("ascii", "replace"),
         query=scope["query_string"].decode("ascii", "replace"),
-        headers=headers,
-        source_ip=proxies.client_address(peer, joined),
+        headers=[(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]],
+        source_ip=peer,
         http_version=scope["http_version"],
-        scheme=proxies.client_scheme(scope["scheme"], joined),
+        scheme=scope["scheme"],
+    )
+    if not proxies.count:
+        return request
+    return replace(
+        request,
+        source_ip=proxies.client_address(peer, request.fields),
+        scheme=proxies.client_scheme(request.scheme, request.fields),
     )
 
 
@@ -274,7 +281,7 @@ def _is_upload(path: str) -> bool:
 def _has_token(request: HttpRequest) -> bool:
     """Return whether a request carries what looks like an upload token."""
     try:
-        read_token(join_pairs(request.headers))
+        read_token(request.fields)
     except Unauthorized:
         return False
     return True

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property, lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -25,7 +26,7 @@ _STAGE: Final = "$default"
 MAX_ENCODED_BYTES: Final = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HttpRequest:
     """A request as it came over the wire; ``raw_path`` is not decoded."""
 
@@ -38,16 +39,26 @@ class HttpRequest:
     http_version: str = "1.1"
     scheme: str = "https"
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Return the path, decoded once."""
         return unquote(self.raw_path)
+
+    @property
+    def has_body(self) -> bool:
+        """Say whether a body follows: its length or its coding announces it (RFC 9112 §6.3)."""
+        return "content-length" in self.fields or "transfer-encoding" in self.fields
+
+    @cached_property
+    def fields(self) -> Mapping[str, str]:
+        """Return the headers by their names in lower case."""
+        return join_pairs(self.headers)
 
 
 def build_event(request: HttpRequest, selected: Selected, now: datetime) -> dict[str, Any]:
     """Return the event for the function behind the route."""
     route = selected.route
-    headers = join_pairs(request.headers) | {"x-forwarded-proto": request.scheme}
+    headers = {**request.fields, "x-forwarded-proto": request.scheme}
     cookies = headers.pop("cookie", None)
     event: dict[str, Any] = {
         "version": "2.0",
@@ -58,7 +69,8 @@ def build_event(request: HttpRequest, selected: Selected, now: datetime) -> dict
         "requestContext": _context(request, route, headers, now),
         "isBase64Encoded": False,
     }
-    parameters = join_pairs(parse_qsl(request.query, keep_blank_values=True), lower=False)
+    pairs = parse_qsl(request.query, keep_blank_values=True) if request.query else ()
+    parameters = join_pairs(pairs, lower=False)
     if cookies is not None:
         event["cookies"] = [cookie.strip() for cookie in cookies.split(";")]
     if parameters:
@@ -98,9 +110,14 @@ def _context(
         "requestId": str(uuid.uuid4()),
         "routeKey": route.key,
         "stage": _STAGE,
-        "time": now.astimezone(UTC).strftime("%d/%b/%Y:%H:%M:%S %z"),
+        "time": _write_time(int(now.timestamp())),
         "timeEpoch": int(now.timestamp() * 1000),
     }
+
+
+@lru_cache(maxsize=1)
+def _write_time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%d/%b/%Y:%H:%M:%S %z")
 
 
 def _body(body: Content, content_type: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ TEXT: Final = "text"
 # Returns a line, without its end, from its facts; `time` and `event` are always there.
 Form = Callable[[Mapping[str, Any]], str]
 
+_write: Final = json.JSONEncoder(default=str).encode
+
 _INFO, _WARNING, _ERROR = "INFO", "WARN", "ERROR"
 _COLOURS: Final = {_INFO: "\x1b[32m", _WARNING: "\x1b[33m", _ERROR: "\x1b[31m"}
 _DIM: Final = "\x1b[2m"
@@ -46,7 +48,7 @@ def _wants_colours() -> bool:
 
 def write_json(facts: Mapping[str, Any]) -> str:
     """Return the facts as one line of JSON."""
-    return json.dumps(facts, default=str)
+    return _write(facts)
 
 
 class Sentences:

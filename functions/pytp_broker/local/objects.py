@@ -5,7 +5,7 @@ needed. The bytes go to the disk while they are hashed, and they are there when 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -21,7 +21,7 @@ from pytp_broker.errors import (
 from pytp_broker.http.messages import Response
 from pytp_broker.local.answers import Receive
 from pytp_broker.local.bodies import BodyLimits, receive_body
-from pytp_broker.local.gateway_events import HttpRequest, join_pairs
+from pytp_broker.local.gateway_events import HttpRequest
 from pytp_broker.redaction import printable
 from pytp_broker.storage.file_folder import AlreadyStoredError, FolderFiles
 from pytp_broker.storage.receiving import Receiver, WrongBytesError
@@ -48,7 +48,7 @@ class Objects:
     def read(self, request: HttpRequest) -> SignedPut:
         """Return which bytes a request may bring; raise a Problem before any of them is read."""
         put = self._read(request)
-        _check_headers(join_pairs(request.headers), put)
+        _check_headers(request.fields, put)
         if self.files.find(put.key) is not None:
             raise _already_stored()
         return put
@@ -83,7 +83,7 @@ def is_object(path: str) -> bool:
     return path.startswith(PREFIX)
 
 
-def _check_headers(headers: dict[str, str], put: SignedPut) -> None:
+def _check_headers(headers: Mapping[str, str], put: SignedPut) -> None:
     for name, value in ONLY_NEW.items():
         if headers.get(name.lower()) != value:
             raise Forbidden(

@@ -6,6 +6,7 @@ literal segment before a variable, a named method before ANY, and ``$default`` f
 a last slash; no other route matches a path that ends in a slash.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ _FUNCTIONS: Final = ("AWS::Serverless::Function", "AWS::Lambda::Function")
 
 # How specific one segment of a route is.
 _GREEDY, _VARIABLE, _LITERAL = range(3)
+_PATTERNS: Final = {_GREEDY: r"[\s\S]*", _VARIABLE: "[^/]+"}
 Specificity = tuple[bool, tuple[int, ...], bool]
 
 
@@ -88,6 +90,15 @@ class GatewayRoute:
         ranks = tuple(_rank(segment) for segment in self.segments)
         return _GREEDY not in ranks, ranks, self.method != "ANY"
 
+    @property
+    def pattern(self) -> str:
+        """Return a regular expression that matches the whole of a path of this route."""
+        if self.key == "$default":
+            return r"[\s\S]*"
+        return "/".join(
+            _PATTERNS.get(_rank(segment)) or re.escape(segment) for segment in self.segments
+        )
+
     def match(self, method: str, path: str) -> dict[str, str] | None:
         """Return the path's variables, or None if the route does not match."""
         if self.key == "$default":
@@ -135,6 +146,8 @@ class RouteTable:
         default = [route for route in found if route.key == "$default"]
         specific = [route for route in found if route.key != "$default"]
         self._routes = sorted(specific, key=lambda r: r.specificity, reverse=True) + default
+        methods = {route.method for route in specific} | {"ANY"}
+        self._selectors = {method: _Selector(self._routes, method) for method in methods}
 
     @classmethod
     def from_template(cls, template: Mapping[str, Any]) -> Self:
@@ -153,11 +166,22 @@ class RouteTable:
 
     def select(self, method: str, path: str) -> Selected | None:
         """Return the most specific matching route and the path's variables, if there is one."""
-        for route in self._routes:
-            variables = route.match(method, path)
-            if variables is not None:
-                return Selected(route, variables)
-        return None
+        selector = self._selectors.get(method) or self._selectors["ANY"]
+        route = selector.find(path)
+        return None if route is None else Selected(route, route.match(method, path) or {})
+
+
+class _Selector:
+    """The routes that take a method, as one regular expression: it is quicker than to try each."""
+
+    def __init__(self, routes: Iterable[GatewayRoute], method: str) -> None:
+        self._routes = [route for route in routes if route.method in {method, "ANY", ""}]
+        self._pattern = re.compile("|".join(f"({route.pattern})" for route in self._routes))
+
+    def find(self, path: str) -> GatewayRoute | None:
+        """Return the first route that matches."""
+        found = self._pattern.fullmatch(path)
+        return self._routes[found.lastindex - 1] if found and found.lastindex else None
 
 
 def _read_routes(resources: Mapping[str, Any]) -> Iterator[GatewayRoute]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.endpoints.events import write_result
+from pytp_broker.endpoints import read
+from pytp_broker.endpoints.events import handle, handle_here, write_result
 from pytp_broker.errors import NotFound
 from pytp_broker.http.messages import Response, json_response, problem_response
 from pytp_broker.http.negotiation import HTML, JSON, PLAIN_HTML
@@ -104,3 +105,16 @@ def test_no_answer_may_be_embedded_by_another_site(status: int) -> None:
     result = write_result(Response(status))
 
     assert result["headers"]["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("path", ["/acme/simple/", "/acme/nothing"])
+def test_the_local_gateway_gets_the_same_answer_as_bytes(path: str) -> None:
+    shelf = Shelf()
+    context = {"domainName": HOST, "http": {"method": "GET", "path": path}}
+    event = {"rawPath": path, "headers": {"host": HOST}, "requestContext": context}
+
+    here = handle_here(event, read.ROUTES, shelf.index)
+    there = handle(event, read.ROUTES, shelf.index)
+
+    assert (here["statusCode"], here["headers"]) == (there["statusCode"], there["headers"])
+    assert body_of(here) == body_of(there)

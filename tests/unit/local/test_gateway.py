@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import tempfile
 from collections.abc import Mapping, MutableMapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.content import Held, Lent, read_all
+from pytp_broker.content import Lent, Opened, read_all
 from pytp_broker.errors import PayloadTooLarge
 from pytp_broker.local import gateway as local
 from pytp_broker.local import log
@@ -583,7 +584,7 @@ def test_only_a_large_body_reaches_the_function_without_base64() -> None:
 def test_content_is_sent_piece_by_piece_and_closed() -> None:
     octets = bytes(600_000)
     closed: list[bool] = []
-    content = Lent(Held(octets), lambda: closed.append(True))
+    content = Lent(Opened(io.BytesIO(octets), len(octets)), lambda: closed.append(True))
     gateway = Gateway(lambda _: {"statusCode": 200, "content": content})
 
     answered = gateway.answer(Exchange(method="GET"))
@@ -687,7 +688,7 @@ def test_the_length_is_the_functions_where_the_body_is_left_out(
 
 
 def test_a_request_that_breaks_off_goes_nowhere() -> None:
-    exchange = Exchange()
+    exchange = Exchange(b"half")
     messages = [{"type": "http.request", "body": b"half", "more_body": True}]
     messages += [{"type": "http.disconnect"}]
 

@@ -3,9 +3,24 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytp_broker.local import routes
-from pytp_broker.local.routes import GatewayRoute, RouteTable, TemplateError
+from pytp_broker.local.routes import (
+    GatewayRoute,
+    RouteTable,
+    Selected,
+    TemplateError,
+    find_template,
+    load_template,
+)
+
+SEGMENTS = ["", "_", "oidc", "mint-token", "simple", "legacy", "project", "acme", ".well-known"]
+PATHS = st.lists(
+    st.sampled_from([*SEGMENTS, "token", "a.b", "\n", "(?"]) | st.text(max_size=3), max_size=6
+)
+TABLE = RouteTable.from_template(load_template(find_template()))
 
 
 def select(table: RouteTable, method: str, path: str) -> str | None:
@@ -163,3 +178,12 @@ def test_a_missing_template_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     with pytest.raises(TemplateError, match=r"no template\.yaml at"):
         routes.find_template()
+
+
+@given(st.sampled_from(["GET", "POST", "BREW"]), PATHS.map(lambda parts: "/" + "/".join(parts)))
+def test_a_table_selects_the_first_of_its_routes_that_matches(method: str, path: str) -> None:
+    """The table asks one regular expression, and each route says by itself whether it matches."""
+    matches = ((route, route.match(method, path)) for route in TABLE.routes)
+    expected = next(Selected(route, found) for route, found in matches if found is not None)
+
+    assert TABLE.select(method, path) == expected
