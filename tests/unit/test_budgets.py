@@ -5,7 +5,7 @@ The limit of the gateway is another one: it counts a request before the function
 
 import pytest
 
-from pytp_broker.budgets import MAX_SOURCES, RefusalBudget
+from pytp_broker.budgets import MAX_SOURCES, RefusalBudget, network_of
 from pytp_broker.errors import TooManyRequests
 from tests.support.configurations import github_publisher, registry
 from tests.support.world import World
@@ -142,3 +142,19 @@ def test_a_budget_of_one_refuses_the_second() -> None:
 
     with pytest.raises(TooManyRequests):
         budget.check(("/acme", "192.0.2.1"), 1)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "::/64"),
+        ("", ""),
+        ("no address", "no address"),
+        ("no:address", "no:address"),
+    ],
+)
+def test_a_source_is_an_ipv4_address_or_half_an_ipv6_address(address: str, network: str) -> None:
+    assert network_of(address) == network
