@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
 )
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from pytp_broker.audit.record import Audit, AuditRecord
 from pytp_broker.errors import InvalidPayload, MalformedRequest, PayloadTooLarge, Unavailable
@@ -130,6 +129,9 @@ def read_keys(raw_keys: RawKeys) -> Keys:
 
 
 def _read_key(pem: object) -> EllipticCurvePublicKey | None:
+    # Reports are rare, and this also reads X.509 and OpenSSH: it would cost every start.
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         key = load_pem_public_key(str(pem).encode())
     except (ValueError, UnsupportedAlgorithm):

@@ -1,8 +1,8 @@
 """Verify an identity token and return its signed claims.
 
-PyJWT verifies the signature, with an algorithm that the issuer's configuration allows. This module
-checks all the rest: issuer, audience, type of token, names and times. `oidc.unverified` has checked
-the form before.
+``oidc.signatures`` verifies the signature, with an algorithm that the issuer's configuration
+allows. This module checks all the rest: issuer, audience, type of token, names and times.
+``oidc.unverified`` has checked the form before.
 """
 
 import hashlib
@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import jwt
+from cryptography.exceptions import InvalidSignature
 
 from pytp_broker.errors import InvalidToken
 from pytp_broker.http import paths
 from pytp_broker.oidc.jwks import VerificationKey
+from pytp_broker.oidc.signatures import InvalidKeyError, check_signature
 from pytp_broker.oidc.signed_claims import LEEWAY_SECONDS, PLAIN, SignedClaims, TokenForm
 from pytp_broker.oidc.unverified import UnverifiedToken
 from pytp_broker.redaction import printable
@@ -69,15 +70,14 @@ def _verify_signature(unverified: UnverifiedToken, key: VerificationKey) -> None
         raise InvalidToken(
             "the identity token is signed with an algorithm that its issuer does not use"
         )
-    algorithm = jwt.get_algorithm_by_name(name)
     try:
-        public_key = algorithm.prepare_key(key.public_key)  # refuses another algorithm's curve
-    except jwt.PyJWTError as error:
-        raise InvalidToken(f"the identity token does not verify ({type(error).__name__})") from None
-    if not algorithm.verify(unverified.signing_input, public_key, unverified.signature):
+        check_signature(name, key.public_key, unverified.signing_input, unverified.signature)
+    except InvalidKeyError:  # the key is on the curve of another algorithm
+        raise InvalidToken("the identity token does not verify (InvalidKeyError)") from None
+    except InvalidSignature:
         raise InvalidToken(
             "the identity token has a signature that is not from the key that its `kid` names"
-        )
+        ) from None
 
 
 def _check_required(claims: Mapping[str, Any]) -> None:

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from pytp_broker.audit.findings import KeySet, KeySetReason
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.oidc.documents import RawKeys
+from pytp_broker.oidc.signatures import PublicKey, read_ec, read_okp, read_rsa
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Issuer
 
@@ -23,7 +22,7 @@ MAX_SHOWN: Final = 5
 class _KeyType:
     """How to read one `kty`: only its public members, so that no private key is ever loaded."""
 
-    parse: Callable[[dict[str, Any]], Any]
+    parse: Callable[[Mapping[str, Any]], PublicKey]
     members: tuple[str, ...]
     algorithms: tuple[str, ...]
 
@@ -31,12 +30,12 @@ class _KeyType:
 # Asymmetric keys only: with `oct` an attacker who knows a public value could sign (CVE-2022-29217).
 _KEY_TYPES: Final = {
     "RSA": _KeyType(
-        RSAAlgorithm.from_jwk,
+        read_rsa,
         ("kty", "n", "e"),
         ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     ),
-    "EC": _KeyType(ECAlgorithm.from_jwk, ("kty", "crv", "x", "y"), ("ES256", "ES384", "ES512")),
-    "OKP": _KeyType(OKPAlgorithm.from_jwk, ("kty", "crv", "x"), ("EdDSA",)),
+    "EC": _KeyType(read_ec, ("kty", "crv", "x", "y"), ("ES256", "ES384", "ES512")),
+    "OKP": _KeyType(read_okp, ("kty", "crv", "x"), ("EdDSA",)),
 }
 ASYMMETRIC_ALGORITHMS: Final = tuple(a for t in _KEY_TYPES.values() for a in t.algorithms)
 # The members that we keep of a published key. An issuer may publish secret ones by mistake.
@@ -47,7 +46,7 @@ PUBLIC_MEMBERS: Final = ("kid", "kty", "use", "key_ops", "alg", "n", "e", "crv",
 class VerificationKey:
     """A public key and the algorithms that it may verify."""
 
-    public_key: Any
+    public_key: PublicKey
     algorithms: tuple[str, ...]
 
 
@@ -101,13 +100,13 @@ class _UnusableKeyError(Exception):
     """A key is malformed, weak, or of a kind that an issuer must not publish."""
 
 
-def _parse_key(raw_key: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a key of any of the types
+def _parse_key(raw_key: Mapping[str, Any]) -> PublicKey:
     key_type = _KEY_TYPES.get(str(raw_key.get("kty")))
     if key_type is None:
         raise _UnusableKeyError
     try:
         public_key = key_type.parse({name: raw_key[name] for name in key_type.members})
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         raise _UnusableKeyError from None
     if isinstance(public_key, RSAPublicKey) and public_key.key_size < MIN_RSA_BITS:
         raise _UnusableKeyError
