@@ -14,9 +14,12 @@ from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.emulator import Emulator, create_bucket, create_table, make_client
+from tests.support.own_s3 import own_s3
 from tests.support.samples import Table
 
 MINISTACK = pytest.param("ministack", marks=pytest.mark.ministack)
+# The same emulator, asked by our own client of S3.
+OWN = pytest.param("own", marks=pytest.mark.ministack)
 
 
 @pytest.fixture(params=["sqlite", "moto", MINISTACK])
@@ -92,7 +95,7 @@ def ministack_table(emulator: Emulator) -> Iterator[Table]:
 FOLDER = ["folder"]
 
 
-@pytest.fixture(params=["folder", "moto", MINISTACK])
+@pytest.fixture(params=["folder", "moto", MINISTACK, OWN])
 def files(request: pytest.FixtureRequest) -> FileStore:
     """Return an empty file store of each kind."""
     found: FileStore = request.getfixturevalue(f"{request.param}_files")
@@ -121,3 +124,9 @@ def moto_files(moto_s3: Any) -> S3Files:
 def ministack_files(emulator: Emulator) -> S3Files:
     client = emulator.client("s3")
     return S3Files(client, create_bucket(client))
+
+
+@pytest.fixture
+def own_files(emulator: Emulator) -> Iterator[S3Files]:
+    with own_s3(emulator.endpoint_url) as client:
+        yield S3Files(client, create_bucket(emulator.client("s3")))

@@ -3,18 +3,16 @@
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 
 from pytp_broker.aws.api.calls import Calls, Clock
 from pytp_broker.aws.api.connections import Connections, Limits
 from pytp_broker.aws.api.credentials import find_credentials
 from pytp_broker.aws.api.dynamodb import LIMITS, DynamoDB
-from pytp_broker.aws.api.endpoints import find_endpoint
+from pytp_broker.aws.api.endpoints import Endpoint, find_endpoint
 from pytp_broker.aws.api.kms import Kms
 from pytp_broker.aws.api.lambdas import Lambdas
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from pytp_broker.aws.api.s3 import LIMITS as LIMITS_OF_OBJECTS
+from pytp_broker.aws.api.s3 import S3
 
 
 class FunctionClients:
@@ -44,16 +42,16 @@ class FunctionClients:
         limits = Limits(read_seconds=seconds, call_seconds=seconds, attempts=1)
         return Lambdas(self._calls("lambda", limits))
 
-    def s3(self) -> "S3Client":
+    def s3(self) -> S3:
         """Return a client of S3."""
-        from pytp_broker.aws import boto
-
-        client: Any = boto.server_clients(None).s3()
-        return client  # type: ignore[no-any-return]
+        endpoint = find_endpoint("s3", self._environ)
+        return S3(endpoint, lambda bucket: self._calls_at(bucket, LIMITS_OF_OBJECTS))
 
     def _calls(self, service: str, limits: Limits) -> Calls:
-        connections = Connections(find_endpoint(service, self._environ), limits)
-        return Calls(connections, self._credentials, Clock())
+        return self._calls_at(find_endpoint(service, self._environ), limits)
+
+    def _calls_at(self, endpoint: Endpoint, limits: Limits) -> Calls:
+        return Calls(Connections(endpoint, limits), self._credentials, Clock())
 
 
 def function_clients() -> FunctionClients:

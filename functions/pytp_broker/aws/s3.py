@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pytp_broker.aws.api.errors import CallError
+from pytp_broker.aws.api.s3 import S3
 from pytp_broker.aws.s3_bodies import put_body
 from pytp_broker.aws.s3_ranges import Fetch
 from pytp_broker.content import Content
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.file_store import STAGED, TARGET_LIFETIME, Stored, Target, check_staged
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 # Long enough for a redirect to be followed, short enough to be worth little in a log.
 DOWNLOAD_SECONDS: Final = 300
@@ -30,7 +28,7 @@ _DROPPED: Final = "dropped"
 class S3Files:
     """A FileStore in one bucket, through the client that is passed in."""
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
+    def __init__(self, client: S3, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
 
@@ -138,7 +136,7 @@ def _read_checksum(checksum: str) -> str | None:
     return None if not checksum or "-" in checksum else base64.b64decode(checksum).hex()
 
 
-def ensure_bucket(client: "S3Client", name: str) -> None:
+def ensure_bucket(client: Any, name: str) -> None:  # noqa: ANN401 - a client of boto3
     """Make a bucket if there is none of this name."""
     if name in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
         return

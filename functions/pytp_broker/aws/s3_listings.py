@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from pytp_broker.aws.api.errors import CallError
+from pytp_broker.aws.api.s3 import S3
 from pytp_broker.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import TagTypeDef
 
 # The lifecycle rule of the bucket in template.yaml looks for this tag. A reader may have found the
@@ -23,7 +23,7 @@ _ABSENT: Final = frozenset({"NoSuchKey", "AccessDenied"})
 class S3Listings:
     """ListingObjects in one bucket; the client is made when the first large listing comes."""
 
-    def __init__(self, make_client: Callable[[], "S3Client"], bucket: str) -> None:
+    def __init__(self, make_client: Callable[[], S3], bucket: str) -> None:
         self._make_client = make_client
         self._bucket = bucket
 
@@ -42,7 +42,9 @@ class S3Listings:
     def read(self, key: str) -> bytes:
         """Return a listing; raise KeyError if it is not there."""
         with _failures_told(key):
-            return self._make_client().get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            answer = self._make_client().get_object(Bucket=self._bucket, Key=key)
+            octets: bytes = answer["Body"].read()
+        return octets
 
     def retire(self, key: str) -> None:
         """Tag a listing, so that the bucket's lifecycle rule removes it."""

@@ -6,14 +6,12 @@ range is kept in memory.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pytp_broker.aws.api.errors import CallError, UnansweredError
+from pytp_broker.aws.api.s3 import S3
 from pytp_broker.content import Content, Held
 from pytp_broker.errors import StoreUnavailable
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 # How much is fetched at a place that nobody has read yet, and at most when a reader goes on.
 FIRST_BYTES: Final = 64 * 1024
@@ -64,7 +62,7 @@ class Ranged:
 class Fetch:
     """Fetches ranges of one object, and notices if it has been replaced."""
 
-    def __init__(self, client: "S3Client", bucket: str, key: str) -> None:
+    def __init__(self, client: S3, bucket: str, key: str) -> None:
         self._client = client
         self._key = key
         self._object: dict[str, Any] = {"Bucket": bucket, "Key": key}

@@ -8,13 +8,11 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pytp_broker.aws.api.errors import CallError
+from pytp_broker.aws.api.s3 import S3
 from pytp_broker.errors import StoreUnavailable
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 PREFIX: Final = "trust-root/"
 
@@ -22,7 +20,7 @@ PREFIX: Final = "trust-root/"
 class S3TrustRoots:
     """What refreshes have packed, in one bucket."""
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
+    def __init__(self, client: S3, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
 
@@ -36,7 +34,8 @@ class S3TrustRoots:
     def read(self, key: str) -> bytes:
         """Return one; raise StoreUnavailable."""
         with _failures_told():
-            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            octets: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        return octets
 
     def save(self, version: int, document: bytes) -> None:
         """Keep one, unless it is there already; raise StoreUnavailable."""

@@ -13,7 +13,7 @@ import io
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from pytp_broker.aws.api.answers import Answer, BrokenAnswerError
@@ -39,6 +39,13 @@ _HEADERS: Final = {
 _METHODS: Final = {"get_object": "GET", "put_object": "PUT"}
 _OK: Final = 200
 _PARTIAL: Final = 206
+
+
+class Readable(Protocol):
+    """An open file, as much of it as is needed here."""
+
+    def read(self) -> bytes:
+        """Return all bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +77,11 @@ class S3:
         headers = _headers_of(parameters)
         return self._make("HeadObject", "HEAD", parameters, _read_members, headers=headers)
 
-    def put_object(self, Body: bytes, **parameters: str) -> dict[str, Any]:
+    def put_object(self, Body: "bytes | Readable", **parameters: str) -> dict[str, Any]:
         """Store an object, whose checksum S3 compares before it does."""
         wanted = {
             "headers": _headers_of(parameters),
-            "body": Body,
+            "body": Body if isinstance(Body, bytes) else Body.read(),
             "digest": base64.b64decode(parameters["ChecksumSHA256"]).hex(),
         }
         return self._make("PutObject", "PUT", parameters, _read_members, **wanted)
