@@ -48,7 +48,8 @@ def imports_of(handler: str) -> dict[str, Any]:
     return {
         "libraries": sorted(libraries - {"pytp_broker"}),
         "costly parts of the standard library": sorted(first & COSTLY),
-        "modules of ours": len(ours),
+        # Rounded up to ten, so that the list changes with a room, and not with each file.
+        "modules of ours, about": -(-len(ours) // 10) * 10,
     }
 
 
