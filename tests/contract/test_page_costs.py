@@ -1,5 +1,6 @@
 """What a project's page costs on AWS: read units, round trips and bytes, at any number of files."""
 
+import json
 import random
 from datetime import timedelta
 from typing import Any
@@ -10,14 +11,19 @@ from pytp_broker.aws.dynamodb.file_rows import file_item
 from pytp_broker.aws.dynamodb.listing_rows import MAX_INLINE_BYTES
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.dynamodb.table import attributes
+from pytp_broker.endpoints.events import write_result
 from pytp_broker.http.compression import check_uncompressed, compress
+from pytp_broker.http.messages import Response
 from pytp_broker.index.pages import project_json
 from pytp_broker.index.reading import find_listing
 from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.project_files import ProjectFiles
+from pytp_broker.storage.project_status import ACTIVE
 from tests.support.figures import PAGES
 from tests.support.metered import MeteredBucket, MeteredTable
 from tests.support.samples import NOW, file
 from tests.support.shelf import Shelf
+from tests.support.stock import HTML, JSON
 
 PLACE = ("acme", "widgets")
 TAGS = ("cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64", "cp312-cp312-win_amd64")
@@ -97,3 +103,30 @@ def test_ten_thousand_files_fit_into_an_answer(monkeypatch: pytest.MonkeyPatch) 
 
     check_uncompressed(body)
     assert len(compress(body)) < 1_300_000
+
+
+# The client's header is what decides beyond about 12,700 files as JSON; API Gateway takes 6 MiB.
+@pytest.mark.parametrize(
+    ("count", "accept", "encoding", "status"),
+    [
+        (11_000, JSON, "identity", 200),
+        (11_000, HTML, "identity", 200),
+        (11_000, JSON, "gzip", 200),
+        (14_000, JSON, "identity", 406),
+        (14_000, JSON, "gzip", 200),
+        (14_000, HTML, "gzip", 200),
+    ],
+)
+def test_a_page_of_more_files_is_an_answer_that_a_function_can_give(
+    monkeypatch: pytest.MonkeyPatch, count: int, accept: str, encoding: str, status: int
+) -> None:
+    shelf, files = Shelf(), ProjectFiles(published(count), {}, ACTIVE)
+    monkeypatch.setattr(shelf.store, "find_files", lambda *_: files)
+
+    answer = shelf.get("/acme/simple/widgets/", accept, accept_encoding=encoding)
+
+    assert answer.status == status
+    result = write_result(Response(answer.status, answer.body, answer.headers))
+    assert len(json.dumps(result)) <= 6 * 1024 * 1024
+    if status == 406:
+        assert "send the header `Accept-Encoding: gzip`" in answer.detail
