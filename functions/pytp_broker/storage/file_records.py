@@ -1,7 +1,7 @@
 """What the index keeps about files: each published file, and each release."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -99,7 +99,7 @@ class PublishedFile:
         state = document.get("attestation_state")
         known = None if state is None else AttestationState.from_document(state)
         # A later version may have written members that this one does not know, and may still run.
-        ours = {each.name: document[each.name] for each in fields(cls) if each.name in document}
+        ours = {name: document[name] for name in cls.__slots__ if name in document}
         return cls(**{**ours, "uploaded_at": uploaded_at, "attestation_state": known})
 
 
