@@ -177,3 +177,35 @@ def test_what_follows_the_chunks_stays() -> None:
 def test_chunks_that_are_refused(octets: bytes, why: str) -> None:
     with pytest.raises(FramingError, match=re.escape(why)):
         ChunkedBody().take(bytearray(octets))
+
+
+BLANKS = b" " * 200
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"X:" + BLANKS + b"\r\n") * 70 + b"\x01",
+        (b"X:" + BLANKS + b"x" + BLANKS + b"\r\n") * 35 + b"\x01",
+        (b"X: " + b"x " * 100 + b"\r\n") * 70 + b"\x01",
+        b"X:" + BLANKS * 70 + b"\x01",
+    ],
+    ids=["empty values", "blanks around values", "words", "one value"],
+)
+def test_a_head_is_refused_at_once_however_its_blanks_could_be_divided(lines: bytes) -> None:
+    """An expression that could divide them in many ways would try all of them, and never end."""
+    head = b"GET / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n\r\n"
+
+    with pytest.raises(FramingError, match="malformed"):
+        read_head(head)
+
+
+def test_a_line_of_a_chunk_is_refused_at_once_however_its_blanks_could_be_divided() -> None:
+    with pytest.raises(FramingError, match="size"):
+        ChunkedBody().take(bytearray(b"1;" + BLANKS * 70 + b"\x01\r\n"))
+
+
+def test_blanks_around_a_value_are_no_part_of_it() -> None:
+    head = read_head(b"GET / HTTP/1.1\r\nHost: \ta b\t \r\nX:\t\r\n\r\n")
+
+    assert head.fields == [(b"host", b"a b"), (b"x", b"")]
