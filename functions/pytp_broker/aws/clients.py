@@ -21,6 +21,12 @@ class FunctionClients:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._credentials = find_credentials(environ, lambda: datetime.now(UTC))
+        self._opened: list[Connections] = []
+
+    def close(self) -> None:
+        """Close the connections that the clients keep."""
+        for connections in self._opened:
+            connections.close()
 
     def dynamodb(self) -> DynamoDB:
         """Return a client of DynamoDB."""
@@ -51,7 +57,9 @@ class FunctionClients:
         return self._calls_at(find_endpoint(service, self._environ), limits)
 
     def _calls_at(self, endpoint: Endpoint, limits: Limits) -> Calls:
-        return Calls(Connections(endpoint, limits), self._credentials, Clock())
+        connections = Connections(endpoint, limits)
+        self._opened.append(connections)
+        return Calls(connections, self._credentials, Clock())
 
 
 def function_clients() -> FunctionClients:

@@ -126,9 +126,9 @@ class ServedCredentials:
     def _headers(self) -> dict[str, str]:
         path = self._environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
         if path is not None:
-            return {"Authorization": Path(path).read_text().strip()}
+            return {"authorization": Path(path).read_text().strip()}
         token = self._environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
-        return {} if token is None else {"Authorization": token}
+        return {} if token is None else {"authorization": token}
 
 
 def find_credentials(environ: Mapping[str, str], now: Callable[[], datetime]) -> CredentialSource:
