@@ -160,6 +160,17 @@ def test_the_memory_forgets_what_is_too_old_when_another_comes() -> None:
     assert [name for name, _ in vars(known)["_readers"]] == ["b", "c"]
 
 
+def test_a_reader_whose_verification_took_too_long_is_not_remembered() -> None:
+    clock = Clock()
+    known = KnownReaders([lambda: clock.ticks])
+    slow = reader(known)
+    clock.ticks += 10
+
+    known.add(KEY, slow)
+
+    assert not vars(known)["_readers"]
+
+
 @pytest.mark.parametrize("broken", [0, 1], ids=["the first", "the second"])
 @pytest.mark.parametrize("jump", [-1.0, 10.0], ids=["set back", "too old"])
 def test_both_clocks_must_agree(broken: int, jump: float) -> None:
