@@ -146,7 +146,10 @@ def _execute(operator: Operator, loaded: "Loaded", approval: _Approval, progress
 
 def _records(step: Step, by: str) -> Iterator[AuditRecord]:
     """Yield the records of a change; they keep all about a publisher, whose id others name."""
-    for part in wrap(step.line, MAX_SENTENCE_CHARACTERS):
+    line = step.line
+    # Nearly every line is short, and `wrap` looks at each word of it.
+    is_short = len(line) <= MAX_SENTENCE_CHARACTERS
+    for part in [line] if is_short else wrap(line, MAX_SENTENCE_CHARACTERS):
         event = ConfigurationChange(by=by, change=part)
         if step.publisher is not None:
             event.publisher = step.publisher.publisher_id

@@ -21,6 +21,8 @@ from pytp_broker.storage.sqlite.layout import create, is_current, migrate
 # Clients give the exchange five seconds; after four of waiting for a writer we can still say 503.
 BUSY_SECONDS: Final = 4.0
 _CACHE_KIB: Final = 512
+# `json.dumps` would make one for each document.
+_ENCODER: Final = json.JSONEncoder(sort_keys=True)
 
 
 class Database:
@@ -126,4 +128,4 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def dump(document: Mapping[str, Any]) -> str:
     """Return a document as a row stores it."""
-    return json.dumps(document, sort_keys=True)
+    return _ENCODER.encode(document)
