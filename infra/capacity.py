@@ -22,11 +22,11 @@ READS: Final[Mapping[str, Mapping[str, int]]] = {
         "TOKEN": 1,
         "USE": 1,
         "TRUST": 1,
-        "PROJECT": 4,
-        "YANKED": 2,
-        "STATUS": 2,
+        "PROJECT": 3,
+        "YANKED": 1,
+        "STATUS": 1,
         "REOPENED": 1,
-        "LISTING": 4,
+        "LISTING": 2,
     },
     "page": {"LISTING": 2, "STATUS": 1},
 }
@@ -37,7 +37,7 @@ WRITES: Final[Mapping[str, Mapping[str, int]]] = {
     "upload": {"PROJECT": 2, "LISTING": 3, "REGISTRY": 1},
     "page": {},
 }
-CALLS: Final[Mapping[str, int]] = {"mint": 2, "burn": 1, "verify": 1, "upload": 13, "page": 1}
+CALLS: Final[Mapping[str, int]] = {"mint": 2, "burn": 1, "verify": 1, "upload": 11, "page": 1}
 OBJECTS: Final[Mapping[str, int]] = {"upload": 3}
 SIGNATURES: Final[Mapping[str, int]] = {"upload": 1}
 

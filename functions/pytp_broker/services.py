@@ -17,6 +17,7 @@ from pytp_broker.oidc.documents import Fetch, Reach
 from pytp_broker.provenance.attester import Attester, NoAttester
 from pytp_broker.provenance.signing import NoSigner, Signer
 from pytp_broker.provenance.timestamps import NoStamper, Stamper
+from pytp_broker.side_by_side import SideBySide, in_order
 from pytp_broker.storage.cache import ConfigurationCache, ReceiptKeyCache
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import RuntimeStore
@@ -90,7 +91,8 @@ class Index(Services):
     ``max_upload_bytes`` is the largest body that this deployment's gateway and function take.
     ``verifier`` verifies uploads of more than ``immediate_bytes`` later. ``signer`` signs receipts,
     ``stamper`` gets timestamps for them, and ``attester`` verifies attestations. ``kept_pages``
-    are those that were rendered lately.
+    are those that were rendered lately. ``side_by_side`` makes calls at the same time that do not
+    depend on each other.
     """
 
     files: FileStore
@@ -101,6 +103,7 @@ class Index(Services):
     attester: Attester = field(default_factory=NoAttester, kw_only=True)
     immediate_bytes: int = field(default=IMMEDIATE_BYTES, kw_only=True)
     kept_pages: KeptPages = field(default_factory=KeptPages, kw_only=True)
+    side_by_side: SideBySide = field(default=in_order, kw_only=True)
 
 
 def build(  # noqa: PLR0913 - each is given by its name
@@ -160,6 +163,7 @@ def build_index(  # noqa: PLR0913 - each is given by its name
     attester: Attester | None = None,
     immediate_bytes: int = IMMEDIATE_BYTES,
     kept_pages: KeptPages | None = None,
+    side_by_side: SideBySide = in_order,
 ) -> Index:
     """Return the services of the functions that handle files."""
     return Index(
@@ -172,6 +176,7 @@ def build_index(  # noqa: PLR0913 - each is given by its name
         attester=attester or NoAttester(),
         immediate_bytes=immediate_bytes,
         kept_pages=kept_pages or KeptPages(),
+        side_by_side=side_by_side,
     )
 
 

@@ -17,8 +17,9 @@ from typing import Any, Final
 
 import requests
 
-from pytp_broker.aws.dynamodb.file_rows import file_item, project_item
+from pytp_broker.aws.dynamodb.file_rows import file_item
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.aws.dynamodb.reservations import project_item
 from pytp_broker.aws.dynamodb.table import attributes
 from pytp_broker.demo.process import ServerProcess
 from pytp_broker.endpoints import read

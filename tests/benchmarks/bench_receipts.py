@@ -27,7 +27,7 @@ from pytp_broker.aws.kms_signer import KmsSigner
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.aws.s3_listings import S3Listings
 from pytp_broker.content import read_all
-from pytp_broker.index import publishing
+from pytp_broker.index import preparing
 from pytp_broker.local.folder_signer import open_signer as open_folder_signer
 from pytp_broker.provenance.attester import AttestationQuestion, AttestationStatus
 from pytp_broker.provenance.checking import Subject, accept_receipt
@@ -163,7 +163,7 @@ def as_way(way: str) -> AbstractContextManager[Any]:
     """Return the context in which uploads have no receipt, or one that changes nothing."""
     if way != WITHOUT:
         return nullcontext()
-    return patch.object(publishing, "certify", lambda file, *_: file)
+    return patch.object(preparing, "certify", lambda file, *_: file)
 
 
 def publish(shelf: Shelf, distribution: Distribution, more: Mapping[str, str]) -> Spent:

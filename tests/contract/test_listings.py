@@ -91,6 +91,99 @@ def test_a_further_file_is_six_round_trips(dynamo: DynamoStore, calls: list[str]
     ]
 
 
+def announce_and_add(store: Store) -> None:
+    store.add_file(file(WHEEL), store.announce_file(*PLACE, WHEEL))
+
+
+def test_an_announced_file_is_three_round_trips_after_its_announcement(
+    dynamo: DynamoStore, calls: list[str]
+) -> None:
+    dynamo.add_file(file(SDIST))
+    calls.clear()
+
+    announcement = dynamo.announce_file(*PLACE, WHEEL)
+
+    assert announcement.files == [file(SDIST)]
+    assert calls == ["UpdateItem", "PutItem", "BatchGetItem"]
+    calls.clear()
+    dynamo.add_file(file(WHEEL), announcement)
+    # The file, the listing with it, and the marks.
+    assert calls == ["PutItem", "PutItem", "UpdateItem"]
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+def test_an_announced_file_that_is_not_added_leaves_its_mark(
+    dynamo: DynamoStore, calls: list[str]
+) -> None:
+    dynamo.add_file(file(SDIST))
+    dynamo.announce_file(*PLACE, WHEEL)
+
+    assert reads_of(dynamo, calls) == WITH_NAMED
+
+
+def test_an_announced_file_that_was_added_and_deleted_before_is_not_shown(
+    dynamo: DynamoStore, calls: list[str]
+) -> None:
+    dynamo.add_file(file(SDIST))
+    dynamo.add_file(file(WHEEL))
+    dynamo.delete_file(*PLACE, WHEEL, tombstone())
+
+    announce_and_add(dynamo)
+
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+def _others_publish(store: DynamoStore) -> None:
+    store.add_file(NEXT)
+
+
+def _others_yank(store: DynamoStore) -> None:
+    store.yank_release(*PLACE, "1", "breaks")
+
+
+def _others_announce(store: DynamoStore) -> None:
+    store.add_file(NEXT, store.announce_file(*PLACE, NEXT.filename))
+
+
+@pytest.mark.parametrize("others", [_others_publish, _others_yank, _others_announce])
+def test_what_others_change_between_an_announcement_and_its_file_is_shown(
+    dynamo: DynamoStore, calls: list[str], others: Callable[[DynamoStore], None]
+) -> None:
+    dynamo.add_file(file(SDIST))
+    announcement = dynamo.announce_file(*PLACE, WHEEL)
+    others(dynamo)
+
+    dynamo.add_file(file(WHEEL), announcement)
+
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+def test_an_announcement_that_is_as_old_as_a_dead_writers_is_made_anew(
+    dynamo: DynamoStore, calls: list[str], clock: Clock
+) -> None:
+    dynamo.add_file(file(SDIST))
+    announcement = dynamo.announce_file(*PLACE, WHEEL)
+    clock.now += ABANDONED_SECONDS + 1
+    dynamo.add_file(NEXT)
+
+    dynamo.add_file(file(WHEEL), announcement)
+
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
+def test_two_files_that_are_announced_together_are_both_shown(
+    dynamo: DynamoStore, calls: list[str]
+) -> None:
+    dynamo.add_file(file(SDIST))
+    announcements = [dynamo.announce_file(*PLACE, name) for name in (WHEEL, NEXT.filename)]
+
+    dynamo.add_file(file(WHEEL), announcements[0])
+    assert reads_of(dynamo, calls) == WITH_NAMED
+    dynamo.add_file(NEXT, announcements[1])
+
+    assert reads_of(dynamo, calls) == FROM_LISTING
+
+
 def test_a_page_of_older_rows_is_read_from_them(
     dynamo: DynamoStore, table: Table, calls: list[str]
 ) -> None:
@@ -113,6 +206,7 @@ def remove_listing(table: Table) -> None:
 
 CHANGES: dict[str, Callable[[Store], Any]] = {
     "add": lambda store: store.add_file(file(WHEEL)),
+    "announce and add": announce_and_add,
     "yank": lambda store: store.yank_release(*PLACE, "1", "breaks"),
     "delete": lambda store: store.delete_file(*PLACE, SDIST, tombstone()),
 }

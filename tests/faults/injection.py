@@ -8,6 +8,7 @@ SQLite (``statements.py``).
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
+from threading import Lock
 from typing import Any, TypeVar
 
 from pytp_broker.errors import StoreUnavailable
@@ -35,6 +36,7 @@ class Line:
         self._error = error or partial(StoreUnavailable, "the store did not answer")
         self.seconds = seconds
         self.delay: Callable[[], object] = lambda: None
+        self._numbering = Lock()
         self.repair()
 
     def repair(self) -> None:
@@ -68,8 +70,9 @@ class Line:
 
     def carry(self, name: str, call: Callable[[], T]) -> T:
         """Make a call, or what the fault makes of it."""
-        number = len(self.calls)
-        self.calls.append(name)
+        with self._numbering:
+            number = len(self.calls)
+            self.calls.append(name)
         if self._step is not None:
             return self._meet(number, self._step, call)
         if self.was_hit and self._fault is Fault.SLOW:

@@ -53,7 +53,7 @@ KEYS = "find_key_set claim_key_set_refresh save_key_set"
 PINS = "find_token pin_publisher pin_publisher"
 RELEASE = "find_release list_files"
 SAVES = "save save sign save"
-UPLOAD = f"find_token find_entry {RELEASE} {SAVES} find_files use_token save_release add_file"
+UPLOAD = f"find_token find_entry {RELEASE} {SAVES} announce_file save_release use_token add_file"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from pytp_broker import exchange, minting
 from pytp_broker.errors import ReusedToken, StoreUnavailable
 from pytp_broker.grants import Grant, Trust
-from pytp_broker.index import publishing, receipts, storing
+from pytp_broker.index import preparing, publishing, receipts, storing
 from pytp_broker.index.releases import _Rules
 from pytp_broker.index.sessions import publishing as session_publishing
 from pytp_broker.storage.cache import ConfigurationCache
@@ -222,7 +222,7 @@ def _used_twice(patch: Patch) -> None:
 @mutant("single use", scenarios.SINGLE_USE)
 def _used_late(patch: Patch) -> None:
     """a single-use token is looked at when an upload begins, and not again"""
-    patch.setattr(publishing, "use_up", lambda *_: None)
+    patch.setattr(preparing, "use_up", lambda *_: None)
 
 
 # Of files
@@ -232,7 +232,7 @@ def _used_late(patch: Patch) -> None:
 def _replaced(patch: Patch) -> None:
     """add_file writes without its condition"""
 
-    def add_file(self: MemoryStore, file: PublishedFile) -> None:
+    def add_file(self: MemoryStore, file: PublishedFile, _announcement: Any = None) -> None:
         self.files[file.registry, file.filename] = file
 
     patch.setattr(MemoryStore, "add_file", add_file)
@@ -255,9 +255,9 @@ def _no_tombstone(patch: Patch) -> None:
 def _told_too_early(patch: Patch) -> None:
     """an upload succeeds although its last write has failed"""
 
-    def make_visible(file: PublishedFile, store: Any) -> None:
+    def make_visible(file: PublishedFile, store: Any, announcement: Any) -> None:
         with suppress(StoreUnavailable):
-            storing.make_visible(file, store)
+            storing.make_visible(file, store, announcement)
 
     patch.setattr(publishing, "make_visible", make_visible)
 
@@ -265,14 +265,13 @@ def _told_too_early(patch: Patch) -> None:
 @mutant("refused upload", scenarios.SINGLE_USE)
 def _visible_too_early(patch: Patch) -> None:
     """a file becomes visible before its single-use token is used up"""
-    store_content = publishing.store_content
+    announce = preparing.announce
 
-    def store_and_show(facts: Any, right: Any, index: Any, event: Any) -> PublishedFile:
-        file = store_content(facts, right, index, event)
+    def announce_and_show(file: PublishedFile, index: Any) -> Any:
         storing.make_visible(file, index.store)
-        return file
+        return announce(file, index)
 
-    patch.setattr(publishing, "store_content", store_and_show)
+    patch.setattr(preparing, "announce", announce_and_show)
 
 
 @mutant("receipt", scenarios.STOLEN_IDENTITY)
@@ -290,11 +289,11 @@ def _late_receipt(patch: Patch) -> None:
     def certify(file: PublishedFile, audit_sha256: str, notary: Any) -> PublishedFile:
         return receipts.certify(file, audit_sha256, replace(notary, files=Later(notary.files)))
 
-    def make_visible(file: PublishedFile, store: Any) -> None:
-        storing.make_visible(file, store)
+    def make_visible(file: PublishedFile, store: Any, announcement: Any) -> None:
+        storing.make_visible(file, store, announcement)
         late[0]()
 
-    patch.setattr(publishing, "certify", certify)
+    patch.setattr(preparing, "certify", certify)
     patch.setattr(publishing, "make_visible", make_visible)
 
 

@@ -20,7 +20,7 @@ from pytp_broker.registries import Configuration
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import STAGED, FileStore, Stored, Target
 from pytp_broker.storage.plan import Approve, Describe, Plan, Setup, make_plan, no_records
-from pytp_broker.storage.project_files import ProjectFiles
+from pytp_broker.storage.project_files import Announcement, ProjectFiles
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import (
     WHOLE_REGISTRY,
@@ -290,7 +290,13 @@ class MemoryStore(Failing):
         return Entry(file, tombstone, self.statuses.get((registry, project), ACTIVE))
 
     @remote
-    def add_file(self, file: PublishedFile) -> None:
+    def announce_file(self, registry: str, project: str, _filename: str) -> Announcement:
+        deleted = self.deleted.get((registry, project), {})
+        files = self._files_of((registry, project))
+        return Announcement([file for file in files if file.filename not in deleted])
+
+    @remote
+    def add_file(self, file: PublishedFile, _announcement: Announcement | None = None) -> None:
         if (file.registry, file.filename) in self.files:
             raise AlreadyPublishedError
         if self._is_reserved(file, file.uploaded_at):

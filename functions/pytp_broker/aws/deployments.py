@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from pytp_broker.aws.api.dynamodb import DynamoDB
 from pytp_broker.aws.api.errors import CallError
 from pytp_broker.aws.boto import (
     Clients,
@@ -23,6 +24,7 @@ from pytp_broker.aws.s3 import S3Files, ensure_bucket
 from pytp_broker.aws.s3_bin import S3Bin
 from pytp_broker.aws.s3_listings import S3Listings
 from pytp_broker.services import utc_now
+from pytp_broker.side_by_side import Threads
 from pytp_broker.storage.cache import ReceiptKeyCache
 from pytp_broker.storage.file_store import Bin, FileStore
 from pytp_broker.storage.protocols import Storage, Store
@@ -30,6 +32,8 @@ from pytp_broker.storage.protocols import Storage, Store
 _TABLE: Final = "AWS::DynamoDB::Table"
 _BUCKET: Final = "AWS::S3::Bucket"
 _KEY: Final = "AWS::KMS::Key"
+# For the uploads of `serve` together. One that finds no thread free makes its calls in order.
+_SERVER_THREADS: Final = 24
 
 
 class NotOpenedError(Exception):
@@ -135,7 +139,7 @@ def open_for_server(address: Address) -> Storage:
     if found.bucket is None:
         raise NotOpenedError([f"the stack {address.stack} has no bucket: name it with --bucket"])
     listings = S3Listings(lambda: s3, found.bucket)
-    return Storage(DynamoStore(dynamodb, found.table, listings), S3Files(s3, found.bucket))
+    return _storage(dynamodb, found.table, listings, S3Files(s3, found.bucket))
 
 
 def server_signer(region: str | None, store: Store) -> KmsSigner:
@@ -250,4 +254,9 @@ def open_stand_ins(places: StandIns) -> Storage:
         check_table(dynamodb, places.table)
         ensure_bucket(s3, places.bucket)
     listings = S3Listings(lambda: s3, places.bucket)
-    return Storage(DynamoStore(dynamodb, places.table, listings), S3Files(s3, places.bucket))
+    return _storage(dynamodb, places.table, listings, S3Files(s3, places.bucket))
+
+
+def _storage(client: DynamoDB, table: str, listings: S3Listings, files: S3Files) -> Storage:
+    threads = Threads(_SERVER_THREADS)
+    return Storage(DynamoStore(client, table, listings, side_by_side=threads), files, threads)

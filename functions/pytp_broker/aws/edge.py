@@ -27,6 +27,7 @@ from pytp_broker.provenance.signing import Signer
 from pytp_broker.provenance.timestamps import Stamper
 from pytp_broker.services import Index, Services, build, build_index
 from pytp_broker.settings import IndexSettings, Settings
+from pytp_broker.side_by_side import SideBySide, in_order
 from pytp_broker.verifier import NoVerifier, Verifier
 
 # A function receives at most 6 MiB, with the body in base64: 4 characters for 3 bytes. API Gateway
@@ -60,16 +61,22 @@ class Edge:
         self._cloudwatch.log("INFO", record.message, audit=record.document())
         self._cloudwatch.count("AuditRecords", record.labels)
 
-    def services(self, settings: Settings, listings: ListingObjects | None = None) -> Services:
+    def services(
+        self,
+        settings: Settings,
+        listings: ListingObjects | None = None,
+        side_by_side: SideBySide = in_order,
+    ) -> Services:
         """Return the services that every function has."""
+        client = self.clients.dynamodb()
         return build(
-            RuntimeDynamoStore(self.clients.dynamodb(), settings.table, listings),
+            RuntimeDynamoStore(client, settings.table, listings, side_by_side=side_by_side),
             shared_host=settings.shared_host,
             audit=self.audit,
             error_type_base=settings.error_type_base,
         )
 
-    def index(
+    def index(  # noqa: PLR0913 - the last ones have defaults
         self,
         settings: IndexSettings,
         verifier: Verifier | None = None,
@@ -77,11 +84,12 @@ class Edge:
         make_signer: Callable[[Services], Signer] | None = None,
         *,
         attester: Attester | None = None,
+        side_by_side: SideBySide = in_order,
     ) -> Index:
         """Return the services of the functions that handle files."""
         s3 = self.clients.s3()
         files, listings = S3Files(s3, settings.bucket), S3Listings(lambda: s3, settings.bucket)
-        services = self.services(settings, listings)
+        services = self.services(settings, listings, side_by_side)
         return build_index(
             services,
             files=files,
@@ -91,6 +99,7 @@ class Edge:
             signer=make_signer(services) if make_signer else None,
             attester=attester,
             kept_pages=KeptPages(_KEPT_PAGES_BYTES),
+            side_by_side=side_by_side,
         )
 
     def attester(self, function: str) -> Attester:

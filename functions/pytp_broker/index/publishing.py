@@ -6,25 +6,25 @@ checked first, so that a stranger learns nothing about files. The bytes and the 
 before the one conditional write that makes the file visible, so a crash leaves unused bytes, never
 half a file and never a file without a receipt. If the release comes from elsewhere than the one
 before it, a record says so first.
+
+On AWS each stage makes its calls side by side: the reads, then what must be there first, then the
+decisive write. Nothing is written before every check has passed.
 """
 
 from pytp_broker.access import (
     Caller,
     Right,
-    check_unused,
     confirm,
     is_old,
     report,
-    use_up,
     verify,
 )
-from pytp_broker.audit.record import hash_prefix
 from pytp_broker.audit.requests import Upload
 from pytp_broker.errors import FileDeleted, FileExists, PayloadTooLarge, ProjectClosed
 from pytp_broker.file_sizes import write_size
-from pytp_broker.index.attesting import ask_if_pending, attach, check_attestations
+from pytp_broker.index.attesting import ask_if_pending, check_attestations
 from pytp_broker.index.digests import SHA256
-from pytp_broker.index.distributions import parse_filename
+from pytp_broker.index.distributions import Distribution, parse_filename
 from pytp_broker.index.forms import (
     Form,
     check_digests,
@@ -32,18 +32,21 @@ from pytp_broker.index.forms import (
     check_protocol,
     compute_sent_digests,
 )
-from pytp_broker.index.inspection import Candidate, Facts, inspect
-from pytp_broker.index.provenance import find_changes, report_changes
-from pytp_broker.index.receipts import Notary, certify, hash_record, make_nonce
-from pytp_broker.index.releases import Admission, check_claim, check_release, claim_release
-from pytp_broker.index.storing import describe, make_visible, save_bytes
+from pytp_broker.index.inspection import Candidate, inspect
+from pytp_broker.index.preparing import Prepared, prepare
+from pytp_broker.index.provenance import report_changes
+from pytp_broker.index.releases import (
+    check_claim,
+    check_found,
+    find_release,
+)
+from pytp_broker.index.storing import make_visible
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Registry
 from pytp_broker.services import Index
-from pytp_broker.storage.file_records import Entry, PublishedFile
+from pytp_broker.storage.file_records import Entry
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError
-from pytp_broker.tokens import file_use
 
 
 def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
@@ -51,20 +54,25 @@ def upload(form: Form, caller: Caller, index: Index, event: Upload) -> None:
 
     Raises a Problem that says what to correct. No file is visible then.
     """
-    right = admit(form, caller, index, event)
-    candidate = read_candidate(form, event)
-    entry = find_entry(candidate, right, index)
-    check_open(candidate, entry)
-    if entry.file is not None and is_published(entry, candidate.sha256):
-        event.unchanged = True
-        ask_if_pending(entry.file, index)
-        return
-    admission = check_release(candidate.distribution, caller.registry, index)
+    with index.side_by_side() as begin:
+        # What the store has is asked for before we know the right, and looked at after that.
+        finding = begin(lambda: find_entry(_named(form), caller.registry, index))
+        finding_release = begin(lambda: find_release(_named(form), caller.registry, index))
+        right = admit(form, caller, index, event)
+        candidate = read_candidate(form, event)
+        entry = finding.result()
+        check_open(candidate, entry)
+        if entry.file is not None and is_published(entry, candidate.sha256):
+            event.unchanged = True
+            ask_if_pending(entry.file, index)
+            return
+        found = finding_release.result()
+    admission = check_found(found, candidate.distribution, caller.registry, index)
     facts = inspect(candidate)
 
-    file = store_content(facts, right, index, event)
-    commit(file, candidate, right, admission, index)
-    ask_if_pending(file, index)
+    prepared = prepare(facts, right, admission, index, event)
+    commit(prepared, candidate, right, index)
+    ask_if_pending(prepared.file, index)
 
 
 def admit(form: Form, caller: Caller, index: Index, event: Upload) -> Right:
@@ -104,10 +112,13 @@ def check_size(size: int, registry: Registry) -> None:
         )
 
 
-def find_entry(candidate: Candidate, right: Right, index: Index) -> Entry:
+def _named(form: Form) -> Distribution:
+    return parse_filename(form.file.filename)
+
+
+def find_entry(file: Distribution, registry: Registry, index: Index) -> Entry:
     """Return what the index has under the file's name."""
-    file = candidate.distribution
-    return index.store.find_entry(right.caller.registry.name, file.project, file.filename)
+    return index.store.find_entry(registry.name, file.project, file.filename)
 
 
 def check_open(candidate: Candidate, entry: Entry) -> None:
@@ -147,70 +158,21 @@ def is_published(entry: Entry, sha256: str) -> bool:
     return True
 
 
-def store_content(facts: Facts, right: Right, index: Index, event: Upload) -> PublishedFile:
-    """Store the bytes and the receipt; return the record that will make the file visible.
-
-    The receipt has the hash of the record of this event, which is complete by then. Raises
-    Unauthorized for a single-use token that has been used up, and what ``attach`` raises.
-    """
-    file = describe(
-        facts,
-        registry=right.caller.registry.name,
-        uploaded_at=index.now(),
-        published_by=describe_publication(right),
-    )
-    check_unused(right.record, _use(file))
-    file = attach(file, facts.candidate.attestations, right.caller.registry, index)
-    save_bytes(file, facts, index.files)
-    event.nonce = make_nonce()
-    return certify(file, hash_record(event.accepted()), Notary.of(index))
-
-
-def commit(
-    file: PublishedFile, candidate: Candidate, right: Right, admission: Admission, index: Index
-) -> None:
+def commit(prepared: Prepared, candidate: Candidate, right: Right, index: Index) -> None:
     """Make the file visible.
 
     Raises FileExists for the later of two files with one name, FileReserved while a session
-    publishes a file of its name, InvalidRelease if the release has changed meanwhile, ProjectClosed
-    if a slow upload finds the project closed, Unauthorized for a token that has been used up, and
-    what ``confirm`` raises for a right that has ended meanwhile.
+    publishes a file of its name, ProjectClosed if a slow upload finds the project closed, and what
+    ``confirm`` raises for a right that has ended meanwhile.
     """
-    changes = find_changes([file], right.caller.configuration.issuers, index)
-    use_up(right.record, _use(file), index)
-    claimed = claim_release(admission, index)
+    file, registry = candidate.distribution, right.caller.registry
     if is_old(right, index):
-        check_open(candidate, find_entry(candidate, right, index))
+        check_open(candidate, find_entry(file, registry, index))
     # The last call before the decisive write: a slow one after it would use an ended right.
     confirm(right, index)
-    check_claim(claimed, index)
-    report_changes(changes, index)
+    check_claim(prepared.claimed, index)
+    report_changes(prepared.changes, index)
     try:
-        make_visible(file, index.store)
+        make_visible(prepared.file, index.store, prepared.announcement)
     except AlreadyPublishedError:
-        is_published(find_entry(candidate, right, index), candidate.sha256)
-
-
-def describe_publication(right: Right) -> dict[str, str]:
-    """Return who publishes: an operator, or the job and the publishers that give the right.
-
-    A job's publication always has an issuer, and an operator's never has one.
-    """
-    record = right.record
-    token_hash = hash_prefix(record.token_hash)
-    if record.made_by is not None:
-        by = {"operator": record.made_by.operator, "reason": record.made_by.reason}
-        return {**by, "token_hash": token_hash}
-    provider = {"provider": record.provider} if record.provider else {}
-    return {
-        "issuer": record.issuer,
-        **provider,
-        **record.pins,
-        **record.identity,
-        "publishers": ", ".join(right.publisher_ids),
-        "token_hash": token_hash,
-    }
-
-
-def _use(file: PublishedFile) -> str:
-    return file_use(file.registry, file.filename, file.sha256)
+        is_published(find_entry(file, registry, index), candidate.sha256)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from packaging.utils import canonicalize_version
 from packaging.version import Version
@@ -32,6 +32,9 @@ from pytp_broker.storage.file_records import PublishedFile, Release
 CLAIM: Final = timedelta(minutes=5)
 # Another upload may write the record between our read and our write.
 _ATTEMPTS: Final = 10
+
+# The record of a release, and until when an operator has reopened it; each None if there is none.
+Found: TypeAlias = tuple[Release | None, datetime | None]
 
 _RELEASE_SEGMENT: Final = re.compile(r"v?([0-9]+!)?[0-9]+(\.[0-9]+)*", re.IGNORECASE)
 
@@ -156,12 +159,26 @@ def check_claim(claimed: Release, index: Index) -> None:
 
 
 def check_release(distribution: Distribution, registry: Registry, index: Index) -> Admission:
-    """Check that the release takes this file, and write nothing; raise InvalidRelease.
+    """Check that the release takes this file, and write nothing; raise InvalidRelease."""
+    found = find_release(distribution, registry, index)
+    return check_found(found, distribution, registry, index)
+
+
+def find_release(distribution: Distribution, registry: Registry, index: Index) -> Found:
+    """Return what the store has of the file's release."""
+    key = key_of(distribution.version)
+    return index.store.find_release(registry.name, distribution.project, key)
+
+
+def check_found(
+    found: Found, distribution: Distribution, registry: Registry, index: Index
+) -> Admission:
+    """Check that the release that was found takes this file; raise InvalidRelease.
 
     If the record refuses the file, the published files decide: the record may be a claim that no
     file followed.
     """
-    return _admit(distribution, registry, index, _Rules.refusal)
+    return _admit(found, distribution, registry, index, _Rules.refusal)
 
 
 def check_version(
@@ -170,22 +187,23 @@ def check_version(
     """Check that the release takes files at all, before any is named; raise InvalidRelease."""
     spelling = str(version)
     unnamed = Distribution(f"{project}-{spelling}", "", project, version, spelling)
-    _admit(unnamed, registry, index, _Rules.refusal_of_all)
+    found = find_release(unnamed, registry, index)
+    _admit(found, unnamed, registry, index, _Rules.refusal_of_all)
 
 
 def _admit(
+    found: Found,
     distribution: Distribution,
     registry: Registry,
     index: Index,
     refusal: Callable[["_Rules", Release], InvalidRelease | None],
 ) -> Admission:
-    key = key_of(distribution.version)
-    stored, reopened_until = index.store.find_release(registry.name, distribution.project, key)
+    stored, reopened_until = found
     rules = _Rules(distribution, registry, reopened_until, index.now())
     if stored is not None and refusal(rules, stored) is None:
         return Admission(distribution, registry, stored, stored)
     files = index.store.list_files(registry.name, distribution.project)
-    wanted = _combine(read_release(key, files), stored, rules)
+    wanted = _combine(read_release(key_of(distribution.version), files), stored, rules)
     problem = refusal(rules, wanted)
     if problem is not None:
         raise problem

@@ -91,6 +91,7 @@ def build_gateway(  # noqa: PLR0913 - the last six are settings with a default
         stamper=make_stamper(services.now, only_public=False),
         attester=attester,
         immediate_bytes=IMMEDIATE_BYTES,
+        side_by_side=storage.side_by_side,
     )
     verifier.attach(storage.store, index)
 

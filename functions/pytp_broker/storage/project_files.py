@@ -20,3 +20,10 @@ class ProjectFiles:
     yanked: Mapping[str, str]
     status: ProjectStatus
     edition: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A file that is about to become visible: the files that its project shows until then."""
+
+    files: Sequence[PublishedFile]

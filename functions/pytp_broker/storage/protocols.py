@@ -16,10 +16,11 @@ from pytp_broker.oidc.keycache import KeySetStore
 from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.provenance.receipt_keys import ReceiptKey
 from pytp_broker.registries import Configuration
+from pytp_broker.side_by_side import SideBySide, in_order
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.plan import Approve, Describe, Plan, Setup, no_records
-from pytp_broker.storage.project_files import ProjectFiles
+from pytp_broker.storage.project_files import Announcement, ProjectFiles
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.sessions import Session
 from pytp_broker.storage.survey import Piece
@@ -128,11 +129,19 @@ class FileRecordStore(Protocol):
         One round trip for all of them.
         """
 
-    def add_file(self, file: PublishedFile) -> None:
+    def announce_file(self, registry: str, project: str, filename: str) -> Announcement:
+        """Prepare that a file of this name becomes visible; return what its project shows now.
+
+        Nobody sees a difference. It takes the round trips of ``find_files``, and those that it may
+        make side by side with them.
+        """
+
+    def add_file(self, file: PublishedFile, announcement: Announcement | None = None) -> None:
         """Make the file visible; raise AlreadyPublishedError when the name is taken.
 
-        Raise ReservedError while a session that publishes has reserved the name. Not one round
-        trip: it also lists the project, and brings its listing up to date.
+        Raise ReservedError while a session that publishes has reserved the name. It announces a
+        file that was not announced. After the one write that makes the file visible, it brings the
+        listing of the project up to date.
         """
 
     def save_attestation_state(
@@ -351,7 +360,11 @@ class Store(RuntimeStore, OperatorStore, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where a broker keeps its records and the bytes of its files."""
+    """Where a broker keeps its records and the bytes of its files.
+
+    ``side_by_side`` makes calls to them at the same time, if they are on other machines.
+    """
 
     store: Store
     files: FileStore
+    side_by_side: SideBySide = in_order

@@ -96,13 +96,13 @@ def test_an_upload_asks_the_store_five_times(shelf: Shelf) -> None:
 
     asked = asked_by(shelf, sdist())
 
-    assert asked == ["find_token", "find_entry", "find_release", "find_files", "add_file"]
+    assert asked == ["find_token", "find_entry", "find_release", "announce_file", "add_file"]
 
 
 def test_the_first_file_of_a_release_begins_its_record(shelf: Shelf) -> None:
     asked = asked_by(shelf, wheel())
 
-    release = ["find_release", "list_files", "find_files", "save_release"]
+    release = ["find_release", "list_files", "announce_file", "save_release"]
     assert asked == ["find_token", "find_entry", *release, "add_file"]
 
 
@@ -306,12 +306,12 @@ def test_an_upload_that_loses_to_a_deletion_is_refused(shelf: Shelf) -> None:
     """Another upload of the file is first, and an operator deletes the file at once."""
     add = shelf.store.add_file
 
-    def add_late(file: PublishedFile) -> None:
+    def add_late(file: PublishedFile, announcement: Any) -> None:
         add(replace(file, uploaded_at=file.uploaded_at - timedelta(seconds=1)))
         shelf.store.delete_file("acme", "widgets", file.filename, tombstone())
-        add(file)
+        add(file, announcement)
 
-    shelf.store.add_file = add_late  # type: ignore[method-assign]
+    shelf.store.add_file = add_late  # type: ignore[method-assign,assignment]
 
     assert shelf.publish(wheel()).code == "file-deleted"
 

@@ -68,8 +68,8 @@ class Connections:
 
     def close(self) -> None:
         """Close all connections that are not in use."""
-        while self._idle:
-            self._idle.pop().close()
+        while (connection := self._pop()) is not None:
+            connection.close()
 
     def _send(self, message: bytes, deadline: float) -> "_Connection":
         """Return a connection that has taken the whole message.
@@ -94,12 +94,17 @@ class Connections:
         return opened
 
     def _take(self) -> "_Connection | None":
-        while self._idle:
-            connection = self._idle.pop()
+        while (connection := self._pop()) is not None:
             if connection.is_quiet():
                 return connection
             connection.close()
         return None
+
+    def _pop(self) -> "_Connection | None":
+        try:
+            return self._idle.pop()
+        except IndexError:  # also if another thread was faster
+            return None
 
     def _keep(self, connection: "_Connection", answer: Answer) -> None:
         if answer.is_last or len(self._idle) >= self.limits.kept_connections:

@@ -6,14 +6,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from pytp_broker.aws.dynamodb.reservations import ATTEMPTS, Reservations, Row, is_whole
+from pytp_broker.aws.dynamodb.reservations import ATTEMPTS, Claim, Reservations, Row, is_whole
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes, dump
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError, ReservedError
-from pytp_broker.storage.sessions import SessionStatus
 from pytp_broker.storage.withdrawals import Tombstone, Withdrawals
 
 
@@ -33,17 +32,17 @@ class FileRows(Reservations):
             read_status(rows.get("STATUS")),
         )
 
-    def add_file(self, file: PublishedFile) -> None:
+    def _show_file(self, file: PublishedFile) -> bool:
         """Make the file visible; raise AlreadyPublishedError or ReservedError.
 
-        It takes two writes: the first lists the project, the second makes the file visible.
+        Say whether this call did it, and not an earlier attempt: the file may be deleted by now.
         """
-        self._call(self._client.put_item, Item=project_item(file.registry, file.project))
-        holder = self._claim_name(file_item(file), file.uploaded_at)
-        if holder is SessionStatus.PROCESSING:
+        claim = self._claim_name(file_item(file), file.uploaded_at)
+        if claim is Claim.RESERVED:
             raise ReservedError
-        if holder is not None:
+        if claim is Claim.TAKEN:
             raise AlreadyPublishedError
+        return claim is Claim.WRITTEN
 
     def save_attestation_state(
         self, registry: str, project: str, filename: str, state: AttestationState
@@ -127,7 +126,7 @@ class FileRows(Reservations):
     def list_projects(self, registry: str) -> Sequence[str]:
         """Return the normalised names of all projects with a file, ordered.
 
-        A project is also listed if its first ``add_file`` ended between the two writes.
+        A project is also listed if its first file was announced, and did not become visible.
         """
         rows = self._query(f"REGISTRY#{registry}", "PROJECT#")
         return [row["sk"].removeprefix("PROJECT#") for row in rows]
@@ -147,11 +146,6 @@ def file_item(file: PublishedFile) -> dict[str, str]:
     """Return the row of a file."""
     key = file_key(file.registry, file.project, file.filename)
     return {**key, "document": dump(file.document())}
-
-
-def project_item(registry: str, project: str) -> dict[str, Any]:
-    """Return the row that lists a project, as DynamoDB's attributes."""
-    return attributes(pk=f"REGISTRY#{registry}", sk=f"PROJECT#{project}")
 
 
 def _release_key(registry: str, project: str, key: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pytp_broker.aws.dynamodb.file_rows import FileRows
 from pytp_broker.aws.dynamodb.listing_state import Content, ListingState, Mark, hash_of, settled
 from pytp_broker.aws.dynamodb.table import ConditionFailedError, attributes
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.side_by_side import SideBySide, in_order
 from pytp_broker.storage.protocols import Place
 
 # A listing of this size has about 500 files. Its row costs 16 read units for a page, and 64 write
@@ -48,10 +49,13 @@ class ListingRows(FileRows):
         table_name: str,
         objects: ListingObjects | None = None,
         now: Callable[[], float] = time.time,
+        *,
+        side_by_side: SideBySide = in_order,
     ) -> None:
         super().__init__(client, table_name)
         self._objects = objects
         self._now = now
+        self._side_by_side = side_by_side
 
     def _read_listing(self, place: Place) -> ListingState:
         keys = [attributes(**key) for key in listing_keys(place)]

@@ -4,10 +4,12 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from pytp_broker.storage.file_records import PublishedFile
+from pytp_broker.storage.project_files import Announcement
 
 # The mark of a change of which we do not know which files it is about.
 ANY_FILE: Final = ""
@@ -148,3 +150,21 @@ def _settled_hash(marks: Mapping[str, Any]) -> str:
     # Version 0.1.0 sets the floor alone, and leaves a hash that is not that of the floor.
     is_settled = not marks.get("marks") and floor == str(marks.get("floor"))
     return stored_hash if is_settled else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced(Announcement):
+    """An announced file: its marks, and what the listing was without them.
+
+    ``content`` is what the project shows; None if that is not known, or without a file.
+    """
+
+    marks: AbstractSet[Mark]
+    state: ListingState = field(default_factory=ListingState)
+    content: Content | None = None
+
+    @property
+    def base(self) -> Content | None:
+        """Return the stored content, if it has every change that anybody has begun."""
+        content = self.content
+        return None if content is None or content.is_new or self.state.marks else content

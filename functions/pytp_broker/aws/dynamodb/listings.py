@@ -13,6 +13,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from pytp_broker.aws.dynamodb.file_rows import (
@@ -25,6 +27,7 @@ from pytp_broker.aws.dynamodb.file_rows import (
 from pytp_broker.aws.dynamodb.listing_rows import ListingRows, listing_keys
 from pytp_broker.aws.dynamodb.listing_state import (
     ANY_FILE,
+    Announced,
     Content,
     ListingState,
     Mark,
@@ -35,7 +38,7 @@ from pytp_broker.aws.dynamodb.table import attributes
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.storage.file_records import PublishedFile
-from pytp_broker.storage.project_files import ProjectFiles
+from pytp_broker.storage.project_files import Announcement, ProjectFiles
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError, Place, ReservedError
 
@@ -80,10 +83,38 @@ class Listings(ListingRows):
         status = self.find_status(registry, project) if state.has_status else ACTIVE
         return _edition_of(state.settled_hash, status)
 
-    def add_file(self, file: PublishedFile) -> None:
+    def announce_file(self, registry: str, project: str, filename: str) -> Announced:
+        """Mark the listing, list the project, and read the listing, all at the same time."""
+        place = (registry, project)
+        with self._side_by_side() as begin:
+            marking = begin(partial(self._begin_file, place, filename))
+            reading = begin(partial(self._read_listing, place))
+            marks, found = marking.result(), reading.result()
+        state = replace(found, marks=found.marks - marks)
+        content = self._make_content(place, state, state.marks)
+        return Announced(content.files if content else [], marks, state, content)
+
+    def _begin_file(self, place: Place, filename: str) -> AbstractSet[Mark]:
+        """List a project of which a file is about to become visible; return the file's mark."""
+        with self._side_by_side() as begin:
+            marking = begin(partial(self._mark, place, [filename]))
+            listing = begin(partial(self._list_project, *place))
+            marks = marking.result()
+            listing.result()
+        return marks
+
+    def add_file(self, file: PublishedFile, announcement: Announcement | None = None) -> None:
         """Make the file visible; raise AlreadyPublishedError or ReservedError."""
-        with self._announced((file.registry, file.project), [file.filename]):
-            super().add_file(file)
+        place, announced = (file.registry, file.project), announcement
+        if not isinstance(announced, Announced):
+            announced = Announced([], self._begin_file(place, file.filename))
+        try:
+            is_new = self._show_file(file)
+        except (AlreadyPublishedError, ReservedError):
+            self._update_listing(place, announced.marks)
+            raise
+        if not is_new or not self._extend(file, announced):
+            self._include(place, [file.filename], announced.marks)
 
     def save_attestation_state(
         self, registry: str, project: str, filename: str, state: AttestationState
@@ -99,15 +130,8 @@ class Listings(ListingRows):
         If the change fails and we do not know whether it was made, its marks stay.
         """
         marks = self._mark(place, filenames)
-        try:
-            yield
-        except (AlreadyPublishedError, ReservedError):
-            self._update_listing(place, marks)
-            raise
-        if any(map(self._is_abandoned, marks)):
-            # Others may have taken the marks off.
-            marks = self._mark(place, filenames)
-        self._update_listing(place, marks)
+        yield
+        self._include(place, filenames, marks)
 
     def _mark(self, place: Place, filenames: Sequence[str]) -> AbstractSet[Mark]:
         names = filenames if 0 < len(filenames) <= _MAX_NAMED else [ANY_FILE]
@@ -118,6 +142,30 @@ class Listings(ListingRows):
 
     def _is_abandoned(self, mark: Mark) -> bool:
         return self._now() - mark.began_at > ABANDONED_SECONDS
+
+    def _extend(self, file: PublishedFile, announced: Announced) -> bool:
+        """Add a visible file to the listing as it was read before; say whether it is done.
+
+        It is not if anybody else changes the project at this time, or did and left a mark.
+        """
+        base, state = announced.base, announced.state
+        if base is None or any(map(self._is_abandoned, announced.marks)):
+            return False
+        place = (file.registry, file.project)
+        content = base.with_files({file.filename: file.document()})
+        with suppress(StoreUnavailable):  # the change is made already; the marks stay
+            stored_hash = self._replace_content(place, state, content)
+            if stored_hash is None:
+                return False
+            self._remove_marks(place, announced.marks, state.revision + 1, stored_hash)
+        return True
+
+    def _include(self, place: Place, filenames: Sequence[str], marks: AbstractSet[Mark]) -> None:
+        """Include a change that was made in the listing."""
+        if any(map(self._is_abandoned, marks)):
+            # Others may have taken the marks off.
+            marks = self._mark(place, filenames)
+        self._update_listing(place, marks)
 
     def _update_listing(self, place: Place, marks: AbstractSet[Mark]) -> None:
         """Bring the listing up to date, unless another writer does.

@@ -10,6 +10,7 @@ from pytp_broker.aws.dynamodb.listing_rows import ListingObjects
 from pytp_broker.aws.dynamodb.operator_rows import OperatorRows
 from pytp_broker.aws.dynamodb.receipt_key_rows import WrittenReceiptKeyRows
 from pytp_broker.aws.dynamodb.survey_rows import SurveyRows
+from pytp_broker.side_by_side import SideBySide, in_order
 from pytp_broker.storage.project_status import ProjectStatus
 from pytp_broker.storage.withdrawals import Tombstone
 
@@ -20,15 +21,17 @@ class DynamoStore(Applying, RuntimeDynamoStore, OperatorRows, SurveyRows, Writte
     ``operator`` says who works with it, for others who are told why they have to wait.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last ones have defaults
         self,
         client: DynamoDB,
         table_name: str,
         objects: ListingObjects | None = None,
         now: Callable[[], float] = time.time,
         operator: str | None = None,
+        *,
+        side_by_side: SideBySide = in_order,
     ) -> None:
-        super().__init__(client, table_name, objects, now)
+        super().__init__(client, table_name, objects, now, side_by_side=side_by_side)
         self._operator = operator or "another operator"
 
     def yank_release(self, registry: str, project: str, key: str, reason: str | None) -> None:

@@ -12,6 +12,7 @@ so that a reader that has found some of them knows that others are missing.
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from enum import Enum
 from typing import Any, Final
 
 from pytp_broker.aws.dynamodb.listed import LISTED, listed_as
@@ -25,6 +26,24 @@ ATTEMPTS: Final = 20
 _NO_RESERVATION: Final = "none"
 
 Row = dict[str, Any]
+
+
+class Claim(Enum):
+    """What has come of a write that claims the name of a file.
+
+    It is ``WRITTEN``, or ``FOUND`` as an earlier attempt wrote it; or the name is ``TAKEN`` by a
+    published file, or ``RESERVED`` by a session that publishes right now.
+    """
+
+    WRITTEN = "written"
+    FOUND = "found"
+    TAKEN = "taken"
+    RESERVED = "reserved"
+
+    @property
+    def is_mine(self) -> bool:
+        """Say whether the row is there."""
+        return self in {Claim.WRITTEN, Claim.FOUND}
 
 
 class Reservations(Table):
@@ -59,21 +78,24 @@ class Reservations(Table):
             return dict(held.item)
         return None
 
-    def _claim_name(self, item: Row, now: datetime) -> SessionStatus | None:
-        """Write the row of a file, if nobody has its name; return None if it is written.
+    def _list_project(self, registry: str, project: str) -> None:
+        """List a project, before a file of it becomes visible."""
+        self._call(self._client.put_item, Item=project_item(registry, project))
 
-        Otherwise, say whether the name is PUBLISHED, or reserved by a session that is PROCESSING.
-        """
+    def _claim_name(self, item: Row, now: datetime) -> Claim:
+        """Write the row of a file, if nobody has its name; say what has come of it."""
         mine = {name: item.get(name) for name in ("document", "reserved_by")}
         void = _NO_RESERVATION
         for _ in range(ATTEMPTS):
             held = self._put_file(item, void)
-            if held is None or {name: held.get(name) for name in mine} == mine:
-                return None
+            if held is None:
+                return Claim.WRITTEN
+            if {name: held.get(name) for name in mine} == mine:
+                return Claim.FOUND
             void = held.get("reserved_by", _NO_RESERVATION)
             holder = self._find_holder(held, now)
             if holder is not None:
-                return holder
+                return Claim.TAKEN if holder is SessionStatus.PUBLISHED else Claim.RESERVED
         raise StoreUnavailable("others are publishing files of this name: try again")
 
     def _put_file(self, item: Row, void: str) -> Row | None:
@@ -126,6 +148,11 @@ class Reservations(Table):
         row = self._find(**session_key(token), names=("status", "revision"))
         published = SessionStatus.PUBLISHED.value, int(revision) + 1
         return row is not None and (row["status"], row["revision"]) == published
+
+
+def project_item(registry: str, project: str) -> dict[str, Any]:
+    """Return the row that lists a project, as DynamoDB's attributes."""
+    return attributes(pk=f"REGISTRY#{registry}", sk=f"PROJECT#{project}")
 
 
 def batch_of(session: Session, size: int) -> str:

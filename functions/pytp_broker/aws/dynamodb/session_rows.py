@@ -8,10 +8,11 @@ is no longer needed becomes vacant, and DynamoDB removes it.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pytp_broker.aws.dynamodb.file_rows import file_item, file_key, project_item
+from pytp_broker.aws.dynamodb.file_rows import file_item, file_key
 from pytp_broker.aws.dynamodb.parallel import each
 from pytp_broker.aws.dynamodb.reservations import (
     ATTEMPTS,
+    Claim,
     Reservations,
     Row,
     batch_of,
@@ -61,18 +62,18 @@ class SessionRows(Reservations):
         now = session.processing_since or session.created_at
         marks = {"reserved_by": session.reservation, "batch": batch_of(session, len(files))}
 
-        def claim(file: PublishedFile) -> SessionStatus | None:
+        def claim(file: PublishedFile) -> Claim:
             return self._claim_name({**file_item(file), **marks}, now)
 
-        holders = each(claim, files)
-        taken = [f.filename for f, holder in zip(files, holders, strict=True) if holder is not None]
+        claims = each(claim, files)
+        taken = [f.filename for f, made in zip(files, claims, strict=True) if not made.is_mine]
         if taken:
             self._release(session, session.reservation)
         return taken
 
     def publish_session(self, session: Session) -> bool:
         """Make all files visible that the revision before this one has reserved."""
-        self._call(self._client.put_item, Item=project_item(session.registry, session.project))
+        self._list_project(session.registry, session.project)
         held = self._swap_session(session, session.revision - 1)
         if held is None or _is_publication(held, session):
             self._finish(session, is_settled=held is not None and "ttl" in held)

@@ -12,7 +12,7 @@ from functools import partial
 from pytp_broker.access import confirm
 from pytp_broker.errors import InvalidUpload, StoreUnavailable
 from pytp_broker.index.attesting import check_required, is_required
-from pytp_broker.index.publishing import describe_publication
+from pytp_broker.index.preparing import describe_publication
 from pytp_broker.index.sessions.changing import change
 from pytp_broker.index.sessions.checking import check_arrived, check_upload
 from pytp_broker.index.sessions.entering import Entered

@@ -17,7 +17,8 @@ from pytp_broker.index.attesting import attach
 from pytp_broker.index.digests import SHA256
 from pytp_broker.index.forms import Form
 from pytp_broker.index.inspection import Candidate, Facts, inspect
-from pytp_broker.index.publishing import admit, describe_publication, read_candidate
+from pytp_broker.index.preparing import describe_publication
+from pytp_broker.index.publishing import admit, read_candidate
 from pytp_broker.index.releases import check_release
 from pytp_broker.index.sessions.announcements import POST_BYTES
 from pytp_broker.index.sessions.changing import change

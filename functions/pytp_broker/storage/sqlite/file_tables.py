@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pytp_broker.provenance.attester import AttestationState
 from pytp_broker.storage.file_records import Entry, PublishedFile, Release
-from pytp_broker.storage.project_files import ProjectFiles
+from pytp_broker.storage.project_files import Announcement, ProjectFiles
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
 from pytp_broker.storage.protocols import AlreadyPublishedError, ReservedError
 from pytp_broker.storage.sqlite.database import Database, dump
@@ -39,7 +39,12 @@ class FileTables(Database):
             status = _find_status(connection, (registry, project))
         return Entry(read_file(*found) if found else None, tombstone, status)
 
-    def add_file(self, file: PublishedFile) -> None:
+    def announce_file(self, registry: str, project: str, filename: str) -> Announcement:  # noqa: ARG002 - nothing is written ahead
+        """Return what the project of a file shows that is about to become visible."""
+        found = self.find_files(registry, project)
+        return Announcement(found.files if found else [])
+
+    def add_file(self, file: PublishedFile, announcement: Announcement | None = None) -> None:  # noqa: ARG002
         """Make the file visible; raise AlreadyPublishedError or ReservedError."""
         document = dump(file.document())
         with self._write() as connection:
