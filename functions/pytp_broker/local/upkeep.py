@@ -23,6 +23,8 @@ from pytp_broker.local.measures import UNMEASURED, Measures
 from pytp_broker.storage.sqlite import SqliteStore
 
 POLL_SECONDS: Final = 2
+# An `apply` may leave 100,000 records; so many of them are in memory at a time.
+_AT_ONCE: Final = 1_000
 Swap = Callable[[CertificateFiles], None]
 
 
@@ -49,8 +51,8 @@ class OperatorRecords:
         self._last = self._store.last_operator_record()
 
     def __call__(self) -> Sequence[Mapping[str, Any]]:
-        """Return the new records, in their order."""
-        found = self._store.follow_operator_records(self._last)
+        """Return new records in their order, as many as one reads at a time; none at the end."""
+        found = self._store.follow_operator_records(self._last, _AT_ONCE)
         self._last = found[-1][0] if found else self._last
         return [record for _, record in found]
 
@@ -135,10 +137,12 @@ class Upkeep:
         self.measures.looked_after(is_good=is_good)
 
     def _tell_changes(self) -> bool:
-        records = self.records()
-        for record in records:
-            self.log.write(**record)
-        return bool(records)
+        is_told = False
+        while records := self.records():
+            for record in records:
+                self.log.write(**record)
+            is_told = True
+        return is_told
 
     def _renew(self, certificate: ServerCertificate, swap: Swap) -> None:
         if self._served is None:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.local import upkeep
 from pytp_broker.local.certificates import CertificateFiles, OwnCertificate
 from pytp_broker.local.given_certificate import CertificateError
 from pytp_broker.local.log import Log
@@ -60,10 +61,14 @@ class Server:
             Log(self.stream),
             self.read_names,
             self.reload,
-            lambda: self.new,
+            self.take_new,
             self.remove_bytes,
             self.certificate,
         )
+
+    def take_new(self) -> Sequence[Mapping[str, Any]]:
+        taken, self.new = self.new[:1], self.new[1:]
+        return taken
 
     def read_names(self) -> Sequence[str]:
         if self.store_error:
@@ -90,11 +95,12 @@ def server() -> Server:
 
 
 def test_what_operators_did_is_told(server: Server) -> None:
-    server.new = [{"event": "configuration", "change": "+ registry beta", "by": "user x"}]
+    changes = ["+ registry beta", "+ registry gamma"]
+    server.new = [{"event": "configuration", "change": each, "by": "user x"} for each in changes]
 
     server.turn()
 
-    assert '"change": "+ registry beta"' in server.logged
+    assert [f'"change": "{each}"' in server.logged for each in changes] == [True, True]
 
 
 def test_the_file_is_read_again_once_for_each_time_that_it_is_asked(server: Server) -> None:
@@ -272,6 +278,19 @@ def test_records_are_followed_from_where_one_began(store: SqliteStore) -> None:
     assert [record["change"] for record in records()] == ["one", "two"]
     assert records() == []
     assert not records.was_empty
+
+
+def test_very_many_records_are_followed_in_parts(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_AT_ONCE", 2)
+    records = OperatorRecords(store)
+    for change in ("one", "two", "three"):
+        add(store, change)
+
+    parts = [[record["change"] for record in records()] for _ in range(3)]
+
+    assert parts == [["one", "two"], ["three"], []]
 
 
 def test_records_that_are_skipped_are_not_told(store: SqliteStore) -> None:

@@ -61,12 +61,15 @@ class OperatorTables(Database):
             ).fetchall()
         return [json.loads(document) for (document,) in found]
 
-    def follow_operator_records(self, after: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
-        """Return the records after this number, each with its number: others have added them."""
+    def follow_operator_records(
+        self, after: int, count: int
+    ) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """Return so many records after this number, each with its number: others add them."""
         with self._read() as connection:
             found = connection.execute(
-                "SELECT number, document FROM operator_records WHERE number > ? ORDER BY number",
-                (after,),
+                "SELECT number, document FROM operator_records WHERE number > ? "
+                "ORDER BY number LIMIT ?",
+                (after, count),
             ).fetchall()
         return [(number, json.loads(document)) for number, document in found]
 
