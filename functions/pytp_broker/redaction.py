@@ -44,7 +44,8 @@ _TOKEN: Final = re.compile(
 )
 # Long text without such a mark that may be part of a token, such as a signature, or a token in
 # lower case.
-_LONG: Final = re.compile(r"[A-Za-z0-9_-]{64,}[A-Za-z0-9_.-]*")
+_LONG_CHARACTERS: Final = 64
+_LONG: Final = re.compile(rf"[A-Za-z0-9_-]{{{_LONG_CHARACTERS},}}[A-Za-z0-9_.-]*")
 # 71 base62 characters in mixed case: the body of an upload token. A hash in hex has one case only.
 _DIGITS: Final = re.compile(r"(?<![0-9A-Za-z])(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{71}")
 # A digit next to a letter that is not hex. Five of them, in text that is not made of words, look
@@ -78,11 +79,13 @@ def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> Legible:
     # We cut first, so that the work stays small for any input. The margin lets us recognise a token
     # that lies across the cut.
     near = text[: limit + 1000]
-    masked = _LONG.sub(_mask_random, _TOKEN.sub(_MASK, near))
+    masked = _TOKEN.sub(_MASK, near)
+    if len(masked) >= _LONG_CHARACTERS:  # most text is short, and a search takes time
+        masked = _LONG.sub(_mask_random, masked)
     if near != text:
         whole = len(masked.rstrip(_TOKEN_CHARACTERS))
         masked = masked[: max(whole, len(masked) - _CUT_CHARACTERS)]
-    shown = _visible(_COMMAND.sub("# #", masked))
+    shown = _visible(_COMMAND.sub("# #", masked) if "##" in masked else masked)
     return Legible(shown if near == text and len(shown) <= limit else shown[:limit] + "…")
 
 

@@ -29,6 +29,7 @@ _CHECKSUM_DIGITS: Final = 6
 _LENGTH: Final = len(PREFIX) + _LOOKUP_ID_DIGITS + _SECRET_DIGITS + _CHECKSUM_DIGITS
 _FORM: Final = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_LENGTH - len(PREFIX)}}}")
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BASE: Final = len(_ALPHABET)
 _VALUES: Final = {digit: value for value, digit in enumerate(_ALPHABET)}
 
 MULTI_USE: Final = "multi-use-token"
@@ -91,11 +92,11 @@ def _checksum(body: str) -> str:
 
 def _encode(octets: bytes, digits: int) -> str:
     value = int.from_bytes(octets)
-    text = ""
+    text = []
     for _ in range(digits):
-        value, digit = divmod(value, len(_ALPHABET))
-        text = _ALPHABET[digit] + text
-    return text
+        text.append(_ALPHABET[value % _BASE])
+        value //= _BASE
+    return "".join(reversed(text))
 
 
 def _decode(digits: str, length: int) -> bytes:
@@ -103,7 +104,7 @@ def _decode(digits: str, length: int) -> bytes:
     for digit in digits:
         if digit not in _VALUES:
             raise MalformedTokenError
-        value = value * len(_ALPHABET) + _VALUES[digit]
+        value = value * _BASE + _VALUES[digit]
     if value >= 1 << 8 * length:
         raise MalformedTokenError
     return value.to_bytes(length)

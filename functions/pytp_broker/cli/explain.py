@@ -23,7 +23,7 @@ from pytp_broker.cli.named import advise
 from pytp_broker.cli.printed_tables import align
 from pytp_broker.errors import InvalidPublisher, InvalidToken
 from pytp_broker.grants import Permission
-from pytp_broker.oidc.identity import check_names
+from pytp_broker.oidc.registered_claims import check_names
 from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.redaction import printable
 from pytp_broker.registries import Configuration, Registry, default_audience

@@ -71,9 +71,10 @@ class KeySets:
 
     def _cache_for(self, issuer: Issuer) -> KeyCache[VerificationKey]:
         cache = self._caches.get(issuer)
-        if cache is None:
-            source = _IssuerKeys(issuer, self._reach)
-            cache = KeyCache(source, _TERMS, self._store, self._audit, self._wait)
+        if cache is not None:
+            return cache
+        source = _IssuerKeys(issuer, self._reach)
+        cache = KeyCache(source, _TERMS, self._store, self._audit, self._wait)
         # Two threads may come here together. Both take the entry that is there first.
         return self._caches.setdefault(issuer, cache)
 

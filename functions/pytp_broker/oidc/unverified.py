@@ -4,7 +4,7 @@ A token has one spelling here: unpadded base64url, and JSON with unique members.
 check reads the same values, and the same token cannot be written in another way.
 """
 
-import base64
+import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ MAX_ISSUER_CHARACTERS: Final = 2048
 # An identity token has neither of these headers. `cty` means another token inside it (RFC 7519
 # §5.2). `b64` means a payload that is not base64url (RFC 7797).
 _FOREIGN_HEADERS: Final = ("cty", "b64")
+# The digits of base64url as those of base64 (RFC 4648 §5), whose own two become no digits at all.
+_TO_BASE64: Final = bytes.maketrans(b"-_+/", b"+/!!")
 
 
 class UnverifiedToken(Hidden):
@@ -27,12 +29,14 @@ class UnverifiedToken(Hidden):
     The issuer and the key id are non-empty strings.
     """
 
-    __slots__ = ("signature", "unverified_claims", "unverified_header")
+    __slots__ = ("signature", "signing_input", "unverified_claims", "unverified_header")
 
     def __init__(
         self, text: str, header: Mapping[str, Any], claims: Mapping[str, Any], signature: bytes
     ) -> None:
         super().__init__(text)
+        # What the signature covers: the token's text without its last part (RFC 7515 §5.2).
+        self.signing_input = text.rpartition(".")[0].encode()
         self.unverified_header = header
         self.unverified_claims = claims
         self.signature = signature
@@ -46,11 +50,6 @@ class UnverifiedToken(Hidden):
     def unverified_key_id(self) -> str:
         """Return the id of the key that the token names."""
         return str(self.unverified_header["kid"])
-
-    @property
-    def signing_input(self) -> bytes:
-        """Return what the signature covers: the token's text without its last part."""
-        return self.reveal().rpartition(".")[0].encode()
 
 
 def read_unverified(text: str) -> UnverifiedToken:
@@ -101,8 +100,9 @@ def decode_base64url(segment: str) -> bytes:
     A last digit with unused bits that are not zero is refused too, so that the same bytes have one
     spelling.
     """
-    decoded = base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
-    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != segment:
+    digits = segment.encode("ascii").translate(_TO_BASE64)
+    decoded = binascii.a2b_base64(digits + b"=" * (-len(digits) % 4), strict_mode=True)
+    if binascii.b2a_base64(decoded, newline=False).rstrip(b"=") != digits:
         raise ValueError("not unpadded base64url")
     return decoded
 

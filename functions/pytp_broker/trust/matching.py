@@ -80,11 +80,11 @@ def check_claims(claims: SignedClaims, provider: Provider) -> None:
 
 
 def _check_types(claims: SignedClaims, provider: Provider) -> None:
-    present = {name: claims.value(name) for name in provider.present_claims}
-    names = (*provider.required_claims, *provider.publishing_claims)
-    required = {name: claims.text(name) for name in names}
-    for name, value in (present | required).items():
-        if not isinstance(value, str):
+    for name in provider.present_claims:
+        if not isinstance(claims.value(name), str):
+            raise InvalidPublisher(explain_missing(name, provider))
+    for name in (*provider.required_claims, *provider.publishing_claims):
+        if claims.text(name) is None:
             raise InvalidPublisher(explain_missing(name, provider))
     for rule in provider.fields:
         if not rule.is_of_its_type(claims):

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pytp_broker.oidc.signed_claims import SignedClaims
 from pytp_broker.trust.providers.model import Provider
 
-# What ``oidc.identity`` verifies in the tokens of every provider.
+# What ``oidc.registered_claims`` checks in the tokens of every provider.
 _VERIFIED: Final = ("iss", "aud", "exp", "iat", "nbf", "jti")
 _INSIDE: Final = ">"
 

@@ -78,8 +78,12 @@ class Field:
 
     def is_of_its_type(self, claims: SignedClaims) -> bool:
         """Say whether the claim, if it is there at all, is of the type that the provider signs."""
-        values = map(claims.value, self.claims)
-        return all(isinstance(v, list if self.in_list else str) for v in values if v is not None)
+        its_type = list if self.in_list else str
+        for claim in self.claims:
+            value = claims.value(claim)
+            if value is not None and not isinstance(value, its_type):
+                return False
+        return True
 
     def is_of_its_form(self, claims: SignedClaims) -> bool:
         """Say whether the claim, if it is there at all, looks like what the provider signs."""
