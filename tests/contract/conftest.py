@@ -15,6 +15,7 @@ from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
 from tests.support.emulator import Emulator, create_bucket, create_table, make_client
 from tests.support.own_s3 import own_s3
+from tests.support.quick_clients import QuickClients, quick_clients
 from tests.support.samples import Table
 
 MINISTACK = pytest.param("ministack", marks=pytest.mark.ministack)
@@ -60,12 +61,19 @@ def moto_store(moto_client: Any) -> Iterator[DynamoStore]:
         yield DynamoStore(moto_client, create_table(moto_client))
 
 
+@pytest.fixture(scope="session")
+def quick(emulator: Emulator) -> Iterator[QuickClients]:
+    """Return the functions' own clients."""
+    with quick_clients(emulator.endpoint_url) as clients:
+        yield clients
+
+
 @pytest.fixture
-def ministack_store(emulator: Emulator) -> Iterator[DynamoStore]:
-    client = emulator.client("dynamodb")
-    name = create_table(client)
-    yield DynamoStore(client, name)
-    client.delete_table(TableName=name)
+def ministack_store(quick: QuickClients) -> Iterator[DynamoStore]:
+    """Return a store that the functions' own client reaches; moto's is reached with boto3."""
+    name = create_table(quick.dynamodb)
+    yield DynamoStore(quick.dynamodb, name)
+    quick.dynamodb.delete_table(TableName=name)
 
 
 @pytest.fixture(params=["moto", MINISTACK])
@@ -121,9 +129,8 @@ def moto_files(moto_s3: Any) -> S3Files:
 
 
 @pytest.fixture
-def ministack_files(emulator: Emulator) -> S3Files:
-    client = emulator.client("s3")
-    return S3Files(client, create_bucket(client))
+def ministack_files(emulator: Emulator, quick: QuickClients) -> S3Files:
+    return S3Files(quick.s3, create_bucket(emulator.client("s3")))
 
 
 @pytest.fixture

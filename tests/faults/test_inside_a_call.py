@@ -1,9 +1,10 @@
-"""Faults inside a store's call: between statements of a transaction, between attempts of boto3."""
+"""Faults inside a call of a store: between statements of SQLite, between attempts of a client."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import botocore.endpoint
 import pytest
@@ -13,7 +14,7 @@ from pytp_broker.aws.boto import SERVER_CONFIG
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files
 from tests.faults.engines import DynamoEngines, SqliteEngines
-from tests.faults.injection import Fault
+from tests.faults.injection import Fault, Line
 from tests.faults.operations import (
     WRITING_OPERATIONS,
     Operation,
@@ -23,9 +24,10 @@ from tests.faults.session_operations import WRITING_SESSION_OPERATIONS
 from tests.faults.stage import Engine
 from tests.faults.statements import StoreOnLine, make_line
 from tests.faults.trials import Lay, try_every_call
-from tests.faults.wire import Wire, deliver_by_http, deliver_to_moto, make_client
+from tests.faults.wire import Wire, WireOfFunctions, deliver_to_moto, make_client
+from tests.support.quick_clients import quick_clients
 
-# The functions' own settings with longer timeouts. These tests put the delays on the wire
+# The settings of `serve` with longer timeouts. These tests put the delays on the wire
 # themselves, and a slow emulator on a busy machine must not add to them.
 PATIENT_CONFIG = SERVER_CONFIG.merge(Config(connect_timeout=60, read_timeout=60))
 # An emulator has no subdomain for each bucket.
@@ -68,30 +70,25 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on_the_wire(engines: DynamoEngines, closing: ExitStack, *, for_good: bool) -> Lay:
-    """Return the same storage, reached over one wire with clients like the functions'."""
-    deliver = deliver_to_moto if engines.name == "moto" else deliver_by_http
-    wire = Wire(deliver, for_good=for_good)
-    url = None if engines.name == "moto" else engines.dynamodb.meta.endpoint_url
-    dynamodb = make_client("dynamodb", PATIENT_CONFIG, url)
-    s3 = make_client("s3", S3_CONFIG, url)
-    for client in (dynamodb, s3):
-        closing.callback(client.close)
-        wire.lay(client)
-
-    def lay(engine: Engine) -> Engine:
-        table = engine.store._table_name  # type: ignore[attr-defined] # DynamoDB's
-        bucket = engine.files._bucket  # type: ignore[attr-defined] # S3's
-        store, files = DynamoStore(dynamodb, table), S3Files(s3, bucket)
-        return replace(engine, store=store, files=files, line=wire)
-
-    return lay
+    """Return the same storage, reached over one wire with the functions' own clients."""
+    wire = WireOfFunctions(for_good=for_good)
+    url = engines.dynamodb.meta.endpoint_url
+    quick = closing.enter_context(quick_clients(url, wire.connect))
+    return lambda engine: reached_by(engine, quick.dynamodb, quick.s3, wire)
 
 
-@pytest.mark.usefixtures("no_pauses")
+def reached_by(engine: Engine, dynamodb: Any, s3: Any, line: Line) -> Engine:
+    """Return the same storage, reached with these clients."""
+    table = engine.store._table_name  # type: ignore[attr-defined] # DynamoDB's
+    bucket = engine.files._bucket  # type: ignore[attr-defined] # S3's
+    store, files = DynamoStore(dynamodb, table), S3Files(s3, bucket)
+    return replace(engine, store=store, files=files, line=line)
+
+
 @pytest.mark.ministack
 @pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER], ids=["before", "after"])
 @every_operation
-def test_one_fault_on_the_wire_is_healed_by_boto3s_own_retry(
+def test_one_fault_on_the_wire_is_healed_by_the_clients_own_retry(
     ministack_engines: DynamoEngines, closing: ExitStack, operation: Operation, fault: Fault
 ) -> None:
     """This holds even if the first attempt was applied: the second one recognises it."""
@@ -101,15 +98,21 @@ def test_one_fault_on_the_wire_is_healed_by_boto3s_own_retry(
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_a_lost_answer_on_the_wire_is_healed_on_moto(
+def test_a_lost_answer_on_the_wire_is_healed_by_boto3s_own_retry(
     moto_engines: DynamoEngines, closing: ExitStack
 ) -> None:
-    wire = on_the_wire(moto_engines, closing, for_good=False)
+    wire = Wire(deliver_to_moto, for_good=False)
+    dynamodb, s3 = make_client("dynamodb", PATIENT_CONFIG), make_client("s3", S3_CONFIG)
+    for client in (dynamodb, s3):
+        closing.callback(client.close)
+        wire.lay(client)
 
-    try_every_call(moto_engines, mint, Fault.AFTER, wire, is_healed_inside=True)
+    def lay(engine: Engine) -> Engine:
+        return reached_by(engine, dynamodb, s3, wire)
+
+    try_every_call(moto_engines, mint, Fault.AFTER, lay, is_healed_inside=True)
 
 
-@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.ministack
 @every_fault
 @every_operation

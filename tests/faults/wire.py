@@ -1,6 +1,7 @@
-"""Faults on the wire, below boto3: its retries meet them, and so does its first attempt.
+"""Faults on the wire, below a client: its retries meet them, and so does its first attempt.
 
-Laid with botocore's `before-send` event, which comes once for each attempt, at the last moment.
+Below boto3 it is laid with botocore's `before-send` event, which comes once for each attempt, at
+the last moment. Below the functions' own clients it takes the place of their connections.
 """
 
 import json
@@ -12,9 +13,11 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
-from botocore.httpsession import URLLib3Session
 from moto.core.models import botocore_stubber
 
+from pytp_broker.aws.api.answers import Answer
+from pytp_broker.aws.api.connections import Connections, Limits
+from pytp_broker.aws.api.endpoints import Endpoint
 from pytp_broker.aws.boto import Client
 from tests.faults.injection import Fault, Line
 from tests.support.emulator import REGION
@@ -59,6 +62,61 @@ class Wire(Line):
         )
 
 
+class WireOfFunctions(Line):
+    """As Wire, below the functions' own clients."""
+
+    def __init__(self, *, for_good: bool) -> None:
+        super().__init__()
+        self._for_good = for_good
+
+    def connect(self, endpoint: Endpoint, limits: Limits) -> Connections:
+        """Return connections that send everything through here."""
+        return _Cut(self, endpoint, limits)
+
+    def pass_on(self, message: bytes, exchange: Callable[[], Answer]) -> Answer:
+        """Exchange a message for its answer, or for what the fault makes of it."""
+        number = len(self.calls)
+        self.calls.append(_operation_of(message))
+        if not self.was_hit or (number != self._number and not self._for_good):
+            return exchange()
+        if self._fault is Fault.SLOW:
+            return self._carry_slowly(exchange)
+        FAULTS["faults"] += 1
+        if self._fault is Fault.THROTTLED:
+            return _refused_message(message, 400, "ProvisionedThroughputExceededException")
+        if self._fault is Fault.AFTER:
+            exchange()
+            raise TimeoutError
+        if number % 2:
+            raise ConnectionRefusedError
+        return _refused_message(message, 500, "InternalServerError")
+
+
+class _Cut(Connections):
+    def __init__(self, wire: WireOfFunctions, endpoint: Endpoint, limits: Limits) -> None:
+        super().__init__(endpoint, limits)
+        self._wire = wire
+
+    def exchange(self, message: bytes, deadline: float, *, is_head: bool = False) -> Answer:
+        exchange = super().exchange
+        return self._wire.pass_on(message, lambda: exchange(message, deadline, is_head=is_head))
+
+
+def _operation_of(message: bytes) -> str:
+    """Return what a message asks for: DynamoDB's operation, or the method of a request to S3."""
+    head, _, _ = message.partition(b"\r\n\r\n")
+    _, _, target = head.partition(b"x-amz-target: ")
+    name = target.partition(b"\r\n")[0].rpartition(b".")[2] or head.partition(b" ")[0]
+    return name.decode()
+
+
+def _refused_message(message: bytes, status: int, code: str) -> Answer:
+    if b"x-amz-target: " in message:
+        return Answer(status, {}, json.dumps({"__type": code}).encode(), is_last=False)
+    text = f"<Error><Code>{'SlowDown' if status == 400 else 'InternalError'}</Code></Error>"
+    return Answer(503 if status == 400 else 500, {}, text.encode(), is_last=False)
+
+
 def _throttle(request: Any) -> AWSResponse:
     if _is_json(request):
         return _answer(request, 400, "ProvisionedThroughputExceededException")
@@ -86,8 +144,8 @@ class _Body:
         yield self._content
 
 
-def make_client(service: str, config: Config, endpoint_url: str | None) -> Any:
-    """Return a client of an emulation, configured like this."""
+def make_client(service: str, config: Config) -> Any:
+    """Return a client of boto3 for moto, configured like this."""
     build: Any = boto3.client  # typed for each service by its literal name
     made = build(
         service,
@@ -95,18 +153,9 @@ def make_client(service: str, config: Config, endpoint_url: str | None) -> Any:
         aws_access_key_id="test",
         aws_secret_access_key="test",
         config=config,
-        endpoint_url=endpoint_url,
     )
     return Client(made)
 
 
 def deliver_to_moto(event_name: str, request: Any) -> Any:
     return botocore_stubber(event_name, request)
-
-
-def deliver_by_http(_event_name: str, request: Any) -> Any:
-    session = URLLib3Session()
-    try:
-        return session.send(request)
-    finally:
-        session.close()

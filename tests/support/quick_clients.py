@@ -1,6 +1,6 @@
 """The functions' own clients, for an emulator: they take a quarter of the time of boto3's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -40,7 +40,9 @@ class QuickClients:
 
 
 @contextmanager
-def quick_clients(url: str) -> Iterator[QuickClients]:
+def quick_clients(
+    url: str, connect: Callable[[Endpoint, Limits], Connections] = Connections
+) -> Iterator[QuickClients]:
     """Lend clients of the emulator at a URL, and close their connections in the end."""
     environ = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL": url}
     opened: list[Connections] = []
@@ -48,8 +50,8 @@ def quick_clients(url: str) -> Iterator[QuickClients]:
     def open_calls(endpoint: Endpoint, limits: Limits) -> Calls:
         # An emulator on a busy machine is slower than AWS.
         patient = replace(limits, connect_seconds=60, read_seconds=60, call_seconds=120)
-        opened.append(Connections(endpoint, patient))
-        return Calls(opened[-1], EnvironmentCredentials(_KEYS), Clock())
+        opened.append(connect(endpoint, patient))
+        return Calls(opened[-1], EnvironmentCredentials(_KEYS), Clock(pause=lambda _: None))
 
     yield QuickClients(
         Tables(open_calls(find_endpoint("dynamodb", environ), LIMITS)),
