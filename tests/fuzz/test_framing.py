@@ -13,7 +13,7 @@ import h11
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytp_broker.local.framing import Body, FramingError, HeadReader
+from pytp_broker.local.framing import MAX_BYTES, Body, FramingError, HeadReader
 
 
 def mostly(good: list[bytes], odd: list[bytes]) -> st.SearchStrategy[bytes]:
@@ -186,6 +186,16 @@ def test_what_h11_refuses_we_refuse_and_the_rest_we_read_alike(
         comparable(each) for each in theirs.found[: len(seen)]
     ]
     assert we_refuse or len(ours.found) == len(theirs.found)
+
+
+@given(st.lists(fields, min_size=1, max_size=3).map(b"".join), st.integers(1, 2000))
+def test_a_head_with_many_fields_and_one_bad_byte_is_refused_at_once(
+    lines: bytes, count: int
+) -> None:
+    """An expression that can match a text in several ways would not end here."""
+    many = (lines.replace(b"\r\n\r\n", b"\r\n") * count)[: MAX_BYTES - 100]
+
+    assert refuses(Ours(), iter([b"GET / HTTP/1.1\r\nHost: x\r\n" + many + b"\x01\r\n\r\n"]))
 
 
 def comparable(found: Found) -> Found:

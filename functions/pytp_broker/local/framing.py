@@ -29,6 +29,8 @@ _END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
 _BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _FOLDED_LINE: Final = re.compile(rb"\n[ \t]")
 _SIZES: Final = frozenset({b"content-length", b"transfer-encoding"})
+# The fields by which we find the end of a request and of a connection.
+_FRAMING: Final = _SIZES | {b"host", b"connection", b"expect"}
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -184,17 +186,18 @@ def read_head(octets: bytes) -> Head:
     method, target, version = first.groups()
     found = read_fields(octets[first.end() :])
     fields = [(name.lower(), value) for name, value in found]
+    ours = [field for field in fields if field[0] in _FRAMING]
     is_old = version == b"1.0"
-    _check_hosts([value for name, value in fields if name == b"host"], is_old=is_old)
-    sizes = [field for field in fields if field[0] in _SIZES]
+    _check_hosts([value for name, value in ours if name == b"host"], is_old=is_old)
+    sizes = [field for field in ours if field[0] in _SIZES]
     return Head(
         method=method,
         target=target,
         http_version=version.decode(),
         fields=fields,
         body=_find_body(sizes, is_old=is_old),
-        is_last=is_old or says(fields, b"connection", b"close"),
-        asks_first=not is_old and says(fields, b"expect", b"100-continue"),
+        is_last=is_old or says(ours, b"connection", b"close"),
+        asks_first=not is_old and says(ours, b"expect", b"100-continue"),
     )
 
 
