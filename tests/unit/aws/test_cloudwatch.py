@@ -1,8 +1,10 @@
 """What a function writes for CloudWatch, beside what AWS's Powertools write for the same."""
 
 import json
+import logging
 import string
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, Final
@@ -11,6 +13,7 @@ import pytest
 import time_machine
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging import logger as of_powertools
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +29,7 @@ CONTEXT: Final = SimpleNamespace(
     aws_request_id="8ec1a2d4-0000-4000-8000-5d2f6d1c8a01",
 )
 TRACE: Final = "Root=1-6929e5a0-3e6f7a1b2c3d4e5f60718293;Parent=53995c3f42cd8ad8;Sampled=0"
+POWERTOOLS: Final = LambdaPowertoolsFormatter()
 Capture = pytest.CaptureFixture[str]
 
 
@@ -95,6 +99,33 @@ def test_a_line_of_the_log_is_that_of_powertools(
     assert [json.loads(line)["cold_start"] for line in written] == [True, False]
 
 
+VALUES: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(message=st.text(), audit=st.dictionaries(st.text(), VALUES, max_size=5))
+def test_every_line_is_one_line_of_json_and_that_of_powertools(
+    message: str, audit: dict[str, Any]
+) -> None:
+    record = logging.LogRecord("broker", logging.INFO, __file__, 0, message, None, None, "write")
+    record.created, record.msecs = NOW.timestamp(), NOW.microsecond / 1000
+    record.audit, record.service = audit, "broker"
+    with captured() as written:
+        CloudWatch("broker").log("INFO", message, audit=audit)
+
+    (line,) = written
+    assert line.count("\n") == 1
+    expected = json.loads(POWERTOOLS.format(record))
+    assert json.loads(line) == {
+        **expected,
+        "location": json.loads(line)["location"],
+        "message": message,  # Powertools replaces a text that happens to be JSON
+    }
+
+
 def test_a_line_names_the_code_that_wrote_it(capsys: Capture) -> None:
     CloudWatch("broker").log("INFO", "a message")
 
@@ -146,15 +177,21 @@ WORDS: Final = st.text(string.ascii_lowercase + "-", min_size=1, max_size=12)
     labels=st.dictionaries(WORDS, WORDS, max_size=4),
 )
 def test_every_metric_is_that_of_powertools(name: str, labels: dict[str, str]) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        written: list[str] = []
-        patched.setattr("sys.stdout", SimpleNamespace(write=written.append, flush=lambda: None))
+    with captured() as mine:
         CloudWatch("broker").count(name, labels)
-        written.append("---")
+    with captured() as theirs:
         count_as_powertools(name, labels)
 
-    mine, theirs = "".join(written).split("---")
-    assert mine == theirs
+    assert "".join(mine) == "".join(theirs)
+
+
+@contextmanager
+def captured() -> Iterator[list[str]]:
+    """Collect what is written to stdout, also within one example of a property."""
+    written: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.stdout", SimpleNamespace(write=written.append, flush=lambda: None))
+        yield written
 
 
 def test_a_secret_is_not_written(capsys: Capture) -> None:
