@@ -105,7 +105,7 @@ def test_ten_thousand_files_fit_into_an_answer(monkeypatch: pytest.MonkeyPatch) 
     assert len(compress(body)) < 1_300_000
 
 
-# The client's header is what decides beyond about 12,700 files as JSON; API Gateway takes 6 MiB.
+# A function answers with 6 MiB at most. Beyond that, the client's `Accept-Encoding` decides.
 @pytest.mark.parametrize(
     ("count", "accept", "encoding", "status"),
     [
