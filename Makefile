@@ -116,10 +116,11 @@ soak: install ## Let many clients work with `serve` for an hour while it is kill
 
 # Each file is universal: it works for Python 3.11 and later, on x86_64 and aarch64. ARGS=--upgrade
 # takes newer versions. The functions are never a CI job and have no terminal, so their artifact has
-# neither `id` nor rich with the libraries that only rich needs.
+# neither `id`, nor rich, nor boto3, nor the libraries that only these need.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
-NOT_IN_FUNCTIONS = $(addprefix --no-emit-package ,id markdown-it-py mdurl rich)
+NOT_IN_FUNCTIONS = $(addprefix --no-emit-package ,boto3 botocore id jmespath markdown-it-py mdurl \
+	python-dateutil rich s3transfer six)
 
 lock: install ## Pin what pyproject.toml asks for, with hashes (ARGS=--upgrade for newer versions)
 	@$(LOCK) pyproject.toml --extra aws --extra web $(NOT_IN_FUNCTIONS) --output-file functions/requirements.txt
