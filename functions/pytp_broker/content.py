@@ -4,9 +4,9 @@ The code that reads a file does not know where its bytes are, and gets only thos
 So the same code can read an upload in memory, a file on a disk and an object in a bucket.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 from pytp_broker.errors import StoreUnavailable
 
@@ -42,11 +42,24 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Hashed:
+    """Hashes of a range of content, by algorithm, which were made while the content arrived."""
+
+    start: int
+    end: int
+    hashes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
-    """Content of an open file. Two threads must not read it at the same time."""
+    """Content of an open file. Two threads must not read it at the same time.
+
+    ``hashed`` has the hashes of a range of it, if anybody made them before.
+    """
 
     file: IO[bytes]
     size: int
+    hashed: Hashed | None = field(default=None, compare=False, repr=False)
 
     def read_at(self, offset: int, length: int) -> memoryview:
         """Return the bytes at an offset; fewer at the end. Raises StoreUnavailable."""

@@ -13,7 +13,7 @@ MAX_PARTS: Final = 4096
 MAX_HEADER_BYTES: Final = 512
 MAX_HEADERS: Final = 4
 
-_END_OF_HEADERS: Final = b"\r\n\r\n"
+END_OF_HEADERS: Final = b"\r\n\r\n"
 # No delimiter and headers of a part take more together.
 _MAX_HEAD_BYTES: Final = 8 * 1024
 # Some clients send text before the form. A form begins within this many bytes.
@@ -76,7 +76,7 @@ class _Parts:
     def _after_head(self, end: int) -> int:
         """Return where the octets of a part begin; ``end`` is where the part before it ends."""
         head = bytes(self._body.read_at(end, _MAX_HEAD_BYTES))
-        return end + head.index(_END_OF_HEADERS) + len(_END_OF_HEADERS)
+        return end + head.index(END_OF_HEADERS) + len(END_OF_HEADERS)
 
     def _is_over(self, end: int) -> bool:
         """Say whether the form ends after a part. What follows it does not matter.

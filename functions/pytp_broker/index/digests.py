@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from pytp_broker.content import Content, read_pieces
+from pytp_broker.content import Content, Opened, Part, read_pieces
 
 SHA256: Final = "sha256"
 _FIXED_LENGTH: Final = sorted(
@@ -21,10 +21,32 @@ _ALL: Final[Mapping[str, Callable[[], Any]]] = {
 }
 
 
+def begin_hashes(algorithms: Iterable[str]) -> dict[str, Any]:
+    """Return the hashes of nothing, by algorithm."""
+    return {algorithm: _ALL[algorithm]() for algorithm in algorithms}
+
+
 def compute_digests(content: Content, algorithms: Iterable[str]) -> dict[str, str]:
     """Return the digests of the content in hex, by algorithm."""
-    hashes = {algorithm: _ALL[algorithm]() for algorithm in algorithms}
-    for piece in read_pieces(content):
+    wanted = {*algorithms}
+    hashes, done = _find_begun(content, wanted) or (begin_hashes(wanted), 0)
+    for piece in read_pieces(content, done):
         for each in hashes.values():
             each.update(piece)
     return {algorithm: each.hexdigest() for algorithm, each in hashes.items()}
+
+
+def _find_begun(content: Content, algorithms: set[str]) -> tuple[dict[str, Any], int] | None:
+    """Return the hashes of the first bytes of a part, and how many these are, if somebody made any.
+
+    They are of use only if they begin where the part begins, and do not go beyond its end.
+    """
+    if not isinstance(content, Part) or not isinstance(content.whole, Opened):
+        return None
+    hashed, end = content.whole.hashed, content.start + content.size
+    if hashed is None or hashed.start != content.start or hashed.end > end:
+        return None
+    if not algorithms <= hashed.hashes.keys():
+        return None
+    copies = {algorithm: hashed.hashes[algorithm].copy() for algorithm in algorithms}
+    return copies, hashed.end - hashed.start

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from pytp_broker.content import Content, Part, read_all
 from pytp_broker.errors import InvalidUpload, PayloadTooLarge
-from pytp_broker.http.form_data import find_parts
+from pytp_broker.http.form_data import END_OF_HEADERS, find_parts
 from pytp_broker.index.digests import SHA256, compute_digests
 from pytp_broker.index.distributions import Distribution, check_same
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
@@ -209,6 +209,26 @@ def compute_sent_digests(form: Form) -> dict[str, str]:
     """Return the sha256 of the file, and those digests that the form has, by algorithm."""
     sent = (algorithm for field, algorithm in _DIGESTS.items() if any(form.texts.get(field, ())))
     return compute_digests(form.file.content, {SHA256, *sent})
+
+
+def algorithms_in(head: bytes) -> set[str]:
+    """Return the algorithms of which the first fields of a form seem to have digests."""
+    named = {algorithm for name, algorithm in _DIGESTS.items() if _field(name) in head}
+    return {SHA256, *named}
+
+
+def find_file(head: bytes) -> int | None:
+    """Return where the file seems to begin in the first bytes of a form; None if it is not there.
+
+    This only looks. What a file is in a form, ``read_form`` says.
+    """
+    headers = head.find(_field(_CONTENT))
+    end = head.find(END_OF_HEADERS, headers)
+    return None if -1 in (headers, end) else end + len(END_OF_HEADERS)
+
+
+def _field(name: str) -> bytes:
+    return f'name="{name}"'.encode()
 
 
 def check_digests(form: Form, digests: Mapping[str, str]) -> None:

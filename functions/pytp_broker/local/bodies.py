@@ -15,6 +15,7 @@ from pytp_broker.content import Opened
 from pytp_broker.errors import MalformedRequest, PayloadTooLarge
 from pytp_broker.local.answers import Receive
 from pytp_broker.local.batches import Batches
+from pytp_broker.local.form_hashing import FormHasher
 from pytp_broker.local.gateway_events import MAX_ENCODED_BYTES
 
 
@@ -41,16 +42,26 @@ class BodyLimits:
 
 @asynccontextmanager
 async def received(
-    receive: Receive, limits: BodyLimits, folder: Path | None = None
+    receive: Receive,
+    limits: BodyLimits,
+    folder: Path | None = None,
+    hasher: FormHasher | None = None,
 ) -> AsyncIterator[Opened]:
     """Receive a body, and keep it until the context ends; a large one on the disk of a folder.
 
-    Raises PayloadTooLarge, MalformedRequest, DisconnectedError, and OSError if the disk is full.
+    ``hasher`` takes it, too. Raises PayloadTooLarge, MalformedRequest, DisconnectedError, and
+    OSError if the disk is full.
     """
     place = None if folder is None else str(folder)
     with SpooledTemporaryFile[bytes](MAX_ENCODED_BYTES, dir=place) as file:
-        await receive_body(receive, limits, file.write)
-        yield Opened(file, file.tell())
+
+        def write(octets: bytes) -> None:
+            file.write(octets)
+            if hasher is not None:
+                hasher.write(octets)
+
+        await receive_body(receive, limits, write)
+        yield Opened(file, file.tell(), None if hasher is None else hasher.hashed)
 
 
 async def receive_body(

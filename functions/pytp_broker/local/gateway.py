@@ -36,6 +36,7 @@ from pytp_broker.local.answers import (
     send_answer,
 )
 from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
+from pytp_broker.local.form_hashing import FormHasher
 from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
@@ -198,7 +199,8 @@ class Gateway:
             if not request.has_body:
                 return await self._call(request, selected)
             kind.limits.check(int(request.fields.get("content-length", 0)))
-            async with received(receive, kind.limits, self._bodies.folder) as body:
+            hasher = FormHasher() if kind.is_upload else None
+            async with received(receive, kind.limits, self._bodies.folder, hasher) as body:
                 self.measures.received(body.size)
                 return await self._call(replace(request, body=body), selected)
         except OSError as error:
