@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pytp_broker.aws.api.calls import Calls, Clock
-from pytp_broker.aws.api.connections import Connections, Limits
+from pytp_broker.aws.api.connections import Connections, Limits, tls_context
 from pytp_broker.aws.api.credentials import find_credentials
 from pytp_broker.aws.api.dynamodb import LIMITS, DynamoDB
 from pytp_broker.aws.api.endpoints import Endpoint, find_endpoint
@@ -63,5 +63,9 @@ class FunctionClients:
 
 
 def function_clients() -> FunctionClients:
-    """Return the clients of this function."""
+    """Return the clients of this function.
+
+    The public authorities are loaded now, because a function that starts has a whole processor.
+    """
+    tls_context()
     return FunctionClients(os.environ)

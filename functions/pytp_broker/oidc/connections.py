@@ -31,6 +31,8 @@ from pytp_broker.oidc.sockets import (
 from pytp_broker.registries import Access
 
 _PORTS: Final = {"http": 80, "https": 443}
+# A few issuers have authorities of their own, and all others share the public ones.
+MAX_CONTEXTS: Final = 64
 
 # OpenSSL's X509_V_ERR_* codes for a chain that does not end at a known authority.
 _UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
@@ -189,7 +191,7 @@ def _proxy_headers(user: str | None, password: str | None) -> dict[str, str]:
 
 
 # Reading the public authorities takes 8 ms, and an issuer's key set takes two documents.
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=MAX_CONTEXTS)
 def tls_context(ca_file: str, ca_pem: str) -> ssl.SSLContext:
     """Return what verifies a server's certificate and name, for the authorities of a file.
 
