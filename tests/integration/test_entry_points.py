@@ -84,4 +84,4 @@ def test_the_trust_root_function_says_why_it_has_failed() -> None:
     assert done.stderr.splitlines()[-1] == "pytp_broker.aws.edge.TaskFailedError"
     (log,) = map(json.loads, done.stdout.splitlines())
     assert log["message"] == "the trusted root cannot be reached now; try again"
-    assert log["why"] == "ListObjectsV2: NoCredentialsError"
+    assert log["why"] == "ListObjectsV2: CredentialsError"
