@@ -22,6 +22,7 @@ from tests.faults.stage import Clients, Stage
 from tests.faults.test_faults import EVERY
 from tests.support import distributions
 from tests.support.deployment import Answer, Deployment, basic
+from tests.support.emulator import Emulator
 from tests.unit.project.test_template import as_list, is_met, statements
 
 ROLES: Final = {
@@ -144,9 +145,13 @@ ATTRIBUTES: Final = {
 
 
 @pytest.fixture
-def recorder(
-    ministack_engines: DynamoEngines, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Recorder]:
+def engines(emulator: Emulator) -> DynamoEngines:
+    """Return storage behind boto3, whose events tell each request; a store asks both alike."""
+    return DynamoEngines("ministack", emulator.client("dynamodb"), emulator.client("s3"))
+
+
+@pytest.fixture
+def recorder(engines: DynamoEngines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     found = Recorder()
     call, hand = Deployment.call, Deployment.hand
     verify_place = Clients.verify_place
@@ -166,7 +171,7 @@ def recorder(
     monkeypatch.setattr(Deployment, "call", call_recorded)
     monkeypatch.setattr(Deployment, "hand", hand_recorded)
     monkeypatch.setattr(Clients, "verify_place", verify_recorded)
-    clients = (ministack_engines.dynamodb, ministack_engines.s3)
+    clients = (engines.dynamodb, engines.s3)
     for client in clients:
         client.meta.events.register("provide-client-params.*.*", found.record)
     yield found
@@ -260,10 +265,10 @@ def unneeded(requests: set[tuple[str, Request]], role_of: Callable[[str], str]) 
 @pytest.mark.ministack
 @pytest.mark.promise("least-rights")
 def test_the_functions_call_what_their_roles_allow_and_nothing_else(
-    ministack_engines: DynamoEngines, recorder: Recorder
+    engines: DynamoEngines, recorder: Recorder
 ) -> None:
-    try_everything(ministack_engines)
-    try_rare_paths(ministack_engines)
+    try_everything(engines)
+    try_rare_paths(engines)
 
     refused = [
         f"{ROLES[function]} {request}"
