@@ -191,14 +191,13 @@ def find_candidates(
     That takes one query for publishers. For readers it takes one for each identity that a reader of
     the provider may have: at most three.
     """
-    keys = identity_keys(job.claims, job.provider, job.permission)
-    found = [publisher for key in keys for publisher in broker.store.list_publishers(key)]
     permission, issuer = job.permission, job.claims.issuer
     names = (registry.name for registry in destination.registries)
     enabled = {name for name in names if configuration.is_enabled(name, issuer)}
     return [
         publisher
-        for publisher in found
+        for key in identity_keys(job.claims, job.provider, permission)
+        for publisher in broker.store.list_publishers(key)
         if publisher.registry in enabled
         and publisher.permission is permission
         and publisher.issuer == issuer

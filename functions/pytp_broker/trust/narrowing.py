@@ -44,9 +44,10 @@ def _narrow(publishers: Publishers, rules: Sequence[Field], claims: SignedClaims
 def _narrow_by_field(publishers: Publishers, rule: Field, claims: SignedClaims) -> Publishers:
     expected = [publisher.fields.get(rule.name) for publisher in publishers]
     refused: set[FieldValue] = _distinct(expected)
+    matches = rule.matches
     # Which of the claims counts depends on the publisher. We refuse what no claim matches.
     for text in {text for claim in rule.claims for text in rule.texts(claims, claim)}:
-        refused = {each for each in refused if not rule.matches(each, text, claims)}
+        refused = {each for each in refused if not matches(each, text, claims)}
     return _without(refused, publishers, expected)
 
 

@@ -106,7 +106,7 @@ class Field:
 
     def matches(self, expected: FieldValue, seen: str, claims: SignedClaims) -> bool:
         """Say whether the claim is one of the values that the configured text stands for."""
-        if isinstance(expected, str) and self.expand is None:
+        if self.expand is None and isinstance(expected, str):
             return self.compare(expected, seen)
         texts = (expected,) if isinstance(expected, str) else expected
         if self.expand is not None:
