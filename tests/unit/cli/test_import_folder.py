@@ -444,11 +444,11 @@ def test_two_imports_at_the_same_time_publish_each_file_once(
     move.put(wheel())
     add = SqliteStore.add_file
 
-    def add_after_another(store: SqliteStore, file: object) -> None:
+    def add_after_another(store: SqliteStore, file: object, announcement: object) -> None:
         monkeypatch.setattr(SqliteStore, "add_file", add)
         monkeypatch.setenv("LOGNAME", "oscar")
         assert move.run(f"--from-folder {move.packages}") == 0
-        store.add_file(file)  # type: ignore[arg-type]
+        store.add_file(file, announcement)  # type: ignore[arg-type]
 
     monkeypatch.setattr(SqliteStore, "add_file", add_after_another)
 

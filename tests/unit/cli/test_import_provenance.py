@@ -93,7 +93,7 @@ def test_the_record_is_there_before_the_file_is(
     publish(move)
     move.put(wheel())
 
-    def fail(_store: SqliteStore, _file: object) -> None:
+    def fail(*_: object) -> None:
         raise StoreUnavailable("the store does not answer")
 
     with monkeypatch.context() as patch:
