@@ -274,6 +274,6 @@ def test_the_deployed_function_reaches_it_and_stays_in_public_otherwise(
 
     fetch = function.fetch.reach(Access(proxy=ENVIRONMENT_PROXY))
 
-    assert fetch._proxies() == {"https": "http://proxy.example.com:3128"}
+    assert fetch._proxy() == "http://proxy.example.com:3128"
     assert fetch._only_public
-    assert function.fetch._proxies() == {}
+    assert function.fetch._proxy() == ""

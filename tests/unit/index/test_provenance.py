@@ -373,7 +373,7 @@ def test_a_deleted_file_has_no_successor(shelf: Shelf) -> None:
 
 @pytest.mark.promise("provenance-watched")
 def test_nothing_is_published_without_the_look_at_earlier_releases(shelf: Shelf) -> None:
-    shelf.store.fail_next("find_files")
+    shelf.store.fail_next("announce_file")
 
     assert upload_as_operator(shelf, wheel(version="2.0")) == 503
 
