@@ -117,13 +117,17 @@ class Cycle:
         return {"type": "http.request", "body": octets, "more_body": not self._is_body_whole}
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer; the first line leaves together with the first bytes."""
+        """Send a part of the answer; the first line leaves together with the first bytes.
+
+        Of an answer to HEAD only the head is sent (RFC 9110 §9.3.2).
+        """
         if message["type"] == "http.response.start":
             self._begin(message)
             return
         await self._connection.wait_to_write()
         if not self.is_over:
-            self._send(message.get("body", b""), is_end=not message.get("more_body"))
+            octets = b"" if self.head.method == b"HEAD" else message.get("body", b"")
+            self._send(octets, is_end=not message.get("more_body"))
 
     def _begin(self, start: Message) -> None:
         """Make the head of the answer.

@@ -71,6 +71,15 @@ def test_a_head_leaves_together_with_the_first_bytes() -> None:
     assert subject.is_answered
 
 
+def test_of_an_answer_to_head_only_the_head_is_sent() -> None:
+    subject, line = cycle(HEAD.replace(b"POST", b"HEAD"))
+
+    send(subject, start(401), body(b"ok", more=True), body())
+
+    assert line.written.endswith(b"content-length: 2\r\n\r\n")
+    assert subject.is_answered
+
+
 @pytest.mark.parametrize("sent", [b"", b"o", b"oka"])
 def test_an_answer_has_the_length_that_its_head_says(sent: bytes) -> None:
     subject, line = cycle()
