@@ -88,6 +88,7 @@ def test_a_command_of_a_base_install_names_the_one_extra_that_it_needs(
 ) -> None:
     (tmp_path / "claims.json").write_text('{"iss": "https://token.actions.githubusercontent.com"}')
     (tmp_path / "broker.toml").write_text('[[registries]]\nname = "acme"\n')
+    (tmp_path / "dist").mkdir()
 
     ended = subprocess.run(
         [sys.executable, "-c", COMMAND, *command.split()],

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import pytest
 
+from pytp_broker.aws import clients
+from pytp_broker.aws.api.connections import Connections, tls_context
 from tests.support.configurations import github_publisher, registry
 from tests.support.deployment import HOST, basic
 from tests.support.http_events import http_event, stored
@@ -90,7 +92,18 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Funct
     names = [f"pytp_broker.aws.{function}" for function in ("broker", "introspect")]
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
+    opened: list[Connections] = []
+
+    def open_connections(*arguments: Any) -> Connections:
+        opened.append(Connections(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(clients, "Connections", open_connections)
+    tls_context.cache_clear()
     yield Functions(rows, store)
+    tls_context.cache_clear()
+    for each in opened:
+        each.close()
     for name in names:
         sys.modules.pop(name, None)
 
