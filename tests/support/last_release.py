@@ -12,7 +12,11 @@ from tests.support.cloud import PYTHON, ROOT, write_template
 VERSION: Final = "0.1.0"
 # It has no tag.
 COMMIT: Final = "c5575aa2db48b8c4255b08720f73e4ef0505c43e"
-_PINS: Final = ("functions/requirements.txt", "infra/attestations/requirements.txt")
+# Where a build has the libraries that a file pins.
+_PINS: Final = {
+    "functions/requirements.txt": "BrokerFunction",
+    "infra/attestations/requirements.txt": "AttestationLibraries/python",
+}
 
 
 def take_out(folder: Path) -> Path:
@@ -33,24 +37,29 @@ def take_out(folder: Path) -> Path:
 
 
 def build_release(source: Path, built: Path, folder: Path) -> Path:
-    """Build the release beside the libraries of this tree's build; return its template.
+    """Build the release, and return its template.
 
-    The libraries are the most of a build. They are those of the release as long as both pin the
-    same.
+    Its libraries are those of this tree's build as long as both pin the same.
     """
-    for pins in _PINS:
-        if (source / pins).read_bytes() != (ROOT / pins).read_bytes():
-            pytest.fail(f"{VERSION} has another {pins}: build it with `sam build` here")
-    shutil.copytree(built / "BrokerFunction", folder / "BrokerFunction", copy_function=_link)
-    shutil.copytree(
-        built / "AttestationLibraries", folder / "AttestationLibraries", copy_function=_link
-    )
+    for pins, place in _PINS.items():
+        if (source / pins).read_bytes() == (ROOT / pins).read_bytes():
+            shutil.copytree(built / place, folder / place, copy_function=_link)
+        else:
+            _install(source / pins, folder / place)
     package = folder / "BrokerFunction" / "pytp_broker"
-    shutil.rmtree(package)
+    shutil.rmtree(package, ignore_errors=True)
     shutil.copytree(source / "functions" / "pytp_broker", package)
     (folder / "template.yaml").write_text((source / "template.yaml").read_text())
     subprocess.run([PYTHON, source / "infra" / "finish_build.py", folder], check=True)
     return write_template(source / "template.yaml", folder)
+
+
+def _install(pins: Path, folder: Path) -> None:
+    """Install what a file pins, as `sam build` does."""
+    options = ["--quiet", "--require-hashes", "--no-deps", "--no-compile", "--target", folder]
+    subprocess.run(
+        [PYTHON, "-m", "pip", "install", *options, "--requirement", pins], check=True, timeout=300
+    )
 
 
 def _link(source: str, target: str) -> None:
