@@ -56,10 +56,9 @@ def build_release(source: Path, built: Path, folder: Path) -> Path:
 
 def _install(pins: Path, folder: Path) -> None:
     """Install what a file pins, as `sam build` does."""
-    options = ["--quiet", "--require-hashes", "--no-deps", "--no-compile", "--target", folder]
-    subprocess.run(
-        [PYTHON, "-m", "pip", "install", *options, "--requirement", pins], check=True, timeout=300
-    )
+    options = f"--quiet --no-compile --no-deps --require-hashes --requirement {pins}".split()
+    pip = [str(PYTHON), "-m", "pip", "install", *options, "--target", str(folder)]
+    subprocess.run(pip, check=True, timeout=300)
 
 
 def _link(source: str, target: str) -> None:
