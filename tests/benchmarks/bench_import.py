@@ -69,7 +69,8 @@ def data(tmp_path: Path) -> Path:
 
 def run(data: Path, *source: str) -> Run:
     """Run an import in a process of its own."""
-    arguments = ("import", "--registry", "acme", *source, "--data", str(data), "--json")
+    place = ("--data", str(data), "--host", "packages.example.com")
+    arguments = ("import", "--registry", "acme", *source, *place, "--json")
     began, status = time.perf_counter(), data / "status"
     with (data / "log").open("w") as log:
         ended = subprocess.run(

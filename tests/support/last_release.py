@@ -56,8 +56,9 @@ def build_release(source: Path, built: Path, folder: Path) -> Path:
 
 def _install(pins: Path, folder: Path) -> None:
     """Install what a file pins, as `sam build` does."""
-    options = f"--quiet --no-compile --no-deps --require-hashes --requirement {pins}".split()
-    pip = [str(PYTHON), "-m", "pip", "install", *options, "--target", str(folder)]
+    options = ["--quiet", "--no-compile", "--no-deps", "--require-hashes"]
+    places = ["--requirement", str(pins), "--target", str(folder)]
+    pip = [str(PYTHON), "-m", "pip", "install", *options, *places]
     subprocess.run(pip, check=True, timeout=300)
 
 
