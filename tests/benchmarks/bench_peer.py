@@ -3,11 +3,11 @@
 peryx is a registry in Rust that speaks PyPI's Trusted Publishing, too. Both have the same issuer,
 certificate, clients and files, and their defaults. Latency and requests a second depend on the
 machine, whose processors server and clients share; trust the ratios. ``PYTP_BENCH_LONG=1`` also
-compares a project of 10,000 files, which peryx takes minutes to import. Run it with `make bench`. It asserts only that both answer.
+compares a project of 10,000 files, which peryx takes minutes to import. Run it with `make bench`.
+It asserts only that both answer.
 """
 
 import json
-import os
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
