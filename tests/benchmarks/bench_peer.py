@@ -7,6 +7,7 @@ machine, whose processors server and clients share; trust the ratios. peryx need
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
