@@ -48,14 +48,14 @@ Forget = Callable[[str], None]
 ELSEWHERE: Final = {
     "WriteLogs": "Lambda itself writes what a function prints",
     "ReportFailures": "Lambda itself sends what has failed; tests/unit/project/test_template.py",
-    "LetFilesBeVerified": "tests/e2e/test_deploy.py, with the deployed role",
-    "LetAttestationsBeVerified": "tests/unit/aws, and tests/e2e/test_deploy.py",
-    "SignReceipts": "tests/e2e/test_deploy.py, with the deployed role",
+    "LetFilesBeVerified": "tests/unit/aws/test_other_rights.py",
+    "LetAttestationsBeVerified": "tests/unit/aws/test_other_rights.py",
+    "SignReceipts": "tests/unit/aws/test_other_rights.py",
     "ReadReceiptKeys": "the signer of KMS, and the broker; tests/unit/aws/test_kms_signer.py",
     "SeeWhatIsAbsent": "changes how S3 answers, and no request names it",
-    "KeepLargeListings": "tests/contract/test_listings.py, in which a listing is large",
-    "RetireLargeListings": "tests/contract/test_listings.py, in which a listing is large",
-    "ReadLargeListings": "tests/contract/test_listings.py, in which a listing is large",
+    "KeepLargeListings": "tests/unit/aws/test_other_rights.py",
+    "RetireLargeListings": "tests/unit/aws/test_other_rights.py",
+    "ReadLargeListings": "tests/unit/aws/test_other_rights.py",
 }
 
 
