@@ -43,9 +43,11 @@ class FunctionClients:
     def waiting_lambdas(self, seconds: int) -> Lambdas:
         """Return a client of Lambda that waits so long for what a function answers.
 
-        It never repeats a request, so the function does not do its work twice.
+        It never repeats a request, so the function does not do its work twice. It keeps no
+        connection either: one that has ended while this function was frozen would cost the only
+        attempt.
         """
-        limits = Limits(read_seconds=seconds, call_seconds=seconds, attempts=1)
+        limits = Limits(read_seconds=seconds, call_seconds=seconds, attempts=1, kept_connections=0)
         return Lambdas(self._calls("lambda", limits))
 
     def s3(self) -> S3:

@@ -109,6 +109,7 @@ def test_the_client_waits_for_a_function_that_starts_and_asks_once() -> None:
 
     limits = client._calls._limits
     assert (limits.read_seconds, limits.attempts) == (ATTEST_SECONDS, 1)
+    assert limits.kept_connections == 0
 
 
 # The edge of the function that is asked
