@@ -10,9 +10,11 @@ _REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 # The domains of the partitions of AWS, by how the names of their regions begin.
 _DOMAINS: Final = {
     "cn-": "amazonaws.com.cn",
+    "eu-isoe-": "cloud.adc-e.uk",
     "eusc-": "amazonaws.eu",
     "us-iso-": "c2s.ic.gov",
     "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
 }
 
 

@@ -13,6 +13,8 @@ from pytp_broker.aws.api.endpoints import Endpoint, find_endpoint
         ("cn-north-1", "dynamodb.cn-north-1.amazonaws.com.cn"),
         ("us-iso-east-1", "dynamodb.us-iso-east-1.c2s.ic.gov"),
         ("us-isob-east-1", "dynamodb.us-isob-east-1.sc2s.sgov.gov"),
+        ("us-isof-south-1", "dynamodb.us-isof-south-1.csp.hci.ic.gov"),
+        ("eu-isoe-west-1", "dynamodb.eu-isoe-west-1.cloud.adc-e.uk"),
         ("eusc-de-east-1", "dynamodb.eusc-de-east-1.amazonaws.eu"),
     ],
 )
