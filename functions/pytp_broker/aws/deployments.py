@@ -90,7 +90,6 @@ def open_deployed(address: Address, doing: str, *, is_for_writing: bool) -> Depl
     operator = _find_operator(clients)
     store = DynamoStore(client, found.table, _listings(found.bucket, clients), operator=operator)
     make_kms = made_once(clients.kms)
-    operator = _find_operator(clients)
     return Deployed(
         store,
         S3Bin(clients.s3, found.bucket) if found.bucket else None,
