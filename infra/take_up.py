@@ -89,9 +89,7 @@ def check_data(table: str, bucket: str) -> None:
     try:
         check_table(dynamodb, table)
         s3.head_bucket(Bucket=bucket)
-    except (ForeignTableError, ClientError) as error:
-        raise RefusedError(str(error)) from None
-    except CallError as error:
+    except (ForeignTableError, CallError, ClientError) as error:
         raise RefusedError(str(error)) from None
     files = list(islice(list_files(dynamodb, table), _LOOKS))
     # An operator may have deleted some of them.
