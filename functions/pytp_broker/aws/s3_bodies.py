@@ -1,4 +1,4 @@
-"""The body of a request to S3, in a form that boto3 does not copy."""
+"""The body of a request to S3, in a form that boto3 does not copy and our own client takes."""
 
 import io
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _MAX_COPIED_BYTES: Final = 5 * 1024 * 1024
 
 
 def put_body(put: Callable[..., object], content: Content) -> None:
-    """Make a request with the content as its body; raise what boto3 raises."""
+    """Make a request with the content as its body; raise CallError."""
     try:
         put(Body=_body(content))
     except CallError as error:
@@ -22,7 +22,7 @@ def put_body(put: Callable[..., object], content: Content) -> None:
 
 
 def _body(content: Content) -> "bytes | _File":
-    """Return content as boto3 takes it: a short one as bytes, a long one as a file.
+    """Return a short content as bytes, and a long one as a file.
 
     boto3 copies bytes twice. It copies no file, but waits until S3 says that it may send one, which
     takes a round trip more.

@@ -93,7 +93,8 @@ class Fetch:
     def _get(self, start: int, end: int) -> tuple[Any, bytes]:
         """Return the answer and its bytes; try again if the connection ends within them.
 
-        boto3 tries again only until the bytes begin.
+        boto3 itself tries again only until the bytes begin. The functions' own client has tried
+        twice already, each time up to the last byte.
         """
         try:
             return self._get_once(start, end)

@@ -76,7 +76,7 @@ def _check_crc32(answer: Answer) -> None:
 
 def _read_document(body: bytes) -> dict[str, Any]:
     try:
-        # Only an attribute's value has this member alone, as a text.
+        # Most answers have no bytes, and are read faster without a hook.
         hook = _decode_bytes if b'"B"' in body or b'"BS"' in body else None
         document = json.loads(body, object_hook=hook)
     except (ValueError, RecursionError):
@@ -87,6 +87,7 @@ def _read_document(body: bytes) -> dict[str, Any]:
 
 
 def _decode_bytes(value: dict[str, Any]) -> dict[str, Any]:
+    # An attribute may be named `B`, too, but then it holds an object and not a text or a list.
     if len(value) == 1:
         if isinstance(octets := value.get("B"), str):
             return {"B": _decode(octets)}
