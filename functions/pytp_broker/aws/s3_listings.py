@@ -28,16 +28,23 @@ class S3Listings:
         self._bucket = bucket
 
     def save(self, key: str, octets: bytes) -> None:
-        """Keep a listing under a new key."""
+        """Keep a listing under a new key, which nobody else has.
+
+        So if the key is taken, it is by this very listing, and the answer was lost.
+        """
         checksum = base64.b64encode(hashlib.sha256(octets).digest()).decode()
         with _failures_told():
-            self._make_client().put_object(
-                Bucket=self._bucket,
-                Key=key,
-                Body=octets,
-                ChecksumSHA256=checksum,
-                IfNoneMatch="*",
-            )
+            try:
+                self._make_client().put_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=octets,
+                    ChecksumSHA256=checksum,
+                    IfNoneMatch="*",
+                )
+            except CallError as error:
+                if error.code != "PreconditionFailed":
+                    raise
 
     def read(self, key: str) -> bytes:
         """Return a listing; raise KeyError if it is not there."""
