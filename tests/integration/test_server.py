@@ -536,6 +536,7 @@ def test_a_whole_head_is_answered_however_long_that_takes(folder: Path | None) -
 
 
 def test_a_body_that_was_refused_may_still_be_sent_for_a_minute(folder: Path | None) -> None:
+    gateway = Gateway(echo)
     head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999\r\n\r\n"
 
     async def act(wire: Wire) -> None:
@@ -549,8 +550,9 @@ def test_a_body_that_was_refused_may_still_be_sent_for_a_minute(folder: Path | N
         await wire.pass_time(2)
 
         assert await client.rest() == 0
+        assert [line["reason"] for line in gateway.refused] == ["no-body"]
 
-    on_the_wire(Gateway(echo), act, folder)
+    on_the_wire(gateway, act, folder)
 
 
 def test_what_turns_out_to_be_no_http_leaves_its_place_at_once(folder: Path | None) -> None:

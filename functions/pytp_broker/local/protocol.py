@@ -272,7 +272,7 @@ class Protocol(asyncio.Protocol):
             # TLS buffers the end of an answer, and the client gets time to read that too.
             self._close()
         else:
-            self._drop("no-request" if self.is_idle else "no-body")
+            self._drop("no-request" if self._body is None else "no-body")
 
     def _drop(self, reason: str) -> None:
         self._gateway.refusals.note(self.client[0], reason)
