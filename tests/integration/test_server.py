@@ -515,24 +515,31 @@ def test_a_connection_is_kept_for_five_seconds_after_an_answer(folder: Path | No
     on_the_wire(Gateway(echo), act, folder)
 
 
-def test_a_whole_head_is_answered_however_long_that_takes(folder: Path | None) -> None:
-    is_asked, go_on = threading.Event(), threading.Event()
+class Halted:
+    """A function that answers when the test lets it go on."""
 
-    def respond(event: Mapping[str, Any]) -> Mapping[str, Any]:
-        is_asked.set()
-        go_on.wait(10)
+    def __init__(self) -> None:
+        self.is_asked, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.is_asked.set()
+        self.go_on.wait(10)
         return echo(event)
+
+
+def test_a_whole_head_is_answered_however_long_that_takes(folder: Path | None) -> None:
+    function = Halted()
 
     async def act(wire: Wire) -> None:
         client = await wire.connect(HEAD)
-        while not is_asked.is_set():
+        while not function.is_asked.is_set():
             await wire.pass_time(0)
         await wire.pass_time(100)
-        go_on.set()
+        function.go_on.set()
 
         assert (await client.answer())[0].startswith(b"HTTP/1.1 200 ")
 
-    on_the_wire(Gateway(respond), act, folder)
+    on_the_wire(Gateway(function), act, folder)
 
 
 def test_a_body_that_was_refused_may_still_be_sent_for_a_minute(folder: Path | None) -> None:
@@ -703,20 +710,15 @@ def test_what_follows_a_last_request_is_not_read(folder: Path | None) -> None:
 
 
 def test_a_server_that_stops_answers_first(folder: Path | None) -> None:
-    is_asked, go_on = threading.Event(), threading.Event()
-
-    def respond(event: Mapping[str, Any]) -> Mapping[str, Any]:
-        is_asked.set()
-        go_on.wait(10)
-        return echo(event)
+    function = Halted()
 
     async def act(wire: Wire) -> None:
         client = await wire.connect(HEAD)
-        while not is_asked.is_set():
+        while not function.is_asked.is_set():
             await wire.pass_time(0)
         [connection] = wire.connections
         connection.shutdown()
-        go_on.set()
+        function.go_on.set()
 
         head, _ = await client.answer()
 
@@ -724,4 +726,4 @@ def test_a_server_that_stops_answers_first(folder: Path | None) -> None:
         assert b"\r\nconnection: close\r\n" in head
         assert await client.rest() == 0
 
-    on_the_wire(Gateway(respond), act, folder)
+    on_the_wire(Gateway(function), act, folder)
