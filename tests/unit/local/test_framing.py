@@ -80,42 +80,69 @@ def test_the_older_version_needs_no_host() -> None:
     assert read_head(b"GET / HTTP/1.0\r\n\r\n").fields == []
 
 
-@pytest.mark.parametrize(
-    ("octets", "why"),
-    [
-        (b"\r\n" + HEAD, "begins with its method"),
-        (b"\x16\x03\x01", "begins with its method"),
-        (b"GET / HTTP/1.1\nhost: x\r\n\r\n", "LF alone"),
-        (b"GET / HTTP/1.1\r\nhost: x\n\n", "LF alone"),
-        (START + b"x: y\r\n z\r\n\r\n", "second line"),
-        (b"GET /\r\nhost: x\r\n\r\n", "first line"),
-        (b"GET  / HTTP/1.1\r\nhost: x\r\n\r\n", "first line"),
-        (b"GET / HTTP/1.2\r\nhost: x\r\n\r\n", "first line"),
-        (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", "first line"),
-        (b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n", "first line"),
-        (b"G(T / HTTP/1.1\r\nhost: x\r\n\r\n", "first line"),
-        (START + b"no colon\r\n\r\n", "header field"),
-        (START + b"x : y\r\n\r\n", "header field"),
-        (START + b": y\r\n\r\n", "header field"),
-        (START + b"x: \x00\r\n\r\n", "header field"),
-        (START + b"x: a\rb\r\n\r\n", "header field"),
-        (START + b"x: a\x0bb\r\n\r\n", "header field"),
-        (START + b"x: a\x7f\r\n\r\n", "header field"),
-        (b"GET / HTTP/1.1\r\n\r\n", "0 Host"),
-        (START + b"host: y\r\n\r\n", "2 Host"),
-        (b"GET / HTTP/1.0\r\nhost: x\r\nhost: x\r\n\r\n", "2 Host"),
-        (START + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n", "two fields"),
-        (START + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "two fields"),
-        (START + b"Content-Length: 5, 5\r\n\r\n", "not a number"),
-        (START + b"Content-Length: +5\r\n\r\n", "not a number"),
-        (START + b"Content-Length: 5_0\r\n\r\n", "not a number"),
-        (START + b"Content-Length:\r\n\r\n", "not a number"),
-        (START + b"Content-Length: " + b"1" * 21 + b"\r\n\r\n", "not a number"),
-        (START + b"Transfer-Encoding: gzip, chunked\r\n\r\n", "other than chunked"),
-        (START.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n", "HTTP/1.0"),
-        (START + b"x: " + b"y" * MAX_BYTES, "longer than 16 KiB"),
-        (START + b"x: " + b"y" * MAX_BYTES + b"\r\n\r\n", "longer than 16 KiB"),
+# What is refused, by what the refusal says.
+REFUSED = {
+    "begins with its method": [
+        b"\r\n" + HEAD,
+        b"\x16\x03\x01",
     ],
+    "LF alone": [
+        b"GET / HTTP/1.1\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\n\n",
+    ],
+    "second line": [
+        START + b"x: y\r\n z\r\n\r\n",
+    ],
+    "first line": [
+        b"GET /\r\nhost: x\r\n\r\n",
+        b"GET  / HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.2\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/2.0\r\nhost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"G(T / HTTP/1.1\r\nhost: x\r\n\r\n",
+    ],
+    "header field": [
+        START + b"no colon\r\n\r\n",
+        START + b"x : y\r\n\r\n",
+        START + b": y\r\n\r\n",
+        START + b"x: \x00\r\n\r\n",
+        START + b"x: a\rb\r\n\r\n",
+        START + b"x: a\x0bb\r\n\r\n",
+        START + b"x: a\x7f\r\n\r\n",
+    ],
+    "0 Host": [
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+    "2 Host": [
+        START + b"host: y\r\n\r\n",
+        b"GET / HTTP/1.0\r\nhost: x\r\nhost: x\r\n\r\n",
+    ],
+    "two fields": [
+        START + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n",
+        START + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    "not a number": [
+        START + b"Content-Length: 5, 5\r\n\r\n",
+        START + b"Content-Length: +5\r\n\r\n",
+        START + b"Content-Length: 5_0\r\n\r\n",
+        START + b"Content-Length:\r\n\r\n",
+        START + b"Content-Length: " + b"1" * 21 + b"\r\n\r\n",
+    ],
+    "other than chunked": [
+        START + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+    ],
+    "HTTP/1.0": [
+        START.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n",
+    ],
+    "longer than 16 KiB": [
+        START + b"x: " + b"y" * MAX_BYTES,
+        START + b"x: " + b"y" * MAX_BYTES + b"\r\n\r\n",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"), [(octets, why) for why, heads in REFUSED.items() for octets in heads]
 )
 def test_a_head_that_is_refused(octets: bytes, why: str) -> None:
     assert why in refusal(octets)
