@@ -19,7 +19,7 @@ class FormHasher:
 
     def __init__(self) -> None:
         self._head: bytes | None = None
-        self._is_over = False
+        self._has_looked = False  # for the file
         self._hashes: dict[str, Any] = {}
         self._start = self._end = 0
         self._rest = b""
@@ -29,13 +29,13 @@ class FormHasher:
         if self._head is None:
             self._head = octets
             return
-        if not self._hashes and not self._is_over:
+        if not self._has_looked:
             self._begin(self._head)
         if self._hashes:
             self._take(octets)
 
     def _begin(self, head: bytes) -> None:
-        start, self._head, self._is_over = find_file(head), b"", True
+        start, self._head, self._has_looked = find_file(head), b"", True
         if start is not None:
             self._start = self._end = start
             self._hashes = begin_hashes(algorithms_in(head[:start]))
