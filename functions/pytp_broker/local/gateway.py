@@ -255,7 +255,7 @@ class Gateway:
 
 
 def _read_head(scope: Scope, proxies: Proxies) -> HttpRequest:
-    peer = scope["client"][0] if scope.get("client") else ""
+    peer = scope["client"][0]
     request = HttpRequest(
         method=scope["method"],
         raw_path=scope["raw_path"].decode("ascii", "replace"),
