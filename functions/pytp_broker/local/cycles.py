@@ -79,11 +79,12 @@ class Cycle:
         return len(self._body)
 
     @property
-    def is_body_lost(self) -> bool:
-        """Say whether the end of the answer would close the connection while a body arrives.
+    def must_wait_for_body(self) -> bool:
+        """Say whether the answer must not end yet: its end closes the connection.
 
-        The system then resets the connection, and the client may lose the answer. A proxy that
-        speaks HTTP/1.0 to us turns that into a 502. A client that asked first sends no body.
+        If a body arrives then, the system resets the connection, and the client may lose the
+        answer. A proxy that speaks HTTP/1.0 to us turns that into a 502. A client that asked first
+        sends no body.
         """
         return self.head.is_last and not self._is_body_whole and not self._is_asking
 

@@ -19,12 +19,12 @@ from pytp_broker.local.reasons import write_reason
 
 # How long a head may take, from the connection or from the end of the previous answer.
 HEAD_SECONDS: Final = 10
-# How long we wait for the first byte of another request.
+# How long we wait for the first byte of another request, or of the rest of a refused body.
 _KEPT_SECONDS: Final = 5
 # How long a client may read nothing of its answer. The whole answer may take longer: 10 MB take 84
 # s at 1 Mbit/s. A client that reads nothing should not keep its place for so long.
 _STALL_SECONDS: Final = 30
-# How long a client may pause in a refused body before we close its connection.
+# How long a client may pause in the refused body of its last request; then we close the connection.
 _PAUSE_SECONDS: Final = 2
 # How much of a body may wait for its reader; then the client waits.
 _HELD_BYTES: Final = 64 * 1024
@@ -184,7 +184,7 @@ class Protocol(asyncio.Protocol):
 
         async def send(message: Message) -> None:
             is_end = message["type"] == "http.response.body" and not message.get("more_body")
-            if is_end and cycle.is_body_lost:
+            if is_end and cycle.must_wait_for_body:
                 held_back.append(message)
             else:
                 await cycle.send(message)
