@@ -64,6 +64,7 @@ def test_what_is_no_http_gets_the_one_error_object(process: ServerProcess, sent:
 
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"content-type: application/problem+json\r\n" in head.lower()
+    assert b"\r\ndate: " in head.lower()
     assert json.loads(body)["errors"][0]["code"] == "invalid-request"
     [warning] = process.events("warning")
     assert warning["by"] == "pytp_broker.local.protocol"

@@ -223,7 +223,8 @@ class Protocol(asyncio.Protocol):
     def _write_last(self, status: int, reason: bytes, headers: dict[str, str], body: bytes) -> None:
         """Write an answer after which the connection ends."""
         headers = {**headers, "Connection": "close", "Content-Length": str(len(body))}
-        fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        fields = [*self.default_fields, *given]
         self.transport.write(write_start(status, reason, fields) + body)
 
     def _refuse(self, detail: str) -> None:
