@@ -35,8 +35,6 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",
     "User-Agent": "pytp-broker",
 }
-
-
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 

@@ -1,7 +1,7 @@
-"""Check the claims that RFC 7519 has registered, once the signature is verified.
+"""Check the registered claims of a token (RFC 7519 §4.1), once its signature is verified.
 
-A library would take the token apart a second time for that, so these checks are ours. They were
-reviewed against those of PyJWT 2.15:
+These checks are ours, because a library would take the token apart a second time. We compared them
+with those of PyJWT 2.15:
 
 - A claim that PyJWT refuses is refused here. One time is the exception: PyJWT cuts off the fraction
   of ``exp`` before it compares, and refuses a token up to a second earlier.
@@ -32,7 +32,7 @@ _REQUIRED: Final = ("aud", "iat", "exp")
 
 
 def check_required(claims: Mapping[str, Any]) -> None:
-    """Raise InvalidToken unless the claims are there that RFC 7519 §4.1 leaves to us to require."""
+    """Raise InvalidToken unless the token has the claims that RFC 7519 §4.1 makes optional."""
     for name in _REQUIRED:
         if claims.get(name) is None:
             raise InvalidToken(f"the identity token has no `{name}`")
@@ -75,8 +75,8 @@ def check_names(claims: Mapping[str, Any]) -> None:
 def read_lifetime(claims: Mapping[str, Any], now: datetime, form: TokenForm) -> datetime:
     """Return when the token ends (RFC 7519 §4.1.4 to §4.1.6).
 
-    Raises InvalidToken unless its life is short and has begun. Whether it has ended is asked
-    several times in an exchange, by ``SignedClaims.check_unexpired``.
+    Raises InvalidToken unless its life is short and has begun. ``SignedClaims.check_unexpired``
+    checks that it has not ended, several times in an exchange.
     """
     issued_at, expires_at = _numeric_date(claims, "iat"), _numeric_date(claims, "exp")
     if not issued_at < expires_at <= issued_at + form.max_lifetime_seconds:

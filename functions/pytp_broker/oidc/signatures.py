@@ -1,8 +1,8 @@
 """Public keys of a JSON Web Key Set, and the signatures that they verify (RFC 7518).
 
-This takes the place of PyJWT, which also reads X.509, OpenSSH and PEM and brings an HTTP client:
-importing it took as long as the rest of the exchange. cryptography does the arithmetic. What PyJWT
-checked is checked here, and the tests compare each answer with PyJWT's:
+The arithmetic is that of cryptography. We do not use PyJWT, because it also imports what reads
+X.509, OpenSSH and PEM, and an HTTP client; without it the broker function starts faster. What PyJWT
+checks is checked here, and the tests compare each answer with PyJWT's:
 
 - A key is made of the public members of a JWK alone. RSA numbers are integers of any length, which
   cryptography refuses if they cannot be a key. Each coordinate of an EC point has the length of its
@@ -46,7 +46,7 @@ _ECDSA: Final[Mapping[str, type[EllipticCurve]]] = {
     "ES384": SECP384R1,
     "ES512": SECP521R1,
 }
-# A key on the last one can be read, and verifies nothing: no algorithm here is for it.
+# We read a key on secp256k1, so that it is no fault of a key set, but no algorithm here takes it.
 _CURVES: Final[Mapping[str, EllipticCurve]] = {
     "P-256": SECP256R1(),
     "P-384": SECP384R1(),
