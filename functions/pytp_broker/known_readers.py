@@ -61,7 +61,7 @@ class KnownReaders:
             self._forget(self.now())
 
     def _forget(self, now: Moment) -> None:
-        """Forget the oldest readers: those that count for nothing any more, and those too many."""
+        """Forget the readers whose check is too old, and the oldest ones beyond the maximum."""
         while self._readers:
             oldest = next(iter(self._readers.values()))
             is_known = is_fresh(oldest.verified_at, now, MAX_AGE_SECONDS)

@@ -1,7 +1,7 @@
-"""Answer with a project's page: rendered, kept from an earlier request, or 304 without any.
+"""Answer with a project's page: rendered now, kept from an earlier request, or 304.
 
 The tag of a page comes from the edition of what it shows and from all that shapes it, so a client
-that has the page costs a look at one small row. While somebody changes the project there is no
+that has the page costs one read of a small row. While somebody changes the project there is no
 edition, and the tag is the hash of the page.
 """
 
@@ -25,7 +25,7 @@ from pytp_broker.index.listings import ProjectListing
 from pytp_broker.index.reading import find_listing
 from pytp_broker.services import Index
 
-# What is in a 304 of what is in a 200 (RFC 9110 §15.4.5): not what describes the content.
+# The headers of a 200 that describe its content, so a 304 has none of them (RFC 9110 §15.4.5).
 _OF_CONTENT: Final = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
 
 
@@ -53,7 +53,7 @@ class Wanted:
     def possible_tags(self, edition: str) -> Iterator[str]:
         """Yield the tags that the page of an edition may have for this client, quoted.
 
-        One of them is right, and the page itself decides which: by its length.
+        The page has one of them: its length, which we do not know here, decides which.
         """
         tag = self.tag(edition)
         for mark in (GZIP_MARK if self.takes_gzip else "", SHORT_MARK):
@@ -81,7 +81,7 @@ def _wanted(context: Context[Index, Other], project: str) -> Wanted:
 
 
 def _known(context: Context[Index, Other], wanted: Wanted) -> Response | None:
-    """Return the answer, if the edition alone tells it: from a kept page, or a 304.
+    """Return a kept page or a 304, if the current edition of the project confirms it.
 
     We ask for the edition only if we or the client have something that it could confirm.
     """

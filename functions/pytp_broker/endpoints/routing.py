@@ -85,7 +85,7 @@ class _Match(Generic[S]):
 
 
 class Routes(Generic[S]):
-    """The endpoints of a function. It finds that of a request by its path.
+    """The endpoints of a function, among which ``find`` looks for that of a request.
 
     A path without variables goes before those with variables, and these are tried in their order.
     """

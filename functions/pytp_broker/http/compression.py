@@ -12,8 +12,8 @@ from pytp_broker.http.negotiation import takes_gzip
 
 # A smaller body fits into one packet with its headers, so compression would save nothing.
 _MIN_BYTES: Final = 1000
-# What follows the tag of a body that is compressed, and of one that is too short for it. So a tag
-# says which of the encodings of a page it names, to who does not have the page.
+# What follows the tag of a body that is compressed, and of one that is too short for it. So a
+# client's tag says which encoding of a page the client has, and we need not render the page.
 GZIP_MARK: Final = "-gzip"
 SHORT_MARK: Final = "-short"
 # zlib's level 1 takes 51 ms for the 4.7 MB of a page with 10,000 files, and level 6 takes 136 ms
@@ -26,7 +26,7 @@ MAX_ANSWER_BYTES: Final = 6 * 1024 * 1024 - 16 * 1024
 
 
 def encoding_mark(headers: Mapping[str, str], body: bytes) -> str:
-    """Return what follows the tag of a body for this client; GZIP_MARK if it gets it compressed.
+    """Return what follows the tag of a body for this client: GZIP_MARK for a compressed one.
 
     Compressed and uncompressed bytes are two representations, and a strong tag names only one (RFC
     9110 §8.8.3.3).

@@ -1,8 +1,8 @@
 """Keep rendered pages in memory, so that a page which nobody has changed is not rendered again.
 
-A page is kept under what shapes it, together with the edition of the project that it shows. Who
-takes one must ask the store first which edition is current, at every request: nothing here is
-current by itself.
+A page is kept under what shapes it, together with the edition of the project that it shows. The
+endpoint must ask the store at every request which edition is current, because a kept page does not
+know whether it still is.
 """
 
 from collections import OrderedDict
@@ -33,7 +33,7 @@ class KeptPage:
 
 
 class KeptPages:
-    """Memory of pages. The one that was not asked for longest is forgotten first."""
+    """Memory of pages; without room for all, it forgets first the one least recently asked for."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
