@@ -102,6 +102,21 @@ def test_threads_do_not_pile_up(issuer: MisbehavingIssuer, fetch: HttpFetch) -> 
     assert fetch(issuer.jwks_url)
 
 
+def test_a_thread_that_cannot_be_started_does_not_count_as_a_fetch(
+    fetch: HttpFetch, issuer: MisbehavingIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    issuer.behave()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        refusals = [refusal_of(fetch, issuer.jwks_url) for _ in range(MAX_THREADS + 1)]
+
+    assert set(refusals) == {"no thread can be started to fetch the document"}
+    assert fetch(issuer.jwks_url)
+
+
 def test_a_host_name_that_is_looked_up_for_ever_does_not_hold_us(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -99,11 +99,19 @@ class HttpFetch:
             raise FetchError("too many documents are being fetched at this time")
         answer: Future[bytes] = Future()
         send = partial(self._send, method, url, body, headers)
-        Thread(target=self._fetch_into, args=(answer, send), daemon=True).start()
+        self._start(Thread(target=self._fetch_into, args=(answer, send), daemon=True))
         try:
             return answer.result(self._deadline_seconds)
         except FutureTimeoutError:
             raise FetchError("the issuer did not answer in time") from None
+
+    def _start(self, thread: Thread) -> None:
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left for us
+            # Otherwise a few such failures would stop all fetches until a restart.
+            self._threads.release()
+            raise FetchError("no thread can be started to fetch the document") from None
 
     def _fetch_into(self, answer: "Future[bytes]", send: Callable[[], bytes]) -> None:
         try:
