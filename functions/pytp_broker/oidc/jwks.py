@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from pytp_broker.audit.findings import KeySet, KeySetReason
@@ -106,7 +107,7 @@ def _parse_key(raw_key: Mapping[str, Any]) -> PublicKey:
         raise _UnusableKeyError
     try:
         public_key = key_type.parse({name: raw_key[name] for name in key_type.members})
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, UnsupportedAlgorithm):
         raise _UnusableKeyError from None
     if isinstance(public_key, RSAPublicKey) and public_key.key_size < MIN_RSA_BITS:
         raise _UnusableKeyError

@@ -4,6 +4,8 @@ import hmac
 from typing import Any
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 
 from tests.support.markers import of_row
 from tests.support.signing import ec_key, github_claims, public_jwk, rsa_key, segment, sign_segments
@@ -58,6 +60,22 @@ def test_a_bad_key_does_not_spoil_the_good_one_beside_it(world: World, bad: dict
     world.issuer.serve([bad, GOOD, bad])
 
     assert world.mint(world.token()).status == 200
+
+
+def test_a_key_of_an_algorithm_that_the_library_lacks_does_not_spoil_the_good_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build of OpenSSL may have no Ed448, or none of the curve secp256k1."""
+
+    def refuse(*_: object) -> None:
+        raise UnsupportedAlgorithm("ed448 is not supported")
+
+    monkeypatch.setattr(Ed448PublicKey, "from_public_bytes", refuse)
+    bad = {"kty": "OKP", "kid": "bad", "crv": "Ed448", "x": segment(bytes(57))}
+    world.issuer.serve([bad, GOOD])
+
+    assert world.mint(world.token()).status == 200
+
     assert world.reasons == ["unusable-key"]
 
 
