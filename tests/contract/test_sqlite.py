@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import pytest
 
 from pytp_broker import __version__
 from pytp_broker.errors import StoreUnavailable
-from pytp_broker.grants import Permission
+from pytp_broker.grants import Grant, Permission
 from pytp_broker.storage.project_status import ACTIVE
 from pytp_broker.storage.protocols import WHOLE_REGISTRY, Store
-from pytp_broker.storage.sqlite import SqliteStore, database, layout
+from pytp_broker.storage.sqlite import SqliteStore, database, layout, token_tables
+from pytp_broker.storage.sqlite.token_tables import CLEARED_EVERY
 from pytp_broker.storage.withdrawals import Withdrawals
 from pytp_broker.trust.built_in import with_built_in
 from tests.support.calls import EVERY_CALL
@@ -139,11 +140,57 @@ def test_a_token_is_found_without_the_publishers_that_it_is_not_from(
 
 def test_records_that_nobody_needs_any_more_are_removed(sqlite_store: SqliteStore) -> None:
     sqlite_store.add_token(record())
+
+    add_tokens(sqlite_store, CLEARED_EVERY, since=record().kept_until + timedelta(seconds=1))
+
+    assert sqlite_store.find_token(record().lookup_id, None) is None
+
+
+def test_a_record_is_not_removed_in_the_last_second_of_its_time(sqlite_store: SqliteStore) -> None:
+    sqlite_store.add_token(record())
+
+    add_tokens(sqlite_store, CLEARED_EVERY, since=record().kept_until)
+
+    assert sqlite_store.find_token(record().lookup_id, None) == (record(), {})
+
+
+def test_one_token_removes_only_so_many_records(
+    sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_tables, "CLEARED_AT_ONCE", 2)
+    add_tokens(sqlite_store, CLEARED_EVERY, since=NOW)
+
+    add_tokens(sqlite_store, 1, since=NOW + timedelta(days=1))
+
+    assert count(sqlite_store, "tokens") == CLEARED_EVERY - 2 + 1
+
+
+def test_a_record_in_the_place_of_an_old_one_has_its_own_registries(
+    sqlite_store: SqliteStore,
+) -> None:
+    sqlite_store.add_token(record())
     later = record().kept_until + timedelta(seconds=1)
+    elsewhere = (Grant("elsewhere", None, Permission.UPLOAD, {"id-1": 0}),)
 
-    sqlite_store.add_token(record(lookup_id="f" * 32, issued_at=later, kept_until=later))
+    sqlite_store.add_token(
+        record("other secret", issued_at=later, kept_until=later, grants=elsewhere)
+    )
 
-    assert sqlite_store.find_token(record().lookup_id, ("acme", "widgets")) is None
+    assert count(sqlite_store, "token_registries") == 1
+
+
+def add_tokens(store: SqliteStore, number: int, since: datetime) -> None:
+    """Add tokens that are needed for a minute since this time."""
+    until = since + timedelta(minutes=1)
+    for each in range(number):
+        lookup_id = f"{int(since.timestamp()):016x}{each:016x}"
+        store.add_token(record(lookup_id=lookup_id, issued_at=since, kept_until=until))
+
+
+def count(store: SqliteStore, table: str) -> int:
+    with store._read() as connection:
+        (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - ours
+    return int(rows)
 
 
 @pytest.mark.parametrize("call", EVERY_CALL)

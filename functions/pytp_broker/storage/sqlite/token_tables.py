@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from datetime import datetime
+from typing import Final
 
 from pytp_broker.grants import Trust
 from pytp_broker.storage.protocols import AlreadyExchangedError, Place
@@ -10,26 +11,30 @@ from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.storage.sqlite.publisher_tables import find_trusted
 from pytp_broker.tokens import TokenRecord
 
+# A token that removes old records changes twice as many pages of the file as one that does not, so
+# only one token in so many removes them. It removes more than were added since, so that a store
+# with many old records shrinks; the number is limited, because other writers wait meanwhile.
+CLEARED_EVERY: Final = 64
+CLEARED_AT_ONCE: Final = 256
+
 
 class TokenTables(Database):
     """Upload tokens."""
 
+    _added: int = 0  # by this process; only the thread that may write uses it
+
     def add_token(self, record: TokenRecord) -> None:
         """Store the record; raise AlreadyExchangedError when its lookup id is taken.
 
-        It also removes records that are no longer needed.
+        Now and then it also removes records that are no longer needed.
         """
+        now = int(record.issued_at.timestamp())
         with self._write() as connection:
-            connection.execute(
-                "DELETE FROM tokens WHERE kept_until < ?", (int(record.issued_at.timestamp()),)
-            )
-            held = connection.execute(
-                "SELECT token_hash FROM tokens WHERE lookup_id = ?", (record.lookup_id,)
-            ).fetchone()
-            if held is None:
-                insert_token(connection, record)
-            elif held != (record.token_hash,):
-                raise AlreadyExchangedError
+            if self._added % CLEARED_EVERY == 0:
+                _clear(connection, now)
+            self._added += 1
+            if not insert_token(connection, record):
+                _insert_anyway(connection, record, now)
 
     def find_token(self, lookup_id: str, place: Place | None) -> tuple[TokenRecord, Trust] | None:
         """Return the record and the publishers that a project trusts now; none without a place."""
@@ -75,9 +80,9 @@ class TokenTables(Database):
             return burned.rowcount == 1
 
 
-def insert_token(connection: sqlite3.Connection, record: TokenRecord) -> None:
-    """Write a new token, unless this very one is there already."""
-    connection.execute(
+def insert_token(connection: sqlite3.Connection, record: TokenRecord) -> bool:
+    """Write a new token, unless its lookup id is taken; say whether it was written."""
+    inserted = connection.execute(
         "INSERT OR IGNORE INTO tokens (lookup_id, token_hash, document, kept_until) "
         "VALUES (?, ?, ?, ?)",
         (
@@ -87,9 +92,35 @@ def insert_token(connection: sqlite3.Connection, record: TokenRecord) -> None:
             int(record.kept_until.timestamp()),
         ),
     )
-    connection.executemany(
-        "INSERT OR IGNORE INTO token_registries (lookup_id, registry) VALUES (?, ?)",
-        [(record.lookup_id, registry) for registry in record.registries],
+    if inserted.rowcount == 0:
+        return False
+    for registry in record.registries:
+        connection.execute(
+            "INSERT INTO token_registries (lookup_id, registry) VALUES (?, ?)",
+            (record.lookup_id, registry),
+        )
+    return True
+
+
+def _insert_anyway(connection: sqlite3.Connection, record: TokenRecord, now: int) -> None:
+    """Write a token in place of one that is no longer needed; raise AlreadyExchangedError.
+
+    An earlier attempt of this very write is not an error.
+    """
+    mine = (record.lookup_id,)
+    connection.execute("DELETE FROM tokens WHERE lookup_id = ? AND kept_until < ?", (*mine, now))
+    if not insert_token(connection, record):
+        held = connection.execute("SELECT token_hash FROM tokens WHERE lookup_id = ?", mine)
+        if held.fetchone() != (record.token_hash,):
+            raise AlreadyExchangedError
+
+
+def _clear(connection: sqlite3.Connection, now: int) -> None:
+    """Remove records that are no longer needed, up to a number."""
+    connection.execute(
+        "DELETE FROM tokens WHERE rowid IN "
+        "(SELECT rowid FROM tokens WHERE kept_until < ? ORDER BY kept_until LIMIT ?)",
+        (now, CLEARED_AT_ONCE),
     )
 
 
