@@ -1,6 +1,8 @@
 """The engines: each test of the contract runs on every engine that can show the fact."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Store
 from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.storage.sqlite.at_once import WritesAtOnce
 from tests.support.emulator import Emulator, create_bucket, create_table, make_client
 from tests.support.own_s3 import own_s3
 from tests.support.quick_clients import QuickClients, quick_clients
@@ -45,6 +48,24 @@ def sqlite_store(quick_path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(quick_path / "broker.db")
     yield store
     store.close()
+
+
+class Committing(WritesAtOnce):
+    """Writes that must not wait, each with a commit of its own; they take long writes, too."""
+
+    @contextmanager
+    def writing(self, seconds: float, *, is_alone: bool = False) -> Iterator[sqlite3.Connection]:
+        try:
+            with super().writing(seconds) as connection:
+                yield connection
+        finally:
+            assert self.commit()
+
+
+@pytest.fixture
+def at_once_store(sqlite_store: SqliteStore) -> SqliteStore:
+    """Return the embedded store as the event loop of `serve` writes to it."""
+    return sqlite_store.writing_by(Committing(sqlite_store.writer))
 
 
 @pytest.fixture(scope="session")

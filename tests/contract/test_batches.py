@@ -246,7 +246,7 @@ def test_a_connection_that_stays_in_a_transaction_is_closed(
 def test_a_commit_that_ended_in_another_error_is_not_taken_for_one(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches._Batch, "commit", lambda _: None)
+    monkeypatch.setattr(batches.Batch, "commit", lambda _: None)
 
     with pytest.raises(sqlite3.OperationalError, match="did not happen"):
         desk.add("a")

@@ -5,6 +5,7 @@ the next one if another is waiting, and the last write commits for all. Each wri
 after that commit. If one fails, it alone is undone.
 """
 
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +13,13 @@ from contextlib import contextmanager, suppress
 from threading import Event
 from typing import Final
 
+from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.sqlite.turns import Turns
 
 # The first of a batch waits for the last. A part takes some 0.2 ms, a commit 1 to 10 ms.
 _MAX_PARTS: Final = 64
+# When the log has more pages, a commit also copies them to their places in the file.
+_LOG_PAGES: Final = 1000
 
 
 class Writer:
@@ -32,7 +36,7 @@ class Writer:
         self._borrow = borrow
         self._give_back = give_back
         self._turns = Turns()
-        self._open: _Batch | None = None  # only the thread that has the turn may read it
+        self._open: Batch | None = None  # only the thread that has the turn may read it
 
     @contextmanager
     def writing(self, seconds: float, *, is_alone: bool = False) -> Iterator[sqlite3.Connection]:
@@ -50,7 +54,40 @@ class Writer:
             # A refusal waits too: it may depend on another part, which may not be durable yet.
             batch.wait()
 
-    def _join(self, give_up_at: float, *, is_alone: bool) -> "_Batch":
+    def begin_now(self) -> "Batch | None":
+        """Begin a batch if nobody else writes; ``end_now`` must end it."""
+        return self.begin_in_turn() if self._turns.take_free() else None
+
+    def ask(self, on_turn: Callable[[], object]) -> None:
+        """Ask for a turn; ``begin_in_turn`` or ``withdraw`` must follow the call."""
+        self._turns.ask(on_turn)
+
+    def withdraw(self, on_turn: Callable[[], object]) -> None:
+        """Give up a turn that was asked for."""
+        self._turns.withdraw(on_turn)
+
+    def begin_in_turn(self) -> "Batch | None":
+        """Return a batch now that it is our turn; None, and no turn, if another process writes.
+
+        The batch may be one that other threads have begun, and that we commit for them. The commit
+        of one of ours appends to the log and does nothing more.
+        """
+        try:
+            return self._open or self._begin(0, log_pages=0)
+        except BaseException as error:
+            self._turns.end()
+            if isinstance(error, sqlite3.Error | StoreUnavailable):
+                return None
+            raise
+
+    def end_now(self, batch: "Batch") -> None:
+        """End a batch that ``begin_now`` or ``begin_in_turn`` began."""
+        try:
+            self._end(batch)
+        finally:
+            self._turns.end()
+
+    def _join(self, give_up_at: float, *, is_alone: bool) -> "Batch":
         self._turns.take(give_up_at - time.monotonic())
         try:
             if self._open is not None and is_alone:
@@ -62,17 +99,18 @@ class Writer:
             raise
         return self._open
 
-    def _begin(self, seconds: float) -> "_Batch":
+    def _begin(self, seconds: float, log_pages: int = _LOG_PAGES) -> "Batch":
         connection = self._borrow()
         try:
-            connection.execute(f"PRAGMA busy_timeout = {max(0, round(seconds * 1000))}")
+            connection.execute(f"PRAGMA busy_timeout = {max(0, math.ceil(seconds)) * 1000}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
             connection.execute("BEGIN IMMEDIATE")
         except BaseException:
             self._return(connection)
             raise
-        return _Batch(connection)
+        return Batch(connection)
 
-    def _leave(self, batch: "_Batch", *, is_alone: bool) -> None:
+    def _leave(self, batch: "Batch", *, is_alone: bool) -> None:
         if batch.may_grow and not is_alone and self._turns.hand_on():
             return
         try:
@@ -80,7 +118,7 @@ class Writer:
         finally:
             self._turns.end()
 
-    def _end(self, batch: "_Batch") -> None:
+    def _end(self, batch: "Batch") -> None:
         self._open = None
         try:
             batch.commit()
@@ -98,13 +136,13 @@ class Writer:
             self._give_back(connection)
 
 
-class _Batch:
+class Batch:
     """Writes of several threads in one transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self._parts = 0
-        self._is_durable = False
+        self.is_durable = False
         self._error: sqlite3.Error | None = None
         self._is_settled = Event()
 
@@ -135,12 +173,16 @@ class _Batch:
             self._error = error
             raise
 
+    def spoil(self) -> None:
+        """Let the commit fail, so that nothing of this batch stays."""
+        self._error = sqlite3.OperationalError("the batch was given up")
+
     def commit(self) -> None:
         """Make all parts durable, or none."""
         if self._error is None:
             try:
                 self.connection.execute("COMMIT")
-                self._is_durable = True
+                self.is_durable = True
             except sqlite3.Error as error:
                 self._error = error
 
@@ -151,5 +193,5 @@ class _Batch:
     def wait(self) -> None:
         """Wait for the commit; raise sqlite3.Error when it failed."""
         self._is_settled.wait()
-        if not self._is_durable:
+        if not self.is_durable:
             raise self._error or sqlite3.OperationalError("the commit did not happen")

@@ -9,12 +9,14 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.storage.sqlite.at_once import WritesAtOnce
 from pytp_broker.storage.sqlite.batches import Writer
 from pytp_broker.storage.sqlite.layout import create, is_current, migrate
 
@@ -31,7 +33,8 @@ class Database:
     def __init__(self, path: str | PathLike[str]) -> None:
         """Open the file, and create it if it is not there; raise StoreUnavailable."""
         self._path = Path(path)
-        self._writer = Writer(self._borrow, self._give_back)
+        self.writer: Final = Writer(self._borrow, self._give_back)
+        self._writer: Writer | WritesAtOnce = self.writer
         self._lock = Lock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
@@ -47,6 +50,20 @@ class Database:
         except StoreUnavailable:
             self.close()
             raise
+
+    def writing_by(self, writer: WritesAtOnce) -> Self:
+        """Return a view of the same file whose writes go through another writer."""
+        view = copy(self)
+        vars(view)["_writer"] = writer
+        return view
+
+    def empty_log(self) -> None:
+        """Copy what is in the log to its place in the file; nobody waits for that.
+
+        Commits do it too, except those of ``WritesAtOnce``.
+        """
+        with _told_as_unavailable(), self._lend() as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Close every connection; a call that is still at work closes its own when it ends."""

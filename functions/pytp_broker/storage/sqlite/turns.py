@@ -1,7 +1,25 @@
 """A fair lock: it is taken in the order in which it was asked for."""
 
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from threading import Lock
+from typing import Protocol
+
+
+class _Turn(Protocol):
+    """Somebody who waits."""
+
+    def release(self) -> object:
+        """Give the turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Somebody who is called when it is their turn."""
+
+    release: Callable[[], object]
 
 
 class Turns:
@@ -14,13 +32,20 @@ class Turns:
     def __init__(self) -> None:
         self._lock = Lock()
         self._is_taken = False
-        self._waiting: deque[Lock] = deque()
+        self._waiting: deque[_Turn] = deque()
 
     def take(self, seconds: float) -> None:
         """Wait for a turn, at most this many seconds; raise TimeoutError."""
         turn = self._ask()
         if not turn.acquire(timeout=max(0, seconds)) and not self._is_given(turn):
             raise TimeoutError
+
+    def take_free(self) -> bool:
+        """Take a turn if nobody has it or waits for it; say whether it is ours."""
+        with self._lock:
+            is_free = not self._is_taken
+            self._is_taken = True
+        return is_free
 
     def end(self) -> None:
         """End the turn: the thread that has waited longest is next, if there is one."""
@@ -32,11 +57,32 @@ class Turns:
         with self._lock:
             return self._release_next()
 
+    def ask(self, on_turn: Callable[[], object]) -> None:
+        """Call back once it is our turn: at once, or from the thread whose turn ends.
+
+        A callback that raises RuntimeError does not take its turn: its event loop has ended.
+        """
+        turn = _Call(on_turn)
+        with self._lock:
+            self._waiting.append(turn)
+            if not self._is_taken:
+                self._is_taken = self._release_next()
+
+    def withdraw(self, on_turn: Callable[[], object]) -> None:
+        """Wait for a turn no longer; a turn that was given meanwhile ends."""
+        with self._lock:
+            asked = _Call(on_turn)
+            if asked in self._waiting:
+                self._waiting.remove(asked)
+            else:
+                self._is_taken = self._release_next()
+
     def _release_next(self) -> bool:
-        if not self._waiting:
-            return False
-        self._waiting.popleft().release()
-        return True
+        while self._waiting:
+            with suppress(RuntimeError):
+                self._waiting.popleft().release()
+                return True
+        return False
 
     def _ask(self) -> Lock:
         """Return a lock that is free once it is our turn."""
