@@ -12,6 +12,7 @@ from pytp_broker.content import read_all
 from pytp_broker.endpoints.events import read_event
 from pytp_broker.local import gateway as local
 from pytp_broker.local import log
+from pytp_broker.local.at_once import NeverAtOnce
 from pytp_broker.local.objects import Objects
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.routes import GatewayRoute, RouteTable
@@ -89,6 +90,7 @@ class Gateway:
         proxies: int = 0,
         admitted: int = ADMITTED,
         objects: Objects | None = None,
+        at_once: NeverAtOnce | None = None,
         **more: str,
     ) -> None:
         self.log = io.StringIO()
@@ -105,6 +107,7 @@ class Gateway:
             log.Log(self.log),
             uploads=Uploads(admit, objects=objects),
             proxies=Proxies(proxies),
+            at_once=at_once or NeverAtOnce(),
         )
 
     def answer(self, exchange: Exchange) -> Exchange:

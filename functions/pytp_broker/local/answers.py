@@ -92,14 +92,20 @@ async def send_answer(answer: Answer, send: Send) -> None:
     Raises SlowClientError when the client reads too slowly for a minute.
     """
     with closing(answer.content):
-        await send(_start(answer))
-        if answer.content.size <= _CHUNK_BYTES and not answer.is_stored:
+        await send(start_of(answer))
+        if is_small(answer):
             await _send_small(answer, send)
         else:
             await _send_large(answer, send)
 
 
-def _start(answer: Answer) -> Message:
+def is_small(answer: Answer) -> bool:
+    """Say whether an answer is sent in one piece."""
+    return answer.content.size <= _CHUNK_BYTES and not answer.is_stored
+
+
+def start_of(answer: Answer) -> Message:
+    """Return the message that begins an answer."""
     headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in answer.headers.items()]
     start = {"type": "http.response.start", "status": answer.status, "headers": headers}
     return {**start, "reason": answer.reason}  # not in ASGI; our protocol reads it

@@ -74,6 +74,11 @@ class Cycle:
         }
 
     @property
+    def whole_body(self) -> bytes | None:
+        """Return the body, which stays here; None if it has not come whole."""
+        return bytes(self._body) if self._is_body_whole else None
+
+    @property
     def held_bytes(self) -> int:
         """Return how much of the body has come and was not read."""
         return len(self._body)
@@ -129,6 +134,12 @@ class Cycle:
         if not self.is_over:
             octets = b"" if self.head.method == b"HEAD" else message.get("body", b"")
             self._send(octets, is_end=not message.get("more_body"))
+
+    def answer(self, start: Message, octets: bytes) -> None:
+        """Send a whole answer to a client that has read all that was written before."""
+        if not self.is_over:
+            self._begin(start)
+            self._send(b"" if self.head.method == b"HEAD" else octets, is_end=True)
 
     def _begin(self, start: Message) -> None:
         """Make the head of the answer.

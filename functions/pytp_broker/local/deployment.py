@@ -13,6 +13,7 @@ from pytp_broker.endpoints.events import Event, handle_here
 from pytp_broker.errors import DEFAULT_TYPE_BASE
 from pytp_broker.index.web.website import build_website
 from pytp_broker.leaks import GITHUB_KEYS_URL
+from pytp_broker.local.at_once import AtOnce, NeverAtOnce
 from pytp_broker.local.background_verifier import BackgroundVerifier
 from pytp_broker.local.gateway import Function, Gateway
 from pytp_broker.local.log import Log
@@ -39,6 +40,7 @@ from pytp_broker.storage.cache import ConfigurationCache
 from pytp_broker.storage.file_folder import FolderFiles
 from pytp_broker.storage.file_store import FileStore
 from pytp_broker.storage.protocols import Storage
+from pytp_broker.storage.sqlite import SqliteStore
 
 # The registry decides how large a file may be.
 MAX_UPLOAD_BYTES: Final = LARGEST_FILE_SIZE + MAX_FIELDS_BYTES
@@ -106,6 +108,7 @@ def build_gateway(  # noqa: PLR0913 - the last six are settings with a default
         uploads=_uploads(admit, storage.files, services.now),
         proxies=proxies,
         measures=measures,
+        at_once=_at_once(storage, exchange, index),
     )
     measures.watch(_watch(gateway, exchange, verifier))
     return gateway
@@ -134,6 +137,12 @@ def _uploads(admit: Admit, files: FileStore, now: Clock) -> Uploads:
     if isinstance(files, FolderFiles):
         return Uploads(admit, files.make_incoming(), Objects(files, now))
     return Uploads(admit)
+
+
+def _at_once(storage: Storage, exchange: Broker, index: Index) -> NeverAtOnce:
+    if isinstance(storage.store, SqliteStore):
+        return AtOnce(storage.store, exchange, index)
+    return NeverAtOnce()
 
 
 def _functions(exchange: Broker, index: Index) -> Mapping[str, Function]:

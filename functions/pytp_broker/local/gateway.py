@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pytp_broker.content import Held
 from pytp_broker.endpoints.events import Event, write_result
 from pytp_broker.errors import (
     DEFAULT_TYPE_BASE,
@@ -35,6 +36,7 @@ from pytp_broker.local.answers import (
     read_result,
     send_answer,
 )
+from pytp_broker.local.at_once import Conclude, NeverAtOnce
 from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
 from pytp_broker.local.form_hashing import FormHasher
 from pytp_broker.local.gateway_events import HttpRequest, build_event
@@ -104,6 +106,7 @@ class Gateway:
         uploads: Uploads,
         proxies: Proxies = Proxies(),  # noqa: B008 - it never changes
         measures: Measures = UNMEASURED,
+        at_once: NeverAtOnce = NeverAtOnce(),  # noqa: B008 - it has no state
     ) -> None:
         """Raise TemplateError when a route leads to a function that is not given."""
         missing = routes.functions - functions.keys()
@@ -129,6 +132,7 @@ class Gateway:
         self.error_type_base = error_type_base
         self._proxies = proxies
         self._bodies = uploads
+        self.at_once = at_once
         self._workers = ThreadPoolExecutor(_WORKERS, "function")
         self._file_workers = ThreadPoolExecutor(_FILE_WORKERS, "file")
 
@@ -155,6 +159,39 @@ class Gateway:
             # The request keeps its place in the lane, because an answer that nobody reads takes
             # memory too.
             await send_answer(answer, send)
+
+    def answer_at_once(
+        self,
+        scope: Scope,
+        body: bytes,
+        send: Callable[[Answer], None],
+        otherwise: Callable[[], None],
+    ) -> bool:
+        """Answer a request whose body has come, if that waits for nothing; say whether it is taken.
+
+        ``send`` gets the answer, perhaps in the loop's next turn. ``otherwise`` is called in its
+        place if the request must take the usual way after all. A request does not pass those that
+        wait for a place.
+        """
+        began = time.monotonic()
+        request = _read_head(scope, self._proxies)
+        selected = self._routes.select(request.method, request.path)
+        if selected is None or not self.at_once.takes(selected.route):
+            return False
+        kind = self._kind_of(request, selected)
+        if kind.is_object or kind.lane.waiting:
+            return False
+        if request.has_body:
+            request = replace(request, body=Held(body))
+            self.measures.received(len(body))
+
+        def deliver(conclude: Conclude) -> None:
+            answer = self._complete(conclude, request)
+            self._tell(request, answer, time.monotonic() - began)
+            send(answer)
+
+        event = build_event(request, selected, datetime.now(UTC))
+        return self.at_once.answer(selected.route.function, event, deliver, otherwise)
 
     def _tell(self, request: HttpRequest, answer: Answer, seconds: float) -> None:
         """Log and count a request before its answer is sent, so that a client finds the line."""
@@ -233,9 +270,16 @@ class Gateway:
 
     def _respond(self, request: HttpRequest, selected: Selected) -> Answer:
         """Return the answer to a request; every failure becomes an error object."""
-        try:
+
+        def ask() -> Mapping[str, Any]:
             event = build_event(request, selected, datetime.now(UTC))
-            return read_result(self._functions[selected.route.function](event), request)
+            return self._functions[selected.route.function](event)
+
+        return self._complete(ask, request)
+
+    def _complete(self, ask: Callable[[], Mapping[str, Any]], request: HttpRequest) -> Answer:
+        try:
+            return read_result(ask(), request)
         except Exception as error:  # noqa: BLE001 - the outermost edge
             failure = error
         return self._fail(failure, request)

@@ -2,20 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Coroutine
+from contextlib import closing
 from typing import Final
 
 from uvicorn.server import ServerState
 
+from pytp_broker.content import read_all
 from pytp_broker.errors import MalformedRequest
 from pytp_broker.http.messages import problem_response
 from pytp_broker.local.acceptor import Address
-from pytp_broker.local.answers import Message, Receive, SlowClientError
+from pytp_broker.local.answers import (
+    Answer,
+    Message,
+    SlowClientError,
+    is_small,
+    send_answer,
+    start_of,
+)
 from pytp_broker.local.cycles import Cycle, write_start
+from pytp_broker.local.deadlines import Deadline
 from pytp_broker.local.framing import Body, Fields, FramingError, HeadReader
 from pytp_broker.local.gateway import UPLOAD_SECONDS, Gateway
 from pytp_broker.local.reasons import write_reason
+from pytp_broker.local.refused_bodies import discard_body
 
 # How long a head may take, from the connection or from the end of the previous answer.
 HEAD_SECONDS: Final = 10
@@ -24,32 +34,11 @@ _KEPT_SECONDS: Final = 5
 # How long a client may read nothing of its answer. The whole answer may take longer: 10 MB take 84
 # s at 1 Mbit/s. A client that reads nothing should not keep its place for so long.
 _STALL_SECONDS: Final = 30
-# How long a client may pause in the refused body of its last request; then we close the connection.
-_PAUSE_SECONDS: Final = 2
 # How much of a body may wait for its reader; then the client waits.
 _HELD_BYTES: Final = 64 * 1024
 _INTERNAL_ERROR: Final = b"Internal Server Error"
 
 _log = logging.getLogger(__name__)
-
-
-class _Deadline:
-    """A timer that ends our wait for a client unless the client acts in time."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
-
-    def set(self, at: float, give_up: Callable[[], None]) -> None:
-        """Call ``give_up`` at a time of the loop's clock; this replaces an earlier deadline."""
-        self.lift()
-        self._timer = self._loop.call_at(at, give_up)
-
-    def lift(self) -> None:
-        """Stop the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 class Protocol(asyncio.Protocol):
@@ -61,9 +50,9 @@ class Protocol(asyncio.Protocol):
         self._gateway = gateway
         self._state = state
         self._loop = asyncio.get_running_loop()
-        self._wait = _Deadline(self._loop)  # for a request
+        self._wait = Deadline(self._loop)  # for a request
         self._read_by = 0.0  # the next head, or the rest of a refused body
-        self._reading = _Deadline(self._loop)  # of our answer
+        self._reading = Deadline(self._loop)  # of our answer
         self._received = bytearray()
         self._heads = HeadReader()
         self._body: Body | None = None  # what is still to come of the request
@@ -108,8 +97,14 @@ class Protocol(asyncio.Protocol):
             return
         self._received += data
         self._read()
-        if self.is_idle and not self.transport.is_closing():
+        is_part = self._received or self._body is not None
+        if self.is_idle and is_part and not self.transport.is_closing():
             self._wait.set(self._read_by, self._give_up)
+
+    def _go_on(self) -> None:
+        """Read what came together with a request that has its answer."""
+        if not self.transport.is_closing():
+            self._read()
 
     def _read(self) -> None:
         try:
@@ -137,9 +132,9 @@ class Protocol(asyncio.Protocol):
         self._wait.lift()
         self.cycle = Cycle(head, self)
         self._read_body(head.body)
-        task = self._loop.create_task(self._answer(self.cycle))
-        self._state.tasks.add(task)
-        task.add_done_callback(self._state.tasks.discard)
+        if self._answer_at_once(self.cycle):
+            return False  # other connections are next
+        self._answer_later(self.cycle)
         return True
 
     def _read_body(self, body: Body) -> bool:
@@ -166,18 +161,53 @@ class Protocol(asyncio.Protocol):
 
     # --- the answer -----------------------------------------------------------------------------
 
+    def _answer_at_once(self, cycle: Cycle) -> bool:
+        """Let the gateway answer now, if the request is whole and the client reads."""
+        body = cycle.whole_body
+        if body is None or not self._writable.is_set():
+            return False
+
+        def send(answer: Answer) -> None:
+            if is_small(answer) and self._writable.is_set():
+                self._send(cycle, answer)
+            else:
+                self._run(self._send_later(cycle, answer))
+
+        return self._gateway.answer_at_once(
+            cycle.scope, body, send, lambda: self._answer_later(cycle)
+        )
+
+    def _send(self, cycle: Cycle, answer: Answer) -> None:
+        with closing(answer.content):
+            try:
+                cycle.answer(start_of(answer), read_all(answer.content))
+            except Exception as error:  # noqa: BLE001 - the outermost edge
+                self._fail(cycle, error)
+
+    async def _send_later(self, cycle: Cycle, answer: Answer) -> None:
+        await self._finish(cycle, send_answer(answer, cycle.send))
+
+    def _answer_later(self, cycle: Cycle) -> None:
+        self._run(self._answer(cycle))
+
+    def _run(self, story: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(story)
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
     async def _answer(self, cycle: Cycle) -> None:
         """Let the gateway answer; a client that reads too slowly loses its connection."""
-        if cycle.is_over:  # what followed the head was refused already
-            return
+        if not cycle.is_over:  # what followed the head may have been refused already
+            await self._finish(cycle, self._answer_whole(cycle))
+
+    async def _finish(self, cycle: Cycle, answering: Coroutine[None, None, None]) -> None:
         try:
-            await self._answer_whole(cycle)
+            await answering
         except SlowClientError:
             cycle.give_up()
             self._drop("slow-reader")
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the outermost edge
-            _log.error("a request was not answered", exc_info=error)
-            self._fail(cycle)
+            self._fail(cycle, error)
 
     async def _answer_whole(self, cycle: Cycle) -> None:
         held_back: list[Message] = []
@@ -191,10 +221,11 @@ class Protocol(asyncio.Protocol):
 
         await self._gateway(cycle.scope, cycle.receive, send)
         for end in held_back:  # after the gateway: the request has left its place there
-            await _discard_body(cycle.receive)
+            await discard_body(cycle.receive)
             await cycle.send(end)
 
-    def _fail(self, cycle: Cycle) -> None:
+    def _fail(self, cycle: Cycle, error: BaseException) -> None:
+        _log.error("a request was not answered", exc_info=error)
         if not cycle.is_begun and not cycle.is_over:
             self._write_last(500, b"", {"Content-Type": "text/plain"}, _INTERNAL_ERROR)
         self._close()
@@ -218,7 +249,8 @@ class Protocol(asyncio.Protocol):
         elif not self.transport.is_closing():
             self._wait.set(self._loop.time() + _KEPT_SECONDS, self._close)
             self.go_on_reading()
-            self._read()
+            if self._received:
+                self._loop.call_soon(self._go_on)
 
     def _write_last(self, status: int, reason: bytes, headers: dict[str, str], body: bytes) -> None:
         """Write an answer after which the connection ends."""
@@ -278,17 +310,3 @@ class Protocol(asyncio.Protocol):
     def _drop(self, reason: str) -> None:
         self._gateway.refusals.note(self.client[0], reason)
         self.transport.abort()
-
-
-async def _discard_body(receive: Receive) -> None:
-    """Read and drop the rest of a body while it keeps arriving, but not for too long."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            while await _is_more_to_come(receive):
-                pass
-
-
-async def _is_more_to_come(receive: Receive) -> bool:
-    async with asyncio.timeout(_PAUSE_SECONDS):
-        message = await receive()
-    return bool(message.get("more_body"))

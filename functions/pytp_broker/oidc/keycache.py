@@ -155,6 +155,10 @@ class KeyCache(Generic[Key]):
         known = self._known
         return None if known.fetched_at == _NEVER else known.age(now)
 
+    def key_at_hand(self, key_id: str, now: datetime) -> Key | None:
+        """Return the key of this id, if it is in memory and fresh."""
+        return self._known.fresh_key(key_id, now)
+
     def find_key(self, key_id: str, now: datetime) -> Key:
         """Return the key of this id; raise UnknownKeyError, or NoKeysError when we cannot know."""
         key = self._known.fresh_key(key_id, now)

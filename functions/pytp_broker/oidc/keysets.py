@@ -64,6 +64,12 @@ class KeySets:
                 retry_after_seconds=error.retry_after_seconds,
             ) from None
 
+    def key_at_hand(
+        self, issuer: Issuer, unverified_key_id: str, now: datetime
+    ) -> VerificationKey | None:
+        """Return the issuer's key of this id, if it is in memory and fresh."""
+        return self._cache_for(issuer).key_at_hand(unverified_key_id, now)
+
     def ages(self, now: datetime) -> list[tuple[Issuer, timedelta]]:
         """Return the issuers whose keys are in memory, and how old these are."""
         known = [(issuer, cache.age(now)) for issuer, cache in tuple(self._caches.items())]

@@ -51,6 +51,13 @@ class Cache(Generic[T]):
                 raise StoreUnavailable(detail, operator_detail=self._cause)
             return self._reload(asked_at)
 
+    def at_hand(self) -> T | None:
+        """Return what ``current`` would return without reading the store; None if it would read."""
+        loaded = self._loaded
+        if loaded and is_fresh(loaded[0], read_clocks(self._clocks), self._max_age_seconds):
+            return loaded[1]
+        return None
+
     def peek(self) -> T | None:
         """Return what was read last, however old it is; None if nothing was read. Asks nobody."""
         loaded = self._loaded

@@ -31,6 +31,9 @@ class Transport(asyncio.Transport):
     def pause_reading(self) -> None:
         self.paused += 1
 
+    def resume_reading(self) -> None:
+        """Read nothing more: a test hands over what comes."""
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
 
@@ -41,14 +44,20 @@ class Transport(asyncio.Transport):
         self.is_closed = True
 
 
+def connect(gateway: Gateway) -> tuple[Protocol, Transport]:
+    """Return a connection that was just made, and its transport."""
+    protocol = Protocol(gateway.app, ServerState(), ("192.0.2.1", 1))
+    transport = Transport()
+    protocol.connection_made(transport)
+    return protocol, transport
+
+
 def connected(act: Callable[[Protocol, Transport], Awaitable[None]]) -> list[dict[str, Any]]:
     """Run what a test does with a connection; return the lines of the log."""
     gateway = Gateway(echo)
 
     async def run() -> None:
-        protocol = Protocol(gateway.app, ServerState(), ("192.0.2.1", 1))
-        transport = Transport()
-        protocol.connection_made(transport)
+        protocol, transport = connect(gateway)
         await act(protocol, transport)
         protocol.connection_lost(None)
 

@@ -1,0 +1,208 @@
+"""Answer on the event loop's own thread what waits for nothing: most pages, and most exchanges.
+
+To pass a request to another thread and its answer back takes longer than to make either of these.
+So a function is first tried here, with services that raise WouldWaitError before they would wait;
+then the request takes the usual way, from its beginning. What was written is committed together for
+all requests of one turn of the loop, and each gets its answer after that. If the commit fails, all
+of them take the usual way.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+from pytp_broker.audit.record import AuditRecord
+from pytp_broker.endpoints.events import Event
+from pytp_broker.errors import StoreUnavailable
+from pytp_broker.local.at_hand import Result, functions_at_hand
+from pytp_broker.local.routes import GatewayRoute
+from pytp_broker.services import Broker, Index
+from pytp_broker.storage.sqlite import SqliteStore
+from pytp_broker.storage.sqlite.at_once import NotOurTurnError, WritesAtOnce
+
+# Requests that find others writing wait for their turn, but no longer than this.
+TURN_SECONDS: Final = 1
+# Our commits leave what was written in the log, which another thread empties after so many.
+WRITES_IN_LOG: Final = 200
+
+# Writes the audit records of a request, and returns its result.
+Conclude: TypeAlias = Callable[[], Result]
+
+
+class NeverAtOnce:
+    """The server of another store, where every answer waits for another machine."""
+
+    def takes(self, route: GatewayRoute) -> bool:  # noqa: ARG002 - the other class looks at it
+        """Say whether requests of a route are tried at once."""
+        return False
+
+    def answer(
+        self,
+        function: str,
+        event: Event,
+        deliver: Callable[[Conclude], None],
+        otherwise: Callable[[], None],
+    ) -> bool:
+        """Answer an event, if that waits for nothing; say whether the event has been taken.
+
+        ``deliver`` is called then, perhaps in the loop's next turn, with what writes the audit
+        records and returns the result. If the commit fails, ``otherwise`` is called in its place.
+        """
+        raise NotImplementedError
+
+
+class AtOnce(NeverAtOnce):
+    """The functions that are tried at once. It belongs to the thread of the event loop."""
+
+    def __init__(self, store: SqliteStore, exchange: Broker, index: Index) -> None:
+        self._store = store
+        self._audit = exchange.audit
+        self._writes = WritesAtOnce(store.writer)
+        self._functions = functions_at_hand(store, self._writes, self._hold, exchange, index)
+        self._records: list[AuditRecord] = []  # of the request that is being tried
+        self._line: _Line | None = None
+        self._written: list[tuple[_Asked, Conclude | None]] = []  # since the last commit
+        self._is_commit_due = False
+        self._emptied_at = 0  # how many writes there had been
+
+    def takes(self, route: GatewayRoute) -> bool:
+        """Say whether requests of a route are tried at once: of what is read, only the pages."""
+        is_slow = route.function == "ReadFunction" and "simple" not in route.segments
+        return route.function in self._functions and not is_slow
+
+    def answer(
+        self,
+        function: str,
+        event: Event,
+        deliver: Callable[[Conclude], None],
+        otherwise: Callable[[], None],
+    ) -> bool:
+        """Answer an event, if that waits for nothing; say whether the event has been taken."""
+        asked = _Asked(partial(self._functions[function], event), deliver, otherwise)
+        if self._line is not None and event["requestContext"]["http"]["method"] == "POST":
+            self._line.requests.append(asked)  # it most likely writes
+            return True
+        return self._attempt(asked)
+
+    def _attempt(self, asked: "_Asked") -> bool:
+        """Answer a request now or after the next commit; return False for the usual way."""
+        writes = self._writes.writes
+        try:
+            conclude = self._try(asked)
+        except NotOurTurnError:
+            self._wait_for_turn(asked)
+            return True
+        if self._writes.writes != writes:
+            self._wait_for_commit(asked, conclude)
+            return True
+        if conclude is not None:
+            asked.deliver(conclude)
+        return conclude is not None
+
+    def _try(self, asked: "_Asked") -> Conclude | None:
+        """Return what concludes a request, or None for the usual way; raise NotOurTurnError."""
+        self._records = []
+        writes = self._writes.writes
+        try:
+            result = asked.ask()
+        except NotOurTurnError:
+            if self._writes.writes == writes:
+                raise
+            return None  # it has written, and cannot be tried again before that is undone
+        except Exception:  # noqa: BLE001 - the usual way meets an error again, and logs it
+            return None
+        return partial(self._conclude, result, self._records)
+
+    def _hold(self, record: AuditRecord) -> None:
+        self._records.append(record)
+
+    def _conclude(self, result: Result, records: list[AuditRecord]) -> Result:
+        for record in records:
+            self._audit(record)
+        return result
+
+    # --- the turn to write, and the commit ------------------------------------------------------
+
+    def _wait_for_turn(self, asked: "_Asked") -> None:
+        if self._line is None:
+            self._line = _Line(self._take_turn, self._lose_patience)
+            self._writes.ask(self._line.call)
+        self._line.requests.append(asked)
+
+    def _take_turn(self, line: "_Line") -> None:
+        if self._line is not line:  # which has lost its patience
+            return
+        requests = self._leave_line(line)
+        if not self._writes.begin():
+            _go_the_usual_way(requests)
+            return
+        self._commit_soon()
+        for each in requests:
+            if not self._attempt(each):
+                each.otherwise()
+
+    def _lose_patience(self, line: "_Line") -> None:
+        self._writes.withdraw(line.call)
+        _go_the_usual_way(self._leave_line(line))
+
+    def _leave_line(self, line: "_Line") -> "list[_Asked]":
+        self._line = None
+        line.patience.cancel()
+        return line.requests
+
+    def _wait_for_commit(self, asked: "_Asked", conclude: Conclude | None) -> None:
+        if conclude is None:
+            self._writes.spoil()
+        self._commit_soon()
+        self._written.append((asked, conclude))
+
+    def _commit_soon(self) -> None:
+        if not self._is_commit_due:
+            self._is_commit_due = True
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._is_commit_due = False
+        written, self._written = self._written, []
+        is_durable = self._writes.commit()
+        if self._writes.writes >= self._emptied_at + WRITES_IN_LOG:
+            self._emptied_at = self._writes.writes
+            asyncio.get_running_loop().run_in_executor(None, self._empty_log)
+        for asked, conclude in written:
+            if is_durable and conclude is not None:
+                asked.deliver(conclude)
+            else:
+                asked.otherwise()
+
+    def _empty_log(self) -> None:
+        with suppress(StoreUnavailable):  # other commits do it, too
+            self._store.empty_log()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request: what asks its function, gets its answer, or takes it the usual way."""
+
+    ask: Callable[[], Result]
+    deliver: Callable[[Conclude], None]
+    otherwise: Callable[[], None]
+
+
+class _Line:
+    """Requests that wait together for our turn to write; ``call`` is for any thread."""
+
+    def __init__(
+        self, on_turn: "Callable[[_Line], None]", on_impatience: "Callable[[_Line], None]"
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.requests: list[_Asked] = []
+        self.call: Final = partial(loop.call_soon_threadsafe, on_turn, self)
+        self.patience: Final = loop.call_later(TURN_SECONDS, on_impatience, self)
+
+
+def _go_the_usual_way(requests: Iterable[_Asked]) -> None:
+    for each in requests:
+        each.otherwise()
