@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from threading import Lock
 from typing import Any, Final, TypeVar
 
@@ -86,7 +86,9 @@ class Client:
             operation = _name_of(name)
             with our_errors(operation):
                 answer = method(*args, **parameters)
-            return _with_our_bodies(answer, operation) if isinstance(answer, dict) else answer
+            if not isinstance(answer, dict):
+                return answer
+            return _with_our_bodies(answer, operation, partial(method, **parameters))
 
         return call
 
@@ -96,22 +98,42 @@ def _name_of(method: str) -> str:
 
 
 class _Body:
-    """The body of an answer, which is read later and may fail then."""
+    """The body of an answer, which is read later and may fail then.
 
-    def __init__(self, body: Any, operation: str) -> None:  # noqa: ANN401 - boto3 has no type for it
+    boto3 itself tries again only until the bytes begin. ``ask_again`` is None if it must not be
+    tried again afterwards.
+    """
+
+    def __init__(self, body: Any, operation: str, ask_again: Callable[[], Any] | None) -> None:  # noqa: ANN401 - boto3 has no type for it
         self._body = body
         self._operation = operation
+        self._ask_again = ask_again
 
     def read(self) -> bytes:
-        """Return all bytes."""
+        """Return all bytes; ask for them once more if the connection ends within them."""
         with our_errors(self._operation):
-            octets: bytes = self._body.read()
+            try:
+                octets: bytes = self._body.read()
+            except BotoCoreError:
+                if self._ask_again is None:
+                    raise
+                octets = self._ask_again()["Body"].read()
         return octets
 
 
-def _with_our_bodies(answer: dict[str, Any], operation: str) -> dict[str, Any]:
+def _with_our_bodies(
+    answer: dict[str, Any], operation: str, call: Callable[..., Any]
+) -> dict[str, Any]:
+    again = _same_object(answer, call) if operation == "GetObject" else None
     bodies = {name: value for name, value in answer.items() if hasattr(value, "read")}
-    return answer | {name: _Body(body, operation) for name, body in bodies.items()}
+    return answer | {name: _Body(body, operation, again) for name, body in bodies.items()}
+
+
+def _same_object(answer: dict[str, Any], call: Callable[..., Any]) -> Callable[[], Any] | None:
+    """Return what asks for the bytes of the same object; None if boto3 has tried twice already."""
+    if answer["ResponseMetadata"]["RetryAttempts"]:
+        return None
+    return partial(call, IfMatch=answer["ETag"])
 
 
 @dataclass(frozen=True, slots=True)

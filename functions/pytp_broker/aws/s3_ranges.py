@@ -8,7 +8,7 @@ range is kept in memory.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pytp_broker.aws.api.errors import CallError, UnansweredError
+from pytp_broker.aws.api.errors import CallError
 from pytp_broker.aws.api.s3 import S3
 from pytp_broker.content import Content, Held
 from pytp_broker.errors import StoreUnavailable
@@ -91,17 +91,6 @@ class Fetch:
         return octets
 
     def _get(self, start: int, end: int) -> tuple[Any, bytes]:
-        """Return the answer and its bytes; try again if the connection ends within them.
-
-        boto3 itself tries again only until the bytes begin. The functions' own client has tried
-        twice already, each time up to the last byte.
-        """
-        try:
-            return self._get_once(start, end)
-        except UnansweredError:
-            return self._get_once(start, end)
-
-    def _get_once(self, start: int, end: int) -> tuple[Any, bytes]:
         answer: Any = self._client.get_object(**self._object, Range=f"bytes={start}-{end - 1}")
         return answer, answer["Body"].read()
 

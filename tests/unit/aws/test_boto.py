@@ -42,16 +42,39 @@ def test_a_failure_without_an_answer_tells_the_call_and_its_kind() -> None:
     assert failed.value.cause == "DescribeTable: ReadTimeoutError"
 
 
-def test_a_body_that_breaks_off_tells_the_same() -> None:
+def breaking_off(method: str, member: str) -> tuple[Any, list[str]]:
+    """Return a client whose answers to a method break off, and the list of its calls."""
+    calls: list[str] = []
+
     def read() -> bytes:
         raise ReadTimeoutError(endpoint_url="x")
 
-    raw = SimpleNamespace(get_object=lambda: {"Body": SimpleNamespace(read=read)})
+    def answer(**_: Any) -> dict[str, Any]:
+        calls.append(method)
+        metadata = {"RetryAttempts": 0}
+        return {member: SimpleNamespace(read=read), "ETag": "x", "ResponseMetadata": metadata}
+
+    return Client(SimpleNamespace(**{method: answer})), calls
+
+
+def test_a_body_that_breaks_off_tells_the_same() -> None:
+    client, calls = breaking_off("get_object", "Body")
 
     with pytest.raises(UnansweredError) as failed:
-        Client(raw).get_object()["Body"].read()
+        client.get_object()["Body"].read()
 
     assert failed.value.cause == "GetObject: ReadTimeoutError"
+    assert calls == ["get_object"] * 2
+
+
+def test_a_body_of_a_call_that_does_something_is_not_asked_for_again() -> None:
+    client, calls = breaking_off("invoke", "Payload")
+
+    with pytest.raises(UnansweredError) as failed:
+        client.invoke()["Payload"].read()
+
+    assert failed.value.cause == "Invoke: ReadTimeoutError"
+    assert calls == ["invoke"]
 
 
 def test_pages_and_waiters_tell_the_same() -> None:
