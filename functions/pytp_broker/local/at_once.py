@@ -82,9 +82,12 @@ class AtOnce(NeverAtOnce):
     ) -> bool:
         """Answer an event, if that waits for nothing; say whether the event has been taken."""
         asked = _Asked(partial(self._functions[function], event), deliver, otherwise)
-        if self._line is not None and event["requestContext"]["http"]["method"] == "POST":
-            self._line.requests.append(asked)  # it most likely writes
+        most_likely_writes = event["requestContext"]["http"]["method"] == "POST"
+        if most_likely_writes and self._line is not None:
+            self._line.requests.append(asked)
             return True
+        if most_likely_writes and self._writes.is_resting:
+            return False
         return self._attempt(asked)
 
     def _attempt(self, asked: "_Asked") -> bool:

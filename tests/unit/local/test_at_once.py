@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -400,6 +401,17 @@ def test_a_request_in_line_whose_caches_grew_old_goes_the_usual_way(loop: Loop) 
         assert (asked.answers, asked.went_the_usual_way) == ([], 1)
 
     run(act)
+
+
+def test_while_the_disk_is_slow_an_exchange_is_not_even_tried(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = count_calls(monkeypatch, loop.at_once, "_attempt")
+    loop.at_once._writes._rests_until = math.inf
+
+    assert not loop.mint().is_taken
+    assert tried == []
+    assert loop.ask("GET", AUDIENCE).is_taken
 
 
 def test_who_has_waited_long_enough_goes_the_usual_way(loop: Loop) -> None:

@@ -34,10 +34,15 @@ class WritesAtOnce:
         self._rests_until = clock()
         self.writes = 0  # that were begun since the start
 
+    @property
+    def is_resting(self) -> bool:
+        """Say whether other threads wait for a slow disk now."""
+        return self._clock() < self._rests_until
+
     @contextmanager
     def writing(self, seconds: float, *, is_alone: bool = False) -> Iterator[sqlite3.Connection]:  # noqa: ARG002 - as a Writer
         """Lend a connection for one write; raise WouldWaitError, or NotOurTurnError."""
-        if is_alone or self._clock() < self._rests_until:
+        if is_alone or self.is_resting:
             raise WouldWaitError
         if self._open is None:
             self._open = self._writer.begin_now()
