@@ -18,7 +18,10 @@ from typing import Any, Final, NamedTuple, Self
 _SEED: Final = 13
 # A function with 512 MB has 0.29 of a processor, and waits 4 ms for each call of DynamoDB.
 WARM_SECONDS: Final = {"audience": 0.001, "mint": 0.012, "burn": 0.006}
-_COLD_SECONDS: Final = 0.7
+# What Lambda does before a function starts is assumed. A cold start is that and what
+# `infra.memory_costs` has for the function, rounded up.
+BEFORE_START_SECONDS: Final = 0.2
+COLD_SECONDS: Final = 0.45
 _READS: Final = {"mint": 1}
 _WRITES: Final = {"mint": 2, "burn": 2}
 _PARTITION_READS: Final = 3_000
@@ -130,7 +133,7 @@ class _Functions:
         if len(self._free) >= self._limit or not self._scaling.take(at):
             return None
         self.cold_starts += 1
-        return at + _COLD_SECONDS
+        return at + COLD_SECONDS
 
     def leave(self, at: float) -> None:
         heapq.heappush(self._free, at)

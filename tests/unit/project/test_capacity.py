@@ -5,8 +5,15 @@ from functools import cache
 
 import pytest
 
-from infra import capacity
-from infra.simulation import Bucket, Load, Setting, simulate
+from infra import capacity, memory_costs
+from infra.simulation import (
+    BEFORE_START_SECONDS,
+    COLD_SECONDS,
+    Bucket,
+    Load,
+    Setting,
+    simulate,
+)
 from tests.support.released import ROOT
 
 PAGE = (ROOT / "docs/capacity.md").read_text()
@@ -53,6 +60,18 @@ def test_the_rates_are_the_defaults_of_the_template() -> None:
         "RequestRate": setting.request_rate,
         "RequestBurst": setting.request_burst,
     }
+
+
+def test_a_cold_start_takes_as_long_as_its_parts() -> None:
+    size = memory_costs.CHOSEN_MB
+    cold, warm = memory_costs.cold_seconds(size), memory_costs.warm_seconds(size)
+
+    assert 0 <= COLD_SECONDS - (BEFORE_START_SECONDS + cold - warm) < 0.05
+
+
+@pytest.mark.parametrize("words", ["a cold start is always {} s", "| {} s for a cold start |"])
+def test_the_page_says_how_long_a_cold_start_takes(words: str) -> None:
+    assert words.format(COLD_SECONDS) in PAGE
 
 
 def test_a_bucket_gives_what_has_flowed_in() -> None:

@@ -216,6 +216,26 @@ def test_the_bill_has_the_time_of_an_exchange_in_warm_functions_at_least() -> No
     assert costs.ACTS["exchange"]["gb_s"] >= memory_costs.CHOSEN_MB / 1024 * seconds
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{memory_costs.START_CPU} for the start",
+        f"{memory_costs.FIRST_CPU} more for the first mint",
+        f"{memory_costs.EXCHANGE_CPU} for an audience, a mint and a burn",
+    ],
+)
+def test_the_page_about_costs_says_what_is_calculated_with(words: str) -> None:
+    assert words in (ROOT / "docs/cost.md").read_text()
+
+
+def test_the_page_about_costs_says_how_long_the_first_exchange_takes() -> None:
+    chosen = memory_costs.cold_seconds(memory_costs.CHOSEN_MB)
+    smallest = memory_costs.cold_seconds(memory_costs.SIZES_MB[0])
+
+    words = f"then takes {chosen:.2f} s and not {smallest:.2f} s"
+    assert words in (ROOT / "docs/cost.md").read_text()
+
+
 def test_the_table_marks_the_memory_that_the_template_gives() -> None:
     assert TEMPLATE["Globals"]["Function"]["MemorySize"] == memory_costs.CHOSEN_MB
 
