@@ -183,7 +183,7 @@ def test_served_credentials_are_held_until_shortly_before_they_expire(server: Sc
 
     first = here.source.current()
     assert here.source.current() is first
-    here.now += timedelta(minutes=56)
+    here.now += SOON
     second = here.source.current()
     here.source.renew()
 
@@ -194,6 +194,97 @@ def test_served_credentials_are_held_until_shortly_before_they_expire(server: Sc
         "GET /2018-06-01/credentials?version=1 HTTP/1.1"
     ] * 3
     assert server.requests[0][2]["authorization"] == "a token"
+
+
+# In the last five minutes before they expire, others are fetched.
+SOON = timedelta(minutes=56)
+NO_ANSWER = answer(b"", 500)
+
+
+def test_credentials_that_cannot_be_replaced_are_used_until_they_expire(
+    server: ScriptedAws,
+) -> None:
+    server.script += [answer(SERVED), *[NO_ANSWER] * 99]
+    here = Container(server)
+    first = here.source.current()
+
+    for minutes in (56, 58, 59.9):
+        here.now = NOW + timedelta(minutes=minutes)
+        assert here.source.current() is first
+    here.now = NOW + timedelta(minutes=60)
+
+    with pytest.raises(CredentialsError):
+        here.source.current()
+
+
+def test_after_a_failed_attempt_there_is_a_pause(server: ScriptedAws) -> None:
+    server.script += [answer(SERVED), *[NO_ANSWER] * 99]
+    here = Container(server)
+    here.source.current()
+
+    here.now += SOON
+    for _ in range(3):
+        here.source.current()
+    assert len(server.requests) == 2
+    here.now += timedelta(seconds=9)
+    here.source.current()
+    assert len(server.requests) == 2
+    here.now += timedelta(seconds=1)
+    here.source.current()
+    assert len(server.requests) == 3
+
+
+def test_after_the_pause_the_credentials_are_replaced(server: ScriptedAws) -> None:
+    later = SERVED | {"AccessKeyId": "AKIA2", "Expiration": "2026-11-29T14:00:00Z"}
+    server.script += [answer(SERVED), NO_ANSWER, answer(later)]
+    here = Container(server)
+    here.source.current()
+
+    here.now += SOON
+    assert here.source.current().access_key_id == "AKIA"
+    here.now += timedelta(seconds=10)
+    assert here.source.current().access_key_id == "AKIA2"
+
+
+def test_credentials_that_are_served_shortly_before_they_expire_are_not_fetched_at_each_call(
+    server: ScriptedAws,
+) -> None:
+    server.script += [answer(SERVED)] * 99
+    here = Container(server)
+    here.now += SOON
+
+    for _ in range(5):
+        here.source.current()
+
+    assert len(server.requests) == 2
+
+
+def test_credentials_that_have_expired_are_asked_for_at_each_call(server: ScriptedAws) -> None:
+    server.script += [answer(SERVED), *[NO_ANSWER] * 99]
+    here = Container(server)
+    here.source.current()
+    here.now += timedelta(hours=1)
+
+    for _ in range(2):
+        with pytest.raises(CredentialsError):
+            here.source.current()
+
+    assert len(server.requests) == 3
+
+
+def test_credentials_that_a_service_refuses_are_replaced_without_a_pause(
+    server: ScriptedAws,
+) -> None:
+    later = SERVED | {"AccessKeyId": "AKIA2"}
+    server.script += [answer(SERVED), NO_ANSWER, answer(later)]
+    here = Container(server)
+    here.source.current()
+    here.now += SOON
+    here.source.current()
+
+    here.source.renew()
+
+    assert here.source.current().access_key_id == "AKIA2"
 
 
 def test_the_token_of_the_container_may_be_in_a_file(server: ScriptedAws, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ every copy of a snapshot.
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
@@ -24,6 +25,9 @@ _HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1", "169.254.170.2", "16
 _SECONDS: Final = 2
 # So long before they expire, credentials are fetched again.
 _MARGIN: Final = timedelta(minutes=5)
+# Within the margin, an attempt to fetch them is made so seldom. It may take `_SECONDS`, and what is
+# served may expire soon, too.
+_PAUSE: Final = timedelta(seconds=10)
 
 
 class CredentialsError(Exception):
@@ -84,17 +88,30 @@ class ServedCredentials:
         self._environ = environ
         self._now = now
         self._held: tuple[Credentials, datetime] | None = None
+        self._next_attempt = datetime.min.replace(tzinfo=UTC)
 
     def current(self) -> Credentials:
-        """Return the held ones, or fetch others if those expire soon."""
-        held = self._held
-        if held is None or self._now() >= held[1] - _MARGIN:
-            held = self._held = self._fetch()
+        """Return the held ones, or others if those expire soon.
+
+        If there are no others, the held ones are good until they expire.
+        """
+        held, now = self._held, self._now()
+        if held is None or now >= held[1]:
+            return self._replace()
+        if now >= held[1] - _MARGIN and now >= self._next_attempt:
+            # Other threads use the held ones meanwhile.
+            self._next_attempt = now + _PAUSE
+            with suppress(CredentialsError):
+                return self._replace()
         return held[0]
 
     def renew(self) -> None:
         """Fetch others at the next call."""
         self._held = None
+
+    def _replace(self) -> Credentials:
+        found = self._held = self._fetch()
+        return found[0]
 
     def _fetch(self) -> tuple[Credentials, datetime]:
         try:
