@@ -14,7 +14,7 @@ import pytest
 
 from pytp_broker.demo.process import ServerProcess
 from pytp_broker.endpoints.events import read_event
-from pytp_broker.local.gateway import MAX_SMALL_BODY_BYTES
+from pytp_broker.local.kinds import MAX_SMALL_BODY_BYTES
 from pytp_broker.local.protocol import Protocol
 from tests.support.gateways import BEARER, Gateway, echo, function_answering
 from tests.support.wire import HEAD, LARGE, Client, Wire, on_the_wire
@@ -206,12 +206,12 @@ def test_whoever_reads_nothing_is_given_up_and_leaves_its_place(folder: Path | N
         while not gateway.lines:
             await wire.pass_time(0)
         await wire.pass_time(1)
-        assert gateway.app._others.requests == {"127.0.0.1": 1}
+        assert gateway.app.lanes["others"].requests == {"127.0.0.1": 1}
 
         for _ in range(5):  # some bytes may have been on their way
             await wire.pass_time(31)
 
-        assert gateway.app._others.requests == {}
+        assert gateway.app.lanes["others"].requests == {}
         assert await client.rest() < LARGE / 10
 
     on_the_wire(gateway, act, folder)
@@ -265,7 +265,7 @@ def test_whoever_reads_too_little_in_a_minute_is_given_up(folder: Path | None) -
 
         assert wire.connections == set()
 
-        assert gateway.app._others.requests == {}
+        assert gateway.app.lanes["others"].requests == {}
         assert {(line["source_ip"], line["reason"]) for line in gateway.refused} == {
             ("127.0.0.1", "slow-reader")
         }
@@ -313,7 +313,7 @@ def test_an_upload_that_comes_too_slowly_is_ended(folder: Path | None) -> None:
         assert head.startswith(b"HTTP/1.1 400 ")
         assert b"\r\nconnection: close\r\n" in head.lower()
         assert "after 60 s" in json.loads(body)["detail"]
-        assert gateway.app._uploads.requests == {}
+        assert gateway.app.lanes["uploads"].requests == {}
 
     on_the_wire(gateway, act, folder)
 
@@ -363,7 +363,7 @@ def test_a_client_that_ends_its_connection_hears_why_too(folder: Path | None, he
         client = await wire.connect(head)
         answer = await client.reader.readuntil(b"why")
         assert answer.startswith(b"HTTP/1.1 401 ")
-        assert gateway.app._others.requests == {}
+        assert gateway.app.lanes["others"].requests == {}
         assert not client.is_closed()
 
         client.writer.write(bytes(9_000_000))
@@ -569,13 +569,13 @@ def test_what_turns_out_to_be_no_http_leaves_its_place_at_once(folder: Path | No
 
     async def act(wire: Wire) -> None:
         client = await wire.connect(head)
-        while gateway.app._others.requests != {"127.0.0.1": 1}:
+        while gateway.app.lanes["others"].requests != {"127.0.0.1": 1}:
             await wire.pass_time(0)
         client.writer.write(b"no\r\n")
 
         assert (await client.answer())[0].startswith(b"HTTP/1.1 400 ")
 
-        assert gateway.app._others.requests == {}
+        assert gateway.app.lanes["others"].requests == {}
         await wire.pass_time(100)
         assert gateway.lines == []
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,14 +20,10 @@ from pytp_broker.errors import (
     DEFAULT_TYPE_BASE,
     NotFound,
     Problem,
-    Unauthorized,
     Unavailable,
     Unexpected,
 )
-from pytp_broker.http import paths
-from pytp_broker.http.credentials import read_token
 from pytp_broker.http.messages import problem_response
-from pytp_broker.http.paths import below_prefix
 from pytp_broker.local.answers import (
     Answer,
     Receive,
@@ -37,41 +33,21 @@ from pytp_broker.local.answers import (
     send_answer,
 )
 from pytp_broker.local.at_once import Conclude, NeverAtOnce
-from pytp_broker.local.bodies import BodyLimits, DisconnectedError, received
+from pytp_broker.local.bodies import DisconnectedError, received
 from pytp_broker.local.form_hashing import FormHasher
 from pytp_broker.local.gateway_events import HttpRequest, build_event
+from pytp_broker.local.kinds import Kind, Kinds
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.log import Log
 from pytp_broker.local.measures import UNMEASURED, Answered, Measures
-from pytp_broker.local.objects import Objects, is_object
+from pytp_broker.local.objects import Objects
 from pytp_broker.local.proxies import Proxies
 from pytp_broker.local.refusals import RefusalLog
 from pytp_broker.local.routes import RouteTable, Selected, TemplateError
 from pytp_broker.local.uploads import Uploads
 from pytp_broker.redaction import printable
 
-# Only uploads are larger; the largest other body is a disclosure. Anybody may send one, so what we
-# keep in memory needs a limit.
-MAX_SMALL_BODY_BYTES: Final = 1024 * 1024
-# How long a body may take to arrive, and how many bytes give it one second more. A client that
-# sends half of a body keeps its place for that long. At 10 Mbit/s, 1 GiB takes 860 s of 16,444.
-UPLOAD_SECONDS: Final = 60
-UPLOAD_BYTES_PER_SECOND: Final = 64 * 1024
-SMALL_BODY_SECONDS: Final = 10
-SMALL_BODY_BYTES_PER_SECOND: Final = 16 * 1024
-# How many requests are answered at a time, how many wait, and for how many seconds. uv and pip read
-# pages and files over some fifty connections. Uploads are few at a time, since each takes disk and
-# a thread; a build of 64 parts uploads all of them together, over one line. Waiting costs no more
-# than the connection, so there is room for such a build beside others that wait.
-_MAX_REQUESTS: Final = 128
-_MAX_WAITING_REQUESTS: Final = 1024
-_WAIT_SECONDS: Final = 15
-_MAX_UPLOADS: Final = 16
-_MAX_WAITING_UPLOADS: Final = 1024
-_UPLOAD_WAIT_SECONDS: Final = 600
 _UPLOADS: Final = "UploadFunction"
-# Every job needs these before it can upload, so neither readers nor uploads may block them.
-_TOKEN_FUNCTIONS: Final = ("BrokerFunction", "IntrospectFunction")
 # A function may wait seconds for an issuer, and the others must not wait with it.
 _WORKERS: Final = 32
 # These do not wait for an issuer. An upload reads its whole file, several times. The web function
@@ -80,17 +56,6 @@ _FILE_FUNCTIONS: Final = (_UPLOADS, "ReadFunction", "WebFunction")
 _FILE_WORKERS: Final = 8
 
 Function = Callable[[Event], Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """Requests of one kind: which lane they take, and what body they may have."""
-
-    lane: Lane
-    limits: BodyLimits
-    is_body_read: bool = True
-    is_upload: bool = False
-    is_object: bool = False
 
 
 class Gateway:
@@ -114,17 +79,7 @@ class Gateway:
             raise TemplateError(f"template.yaml has routes to unknown {', '.join(sorted(missing))}")
         self._routes = routes
         self._functions = functions
-        small = BodyLimits(MAX_SMALL_BODY_BYTES, SMALL_BODY_SECONDS, SMALL_BODY_BYTES_PER_SECOND)
-        nothing = BodyLimits(0, UPLOAD_SECONDS, UPLOAD_BYTES_PER_SECOND)
-        self._uploads = Lane(_MAX_UPLOADS, _MAX_WAITING_UPLOADS, _UPLOAD_WAIT_SECONDS)
-        self._tokens = Lane(_MAX_REQUESTS, _MAX_WAITING_REQUESTS, _WAIT_SECONDS)
-        self._others = Lane(_MAX_REQUESTS, _MAX_WAITING_REQUESTS, _WAIT_SECONDS)
-        self._upload = _Kind(self._uploads, nothing, is_upload=True)
-        self._stranger = _Kind(self._others, nothing, is_body_read=False)
-        self._object = _Kind(self._uploads, nothing, is_object=True)
-        self._strange_object = _Kind(self._others, nothing, is_object=True)
-        self._token_request = _Kind(self._tokens, small)
-        self._other = _Kind(self._others, small)
+        self._kinds = Kinds(uploads.objects)
         self.log = log
         self.measures = measures
         self.refusals = RefusalLog(log, measures)
@@ -139,14 +94,14 @@ class Gateway:
     @property
     def lanes(self) -> Mapping[str, Lane]:
         """Return the lanes by their names in metrics."""
-        return {"uploads": self._uploads, "tokens": self._tokens, "others": self._others}
+        return self._kinds.lanes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as an ASGI application does."""
         began = time.monotonic()
         request = _read_head(scope, self._proxies)
         selected = self._routes.select(request.method, request.path)
-        kind = self._kind_of(request, selected)
+        kind = self._kinds.of(request, selected)
         async with AsyncExitStack() as place:
             try:
                 await place.enter_async_context(kind.lane.entered(request.source_ip))
@@ -178,7 +133,7 @@ class Gateway:
         selected = self._routes.select(request.method, request.path)
         if selected is None or not self.at_once.takes(selected.route):
             return False
-        kind = self._kind_of(request, selected)
+        kind = self._kinds.of(request, selected)
         if kind.is_object or kind.lane.waiting:
             return False
         if request.has_body:
@@ -207,19 +162,8 @@ class Gateway:
             Answered(request.method, request.path, answer.status, seconds, answer.content.size)
         )
 
-    def _kind_of(self, request: HttpRequest, selected: Selected | None) -> _Kind:
-        """Return the kind of a request. Not every request to the upload function is an upload."""
-        objects, function = self._bodies.objects, selected and selected.route.function
-        if objects is not None and is_object(request.path):
-            return self._object if objects.takes(request) else self._strange_object
-        if function in _TOKEN_FUNCTIONS:
-            return self._token_request
-        if function == _UPLOADS and _is_upload(request.path):
-            return self._upload if _has_token(request) else self._stranger
-        return self._other
-
     async def _answer(
-        self, request: HttpRequest, selected: Selected | None, receive: Receive, kind: _Kind
+        self, request: HttpRequest, selected: Selected | None, receive: Receive, kind: Kind
     ) -> Answer:
         """Return the answer to a request whose body is still to be read.
 
@@ -246,14 +190,14 @@ class Gateway:
         raise Unavailable("the server has no room on its disk for this request; try again later")
 
     async def _store(
-        self, request: HttpRequest, receive: Receive, kind: _Kind, objects: Objects
+        self, request: HttpRequest, receive: Receive, kind: Kind, objects: Objects
     ) -> Answer:
         put = objects.read(request)
         response = await objects.store(put, receive, kind.limits)
         self.measures.received(put.size)
         return read_result(write_result(response), request)
 
-    async def _admitted(self, request: HttpRequest, selected: Selected, kind: _Kind) -> _Kind:
+    async def _admitted(self, request: HttpRequest, selected: Selected, kind: Kind) -> Kind:
         """Return the kind of an upload, with how much of its body may be read."""
         event = build_event(request, selected, datetime.now(UTC))
         limit = await self._bodies.admit(event)
@@ -316,18 +260,3 @@ def _read_head(scope: Scope, proxies: Proxies) -> HttpRequest:
         source_ip=proxies.client_address(peer, request.fields),
         scheme=proxies.client_scheme(request.scheme, request.fields),
     )
-
-
-def _is_upload(path: str) -> bool:
-    """Return whether a path is that of an upload, at a root or below a registry's prefix."""
-    places = (path, below_prefix(path))
-    return any(known.match(each) is not None for known in paths.UPLOADS for each in places)
-
-
-def _has_token(request: HttpRequest) -> bool:
-    """Return whether a request carries what looks like an upload token."""
-    try:
-        read_token(request.fields)
-    except Unauthorized:
-        return False
-    return True

@@ -23,7 +23,8 @@ from pytp_broker.local.answers import (
 from pytp_broker.local.cycles import Cycle, write_start
 from pytp_broker.local.deadlines import Deadline
 from pytp_broker.local.framing import Body, Fields, FramingError, HeadReader
-from pytp_broker.local.gateway import UPLOAD_SECONDS, Gateway
+from pytp_broker.local.gateway import Gateway
+from pytp_broker.local.kinds import UPLOAD_SECONDS
 from pytp_broker.local.reasons import write_reason
 from pytp_broker.local.refused_bodies import discard_body
 

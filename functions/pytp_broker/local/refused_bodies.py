@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 from pytp_broker.local.answers import Receive
-from pytp_broker.local.gateway import UPLOAD_SECONDS
+from pytp_broker.local.kinds import UPLOAD_SECONDS
 
 # How long a client may pause in the refused body of its last request; then we close the connection.
 _PAUSE_SECONDS: Final = 2

@@ -14,7 +14,7 @@ import pytest
 from pytp_broker.content import Lent, Opened, read_all
 from pytp_broker.errors import PayloadTooLarge
 from pytp_broker.local import gateway as local
-from pytp_broker.local import log
+from pytp_broker.local import kinds, log
 from pytp_broker.local.lanes import Lane
 from pytp_broker.local.routes import GatewayRoute, RouteTable, TemplateError
 from pytp_broker.local.uploads import Uploads
@@ -90,8 +90,8 @@ LEGACY = "/acme/legacy/"
     ("function", "path", "limit"),
     [
         ("UploadFunction", LEGACY, ADMITTED),
-        ("UploadFunction", "/nothing", local.MAX_SMALL_BODY_BYTES),
-        ("F", "/x", local.MAX_SMALL_BODY_BYTES),
+        ("UploadFunction", "/nothing", kinds.MAX_SMALL_BODY_BYTES),
+        ("F", "/x", kinds.MAX_SMALL_BODY_BYTES),
     ],
 )
 @pytest.mark.parametrize("is_announced", [True, False])
@@ -111,7 +111,7 @@ def test_a_body_over_the_limit_is_a_413(
     ("function", "path", "limit"),
     [
         ("UploadFunction", LEGACY, ADMITTED),
-        ("F", "/x", local.MAX_SMALL_BODY_BYTES),
+        ("F", "/x", kinds.MAX_SMALL_BODY_BYTES),
     ],
 )
 def test_a_body_of_just_the_limit_is_read(function: str, path: str, limit: int) -> None:
@@ -136,7 +136,7 @@ def test_a_body_of_just_the_limit_is_read(function: str, path: str, limit: int) 
 def test_only_what_is_sent_to_legacy_is_an_upload(
     function: str, path: str, *, is_upload: bool
 ) -> None:
-    exchange = Exchange(path=path, content_length=str(local.MAX_SMALL_BODY_BYTES + 1))
+    exchange = Exchange(path=path, content_length=str(kinds.MAX_SMALL_BODY_BYTES + 1))
 
     answered = Gateway(echo, function=function).answer(exchange)
 
@@ -189,7 +189,7 @@ LANES = pytest.mark.parametrize(
 def test_a_body_that_does_not_arrive_in_time_is_refused(
     monkeypatch: pytest.MonkeyPatch, function: str, path: str, limit: str
 ) -> None:
-    monkeypatch.setattr(local, limit, 0)
+    monkeypatch.setattr(kinds, limit, 0)
 
     answered = Gateway(echo, function=function).answer(Stalled(b"one ", b"two", path=path))
 
@@ -217,8 +217,8 @@ def test_only_a_large_body_waits_on_disk_and_a_full_disk_is_our_failure(
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each lane four places, and its queue eight."""
     for name, places in {"REQUESTS": 4, "UPLOADS": 4}.items():
-        monkeypatch.setattr(local, f"_MAX_{name}", places)
-        monkeypatch.setattr(local, f"_MAX_WAITING_{name}", 2 * places)
+        monkeypatch.setattr(kinds, f"_MAX_{name}", places)
+        monkeypatch.setattr(kinds, f"_MAX_WAITING_{name}", 2 * places)
 
 
 class Crowd:
@@ -286,7 +286,7 @@ def test_a_request_that_cannot_wait_is_told_to_come_back(
 ) -> None:
     names = {"SECONDS": ("_WAIT_SECONDS", "_UPLOAD_WAIT_SECONDS")}
     for name in names.get(limit, ("_MAX_WAITING_REQUESTS", "_MAX_WAITING_UPLOADS")):
-        monkeypatch.setattr(local, name, 0)
+        monkeypatch.setattr(kinds, name, 0)
     gateway = Gateway(echo, function=function)
 
     async def act() -> None:
@@ -419,7 +419,7 @@ def test_a_request_that_waits_and_leaves_takes_no_place() -> None:
         assert stays.halted.is_set()
         for each in (*first[1:], stays):
             assert (await crowd.finish(each)).status == 200
-        assert gateway.app._others.requests == {}
+        assert gateway.app.lanes["others"].requests == {}
 
     asyncio.run(act())
 

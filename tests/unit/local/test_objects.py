@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pytp_broker.local import gateway as local
+from pytp_broker.local import kinds
 from pytp_broker.local.objects import Objects
 from pytp_broker.storage import receiving
 from pytp_broker.storage.file_folder import FolderFiles
@@ -270,7 +270,7 @@ def test_a_disk_that_is_full_at_the_last_bytes_keeps_none_of_them(
 
 
 def test_a_slow_client_loses_its_place(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "UPLOAD_SECONDS", 0)
+    monkeypatch.setattr(kinds, "UPLOAD_SECONDS", 0)
     slow = Place(place.folder / "slow")
     exchange = slow.exchange()
 
