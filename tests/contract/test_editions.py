@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.endpoints.project_pages import Wanted
 from pytp_broker.provenance.attester import AttestationState, AttestationStatus
 from pytp_broker.storage.project_files import ProjectFiles
 from pytp_broker.storage.project_status import ACTIVE, ProjectStatus
@@ -23,8 +24,10 @@ from tests.contract.test_project_files import PLACE
 from tests.contract.test_races import race
 from tests.contract.test_session_publish import begin, records
 from tests.support.samples import NOW, Table, file, session, staged, tombstone
+from tests.support.shelf import Shelf
 
 Change = Callable[[Store], Any]
+PAGE: Final = "/acme/simple/widgets/"
 NAMES: Final = [f"widgets-{number}.0.tar.gz" for number in range(4)]
 STATUSES: Final = (
     ACTIVE,
@@ -109,16 +112,52 @@ def test_every_change_of_a_page_changes_its_edition(store: Store) -> None:
         assert is_same or store.find_edition(*PLACE) != edition
 
 
-def test_a_project_without_a_file_has_no_edition_that_a_page_has(store: Store) -> None:
+def test_a_project_that_never_had_a_file_has_no_edition(store: Store) -> None:
     assert store.find_edition(*PLACE) is None
 
     store.yank_release(*PLACE, "1", "breaks")
     store.set_status(*PLACE, STATUSES[1])
 
     assert store.find_files(*PLACE) is None
-    before = store.find_edition(*PLACE)
+    assert store.find_edition(*PLACE) is None
+
+
+def test_the_first_file_gives_an_edition_to_a_project_that_has_a_status(store: Store) -> None:
+    store.set_status(*PLACE, STATUSES[1])
+
     add(0)(store)
-    assert store.find_edition(*PLACE) != before
+
+    assert store.find_edition(*PLACE)
+
+
+def test_a_project_whose_files_are_all_deleted_has_an_edition(store: Store) -> None:
+    add(0)(store)
+    delete(NAMES[0])(store)
+
+    found = store.find_files(*PLACE)
+    assert found is not None
+    assert found.edition == store.find_edition(*PLACE) is not None
+
+
+@pytest.mark.parametrize("condition", ['"known"', "*"])
+def test_no_condition_of_a_client_makes_a_page_of_a_project_without_a_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch, condition: str
+) -> None:
+    """No client has a tag of such a page. Here every edition has the same tag."""
+    store.yank_release(*PLACE, "1", "breaks")
+    store.set_status(*PLACE, STATUSES[1])
+    shelf = Shelf()
+    for method in ("find_edition", "find_files"):
+        monkeypatch.setattr(shelf.store, method, getattr(store, method))
+    monkeypatch.setattr(Wanted, "possible_tags", lambda *_: ['"known"'])
+
+    answers = [
+        shelf.call("GET", PAGE),
+        shelf.call("GET", PAGE, headers={"if-none-match": condition}),
+    ]
+
+    assert [answer.status for answer in answers] == [404, 404]
+    assert answers[0].body == answers[1].body
 
 
 def test_a_refused_file_leaves_the_edition(store: Store) -> None:

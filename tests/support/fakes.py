@@ -348,7 +348,8 @@ class MemoryStore(Failing):
 
     @remote
     def find_edition(self, registry: str, project: str) -> str | None:
-        return self._edition_of((registry, project))
+        place = (registry, project)
+        return self._edition_of(place) if self._files_of(place) else None
 
     def _edition_of(self, place: Place) -> str:
         deleted, yanked = self.deleted.get(place, {}), self.yanked.get(place, {})

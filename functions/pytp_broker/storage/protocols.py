@@ -180,8 +180,9 @@ class FileRecordStore(Protocol):
     def find_edition(self, registry: str, project: str) -> str | None:
         """Return the edition that ``find_files`` would return now, without reading the files.
 
-        None if that needs more than a look: ``find_files`` knows. One round trip for a small row,
-        whatever the size of the project; and one more if an operator ever gave it a status.
+        None if the project never had a file, or if that needs more than a look: ``find_files``
+        knows. One round trip for a small row, whatever the size of the project; and one more if an
+        operator ever gave it a status.
         """
 
     def list_withdrawn(self, registry: str, project: str) -> Withdrawals:

@@ -34,6 +34,10 @@ EDITIONS: Final = (
 )
 _FIRST: Final = """INSERT INTO project_editions
     SELECT registry, project, lower(hex(randomblob(16))) FROM files GROUP BY registry, project"""
+# A project that has a status or a yanked release has a row. Without a file it has no page.
+_OF_PAGE: Final = """SELECT edition FROM project_editions AS found
+    WHERE registry = ? AND project = ? AND EXISTS (
+        SELECT 1 FROM files WHERE registry = found.registry AND project = found.project)"""
 
 
 def has_editions(connection: sqlite3.Connection) -> bool:
@@ -50,8 +54,6 @@ def add_editions(connection: sqlite3.Connection) -> None:
 
 
 def find_edition(connection: sqlite3.Connection, place: tuple[str, str]) -> str | None:
-    """Return the edition of what a project's page shows now; None if nothing was ever written."""
-    found = connection.execute(
-        "SELECT edition FROM project_editions WHERE registry = ? AND project = ?", place
-    ).fetchone()
+    """Return the edition of what a project's page shows now; None if it never had a file."""
+    found = connection.execute(_OF_PAGE, place).fetchone()
     return found[0] if found else None
