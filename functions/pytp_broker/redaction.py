@@ -8,6 +8,7 @@ token.
 import re
 import string
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NoReturn
 
 MAX_VALUE_CHARACTERS: Final = 200
@@ -15,6 +16,8 @@ MAX_VALUE_CHARACTERS: Final = 200
 MAX_SENTENCE_CHARACTERS: Final = 4000
 # Nobody reads more names than this in one sentence.
 MAX_NAMES: Final = 20
+# Hosts, issuers, branches and projects come again with nearly every request.
+_REMEMBERED: Final = 1024
 
 # Invisible characters that Unicode counts as letters, marks or symbols, so Python calls them
 # printable. All others without width, or that change the direction (Cf: U+200B, U+202E, U+2066 …),
@@ -69,13 +72,39 @@ class Legible(str):
     __slots__ = ()
 
 
+class _NotPlainError(Exception):
+    """The text must not be shown as it is."""
+
+
 def printable(text: str, limit: int = MAX_VALUE_CHARACTERS) -> Legible:
     """Return a value from outside, made safe to show between backticks: visible, masked, short."""
-    return Legible(legible(text, limit).replace("`", "\N{REPLACEMENT CHARACTER}"))
+    shown = legible(text, limit)
+    return Legible(shown.replace("`", "\N{REPLACEMENT CHARACTER}")) if "`" in shown else shown
 
 
 def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> Legible:
     """Return one of our sentences, which may quote values, made safe to show."""
+    if len(text) <= min(limit, MAX_VALUE_CHARACTERS):
+        try:
+            return _find_plain(text)
+        except _NotPlainError:
+            pass
+    return Legible(_mask(text, limit))
+
+
+@lru_cache(_REMEMBERED)
+def _find_plain(text: str) -> Legible:
+    """Return a short text that may be shown as it is, and remember it.
+
+    Raises _NotPlainError for any other, so that no token is remembered.
+    """
+    if _mask(text, MAX_VALUE_CHARACTERS) != text:
+        raise _NotPlainError
+    return Legible(text)
+
+
+def _mask(text: str, limit: int) -> str:
+    """Return the text without what must not be shown, cut to the limit."""
     # We cut first, so that the work stays small for any input. The margin lets us recognise a token
     # that lies across the cut.
     near = text[: limit + 1000]
@@ -86,7 +115,7 @@ def legible(text: str, limit: int = MAX_SENTENCE_CHARACTERS) -> Legible:
         whole = len(masked.rstrip(_TOKEN_CHARACTERS))
         masked = masked[: max(whole, len(masked) - _CUT_CHARACTERS)]
     shown = _visible(_COMMAND.sub("# #", masked) if "##" in masked else masked)
-    return Legible(shown if near == text and len(shown) <= limit else shown[:limit] + "…")
+    return shown if near == text and len(shown) <= limit else shown[:limit] + "…"
 
 
 def _visible(text: str) -> str:

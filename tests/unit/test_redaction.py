@@ -24,7 +24,7 @@ from pytp_broker.http.messages import Request
 from pytp_broker.local.gateway_events import HttpRequest
 from pytp_broker.minting import Minted
 from pytp_broker.oidc.unverified import read_unverified
-from pytp_broker.redaction import Hidden, legible, printable
+from pytp_broker.redaction import Hidden, _find_plain, legible, printable
 from pytp_broker.tokens import UploadToken
 from tests.support import distributions
 from tests.support.deployment import basic
@@ -103,6 +103,28 @@ def test_what_can_be_seen_stays(text: str) -> None:
 def test_no_ci_finds_a_command_in_what_is_logged(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert legible(shown) == shown
+
+
+def test_a_text_that_is_safe_as_it_is_is_looked_at_once() -> None:
+    _find_plain.cache_clear()
+
+    assert legible("octo-org/widgets") is legible("octo-org/widgets")
+
+    assert _find_plain.cache_info().hits == 1
+
+
+@pytest.mark.parametrize("text", [UPLOAD_TOKEN.reveal(), IDENTITY_TOKEN, "\x1b[2J"])
+def test_a_text_that_is_not_safe_is_not_remembered(text: str) -> None:
+    _find_plain.cache_clear()
+
+    assert legible(text) != text
+
+    assert _find_plain.cache_info().currsize == 0
+
+
+def test_a_text_that_was_remembered_is_cut_for_a_smaller_place() -> None:
+    assert printable("octo-org/widgets") == "octo-org/widgets"
+    assert printable("octo-org/widgets", 4) == "octo…"
 
 
 def test_a_long_value_is_cut() -> None:

@@ -93,9 +93,9 @@ def hash_prefix(token_hash: str) -> str:
 
 
 def _show(fact: str | int | Sequence[str]) -> Fact:
-    if isinstance(fact, int):
+    if isinstance(fact, Legible | int):
         return fact
-    return _show_text(fact) if isinstance(fact, str) else [_show_text(each) for each in fact]
+    return legible(fact) if isinstance(fact, str) else [_show_text(each) for each in fact]
 
 
 def _show_text(text: str) -> Legible:
