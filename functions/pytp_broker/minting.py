@@ -5,7 +5,7 @@ An exchange mints for a job, and an operator makes a token for a person.
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -213,8 +213,16 @@ def list_projects(publishers: tuple[TrustedPublisher, ...], characters: int) -> 
     room = characters
     listings = {}
     for registry, projects in found.items():
-        ends = accumulate(len(project) for project in projects)
-        names = tuple(p for p, end in zip(projects, ends, strict=True) if end <= room)
+        names = _first(projects, room)
         room -= sum(map(len, names))
         listings[registry] = Listing(names, len(projects))
     return listings
+
+
+def _first(projects: Iterable[str], characters: int) -> tuple[str, ...]:
+    """Return the projects from the first on, with up to this many characters in all."""
+    names = tuple(projects)
+    if sum(map(len, names)) <= characters:  # nearly always
+        return names
+    ends = accumulate(map(len, names))
+    return tuple(name for name, end in zip(names, ends, strict=True) if end <= characters)

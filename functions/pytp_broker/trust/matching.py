@@ -86,8 +86,9 @@ def _check_types(claims: SignedClaims, provider: Provider) -> None:
     for name in (*provider.required_claims, *provider.publishing_claims):
         if claims.text(name) is None:
             raise InvalidPublisher(explain_missing(name, provider))
-    for rule in provider.fields:
-        if not rule.is_of_its_type(claims):
+    for rule, claim, its_type in provider.claim_types:
+        value = claims.value(claim)
+        if value is not None and not isinstance(value, its_type):
             raise InvalidPublisher(f"valid token, but claim `{rule.claim}` is of a wrong type")
     for pin in provider.fields_of(Role.PIN):
         if not pin.is_of_its_form(claims):  # the first use would pin the malformed text

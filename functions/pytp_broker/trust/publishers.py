@@ -4,7 +4,8 @@ import hashlib
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any, Final, Self
 
 from pytp_broker.grants import Permission
 from pytp_broker.oidc.signed_claims import SignedClaims
@@ -12,6 +13,9 @@ from pytp_broker.trust.comparisons import fold
 from pytp_broker.trust.providers import PROVIDERS
 from pytp_broker.trust.providers.model import Fields, FieldValue, Provider, Role
 from pytp_broker.trust.readers import READERS
+
+# An exchange asks for the key of the job, and for the same key of a publisher that matches.
+_REMEMBERED_KEYS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +198,14 @@ def _identity_key(issuer: str, permission: Permission, identity: Mapping[str, st
     # We hash the key, because a claim may be longer than a store's key or hold its separator. We
     # fold the texts, because the exact comparison comes later, with the provider's own rule for
     # case. A reader's key names its fields, because a group may be called like a project.
-    key: list[Any] = [issuer, *map(fold, identity.values())]
+    key = (issuer, *map(fold, identity.values()))
     if permission is Permission.READ:
-        key += [permission.value, *identity]
+        key += (permission.value, *identity)
+    return _hash_key(key)
+
+
+@lru_cache(_REMEMBERED_KEYS)
+def _hash_key(key: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ We compare single claims and immutable ids. We never split ``sub``, because its 
 delimiters occur in names. A claim that is missing matches nothing.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pytp_broker.globs import Glob, glob_for
 from pytp_broker.oidc.signed_claims import SignedClaims
@@ -12,8 +12,7 @@ from pytp_broker.trust.providers.model import Field, Fields, FieldValue, JobRule
 from pytp_broker.trust.publishers import TrustedPublisher
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One rule of a publisher compared with the claims: what was expected, and what was seen.
 
     ``hint`` says how the expected text is read, if that is not obvious. ``advice`` says what to do

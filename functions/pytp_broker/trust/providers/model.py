@@ -76,14 +76,10 @@ class Field:
                 return claim
         return self.claim
 
-    def is_of_its_type(self, claims: SignedClaims) -> bool:
-        """Say whether the claim, if it is there at all, is of the type that the provider signs."""
-        its_type = list if self.in_list else str
-        for claim in self.claims:
-            value = claims.value(claim)
-            if value is not None and not isinstance(value, its_type):
-                return False
-        return True
+    @property
+    def its_type(self) -> type:
+        """Return the type of its claims, as the provider signs them."""
+        return list if self.in_list else str
 
     def is_of_its_form(self, claims: SignedClaims) -> bool:
         """Say whether the claim, if it is there at all, looks like what the provider signs."""
@@ -242,11 +238,15 @@ class Provider:
     wider: tuple[WiderIdentity, ...] = ()
     holder: str = "publisher"
 
+    # What every exchange asks for: the fields by role, and each claim with its field and its type.
     _by_role: Mapping[Role, tuple[Field, ...]] = field(init=False, compare=False)
+    claim_types: tuple[tuple[Field, str, type], ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         by_role = {role: tuple(f for f in self.fields if f.role is role) for role in Role}
         object.__setattr__(self, "_by_role", by_role)
+        types = tuple((f, claim, f.its_type) for f in self.fields for claim in f.claims)
+        object.__setattr__(self, "claim_types", types)
 
     def __repr__(self) -> str:
         """Return the name alone: an entry is long, and its name says which one it is."""
