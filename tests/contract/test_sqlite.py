@@ -138,6 +138,26 @@ def test_a_token_is_found_without_the_publishers_that_it_is_not_from(
     assert trust["acme", "widgets"].keys() == {"id-1", "id-9"}
 
 
+def test_a_publisher_that_has_not_changed_is_read_once(sqlite_store: SqliteStore) -> None:
+    sqlite_store.apply(configuration(), [publisher()])
+    key = publisher().identity_key
+
+    (first,), (second,) = sqlite_store.list_publishers(key), sqlite_store.list_publishers(key)
+
+    assert first is second
+
+
+def test_a_publisher_that_was_read_before_has_the_pins_of_now(sqlite_store: SqliteStore) -> None:
+    sqlite_store.apply(configuration(), [publisher()])
+    key = publisher().identity_key
+    sqlite_store.list_publishers(key)
+
+    sqlite_store.pin_publisher(publisher(), {"repository_id": "70107786"})
+
+    (found,) = sqlite_store.list_publishers(key)
+    assert found.pins == {"repository_id": "70107786"}
+
+
 def test_records_that_nobody_needs_any_more_are_removed(sqlite_store: SqliteStore) -> None:
     sqlite_store.add_token(record())
 

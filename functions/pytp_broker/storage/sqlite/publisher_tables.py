@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from pytp_broker.grants import Trust
@@ -10,6 +11,9 @@ from pytp_broker.storage.protocols import WHOLE_REGISTRY, Place
 from pytp_broker.storage.sqlite.database import Database, dump
 from pytp_broker.trust.publishers import TrustedPublisher
 
+# A project's jobs come again and again, and a publisher seldom changes. One of a thousand projects
+# has a document of some 20 KB.
+_REMEMBERED: Final = 256
 _TRUSTING: Final = "SELECT project FROM trust WHERE publisher_id = ?"
 
 
@@ -58,9 +62,14 @@ def list_publishers(
         if name is not None:
             pins[publisher_id][name] = value
     return [
-        TrustedPublisher.from_document(json.loads(document), pins[publisher_id])
+        _read_publisher(document, tuple(pins[publisher_id].items()))
         for publisher_id, document in documents.items()
     ]
+
+
+@lru_cache(_REMEMBERED)
+def _read_publisher(document: str, pins: tuple[tuple[str, str], ...]) -> TrustedPublisher:
+    return TrustedPublisher.from_document(json.loads(document), dict(pins))
 
 
 def list_trusted(connection: sqlite3.Connection, place: Place) -> Trust:
