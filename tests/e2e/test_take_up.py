@@ -29,21 +29,14 @@ from tests.support.cloud import (
     shared_build,
     write_template,
 )
-from tests.support.configurations import github_issuer, github_publisher, registry
-from tests.support.deployed import DeployedBroker, operate, problem_code
+from tests.support.configurations import registry
+from tests.support.deployed import DeployedBroker, configuration_for, operate, problem_code
 from tests.support.issuer import Issuer
 from tests.support.signing import public_jwk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
 
 STACK = "pytp-broker-kept"
-CONFIGURATION = github_issuer("{issuer}") + registry(
-    "acme",
-    github_publisher("widgets", issuer="{issuer}", environment="release"),
-    access="public",
-    audience="acme",
-    issuers=["{issuer}"],
-)
 
 
 @dataclass
@@ -119,7 +112,7 @@ def configure(broker: DeployedBroker, folder: Path) -> None:
     path = folder / "broker.toml"
     path.write_text(registry("acme", access="public"))
     operate(broker, "apply", "--yes", "--config", str(path))
-    text = CONFIGURATION.format(issuer=broker.issuer.url)
+    text = configuration_for(broker.issuer.url)
     loaded = config.parse(tomllib.loads(text), allow_loopback=True)
     broker.store.apply(loaded.configuration, loaded.publishers)
     assert isinstance(broker.issuer, Issuer)

@@ -28,8 +28,8 @@ from tests.support.cloud import (
     shared_build,
     write_template,
 )
-from tests.support.configurations import github_issuer, github_publisher, registry
-from tests.support.deployed import DeployedBroker, physical_id, problem_code
+from tests.support.configurations import registry
+from tests.support.deployed import DeployedBroker, configuration_for, physical_id, problem_code
 from tests.support.distributions import wheel
 from tests.support.host_relay import relayed
 from tests.support.last_release import build_release, take_out
@@ -38,13 +38,6 @@ from tests.support.live_client import LiveClient
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy, pytest.mark.ministack]
 
 STACK = "pytp-broker-upgraded"
-CONFIGURATION = github_issuer("{issuer}") + registry(
-    "acme",
-    github_publisher("widgets", issuer="{issuer}", environment="release"),
-    access="public",
-    audience="acme",
-    issuers=["{issuer}"],
-)
 PHASES = ("before", "upgrading", "upgraded", "applied", "rolling back", "rolled back")
 # Functions fetch nothing from this machine: they find the keys that were fetched before.
 APPLY = """
@@ -113,7 +106,7 @@ class Teller:
         sure = () if tree == self.source else ("--yes",)  # 0.1.0 does not ask
         done = run_command(self.cloud, tree, "apply", *sure, "--config", str(path))
         assert done.returncode in {0, 1}, done.stderr  # 1: it would remove the publisher
-        path.write_text(CONFIGURATION.format(issuer=self.issuer.url))
+        path.write_text(configuration_for(self.issuer.url))
         subprocess.run(
             [sys.executable, "-c", APPLY, table, self.issuer.url, str(path)],
             env={**environment_of(self.cloud, tree)},

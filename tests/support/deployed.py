@@ -18,7 +18,19 @@ from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.http.upload_api import MEDIA_TYPE, META
 from pytp_broker.oidc.keycache import StoredKeySet
 from tests.support.cloud import ROOT, TIMEOUT, Cloud
+from tests.support.configurations import github_issuer, github_publisher, registry
 from tests.support.distributions import wheel
+
+
+def configuration_for(issuer_url: str) -> str:
+    """Return a configuration whose public registry trusts octo-org/widgets with `widgets`."""
+    return github_issuer(issuer_url) + registry(
+        "acme",
+        github_publisher("widgets", issuer=issuer_url, environment="release"),
+        access="public",
+        audience="acme",
+        issuers=[issuer_url],
+    )
 
 
 class Signing(Protocol):
