@@ -103,6 +103,14 @@ class Lent:
         return self.content.read_at(offset, length)
 
 
+def find_place(content: Content) -> tuple[IO[bytes], int] | None:
+    """Return the open file that has this content, and where in it; None if no file has it."""
+    start = 0
+    while isinstance(content, Part):
+        start, content = start + content.start, content.whole
+    return (content.file, start) if isinstance(content, Opened) else None
+
+
 NOTHING: Final = Held(b"")
 
 
