@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,20 +12,27 @@ from typing import Any
 
 import pytest
 
+from pytp_broker.aws.deployments import Address
 from pytp_broker.aws.dynamodb.broker_table import _DESCRIPTION
 from pytp_broker.aws.dynamodb.operating import DynamoStore
+from pytp_broker.aws.inspection import open_inspection
 from pytp_broker.aws.kms_keys import TAG
 from pytp_broker.aws.s3 import S3Files
 from pytp_broker.aws.s3_bin import S3Bin
 from pytp_broker.aws.s3_listings import S3Listings
 from pytp_broker.cli import main
 from pytp_broker.content import Held
+from pytp_broker.doctor.cloud import Cloud, read_stack
+from pytp_broker.doctor.findings import NotCheckedError
+from pytp_broker.doctor.stack import look_at_drift
+from pytp_broker.doctor.visit import Visit
 from pytp_broker.storage.file_store import attestations_key, keys_of
 from tests.support.distributions import wheel
 from tests.support.emulator import REGION, Emulator, make_client, run_emulator
 from tests.support.old_tables import make_old
 from tests.support.recorded_calls import Call, recorded
 from tests.support.samples import GITHUB, NOW, Table, configuration, file, record, session
+from tests.support.stub_stack import StubStack, deploy
 from tests.unit.project.test_template import Loader, as_list, is_met
 
 pytestmark = pytest.mark.ministack
@@ -68,7 +76,9 @@ NAME = wheel().filename
 CLAIMS = {"iss": GITHUB, "repository": "octo-org/widgets"}
 
 READ, APPLY, UPGRADE = "ReadPolicy", "ApplyPolicy", "UpgradePolicy"
-OPERATE, IMPORT = "OperatePolicy", "ImportPolicy"
+OPERATE, IMPORT, DOCTOR = "OperatePolicy", "ImportPolicy", "DoctorPolicy"
+# The stack that doctor looks at is whole, and has another name.
+EXAMINED = "examined"
 
 
 @dataclass(frozen=True)
@@ -140,7 +150,9 @@ def uses(call: Call, policy: str) -> list[Right]:
 
 
 def is_tagged(call: Call, key: str, value: Any) -> bool:
-    """Say whether a call meets a condition on a tag: of the request, or of a key of the stack."""
+    """Say whether a call meets a condition on a prefix, or on a tag of the request or of a key."""
+    if key == "s3:prefix":
+        return bool(call.prefix == value)
     kind, _, name = key.partition("/")
     wanted = STACK if value == {"Ref": "Stack"} else value
     return kind == "aws:ResourceTag" or (name, wanted) in call.tags
@@ -227,6 +239,7 @@ def tell(broker: Broker) -> dict[str, list[Call]]:
         UPGRADE: upgrade(broker),
         OPERATE: operating,
         IMPORT: importing,
+        DOCTOR: examine(broker),
     }
 
 
@@ -303,12 +316,54 @@ def upgrade(broker: Broker) -> list[Call]:
     return calls
 
 
+def examine(broker: Broker) -> list[Call]:
+    """Run doctor at a stack of the whole template; return its calls, with our names of things."""
+    stack = deploy(broker.emulator, EXAMINED)
+    store = DynamoStore(broker.table.client, stack.outputs["Table"])
+    path = broker.folder / "examined.toml"
+    path.write_text(WITHOUT_OTHER)
+    url = broker.emulator.endpoint_url
+    place = f"--stack {EXAMINED} --region {REGION} --endpoint-url {url} --config {path}"
+    assert main(f"apply --yes {place}".split()) == 0
+    store.add_file(file())
+    with recorded() as calls:
+        # Nobody listens there: what the broker answers is not looked at here.
+        assert main(f"doctor {place} --connect 127.0.0.1:9".split()) == 1
+        examine_rarely(broker, store, stack)
+    return [renamed(call, stack) for call in calls]
+
+
+def examine_rarely(broker: Broker, store: DynamoStore, stack: StubStack) -> None:
+    """Do what doctor does only with publishers, large projects, a host, and drift."""
+    store.find_key_set(GITHUB)
+    store.find_token("0" * 32, None)
+    S3Listings(lambda: broker.emulator.client("s3"), broker.bucket).read("listings/acme/widgets/1")
+    inspection = open_inspection(
+        Address(EXAMINED, None, None, REGION, broker.emulator.endpoint_url)
+    )
+    drifted = replace(read_stack(EXAMINED, inspection), drift={"StackDriftStatus": "DRIFTED"})
+    visit = Visit(cloud=Cloud(inspection, stack.outputs["Table"], stack=drifted))
+    with suppress(NotCheckedError):  # the emulator looks for no drift
+        list(look_at_drift(visit))
+
+
+def renamed(call: Call, stack: StubStack) -> Call:
+    """Return a call on what the template calls as the broker's outputs."""
+    names = {value: f"${{{name}}}" for name, value in stack.outputs.items()}
+    names[f"{EXAMINED}-"] = "${Stack}-"
+    target = call.target
+    for value, name in names.items():
+        target = target.replace(value, name)
+    return replace(call, target=target)
+
+
 ALLOWED = {
     READ: [READ],
     APPLY: [READ, APPLY],
     UPGRADE: [READ, APPLY, UPGRADE],
     OPERATE: [READ, OPERATE],
     IMPORT: [READ, IMPORT],
+    DOCTOR: [READ, DOCTOR],
 }
 # Everybody may ask who they are. What CreateKey does to a new key's tags, IAM calls TagResource.
 WITHOUT_POLICY = "sts:GetCallerIdentity"
@@ -338,10 +393,8 @@ def test_a_policy_allows_nothing_else(calls: dict[str, list[Call]], policy: str)
 def test_no_right_is_wider_than_named(policy: str) -> None:
     for right, statement in rights_of(policy).items():
         assert "*" not in right.action
-        is_a_row = right.action.startswith("dynamodb:") and right.action not in {
-            "dynamodb:DescribeTable",
-            "dynamodb:Scan",
-        }
+        service, _, name = right.action.partition(":")
+        is_a_row = service == "dynamodb" and name != "Scan" and not name.startswith("Describe")
         assert is_a_row == ("LeadingKeys" in str(statement.get("Condition")))
         assert statement["Resource"] != "*" or right.action in {"kms:CreateKey", IMPLIED}
         assert (right.action == "dynamodb:Scan") <= (policy == UPGRADE)

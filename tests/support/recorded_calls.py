@@ -1,6 +1,6 @@
 """What commands ask of AWS: each call as IAM sees it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,23 +9,30 @@ from unittest.mock import patch
 from botocore import signers
 from botocore.client import BaseClient
 
-# IAM has one action for several operations of S3.
+# IAM has other names for some operations, and one action for several of them.
 _ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",
     "HeadObject": "GetObject",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
 }
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call: its action, what it is on (a table, an index, a bucket, …), and its keys and tags."""
+    """A call: its action, what it is on (a table, an index, a bucket, …), and its keys and tags.
+
+    ``prefix`` is that of the objects which it lists.
+    """
 
     action: str
     target: str
     leading_keys: frozenset[str] = frozenset()
     attributes: frozenset[str] = frozenset()
     tags: frozenset[tuple[str, str]] = frozenset()
+    prefix: str = ""
 
 
 @contextmanager
@@ -60,12 +67,29 @@ def _read(service: str, operation: str, params: dict[str, Any]) -> Call:
         tagging = params.get("Tagging")
         tags = tagging.get("TagSet", ()) if isinstance(tagging, dict) else ()
         found = frozenset((tag["Key"], tag["Value"]) for tag in tags)
-        return Call(action, f"bucket{key}", tags=found)
+        return Call(action, f"bucket{key}", tags=found, prefix=params.get("Prefix", ""))
     if service == "kms":
         tags = params.get("Tags", ())
         found = frozenset((tag["TagKey"], tag["TagValue"]) for tag in tags)
         return Call(action, "key" if "KeyId" in params else "*", tags=found)
-    return Call(action, "stack" if "StackName" in params else "*")
+    if service == "apigatewayv2":
+        _, what = operation.split("Get")
+        place = f"stages/{params['StageName']}" if what == "Stage" else what.lower()
+        return Call("apigateway:GET", f"/apis/{params['ApiId']}/{place}")
+    return Call(action, _place(service, params))
+
+
+def _place(service: str, params: dict[str, Any]) -> str:
+    """Return what a call of another service is on, as the end of its ARN."""
+    places: dict[str, Callable[[], str]] = {
+        "cloudformation": lambda: "stack",
+        "cloudwatch": lambda: "alarm:*",
+        "events": lambda: f"rule/{params['Name']}",
+        "lambda": lambda: f"function:{params['FunctionName']}",
+        "logs": lambda: "log-group:*",
+        "sqs": lambda: params["QueueUrl"].rpartition("/")[2],
+    }
+    return places.get(service, lambda: "*")()
 
 
 def _read_dynamodb(action: str, params: dict[str, Any]) -> Call:
