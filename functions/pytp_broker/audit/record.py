@@ -80,8 +80,11 @@ class Event:
     ) -> AuditRecord:
         """Return the record of an outcome; its texts are masked here and nowhere else."""
         self.detail, self.operator_detail = detail or None, operator_detail or None
-        known = ((each.name, getattr(self, each.name)) for each in fields(self))
-        shown = {name: _show(fact) for name, fact in known if fact is not None}
+        shown = {
+            each.name: _show(fact)
+            for each in fields(self)
+            if (fact := getattr(self, each.name)) is not None
+        }
         parts = (f"{self.name} {outcome}", reason, self.subject(), detail)
         message = legible(": ".join(filter(None, parts)), MAX_MESSAGE_CHARACTERS)
         return AuditRecord(self.name, outcome, reason, shown, message)

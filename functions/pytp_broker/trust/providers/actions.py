@@ -119,6 +119,8 @@ def is_same_workflow(expected: str, seen: str) -> bool:
 
     Case does not matter in the names of owners and repositories, but elsewhere it does.
     """
+    if expected == seen:
+        return True
     length = _repository_length(expected)
     return (
         length == _repository_length(seen)
