@@ -43,10 +43,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
-    """Hashes of a range of content, by algorithm, which were made while the content arrived."""
+    """Hashes of the first bytes of content, by algorithm, which were made while they arrived."""
 
-    start: int
-    end: int
+    size: int
     hashes: Mapping[str, Any]
 
 
@@ -54,7 +53,7 @@ class Hashed:
 class Opened:
     """Content of an open file. Two threads must not read it at the same time.
 
-    ``hashed`` has the hashes of a range of it, if anybody made them before.
+    ``hashed`` has the hashes of its first bytes, if anybody made them before.
     """
 
     file: IO[bytes]
@@ -87,6 +86,31 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """A body that came over the wire: its first bytes in memory, the rest in a file of its own.
+
+    It is cut where a file in the body seems to begin, and nobody relies on that.
+    """
+
+    head: bytes = field(repr=False)
+    rest: Opened
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return len(self.head) + self.rest.size
+
+    def read_at(self, offset: int, length: int) -> memoryview:
+        """Return the bytes at an offset; fewer at the end."""
+        cut = len(self.head)
+        if offset >= cut:
+            return self.rest.read_at(offset - cut, length)
+        first = memoryview(self.head)[offset : offset + length]
+        missing = length - len(first)
+        return memoryview(bytes(first) + self.rest.read_at(0, missing)) if missing else first
+
+
+@dataclass(frozen=True, slots=True)
 class Lent:
     """Content that somebody else must close, as soon as it is sent."""
 
@@ -108,7 +132,15 @@ def find_place(content: Content) -> tuple[IO[bytes], int] | None:
     start = 0
     while isinstance(content, Part):
         start, content = start + content.start, content.whole
+    if isinstance(content, Arrived) and start >= len(content.head):
+        start, content = start - len(content.head), content.rest
     return (content.file, start) if isinstance(content, Opened) else None
+
+
+def file_beginning(content: Content) -> Opened | None:
+    """Return the file that begins with this content, if the content arrived in one."""
+    whole, start = (content.whole, content.start) if isinstance(content, Part) else (content, 0)
+    return whole.rest if isinstance(whole, Arrived) and start == len(whole.head) else None
 
 
 NOTHING: Final = Held(b"")

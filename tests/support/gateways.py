@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping, MutableMapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from pytp_broker.content import read_all
@@ -89,6 +90,7 @@ class Gateway:
         *,
         proxies: int = 0,
         admitted: int = ADMITTED,
+        folder: Path | None = None,
         objects: Objects | None = None,
         at_once: NeverAtOnce | None = None,
         **more: str,
@@ -105,7 +107,7 @@ class Gateway:
             table,
             functions,
             log.Log(self.log),
-            uploads=Uploads(admit, objects=objects),
+            uploads=Uploads(admit, folder, objects),
             proxies=Proxies(proxies),
             at_once=at_once or NeverAtOnce(),
         )

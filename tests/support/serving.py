@@ -31,13 +31,16 @@ class Served:
     """What clients of `serve` upload to."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.shelf = Shelf()
         files = FolderFiles(folder)
         self.shelf.index = replace(
             self.shelf.index, files=files, max_upload_bytes=MAX_UPLOAD_BYTES, audit=lambda _: None
         )
         self.function = partial(handle, routes=upload.ROUTES, services=self.shelf.index)
-        self.gateway = Gateway(self.function, _ROUTE.key, _ROUTE.function)
+        self.gateway = Gateway(
+            self.function, _ROUTE.key, _ROUTE.function, folder=files.make_incoming()
+        )
         self.headers = {
             "host": HOST,
             "content_type": CONTENT_TYPE,

@@ -4,7 +4,18 @@ import io
 
 import pytest
 
-from pytp_broker.content import Content, Held, Lent, Opened, Part, read_all, read_pieces
+from pytp_broker.content import (
+    Arrived,
+    Content,
+    Held,
+    Lent,
+    Opened,
+    Part,
+    file_beginning,
+    find_place,
+    read_all,
+    read_pieces,
+)
 
 CONTENT = Held(b"0123456789")
 
@@ -16,6 +27,10 @@ CONTENT = Held(b"0123456789")
         Opened(io.BytesIO(CONTENT.octets), 10),
         Part(Held(b"..0123456789.."), 2, 10),
         Lent(CONTENT, lambda: None),
+        *(
+            Arrived(b"0123456789"[:n], Opened(io.BytesIO(b"0123456789"[n:]), 10 - n))
+            for n in (0, 8)
+        ),
     ],
 )
 @pytest.mark.parametrize(
@@ -51,3 +66,32 @@ def test_content_in_memory_is_not_shown() -> None:
 
 def test_content_without_bytes_has_no_pieces() -> None:
     assert list(read_pieces(Held(b""))) == []
+
+
+def test_content_that_arrived_in_a_file_of_its_own_is_found_there() -> None:
+    file = Opened(io.BytesIO(b"file and more"), 13)
+    body = Arrived(b"head", file)
+
+    assert file_beginning(Part(body, 4, 4)) is file
+    assert file_beginning(Arrived(b"", file)) is file
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        CONTENT,
+        Part(CONTENT, 0, 3),
+        Part(Arrived(b"head", Opened(io.BytesIO(b"file"), 4)), 5, 2),
+        Arrived(b"head", Opened(io.BytesIO(b"file"), 4)),
+    ],
+)
+def test_other_content_begins_no_file(content: Content) -> None:
+    assert file_beginning(content) is None
+
+
+def test_content_of_a_body_is_found_in_its_file() -> None:
+    file = Opened(io.BytesIO(b"file and more"), 13)
+    body = Arrived(b"head", file)
+
+    assert find_place(Part(Part(body, 2, 9), 7, 2)) == (file.file, 5)
+    assert find_place(Part(body, 3, 5)) is None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from pytp_broker.content import Content, Opened, Part, read_pieces
+from pytp_broker.content import Content, file_beginning, read_pieces
 
 SHA256: Final = "sha256"
 _FIXED_LENGTH: Final = sorted(
@@ -37,16 +37,12 @@ def compute_digests(content: Content, algorithms: Iterable[str]) -> dict[str, st
 
 
 def _find_begun(content: Content, algorithms: set[str]) -> tuple[dict[str, Any], int] | None:
-    """Return the hashes of the first bytes of a part, and how many these are, if somebody made any.
+    """Return the hashes of the first bytes of content, and how many these are, if anybody began.
 
-    They are of use only if they begin where the part begins, and do not go beyond its end.
+    They are of use only if they do not go beyond the end of the content.
     """
-    if not isinstance(content, Part) or not isinstance(content.whole, Opened):
+    file = file_beginning(content)
+    hashed = None if file is None else file.hashed
+    if hashed is None or hashed.size > content.size or not algorithms <= hashed.hashes.keys():
         return None
-    hashed, end = content.whole.hashed, content.start + content.size
-    if hashed is None or hashed.start != content.start or hashed.end > end:
-        return None
-    if not algorithms <= hashed.hashes.keys():
-        return None
-    copies = {algorithm: hashed.hashes[algorithm].copy() for algorithm in algorithms}
-    return copies, hashed.end - hashed.start
+    return {algorithm: hashed.hashes[algorithm].copy() for algorithm in algorithms}, hashed.size

@@ -9,14 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 
-from pytp_broker.content import Opened
+from pytp_broker.content import Content
 from pytp_broker.errors import MalformedRequest, PayloadTooLarge
 from pytp_broker.local.answers import Receive
+from pytp_broker.local.arrivals import arrival
 from pytp_broker.local.batches import Batches
-from pytp_broker.local.form_hashing import FormHasher
-from pytp_broker.local.gateway_events import MAX_ENCODED_BYTES
 
 
 class DisconnectedError(Exception):
@@ -42,26 +40,15 @@ class BodyLimits:
 
 @asynccontextmanager
 async def received(
-    receive: Receive,
-    limits: BodyLimits,
-    folder: Path | None = None,
-    hasher: FormHasher | None = None,
-) -> AsyncIterator[Opened]:
+    receive: Receive, limits: BodyLimits, folder: Path | None = None
+) -> AsyncIterator[Content]:
     """Receive a body, and keep it until the context ends; a large one on the disk of a folder.
 
-    ``hasher`` takes it, too. Raises PayloadTooLarge, MalformedRequest, DisconnectedError, and
-    OSError if the disk is full.
+    Raises PayloadTooLarge, MalformedRequest, DisconnectedError, and OSError if the disk is full.
     """
-    place = None if folder is None else str(folder)
-    with SpooledTemporaryFile[bytes](MAX_ENCODED_BYTES, dir=place) as file:
-
-        def write(octets: bytes) -> None:
-            file.write(octets)
-            if hasher is not None:
-                hasher.write(octets)
-
-        await receive_body(receive, limits, write)
-        yield Opened(file, file.tell(), None if hasher is None else hasher.hashed)
+    with arrival(folder) as body:
+        await receive_body(receive, limits, body.write)
+        yield body.content
 
 
 async def receive_body(

@@ -34,7 +34,6 @@ from pytp_broker.local.answers import (
 )
 from pytp_broker.local.at_once import Conclude, NeverAtOnce
 from pytp_broker.local.bodies import DisconnectedError, received
-from pytp_broker.local.form_hashing import FormHasher
 from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.kinds import Kind, Kinds
 from pytp_broker.local.lanes import Lane
@@ -180,8 +179,7 @@ class Gateway:
             if not request.has_body:
                 return await self._call(request, selected)
             kind.limits.check(int(request.fields.get("content-length", 0)))
-            hasher = FormHasher() if kind.is_upload else None
-            async with received(receive, kind.limits, self._bodies.folder, hasher) as body:
+            async with received(receive, kind.limits, self._bodies.folder) as body:
                 self.measures.received(body.size)
                 return await self._call(replace(request, body=body), selected)
         except OSError as error:

@@ -13,11 +13,12 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Final
 
-from pytp_broker.content import Content, Opened, find_place, read_pieces
+from pytp_broker.content import Content, Opened, file_beginning, find_place, read_pieces
 from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.file_store import Stored, Target, check_staged
 from pytp_broker.storage.receiving import Receiver
 from pytp_broker.storage.signed_puts import PutSigner, SignedPut
+from pytp_broker.storage.unnamed_files import give_name
 
 # No segment is empty or starts with a dot; no backslash, colon, NUL or space. So on no system can a
 # key lead out of the folder or name a temporary file.
@@ -158,6 +159,13 @@ def _sweep(incoming: Path) -> None:
 
 
 def _write(path: Path, content: Content, incoming: Path) -> None:
+    """Put content that arrived in a file of its own in its place without a copy, if we can."""
+    own = file_beginning(content)
+    if own is None or not give_name(own.file, content.size, path):
+        _copy(path, content, incoming)
+
+
+def _copy(path: Path, content: Content, incoming: Path) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=incoming)
     try:
         with os.fdopen(descriptor, "wb") as file:

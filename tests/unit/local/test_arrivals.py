@@ -1,14 +1,17 @@
-"""Forms whose file is hashed while it arrives: the digests are those of the file, or none."""
+"""Bodies that arrive piece by piece: what is in memory, what is on the disk, what is hashed."""
 
+import errno
 import hashlib
 import io
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from pytp_broker.content import Opened, Part
+from pytp_broker.content import Arrived, Content, Held, Part, read_all
 from pytp_broker.index.digests import compute_digests
 from pytp_broker.index.forms import compute_sent_digests, read_form
-from pytp_broker.local.form_hashing import FormHasher
+from pytp_broker.local.arrivals import Arrival, arrival
 from tests.support.distributions import CONTENT_TYPE, Distribution, fields, form
 
 NOISE = hashlib.shake_128(b"noise").digest(600_000)
@@ -27,11 +30,16 @@ class Counting(io.BytesIO):
         return octets
 
 
-def arrived(body: bytes, piece: int = 256 * 1024) -> tuple[Opened, Counting]:
-    hasher, file = FormHasher(), Counting(body)
-    for start in range(0, len(body), piece):
-        hasher.write(body[start : start + piece])
-    return Opened(file, len(body), hasher.hashed), file
+def pieces(body: bytes, length: int) -> Iterator[bytes]:
+    return (body[start : start + length] for start in range(0, len(body), length))
+
+
+def arrived(body: bytes, piece: int = 256 * 1024) -> tuple[Content, Counting]:
+    file = Counting()
+    arriving = Arrival(lambda: file)
+    for each in pieces(body, piece):
+        arriving.write(each)
+    return arriving.content, file
 
 
 def digests_of(octets: bytes) -> dict[str, str]:
@@ -69,15 +77,57 @@ def test_a_digest_that_nobody_began_is_computed_of_the_whole_file() -> None:
     assert file.count == len(NOISE)
 
 
-def test_a_body_in_one_piece_is_not_hashed() -> None:
-    assert arrived(form(FILE, fields(FILE)), 10**6)[0].hashed is None
-
-
 @pytest.mark.parametrize("head", [b"no field at all", b'name="content" and no end of the headers'])
-def test_a_body_without_a_file_in_its_first_piece_is_not_hashed(head: bytes) -> None:
-    body = head + NOISE.replace(b"\r\n\r\n", b"")
+def test_a_body_without_a_file_in_its_beginning_is_not_hashed(head: bytes) -> None:
+    content, file = arrived(head + NOISE.replace(b"\r\n\r\n", b""), 100_000)
 
-    assert arrived(body, 100_000)[0].hashed is None
+    assert compute_digests(content, ["sha256"]).keys() == {"sha256"}
+    assert file.count == content.size
+
+
+@pytest.mark.parametrize("piece", [1_000, 100_000, 256 * 1024])
+def test_a_small_body_needs_no_file(piece: int) -> None:
+    content, file = arrived(bytes(256 * 1024), piece)
+
+    assert content == Held(bytes(256 * 1024))
+    assert not file.getvalue()
+
+
+@pytest.mark.parametrize("piece", [1_000, 100_000, 300_000])
+@pytest.mark.parametrize("body", [NOISE, form(FILE, fields(FILE))], ids=["noise", "form"])
+def test_a_large_body_is_read_as_it_came(piece: int, body: bytes) -> None:
+    content, _ = arrived(body, piece)
+
+    assert isinstance(content, Arrived)
+    assert read_all(content) == body
+
+
+def test_what_begins_with_the_file_is_on_the_disk() -> None:
+    body, file = arrived(form(FILE, fields(FILE)))
+
+    assert isinstance(body, Arrived)
+    assert body.head.endswith(b"\r\n\r\n")
+    assert file.getvalue().startswith(NOISE)
+
+
+def test_a_full_disk_is_told() -> None:
+    class Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        Arrival(Full).write(NOISE)
+
+
+def test_nothing_is_left_of_a_body_when_its_context_ends(tmp_path: Path) -> None:
+    with arrival(tmp_path) as body:
+        body.write(NOISE)
+        assert read_all(body.content) == NOISE
+        content = body.content
+
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="closed file"):
+        content.read_at(0, 1)
 
 
 @pytest.mark.parametrize("length", [0, 1, 70_000, 200_000])
@@ -98,17 +148,15 @@ def test_a_file_that_only_seems_to_begin_earlier_is_hashed_anew() -> None:
     decoy = ("description", 'name="content"\r\n\r\nnot the file')
     body, file = arrived(form(FILE, [*fields(FILE), decoy]))
     read = read_form(body, CONTENT_TYPE, 10**6)
-    assert body.hashed is not None
-    assert body.hashed.start != read.file.content.start  # type: ignore[attr-defined]
     file.count = 0
 
     assert compute_sent_digests(read) == {"sha256": digests_of(NOISE)["sha256"]}
-    assert file.count == len(NOISE)
+    assert len(NOISE) - 256 * 1024 <= file.count <= len(NOISE)
 
 
 def test_hashes_of_more_than_the_part_are_of_no_use() -> None:
     body, _ = arrived(form(FILE, fields(FILE)))
-    assert body.hashed is not None
-    part = Part(body, body.hashed.start, 10)
+    assert isinstance(body, Arrived)
+    part = Part(body, len(body.head), 10)
 
     assert compute_digests(part, ["sha256"]) == {"sha256": digests_of(NOISE[:10])["sha256"]}
