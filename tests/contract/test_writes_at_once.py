@@ -220,6 +220,20 @@ def test_a_turn_that_came_too_late_is_given_to_the_next(desk: Desk) -> None:
     assert desk.added() == ["a"]
 
 
+def test_what_threads_had_begun_is_ended_if_our_turn_came_too_late(desk: Desk) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with desk.others_writing():
+            thread = pool.submit(desk.store.add_token, record(lookup_id="thread"))
+            wait_until(lambda: len(desk.store.writer._turns._waiting) == 1)
+            desk.writes.ask(desk.call)
+        wait_until(lambda: bool(desk.calls))
+        desk.writes.withdraw(desk.call)
+        thread.result(PATIENCE)
+
+    assert desk.added() == ["thread"]
+    desk.add("ours")
+
+
 def test_a_loop_that_has_ended_takes_no_turn(desk: Desk) -> None:
     def gone() -> NoReturn:
         raise RuntimeError("Event loop is closed")
@@ -285,6 +299,7 @@ def test_an_error_that_is_not_of_the_store_ends_the_turn(
 def test_a_full_batch_waits_for_another_turn(desk: Desk) -> None:
     for number in range(64):
         desk.add(f"{number:02}")
+    desk.writes.has_written = False  # another request is next
     with pytest.raises(NotOurTurnError):
         desk.add("more")
 
@@ -307,6 +322,34 @@ def test_another_thread_empties_the_log(desk: Desk) -> None:
     desk.store.empty_log()
 
     assert desk.is_in_file("token 1")
+
+
+def test_the_log_is_emptied_in_a_turn(desk: Desk) -> None:
+    with desk.others_writing(), ThreadPoolExecutor(1) as pool:
+        thread = pool.submit(desk.store.empty_log)
+        wait_until(lambda: len(desk.store.writer._turns._waiting) == 1)
+
+        assert not thread.done()
+
+
+def test_a_log_that_is_emptied_now_and_then_stays_small(desk: Desk) -> None:
+    sizes = set()
+    for number in range(2000):
+        desk.add(f"token {number}")
+        desk.writes.commit()
+        if number % 200 == 199:
+            desk.store.empty_log()
+            sizes.add(Path(f"{desk.path}-wal").stat().st_size)
+
+    assert max(sizes) < 2 * min(sizes)
+
+
+def test_a_reader_may_wait_with_a_connection_that_wrote_without_waiting(desk: Desk) -> None:
+    desk.add("a")
+    desk.writes.commit()
+
+    with desk.store._read() as connection:
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (4000,)
 
 
 def test_a_closed_store_empties_no_log(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from pytp_broker.local.reasons import read_reason
 
 # An answer is sent in chunks, so that the client can catch up in between; a large answer waits on
 # disk meanwhile. The chunk is a multiple of 4, because base64 makes 4 digits of three bytes.
-_CHUNK_BYTES: Final = 64 * 1024
+CHUNK_BYTES: Final = 64 * 1024
 # A stored file is read in another thread, which takes some time for each chunk.
 _FILE_CHUNK_BYTES: Final = 256 * 1024
 _MAX_BYTES_IN_MEMORY: Final = 256 * 1024
@@ -46,7 +46,7 @@ class Answer:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the content. Other requests do not wait for the disk of a stored file."""
         if not self.is_stored:
-            for piece in read_pieces(self.content, length=_CHUNK_BYTES):
+            for piece in read_pieces(self.content, length=CHUNK_BYTES):
                 yield bytes(piece)
             return
         for offset in range(0, self.content.size, _FILE_CHUNK_BYTES):
@@ -80,8 +80,8 @@ def _spool(result: Mapping[str, Any]) -> Lent:
     with ExitStack() as failed:
         file = failed.enter_context(SpooledTemporaryFile[bytes](_MAX_BYTES_IN_MEMORY))
         # Decode piece by piece, because the file is there to avoid a second copy in memory.
-        for start in range(0, len(body), _CHUNK_BYTES):
-            piece = body[start : start + _CHUNK_BYTES]
+        for start in range(0, len(body), CHUNK_BYTES):
+            piece = body[start : start + CHUNK_BYTES]
             file.write(base64.b64decode(piece) if is_base64 else piece.encode())
         return Lent(Opened(file, file.tell()), failed.pop_all().close)
 
@@ -93,15 +93,10 @@ async def send_answer(answer: Answer, send: Send) -> None:
     """
     with closing(answer.content):
         await send(start_of(answer))
-        if is_small(answer):
+        if answer.content.size <= CHUNK_BYTES and not answer.is_stored:
             await _send_small(answer, send)
         else:
             await _send_large(answer, send)
-
-
-def is_small(answer: Answer) -> bool:
-    """Say whether an answer is sent in one piece."""
-    return answer.content.size <= _CHUNK_BYTES and not answer.is_stored
 
 
 def start_of(answer: Answer) -> Message:

@@ -17,13 +17,14 @@ from typing import Final, TypeAlias
 from pytp_broker.audit.record import AuditRecord
 from pytp_broker.endpoints.events import Event
 from pytp_broker.errors import StoreUnavailable
+from pytp_broker.local.answers import CHUNK_BYTES
 from pytp_broker.local.at_hand import Result, functions_at_hand
 from pytp_broker.local.routes import GatewayRoute
 from pytp_broker.services import Broker, Index
 from pytp_broker.storage.sqlite import SqliteStore
 from pytp_broker.storage.sqlite.at_once import NotOurTurnError, WritesAtOnce
 
-# Requests that find others writing wait for their turn, but no longer than this.
+# Requests that find others writing wait in line for a turn, but each line no longer than this.
 TURN_SECONDS: Final = 1
 # Our commits leave what was written in the log, which another thread empties after so many.
 WRITES_IN_LOG: Final = 200
@@ -67,6 +68,7 @@ class AtOnce(NeverAtOnce):
         self._written: list[tuple[_Asked, Conclude | None]] = []  # since the last commit
         self._is_commit_due = False
         self._emptied_at = 0  # how many writes there had been
+        self._is_emptying = False
 
     def takes(self, route: GatewayRoute) -> bool:
         """Say whether requests of a route are tried at once: of what is read, only the pages."""
@@ -92,13 +94,13 @@ class AtOnce(NeverAtOnce):
 
     def _attempt(self, asked: "_Asked") -> bool:
         """Answer a request now or after the next commit; return False for the usual way."""
-        writes = self._writes.writes
+        self._writes.has_written = False
         try:
             conclude = self._try(asked)
         except NotOurTurnError:
             self._wait_for_turn(asked)
             return True
-        if self._writes.writes != writes:
+        if self._writes.has_written:
             self._wait_for_commit(asked, conclude)
             return True
         if conclude is not None:
@@ -108,14 +110,13 @@ class AtOnce(NeverAtOnce):
     def _try(self, asked: "_Asked") -> Conclude | None:
         """Return what concludes a request, or None for the usual way; raise NotOurTurnError."""
         self._records = []
-        writes = self._writes.writes
         try:
             result = asked.ask()
         except NotOurTurnError:
-            if self._writes.writes == writes:
-                raise
-            return None  # it has written, and cannot be tried again before that is undone
+            raise
         except Exception:  # noqa: BLE001 - the usual way meets an error again, and logs it
+            return None
+        if result["content"].size > CHUNK_BYTES:  # while it is sent, it takes a place in a lane
             return None
         return partial(self._conclude, result, self._records)
 
@@ -144,8 +145,14 @@ class AtOnce(NeverAtOnce):
             return
         self._commit_soon()
         for each in requests:
-            if not self._attempt(each):
-                each.otherwise()
+            self._answer_in_turn(each)
+
+    def _answer_in_turn(self, asked: "_Asked") -> None:
+        """Answer a request of the line; if the batch is full, it waits for the next turn."""
+        if self._line is not None:
+            self._line.requests.append(asked)
+        elif not self._attempt(asked):
+            asked.otherwise()
 
     def _lose_patience(self, line: "_Line") -> None:
         self._writes.withdraw(line.call)
@@ -171,18 +178,21 @@ class AtOnce(NeverAtOnce):
         self._is_commit_due = False
         written, self._written = self._written, []
         is_durable = self._writes.commit()
-        if self._writes.writes >= self._emptied_at + WRITES_IN_LOG:
-            self._emptied_at = self._writes.writes
-            asyncio.get_running_loop().run_in_executor(None, self._empty_log)
         for asked, conclude in written:
             if is_durable and conclude is not None:
                 asked.deliver(conclude)
             else:
                 asked.otherwise()
+        if self._writes.writes >= self._emptied_at + WRITES_IN_LOG and not self._is_emptying:
+            self._is_emptying = True
+            asyncio.get_running_loop().run_in_executor(None, self._empty_log)
 
     def _empty_log(self) -> None:
-        with suppress(StoreUnavailable):  # other commits do it, too
-            self._store.empty_log()
+        try:
+            with suppress(StoreUnavailable):  # other commits do it, too
+                self._store.empty_log()
+        finally:
+            self._emptied_at, self._is_emptying = self._writes.writes, False
 
 
 @dataclass(frozen=True, slots=True)

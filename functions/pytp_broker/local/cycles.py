@@ -135,11 +135,16 @@ class Cycle:
             octets = b"" if self.head.method == b"HEAD" else message.get("body", b"")
             self._send(octets, is_end=not message.get("more_body"))
 
-    def answer(self, start: Message, octets: bytes) -> None:
-        """Send a whole answer to a client that has read all that was written before."""
+    def write(self, start: Message, octets: bytes) -> None:
+        """Write a whole answer to a client that has read all that was written before."""
         if not self.is_over:
             self._begin(start)
-            self._send(b"" if self.head.method == b"HEAD" else octets, is_end=True)
+            self._send(b"" if self.head.method == b"HEAD" else octets, is_end=False)
+
+    def end(self) -> None:
+        """End an answer that has left."""
+        if not self.is_over:
+            self._send(b"", is_end=True)
 
     def _begin(self, start: Message) -> None:
         """Make the head of the answer.

@@ -1,8 +1,8 @@
 """Do on this machine what API Gateway does.
 
 The gateway turns a request into the event that API Gateway would make, calls the function that the
-template's routes name, in a thread, and sends the result back. There is no other way in, so the
-code that answers here is the code that answers when deployed.
+template's routes name, and sends the result back. There is no other way in, so the code that
+answers here is the code that answers when deployed.
 """
 
 import asyncio
@@ -137,9 +137,10 @@ class Gateway:
             return False
         if request.has_body:
             request = replace(request, body=Held(body))
-            self.measures.received(len(body))
 
         def deliver(conclude: Conclude) -> None:
+            if request.has_body:
+                self.measures.received(len(body))
             answer = self._complete(conclude, request)
             self._tell(request, answer, time.monotonic() - began)
             send(answer)

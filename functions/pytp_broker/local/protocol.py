@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 from uvicorn.server import ServerState
@@ -16,8 +17,6 @@ from pytp_broker.local.answers import (
     Answer,
     Message,
     SlowClientError,
-    is_small,
-    send_answer,
     start_of,
 )
 from pytp_broker.local.cycles import Cycle, write_start
@@ -168,25 +167,27 @@ class Protocol(asyncio.Protocol):
         if body is None or not self._writable.is_set():
             return False
 
-        def send(answer: Answer) -> None:
-            if is_small(answer) and self._writable.is_set():
-                self._send(cycle, answer)
-            else:
-                self._run(self._send_later(cycle, answer))
-
-        return self._gateway.answer_at_once(
-            cycle.scope, body, send, lambda: self._answer_later(cycle)
-        )
+        try:
+            return self._gateway.answer_at_once(
+                cycle.scope, body, partial(self._send, cycle), partial(self._answer_later, cycle)
+            )
+        except Exception:  # noqa: BLE001 - the usual way meets it again, and logs it
+            return False
 
     def _send(self, cycle: Cycle, answer: Answer) -> None:
+        """Send a whole answer; it ends when it has left."""
         with closing(answer.content):
             try:
-                cycle.answer(start_of(answer), read_all(answer.content))
+                cycle.write(start_of(answer), read_all(answer.content))
+                if self._writable.is_set():
+                    cycle.end()
+                else:
+                    self._run(self._end_later(cycle))
             except Exception as error:  # noqa: BLE001 - the outermost edge
                 self._fail(cycle, error)
 
-    async def _send_later(self, cycle: Cycle, answer: Answer) -> None:
-        await self._finish(cycle, send_answer(answer, cycle.send))
+    async def _end_later(self, cycle: Cycle) -> None:
+        await self._finish(cycle, cycle.send({"type": "http.response.body"}))
 
     def _answer_later(self, cycle: Cycle) -> None:
         self._run(self._answer(cycle))

@@ -50,8 +50,7 @@ class AtOnce(NeverAtOnce):
     def result(self, path: str) -> Result:
         if path == "/broken":
             raise OSError("no space left on device")
-        body = "x" * 100_000 if path == "/large" else path
-        return {"statusCode": 200, "headers": {}, "body": body}
+        return {"statusCode": 200, "headers": {}, "body": path}
 
 
 class Client:
@@ -229,15 +228,35 @@ def test_a_client_that_does_not_read_is_served_the_usual_way() -> None:
     client.run(act)
 
 
-def test_a_large_answer_leaves_no_faster_than_the_client_reads() -> None:
-    client = Client(AtOnce())
+def test_an_answer_that_has_not_left_is_not_over() -> None:
+    """A server that stops must not cut it off, and the next request waits."""
+    client = Client(AtOnce(is_later=True))
 
     async def act() -> None:
-        client.send("/large")
-        assert client.bodies() == []
+        client.send("/a")
+        client.protocol.pause_writing()  # as the transport does with what it cannot send
+        client.at_once.later.pop()()
+        states = [client.protocol.is_idle]
+        client.protocol.resume_writing()
         await everything()
 
-        assert client.bodies() == ["x" * 100_000]
+        assert [*states, client.protocol.is_idle] == [False, True]
+        assert client.bodies() == ["/a"]
+
+    client.run(act)
+
+
+def test_a_fault_of_ours_before_a_request_is_taken_goes_the_usual_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Client(AtOnce())
+    monkeypatch.setattr(client.at_once, "takes", lambda route: route["nothing"])
+
+    async def act() -> None:
+        client.send("/a")
+        await everything()
+
+        assert client.bodies() == ["the usual /a"]
 
     client.run(act)
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.content import read_all
+from pytp_broker.content import Held, Lent, read_all
 from pytp_broker.endpoints import read
 from pytp_broker.endpoints.events import handle
 from pytp_broker.local import at_once
 from pytp_broker.local.at_once import AtOnce, Conclude, NeverAtOnce
 from pytp_broker.local.routes import GatewayRoute
 from pytp_broker.storage.sqlite import SqliteStore, batches
-from pytp_broker.storage.sqlite.at_once import NotOurTurnError
+from pytp_broker.storage.sqlite.at_once import WouldWaitError
 from tests.support.configurations import github_publisher, registry
 from tests.support.deployment import HOST
 from tests.support.samples import file
@@ -244,13 +244,13 @@ def test_after_a_commit_that_failed_the_same_token_is_exchanged(loop: Loop) -> N
 def test_a_request_that_writes_and_then_waits_leaves_nothing(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask() -> Any:
+    def ask(_event: object) -> Any:
         with loop.at_once._writes.writing(0) as connection:
             connection.execute("DELETE FROM tokens")
-        raise NotOurTurnError
+        raise WouldWaitError
 
     async def act() -> None:
-        monkeypatch.setattr(loop.at_once, "_functions", {"F": lambda _event: ask()})
+        monkeypatch.setattr(loop.at_once, "_functions", {"F": ask})
         asked = loop.ask("POST", MINT, function="F")
         assert asked.is_taken
         await turn()
@@ -260,6 +260,37 @@ def test_a_request_that_writes_and_then_waits_leaves_nothing(
     before = tokens_in(loop)
     run(act)
     assert tokens_in(loop) == before
+
+
+def test_a_request_that_has_written_may_write_again_in_a_full_batch(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_MAX_PARTS", 1)
+    result = {"statusCode": 202, "content": Lent(Held(b"{}"), bytes)}
+
+    def ask(_event: object) -> Any:
+        for _ in range(2):
+            with loop.at_once._writes.writing(0) as connection:
+                connection.execute("DELETE FROM tokens")
+        return result
+
+    async def act() -> None:
+        monkeypatch.setattr(loop.at_once, "_functions", {"F": ask})
+        asked = loop.ask("POST", MINT, function="F")
+        await turn()
+
+        assert asked.answers == [(202, {})]
+
+    run(act)
+
+
+def test_a_large_answer_is_left_to_other_threads(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {"statusCode": 200, "content": Lent(Held(bytes(64 * 1024 + 1)), bytes)}
+    monkeypatch.setattr(loop.at_once, "_functions", {"F": lambda _event: large})
+
+    assert not loop.ask("GET", PAGE, function="F").is_taken
 
 
 def tokens_in(loop: Loop) -> int:
@@ -361,6 +392,25 @@ def test_who_comes_later_waits_in_the_same_line(
 
         assert [status for each in asked for status, _ in each.answers] == [200, 200, 200]
         assert lines == [1]
+
+    run(act)
+
+
+def test_who_finds_the_batch_full_is_not_tried_again_before_the_next_turn(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_MAX_PARTS", 2)
+    tried = count_calls(monkeypatch, loop.at_once, "_attempt")
+
+    async def act() -> None:
+        with loop.others_writing():
+            asked = [loop.mint() for _ in range(8)]
+        for _ in asked:
+            await turn()
+
+        assert [status for each in asked for status, _ in each.answers] == [200] * 8
+        # The first of all, each once in its turn, and the first that finds a batch full.
+        assert len(tried) == 1 + 8 + 3
 
     run(act)
 
@@ -468,6 +518,7 @@ def test_after_many_writes_another_thread_empties_the_log(
             loop.mint()
             await turn()
             await all_threads()
+            await turn()
             assert len(emptied) == expected
 
     run(act)

@@ -14,11 +14,11 @@ REST_SECONDS: Final = 10
 
 
 class WouldWaitError(Exception):
-    """To get the answer, a thread would have to wait; nothing has been done."""
+    """To get the answer, a thread would have to wait."""
 
 
 class NotOurTurnError(WouldWaitError):
-    """Others write now: ``ask`` for a turn."""
+    """Others write now, and the request has written nothing: ``ask`` for a turn."""
 
 
 class WritesAtOnce:
@@ -33,6 +33,7 @@ class WritesAtOnce:
         self._open: Batch | None = None
         self._rests_until = clock()
         self.writes = 0  # that were begun since the start
+        self.has_written = False  # since the owner has set it to False, for the next request
 
     @property
     def is_resting(self) -> bool:
@@ -46,9 +47,11 @@ class WritesAtOnce:
             raise WouldWaitError
         if self._open is None:
             self._open = self._writer.begin_now()
-        if self._open is None or not self._open.may_grow:
+        # A request that has written stays in its batch, also when that is full.
+        if self._open is None or not (self._open.may_grow or self.has_written):
             raise NotOurTurnError
         self.writes += 1
+        self.has_written = True
         with self._open.part() as connection:
             yield connection
 

@@ -22,6 +22,9 @@ _MAX_PARTS: Final = 64
 _LOG_PAGES: Final = 1000
 
 
+_PATIENT: Final = "PRAGMA busy_timeout = 4000"
+
+
 class Writer:
     """Lets threads write one after the other, each in a part of a transaction that they share.
 
@@ -63,8 +66,25 @@ class Writer:
         self._turns.ask(on_turn)
 
     def withdraw(self, on_turn: Callable[[], object]) -> None:
-        """Give up a turn that was asked for."""
-        self._turns.withdraw(on_turn)
+        """Give up a turn that was asked for, and end what others may have left to us."""
+        if not self._turns.leave(on_turn):
+            self._end_turn()
+
+    @contextmanager
+    def turn(self, seconds: float) -> Iterator[None]:
+        """Let nobody of this process write; raise TimeoutError if our turn does not come."""
+        self._turns.take(seconds)
+        try:
+            yield
+        finally:
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        try:
+            if self._open is not None:
+                self._end(self._open)
+        finally:
+            self._turns.end()
 
     def begin_in_turn(self) -> "Batch | None":
         """Return a batch now that it is our turn; None, and no turn, if another process writes.
@@ -129,6 +149,7 @@ class Writer:
     def _return(self, connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):
             connection.rollback()
+            connection.execute(_PATIENT)  # who reads with it next may wait
         # A connection that is still in a transaction is broken, and would break the next write.
         if connection.in_transaction:
             connection.close()

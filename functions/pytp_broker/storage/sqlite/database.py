@@ -58,11 +58,16 @@ class Database:
         return view
 
     def empty_log(self) -> None:
-        """Copy what is in the log to its place in the file; nobody waits for that.
+        """Copy what is in the log to its place in the file, so that the log begins anew.
 
-        Commits do it too, except those of ``WritesAtOnce``.
+        Commits do it too, except those of ``WritesAtOnce``. It takes a turn: while others write,
+        the log is never wholly copied, and grows.
         """
-        with _told_as_unavailable(), self._lend() as connection:
+        with (
+            _told_as_unavailable(),
+            self.writer.turn(BUSY_SECONDS),
+            self._lend() as connection,
+        ):
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:

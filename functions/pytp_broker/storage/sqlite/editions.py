@@ -54,6 +54,6 @@ def add_editions(connection: sqlite3.Connection) -> None:
 
 
 def find_edition(connection: sqlite3.Connection, place: tuple[str, str]) -> str | None:
-    """Return the edition of what a project's page shows now; None if it never had a file."""
+    """Return the edition of what a project's page shows now; None if it has no file."""
     found = connection.execute(_OF_PAGE, place).fetchone()
     return found[0] if found else None

@@ -21,7 +21,7 @@ CLEARED_AT_ONCE: Final = 256
 class TokenTables(Database):
     """Upload tokens."""
 
-    _added: int = 0  # by this process; only the thread that may write uses it
+    _added: int = 0  # by way of this object; only the thread that may write uses it
 
     def add_token(self, record: TokenRecord) -> None:
         """Store the record; raise AlreadyExchangedError when its lookup id is taken.

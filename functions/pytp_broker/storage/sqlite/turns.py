@@ -68,14 +68,14 @@ class Turns:
             if not self._is_taken:
                 self._is_taken = self._release_next()
 
-    def withdraw(self, on_turn: Callable[[], object]) -> None:
-        """Wait for a turn no longer; a turn that was given meanwhile ends."""
+    def leave(self, on_turn: Callable[[], object]) -> bool:
+        """Wait for a turn no longer; return False if the turn was given meanwhile, and is ours."""
+        asked = _Call(on_turn)
         with self._lock:
-            asked = _Call(on_turn)
-            if asked in self._waiting:
+            is_waiting = asked in self._waiting
+            if is_waiting:
                 self._waiting.remove(asked)
-            else:
-                self._is_taken = self._release_next()
+        return is_waiting
 
     def _release_next(self) -> bool:
         while self._waiting:
