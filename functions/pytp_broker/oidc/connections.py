@@ -10,10 +10,11 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import lru_cache
-from http.client import HTTPConnection
-from typing import Final
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import certifi
@@ -173,7 +174,7 @@ class _ProxiedConnection(_TlsConnection):
 
     def _ask_proxy(self) -> None:
         try:
-            self._tunnel()  # type: ignore[attr-defined] # what HTTPConnection calls itself
+            self._tunnel_once()
         except OSError as error:
             # The rest of the text is the proxy's own, and it may say anything.
             status = re.search(r"failed: ([0-9]{3})", str(error))
@@ -181,6 +182,17 @@ class _ProxiedConnection(_TlsConnection):
                 raise
             cure = f"its proxy answered {status[1]}"
             raise FetchError("the issuer cannot be reached (ProxyError)", cure) from None
+
+    def _tunnel_once(self) -> None:
+        """Ask the proxy, and close its answer, which early versions of Python 3.11 leave open."""
+        with ExitStack() as answers:
+
+            def read_answer(*arguments: Any, **named: Any) -> HTTPResponse:  # noqa: ANN401
+                return answers.enter_context(closing(HTTPResponse(*arguments, **named)))
+
+            self.response_class = read_answer  # type: ignore[assignment] # called, and no more
+            self._tunnel()  # type: ignore[attr-defined] # what HTTPConnection calls itself
+        self.response_class = HTTPResponse
 
 
 def _proxy_headers(user: str | None, password: str | None) -> dict[str, str]:
