@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -52,6 +52,15 @@ class Desk:
         self.store.writer._turns.take(PATIENCE)
         yield
         self.store.writer._turns.end()
+
+    def let_a_thread_leave_its_batch(self, pool: ThreadPoolExecutor) -> "Future[None]":
+        """Let a thread write and find us waiting, so that it leaves the commit to us."""
+        with self.others_writing():
+            thread = pool.submit(self.store.add_token, record(lookup_id="thread"))
+            wait_until(lambda: len(self.store.writer._turns._waiting) == 1)
+            self.writes.ask(self.call)
+        wait_until(lambda: bool(self.calls))
+        return thread
 
     @contextmanager
     def another_process_writing(self) -> Iterator[None]:
@@ -222,11 +231,7 @@ def test_a_turn_that_came_too_late_is_given_to_the_next(desk: Desk) -> None:
 
 def test_what_threads_had_begun_is_ended_if_our_turn_came_too_late(desk: Desk) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with desk.others_writing():
-            thread = pool.submit(desk.store.add_token, record(lookup_id="thread"))
-            wait_until(lambda: len(desk.store.writer._turns._waiting) == 1)
-            desk.writes.ask(desk.call)
-        wait_until(lambda: bool(desk.calls))
+        thread = desk.let_a_thread_leave_its_batch(pool)
         desk.writes.withdraw(desk.call)
         thread.result(PATIENCE)
 
@@ -248,11 +253,7 @@ def test_a_loop_that_has_ended_takes_no_turn(desk: Desk) -> None:
 def test_what_threads_have_begun_is_committed_for_them(desk: Desk) -> None:
     """A thread that finds us waiting leaves its batch to us, and waits for our commit."""
     with ThreadPoolExecutor(1) as pool:
-        with desk.others_writing():
-            thread = pool.submit(desk.store.add_token, record(lookup_id="thread"))
-            wait_until(lambda: len(desk.store.writer._turns._waiting) == 1)
-            desk.writes.ask(desk.call)
-        wait_until(lambda: bool(desk.calls))
+        thread = desk.let_a_thread_leave_its_batch(pool)
         assert desk.writes.begin()
         desk.add("ours")
         assert not thread.done()

@@ -33,6 +33,26 @@ WRITES_IN_LOG: Final = 200
 Conclude: TypeAlias = Callable[[], Result]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request: an event for a function, and what becomes of it.
+
+    ``deliver`` is called, perhaps in the loop's next turn, with what writes the audit records and
+    returns the result. If the commit fails, ``otherwise`` is called in its place.
+    """
+
+    function: str
+    event: Event
+    deliver: Callable[[Conclude], None]
+    otherwise: Callable[[], None]
+
+    @property
+    def most_likely_writes(self) -> bool:
+        """Say whether its method is that of exchanges and burns."""
+        method: str = self.event["requestContext"]["http"]["method"]
+        return method == "POST"
+
+
 class NeverAtOnce:
     """The server of another store, where every answer waits for another machine."""
 
@@ -40,18 +60,8 @@ class NeverAtOnce:
         """Say whether requests of a route are tried at once."""
         return False
 
-    def answer(
-        self,
-        function: str,
-        event: Event,
-        deliver: Callable[[Conclude], None],
-        otherwise: Callable[[], None],
-    ) -> bool:
-        """Answer an event, if that waits for nothing; say whether the event has been taken.
-
-        ``deliver`` is called then, perhaps in the loop's next turn, with what writes the audit
-        records and returns the result. If the commit fails, ``otherwise`` is called in its place.
-        """
+    def answer(self, asked: Asked) -> bool:
+        """Answer a request, if that waits for nothing; say whether it has been taken."""
         raise NotImplementedError
 
 
@@ -65,7 +75,7 @@ class AtOnce(NeverAtOnce):
         self._functions = functions_at_hand(store, self._writes, self._hold, exchange, index)
         self._records: list[AuditRecord] = []  # of the request that is being tried
         self._line: _Line | None = None
-        self._written: list[tuple[_Asked, Conclude | None]] = []  # since the last commit
+        self._written: list[tuple[Asked, Conclude | None]] = []  # since the last commit
         self._is_commit_due = False
         self._emptied_at = 0  # how many writes there had been
         self._is_emptying = False
@@ -75,31 +85,27 @@ class AtOnce(NeverAtOnce):
         is_slow = route.function == "ReadFunction" and "simple" not in route.segments
         return route.function in self._functions and not is_slow
 
-    def answer(
-        self,
-        function: str,
-        event: Event,
-        deliver: Callable[[Conclude], None],
-        otherwise: Callable[[], None],
-    ) -> bool:
-        """Answer an event, if that waits for nothing; say whether the event has been taken."""
-        asked = _Asked(partial(self._functions[function], event), deliver, otherwise)
-        most_likely_writes = event["requestContext"]["http"]["method"] == "POST"
-        if most_likely_writes and self._line is not None:
-            self._line.requests.append(asked)
+    def answer(self, asked: Asked) -> bool:
+        """Answer a request, if that waits for nothing; say whether it has been taken."""
+        if asked.most_likely_writes and self._line is not None:
+            self._wait_for_turn(asked)
             return True
-        if most_likely_writes and self._writes.is_resting:
+        if asked.most_likely_writes and self._writes.is_resting:
             return False
         return self._attempt(asked)
 
-    def _attempt(self, asked: "_Asked") -> bool:
+    def _attempt(self, asked: Asked) -> bool:
         """Answer a request now or after the next commit; return False for the usual way."""
-        self._writes.has_written = False
+        self._records, self._writes.has_written = [], False
+        result = None
         try:
-            conclude = self._try(asked)
+            result = self._functions[asked.function](asked.event)
         except NotOurTurnError:
             self._wait_for_turn(asked)
             return True
+        except Exception:  # noqa: BLE001, S110 - the usual way meets an error again, and logs it
+            pass
+        conclude = self._concluding(result)
         if self._writes.has_written:
             self._wait_for_commit(asked, conclude)
             return True
@@ -107,16 +113,10 @@ class AtOnce(NeverAtOnce):
             asked.deliver(conclude)
         return conclude is not None
 
-    def _try(self, asked: "_Asked") -> Conclude | None:
-        """Return what concludes a request, or None for the usual way; raise NotOurTurnError."""
-        self._records = []
-        try:
-            result = asked.ask()
-        except NotOurTurnError:
-            raise
-        except Exception:  # noqa: BLE001 - the usual way meets an error again, and logs it
-            return None
-        if result["content"].size > CHUNK_BYTES:  # while it is sent, it takes a place in a lane
+    def _concluding(self, result: Result | None) -> Conclude | None:
+        """Return what concludes a request with this result, or None for the usual way."""
+        # While a large answer is sent, it takes a place in a lane.
+        if result is None or result["content"].size > CHUNK_BYTES:
             return None
         return partial(self._conclude, result, self._records)
 
@@ -130,7 +130,7 @@ class AtOnce(NeverAtOnce):
 
     # --- the turn to write, and the commit ------------------------------------------------------
 
-    def _wait_for_turn(self, asked: "_Asked") -> None:
+    def _wait_for_turn(self, asked: Asked) -> None:
         if self._line is None:
             self._line = _Line(self._take_turn, self._lose_patience)
             self._writes.ask(self._line.call)
@@ -147,10 +147,10 @@ class AtOnce(NeverAtOnce):
         for each in requests:
             self._answer_in_turn(each)
 
-    def _answer_in_turn(self, asked: "_Asked") -> None:
+    def _answer_in_turn(self, asked: Asked) -> None:
         """Answer a request of the line; if the batch is full, it waits for the next turn."""
         if self._line is not None:
-            self._line.requests.append(asked)
+            self._wait_for_turn(asked)
         elif not self._attempt(asked):
             asked.otherwise()
 
@@ -158,12 +158,12 @@ class AtOnce(NeverAtOnce):
         self._writes.withdraw(line.call)
         _go_the_usual_way(self._leave_line(line))
 
-    def _leave_line(self, line: "_Line") -> "list[_Asked]":
+    def _leave_line(self, line: "_Line") -> list[Asked]:
         self._line = None
         line.patience.cancel()
         return line.requests
 
-    def _wait_for_commit(self, asked: "_Asked", conclude: Conclude | None) -> None:
+    def _wait_for_commit(self, asked: Asked, conclude: Conclude | None) -> None:
         if conclude is None:
             self._writes.spoil()
         self._commit_soon()
@@ -195,15 +195,6 @@ class AtOnce(NeverAtOnce):
             self._emptied_at, self._is_emptying = self._writes.writes, False
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request: what asks its function, gets its answer, or takes it the usual way."""
-
-    ask: Callable[[], Result]
-    deliver: Callable[[Conclude], None]
-    otherwise: Callable[[], None]
-
-
 class _Line:
     """Requests that wait together for our turn to write; ``call`` is for any thread."""
 
@@ -211,11 +202,11 @@ class _Line:
         self, on_turn: "Callable[[_Line], None]", on_impatience: "Callable[[_Line], None]"
     ) -> None:
         loop = asyncio.get_running_loop()
-        self.requests: list[_Asked] = []
+        self.requests: list[Asked] = []
         self.call: Final = partial(loop.call_soon_threadsafe, on_turn, self)
         self.patience: Final = loop.call_later(TURN_SECONDS, on_impatience, self)
 
 
-def _go_the_usual_way(requests: Iterable[_Asked]) -> None:
+def _go_the_usual_way(requests: Iterable[Asked]) -> None:
     for each in requests:
         each.otherwise()

@@ -32,7 +32,7 @@ from pytp_broker.local.answers import (
     read_result,
     send_answer,
 )
-from pytp_broker.local.at_once import Conclude, NeverAtOnce
+from pytp_broker.local.at_once import Asked, Conclude, NeverAtOnce
 from pytp_broker.local.bodies import DisconnectedError, received
 from pytp_broker.local.gateway_events import HttpRequest, build_event
 from pytp_broker.local.kinds import Kind, Kinds
@@ -146,7 +146,8 @@ class Gateway:
             send(answer)
 
         event = build_event(request, selected, datetime.now(UTC))
-        return self.at_once.answer(selected.route.function, event, deliver, otherwise)
+        asked = Asked(selected.route.function, event, deliver, otherwise)
+        return self.at_once.answer(asked)
 
     def _tell(self, request: HttpRequest, answer: Answer, seconds: float) -> None:
         """Log and count a request before its answer is sent, so that a client finds the line."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytp_broker.local.at_once import Conclude, NeverAtOnce
+from pytp_broker.local.at_once import Asked, NeverAtOnce
 from pytp_broker.local.objects import Objects
 from pytp_broker.local.protocol import Protocol
 from pytp_broker.local.routes import GatewayRoute
@@ -30,17 +30,11 @@ class AtOnce(NeverAtOnce):
     def takes(self, route: GatewayRoute) -> bool:
         return self._takes
 
-    def answer(
-        self,
-        function: str,
-        event: Mapping[str, Any],
-        deliver: Callable[[Conclude], None],
-        otherwise: Callable[[], None],
-    ) -> bool:
-        path = event["rawPath"]
+    def answer(self, asked: Asked) -> bool:
+        path = asked.event["rawPath"]
         self.asked.append(path)
-        self.later.append(lambda: deliver(lambda: self.result(path)))
-        self.ways.append(otherwise)
+        self.later.append(lambda: asked.deliver(lambda: self.result(path)))
+        self.ways.append(asked.otherwise)
         if path == "/no":
             return False
         if not self._is_later:

@@ -15,7 +15,7 @@ from pytp_broker.content import Held, Lent, read_all
 from pytp_broker.endpoints import read
 from pytp_broker.endpoints.events import handle
 from pytp_broker.local import at_once
-from pytp_broker.local.at_once import AtOnce, Conclude, NeverAtOnce
+from pytp_broker.local.at_once import Asked, AtOnce, Conclude, NeverAtOnce
 from pytp_broker.local.routes import GatewayRoute
 from pytp_broker.storage.sqlite import SqliteStore, batches
 from pytp_broker.storage.sqlite.at_once import WouldWaitError
@@ -33,8 +33,8 @@ AUDIENCE = "/acme/_/oidc/audience"
 
 
 @dataclass
-class Asked:
-    """A request, and what became of it."""
+class Fate:
+    """What became of a request."""
 
     is_taken: bool = False
     answers: list[tuple[int, Any]] = field(default_factory=list)
@@ -64,12 +64,11 @@ class Loop:
         assert self.world.mint(self.world.token()).status == 200
         self.world.records.clear()
 
-    def ask(
-        self, method: str, path: str, body: str = "", function: str = "BrokerFunction"
-    ) -> Asked:
-        asked = Asked()
+    def ask(self, method: str, path: str, body: str = "", function: str = "BrokerFunction") -> Fate:
+        asked = Fate()
         event = event_of(method, path, body)
-        asked.is_taken = self.at_once.answer(function, event, asked.deliver, asked.otherwise)
+        request = Asked(function, event, asked.deliver, asked.otherwise)
+        asked.is_taken = self.at_once.answer(request)
         return asked
 
     def render(self, path: str) -> None:
@@ -77,7 +76,7 @@ class Loop:
         event = event_of("GET", path)
         assert handle(event, read.ROUTES, self.world.index)["statusCode"] == 200
 
-    def mint(self, token: str | None = None) -> Asked:
+    def mint(self, token: str | None = None) -> Fate:
         return self.ask("POST", MINT, json.dumps({"token": token or self.world.token()}))
 
     @contextmanager
@@ -345,7 +344,7 @@ def test_a_server_of_another_store_answers_nothing_at_once() -> None:
 
     assert not never.takes(GatewayRoute("ANY /_/oidc/mint-token", "BrokerFunction"))
     with pytest.raises(NotImplementedError):
-        never.answer("BrokerFunction", {}, Asked().deliver, Asked().otherwise)
+        never.answer(Asked("BrokerFunction", {}, Fate().deliver, Fate().otherwise))
 
 
 def test_a_page_that_must_be_rendered_goes_the_usual_way(loop: Loop) -> None:

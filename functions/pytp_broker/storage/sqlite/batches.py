@@ -22,22 +22,22 @@ _MAX_PARTS: Final = 64
 _LOG_PAGES: Final = 1000
 
 
-_PATIENT: Final = "PRAGMA busy_timeout = 4000"
-
-
 class Writer:
     """Lets threads write one after the other, each in a part of a transaction that they share.
 
-    ``borrow`` returns a connection without a transaction; ``give_back`` takes it back.
+    ``borrow`` returns a connection without a transaction; ``give_back`` takes it back, set to wait
+    for so many seconds while another process writes.
     """
 
     def __init__(
         self,
         borrow: Callable[[], sqlite3.Connection],
         give_back: Callable[[sqlite3.Connection], None],
+        busy_seconds: float = 0,
     ) -> None:
         self._borrow = borrow
         self._give_back = give_back
+        self._busy_seconds = busy_seconds
         self._turns = Turns()
         self._open: Batch | None = None  # only the thread that has the turn may read it
 
@@ -122,7 +122,7 @@ class Writer:
     def _begin(self, seconds: float, log_pages: int = _LOG_PAGES) -> "Batch":
         connection = self._borrow()
         try:
-            connection.execute(f"PRAGMA busy_timeout = {max(0, math.ceil(seconds)) * 1000}")
+            _wait_while_busy(connection, seconds)
             connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
             connection.execute("BEGIN IMMEDIATE")
         except BaseException:
@@ -149,12 +149,16 @@ class Writer:
     def _return(self, connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):
             connection.rollback()
-            connection.execute(_PATIENT)  # who reads with it next may wait
+            _wait_while_busy(connection, self._busy_seconds)  # who reads with it next
         # A connection that is still in a transaction is broken, and would break the next write.
         if connection.in_transaction:
             connection.close()
         else:
             self._give_back(connection)
+
+
+def _wait_while_busy(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {max(0, math.ceil(seconds)) * 1000}")
 
 
 class Batch:

@@ -33,7 +33,7 @@ class Database:
     def __init__(self, path: str | PathLike[str]) -> None:
         """Open the file, and create it if it is not there; raise StoreUnavailable."""
         self._path = Path(path)
-        self.writer: Final = Writer(self._borrow, self._give_back)
+        self.writer: Final = Writer(self._borrow, self._give_back, BUSY_SECONDS)
         self._writer: Writer | WritesAtOnce = self.writer
         self._lock = Lock()
         self._idle: list[sqlite3.Connection] = []
