@@ -57,6 +57,7 @@ class Protocol(asyncio.Protocol):
         self._heads = HeadReader()
         self._body: Body | None = None  # what is still to come of the request
         self._is_paused = False
+        self._is_ending = False
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -131,6 +132,7 @@ class Protocol(asyncio.Protocol):
             return False
         self._wait.lift()
         self.cycle = Cycle(head, self)
+        self.cycle.is_last |= self._is_ending
         self._read_body(head.body)
         if self._answer_at_once(self.cycle):
             return False  # other connections are next
@@ -286,6 +288,12 @@ class Protocol(asyncio.Protocol):
         """Go on: the client has read."""
         self._reading.lift()
         self._writable.set()
+
+    def end_soon(self) -> None:
+        """Let the next answer be the last one, or the one that is being made."""
+        self._is_ending = True
+        if self.cycle is not None and not self.cycle.is_answered:
+            self.cycle.is_last = True
 
     def shutdown(self) -> None:
         """Close the connection, after the answer that is being made."""

@@ -21,6 +21,9 @@ from pytp_broker.local.protocol import Protocol
 # seems to read once in 1.5 s.
 _UNSENT_BYTES: Final = 128 * 1024
 _SHUTDOWN_SECONDS: Final = 5
+# A client may have sent another request that we have not read yet. It gets its answer, and reads in
+# it that the connection ends.
+_LAST_REQUEST_SECONDS: Final = 0.05
 # asyncio's own is 256 KiB. One record of TLS is 16 KiB at most.
 _TLS_BUFFER_BYTES: Final = 32 * 1024
 # This loop can watch a socket before we make anything for it. On Windows it is not asyncio's
@@ -64,11 +67,18 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()
-        for connection in list(self.server_state.connections):
+        for connection in self._connections():
+            connection.end_soon()
+        await asyncio.sleep(_LAST_REQUEST_SECONDS)
+        for connection in self._connections():
             # TLS would wait for the client's goodbye, which an idle client never sends.
-            if isinstance(connection, Protocol) and connection.is_idle:
+            if connection.is_idle:
                 connection.transport.abort()
         await super().shutdown(sockets)
+
+    def _connections(self) -> list[Protocol]:
+        found = list(self.server_state.connections)
+        return [connection for connection in found if isinstance(connection, Protocol)]
 
 
 def _prepare(listener: socket.socket) -> None:

@@ -108,6 +108,30 @@ def test_an_answer_that_ends_while_the_connection_closes_waits_for_no_request() 
     assert len(connected(act)) == 1
 
 
+def test_the_next_answer_of_a_connection_that_ends_soon_is_the_last() -> None:
+    async def act(protocol: Protocol, transport: Transport) -> None:
+        protocol.end_soon()
+        protocol.data_received(HEAD + HEAD)
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+
+        assert transport.written.count(b"HTTP/1.1 200 ") == 1
+        assert b"connection: close" in transport.written
+        assert transport.is_closed
+
+    connected(act)
+
+
+def test_the_answer_that_is_being_made_is_the_last_of_a_connection_that_ends_soon() -> None:
+    async def act(protocol: Protocol, transport: Transport) -> None:
+        protocol.data_received(HEAD)
+        protocol.end_soon()
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+
+        assert b"connection: close" in transport.written
+
+    connected(act)
+
+
 def test_a_server_that_stops_closes_an_idle_connection() -> None:
     async def act(protocol: Protocol, transport: Transport) -> None:
         protocol.shutdown()
