@@ -91,15 +91,15 @@ class ServedCredentials:
         self._next_attempt = datetime.min.replace(tzinfo=UTC)
 
     def current(self) -> Credentials:
-        """Return the held ones, or others if those expire soon.
+        """Return the credentials that we hold, or new ones if those expire soon.
 
-        If there are no others, the held ones are good until they expire.
+        If there are no new ones, we use those that we hold until they expire.
         """
         held, now = self._held, self._now()
         if held is None or now >= held[1]:
             return self._replace()
         if now >= held[1] - _MARGIN and now >= self._next_attempt:
-            # Other threads use the held ones meanwhile.
+            # Meanwhile, other threads use those that we hold.
             self._next_attempt = now + _PAUSE
             with suppress(CredentialsError):
                 return self._replace()
