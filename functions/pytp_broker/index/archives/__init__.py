@@ -5,21 +5,21 @@ in memory, up to a limit; nothing is written to disk.
 """
 
 import struct
-import zlib
 from collections.abc import Callable
 from typing import Final
 
 from pytp_broker.content import Content
 from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.archives.members import InflateError
 from pytp_broker.index.archives.sdists import read_sdist
 from pytp_broker.index.archives.wheels import read_wheel
 from pytp_broker.index.archives.zip_sdists import read_zip_sdist
 from pytp_broker.index.distributions import WHEEL, Distribution
 from pytp_broker.names import ZIP_SUFFIX
 
-# Errors that the standard library raises for archives that were made to break it.
+# Errors that are raised for archives that were made to break it.
 _BROKEN: Final = (
-    zlib.error,
+    InflateError,
     struct.error,
     ValueError,
     OSError,

@@ -2,10 +2,11 @@
 
 import re
 import unicodedata
-import zlib
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import Final
+from typing import Final, cast
+
+from zlib_ng import zlib_ng
 
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.redaction import printable
@@ -28,6 +29,8 @@ MAX_EXPANSION: Final = 50
 ALWAYS_ALLOWED_BYTES: Final = 64 * 1024 * 1024
 
 _NOT_ONE_STREAM: Final = "the compressed data in the archive is cut short, or other data follows it"
+# What zlib-ng raises for a broken stream; its stub says that this is not a class.
+InflateError: Final = cast("type[Exception]", zlib_ng.error)
 # How much goes into inflate at a time. It is little, because each step copies the unused rest.
 PACKED_BYTES: Final = 16 * 1024
 _UNPACKED_BYTES: Final = 64 * 1024
@@ -227,9 +230,10 @@ def check_unpacked_size(size: int, packed_size: int) -> None:
 def inflate(packed: Iterable[memoryview], window_bits: int) -> Iterator[bytes]:
     """Decompress these pieces, and yield at most 64 KiB at a time.
 
-    Raises zlib.error, and InvalidUpload unless all of it is one complete stream.
+    zlib-ng takes what zlib takes, with which pip unpacks, in less than half of its time.
+    Raises InflateError, and InvalidUpload unless all of it is one complete stream.
     """
-    stream = zlib.decompressobj(window_bits)
+    stream = zlib_ng.decompressobj(window_bits)
     for piece in packed:
         if stream.eof:
             raise InvalidUpload(_NOT_ONE_STREAM)

@@ -52,7 +52,7 @@ class _Member(NamedTuple):
 
 
 def read_sdist(_distribution: Distribution, content: Content) -> bytes:
-    """Return an sdist's PKG-INFO; raise InvalidUpload, or zlib.error for a broken gzip."""
+    """Return an sdist's PKG-INFO; raise InvalidUpload, or InflateError for a broken gzip."""
     stream = Stream(content)
     top_level = ""
     found: list[bytes] = []

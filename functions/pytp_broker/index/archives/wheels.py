@@ -62,7 +62,7 @@ _VMS_VERSION: Final = re.compile(r";[0-9]*\Z")
 
 
 def read_wheel(distribution: Distribution, content: Content) -> bytes:
-    """Return a wheel's METADATA; raise InvalidUpload, struct.error or zlib.error."""
+    """Return a wheel's METADATA; raise InvalidUpload, struct.error or InflateError."""
     members = read_zip(content)
     dist_info = _find_dist_info(members, distribution)
     _check_files(members, dist_info)

@@ -19,7 +19,7 @@ from pytp_broker.index.distributions import Distribution
 
 
 def read_zip_sdist(_distribution: Distribution, content: Content) -> bytes:
-    """Return the sdist's PKG-INFO; raise InvalidUpload, struct.error or zlib.error."""
+    """Return the sdist's PKG-INFO; raise InvalidUpload, struct.error or InflateError."""
     members = read_zip(content)
     path = _find_metadata(members)
     _check_places(members)

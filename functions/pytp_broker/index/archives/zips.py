@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from zlib_ng.zlib_ng import crc32
+
 from pytp_broker.content import Content, read_pieces
 from pytp_broker.errors import InvalidUpload
 from pytp_broker.index.archives.members import (
@@ -60,14 +62,14 @@ class Member:
 
         Nothing is inflated beyond the stated size, so the limit on stated sizes holds for the
         content too. Some tools ignore the stated size and unpack everything. Raises InvalidUpload
-        or zlib.error.
+        or InflateError.
         """
         size = checksum = 0
         for piece in self._read():
             size += len(piece)
             if size > self.size:
                 break
-            checksum = zlib.crc32(piece, checksum)
+            checksum = crc32(piece, checksum)
             yield piece
         if size != self.size or checksum != self.checksum:
             raise refusal(self.name.encode(), "has a size or CRC-32 that is not as stated")
