@@ -89,7 +89,7 @@ class Part:
 class Arrived:
     """A body that came over the wire: its first bytes in memory, the rest in a file of its own.
 
-    It is cut where a file in the body seems to begin, and nobody relies on that.
+    It is cut where a file in the body begins, if that is known in time.
     """
 
     head: bytes = field(repr=False)

@@ -1,11 +1,12 @@
 """Find the parts of a form (`multipart/form-data`, RFC 7578) in a body, without copying them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from multipart import MultipartSegment, PushMultipartParser
 
-from pytp_broker.content import Content, Part
+from pytp_broker.content import Arrived, Content, Part
 
 # uv sends each dependency and each extra in a separate part, and some projects have 1000.
 MAX_PARTS: Final = 4096
@@ -13,75 +14,124 @@ MAX_PARTS: Final = 4096
 MAX_HEADER_BYTES: Final = 512
 MAX_HEADERS: Final = 4
 
-END_OF_HEADERS: Final = b"\r\n\r\n"
+_END_OF_HEADERS: Final = b"\r\n\r\n"
 # No delimiter and headers of a part take more together.
 _MAX_HEAD_BYTES: Final = 8 * 1024
 # Some clients send text before the form. A form begins within this many bytes.
 _MAX_PREAMBLE_BYTES: Final = 64 * 1024
 # The parser gets this many bytes at a time, because it copies each block.
 _BLOCK_BYTES: Final = 64 * 1024
+# What a finder takes first is at least as long, or the whole body.
+FIRST_BYTES: Final = _MAX_PREAMBLE_BYTES + _BLOCK_BYTES
 
 
-def find_parts(body: Content, boundary: str) -> Iterator[tuple[MultipartSegment, Part]]:
-    """Yield each part with its octets, which stay where the body is; raise ValueError.
+@dataclass(frozen=True, slots=True)
+class FoundPart:
+    """A part, and where in the body its octets begin."""
+
+    segment: MultipartSegment
+    start: int
+
+
+class PartFinder:
+    """Finds the parts of a form in a body that it gets in pieces.
 
     The parser says how long a part is. The octets begin after the empty line that ends its headers.
     """
-    delimiter = b"--" + boundary.encode()
-    parser = PushMultipartParser(
-        boundary,
-        max_header_size=MAX_HEADER_BYTES,
-        max_header_count=MAX_HEADERS,
-        max_segment_count=MAX_PARTS,
-        strict=True,
-    )
-    with parser:
-        yield from _Parts(body, delimiter, parser)
 
+    def __init__(self, boundary: str) -> None:
+        """Raise ValueError for a boundary that no form may have."""
+        self._closing = b"\r\n--" + boundary.encode() + b"--"
+        self._parser = PushMultipartParser(
+            boundary,
+            max_header_size=MAX_HEADER_BYTES,
+            max_header_count=MAX_HEADERS,
+            max_segment_count=MAX_PARTS,
+            strict=True,
+        )
+        self.found: Final[list[FoundPart]] = []
+        self.is_over = False
+        self._error: ValueError | None = None
+        self._end = 0  # of the part before
+        self._position = 0  # of the block that comes next
+        self._before = b""  # what is before that block
 
-class _Parts:
-    """Follows the parser through a body, block by block, until the form ends."""
+    def add(self, octets: bytes) -> Iterator[tuple[FoundPart, bytes]]:
+        """Take the next bytes, and yield those that are of a part; raise ValueError.
 
-    def __init__(self, body: Content, delimiter: bytes, parser: PushMultipartParser) -> None:
-        self._body = body
-        self._delimiter = delimiter
-        self._parser = parser
-        self._first = max(bytes(body.read_at(0, _MAX_PREAMBLE_BYTES)).find(delimiter), 0)
+        What follows the form, or the first error in it, does not matter.
+        """
+        if self._error is not None:
+            return
+        try:
+            for block in self._blocks(octets):
+                yield from self._parse(block)
+        except ValueError as error:  # MultipartError is a ValueError
+            self._error = error
+            raise
 
-    def __iter__(self) -> Iterator[tuple[MultipartSegment, Part]]:
-        segments: list[MultipartSegment] = []
-        end, is_over = self._first, False
-        for block in self._blocks():
-            for event in self._parser.parse(block):
-                if isinstance(event, MultipartSegment):
-                    segments.append(event)
-                elif event is None:
-                    part = Part(self._body, self._after_head(end), segments[-1].size)
-                    end = part.start + part.size
-                    is_over = self._is_over(end)
-                    yield segments[-1], part
-            if is_over:
-                return
+    def finish(self, body: Content) -> list[tuple[MultipartSegment, Part]]:
+        """Return each part with its octets, which stay where the body is; raise ValueError."""
+        if self._error is not None:
+            raise self._error
+        self._parser.close()
+        return [(part.segment, Part(body, part.start, part.segment.size)) for part in self.found]
 
-    def _blocks(self) -> Iterator[bytes]:
-        """Yield the body in blocks. The first delimiter is in the first block.
+    def _blocks(self, octets: bytes) -> Iterator[bytes]:
+        """Yield bytes in blocks. The first delimiter is in the first block.
 
         The parser looks for it in no other block.
         """
-        start, end = 0, self._first + _BLOCK_BYTES
-        while start < self._body.size:
-            yield bytes(self._body.read_at(start, end - start))
-            start, end = end, end + _BLOCK_BYTES
+        if not self._position:
+            delimiter = self._closing[2:-2]
+            self._end = max(octets[:_MAX_PREAMBLE_BYTES].find(delimiter), 0)
+            first = self._end + _BLOCK_BYTES
+            yield octets[:first]
+            octets = octets[first:]
+        if octets and not self.is_over:
+            yield octets
 
-    def _after_head(self, end: int) -> int:
-        """Return where the octets of a part begin; ``end`` is where the part before it ends."""
-        head = bytes(self._body.read_at(end, _MAX_HEAD_BYTES))
-        return end + head.index(END_OF_HEADERS) + len(END_OF_HEADERS)
+    def _parse(self, block: bytes) -> Iterator[tuple[FoundPart, bytes]]:
+        for event in self._parser.parse(block):
+            if isinstance(event, MultipartSegment):
+                self.found.append(FoundPart(event, self._after_head(block)))
+            elif event is not None:
+                yield self.found[-1], bytes(event)
+            else:
+                self._end = self.found[-1].start + self.found[-1].segment.size
+                self.is_over = self._look(block, len(self._closing)) == self._closing
+        self._position += len(block)
+        self._before = (self._before + block[-_MAX_HEAD_BYTES:])[-_MAX_HEAD_BYTES:]
 
-    def _is_over(self, end: int) -> bool:
-        """Say whether the form ends after a part. What follows it does not matter.
+    def _after_head(self, block: bytes) -> int:
+        """Return where the octets of the part begin that follows the part before."""
+        head = self._look(block, _MAX_HEAD_BYTES)
+        return self._end + head.index(_END_OF_HEADERS) + len(_END_OF_HEADERS)
 
-        The parser takes no further block then.
-        """
-        closing = b"\r\n" + self._delimiter + b"--"
-        return bytes(self._body.read_at(end, len(closing))) == closing
+    def _look(self, block: bytes, length: int) -> bytes:
+        """Return what follows the part before; it begins in this block or before it."""
+        offset = self._end - self._position
+        if offset >= 0:
+            return block[offset : offset + length]
+        return (self._before[offset:] + block[:length])[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedForm(Arrived):
+    """A form whose parts were found while it arrived."""
+
+    boundary: str
+    finder: PartFinder
+
+
+def find_parts(body: Content, boundary: str) -> list[tuple[MultipartSegment, Part]]:
+    """Return each part with its octets, which stay where the body is; raise ValueError."""
+    if isinstance(body, ArrivedForm) and body.boundary == boundary:
+        return body.finder.finish(body)
+    finder = PartFinder(boundary)
+    start, length = 0, FIRST_BYTES
+    while start < body.size and not finder.is_over:
+        for _ in finder.add(bytes(body.read_at(start, length))):
+            pass
+        start, length = start + length, _BLOCK_BYTES
+    return finder.finish(body)

@@ -5,7 +5,7 @@ of parts. None of that matters here. A field that we use must not come twice: wi
 might check one and use the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from pytp_broker.content import Content, Part, read_all
 from pytp_broker.errors import InvalidUpload, PayloadTooLarge
-from pytp_broker.http.form_data import END_OF_HEADERS, find_parts
+from pytp_broker.http.form_data import find_parts
 from pytp_broker.index.digests import SHA256, compute_digests
 from pytp_broker.index.distributions import Distribution, check_same
 from pytp_broker.names import InvalidNameError, NormalizedName, read_project
@@ -42,7 +42,7 @@ TEXT_FIELDS: Final = (
     *(":action", "protocol_version", "filetype", "name", "version", _STAGED, _ATTESTATIONS),
     *_DIGESTS,
 )
-_CONTENT: Final = "content"
+CONTENT: Final = "content"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +103,20 @@ def read_form(body: Content, content_type: str, max_bytes: int) -> Form:
             f" {_mebibytes(max_bytes)} here, its other fields included: send a larger file with"
             " `pytp-broker publish`, or with your client through `pytp-broker proxy`"
         )
-    kind, options = parse_options_header(content_type)
-    if kind != "multipart/form-data":
+    boundary = read_boundary(content_type)
+    if boundary is None:
         raise InvalidUpload("the body of an upload must be a form of the type multipart/form-data")
     try:
-        parts = list(find_parts(body, options.get("boundary", "")))
+        parts = find_parts(body, boundary)
     except ValueError as error:  # MultipartError is a ValueError
         raise InvalidUpload(f"the form is malformed: {printable(str(error.args[0]))}") from None
     return make_form(*_gather(parts))
+
+
+def read_boundary(content_type: str) -> str | None:
+    """Return the boundary of a form, which may be empty; None for a body of another type."""
+    kind, options = parse_options_header(content_type)
+    return options.get("boundary", "") if kind == "multipart/form-data" else None
 
 
 def make_form(texts: Mapping[str, tuple[str, ...]], files: tuple[FilePart, ...]) -> Form:
@@ -130,7 +136,7 @@ def _gather(
     files: list[FilePart] = []
     for segment, octets in parts:
         _check_headers(segment)
-        if segment.name == _CONTENT:
+        if segment.name == CONTENT:
             files.append(FilePart(segment.filename or "", octets))
             continue
         _check_size(segment, octets)
@@ -207,28 +213,13 @@ def _parse_version(text: str) -> Version:
 
 def compute_sent_digests(form: Form) -> dict[str, str]:
     """Return the sha256 of the file, and those digests that the form has, by algorithm."""
-    sent = (algorithm for field, algorithm in _DIGESTS.items() if any(form.texts.get(field, ())))
-    return compute_digests(form.file.content, {SHA256, *sent})
+    sent = [name for name, values in form.texts.items() if any(values)]
+    return compute_digests(form.file.content, algorithms_of(sent))
 
 
-def algorithms_in(head: bytes) -> set[str]:
-    """Return the algorithms of which the first fields of a form seem to have digests."""
-    named = {algorithm for name, algorithm in _DIGESTS.items() if _field(name) in head}
-    return {SHA256, *named}
-
-
-def find_file(head: bytes) -> int | None:
-    """Return where the file seems to begin in the first bytes of a form; None if it is not there.
-
-    This only looks. What a file is in a form, ``read_form`` says.
-    """
-    headers = head.find(_field(_CONTENT))
-    end = head.find(END_OF_HEADERS, headers)
-    return None if -1 in (headers, end) else end + len(END_OF_HEADERS)
-
-
-def _field(name: str) -> bytes:
-    return f'name="{name}"'.encode()
+def algorithms_of(names: Collection[str]) -> set[str]:
+    """Return sha256, and the algorithms whose digests are among fields of a form."""
+    return {SHA256, *(algorithm for name, algorithm in _DIGESTS.items() if name in names)}
 
 
 def check_digests(form: Form, digests: Mapping[str, str]) -> None:

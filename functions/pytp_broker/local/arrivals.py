@@ -1,8 +1,7 @@
 """Keep a body while it arrives: a small one in memory, a large one in a file without a name.
 
-The body of an upload is cut where the file in it seems to begin. So that file is hashed while it
-comes, and needs no copy to be stored. The reader of forms says later what the file is: if we cut
-elsewhere, it is hashed and copied then.
+A large form is cut where its file begins, so that file needs no copy to be stored. It is also read
+on its way: the parts are found, and the file is hashed.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,61 +10,58 @@ from pathlib import Path
 from typing import IO
 
 from pytp_broker.content import Arrived, Content, Held, Opened
-from pytp_broker.index.forms import algorithms_in, find_file
+from pytp_broker.index.arriving_forms import ArrivingForm
 from pytp_broker.local.gateway_events import MAX_ENCODED_BYTES
-from pytp_broker.local.running_hashes import RunningHashes
 from pytp_broker.storage.unnamed_files import open_unnamed
 
 
 @contextmanager
-def arrival(folder: Path | None) -> Iterator["Arrival"]:
+def arrival(folder: Path | None, form: ArrivingForm | None) -> Iterator["Arrival"]:
     """Keep a body until the context ends; a large one is on the disk of a folder until then."""
     with ExitStack() as stack:
-        yield Arrival(lambda: stack.enter_context(open_unnamed(folder)))
+        yield Arrival(lambda: stack.enter_context(open_unnamed(folder)), form)
 
 
 class Arrival:
-    """Takes the bytes of a body in order."""
+    """Takes the bytes of a body in order; ``form`` reads them if they are a form."""
 
-    def __init__(self, open_file: Callable[[], IO[bytes]]) -> None:
+    def __init__(self, open_file: Callable[[], IO[bytes]], form: ArrivingForm | None) -> None:
         self._open_file = open_file
+        self._form = form
         self._head = b""
-        self._rest: _Rest | None = None
+        self._file: IO[bytes] | None = None
+        self._size = 0  # of what is in the file
 
     def write(self, octets: bytes) -> None:
         """Take the next bytes; raise OSError if the disk is full."""
-        if self._rest is not None:
-            self._rest.write(octets)
-            return
-        self._head += octets
-        if len(self._head) > MAX_ENCODED_BYTES:
-            self._cut(self._head, find_file(self._head))
+        if self._file is None:
+            self._head += octets
+            if len(self._head) > MAX_ENCODED_BYTES:
+                self._cut(self._head)
+        else:
+            self._write(self._file, octets)
+            if self._form is not None:
+                self._form.add(octets)
 
-    def _cut(self, octets: bytes, start: int | None) -> None:
-        """Leave on the disk what begins with the file; all of it if no file seems to begin."""
+    def _cut(self, octets: bytes) -> None:
+        """Keep on the disk what begins with the file, or everything if that has not begun."""
+        start = None
+        if self._form is not None:
+            self._form.add(octets)
+            start = self._form.file_start
         cut = start or 0
-        algorithms = [] if start is None else algorithms_in(octets[:cut])
-        self._head, self._rest = octets[:cut], _Rest(self._open_file(), RunningHashes(algorithms))
-        self._rest.write(octets[cut:])
+        self._head, self._file = octets[:cut], self._open_file()
+        self._write(self._file, octets[cut:])
+
+    def _write(self, file: IO[bytes], octets: bytes) -> None:
+        file.write(octets)
+        self._size += len(octets)
 
     @property
     def content(self) -> Content:
         """Return what has arrived."""
-        return Held(self._head) if self._rest is None else Arrived(self._head, self._rest.content)
-
-
-class _Rest:
-    """What of a body goes to the disk, and is hashed on its way."""
-
-    def __init__(self, file: IO[bytes], hashes: RunningHashes) -> None:
-        self._file, self._hashes = file, hashes
-        self._size = 0
-
-    def write(self, octets: bytes) -> None:
-        self._file.write(octets)
-        self._hashes.write(octets)
-        self._size += len(octets)
-
-    @property
-    def content(self) -> Opened:
-        return Opened(self._file, self._size, self._hashes.hashed)
+        if self._file is None:
+            return Held(self._head)
+        if self._form is None:
+            return Arrived(self._head, Opened(self._file, self._size))
+        return self._form.arrived(self._head, self._file, self._size)

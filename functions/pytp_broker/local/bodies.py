@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pytp_broker.content import Content
 from pytp_broker.errors import MalformedRequest, PayloadTooLarge
+from pytp_broker.index.arriving_forms import ArrivingForm
 from pytp_broker.local.answers import Receive
 from pytp_broker.local.arrivals import arrival
 from pytp_broker.local.batches import Batches
@@ -40,13 +41,17 @@ class BodyLimits:
 
 @asynccontextmanager
 async def received(
-    receive: Receive, limits: BodyLimits, folder: Path | None = None
+    receive: Receive,
+    limits: BodyLimits,
+    folder: Path | None = None,
+    form: ArrivingForm | None = None,
 ) -> AsyncIterator[Content]:
     """Receive a body, and keep it until the context ends; a large one on the disk of a folder.
 
+    ``form`` reads a large one while it arrives.
     Raises PayloadTooLarge, MalformedRequest, DisconnectedError, and OSError if the disk is full.
     """
-    with arrival(folder) as body:
+    with arrival(folder, form) as body:
         await receive_body(receive, limits, body.write)
         yield body.content
 

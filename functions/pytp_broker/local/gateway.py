@@ -24,6 +24,7 @@ from pytp_broker.errors import (
     Unexpected,
 )
 from pytp_broker.http.messages import problem_response
+from pytp_broker.index.arriving_forms import ArrivingForm
 from pytp_broker.local.answers import (
     Answer,
     Receive,
@@ -181,7 +182,8 @@ class Gateway:
             if not request.has_body:
                 return await self._call(request, selected)
             kind.limits.check(int(request.fields.get("content-length", 0)))
-            async with received(receive, kind.limits, self._bodies.folder) as body:
+            form = _arriving_form(request) if kind.is_upload else None
+            async with received(receive, kind.limits, self._bodies.folder, form) as body:
                 self.measures.received(body.size)
                 return await self._call(replace(request, body=body), selected)
         except OSError as error:
@@ -240,6 +242,10 @@ class Gateway:
     def _refuse(self, problem: Problem, request: HttpRequest) -> Answer:
         response = problem_response(problem, request.path, self.error_type_base)
         return read_result(write_result(response), request)
+
+
+def _arriving_form(request: HttpRequest) -> ArrivingForm | None:
+    return ArrivingForm.of(request.fields.get("content-type", ""))
 
 
 def _read_head(scope: Scope, proxies: Proxies) -> HttpRequest:

@@ -1,11 +1,13 @@
 """The parts of a form are views of the body: nothing is copied."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from multipart import MultipartError
 
 from pytp_broker.content import Held, read_all
 from pytp_broker.http import form_data
-from pytp_broker.http.form_data import find_parts
+from pytp_broker.http.form_data import FIRST_BYTES, PartFinder, find_parts
 from tests.support.distributions import BOUNDARY, body, file_part, text_part
 
 DELIMITER = b"\r\n--" + BOUNDARY.encode()
@@ -83,3 +85,43 @@ def test_a_field_is_found_beside_a_file() -> None:
     names = [segment.name for segment, _ in find_parts(Held(octets), BOUNDARY)]
 
     assert names == ["name", "content"]
+
+
+LONG = file_part("a", b"x" * FIRST_BYTES, name="content")
+JUNK = st.sampled_from([b"", DELIMITER, DELIMITER + b"--", b"\r\n\r\n", b"x" * 9000])
+
+
+@given(
+    st.lists(st.sampled_from(PAYLOADS), max_size=4),
+    st.tuples(st.integers(0, 400), JUNK),
+    st.lists(st.integers(1, 300), max_size=20),
+)
+def test_a_form_in_pieces_is_the_form_in_one(
+    rest: list[bytes], junk: tuple[int, bytes], lengths: list[int]
+) -> None:
+    form = body([LONG, *(file_part("a", payload) for payload in rest)])
+    place = max(FIRST_BYTES, len(form) - junk[0])
+    changed = form[:place] + junk[1] + form[place:]
+
+    assert in_pieces(changed, lengths) == in_one(changed)
+
+
+def in_one(octets: bytes) -> list[tuple[str, int, int]] | None:
+    try:
+        found = find_parts(Held(octets), BOUNDARY)
+    except ValueError:  # what it says depends on the pieces
+        return None
+    return [(str(segment.headerlist), part.start, part.size) for segment, part in found]
+
+
+def in_pieces(octets: bytes, lengths: list[int]) -> list[tuple[str, int, int]] | None:
+    finder, start, seen = PartFinder(BOUNDARY), 0, b""
+    try:
+        for length in [FIRST_BYTES, *lengths, len(octets)]:
+            seen += b"".join(piece for _, piece in finder.add(octets[start : start + length]))
+            start += length
+        found = finder.finish(Held(octets))
+    except ValueError:  # what it says depends on the pieces
+        return None
+    assert seen == b"".join(read_all(part) for _, part in found)
+    return [(str(segment.headerlist), part.start, part.size) for segment, part in found]

@@ -8,11 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from pytp_broker.content import Arrived, Content, Held, Part, read_all
+from pytp_broker.content import Arrived, Content, Held, Part, file_beginning, read_all
+from pytp_broker.errors import InvalidUpload
+from pytp_broker.index.arriving_forms import ArrivingForm
 from pytp_broker.index.digests import compute_digests
 from pytp_broker.index.forms import compute_sent_digests, read_form
 from pytp_broker.local.arrivals import Arrival, arrival
-from tests.support.distributions import CONTENT_TYPE, Distribution, fields, form
+from tests.support.distributions import (
+    BOUNDARY,
+    CONTENT_TYPE,
+    Distribution,
+    fields,
+    file_part,
+    form,
+)
+from tests.support.distributions import body as form_body
 
 NOISE = hashlib.shake_128(b"noise").digest(600_000)
 FILE = Distribution("widgets-1.0-py3-none-any.whl", NOISE)
@@ -34,9 +44,11 @@ def pieces(body: bytes, length: int) -> Iterator[bytes]:
     return (body[start : start + length] for start in range(0, len(body), length))
 
 
-def arrived(body: bytes, piece: int = 256 * 1024) -> tuple[Content, Counting]:
+def arrived(
+    body: bytes, piece: int = 256 * 1024, content_type: str = CONTENT_TYPE
+) -> tuple[Content, Counting]:
     file = Counting()
-    arriving = Arrival(lambda: file)
+    arriving = Arrival(lambda: file, ArrivingForm.of(content_type))
     for each in pieces(body, piece):
         arriving.write(each)
     return arriving.content, file
@@ -51,13 +63,13 @@ def digests_of(octets: bytes) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("piece", [60_000, 256 * 1024, 599_999])
-def test_the_file_of_a_form_is_hashed_but_for_its_end(piece: int) -> None:
+def test_a_form_and_its_file_are_not_read_again(piece: int) -> None:
     body, file = arrived(form(FILE, fields(FILE, **THREE)), piece)
+
     read = read_form(body, CONTENT_TYPE, 10**6)
-    file.count = 0
 
     assert compute_sent_digests(read) == digests_of(NOISE)
-    assert file.count <= 64 * 1024
+    assert file.count == 0
 
 
 def test_it_may_be_asked_twice() -> None:
@@ -77,12 +89,38 @@ def test_a_digest_that_nobody_began_is_computed_of_the_whole_file() -> None:
     assert file.count == len(NOISE)
 
 
-@pytest.mark.parametrize("head", [b"no field at all", b'name="content" and no end of the headers'])
-def test_a_body_without_a_file_in_its_beginning_is_not_hashed(head: bytes) -> None:
-    content, file = arrived(head + NOISE.replace(b"\r\n\r\n", b""), 100_000)
+@pytest.mark.parametrize(
+    "content_type", ["", "application/json", "multipart/form-data", "multipart/form-data; boundary"]
+)
+def test_a_body_of_another_type_is_only_kept(content_type: str) -> None:
+    whole = form(FILE, fields(FILE))
+    content, file = arrived(whole, content_type=content_type)
 
-    assert compute_digests(content, ["sha256"]).keys() == {"sha256"}
-    assert file.count == content.size
+    assert file.getvalue() == whole
+    assert compute_digests(content, ["sha256"]) == {"sha256": hashlib.sha256(whole).hexdigest()}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        NOISE,
+        form(FILE, fields(FILE))[:-20],
+        form(FILE, fields(FILE)).replace(b"Disposition:", b"Disposition", 1),
+        form(FILE, [("name", "x" * 300_000)]).replace(BOUNDARY.encode(), b"x", 2),
+    ],
+    ids=["no form", "cut short", "a bad header", "no delimiter in the beginning"],
+)
+@pytest.mark.parametrize("piece", [100_000, 300_000])
+def test_a_malformed_form_is_refused_as_in_memory(broken: bytes, piece: int) -> None:
+    body, _ = arrived(broken, piece)
+
+    assert refusal(body) == refusal(Held(broken))
+
+
+def refusal(body: Content) -> str:
+    with pytest.raises(InvalidUpload) as caught:
+        read_form(body, CONTENT_TYPE, 10**6)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("piece", [1_000, 100_000, 256 * 1024])
@@ -116,11 +154,11 @@ def test_a_full_disk_is_told() -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        Arrival(Full).write(NOISE)
+        Arrival(Full, None).write(NOISE)
 
 
 def test_nothing_is_left_of_a_body_when_its_context_ends(tmp_path: Path) -> None:
-    with arrival(tmp_path) as body:
+    with arrival(tmp_path, None) as body:
         body.write(NOISE)
         assert read_all(body.content) == NOISE
         content = body.content
@@ -144,14 +182,35 @@ def test_fields_after_the_file_change_no_digest(length: int) -> None:
     }
 
 
-def test_a_file_that_only_seems_to_begin_earlier_is_hashed_anew() -> None:
+def test_text_that_looks_like_a_file_is_none() -> None:
     decoy = ("description", 'name="content"\r\n\r\nnot the file')
     body, file = arrived(form(FILE, [*fields(FILE), decoy]))
-    read = read_form(body, CONTENT_TYPE, 10**6)
-    file.count = 0
 
+    assert compute_sent_digests(read_form(body, CONTENT_TYPE, 10**6)) == {
+        "sha256": digests_of(NOISE)["sha256"]
+    }
+    assert file.count == 0
+
+
+def test_a_file_that_begins_late_is_hashed_and_copied_later() -> None:
+    late = ("description", "x" * 600_000)
+    body, _ = arrived(form(FILE, [*fields(FILE), late]))
+    read = read_form(body, CONTENT_TYPE, 2 * 10**6)
+
+    assert file_beginning(read.file.content) is None
     assert compute_sent_digests(read) == {"sha256": digests_of(NOISE)["sha256"]}
-    assert len(NOISE) - 256 * 1024 <= file.count <= len(NOISE)
+
+
+def test_a_second_file_changes_no_hash_of_the_first() -> None:
+    other = file_part("other.whl", b"other")
+    whole = form(FILE, fields(FILE)).removesuffix(b"--" + BOUNDARY.encode() + b"--\r\n")
+    body, _ = arrived(whole + form_body([other]))
+    first, second = read_form(body, CONTENT_TYPE, 10**6).files
+
+    assert compute_digests(first.content, ["sha256"])["sha256"] == digests_of(NOISE)["sha256"]
+    assert compute_digests(second.content, ["sha256"]) == {
+        "sha256": hashlib.sha256(b"other").hexdigest()
+    }
 
 
 def test_hashes_of_more_than_the_part_are_of_no_use() -> None:

@@ -1,0 +1,57 @@
+"""Read a form while it arrives: find its parts and hash its file, so that nobody waits for that."""
+
+from contextlib import suppress
+from typing import IO, Any, Self
+
+from pytp_broker.content import Hashed, Opened
+from pytp_broker.http.form_data import ArrivedForm, FoundPart, PartFinder
+from pytp_broker.index.digests import begin_hashes
+from pytp_broker.index.forms import CONTENT, algorithms_of, read_boundary
+
+
+class ArrivingForm:
+    """Takes the bytes of a form in order, and at least ``form_data.FIRST_BYTES`` of them first.
+
+    A form that is malformed arrives like any other. It is refused when it is read.
+    """
+
+    def __init__(self, boundary: str) -> None:
+        """Raise ValueError for a boundary that no form may have."""
+        self._boundary = boundary
+        self._finder = PartFinder(boundary)
+        self._file: FoundPart | None = None
+        self._hashes: dict[str, Any] = {}
+        self._hashed = 0
+
+    @classmethod
+    def of(cls, content_type: str) -> Self | None:
+        """Return a form that begins to arrive; None if a body of this type is no form."""
+        boundary = read_boundary(content_type)
+        with suppress(ValueError):
+            return None if boundary is None else cls(boundary)
+        return None
+
+    @property
+    def file_start(self) -> int | None:
+        """Return where the file begins, once a byte of it has come."""
+        return None if self._file is None else self._file.start
+
+    def add(self, octets: bytes) -> None:
+        """Take the next bytes."""
+        with suppress(ValueError):
+            for part, piece in self._finder.add(octets):
+                self._take(part, piece)
+
+    def arrived(self, head: bytes, file: IO[bytes], size: int) -> ArrivedForm:
+        """Return the whole form: what is before the file, and a file with the rest."""
+        rest = Opened(file, size, Hashed(self._hashed, self._hashes))
+        return ArrivedForm(head, rest, self._boundary, self._finder)
+
+    def _take(self, part: FoundPart, piece: bytes) -> None:
+        if self._file is None and part.segment.name == CONTENT:
+            names = {each.segment.name or "" for each in self._finder.found}
+            self._file, self._hashes = part, begin_hashes(algorithms_of(names))
+        if part is self._file:
+            self._hashed += len(piece)
+            for each in self._hashes.values():
+                each.update(piece)
