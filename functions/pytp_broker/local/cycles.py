@@ -52,7 +52,7 @@ class Cycle:
         # The client asks before it sends its body (`Expect: 100-continue`), and we said nothing.
         self._is_asking = head.asks_first
         self._connection = connection
-        self._body = bytearray()
+        self._body = b""
         self._is_body_whole = False
         self._news = asyncio.Event()
         self._start = b""
@@ -76,7 +76,7 @@ class Cycle:
     @property
     def whole_body(self) -> bytes | None:
         """Return the body, which stays here; None if it has not come whole."""
-        return bytes(self._body) if self._is_body_whole else None
+        return self._body if self._is_body_whole else None
 
     @property
     def held_bytes(self) -> int:
@@ -119,7 +119,7 @@ class Cycle:
             self._news.clear()
         if self.is_over or self.is_answered:
             return {"type": "http.disconnect"}
-        octets, self._body = bytes(self._body), bytearray()
+        octets, self._body = self._body, b""
         return {"type": "http.request", "body": octets, "more_body": not self._is_body_whole}
 
     async def send(self, message: Message) -> None:
@@ -171,7 +171,7 @@ class Cycle:
             self._start = b""
         if is_end:
             self.is_answered = True
-            self._body.clear()
+            self._body = b""
             self._news.set()
             self._connection.end_cycle()
 

@@ -52,7 +52,8 @@ class SizedBody:
 
     def take(self, received: bytearray) -> bytes:
         """Remove from what was received what is of this body, and return it."""
-        taken = bytes(received[: self._left])
+        with memoryview(received) as whole:
+            taken = bytes(whole[: self._left])
         del received[: self._left]
         self._left -= len(taken)
         return taken
