@@ -152,9 +152,11 @@ def test_a_long_write_is_left_to_another_thread(desk: Desk) -> None:
         pass
 
 
-@pytest.mark.parametrize(("took", "rests"), [(at_once.SLOW_SECONDS, False), (0.021, True)])
+@pytest.mark.parametrize(
+    ("took", "rest"), [(at_once.SLOW_SECONDS, 0), (0.025, 1.25), (0.5, 25), (4, 200)]
+)
 def test_after_a_slow_commit_other_threads_wait_for_the_disk(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, took: float, rests: bool
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, took: float, rest: float
 ) -> None:
     desk.add("a")
     end_now = desk.store.writer.end_now
@@ -166,10 +168,11 @@ def test_after_a_slow_commit_other_threads_wait_for_the_disk(
     monkeypatch.setattr(desk.store.writer, "end_now", end_slowly)
     assert desk.writes.commit()
 
-    if rests:
+    if rest:
+        desk.ticks += rest * 0.99
         with pytest.raises(WouldWaitError):
             desk.add("b")
-        desk.ticks += at_once.REST_SECONDS
+        desk.ticks += rest * 0.01
     desk.add("b")
 
 
