@@ -2,8 +2,9 @@
 
 peryx is a registry in Rust that speaks PyPI's Trusted Publishing, too. Both have the same issuer,
 certificate, clients and files, and their defaults. Latency and requests a second depend on the
-machine, whose processors server and clients share; trust the ratios. peryx needs minutes to import
-11,010 files. Run it with `make bench`. It asserts only that both answer.
+machine, whose processors server and clients share; trust the ratios. Beside both of them the least
+runs that a durable mint can be in Python. peryx needs minutes to import 11,010 files. Run it with
+`make bench`. It asserts only that all answer.
 """
 
 import json
@@ -11,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -30,6 +31,7 @@ from tests.support.distributions import (
     wheel_members,
 )
 from tests.support.kept import KeptTls, write_request
+from tests.support.least_mint import LeastMint, least_mint
 from tests.support.peers import PERYX, Ours, Peryx, side_by_side
 
 pytestmark = pytest.mark.skipif(not PERYX.is_file(), reason="no .venv-peers: `make bench` makes it")
@@ -44,6 +46,7 @@ FILES: Final = {"ten-files": 10, "thousand-files": 1000, "ten-thousand-files": 1
 PAGE_SECONDS: Final = 2
 JSON_PAGE: Final = "Accept: application/vnd.pypi.simple.v1+json"
 Pair = tuple[Ours, Peryx]
+Minter = Ours | Peryx | LeastMint
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +63,11 @@ def show(what: str, figures: Sequence[float], unit: str, *, is_rate: bool = Fals
     print(f"{what:52}{ours:12,.2f}{peryx:12,.2f} {unit:10} {better}")
 
 
-def connect(peer: Ours | Peryx) -> KeptTls:
+def connect(peer: Minter) -> KeptTls:
     return KeptTls(peer.url, peer.ca_file)
 
 
-def mint_request(peer: Ours | Peryx, **changes: Any) -> bytes:
+def mint_request(peer: Minter, **changes: Any) -> bytes:
     body = json.dumps({"token": peer.issuer.identity(**changes)}).encode()
     return write_request("POST", peer.mint, body, "Content-Type: application/json")
 
@@ -102,13 +105,16 @@ class Round:
 def test_mint(peers: Pair, goals: Goals, tmp_path: Path) -> None:
     print(f"\n{'':52}{'pytp-broker':>12}{'peryx':>12}            better")
     for clients in CLIENTS:
-        rounds = [[measure_mints(peer, clients) for peer in peers] for _ in range(ROUNDS)]
-        ours, peryx = (typical([each[number] for each in rounds]) for number in range(2))
+        with least_beside(peers, tmp_path / f"least-{clients}") as least:
+            minters = (*peers, least)
+            rounds = [[measure_mints(each, clients) for each in minters] for _ in range(ROUNDS)]
+        ours, peryx, floor = (typical([each[number] for each in rounds]) for number in range(3))
         name = f"mint, {clients} clients"
         show(f"{name}: p50", [ours.median * 1000, peryx.median * 1000], "ms")
         show(f"{name}: p99", [ours.slow * 1000, peryx.slow * 1000], "ms")
         show(f"{name}: processor time each", [ours.processor * 1000, peryx.processor * 1000], "ms")
         show(name, [ours.rate, peryx.rate], "a second", is_rate=True)
+        show_least(name, floor, ours)
         if clients == 1:
             goals.at_most("serve", "mint, p50, one client", 4, ours.median / peryx.median, "peryx")
         else:
@@ -120,13 +126,25 @@ def test_mint(peers: Pair, goals: Goals, tmp_path: Path) -> None:
     print(f"the disk makes {flushes_a_second(tmp_path):,.0f} small writes a second durable")
 
 
+def show_least(name: str, least: Round, ours: Round) -> None:
+    p50, processor = least.median * 1000, least.processor * 1000
+    times = ours.processor / least.processor
+    print(f"{name}, the least in Python: p50 {p50:.2f} ms, {least.rate:,.0f} a second, and")
+    print(f"    {processor:.2f} ms of processor time each; ours takes {times:.1f} times as much")
+
+
+def least_beside(peers: Pair, folder: Path) -> AbstractContextManager[LeastMint]:
+    ours, _ = peers
+    return least_mint(folder, ours.issuer, ours.folder / "data" / "tls")
+
+
 def typical(rounds: Sequence[Round]) -> Round:
     """Return the median of each figure: other work on the machine spoils single rounds."""
     columns = zip(*map(astuple, rounds), strict=True)
     return Round(*map(median, columns))
 
 
-def measure_mints(peer: Ours | Peryx, clients: int) -> Round:
+def measure_mints(peer: Minter, clients: int) -> Round:
     """Measure mints over kept connections: their handshakes are over before the clock starts."""
     with ExitStack() as stack:
         connections = [stack.enter_context(connect(peer)) for _ in range(clients)]
