@@ -294,7 +294,7 @@ def test_an_error_that_is_not_of_the_store_ends_the_turn(
 
     with monkeypatch.context() as broken:
         broken.setattr(desk.store.writer, "_begin", fail)
-        with pytest.raises(MemoryError):
+        with pytest.raises(NotOurTurnError):
             desk.add("a")
 
     desk.add("b")

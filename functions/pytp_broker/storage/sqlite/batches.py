@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from threading import Event
 from typing import Final
 
-from pytp_broker.errors import StoreUnavailable
 from pytp_broker.storage.sqlite.turns import Turns
 
 # The first of a batch waits for the last. A part takes some 0.2 ms, a commit 1 to 10 ms.
@@ -89,16 +88,15 @@ class Writer:
     def begin_in_turn(self) -> "Batch | None":
         """Return a batch now that it is our turn; None, and no turn, if another process writes.
 
-        The batch may be one that other threads have begun, and that we commit for them. The commit
-        of one of ours appends to the log and does nothing more.
+        It is None also if anything else fails. The batch may be one that other threads have begun,
+        and that we commit for them. The commit of one of ours appends to the log and does nothing
+        more.
         """
         try:
             return self._open or self._begin(0, log_pages=0)
-        except BaseException as error:
+        except Exception:  # noqa: BLE001 - the usual way meets it again, and logs it
             self._turns.end()
-            if isinstance(error, sqlite3.Error | StoreUnavailable):
-                return None
-            raise
+            return None
 
     def end_now(self, batch: "Batch") -> None:
         """End a batch that ``begin_now`` or ``begin_in_turn`` began."""
@@ -147,7 +145,7 @@ class Writer:
             batch.settle()
 
     def _return(self, connection: sqlite3.Connection) -> None:
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error, MemoryError):
             connection.rollback()
             _wait_while_busy(connection, self._busy_seconds)  # who reads with it next
         # A connection that is still in a transaction is broken, and would break the next write.
@@ -193,10 +191,16 @@ class Batch:
         # Without savepoints the parts cannot be told apart, so all of them fail. SQLite itself ends
         # a transaction when the disk fails or is full, and its savepoints end with it.
         try:
-            self.connection.execute(statement)
+            self._execute(statement)
         except sqlite3.Error as error:
             self._error = error
             raise
+
+    def _execute(self, statement: str) -> None:
+        try:
+            self.connection.execute(statement)
+        except MemoryError as error:  # Python raises it in place of SQLite's own error
+            raise sqlite3.OperationalError("out of memory") from error
 
     def spoil(self) -> None:
         """Let the commit fail, so that nothing of this batch stays."""
@@ -206,7 +210,7 @@ class Batch:
         """Make all parts durable, or none."""
         if self._error is None:
             try:
-                self.connection.execute("COMMIT")
+                self._execute("COMMIT")
                 self.is_durable = True
             except sqlite3.Error as error:
                 self._error = error
