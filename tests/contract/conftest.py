@@ -38,6 +38,12 @@ def racing_store(request: pytest.FixtureRequest) -> Store:
     return _store(request)
 
 
+@pytest.fixture(params=["sqlite", "at_once", "moto", MINISTACK])
+def token_store(request: pytest.FixtureRequest) -> Store:
+    """Return an empty store of each engine, and of each way to write a token."""
+    return _store(request)
+
+
 def _store(request: pytest.FixtureRequest) -> Store:
     found: Store = request.getfixturevalue(f"{request.param}_store")
     return found

@@ -51,14 +51,14 @@ def test_it_is_kept_until_it_ends_though_many_others_are_exchanged(store: Store)
     assert TO_READ in store.list_tokens(late)
 
 
-def test_it_is_burned_as_any_other_in_its_registry_alone(store: Store) -> None:
-    store.apply(configuration(), [])
-    store.add_operators_token(TO_READ)
+def test_it_is_burned_as_any_other_in_its_registry_alone(token_store: Store) -> None:
+    token_store.apply(configuration(), [])
+    token_store.add_operators_token(TO_READ)
 
-    assert not store.burn_token(TO_READ.lookup_id, TO_READ.token_hash, "other", NOW)
-    assert store.burn_token(TO_READ.lookup_id, TO_READ.token_hash, "acme", NOW)
+    assert not token_store.burn_token(TO_READ.lookup_id, TO_READ.token_hash, "other", NOW)
+    assert token_store.burn_token(TO_READ.lookup_id, TO_READ.token_hash, "acme", NOW)
 
-    assert find(store) == replace(TO_READ, burned_at=NOW)
+    assert find(token_store) == replace(TO_READ, burned_at=NOW)
 
 
 @pytest.mark.promise("made-by-an-operator")

@@ -8,18 +8,15 @@ import pytest
 from pytp_broker.grants import Trust
 from pytp_broker.storage.protocols import AlreadyExchangedError, Store
 from pytp_broker.tokens import TokenRecord
-from tests.contract.conftest import MINISTACK
 from tests.support.samples import NOW, configuration, for_repository, publisher, record
 
 LATER = NOW + timedelta(minutes=1)
 NO_ONE: Trust = {}
 
 
-@pytest.fixture(params=["sqlite", "at_once", "moto", MINISTACK])
-def store(request: pytest.FixtureRequest) -> Store:
-    """Return an empty store of each engine, and of each way to write a token."""
-    found: Store = request.getfixturevalue(f"{request.param}_store")
-    return found
+@pytest.fixture
+def store(token_store: Store) -> Store:
+    return token_store
 
 
 def find(store: Store, lookup_id: str = record().lookup_id) -> TokenRecord | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from botocore.config import Config
 from pytp_broker.aws.boto import SERVER_CONFIG
 from pytp_broker.aws.dynamodb.operating import DynamoStore
 from pytp_broker.aws.s3 import S3Files
+from pytp_broker.errors import StoreUnavailable
 from tests.faults.engines import DynamoEngines, SqliteEngines
 from tests.faults.injection import Fault, Line
 from tests.faults.operations import (
@@ -24,8 +26,10 @@ from tests.faults.session_operations import WRITING_SESSION_OPERATIONS
 from tests.faults.stage import Engine
 from tests.faults.statements import StoreOnLine, make_line
 from tests.faults.trials import Lay, try_every_call
+from tests.faults.turns import find_commit
 from tests.faults.wire import Wire, WireOfFunctions, deliver_to_moto, make_client
 from tests.support.quick_clients import quick_clients
+from tests.support.samples import record
 
 # The settings of `serve` with longer timeouts. These tests put the delays on the wire
 # themselves, and a slow emulator on a busy machine must not add to them.
@@ -61,6 +65,26 @@ def test_a_fault_at_any_statement_does_no_harm_and_a_retry_heals_it(
     calls = try_every_call(sqlite_engines, operation, fault, behind_a_line)
 
     assert "COMMIT" in calls
+
+
+def test_a_commit_without_memory_is_told_as_unavailable_and_leaves_nothing(
+    quick_path: Path, closing: ExitStack
+) -> None:
+    line = Line(MemoryError)  # Python raises it if SQLite has no memory
+    store = StoreOnLine(quick_path / "broker.db", line)
+    closing.callback(store.close)
+    store.add_token(record(lookup_id="first"))  # it also clears
+    line.repair()
+    store.add_token(record(lookup_id="second"))
+    line.break_at(find_commit(line.calls), Fault.BEFORE)
+
+    with pytest.raises(StoreUnavailable):
+        store.add_token(record(lookup_id="third"))
+
+    assert line.was_hit
+    line.repair()
+    assert store.find_token("third", None) is None
+    store.add_token(record(lookup_id="third"))
 
 
 @pytest.fixture
