@@ -68,6 +68,7 @@ _LIBRARIES: Final = _AWS | {
     "uv",
     "uvicorn",
     "yaml",
+    "zlib_ng",
 }
 _OWN_EXTRAS: Final = {
     "demo": "demo",
