@@ -61,6 +61,14 @@ def test_what_was_taken_back_is_no_part_of_it(store: Store) -> None:
     assert list(store.survey("acme")) == []
 
 
+def test_a_project_that_is_active_again_has_no_status_in_it(store: Store) -> None:
+    store.add_file(file())
+    store.set_status("acme", "widgets", ARCHIVED)
+    store.set_status("acme", "widgets", ProjectStatus("active"))
+
+    assert list(store.survey("acme")) == [file()]
+
+
 def test_many_projects_are_surveyed_by_name(store: Store) -> None:
     names = [f"project-{number:03}" for number in range(60)]
     for name in reversed(names):

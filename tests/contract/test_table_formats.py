@@ -141,6 +141,28 @@ def test_an_upgrade_that_crashed_at_a_write_is_resumed(moto_table: Table, number
     assert set(dynamo.load_setup().publishers) == {p.rules_hash for p in AFTER[1]}
 
 
+def test_a_token_that_ends_during_an_upgrade_does_not_come_back(
+    dynamo: DynamoStore, table: Table
+) -> None:
+    fill(dynamo)
+    make_old(table)
+    (key,) = [
+        {name: item[name] for name in ("pk", "sk")}
+        for item in table.dump()
+        if item["sk"]["S"] == "TOKEN" and "made_for" not in item
+    ]
+
+    def end_token(number: int) -> None:
+        name, request = client.writes[number]
+        if name == "update_item" and request["Key"] == key:
+            table.client.delete_item(TableName=table.name, Key=key)
+
+    client = watch(table, before=end_token)
+    DynamoStore(client, table.name, now=NOW.timestamp).apply(*BEFORE)
+
+    assert dynamo.list_tokens(NOW) == [OPERATORS]
+
+
 def test_an_upgrade_is_so_many_writes(moto_table: Table) -> None:
     dynamo = DynamoStore(moto_table.client, moto_table.name, now=NOW.timestamp)
     fill(dynamo)

@@ -190,6 +190,14 @@ def test_the_rows_say_enough_where_the_schema_may_not_be_seen(client: Any) -> No
         check_table(denying, "orders")
 
 
+def test_what_fails_while_a_table_is_looked_at_is_told(client: Any) -> None:
+    make(client, BROKERS)
+    denying: Any = Denying(client, "query")
+
+    with pytest.raises(RefusedError):
+        check_table(denying, "orders")
+
+
 def test_who_writes_must_be_allowed_to_look(client: Any) -> None:
     make(client, BROKERS)
     denying: Any = Denying(client, "scan")

@@ -57,6 +57,12 @@ def test_a_dry_run_burns_nothing(desk: Desk) -> None:
     assert desk.records() == []
 
 
+def test_a_dry_run_says_that_no_token_is_live(desk: Desk) -> None:
+    desk.type("token burn --all")
+
+    assert desk.type("token burn --all --dry-run") == "no tokens to burn\n"
+
+
 def test_burn_all_can_also_refuse_the_identity_tokens_from_before(desk: Desk) -> None:
     before = datetime.now(UTC)
 

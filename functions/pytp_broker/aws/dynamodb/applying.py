@@ -72,7 +72,7 @@ class Applying(Upgrading, AppliedWriting, OperatorRecordRows):
             return plan
         self._add_operator_records(describe(plan))
         run = OwnRun(self._call, self._client, self._operator, self._now)
-        for attempt in range(MAX_APPLY_ROUNDS + 1):
+        for attempt in range(MAX_APPLY_ROUNDS + 1):  # pragma: no branch - the last one ends it
             if present.is_marked and not any(self._writes(plan, present.rows)):
                 self._end(run, present)
                 return first
