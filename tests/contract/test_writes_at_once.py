@@ -153,7 +153,7 @@ def test_a_long_write_is_left_to_another_thread(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("took", "rest"), [(at_once.SLOW_SECONDS, 0), (0.025, 1.25), (0.5, 25), (4, 200)]
+    ("took", "rest"), [(at_once.SLOW_SECONDS, 0), (0.025, 1.25), (0.5, 25), (4, 60)]
 )
 def test_after_a_slow_commit_other_threads_wait_for_the_disk(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, took: float, rest: float

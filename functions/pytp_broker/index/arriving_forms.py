@@ -1,5 +1,6 @@
 """Read a form while it arrives: find its parts and hash its file, so that nobody waits for that."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Any, Self
 
@@ -10,7 +11,7 @@ from pytp_broker.index.forms import CONTENT, algorithms_of, read_boundary
 
 
 class ArrivingForm:
-    """Takes the bytes of a form in order, and at least ``form_data.FIRST_BYTES`` of them first.
+    """Takes the bytes of a form in order: first ``begin``, then ``add``.
 
     A form that is malformed arrives like any other. It is refused when it is read.
     """
@@ -31,26 +32,33 @@ class ArrivingForm:
             return None if boundary is None else cls(boundary)
         return None
 
-    @property
-    def file_start(self) -> int | None:
-        """Return where the file begins, once a byte of it has come."""
+    def begin(self, octets: bytes) -> int | None:
+        """Take the first bytes, at least ``form_data.FIRST_BYTES``; return where the file begins.
+
+        None if nothing of it has come. It is not hashed then, wherever it begins later.
+        """
+        for part, piece in self._parts(octets):
+            if self._file is None and part.segment.name == CONTENT:
+                names = {each.segment.name or "" for each in self._finder.found}
+                self._file, self._hashes = part, begin_hashes(algorithms_of(names))
+            self._take(part, piece)
         return None if self._file is None else self._file.start
 
     def add(self, octets: bytes) -> None:
         """Take the next bytes."""
-        with suppress(ValueError):
-            for part, piece in self._finder.add(octets):
-                self._take(part, piece)
+        for part, piece in self._parts(octets):
+            self._take(part, piece)
 
     def arrived(self, head: bytes, file: IO[bytes], size: int) -> ArrivedForm:
-        """Return the whole form: what is before the file, and a file with the rest."""
-        rest = Opened(file, size, Hashed(self._hashed, self._hashes))
-        return ArrivedForm(head, rest, self._boundary, self._finder)
+        """Return the whole form: what is before the place that ``begin`` said, and the rest."""
+        hashed = None if self._file is None else Hashed(self._hashed, self._hashes)
+        return ArrivedForm(head, Opened(file, size, hashed), self._boundary, self._finder)
+
+    def _parts(self, octets: bytes) -> Iterator[tuple[FoundPart, bytes]]:
+        with suppress(ValueError):
+            yield from self._finder.add(octets)
 
     def _take(self, part: FoundPart, piece: bytes) -> None:
-        if self._file is None and part.segment.name == CONTENT:
-            names = {each.segment.name or "" for each in self._finder.found}
-            self._file, self._hashes = part, begin_hashes(algorithms_of(names))
         if part is self._file:
             self._hashed += len(piece)
             for each in self._hashes.values():

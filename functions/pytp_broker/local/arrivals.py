@@ -1,7 +1,7 @@
 """Keep a body while it arrives: a small one in memory, a large one in a file without a name.
 
-A large form is cut where its file begins, so that file needs no copy to be stored. It is also read
-on its way: the parts are found, and the file is hashed.
+A large form is read on its way. It is cut where its file begins, if that is among the first bytes:
+then the file is hashed while it comes, and needs no copy to be stored.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,10 +45,7 @@ class Arrival:
 
     def _cut(self, octets: bytes) -> None:
         """Keep on the disk what begins with the file, or everything if that has not begun."""
-        start = None
-        if self._form is not None:
-            self._form.add(octets)
-            start = self._form.file_start
+        start = None if self._form is None else self._form.begin(octets)
         cut = start or 0
         self._head, self._file = octets[:cut], self._open_file()
         self._write(self._file, octets[cut:])

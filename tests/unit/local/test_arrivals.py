@@ -10,10 +10,12 @@ import pytest
 
 from pytp_broker.content import Arrived, Content, Held, Part, file_beginning, read_all
 from pytp_broker.errors import InvalidUpload
+from pytp_broker.http.form_data import FIRST_BYTES
 from pytp_broker.index.arriving_forms import ArrivingForm
 from pytp_broker.index.digests import compute_digests
 from pytp_broker.index.forms import compute_sent_digests, read_form
 from pytp_broker.local.arrivals import Arrival, arrival
+from pytp_broker.local.gateway_events import MAX_ENCODED_BYTES
 from tests.support.distributions import (
     BOUNDARY,
     CONTENT_TYPE,
@@ -21,6 +23,7 @@ from tests.support.distributions import (
     fields,
     file_part,
     form,
+    text_part,
 )
 from tests.support.distributions import body as form_body
 
@@ -199,6 +202,26 @@ def test_a_file_that_begins_late_is_hashed_and_copied_later() -> None:
 
     assert file_beginning(read.file.content) is None
     assert compute_sent_digests(read) == {"sha256": digests_of(NOISE)["sha256"]}
+
+
+@pytest.mark.parametrize("piece", [100_000, MAX_ENCODED_BYTES + 1])
+def test_a_whole_body_has_no_hash_of_a_part_that_begins_late(piece: int) -> None:
+    """Raw bytes may say that they are a form: their digest is never that of a part in them."""
+    whole = form_body([text_part("x", "y" * 600_000), file_part("other.whl", b"other")])
+    content, _ = arrived(whole, piece)
+
+    assert compute_digests(content, ["sha256"]) == {"sha256": hashlib.sha256(whole).hexdigest()}
+
+
+def test_a_whole_body_has_no_hash_of_its_first_file() -> None:
+    whole = form(FILE, fields(FILE))
+    content, _ = arrived(whole)
+
+    assert compute_digests(content, ["sha256"]) == {"sha256": hashlib.sha256(whole).hexdigest()}
+
+
+def test_the_first_bytes_are_enough_to_find_where_a_form_begins() -> None:
+    assert MAX_ENCODED_BYTES >= FIRST_BYTES
 
 
 def test_a_second_file_changes_no_hash_of_the_first() -> None:

@@ -8,10 +8,12 @@ from typing import Final
 
 from pytp_broker.storage.sqlite.batches import Batch, Writer
 
-# A commit that takes longer says that the disk is slow. For so many times as long, other threads
-# wait for it: ours waits for slow commits a fiftieth of its time at most.
+# A commit that takes longer says that the disk is slow.
 SLOW_SECONDS: Final = 0.02
+# After a slow commit other threads wait for the disk, so many times as long as it took and no
+# longer than a minute. So ours waits for slow commits a fiftieth of its time, or little more.
 REST_FACTOR: Final = 50
+MAX_REST_SECONDS: Final = 60
 
 
 class WouldWaitError(Exception):
@@ -84,5 +86,5 @@ class WritesAtOnce:
         ended = self._clock()
         took = ended - began
         if took > SLOW_SECONDS:
-            self._rests_until = ended + REST_FACTOR * took
+            self._rests_until = ended + min(REST_FACTOR * took, MAX_REST_SECONDS)
         return batch.is_durable

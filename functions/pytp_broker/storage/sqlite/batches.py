@@ -86,17 +86,19 @@ class Writer:
             self._turns.end()
 
     def begin_in_turn(self) -> "Batch | None":
-        """Return a batch now that it is our turn; None, and no turn, if another process writes.
+        """Return a batch now that it is our turn.
 
-        It is None also if anything else fails. The batch may be one that other threads have begun,
-        and that we commit for them. The commit of one of ours appends to the log and does nothing
-        more.
+        None, and no turn, if that fails, most often because another process writes. The batch may
+        be one that other threads have begun, and that we commit for them. The commit of one of ours
+        appends to the log and does nothing more.
         """
         try:
             return self._open or self._begin(0, log_pages=0)
-        except Exception:  # noqa: BLE001 - the usual way meets it again, and logs it
+        except BaseException as error:
             self._turns.end()
-            return None
+            if isinstance(error, Exception):  # the usual way meets it again, and logs it
+                return None
+            raise
 
     def end_now(self, batch: "Batch") -> None:
         """End a batch that ``begin_now`` or ``begin_in_turn`` began."""
