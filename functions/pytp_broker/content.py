@@ -89,7 +89,7 @@ class Part:
 class Arrived:
     """A body that came over the wire: its first bytes in memory, the rest in a file of its own.
 
-    It is cut where a file in the body begins, if that is known in time.
+    The rest begins with the file of a form, if that file begins early enough.
     """
 
     head: bytes = field(repr=False)

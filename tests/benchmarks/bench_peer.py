@@ -2,9 +2,9 @@
 
 peryx is a registry in Rust that speaks PyPI's Trusted Publishing, too. Both have the same issuer,
 certificate, clients and files, and their defaults. Latency and requests a second depend on the
-machine, whose processors server and clients share; trust the ratios. Beside both of them the least
-runs that a durable mint can be in Python. peryx needs minutes to import 11,010 files. Run it with
-`make bench`. It asserts only that all answer.
+machine, whose processors server and clients share; trust the ratios. A third server beside them, in
+Python, does the least that a durable mint needs. peryx needs minutes to import 11,010 files. Run it
+with `make bench`. It asserts only that all answer.
 """
 
 import json

@@ -7,10 +7,8 @@ runs it in a thread, and sees which requests it got.
 """
 
 import json
-import os
 import socket
 import ssl
-import subprocess
 import sys
 import zlib
 from collections import defaultdict
@@ -22,7 +20,8 @@ from typing import Any, Final
 
 import trustme
 
-_ROOT: Final = Path(__file__).parents[2]
+from tests.support.module_process import module_process
+
 _RECEIVED: Final = 64 * 1024
 
 
@@ -126,18 +125,8 @@ def run_instant_store(folder: Path, items: list[dict[str, Any]]) -> Iterator[dic
     """Run a store with these items in a process; yield the environment of its functions."""
     certificate = make_certificate(folder)
     (folder / "rows.json").write_text(json.dumps(items))
-    with subprocess.Popen(
-        [sys.executable, "-m", __name__, folder / "rows.json", certificate],
-        cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": f"{_ROOT / 'functions'}{os.pathsep}{_ROOT}"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield environment_of(int(process.stdout.readline()), folder)
-        finally:
-            process.kill()
+    with module_process(__name__, folder / "rows.json", certificate) as (_, port):
+        yield environment_of(port, folder)
 
 
 def _answer_all(context: ssl.SSLContext, accepted: socket.socket, rows: Rows) -> None:

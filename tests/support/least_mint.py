@@ -1,4 +1,4 @@
-"""The least that a durable mint costs a server in Python: what no broker in Python is faster than.
+"""A server that does the least for a durable mint: no broker in Python can be faster.
 
 It reads a request over TLS, verifies the signature of the identity token, writes that it was used
 and the hash of an upload token, and answers once both are on the disk, together with all others of
@@ -9,11 +9,9 @@ import asyncio
 import base64
 import hashlib
 import json
-import os
 import secrets
 import sqlite3
 import ssl
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -31,9 +29,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from tests.support.module_process import module_process
 from tests.support.peers import PeerIssuer
 
-_ROOT: Final = Path(__file__).parents[2]
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _TABLES: Final = """
     PRAGMA journal_mode = WAL;
@@ -61,19 +59,8 @@ def least_mint(folder: Path, issuer: PeerIssuer, tls: Path) -> Iterator[LeastMin
     (key,) = issuer.keys.values()
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (folder / "issuer.pem").write_bytes(pem)
-    with subprocess.Popen(
-        [sys.executable, "-m", __name__, folder, tls],
-        cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": f"{_ROOT / 'functions'}{os.pathsep}{_ROOT}"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            url = f"https://127.0.0.1:{int(process.stdout.readline())}"
-            yield LeastMint(issuer, url, str(tls / "ca.pem"), process.pid)
-        finally:
-            process.kill()
+    with module_process(__name__, folder, tls) as (pid, port):
+        yield LeastMint(issuer, f"https://127.0.0.1:{port}", str(tls / "ca.pem"), pid)
 
 
 class _Mint:

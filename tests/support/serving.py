@@ -69,11 +69,11 @@ class Served:
         result = self.function(event)
         assert result["statusCode"] == HTTPStatus.OK, result["body"]
 
-    def request(self, body: bytes) -> Exchange:
+    def request(self, body: bytes, path: str = _PATH) -> Exchange:
         """Return the request as it comes over the wire, piece by piece."""
         starts = range(0, len(body), _CHUNK_BYTES)
         chunks = (body[start : start + _CHUNK_BYTES] for start in starts)
-        return Exchange(*chunks, path=_PATH, **self.headers)
+        return Exchange(*chunks, path=path, **self.headers)
 
     def send(self, request: Exchange) -> None:
         self.gateway.answer(request)

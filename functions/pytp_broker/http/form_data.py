@@ -21,7 +21,7 @@ _MAX_HEAD_BYTES: Final = 8 * 1024
 _MAX_PREAMBLE_BYTES: Final = 64 * 1024
 # The parser gets this many bytes at a time, because it copies each block.
 _BLOCK_BYTES: Final = 64 * 1024
-# What a finder takes first is at least as long, or the whole body.
+# The first bytes that a finder gets are at least as many, or the whole body.
 FIRST_BYTES: Final = _MAX_PREAMBLE_BYTES + _BLOCK_BYTES
 
 
@@ -52,14 +52,15 @@ class PartFinder:
         self.found: Final[list[FoundPart]] = []
         self.is_over = False
         self._error: ValueError | None = None
-        self._end = 0  # of the part before
+        self._end = 0  # of the previous part
         self._position = 0  # of the block that comes next
         self._before = b""  # what is before that block
 
-    def add(self, octets: bytes) -> Iterator[tuple[FoundPart, bytes]]:
-        """Take the next bytes, and yield those that are of a part; raise ValueError.
+    def pieces(self, octets: bytes) -> Iterator[tuple[FoundPart, bytes]]:
+        """Look through the next bytes, and yield those that belong to a part, each with its part.
 
-        What follows the form, or the first error in it, does not matter.
+        Nothing is found unless the caller takes all pieces. What follows the form, or the first
+        error in it, does not matter. Raises ValueError.
         """
         if self._error is not None:
             return
@@ -78,9 +79,9 @@ class PartFinder:
         return [(part.segment, Part(body, part.start, part.segment.size)) for part in self.found]
 
     def _blocks(self, octets: bytes) -> Iterator[bytes]:
-        """Yield bytes in blocks. The first delimiter is in the first block.
+        """Yield bytes in blocks, of which the very first has the first delimiter of the form.
 
-        The parser looks for it in no other block.
+        The parser looks for that delimiter in no other block.
         """
         if not self._position:
             delimiter = self._closing[2:-2]
@@ -104,12 +105,12 @@ class PartFinder:
         self._before = (self._before + block[-_MAX_HEAD_BYTES:])[-_MAX_HEAD_BYTES:]
 
     def _after_head(self, block: bytes) -> int:
-        """Return where the octets of the part begin that follows the part before."""
+        """Return where the octets of the next part begin, whose head the parser has read."""
         head = self._look(block, _MAX_HEAD_BYTES)
         return self._end + head.index(_END_OF_HEADERS) + len(_END_OF_HEADERS)
 
     def _look(self, block: bytes, length: int) -> bytes:
-        """Return what follows the part before; it begins in this block or before it."""
+        """Return what follows the previous part. It may begin before this block."""
         offset = self._end - self._position
         if offset >= 0:
             return block[offset : offset + length]
@@ -131,7 +132,7 @@ def find_parts(body: Content, boundary: str) -> list[tuple[MultipartSegment, Par
     finder = PartFinder(boundary)
     start, length = 0, FIRST_BYTES
     while start < body.size and not finder.is_over:
-        for _ in finder.add(bytes(body.read_at(start, length))):
+        for _ in finder.pieces(bytes(body.read_at(start, length))):
             pass
         start, length = start + length, _BLOCK_BYTES
     return finder.finish(body)

@@ -26,11 +26,15 @@ class ArrivingForm:
 
     @classmethod
     def of(cls, content_type: str) -> Self | None:
-        """Return a form that begins to arrive; None if a body of this type is no form."""
+        """Return a form of this type that begins to arrive.
+
+        None if the type is another one, or has a boundary that no form may have.
+        """
         boundary = read_boundary(content_type)
-        with suppress(ValueError):
+        try:
             return None if boundary is None else cls(boundary)
-        return None
+        except ValueError:
+            return None
 
     def begin(self, octets: bytes) -> int | None:
         """Take the first bytes, at least ``form_data.FIRST_BYTES``; return where the file begins.
@@ -50,13 +54,16 @@ class ArrivingForm:
             self._take(part, piece)
 
     def arrived(self, head: bytes, file: IO[bytes], size: int) -> ArrivedForm:
-        """Return the whole form: what is before the place that ``begin`` said, and the rest."""
+        """Return the whole form: what comes before the file, and an open file with the rest.
+
+        If ``begin`` found no file, nothing comes before, and the open file has everything.
+        """
         hashed = None if self._file is None else Hashed(self._hashed, self._hashes)
         return ArrivedForm(head, Opened(file, size, hashed), self._boundary, self._finder)
 
     def _parts(self, octets: bytes) -> Iterator[tuple[FoundPart, bytes]]:
         with suppress(ValueError):
-            yield from self._finder.add(octets)
+            yield from self._finder.pieces(octets)
 
     def _take(self, part: FoundPart, piece: bytes) -> None:
         if part is self._file:

@@ -218,7 +218,7 @@ def compute_sent_digests(form: Form) -> dict[str, str]:
 
 
 def algorithms_of(names: Collection[str]) -> set[str]:
-    """Return sha256, and the algorithms whose digests are among fields of a form."""
+    """Return sha256, and the algorithm of each of these fields that is for a digest."""
     return {SHA256, *(algorithm for name, algorithm in _DIGESTS.items() if name in names)}
 
 

@@ -1,7 +1,7 @@
 """Keep a body while it arrives: a small one in memory, a large one in a file without a name.
 
-A large form is read on its way. It is cut where its file begins, if that is among the first bytes:
-then the file is hashed while it comes, and needs no copy to be stored.
+A large form is read while it arrives. If its file begins among the first bytes, the body is cut
+there: the file is hashed on its way, and needs no copy to be stored.
 """
 
 from collections.abc import Callable, Iterator

@@ -118,7 +118,7 @@ def in_pieces(octets: bytes, lengths: list[int]) -> list[tuple[str, int, int]] |
     finder, start, seen = PartFinder(BOUNDARY), 0, b""
     try:
         for length in [FIRST_BYTES, *lengths, len(octets)]:
-            seen += b"".join(piece for _, piece in finder.add(octets[start : start + length]))
+            seen += b"".join(piece for _, piece in finder.pieces(octets[start : start + length]))
             start += length
         found = finder.finish(Held(octets))
     except ValueError:  # what it says depends on the pieces

@@ -11,8 +11,10 @@ import pytest
 from pytp_broker.content import Content
 from pytp_broker.storage import file_folder
 from pytp_broker.storage.file_store import content_key
+from tests.support.deployment import HOST
 from tests.support.distributions import (
     BOUNDARY,
+    CONTENT_TYPE,
     Distribution,
     body,
     fields,
@@ -24,6 +26,7 @@ from tests.support.distributions import (
     wheel_members,
 )
 from tests.support.serving import Served
+from tests.support.uploading import Uploader
 
 NOISE = hashlib.shake_128(b"noise").digest(700_000)
 
@@ -175,3 +178,32 @@ def test_a_full_disk_leaves_nothing(served: Served, monkeypatch: pytest.MonkeyPa
 
     assert answer(served, form(WHEEL))[0] == 503
     assert is_untouched(served)
+
+
+# --- raw bytes of the Upload API ------------------------------------------------------------------
+
+
+FORM_OF_ANOTHER = body([LONG, LONG, file_part("other.whl", b"OTHER")])
+# What the digest would be if the hash of the part went on with the rest of the body.
+FALSE = hashlib.sha256(b"OTHER" + FORM_OF_ANOTHER[5:]).hexdigest()
+TRUE = hashlib.sha256(FORM_OF_ANOTHER).hexdigest()
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", CONTENT_TYPE])
+@pytest.mark.parametrize(
+    ("announced", "status"), [(TRUE, 204), (FALSE, 400)], ids=["true", "false"]
+)
+def test_the_digest_of_raw_bytes_is_theirs_whatever_type_they_have(
+    served: Served, content_type: str, announced: str, status: int
+) -> None:
+    client = Uploader(served.shelf)
+    sent, hashes = len(FORM_OF_ANOTHER), {"sha256": announced}
+    upload = client.announce(client.begin(), WHEEL, size=sent, hashes=hashes).json
+    served.headers["content_type"] = content_type
+    path = upload["mechanism"]["file_url"].removeprefix(f"https://{HOST}")
+
+    request = served.request(FORM_OF_ANOTHER, path)
+    served.gateway.answer(request)
+
+    assert request.status == status
+    assert len(names(served)) == (status == 204)

@@ -29,7 +29,7 @@ MAX_EXPANSION: Final = 50
 ALWAYS_ALLOWED_BYTES: Final = 64 * 1024 * 1024
 
 _NOT_ONE_STREAM: Final = "the compressed data in the archive is cut short, or other data follows it"
-# What zlib-ng raises for a broken stream; its stub says that this is not a class.
+# zlib-ng raises it for a broken stream. It is a class, though the types of zlib-ng deny that.
 InflateError: Final = cast("type[Exception]", zlib_ng.error)
 # How much goes into inflate at a time. It is little, because each step copies the unused rest.
 PACKED_BYTES: Final = 16 * 1024
@@ -230,7 +230,7 @@ def check_unpacked_size(size: int, packed_size: int) -> None:
 def inflate(packed: Iterable[memoryview], window_bits: int) -> Iterator[bytes]:
     """Decompress these pieces, and yield at most 64 KiB at a time.
 
-    zlib-ng takes what zlib takes, with which pip unpacks, in less than half of its time.
+    zlib-ng accepts exactly what zlib accepts, which pip unpacks with, in less than half the time.
     Raises InflateError, and InvalidUpload unless all of it is one complete stream.
     """
     stream = zlib_ng.decompressobj(window_bits)
