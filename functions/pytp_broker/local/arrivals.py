@@ -12,7 +12,7 @@ from typing import IO
 from pytp_broker.content import Arrived, Content, Held, Opened
 from pytp_broker.index.arriving_forms import ArrivingForm
 from pytp_broker.local.gateway_events import MAX_ENCODED_BYTES
-from pytp_broker.storage.unnamed_files import open_unnamed
+from pytp_broker.storage.unnamed_files import open_unnamed, write_back
 
 
 @contextmanager
@@ -53,6 +53,16 @@ class Arrival:
     def _write(self, file: IO[bytes], octets: bytes) -> None:
         file.write(octets)
         self._size += len(octets)
+
+    @property
+    def is_kept_as_it_is(self) -> bool:
+        """Say whether what is on the disk begins with the file of a form, and needs no copy."""
+        return self._file is not None and bool(self._head)
+
+    def write_back(self) -> None:
+        """Wait for the disk, as storing the file does: whatever fails here fails there again."""
+        if self._file is not None:
+            write_back(self._file)
 
     @property
     def content(self) -> Content:

@@ -14,7 +14,7 @@ from pytp_broker.content import Content
 from pytp_broker.errors import MalformedRequest, PayloadTooLarge
 from pytp_broker.index.arriving_forms import ArrivingForm
 from pytp_broker.local.answers import Receive
-from pytp_broker.local.arrivals import arrival
+from pytp_broker.local.arrivals import Arrival, arrival
 from pytp_broker.local.batches import Batches
 
 
@@ -53,7 +53,21 @@ async def received(
     """
     with arrival(folder, form) as body:
         await receive_body(receive, limits, body.write)
-        yield body.content
+        async with _written_back(body):
+            yield body.content
+
+
+@asynccontextmanager
+async def _written_back(body: Arrival) -> AsyncIterator[None]:
+    """Let the disk take a file that will be stored as it is, while others check what is in it."""
+    if not body.is_kept_as_it_is:
+        yield
+        return
+    written = asyncio.get_running_loop().run_in_executor(None, body.write_back)
+    try:
+        yield
+    finally:
+        await asyncio.shield(written)
 
 
 async def receive_body(

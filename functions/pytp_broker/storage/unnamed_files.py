@@ -5,6 +5,7 @@ Linux has them, and gives such a file a name once it is whole. Elsewhere its byt
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,20 @@ def open_unnamed(folder: Path | None) -> IO[bytes]:
         return os.fdopen(os.open(folder or tempfile.gettempdir(), flags, 0o600), "w+b")
     except (AttributeError, OSError):  # not Linux, or a file system that cannot
         return tempfile.TemporaryFile(dir=folder)
+
+
+def write_back(file: IO[bytes]) -> None:
+    """Wait until the disk has what was flushed to a file, so that giving it a name waits less.
+
+    It promises nothing. A second open file of the same bytes is used, because the system reports a
+    failed write to each open file once: ``give_name`` meets the error again.
+    """
+    with suppress(OSError, ValueError):  # a system without this folder; a file that is closed
+        descriptor = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def give_name(file: IO[bytes], size: int, path: Path) -> bool:

@@ -180,6 +180,45 @@ def test_a_full_disk_leaves_nothing(served: Served, monkeypatch: pytest.MonkeyPa
     assert is_untouched(served)
 
 
+def written_back(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list of the files that are sent to the disk before they are stored."""
+    seen: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", lambda file: seen.append(os.fstat(file).st_ino))
+    return seen
+
+
+def test_the_disk_takes_a_file_while_it_is_checked(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = written_back(monkeypatch)
+
+    answer(served, form(WHEEL))
+
+    path = served.folder / content_key("acme", WHEEL.sha256, WHEEL.filename)
+    assert seen == [path.stat().st_ino]
+
+
+def test_a_body_whose_file_must_be_copied_is_not_sent_to_the_disk(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = written_back(monkeypatch)
+
+    assert answer(served, body([LONG, LONG, *SENT, FILE])) == (200, "")
+    assert seen == []
+
+
+def test_a_disk_that_fails_early_is_asked_again_when_the_file_is_stored(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+
+    assert answer(served, form(WHEEL)) == (200, "")
+    assert stored(served, WHEEL) == WHEEL.content
+
+
 # --- raw bytes of the Upload API ------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from pytp_broker.storage.unnamed_files import give_name, open_unnamed
+from pytp_broker.storage.unnamed_files import give_name, open_unnamed, write_back
 
 KILLED = """
 import os, signal, sys
@@ -107,3 +107,39 @@ def test_a_process_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
 
     assert ended.returncode == -signal.SIGKILL
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reopens a file without a name")
+def test_what_was_flushed_is_written_back(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[os.stat_result] = []
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: seen.append(os.fstat(descriptor)))
+
+    write_back(file)
+
+    assert [each.st_ino for each in seen] == [os.fstat(file.fileno()).st_ino]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reopens a file without a name")
+def test_the_file_itself_does_not_miss_an_error_of_the_disk(
+    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system reports an error once to each open file: a second one must meet it first."""
+    used: list[int] = []
+
+    def fail(descriptor: int) -> None:
+        used.append(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+
+    write_back(file)
+
+    assert used
+    assert file.fileno() not in used
+
+
+def test_a_file_that_is_closed_is_not_written_back(tmp_path: Path) -> None:
+    with open_unnamed(tmp_path) as file:
+        pass
+
+    write_back(file)
